@@ -1,0 +1,115 @@
+"""Every exception kronk-agent raises on purpose.
+
+KronkError
+├── ConfigError            the YAML, a flag or a tool path is wrong (says where)
+├── ModelError             a GGUF file is missing, corrupt or cannot do what is asked of it
+├── InvalidRequestError    a request that can never work; ``param`` names the field
+│   ├── ContextLengthError the prompt is longer than the context
+│   └── ConstraintError    a JSON Schema or grammar that cannot be compiled
+├── OverloadedError        the queue is full; worth trying again later
+├── EngineError            the engine itself failed, or was closed under the request
+├── ServerUnavailableError a registered MCP server is down
+└── ToolError              raised by a tool: its text becomes a result the model reads
+
+A tool's failure is never an exception to the caller of an agent: ``ToolError`` is turned into a
+``ToolResult`` with ``is_error=True`` where tools are called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class KronkError(Exception):
+    """Root of the tree; its text is one line a person can act on."""
+
+
+class ConfigError(KronkError):
+    """The configuration is wrong; says where and what would do."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: Path | str | None = None,
+        line: int | None = None,
+        key: str | None = None,
+    ) -> None:
+        self.message = message
+        self.path = path
+        """File the mistake is in, if it is in one."""
+        self.line = line
+        """Line in that file, counted from 1."""
+        self.key = key
+        """Dotted key path, e.g. ``mcp_servers.time.command``."""
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        where = "" if self.path is None else f"{self.path}:"
+        if where and self.line is not None:
+            where += f"{self.line}:"
+        what = self.message if self.key is None else f"{self.key}: {self.message}"
+        return f"{where} {what}".strip()
+
+
+class ModelError(KronkError):
+    """The model file cannot be used."""
+
+
+class InvalidRequestError(KronkError):
+    """The request can never work as it is; ``param`` names the field at fault."""
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        self.param = param
+        super().__init__(message)
+
+
+class ContextLengthError(InvalidRequestError):
+    """The prompt has more tokens than the context holds."""
+
+    def __init__(self, *, num_prompt_tokens: int, context_length: int) -> None:
+        self.num_prompt_tokens = num_prompt_tokens
+        self.context_length = context_length
+        super().__init__(
+            f"the prompt has {num_prompt_tokens} tokens and the context holds {context_length}: "
+            "shorten it, start a new conversation, or raise engine.context_length",
+            param="messages",
+        )
+
+
+class ConstraintError(InvalidRequestError):
+    """A schema or grammar was refused by the compiler, whose words are in the message."""
+
+
+class OverloadedError(KronkError):
+    """Refused at once because the queue is full."""
+
+    def __init__(self, message: str, *, retry_after_seconds: float) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(message)
+
+
+class EngineError(KronkError):
+    """The engine failed or was closed while the request was in it."""
+
+
+class ServerUnavailableError(KronkError):
+    """A registered MCP server could not be started or reached, or died."""
+
+
+class ToolError(KronkError):
+    """Raise from a tool to tell the model what went wrong and what would do."""
+
+
+def unwrap(error: BaseException) -> BaseException:
+    """The first real cause inside nested exception groups, which task groups wrap errors in."""
+    return next(_leaves(error))
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
