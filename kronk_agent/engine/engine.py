@@ -1,65 +1,287 @@
-"""The engine's public face (interface agreed; the body is being written)."""
+"""The engine as others see it: open, tokenise, compile, generate, close."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import asyncio
+import contextlib
+import functools
+import logging
+import math
+import os
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Sequence as Tokens
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from types import TracebackType
+from typing import Self
 
-from kronk_agent.messages import Timings, Usage
+import anyio
+import numpy as np
+from anyio import to_thread
+from anyio.streams.memory import MemoryObjectSendStream
+from numpy.typing import NDArray
+
+from kronk_agent.engine.binding import Context, llama
+from kronk_agent.engine.constraint import Constraint, ConstraintCompiler
+from kronk_agent.engine.model import ModelFile
+from kronk_agent.engine.prefix_cache import PrefixCache
+from kronk_agent.engine.scheduler import Scheduler
+from kronk_agent.engine.sequence import Chunk, GenerationEnd, Sequence
+from kronk_agent.engine.vocabulary import Vocabulary
+from kronk_agent.errors import (
+    ConfigError,
+    ContextLengthError,
+    InvalidRequestError,
+    KronkError,
+    ModelError,
+)
 from kronk_agent.model import SamplingParams
 
+__all__ = ["Chunk", "Constraint", "Engine", "EngineParams", "GenerationEnd", "Vocabulary"]
 
-@dataclass(frozen=True, slots=True)
-class Constraint:
-    """A compiled grammar; opaque to callers."""
+logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """What one decode step gave one generation."""
-
-    tokens: tuple[int, ...]
-    text: str
-    """Whole characters only. Special tokens appear as their text, end-of-generation ones do not."""
-    finish: GenerationEnd | None = None
-    """Only on the last chunk."""
+_DEFAULT_CONTEXT_LENGTH = 16384
+_MAX_SEQUENCE_IDS = 256
+"""LLAMA_MAX_SEQ: what llama.cpp is compiled for."""
 
 
-@dataclass(frozen=True, slots=True)
-class GenerationEnd:
-    reason: Literal["stop", "length"]
-    usage: Usage
-    timings: Timings
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineParams:
+    """How a model is loaded and run.
 
+    Raises:
+        ConfigError: the values contradict each other.
+    """
 
-class Vocabulary:
-    bos_text: str
-    eos_text: str
-    special_texts: frozenset[str]  # texts of every control and user-defined token
+    context_length: int | None = None
+    """Tokens in the KV memory, all sequences together; None is the model's own, 16384 at most."""
+    max_sequences: int = 16
+    """Sequences that generate at the same time."""
+    batch_size: int = 512
+    """Rows of one decode step."""
+    gpu_layers: int = -1
+    """Layers on the GPU, where the build has one; -1 is all."""
+    threads: int | None = None
+    """CPU threads; None is one for each core this process may use."""
+    queue_limit: int = 64
+    """Sequences that may wait."""
 
-    def tokenize(self, text: str, *, parse_special: bool, add_special: bool = False) -> list[int]: ...
-    def detokenize(self, tokens: Sequence[int]) -> str: ...
-    def special_token(self, text: str) -> int | None: ...  # id, when text is exactly one such token
+    def __post_init__(self) -> None:
+        if self.max_sequences > self.batch_size:
+            raise ConfigError(
+                f"must not be over engine.batch_size ({self.batch_size}): every generation needs "
+                "a row of the batch",
+                key="engine.max_sequences",
+            )
 
 
 class Engine:
-    vocabulary: Vocabulary
-    context_length: int
-    model_name: str
-    chat_templates: Mapping[str, str]  # name ("default", "tool_use") to Jinja source
+    """One loaded model. Use it from the event loop it was opened on, from any number of tasks."""
 
-    @classmethod
-    async def open(cls, path: object, params: object = None) -> Engine: ...
-    async def close(self) -> None: ...
-    async def __aenter__(self) -> Engine: ...
-    async def __aexit__(self, *exc: object) -> None: ...
-    async def compile(self, grammar: str) -> Constraint: ...  # llguidance Lark; raises ConstraintError
-    def generate(
+    def __init__(
+        self, model: ModelFile, params: EngineParams, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._model = model
+        self._loop = loop
+        self._is_closed = False
+        self._context = _new_context(model, params)
+        self.context_length: int = llama.llama_n_ctx(self._context)
+        self._compiler = ConstraintCompiler(model.vocabulary)
+        self._scheduler = Scheduler(
+            self._context,
+            model.vocabulary,
+            PrefixCache(
+                self._context,
+                num_ids=llama.llama_n_seq_max(self._context),
+                can_share=model.has_partial_memory,
+            ),
+            context_length=self.context_length,
+            batch_size=params.batch_size,
+            max_sequences=params.max_sequences,
+            queue_limit=params.queue_limit,
+        )
+        self._scheduler.start()
+
+    @staticmethod
+    async def open(path: Path, params: EngineParams = EngineParams()) -> Engine:
+        """Load a GGUF file, in a thread.
+
+        Raises:
+            ModelError: the file cannot be used, or there is not enough memory for the context.
+        """
+        loop = asyncio.get_running_loop()
+        return await to_thread.run_sync(_open, path, params, loop)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self._model.vocabulary
+
+    @property
+    def chat_templates(self) -> Mapping[str, str]:
+        """Jinja sources by name: ``default``, and ``tool_use`` where the model has one."""
+        return self._model.chat_templates
+
+    @property
+    def description(self) -> str:
+        """Architecture, size and quantisation, in llama.cpp's words."""
+        return self._model.description
+
+    async def compile(self, grammar: str) -> Constraint:
+        """Compile a Lark grammar (llguidance's dialect), in a thread.
+
+        Raises:
+            ConstraintError: with the compiler's own words.
+        """
+        return await to_thread.run_sync(self._compiler.compile, grammar)
+
+    async def generate(
         self,
-        prompt: Sequence[int],
+        prompt: Tokens[int],
         *,
         sampling: SamplingParams,
         max_tokens: int | None = None,
         constraint: Constraint | None = None,
-    ) -> AsyncGenerator[Chunk, None]: ...
+    ) -> AsyncGenerator[Chunk, None]:
+        """Generate after a prompt; the last chunk, and only it, has an ``end``.
+
+        Closing the generator frees the sequence at the worker's next loop. ``max_tokens`` None, or
+        more than the context has room for, means up to the context's end.
+
+        Raises:
+            InvalidRequestError: the prompt is empty, too long, or has ids the model has not.
+            OverloadedError: the queue is full.
+            EngineError: the engine failed or was closed meanwhile.
+        """
+        tokens = self._room_for(prompt, max_tokens)
+        # Unbounded, but never longer than max_tokens: the worker waits for no reader.
+        send, receive = anyio.create_memory_object_stream[Chunk | KronkError](math.inf)
+        sequence = Sequence(
+            tokens=tokens,
+            num_prompt_tokens=len(prompt),
+            num_tokens=len(prompt),
+            params=sampling,
+            constraint=constraint,
+            sink=functools.partial(self._deliver, send),
+        )
+        try:
+            self._scheduler.submit(sequence)
+            async for item in receive:
+                if isinstance(item, KronkError):
+                    raise item
+                yield item
+                if item.end is not None:
+                    return
+        finally:
+            self._scheduler.cancel(sequence)
+            receive.close()
+            send.close()
+
+    def _deliver(
+        self, stream: MemoryObjectSendStream[Chunk | KronkError], item: Chunk | KronkError
+    ) -> None:
+        """From the worker thread to whoever waits in ``generate``, without waiting for them."""
+
+        def send() -> None:
+            with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+                stream.send_nowait(item)  # refused when the reader has gone
+
+        with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody is there
+            self._loop.call_soon_threadsafe(send)
+
+    def _room_for(self, prompt: Tokens[int], max_tokens: int | None) -> NDArray[np.int32]:
+        """An array that begins with the prompt and has room for what may follow."""
+        if not prompt:
+            raise InvalidRequestError("the prompt is empty", param="prompt")
+        if max_tokens is not None and max_tokens < 1:
+            raise InvalidRequestError(
+                f"max_tokens must be at least 1, not {max_tokens}", param="max_tokens"
+            )
+        if len(prompt) >= self.context_length:
+            raise ContextLengthError(
+                num_prompt_tokens=len(prompt), context_length=self.context_length
+            )
+        room = self.context_length - len(prompt)
+        tokens = np.empty(len(prompt) + min(max_tokens or room, room), np.int32)
+        tokens[: len(prompt)] = prompt
+        wrong = [token for token in prompt if not 0 <= token < self.vocabulary.size]
+        if wrong:
+            raise InvalidRequestError(
+                f"the prompt has token {wrong[0]}, and this model's are 0 to "
+                f"{self.vocabulary.size - 1}",
+                param="prompt",
+            )
+        return tokens
+
+    async def close(self) -> None:
+        """End what is running with an error, and free the model. Waits for one decode step."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(self._close)
+
+    def _close(self) -> None:
+        self._scheduler.close()
+        self._compiler.close()
+        llama.llama_free(self._context)
+        self._model.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+def _open(path: Path, params: EngineParams, loop: asyncio.AbstractEventLoop) -> Engine:
+    model = ModelFile(path, gpu_layers=params.gpu_layers)
+    try:
+        return Engine(model, params, loop)
+    except BaseException:
+        model.close()
+        raise
+
+
+def _num_cores() -> int:
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _new_context(model: ModelFile, params: EngineParams) -> Context:
+    trained = model.trained_context_length
+    wanted = params.context_length or min(trained, _DEFAULT_CONTEXT_LENGTH)
+    if wanted > trained:
+        logger.warning(
+            "engine.context_length %d is over the %d the model was trained with: expect nonsense",
+            wanted,
+            trained,
+        )
+    threads = params.threads or _num_cores()
+    settings = llama.llama_context_default_params()
+    settings.n_ctx = wanted
+    settings.n_batch = settings.n_ubatch = params.batch_size
+    # Attention models keep finished sequences under ids of their own; for recurrent ones every id
+    # has a whole state, so they get no more than can run.
+    spare_ids = 3 * params.max_sequences if model.has_partial_memory else 0
+    settings.n_seq_max = min(params.max_sequences + spare_ids, _MAX_SEQUENCE_IDS)
+    settings.n_threads = settings.n_threads_batch = threads
+    settings.kv_unified = True
+    # Without it llama.cpp decodes wrongly, and says nothing, when a prefix older than a
+    # sliding window is shared.
+    settings.swa_full = True
+    settings.no_perf = True
+    context: Context | None = llama.llama_init_from_model(model.handle, settings)
+    if context is None:
+        raise ModelError(
+            f"{model.path}: llama.cpp cannot make a context of {wanted} tokens, most likely for "
+            "want of memory: set a smaller engine.context_length"
+        )
+    return context

@@ -1,0 +1,130 @@
+"""One generation in flight."""
+
+from __future__ import annotations
+
+import codecs
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kronk_agent.engine.constraint import Constraint, Matcher
+from kronk_agent.engine.sampling import Sampler
+from kronk_agent.engine.vocabulary import Vocabulary
+from kronk_agent.errors import KronkError
+from kronk_agent.messages import Timings, Usage
+from kronk_agent.model import SamplingParams
+
+EndReason: TypeAlias = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationEnd:
+    """How a generation ended and what it cost."""
+
+    reason: EndReason
+    usage: Usage
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What one decode step gave one generation."""
+
+    tokens: tuple[int, ...]
+    text: str
+    """Whole characters only. Special tokens appear as their text; the one that ends the
+    generation does not."""
+    end: GenerationEnd | None = None
+    """Only on the last chunk."""
+
+
+Sink: TypeAlias = Callable[[Chunk | KronkError], None]
+"""Where a sequence's output goes; called by the worker thread, must not block."""
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Sequence:
+    """All there is to know of one generation.
+
+    ``tokens[:num_computed]`` are in the KV memory under ``id``; the rest up to ``num_tokens`` wait
+    for a batch. That is the prompt at first, then what was sampled or forced last, and everything
+    again after the sequence was preempted: one rule for all three.
+    """
+
+    tokens: NDArray[np.int32]
+    """Room for every token this sequence may ever have; the first ``num_tokens`` are set."""
+    num_prompt_tokens: int
+    params: SamplingParams
+    constraint: Constraint | None
+    sink: Sink
+    num_tokens: int
+    num_computed: int = 0
+    num_cached: int = 0
+    """Prompt tokens that did not have to be computed when it was first admitted."""
+    num_to_read: int = 0
+    """Tokens it had when it was admitted: it reads until these are computed, then generates."""
+    id: int | None = None
+    """Sequence id in the KV memory while admitted."""
+    sampler: Sampler | None = None
+    matcher: Matcher | None = None
+    is_cancelled: bool = False
+    """Set by any thread; the worker lets go of the sequence at its next loop."""
+    submitted_at: float = field(default_factory=time.perf_counter)
+    admitted_at: float | None = None
+    first_token_at: float | None = None
+    _decoder: codecs.IncrementalDecoder = field(
+        default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace")
+    )
+
+    @property
+    def pending(self) -> NDArray[np.int32]:
+        """Tokens that are not in the KV memory yet."""
+        return self.tokens[self.num_computed : self.num_tokens]
+
+    @property
+    def computed(self) -> NDArray[np.int32]:
+        """Tokens that are in the KV memory."""
+        return self.tokens[: self.num_computed]
+
+    @property
+    def prefix(self) -> NDArray[np.int32]:
+        """What may come from the KV memory. Not the last token: its logits are sampled from."""
+        return self.tokens[: self.num_tokens - 1]
+
+    @property
+    def is_reading(self) -> bool:
+        return self.num_computed < self.num_to_read
+
+    @property
+    def room(self) -> int:
+        """Tokens it may still generate."""
+        return len(self.tokens) - self.num_tokens
+
+    def extend(self, tokens: list[int]) -> None:
+        if self.first_token_at is None:
+            self.first_token_at = time.perf_counter()
+        self.tokens[self.num_tokens : self.num_tokens + len(tokens)] = tokens
+        self.num_tokens += len(tokens)
+
+    def decode(self, tokens: list[int], vocabulary: Vocabulary, *, is_last: bool) -> str:
+        """The characters these tokens complete."""
+        return self._decoder.decode(b"".join(map(vocabulary.piece, tokens)), is_last)
+
+    def close(self) -> None:
+        """Free the sampler. The sequence is over."""
+        if self.sampler is not None:
+            self.sampler.close()
+
+    def end(self, reason: EndReason) -> GenerationEnd:
+        now = time.perf_counter()
+        admitted, first = self.admitted_at or now, self.first_token_at or now
+        generated = self.num_tokens - self.num_prompt_tokens
+        return GenerationEnd(
+            reason,
+            Usage(self.num_prompt_tokens, generated, self.num_cached),
+            Timings(admitted - self.submitted_at, first - self.submitted_at, now - first),
+        )
