@@ -30,7 +30,8 @@ def find_model(name: str | None, *, names: Mapping[str, Path], base_dir: Path) -
     if name not in names and not path.exists():
         nearest = difflib.get_close_matches(name, names, n=1)
         raise ModelError(
-            f"model {name!r}: there is no such file, and no such name in models:"
+            f"model {name!r}: there is no such file, and no such name under models: in the "
+            "configuration"
             + (f" (did you mean {nearest[0]!r}?)" if nearest else "")
         )
     return path
