@@ -17,7 +17,7 @@ A tool's failure is never an exception to the caller of an agent: ``ToolError`` 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 
@@ -26,7 +26,7 @@ class KronkError(Exception):
 
 
 class ConfigError(KronkError):
-    """The configuration is wrong; says where and what would do."""
+    """The configuration is wrong; says where and what would do, a line for each mistake."""
 
     def __init__(
         self,
@@ -38,12 +38,24 @@ class ConfigError(KronkError):
     ) -> None:
         self.message = message
         self.path = path
-        """File the mistake is in, if it is in one."""
+        """File, environment variable or flag the mistake is in, if it is in one."""
         self.line = line
         """Line in that file, counted from 1."""
         self.key = key
         """Dotted key path, e.g. ``mcp_servers.time.command``."""
-        super().__init__(self._text())
+        self.others: tuple[ConfigError, ...] = ()
+        """Further mistakes found in the same reading."""
+        super().__init__(message)
+
+    @classmethod
+    def together(cls, mistakes: Sequence[ConfigError]) -> ConfigError:
+        """The first mistake, carrying the others."""
+        first, *others = mistakes
+        first.others = tuple(others)
+        return first
+
+    def __str__(self) -> str:
+        return "\n".join(mistake._text() for mistake in (self, *self.others))
 
     def _text(self) -> str:
         where = "" if self.path is None else f"{self.path}:"

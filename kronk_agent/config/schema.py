@@ -1,35 +1,78 @@
-"""Everything the YAML file may say, and the defaults, which ``configs/default.yaml`` repeats."""
+"""Everything the YAML file may say, and the defaults, which ``configs/default.yaml`` repeats.
+
+A validator's words complete "KEY: …" for a person and never repeat the value, which may be a
+secret. A field with ``repr=False`` holds secrets: it is masked wherever a configuration is shown.
+"""
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, model_validator
+
+_INT32_MAX = 2**31 - 1
+_SERVER_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$"
+
+
+def _parse_network(value: object) -> IPv4Network | IPv6Network:
+    if not isinstance(value, str):
+        raise ValueError("must be text such as 127.0.0.0/8")
+    try:
+        return ip_network(value)
+    except ValueError:
+        words = "must be an address, or a network such as 127.0.0.0/8 (not 127.0.0.1/8)"
+        raise ValueError(words) from None
+
+
+def _check_url(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("must start with http:// or https://")
+    return url
+
+
+def _check_server_name(name: str) -> str:
+    if not re.fullmatch(_SERVER_NAME, name):
+        words = "a server's name is 1-32 of A-Z a-z 0-9 _ - and starts with a letter or digit"
+        raise ValueError(words)
+    return name
+
 
 Seconds: TypeAlias = Annotated[float, Field(gt=0)]
-Network: TypeAlias = IPv4Network | IPv6Network
+Network: TypeAlias = Annotated[
+    IPv4Network | IPv6Network, PlainValidator(_parse_network, json_schema_input_type=str)
+]
+# Their own checks instead of pydantic's `pattern`, whose refusal shows a regular expression.
+Url: TypeAlias = Annotated[
+    str, AfterValidator(_check_url), Field(json_schema_extra={"pattern": "^https?://"})
+]
+ServerName: TypeAlias = Annotated[
+    str, AfterValidator(_check_server_name), Field(json_schema_extra={"pattern": _SERVER_NAME})
+]
 
 
 class Section(BaseModel):
     """A part of the file: unknown keys are errors, and nothing changes after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class EngineConfig(Section):
     """How models are loaded and run."""
 
-    context_length: Annotated[int, Field(ge=256)] | None = None
+    context_length: Annotated[int, Field(ge=256, le=_INT32_MAX)] | None = None
     """Tokens that all running conversations share. null: the model's own, 16384 at most."""
     max_sequences: Annotated[int, Field(ge=1, le=256)] = 16
     """Generations that may run at the same time."""
-    batch_size: Annotated[int, Field(ge=32)] = 512
+    batch_size: Annotated[int, Field(ge=32, le=_INT32_MAX)] = 512
     """Tokens decoded in one step, all generations together."""
-    gpu_layers: Annotated[int, Field(ge=-1)] = -1
+    gpu_layers: Annotated[int, Field(ge=-1, le=_INT32_MAX)] = -1
     """Layers put on the GPU where the build has one; -1 is all of them."""
-    threads: Annotated[int, Field(ge=1)] | None = None
+    threads: Annotated[int, Field(ge=1, le=_INT32_MAX)] | None = None
     """CPU threads. null: one for each core."""
     queue_limit: Annotated[int, Field(ge=1)] = 64
     """Requests that may wait; one more is refused at once."""
@@ -39,15 +82,25 @@ class SamplingConfig(Section):
     """How tokens are chosen when a request does not say."""
 
     temperature: Annotated[float, Field(ge=0, le=100)] = 0.7
-    top_k: Annotated[int, Field(ge=0)] = 40
+    """0 takes the likeliest token every time."""
+    top_k: Annotated[int, Field(ge=0, le=_INT32_MAX)] = 40
+    """Keep the k likeliest; 0 keeps all."""
     top_p: Annotated[float, Field(ge=0, le=1)] = 0.95
+    """Keep the likeliest that together reach this probability; 1 keeps all."""
     min_p: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Drop what is less likely than this share of the likeliest; 0 drops none."""
     typical_p: Annotated[float, Field(ge=0, le=1)] = 1.0
-    repeat_penalty: Annotated[float, Field(gt=0)] = 1.0
+    """Locally typical sampling; 1 is off."""
+    repeat_penalty: Annotated[float, Field(ge=1e-3, le=100)] = 1.0
+    """Divides the logits of recent tokens; 1 is off. Even mild values damage JSON."""
     frequency_penalty: Annotated[float, Field(ge=-100, le=100)] = 0.0
+    """Taken from a token's logit each time it was among the recent ones; 0 is off."""
     presence_penalty: Annotated[float, Field(ge=-100, le=100)] = 0.0
-    repeat_last_n: Annotated[int, Field(ge=-1)] = 64
+    """Taken once from the logit of every recent token; 0 is off."""
+    repeat_last_n: Annotated[int, Field(ge=-1, le=_INT32_MAX)] = 64
+    """How many recent tokens the three penalties look at; -1 is the whole context."""
     seed: Annotated[int, Field(ge=0, le=2**32 - 2)] | None = None
+    """The same seed, prompt and engine give the same tokens. null: another one every time."""
 
 
 class AgentConfig(Section):
@@ -75,6 +128,7 @@ class WebSearchConfig(Section):
     backends: tuple[str, ...] = ("duckduckgo", "brave", "mojeek", "startpage")
     """Search engines to ask."""
     timeout_seconds: Seconds = 15.0
+    """For one search."""
 
 
 class WebFetchConfig(Section):
@@ -94,14 +148,19 @@ class McpServerConfig(Section):
     command: Annotated[str, Field(min_length=1)] | None = None
     """Program to start."""
     args: tuple[str, ...] = ()
-    env: dict[str, str] = {}
+    """What the program is given on its command line."""
+    env: Annotated[dict[str, str], Field(repr=False)] = {}
     """Added to the small environment the program gets (HOME, LOGNAME, PATH, SHELL, TERM, USER)."""
     cwd: Path | None = None
-    url: Annotated[str, Field(pattern=r"^https?://")] | None = None
-    headers: dict[str, str] = {}
+    """Folder the program runs in. null: the one kronk-agent runs in."""
+    url: Url | None = None
+    """Where the server is reached."""
+    headers: Annotated[dict[str, str], Field(repr=False)] = {}
+    """Sent with every request, e.g. Authorization."""
     protocol: Literal["auto", "legacy", "2026-07-28"] = "auto"
     """auto asks the server; legacy is for old servers that do not answer when asked."""
     disabled: bool = False
+    """true leaves the server alone."""
     startup_timeout: Seconds = 30.0
     """Seconds until the tools must be listed."""
     timeout: Seconds = 60.0
@@ -111,10 +170,10 @@ class McpServerConfig(Section):
     def _one_transport(self) -> McpServerConfig:
         if (self.command is None) == (self.url is None):
             raise ValueError("give either command (a program to start) or url, one of the two")
-        stdio_only = {"args", "env", "cwd"} & self.model_fields_set
+        stdio_only = [name for name in ("args", "env", "cwd") if getattr(self, name)]
         if self.url is not None and stdio_only:
-            raise ValueError(f"{', '.join(sorted(stdio_only))}: only with command, not with url")
-        if self.command is not None and "headers" in self.model_fields_set:
+            raise ValueError(f"{', '.join(stdio_only)}: only with command, not with url")
+        if self.command is not None and self.headers:
             raise ValueError("headers: only with url, not with command")
         return self
 
@@ -133,7 +192,5 @@ class Config(Section):
     """web_search, web_fetch, and your own functions as module:function or ./file.py:function."""
     web_search: WebSearchConfig = WebSearchConfig()
     web_fetch: WebFetchConfig = WebFetchConfig()
-    mcp_servers: dict[
-        Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")], McpServerConfig
-    ] = {}
+    mcp_servers: dict[ServerName, McpServerConfig] = {}
     """MCP servers whose tools the agent may use, by name."""

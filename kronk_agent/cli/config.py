@@ -1,0 +1,95 @@
+"""``kronk-agent config``: write, check and show the YAML file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from kronk_agent.cli.options import GlobalOptions
+from kronk_agent.errors import ConfigError
+
+# Functions import kronk_agent.config themselves: pydantic and the YAML parser take 60 ms.
+
+_Path = click.Path(path_type=Path)
+
+
+@click.group()
+def config() -> None:
+    """Write, check and show the configuration file."""
+
+
+@config.command()
+@click.argument("path", type=_Path, required=False)
+@click.option("--force", is_flag=True, help="Overwrite a file that is there.")
+@click.pass_obj
+def init(options: GlobalOptions, path: Path | None, force: bool) -> None:
+    """Write an annotated file with all defaults to PATH, or where it is looked for."""
+    from kronk_agent.config.loading import config_path
+    from kronk_agent.config.shipped import read_shipped
+
+    file = config_path(path or options.config)
+    try:
+        if file.is_dir():
+            raise ConfigError("this is a folder: name a file in it", path=file)
+        if file.exists() and not force:
+            raise ConfigError("is there already: --force overwrites it", path=file)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(read_shipped("default.yaml"), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot be written: {error.strerror}", path=file) from error
+    click.echo(f"wrote {file}", err=True)
+
+
+@config.command()
+@click.argument("path", type=_Path, required=False)
+@click.pass_obj
+def check(options: GlobalOptions, path: Path | None) -> None:
+    """Say everything that is wrong with the file, a line for each mistake."""
+    from kronk_agent.config.loading import config_path, read_config
+
+    path = path or options.config
+    try:
+        loaded = read_config(path)
+    except ConfigError as error:
+        click.echo(str(error))
+        raise click.exceptions.Exit(1) from None
+    if loaded.path is None:
+        click.echo(f"ok: the defaults, as there is no {config_path(path)}")
+    else:
+        click.echo(f"ok: {loaded.path}")
+
+
+@config.command()
+@click.pass_obj
+def show(options: GlobalOptions) -> None:
+    """Print what is in force, as YAML: defaults, file and environment together.
+
+    Secrets are masked, and texts that take ${VAR} stand as the file writes them.
+    """
+    from kronk_agent.config.loading import read_config
+    from kronk_agent.config.showing import to_yaml
+
+    click.echo(to_yaml(read_config(options.config)), nl=False)
+
+
+@config.command("path")
+@click.pass_obj
+def path_(options: GlobalOptions) -> None:
+    """Print which file is read, or would be if it were there."""
+    from kronk_agent.config.loading import config_path
+
+    file = config_path(options.config)
+    click.echo(file)
+    if not file.exists():
+        click.echo("it does not exist: `kronk-agent config init` writes it", err=True)
+
+
+@config.command()
+def schema() -> None:
+    """Print the JSON Schema of the file, for editors."""
+    from kronk_agent.config.schema import Config
+
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    click.echo(json.dumps(dialect | Config.model_json_schema(), indent=2))

@@ -1,0 +1,106 @@
+"""What pydantic refused, in words a person understands, with the place where it was given."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Sequence
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from kronk_agent.config.schema import Config
+from kronk_agent.config.setting import setting_at
+from kronk_agent.config.tree import KeyPath, Node, dotted, find
+from kronk_agent.errors import ConfigError
+
+_MAX_SHOWN = 60
+
+
+def explain(error: ValidationError, tree: Node) -> Iterator[ConfigError]:
+    """A mistake for each thing that was refused."""
+    for detail in error.errors(include_url=False):
+        path, node = find(tree, detail["loc"])
+        yield node.origin.mistake(_message(detail, path, node), path)
+
+
+def _message(detail: ErrorDetails, path: KeyPath, node: Node) -> str:
+    context = detail.get("ctx", {})
+    match detail["type"]:
+        case "extra_forbidden":
+            return _unknown_key(path)
+        case "model_type" | "dict_type":
+            return "must be a mapping, with 'key: value' lines" + _not(path, node)
+        case "tuple_type":
+            return "must be a list, such as [a, b]" + _not(path, node)
+        case "string_type":
+            in_quotes = isinstance(node.value, bool | int | float)
+            return f"must be text{': put it in quotes' if in_quotes else _not(path, node)}"
+        case "int_type":
+            return "must be a whole number" + _not(path, node)
+        case "float_type" | "finite_number":
+            return "must be a number" + _not(path, node)
+        case "bool_type":
+            return "must be true or false" + _not(path, node)
+        case "greater_than":
+            return f"must be more than {_number(context['gt'])}" + _not(path, node)
+        case "greater_than_equal":
+            return f"must be at least {_number(context['ge'])}" + _not(path, node)
+        case "less_than_equal":
+            return f"must be at most {_number(context['le'])}" + _not(path, node)
+        case "string_too_short":
+            return "must not be empty"
+        case "literal_error":
+            return f"must be {context['expected']}" + _not(path, node)
+        case "value_error":
+            is_about_one_value = isinstance(node.value, str | int | float)
+            return str(context["error"]) + (_not(path, node) if is_about_one_value else "")
+        case _:
+            return detail["msg"]
+
+
+def _unknown_key(path: KeyPath) -> str:
+    """That the schema has no such key, and which one may have been meant."""
+    name = str(path[-1])
+    known = _keys_at(path[:-1])
+    if nearest := difflib.get_close_matches(name, known, n=1):
+        return f"unknown key {name!r}: did you mean {nearest[0]!r}?"
+    if elsewhere := [repr(dotted(other)) for other in _paths_of_nearest(name)]:
+        return f"unknown key {name!r}: did you mean {' or '.join(elsewhere)}?"
+    return f"unknown key {name!r}: the keys here are {', '.join(known)}"
+
+
+def _keys_at(path: KeyPath) -> Sequence[str]:
+    setting = setting_at(path)
+    section = setting and setting.section
+    return list(section.model_fields) if section else []
+
+
+def _paths_of_nearest(name: str) -> Sequence[KeyPath]:
+    """Where in the whole file there is a key of this name, or of the one most like it."""
+    top: list[KeyPath] = [(key,) for key in Config.model_fields]
+    paths = top + [(*path, key) for path in top for key in _keys_at(path)]
+    nearest = difflib.get_close_matches(name, [str(path[-1]) for path in paths], n=1)
+    return [path for path in paths if path[-1] in nearest]
+
+
+def _not(path: KeyPath, node: Node) -> str:
+    """What was given instead, unless it may be a secret."""
+    setting = setting_at(path)
+    if node.is_from_variable or (setting is not None and setting.is_secret):
+        return ""
+    match node.value:
+        case dict():
+            return ", not a mapping"
+        case list():
+            return ", not a list"
+        case str() as text if len(text) > _MAX_SHOWN:
+            return f", not {text[:_MAX_SHOWN]!r}…"
+        case str() as text:
+            return f", not {text!r}"
+        case scalar:
+            return f", not {json.dumps(scalar)}"
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else str(value)

@@ -1,0 +1,90 @@
+"""Paths made absolute: those of the file from its folder, all others from the working directory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from kronk_agent.config.schema import Config, McpServerConfig
+from kronk_agent.config.tree import KeyPath, Node, find
+from kronk_agent.errors import ConfigError
+
+
+def absolute(path: str | Path, base: Path) -> Path:
+    """The path from ``base``, with ``~`` put in.
+
+    Raises:
+        ConfigError: it begins with ``~`` and there is no such home folder.
+    """
+    try:
+        return base / Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"there is no home folder for {str(path)!r}") from None
+
+
+def with_absolute_paths(config: Config, tree: Node) -> tuple[Config, list[ConfigError]]:
+    """The configuration with every path in it absolute; ``tree`` tells where each was given."""
+    mistakes: list[ConfigError] = []
+
+    def resolve(path: str | Path, key: KeyPath) -> Path:
+        origin = find(tree, key)[1].origin
+        try:
+            return absolute(path, _base(origin.source))
+        except ConfigError as error:
+            mistakes.append(origin.mistake(error.message, key))
+            return Path(path)
+
+    resolved = config.model_copy(
+        update={
+            "model": _model(config, resolve),
+            "models": {
+                name: resolve(path, ("models", name)) for name, path in config.models.items()
+            },
+            "tools": tuple(
+                _tool(spec, ("tools", index), resolve) for index, spec in enumerate(config.tools)
+            ),
+            "mcp_servers": {
+                name: _server(server, ("mcp_servers", name), resolve)
+                for name, server in config.mcp_servers.items()
+            },
+        }
+    )
+    return resolved, mistakes
+
+
+_Resolve = Callable[[str | Path, KeyPath], Path]
+
+
+def _base(source: Path | str) -> Path:
+    return source.absolute().parent if isinstance(source, Path) else Path.cwd()
+
+
+def _model(config: Config, resolve: _Resolve) -> str | None:
+    name = config.model
+    if (
+        name is None
+        or name in config.models
+        or not (_is_path(name) or name.lower().endswith(".gguf"))
+    ):
+        return name
+    return str(resolve(name, ("model",)))
+
+
+def _tool(spec: str, key: KeyPath, resolve: _Resolve) -> str:
+    file, colon, function = spec.rpartition(":")
+    return f"{resolve(file, key)}:{function}" if colon and file.endswith(".py") else spec
+
+
+def _server(server: McpServerConfig, key: KeyPath, resolve: _Resolve) -> McpServerConfig:
+    changes: dict[str, object] = {}
+    if server.cwd is not None:
+        changes["cwd"] = resolve(server.cwd, (*key, "cwd"))
+    # A bare name is looked for on PATH.
+    if server.command is not None and _is_path(server.command):
+        changes["command"] = str(resolve(server.command, (*key, "command")))
+    return server.model_copy(update=changes)
+
+
+def _is_path(text: str) -> bool:
+    return text.startswith("~") or "/" in text or os.sep in text

@@ -1,0 +1,80 @@
+"""What the schema says about one key, found by walking down from the top."""
+
+from __future__ import annotations
+
+import types
+from dataclasses import dataclass
+from typing import Annotated, TypeAlias, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from kronk_agent.config.schema import Config
+
+_Type: TypeAlias = object
+"""A type as it stands in an annotation: a class, or a generic such as ``dict[str, Path]``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key of the configuration, or one value in a list or a mapping with free names."""
+
+    kinds: tuple[_Type, ...]
+    """The types it may have; several where the schema says ``A | B``."""
+    is_secret: bool = False
+
+    def below(self, key: str | int) -> Setting | None:
+        """The setting of this key; None where the schema knows no such key."""
+        for kind in self.kinds:
+            if (section := _as_section(kind)) is not None:
+                known = section.model_fields.get(str(key))
+                if known is None:
+                    return None
+                return Setting(_members(known.annotation), self.is_secret or not known.repr)
+            if get_origin(kind) is dict:
+                return Setting(_members(get_args(kind)[1]), self.is_secret)
+            if get_origin(kind) is tuple:
+                return Setting(_members(get_args(kind)[0]), self.is_secret)
+        return None
+
+    @property
+    def section(self) -> type[BaseModel] | None:
+        """The section this is, when its keys are known by name."""
+        return next((s for kind in self.kinds if (s := _as_section(kind)) is not None), None)
+
+    @property
+    def is_mapping(self) -> bool:
+        return self.section is not None or any(get_origin(kind) is dict for kind in self.kinds)
+
+    @property
+    def takes_null(self) -> bool:
+        return types.NoneType in self.kinds
+
+    @property
+    def takes_text(self) -> bool:
+        is_list = any(get_origin(kind) is tuple for kind in self.kinds)
+        return not (self.is_mapping or is_list or {bool, int, float} & set(self.kinds))
+
+
+ROOT = Setting((Config,))
+
+
+def setting_at(path: tuple[str | int, ...]) -> Setting | None:
+    """The setting of this key path; None where the schema has none."""
+    setting: Setting | None = ROOT
+    for key in path:
+        setting = setting and setting.below(key)
+    return setting
+
+
+def _as_section(kind: _Type) -> type[BaseModel] | None:
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _members(annotation: _Type) -> tuple[_Type, ...]:
+    """The types of a union, without what is only annotated on them."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _members(get_args(annotation)[0])
+    if origin is Union or origin is types.UnionType:
+        return tuple(kind for part in get_args(annotation) for kind in _members(part))
+    return (annotation,)

@@ -1,0 +1,44 @@
+"""A configuration written out again: what is in force, without the secrets."""
+
+from __future__ import annotations
+
+import io
+
+from ruamel.yaml import YAML
+
+from kronk_agent.config.loading import LoadedConfig
+from kronk_agent.config.setting import setting_at
+from kronk_agent.config.tree import KeyPath
+from kronk_agent.config.variables import escape
+from kronk_agent.messages import JsonValue
+
+MASK = "***"
+
+
+def to_yaml(loaded: LoadedConfig) -> str:
+    """The configuration as YAML that can be loaded again, but for the masked values.
+
+    Values of headers and of environment variables are masked. A text that takes ``${VAR}`` stands
+    as the file writes it, since what the variable holds may be a secret.
+    """
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.width = 2**31  # never fold: a folded text is hard to read and to grep
+    yaml.representer.sort_base_mapping_type_on_output = False
+    out = io.StringIO()
+    yaml.dump(_shown(loaded.config.model_dump(mode="json"), (), loaded), out)
+    return out.getvalue()
+
+
+def _shown(value: JsonValue, path: KeyPath, loaded: LoadedConfig) -> JsonValue:
+    match value:
+        case dict():
+            return {key: _shown(item, (*path, key), loaded) for key, item in value.items()}
+        case list():
+            return [_shown(item, (*path, index), loaded) for index, item in enumerate(value)]
+        case str():
+            setting = setting_at(path)
+            is_secret = setting is not None and setting.is_secret
+            return MASK if is_secret else loaded.written.get(path) or escape(value)
+        case _:
+            return value

@@ -1,0 +1,72 @@
+"""configs/default.yaml says what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from kronk_agent.config.loading import load_config
+from kronk_agent.config.schema import Config, McpServerConfig
+from kronk_agent.config.shipped import read_shipped
+
+# In the file these hold examples in comments and nothing else.
+WITH_EXAMPLES = ("models", "mcp_servers")
+
+
+def test_the_default_file_shows_every_key_with_its_default_and_no_other() -> None:
+    in_file = YAML(typ="safe", pure=True).load(read_shipped("default.yaml"))
+    in_code = Config().model_dump(mode="json")
+
+    for key in WITH_EXAMPLES:
+        assert in_file.pop(key) is None
+        assert in_code.pop(key) == {}
+    assert in_file == in_code
+    assert _key_order(in_file) == _key_order(in_code)
+
+
+def test_loading_the_default_file_gives_the_defaults(file: Path) -> None:
+    file.write_text(read_shipped("default.yaml"), encoding="utf-8")
+
+    assert load_config(file, environ={}) == Config()
+
+
+def test_the_examples_in_comments_work_when_the_comment_sign_is_removed(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(file.parent))
+    before, key, servers = read_shipped("default.yaml").partition("\nmcp_servers:\n")
+    before = before.replace("  # qwen:", "  qwen:")
+    servers = re.sub(r"(?m)^  # ( *[A-Za-z_]+:(?: |$))", r"  \1", servers)
+    file.write_text(before + key + servers, encoding="utf-8")
+
+    config = load_config(file, environ={"TRACKER_TOKEN": "hunter2"})
+
+    assert config == Config(
+        models={"qwen": file.parent / "models/Qwen3-8B-Q4_K_M.gguf"},
+        mcp_servers={
+            "time": McpServerConfig(
+                command="uvx",
+                args=("mcp-server-time",),
+                env={"TZ": "Europe/Berlin"},
+                cwd=file.parent / "somewhere",
+            ),
+            "tracker": McpServerConfig(
+                url="https://mcp.example.com/mcp", headers={"Authorization": "Bearer hunter2"}
+            ),
+        },
+    )
+
+
+def test_every_key_of_a_server_is_in_the_examples() -> None:
+    examples = read_shipped("default.yaml").partition("\nmcp_servers:\n")[2]
+
+    shown = {match[1] for match in re.finditer(r"(?m)^  #   ([a-z_]+):", examples)}
+
+    assert shown == set(McpServerConfig.model_fields)
+
+
+def _key_order(mapping: dict[str, object]) -> list[object]:
+    return [(key, list(v) if isinstance(v, dict) else None) for key, v in mapping.items()]

@@ -1,0 +1,80 @@
+"""The schema itself: in step with what it configures, and fit for editors."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+from pydantic import ValidationError
+
+from kronk_agent.config.schema import Config, SamplingConfig
+from kronk_agent.errors import InvalidRequestError
+from kronk_agent.messages import JsonObject
+from kronk_agent.model import SamplingParams
+
+SAMPLING_FIELDS = sorted(SamplingConfig.model_fields)
+
+
+def test_the_sampling_section_has_the_defaults_of_the_sampling_parameters() -> None:
+    defaults = dataclasses.asdict(SamplingParams())
+    del defaults["logit_bias"]  # of one request, not of a configuration
+
+    assert SamplingConfig().model_dump() == defaults
+
+
+@pytest.mark.parametrize("name", SAMPLING_FIELDS)
+@pytest.mark.parametrize(
+    "value", [-101, -100, -2, -1, -0.5, 0, 1e-4, 1e-3, 1, 1.5, 100, 101, 2**31 - 1, 2**31, 2**32]
+)
+def test_the_sampling_section_has_the_ranges_of_the_sampling_parameters(
+    name: str, value: float
+) -> None:
+    try:
+        section = SamplingConfig.model_validate({name: value})
+    except ValidationError:
+        section = None
+    if section is None and isinstance(value, float) and name in ("top_k", "repeat_last_n", "seed"):
+        return  # a fraction where a whole number belongs; the parameters have types for that
+
+    if section is None:
+        with pytest.raises(InvalidRequestError):
+            SamplingParams(**{name: value})  # type: ignore[arg-type]
+    else:
+        SamplingParams(**section.model_dump())
+
+
+def test_every_setting_is_described_in_the_json_schema() -> None:
+    schema = Config.model_json_schema()
+    objects: list[JsonObject] = [schema, *schema["$defs"].values()]
+
+    bare = [
+        name
+        for one in objects
+        for name, setting in one["properties"].items()  # type: ignore[union-attr]
+        if "description" not in setting and "$ref" not in setting  # type: ignore[operator]
+    ]
+
+    assert bare == []
+    assert all("description" in one for one in objects)
+
+
+@pytest.mark.parametrize(
+    ("config", "is_valid"),
+    [
+        ({"mcp_servers": {"a": {"command": "x"}}, "tools": ["web_fetch"]}, True),
+        ({"web_fetch": {"allow_private": ["127.0.0.0/8"]}}, True),
+        ({"modl": "x"}, False),
+        ({"agent": {"max_steps": 0}}, False),
+        ({"mcp_servers": {"a": {"url": "ftp://x"}}}, False),
+    ],
+)
+def test_the_json_schema_takes_and_refuses_what_loading_does(
+    config: JsonObject, is_valid: bool
+) -> None:
+    Draft202012Validator.check_schema(Config.model_json_schema())
+
+    problem = best_match(Draft202012Validator(Config.model_json_schema()).iter_errors(config))
+
+    assert (problem is None) == is_valid
