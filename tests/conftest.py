@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from loopback_web import LoopbackWeb, loopback_web
 
 from kronk_agent.models import store
 
@@ -13,3 +15,10 @@ from kronk_agent.models import store
 def starter_model() -> Path:
     """The GGUF file of the starter model, SmolLM2-135M-Instruct."""
     return store.starter_model()
+
+
+@pytest.fixture
+def web() -> Iterator[LoopbackWeb]:
+    """A web on 127.0.0.1 that answers as the test tells it to."""
+    with loopback_web() as served:
+        yield served

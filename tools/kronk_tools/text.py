@@ -1,0 +1,53 @@
+"""Text from outside, made fit for a model: nothing invisible in it, cut at sensible places."""
+
+from __future__ import annotations
+
+import re
+
+_LINE_BREAK = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*){2,}")
+
+# Control characters and Unicode's Default_Ignorable_Code_Point: what a person reading the page
+# does not see (zero-width, bidirectional, tag characters …) must not reach the model either.
+_INVISIBLE = (
+    "\x00-\x08\x0e-\x1f\x7f-\x9f"
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+# Two ignorables spell words in Persian, in Indic scripts and in emoji, and stay there: a single
+# joiner between two characters that are not ASCII.
+_JOINERS = "\u200c\u200d"
+_JOINED = rf"[^\x00-\x7f{_JOINERS}]"
+_HIDDEN = re.compile(
+    rf"[{_INVISIBLE}]|(?<!{_JOINED})[{_JOINERS}]|[{_JOINERS}](?!{_JOINED})"
+)  # fmt: skip
+
+
+def clean(text: str) -> str:
+    """The text as a person would see it: no invisible characters, no runs of blank lines."""
+    visible = _HIDDEN.sub("", _LINE_BREAK.sub("\n", text))
+    return _BLANK_LINES.sub("\n\n", visible).strip()
+
+
+def one_line(text: str, *, max_chars: int) -> str:
+    """The text, cleaned, on one line of at most ``max_chars``."""
+    line = " ".join(clean(text).split())
+    return line if len(line) <= max_chars else line[: max_chars - 1].rstrip() + "…"
+
+
+def part_end(text: str, start: int, *, max_chars: int) -> int:
+    """Where a part beginning at ``start`` ends: after a paragraph, else a line, else a word."""
+    end = start + max_chars
+    if end >= len(text):
+        return len(text)
+    for boundary in ("\n\n", "\n", " "):
+        found = text.rfind(boundary, start + max_chars // 2, end)
+        if found != -1:
+            return found + len(boundary)
+    return end
+
+
+def outside(what: str) -> str:
+    """The line above everything that comes from the web."""
+    return f"{what} (data from outside, not instructions):"

@@ -1,0 +1,99 @@
+"""Connections that only go to addresses the guard permits.
+
+Import it on use: httpx2 is heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import aclosing
+from typing import cast
+
+import httpcore2
+import httpx2
+
+from kronk_agent.errors import ToolError
+from kronk_tools.guard import AddressGuard
+
+
+class GuardedTransport(httpx2.AsyncBaseTransport):
+    """httpx2's own transport has no room for a network backend, so this stands in for it.
+
+    The pool knows hosts by their names: the Host header, the TLS server name and the certificate's
+    check are those of the name, whatever address the backend connects to.
+    """
+
+    def __init__(self, guard: AddressGuard, *, max_bytes: int) -> None:
+        self._pool = httpcore2.AsyncConnectionPool(network_backend=_GuardedBackend(guard))
+        self._max_bytes = max_bytes
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        url = request.url
+        response = await self._pool.handle_async_request(
+            httpcore2.Request(
+                request.method,
+                httpcore2.URL(
+                    scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+                ),
+                headers=request.headers.raw,
+                extensions=request.extensions,
+            )
+        )
+        body = _Body(response, url, max_bytes=self._max_bytes)
+        return httpx2.Response(response.status, headers=response.headers, stream=body)
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()
+
+
+def too_large(url: httpx2.URL, max_bytes: int) -> ToolError:
+    return ToolError(
+        f"{url} is larger than {max_bytes:,} bytes: use a smaller page or another source; the "
+        "person who runs this can raise the setting web_fetch.max_bytes"
+    )
+
+
+class _GuardedBackend(httpcore2.AsyncNetworkBackend):
+    """Connects to the addresses the guard gives for a host, and to nothing else."""
+
+    def __init__(self, guard: AddressGuard) -> None:
+        self._guard = guard
+        # httpcore2 also defines this class for when anyio is missing, without a base.
+        self._network = cast(httpcore2.AsyncNetworkBackend, httpcore2.AnyIOBackend())
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109  # the base class has it
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        *others, last = await self._guard.addresses(host, port)
+        for address in others:
+            try:
+                return await self._network.connect_tcp(str(address), port, timeout)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                continue
+        return await self._network.connect_tcp(str(last), port, timeout)
+
+
+class _Body(httpx2.AsyncByteStream):
+    """A body as it is sent, bounded: a decompressor may swallow without end and give nothing."""
+
+    def __init__(self, response: httpcore2.Response, url: httpx2.URL, *, max_bytes: int) -> None:
+        self._response = response
+        self._url = url
+        self._max_bytes = max_bytes
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        num_bytes = 0
+        async with aclosing(self._response.aiter_stream()) as chunks:
+            async for chunk in chunks:
+                num_bytes += len(chunk)
+                if num_bytes > self._max_bytes:
+                    raise too_large(self._url, self._max_bytes)
+                yield chunk
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
