@@ -108,7 +108,20 @@ class ToolResult:
         return "\n".join(part.text for part in self.content if isinstance(part, TextPart))
 
     def to_message(self) -> Message:
-        return Message(role="tool", content=self.content, tool_call_id=self.call_id, name=self.name)
+        """The message the model reads. Neighbouring texts become one, a newline between them.
+
+        Tools mean them as blocks, and ``Message.text`` would run them into each other.
+        """
+        content: list[Part] = []
+        for part in self.content:
+            last = content[-1] if content else None
+            if isinstance(last, TextPart) and isinstance(part, TextPart):
+                content[-1] = TextPart(f"{last.text}\n{part.text}")
+            else:
+                content.append(part)
+        return Message(
+            role="tool", content=tuple(content), tool_call_id=self.call_id, name=self.name
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,14 +225,14 @@ class StepStarted:
 
 @dataclass(frozen=True, slots=True)
 class ToolStarted:
-    """A tool is being run with these arguments."""
+    """A call is complete and is being answered: looked up, checked, and run if nothing is wrong."""
 
     call: ToolCall
 
 
 @dataclass(frozen=True, slots=True)
 class ToolProgress:
-    """A running tool says how far it is."""
+    """A running tool says how far it is. Some are left out when nobody reads them in time."""
 
     call_id: str
     progress: float
@@ -229,7 +242,10 @@ class ToolProgress:
 
 @dataclass(frozen=True, slots=True)
 class ToolFinished:
-    """A tool is done; ``result.is_error`` says how it went."""
+    """A call is answered; ``result.is_error`` says how it went.
+
+    The result is whole here; what the model reads may be cut to the room in its context.
+    """
 
     result: ToolResult
     seconds: float
@@ -252,7 +268,7 @@ class Notice:
     text: str
 
 
-RunEnd: TypeAlias = Literal["stop", "tool_calls", "length", "max_steps", "cancelled", "error"]
+RunEnd: TypeAlias = Literal["stop", "length", "max_steps", "cancelled", "error"]
 
 
 @dataclass(frozen=True, slots=True)

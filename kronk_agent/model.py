@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
@@ -56,9 +56,9 @@ class SamplingParams:
         }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and low <= value <= high):
+            if value is not None and not low <= value <= high:  # NaN is in no range
                 raise InvalidRequestError(
-                    f"{name} must be from {low:g} to {high:g}, not {value!r}", param=name
+                    f"{name} must be from {low} to {high}, not {value!r}", param=name
                 )
 
 
@@ -110,9 +110,9 @@ class ChatRequest:
                 f"max_tokens must be at least 1, not {self.max_tokens}", param="max_tokens"
             )
         names = [tool.name for tool in self.tools]
-        for name in names:
-            if names.count(name) > 1:
-                raise InvalidRequestError(f"two tools are named {name!r}", param="tools")
+        for name, count in Counter(names).items():
+            if count > 1:
+                raise InvalidRequestError(f"{count} tools are named {name!r}", param="tools")
         self._check_tool_choice(names)
 
     def _check_tool_choice(self, names: list[str]) -> None:

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from anyio import CancelScope, create_memory_object_stream
+from anyio.streams.memory import MemoryObjectReceiveStream
+
+from kronk_agent.agent.conductor import Conductor
+from kronk_agent.agent.options import AgentOptions
+from kronk_agent.agent.tasks import open_task_group
+from kronk_agent.messages import Event, Message, RunFinished
+from kronk_agent.model import ChatModel, ToolChoice
+from kronk_agent.tool import Toolset
+
+_EVENTS_AHEAD = 32
+"""Events the run may be ahead of whoever reads them; then it waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """Answers conversations with a chat model that may use tools.
+
+    Holds no state of a run: many may be under way at once.
+    """
+
+    model: ChatModel
+    toolsets: Sequence[Toolset] = ()
+    """Where two have a tool of the same name, the first one's is used."""
+    options: AgentOptions = field(default_factory=AgentOptions)
+
+    @asynccontextmanager
+    async def run(
+        self, messages: Sequence[Message], *, tool_choice: ToolChoice | None = None
+    ) -> AsyncIterator[Run]:
+        """Start answering a conversation; iterate over what this gives for the events.
+
+        The last event is always ``RunFinished``, and what goes wrong with a tool, the model or the
+        request is told in events. Leaving the block early stops everything and waits for it.
+
+        Args:
+            messages: the conversation so far; left as it is.
+            tool_choice: in place of the options'.
+        """
+        # The loop has a task of its own: a generator must not yield from inside a task group.
+        send, receive = create_memory_object_stream[Event](_EVENTS_AHEAD)
+        scope = CancelScope()
+        conductor = Conductor(
+            self.model,
+            self.toolsets,
+            self.options,
+            messages,
+            tool_choice=tool_choice or self.options.tool_choice,
+            events=send,
+        )
+        with send, receive:
+            async with open_task_group() as group:
+                group.start_soon(conductor.run, scope)
+                yield Run(receive, scope)
+                group.cancel_scope.cancel()
+
+    async def answer(
+        self, messages: Sequence[Message], *, tool_choice: ToolChoice | None = None
+    ) -> RunFinished:
+        """The same without the events on the way: how the run ended."""
+        last: Event | None = None
+        async with self.run(messages, tool_choice=tool_choice) as run:
+            async for event in run:
+                last = event
+        assert isinstance(last, RunFinished)
+        return last
+
+
+class Run:
+    """A run under way: an async iterator of its events, to be read once."""
+
+    def __init__(self, events: MemoryObjectReceiveStream[Event], scope: CancelScope) -> None:
+        self._events = events
+        self._scope = scope
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self._events
+
+    def cancel(self) -> None:
+        """Stop the generation and the running tools.
+
+        A few events may still be on their way; the last one is ``RunFinished``, with the messages
+        that were complete, the text so far, and a result for every call.
+        """
+        self._scope.cancel()

@@ -1,0 +1,132 @@
+"""Answers tool calls. Whatever goes wrong becomes a result that the model reads."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+import anyio
+from anyio import BrokenResourceError, ClosedResourceError, WouldBlock, move_on_after
+from anyio.streams.memory import MemoryObjectSendStream
+
+from kronk_agent.errors import ServerUnavailableError, ToolError, unwrap
+from kronk_agent.messages import Event, JsonObject, TextPart, ToolCall, ToolProgress, ToolResult
+from kronk_agent.tool import Tool, ToolContext
+
+logger = logging.getLogger(__name__)
+
+_REPEATED = (
+    "This call was made before with the same arguments and was not made again. "
+    "Answer now, with what is known. The earlier result:"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a call."""
+
+    result: ToolResult
+    is_repeat: bool = False
+    """The call was made before in this run, so the result is the earlier one."""
+
+
+@dataclass(slots=True)
+class _Earlier:
+    """A call that was made, perhaps still under way."""
+
+    done: anyio.Event = field(default_factory=anyio.Event)
+    result: ToolResult | None = None
+    """None when it is done: it was cancelled."""
+
+
+class Caller:
+    """Makes the calls of one run, none of them twice."""
+
+    def __init__(self, *, timeout_seconds: float, events: MemoryObjectSendStream[Event]) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._events = events
+        self._earlier: dict[str, _Earlier] = {}
+
+    async def answer(self, call: ToolCall, tools: Mapping[str, Tool]) -> Answer:
+        """Look the tool up, check the arguments, and call it if nothing is wrong."""
+        tool = tools.get(call.name)
+        if tool is None:
+            known = ", ".join(tools) or "none"
+            return Answer(_failed(call, f"There is no tool {call.name!r}. The tools are: {known}"))
+        try:
+            arguments = tool.parse_arguments(call.arguments)
+        except ToolError as error:
+            return Answer(_failed(call, str(error)))
+        key = json.dumps([call.name, arguments], sort_keys=True)
+        earlier = self._earlier.get(key)
+        if earlier is not None:
+            return Answer(await _repeated(call, earlier), is_repeat=True)
+        made = self._earlier[key] = _Earlier()
+        try:
+            made.result = await self._make(call, tool, arguments)
+        finally:
+            made.done.set()
+        return Answer(made.result)
+
+    async def _make(self, call: ToolCall, tool: Tool, arguments: JsonObject) -> ToolResult:
+        own = tool.timeout_seconds
+        seconds = self._timeout_seconds if own is None else own
+        progress = _Progress(call.id, self._events)
+        try:
+            with move_on_after(seconds):
+                output = await tool.call(arguments, ToolContext(call.id, progress))
+                return ToolResult(
+                    call.id,
+                    call.name,
+                    output.content,
+                    is_error=output.is_error,
+                    structured=output.structured,
+                )
+        except Exception as error:  # noqa: BLE001  # boundary: a tool may fail in any way
+            return _failed(call, _words(call, unwrap(error)))
+        finally:
+            progress.stop()
+        logger.info("tool %s took longer than %g seconds", call.name, seconds)
+        return _failed(call, f"{call.name} was stopped: it took longer than {seconds:g} seconds")
+
+
+class _Progress:
+    """Passes on what a tool reports while it runs, and nothing afterwards."""
+
+    def __init__(self, call_id: str, events: MemoryObjectSendStream[Event]) -> None:
+        self._call_id = call_id
+        self._events: MemoryObjectSendStream[Event] | None = events
+
+    def __call__(
+        self, progress: float, total: float | None = None, message: str | None = None
+    ) -> None:
+        if self._events is None:
+            return
+        # A report must not block: it is dropped when the reader lags behind.
+        with suppress(WouldBlock, BrokenResourceError, ClosedResourceError):
+            self._events.send_nowait(ToolProgress(self._call_id, progress, total, message))
+
+    def stop(self) -> None:
+        self._events = None
+
+
+async def _repeated(call: ToolCall, earlier: _Earlier) -> ToolResult:
+    await earlier.done.wait()
+    if earlier.result is None:
+        return _failed(call, "The same call was made before and was cancelled")
+    content = (TextPart(_REPEATED), *earlier.result.content)
+    return replace(earlier.result, call_id=call.id, content=content)
+
+
+def _words(call: ToolCall, error: BaseException) -> str:
+    if isinstance(error, ToolError | ServerUnavailableError):
+        return str(error)
+    logger.error("tool %s failed", call.name, exc_info=error)
+    return f"failed: {type(error).__name__}: {error}".removesuffix(": ")
+
+
+def _failed(call: ToolCall, text: str) -> ToolResult:
+    return ToolResult(call.id, call.name, (TextPart(text),), is_error=True)

@@ -1,0 +1,189 @@
+"""The loop: generate, run the tools, and again, until there is a reason to end."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+
+from anyio import CancelScope
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectSendStream
+
+from kronk_agent.agent.caller import Caller
+from kronk_agent.agent.options import AgentOptions
+from kronk_agent.agent.room import fit_results, room_for_results
+from kronk_agent.agent.tasks import open_task_group
+from kronk_agent.agent.toolbox import gather
+from kronk_agent.agent.turn import Turn
+from kronk_agent.errors import EngineError, InvalidRequestError, OverloadedError
+from kronk_agent.messages import (
+    Event,
+    Finish,
+    Message,
+    Notice,
+    RunEnd,
+    RunFinished,
+    StepFinished,
+    StepStarted,
+    ToolCallEnd,
+    ToolFinished,
+    ToolStarted,
+    Usage,
+)
+from kronk_agent.model import ChatModel, ChatRequest, ToolChoice
+from kronk_agent.tool import Tool, Toolset
+
+logger = logging.getLogger(__name__)
+
+_AUTO = ToolChoice("auto")
+_NONE = ToolChoice("none")
+
+
+class Conductor:
+    """One run of an agent; ``run`` is to be called once."""
+
+    def __init__(
+        self,
+        model: ChatModel,
+        toolsets: Sequence[Toolset],
+        options: AgentOptions,
+        messages: Sequence[Message],
+        *,
+        tool_choice: ToolChoice,
+        events: MemoryObjectSendStream[Event],
+    ) -> None:
+        self._model = model
+        self._toolsets = toolsets
+        self._options = options
+        self._given = _with_instructions(messages, options.instructions)
+        self._first_choice = tool_choice
+        self._events = events
+        self._caller = Caller(timeout_seconds=options.tool_timeout_seconds, events=events)
+        self._added: list[Message] = []
+        self._notices: set[str] = set()
+        self._usage = Usage()
+        self._num_steps = 0
+        self._num_tokens = 0
+        """Of the conversation, as of the last finished turn."""
+
+    async def run(self, scope: CancelScope) -> None:
+        """Take steps, then say how it ended; if the scope is cancelled, that is how."""
+        reason: RunEnd = "cancelled"
+        error: str | None = None
+        with self._events:
+            with scope:
+                try:
+                    reason = await self._take_steps()
+                except (EngineError, OverloadedError, InvalidRequestError) as failure:
+                    reason, error = "error", str(failure)
+            logger.debug("run ended: %s, after %d steps", reason, self._num_steps)
+            # Outside the scope, for a cancelled run also says what became of it.
+            await self._events.send(
+                RunFinished(reason, tuple(self._added), self._usage, self._num_steps, error)
+            )
+
+    async def _take_steps(self) -> RunEnd:
+        choice = self._first_choice
+        for step in range(1, self._options.max_steps + 1):
+            tools = await self._current_tools()
+            is_forced = step == self._options.max_steps and bool(tools) and choice != _NONE
+            turn = await self._step(step, tools, self._last_choice(choice) if is_forced else choice)
+            if turn.is_cut_off:
+                return "length"
+            if not turn.message.tool_calls:
+                return "max_steps" if is_forced else "stop"
+            choice = _NONE if turn.has_repeat else _AUTO
+        return "max_steps"
+
+    def _last_choice(self, choice: ToolChoice) -> ToolChoice:
+        """In the last step the model must answer, for nobody would read a call's result."""
+        if choice != _AUTO:
+            raise InvalidRequestError(
+                f"tool_choice {choice.name or choice.mode!r} needs max_steps to be 2 or more: "
+                "in the last step the model must answer",
+                param="tool_choice",
+            )
+        return _NONE
+
+    async def _current_tools(self) -> dict[str, Tool]:
+        tools, hidden = gather(self._toolsets)
+        for line in hidden:
+            if line not in self._notices:
+                self._notices.add(line)
+                await self._events.send(Notice(line))
+        return tools
+
+    async def _step(self, step: int, tools: Mapping[str, Tool], choice: ToolChoice) -> Turn:
+        """One turn of the model, and the answers to its calls."""
+        request = self._request(tools, choice)
+        await self._events.send(StepStarted(step))
+        self._num_steps = step
+        turn = Turn()
+        try:
+            async with open_task_group() as calls:
+                await self._generate(request, turn, calls, tools)
+        finally:
+            self._keep(turn)
+        assert turn.finish is not None, "a model's stream ends with Finish"
+        await self._events.send(
+            StepFinished(step, turn.message, turn.finish.usage, turn.finish.timings)
+        )
+        return turn
+
+    def _request(self, tools: Mapping[str, Tool], choice: ToolChoice) -> ChatRequest:
+        logger.debug("asking the model: %d tools, tool_choice %s", len(tools), choice)
+        return ChatRequest(
+            messages=(*self._given, *self._added),
+            tools=tuple(tools.values()),
+            tool_choice=choice,
+            parallel_tool_calls=self._options.parallel_tool_calls,
+            sampling=self._options.sampling,
+            max_tokens=self._options.max_tokens,
+        )
+
+    async def _generate(
+        self, request: ChatRequest, turn: Turn, calls: TaskGroup, tools: Mapping[str, Tool]
+    ) -> None:
+        """Merge the deltas, pass them on, and start each call as soon as it is complete."""
+        async with aclosing(self._model.stream(request)) as deltas:
+            async for delta in deltas:
+                turn.add(delta)
+                if isinstance(delta, Finish):
+                    continue
+                await self._events.send(delta)
+                if isinstance(delta, ToolCallEnd):
+                    calls.start_soon(self._answer, turn, delta.index, tools)
+
+    async def _answer(self, turn: Turn, index: int, tools: Mapping[str, Tool]) -> None:
+        call = turn.call(index)
+        await self._events.send(ToolStarted(call))
+        started = time.perf_counter()
+        answer = await self._caller.answer(call, tools)
+        turn.answer(index, answer)
+        seconds = time.perf_counter() - started
+        logger.debug("%s took %.3f s, is_error=%s", call.name, seconds, answer.result.is_error)
+        await self._events.send(ToolFinished(answer.result, seconds))
+
+    def _keep(self, turn: Turn) -> None:
+        """Add the turn to the conversation: whole, or as far as it came."""
+        if turn.finish is not None:
+            self._usage += turn.finish.usage
+            self._num_tokens = turn.finish.usage.prompt_tokens + turn.finish.usage.completion_tokens
+        message = turn.message
+        if turn.finish is None and not message.content and not message.tool_calls:
+            return
+        room = room_for_results(
+            context_length=self._model.info.context_length,
+            used=self._num_tokens,
+            max_tokens=self._options.max_tokens,
+        )
+        results = fit_results(turn.results, room, self._model.count_tokens)
+        self._added += [message, *(result.to_message() for result in results)]
+
+
+def _with_instructions(messages: Sequence[Message], instructions: str) -> list[Message]:
+    if not instructions or any(message.role == "system" for message in messages):
+        return list(messages)
+    return [Message.system(instructions), *messages]

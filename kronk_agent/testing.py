@@ -1,0 +1,191 @@
+"""For tests of programs built on kronk-agent: a chat model that says what a script says.
+
+The agent around it is the real one, and so are the tools it calls::
+
+    model = ScriptedModel([call("add", a=1, b=2), "It is 3."])
+    agent = Agent(model, [StaticToolset("mine", (add,))])
+    assert (await agent.answer([Message.user("1 + 2?")])).text == "It is 3."
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Sequence
+from typing import TypeAlias, TypeVar, assert_never
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from kronk_agent.errors import ContextLengthError
+from kronk_agent.messages import (
+    Delta,
+    Finish,
+    FinishReason,
+    JsonValue,
+    Message,
+    ReasoningDelta,
+    TextDelta,
+    ToolCall,
+    ToolCallArguments,
+    ToolCallEnd,
+    ToolCallStart,
+    Usage,
+)
+from kronk_agent.model import ChatRequest, ModelInfo
+
+T = TypeVar("T")
+
+Piece: TypeAlias = str | ReasoningDelta | ToolCall | anyio.Event | Exception
+"""What a turn is made of, in order: text, reasoning, a call, an event to wait for, or a failure."""
+
+Turn: TypeAlias = Piece | Sequence[Piece] | Callable[[ChatRequest], Piece | Sequence[Piece]]
+"""One turn of a script; a function is given the request and says what the turn is."""
+
+_TOKEN = re.compile(r"\s?\w{1,6}|\s?[^\w\s]|\s")
+
+
+class ScriptError(AssertionError):
+    """The script and what the model was asked for do not fit: the test is wrong, or the agent."""
+
+
+def call(name: str, /, **arguments: JsonValue) -> ToolCall:
+    """A call for a script. Its id is given when it is said: ``call_1``, ``call_2``, ..."""
+    return ToolCall(id="", name=name, arguments=json.dumps(arguments))
+
+
+async def collect(items: AsyncIterable[T]) -> list[T]:
+    """Everything an async iterable gives, such as the events of a run."""
+    return [item async for item in items]
+
+
+class ScriptedModel:
+    """A ``ChatModel`` that says one turn of its script for each request, a token at a time.
+
+    It keeps the promises that a real model keeps with a grammar (``tool_choice``,
+    ``parallel_tool_calls``) by refusing a script that breaks them. What a grammar does not
+    promise of every model it leaves open: a call may name a tool there is not, or have bad
+    arguments. ``max_tokens`` and the context length cut a turn short; sampling and ``stop`` change
+    nothing about a script.
+
+    Tokens are counted in a simple way: up to six letters or digits and the blank before them are
+    one, every other sign is one. A message costs three more, and a call one.
+    """
+
+    def __init__(self, turns: Sequence[Turn], *, context_length: int = 8192) -> None:
+        self.info = ModelInfo("scripted", context_length, frozenset({"chat", "tools"}))
+        self.requests: list[ChatRequest] = []
+        """Every request so far."""
+        self.num_interrupted = 0
+        """Turns that were closed or cancelled before they were finished."""
+        self._turns = list(turns)
+        self._num_calls = 0
+
+    def count_tokens(self, text: str) -> int:
+        return len(_tokens(text))
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
+        """The next turn of the script.
+
+        Raises:
+            ScriptError: the script has run out, or breaks what a model promises.
+        """
+        self.requests.append(request)
+        pieces = self._pieces(request)
+        num_prompt_tokens = sum(self._size(message) for message in request.messages)
+        limit = self._limit(request, num_prompt_tokens)
+        reason: FinishReason = "stop"
+        num_tokens = num_reasoning = 0
+        try:
+            for item in self._deltas(pieces):
+                if isinstance(item, anyio.Event):
+                    await item.wait()
+                    continue
+                if not isinstance(item, ToolCallEnd):
+                    if num_tokens == limit:
+                        reason = "length"
+                        break
+                    num_tokens += 1
+                if isinstance(item, ToolCallStart):
+                    reason = "tool_calls"
+                num_reasoning += isinstance(item, ReasoningDelta)
+                await checkpoint()
+                yield item
+        except (GeneratorExit, anyio.get_cancelled_exc_class()):
+            self.num_interrupted += 1
+            raise
+        usage = Usage(num_prompt_tokens, num_tokens, reasoning_tokens=num_reasoning)
+        yield Finish(reason, usage)
+
+    def _pieces(self, request: ChatRequest) -> Sequence[Piece]:
+        number = len(self.requests)
+        if number > len(self._turns):
+            raise ScriptError(
+                f"the script has run out: it has {len(self._turns)} turns and the model is asked "
+                f"for number {number}"
+            )
+        turn = self._turns[number - 1]
+        said = turn(request) if callable(turn) else turn
+        pieces = (said,) if isinstance(said, Piece) else said
+        problem = _broken_promise(pieces, request)
+        if problem is not None:
+            raise ScriptError(f"turn {number} of the script {problem}")
+        return pieces
+
+    def _limit(self, request: ChatRequest, num_prompt_tokens: int) -> int:
+        context_length = self.info.context_length
+        if num_prompt_tokens >= context_length:
+            raise ContextLengthError(
+                num_prompt_tokens=num_prompt_tokens, context_length=context_length
+            )
+        num_free = context_length - num_prompt_tokens
+        return num_free if request.max_tokens is None else min(request.max_tokens, num_free)
+
+    def _size(self, message: Message) -> int:
+        calls = sum(1 + self.count_tokens(call.arguments) for call in message.tool_calls)
+        return 3 + self.count_tokens(message.text) + calls
+
+    def _deltas(self, pieces: Sequence[Piece]) -> Iterator[Delta | anyio.Event]:
+        num_calls = 0
+        for piece in pieces:
+            match piece:
+                case str(text):
+                    yield from map(TextDelta, _tokens(text))
+                case ReasoningDelta(text):
+                    yield from map(ReasoningDelta, _tokens(text))
+                case ToolCall():
+                    yield from self._call_deltas(num_calls, piece)
+                    num_calls += 1
+                case anyio.Event():
+                    yield piece
+                case Exception():
+                    raise piece
+                case _:
+                    assert_never(piece)
+
+    def _call_deltas(self, index: int, call: ToolCall) -> Iterator[Delta]:
+        self._num_calls += 1
+        yield ToolCallStart(index, call.id or f"call_{self._num_calls}", call.name)
+        for fragment in _tokens(call.arguments):
+            yield ToolCallArguments(index, fragment)
+        yield ToolCallEnd(index)
+
+
+def _tokens(text: str) -> list[str]:
+    return _TOKEN.findall(text)
+
+
+def _broken_promise(pieces: Sequence[Piece], request: ChatRequest) -> str | None:
+    names = [piece.name for piece in pieces if isinstance(piece, ToolCall)]
+    choice = request.tool_choice
+    if choice.mode == "none" and names:
+        return f"calls {names[0]}, but tool_choice is none"
+    if len(names) > 1 and not request.parallel_tool_calls:
+        return f"makes {len(names)} calls, but parallel_tool_calls is false"
+    if any(isinstance(piece, Exception) for piece in pieces):
+        return None
+    if choice.mode in ("required", "named") and not names:
+        return f"makes no call, but tool_choice is {choice.name or choice.mode}"
+    if choice.mode == "named" and set(names) != {choice.name}:
+        return f"calls {', '.join(names)}, but tool_choice is {choice.name}"
+    return None

@@ -1,0 +1,25 @@
+"""Tools: what a model may call, and ``@tool``, which makes one of a typed function."""
+
+from __future__ import annotations
+
+from kronk_agent.tool.definition import (
+    ReportProgress,
+    StaticToolset,
+    Tool,
+    ToolCallable,
+    ToolContext,
+    ToolOutput,
+    Toolset,
+)
+from kronk_agent.tool.function import tool
+
+__all__ = [
+    "ReportProgress",
+    "StaticToolset",
+    "Tool",
+    "ToolCallable",
+    "ToolContext",
+    "ToolOutput",
+    "Toolset",
+    "tool",
+]

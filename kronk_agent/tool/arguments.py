@@ -1,0 +1,146 @@
+"""Checks a tool's arguments against its JSON Schema, and says in one line what would do."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import cached_property
+from typing import TYPE_CHECKING, NoReturn
+
+from kronk_agent.messages import JsonObject, JsonValue
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+    from jsonschema.protocols import Validator
+
+_LONGEST_MESSAGE = 300
+_LONGEST_IN_EXAMPLE = 20
+
+
+def parse_json(text: str) -> JsonValue:
+    """Like ``json.loads``, but only what the JSON standard allows.
+
+    Raises:
+        ValueError: it is not JSON, or cannot be held.
+    """
+    try:
+        value: JsonValue = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+class ArgumentsCheck:
+    """One schema's check; the validator is compiled when it is first used, and kept."""
+
+    def __init__(self, schema: JsonObject) -> None:
+        self._schema = schema
+
+    def problem(self, arguments: JsonValue) -> str | None:
+        """What is wrong, to be written right behind the tool's name; None when nothing is."""
+        from jsonschema.exceptions import best_match  # heavy: 60 ms
+
+        try:
+            error = best_match(self._validator.iter_errors(arguments))
+            return None if error is None else self._explain(error)
+        except Exception as error:  # noqa: BLE001  # boundary: a broken schema fails in any way
+            reason = str(error).partition("\n")[0]
+            return f" cannot be called, its JSON Schema is broken: {type(error).__name__}: {reason}"
+
+    @cached_property
+    def _validator(self) -> Validator:
+        from jsonschema.validators import Draft202012Validator, validator_for
+        from referencing import Registry
+
+        cls = validator_for(self._schema, default=Draft202012Validator)
+        # A registry of our own: the default one downloads whatever URL a $ref names.
+        return cls(self._schema, registry=Registry())
+
+    def _explain(self, error: ValidationError) -> str:
+        path = list(error.absolute_path)
+        where = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+        words = f"{where or ' arguments'}: {_shortened(error.message)}."
+        if error.validator == "additionalProperties" and isinstance(error.schema, dict):
+            words += f" Known are: {', '.join(error.schema.get('properties', ())) or 'none'}."
+        example = _Example(self._schema).arguments(also=path[0] if path else None)
+        if self._validator.is_valid(example):
+            words += f" Valid would be, for example: {json.dumps(example, ensure_ascii=False)}"
+        return words
+
+
+def _shortened(message: str) -> str:
+    # The message starts with the value and ends with what was expected.
+    if len(message) <= _LONGEST_MESSAGE:
+        return message
+    return f"{message[:60]} ... {message[60 - _LONGEST_MESSAGE :]}"
+
+
+class _Example:
+    """Makes the smallest value that its types, bounds and choices ask for; may miss the rest."""
+
+    def __init__(self, schema: JsonObject) -> None:
+        self._root = schema
+
+    def arguments(self, *, also: str | int | None) -> JsonValue:
+        """The required arguments, and one more."""
+        return self._object(self._root, also=also)
+
+    def _value(self, schema: JsonValue) -> JsonValue:
+        if not isinstance(schema, dict):
+            return None
+        for given in ("const", "default"):
+            if given in schema:
+                return schema[given]
+        for listed in ("examples", "enum"):
+            values = schema.get(listed)
+            if isinstance(values, list) and values:
+                return values[0]
+        if "$ref" in schema:
+            return self._value(self._resolved(schema["$ref"]))
+        for choice in ("anyOf", "oneOf"):
+            variants = schema.get(choice)
+            if isinstance(variants, list) and variants:
+                return self._value(variants[0])
+        return self._of_type(schema)
+
+    def _of_type(self, schema: JsonObject) -> JsonValue:
+        kind = schema.get("type")
+        match kind[0] if isinstance(kind, list) and kind else kind:
+            case "object":
+                return self._object(schema)
+            case "array":
+                return [self._value(schema.get("items"))] * _length(schema.get("minItems"))
+            case "string":
+                return "text".ljust(_length(schema.get("minLength")), ".")
+            case "integer" | "number":
+                low = _int(schema.get("minimum"), _int(schema.get("exclusiveMinimum"), 0) + 1)
+                return min(low, _int(schema.get("maximum"), low))
+            case "boolean":
+                return True
+            case _:
+                return None
+
+    def _object(self, schema: JsonObject, *, also: str | int | None = None) -> JsonObject:
+        properties, required = schema.get("properties"), schema.get("required")
+        if not isinstance(properties, dict):
+            return {}
+        wanted = [also, *(required if isinstance(required, list) else ())]
+        return {name: self._value(sub) for name, sub in properties.items() if name in wanted}
+
+    def _resolved(self, reference: JsonValue) -> JsonValue:
+        target: JsonValue = self._root
+        for key in str(reference).removeprefix("#").strip("/").split("/"):
+            target = target.get(key) if isinstance(target, dict) else None
+        return target
+
+
+def _int(value: JsonValue, otherwise: int) -> int:
+    return int(value) if isinstance(value, int | float) and math.isfinite(value) else otherwise
+
+
+def _length(minimum: JsonValue) -> int:
+    return min(_int(minimum, 0), _LONGEST_IN_EXAMPLE)

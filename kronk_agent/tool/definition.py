@@ -1,0 +1,147 @@
+"""What a tool is: a name, words, a JSON Schema, and something to call."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+from kronk_agent.errors import ConfigError, ToolError
+from kronk_agent.messages import AudioPart, ImagePart, JsonObject, JsonValue, Part, TextPart
+from kronk_agent.tool.arguments import ArgumentsCheck, parse_json
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class ReportProgress(Protocol):
+    """Tells whoever watches the run how far a tool is; never blocks and never fails.
+
+    To be called on the event loop, or in the thread in which a plain ``@tool`` function runs.
+    """
+
+    def __call__(
+        self, progress: float, total: float | None = None, message: str | None = None
+    ) -> None: ...
+
+
+def _ignore_progress(
+    progress: float, total: float | None = None, message: str | None = None
+) -> None:
+    """Nobody is watching."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """What a tool is told about the call it serves."""
+
+    call_id: str = ""
+    report_progress: ReportProgress = _ignore_progress
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutput:
+    """What a tool gives back."""
+
+    content: tuple[Part, ...]
+    structured: JsonObject | None = None
+    is_error: bool = False
+
+    @classmethod
+    def of(cls, value: object) -> ToolOutput:
+        """Whatever a plain function returned, as an output.
+
+        Text and parts stay as they are; the rest becomes JSON, an object also ``structured``.
+        """
+        match value:
+            case ToolOutput():
+                return value
+            case TextPart() | ImagePart() | AudioPart():
+                return cls((value,))
+            case list() | tuple() if value and all(isinstance(part, Part) for part in value):
+                return cls(tuple(value))
+            case str():
+                return cls((TextPart(value),))
+            case None:
+                return cls((TextPart("done"),))
+            case _:
+                plain = _to_plain(value)
+                text = json.dumps(plain, ensure_ascii=False)
+                return cls((TextPart(text),), plain if isinstance(plain, dict) else None)
+
+
+def _to_plain(value: object) -> JsonValue:
+    from pydantic import TypeAdapter  # heavy
+
+    plain: JsonValue = TypeAdapter(Any).dump_python(value, mode="json", fallback=str)
+    return plain
+
+
+ToolCallable: TypeAlias = Callable[[JsonObject, ToolContext], Awaitable[ToolOutput]]
+"""Runs the tool. May raise ``ToolError`` for a failure the model should read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """Something a model may call.
+
+    Raises:
+        ConfigError: the name is not 1–64 of ``A-Z a-z 0-9 _ -``, or the schema is not an object's.
+    """
+
+    name: str
+    description: str
+    parameters: JsonObject
+    """JSON Schema of the arguments; its type is ``object``."""
+    call: ToolCallable = field(repr=False)
+    strict: bool = True
+    """False for a schema we do not control: what the grammar cannot enforce is validated after."""
+    timeout_seconds: float | None = None
+    """How long one call may take; None leaves it to the agent."""
+    _check: ArgumentsCheck = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ConfigError(f"a tool's name is 1-64 of A-Z a-z 0-9 _ -, not {self.name!r}")
+        if self.parameters.get("type") != "object":
+            raise ConfigError(f"tool {self.name}: the schema's type must be 'object'")
+        object.__setattr__(self, "_check", ArgumentsCheck(self.parameters))
+
+    def parse_arguments(self, text: str) -> JsonObject:
+        """The arguments as an object, valid under the schema. No text is no arguments.
+
+        Raises:
+            ToolError: not JSON, or not valid; names the argument, what was expected and an example.
+        """
+        try:
+            arguments = parse_json(text) if text.strip() else {}
+        except ValueError as error:
+            raise ToolError(f"the arguments of {self.name} are not JSON: {error}") from None
+        problem = self._check.problem(arguments)
+        if problem is not None:
+            raise ToolError(f"{self.name}{problem}")
+        assert isinstance(arguments, dict), "the schema's type is object"
+        return arguments
+
+
+class Toolset(Protocol):
+    """A named group of tools that may change while the program runs."""
+
+    @property
+    def name(self) -> str: ...
+
+    def tools(self) -> Sequence[Tool]:
+        """The tools there are right now. Must neither block nor raise."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StaticToolset:
+    """Tools that do not change."""
+
+    name: str
+    members: tuple[Tool, ...]
+
+    def tools(self) -> Sequence[Tool]:
+        return self.members

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from kronk_agent.errors import InvalidRequestError
+from kronk_agent.messages import Message
+from kronk_agent.model import ChatRequest, SamplingParams, ToolChoice
+from kronk_agent.tool import tool
+
+HELLO = (Message.user("Hello."),)
+
+
+@tool
+def look() -> None:
+    """Look."""
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("temperature", -0.1, "temperature must be from 0 to 100, not -0.1"),
+        ("temperature", math.nan, "temperature must be from 0 to 100, not nan"),
+        ("temperature", math.inf, "temperature must be from 0 to 100, not inf"),
+        ("top_k", -1, "top_k must be from 0 to 2147483647, not -1"),
+        ("top_p", 1.5, "top_p must be from 0 to 1, not 1.5"),
+        ("min_p", -1, "min_p must be from 0 to 1, not -1"),
+        ("typical_p", 2, "typical_p must be from 0 to 1, not 2"),
+        ("repeat_penalty", 0, "repeat_penalty must be from 0.001 to 100, not 0"),
+        ("frequency_penalty", 101, "frequency_penalty must be from -100 to 100, not 101"),
+        ("presence_penalty", -101, "presence_penalty must be from -100 to 100, not -101"),
+        ("repeat_last_n", -2, "repeat_last_n must be from -1 to 2147483647, not -2"),
+        ("seed", 2**32, "seed must be from 0 to 4294967294, not 4294967296"),
+        ("seed", 10**400, "seed must be from 0 to 4294967294, not 1000"),
+    ],
+)
+def test_a_sampling_value_out_of_range_is_refused_by_name(
+    name: str, value: float, words: str
+) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        SamplingParams(**{name: value})  # type: ignore[arg-type]  # the wrong value is the point
+
+    assert str(caught.value).startswith(words)
+    assert caught.value.param == name
+
+
+@pytest.mark.parametrize(
+    ("text", "choice"),
+    [
+        ("auto", ToolChoice("auto")),
+        ("none", ToolChoice("none")),
+        ("required", ToolChoice("required")),
+        ("web_fetch", ToolChoice("named", "web_fetch")),
+    ],
+)
+def test_a_tool_choice_is_a_mode_or_the_name_of_a_tool(text: str, choice: ToolChoice) -> None:
+    assert ToolChoice.parse(text) == choice
+
+
+def test_only_a_named_choice_has_a_name() -> None:
+    with pytest.raises(InvalidRequestError, match="'named' takes a tool's name"):
+        ToolChoice("named")
+    with pytest.raises(InvalidRequestError, match="'named' takes a tool's name"):
+        ToolChoice("auto", "look")
+
+
+def test_a_request_that_can_never_work_is_refused_by_field() -> None:
+    def param_of(error: pytest.ExceptionInfo[InvalidRequestError]) -> str | None:
+        return error.value.param
+
+    with pytest.raises(InvalidRequestError, match="messages is empty") as caught:
+        ChatRequest(messages=())
+    assert param_of(caught) == "messages"
+    with pytest.raises(InvalidRequestError, match="max_tokens must be at least 1") as caught:
+        ChatRequest(messages=HELLO, max_tokens=0)
+    assert param_of(caught) == "max_tokens"
+    with pytest.raises(InvalidRequestError, match="2 tools are named 'look'") as caught:
+        ChatRequest(messages=HELLO, tools=(look, look))
+    assert param_of(caught) == "tools"
+    with pytest.raises(
+        InvalidRequestError, match=r"names 'x', .* not one of the tools: look"
+    ) as caught:
+        ChatRequest(messages=HELLO, tools=(look,), tool_choice=ToolChoice("named", "x"))
+    assert param_of(caught) == "tool_choice"
+    with pytest.raises(InvalidRequestError, match="'required' needs at least one tool") as caught:
+        ChatRequest(messages=HELLO, tool_choice=ToolChoice("required"))
+    assert param_of(caught) == "tool_choice"
