@@ -1,0 +1,189 @@
+"""What went wrong with a server, in one line that names it and what would help.
+
+The SDK's exceptions say little (every early exit is "Connection closed"), so they are read
+together with the evidence. Nothing secret gets into the line.
+"""
+
+from __future__ import annotations
+
+import re
+
+import httpx2
+from mcp import MCPError
+from mcp.types import CONNECTION_CLOSED
+from pydantic import ValidationError
+
+from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.errors import ServerUnavailableError, ToolError, unwrap
+from kronk_agent.host.evidence import Evidence
+from kronk_agent.host.log import ServerLog
+from kronk_agent.host.text import visible
+
+CALL_FAILURES = (MCPError, RuntimeError, ValueError, TimeoutError)
+"""All that using a connection raises: errors from the server or a lost connection, results that
+break their own schema, results that are no MCP, a write that took too long."""
+
+_MAX_LENGTH = 600
+_MIN_SECRET_LENGTH = 6
+
+# Matches every URL, the malformed ones too, which the standard parser refuses.
+_URL = re.compile(r"(https?://)(?:([^/?#]*)@)?([^?#]*)(.*)", re.DOTALL)
+
+
+def start_failure(
+    name: str, config: McpServerConfig, error: Exception, evidence: Evidence, log: ServerLog
+) -> ServerUnavailableError:
+    """Why the server did not get as far as listing its tools."""
+    cause = unwrap(error)
+    if config.url is None:
+        reason = _stdio_reason(name, config, cause, evidence, log)
+    else:
+        reason = _http_reason(name, config.url, cause, evidence)
+    return ServerUnavailableError(_line(name, config, reason))
+
+
+def late_start(name: str, config: McpServerConfig, evidence: Evidence, log: ServerLog) -> str:
+    """Why the server was given up after its ``startup_timeout``."""
+    reason = (
+        f"did not list its tools within {config.startup_timeout:g} s{_noise(evidence)}"
+        f"{'' if config.url else _last_words(log)}"
+        f": raise mcp_servers.{name}.startup_timeout if it is slow, "
+        "or set its protocol to legacy if it is old"
+    )
+    return _line(name, config, reason)
+
+
+def is_early_exit(error: ServerUnavailableError) -> bool:
+    """Did the server hang up instead of answering?"""
+    return _is_closed(unwrap(error.__cause__ or error))
+
+
+def call_failure(
+    name: str, config: McpServerConfig, error: Exception, *, is_lost: bool
+) -> ToolError:
+    """What the model is told of a call that did not come to a result."""
+    match error:
+        case MCPError() if is_lost or _is_closed(error):
+            reason = (
+                "went away during the call and is being started again: "
+                "whether the call took effect is unknown"
+            )
+        case MCPError():
+            reason = f"refused the call: {error.message}"
+        case ValidationError():
+            reason = f"answered the call with something that is not MCP: {_problem(error)}"
+        case _:
+            reason = f"answered the call with a broken result: {_first_line(error)}"
+    return ToolError(_line(name, config, reason))
+
+
+def _stdio_reason(
+    name: str, config: McpServerConfig, cause: BaseException, evidence: Evidence, log: ServerLog
+) -> str:
+    key = f"mcp_servers.{name}"
+    match cause:
+        case ServerUnavailableError():
+            return str(cause)
+        case OSError() if config.cwd is not None and not config.cwd.is_dir():
+            return f"cannot start in {config.cwd}, which is not a directory: correct {key}.cwd"
+        case FileNotFoundError():
+            return (
+                f"cannot start: {config.command!r} was not found: "
+                f"install it, or give its full path in {key}.command"
+            )
+        case OSError():
+            return f"cannot start {config.command!r}: {cause.strerror}: correct {key}.command"
+        case MCPError() if _is_closed(cause):
+            return (
+                f"exited before it listed its tools{_noise(evidence)}{_last_words(log)}: "
+                f"run {config.command!r} by hand to see why; its output is in {log.path}"
+            )
+        case _:
+            remedy = f"update it, or try another {key}.protocol (auto, legacy, 2026-07-28)"
+            return f"{_handshake_problem(cause)}: {remedy}"
+
+
+def _http_reason(name: str, url: str, cause: BaseException, evidence: Evidence) -> str:
+    key, where = f"mcp_servers.{name}", _address(url)
+    match cause:
+        case httpx2.ConnectError():
+            return f"cannot be reached at {where} ({cause}): start it, or correct {key}.url"
+        case httpx2.TimeoutException():
+            return f"does not answer at {where}: see whether it hangs, or correct {key}.url"
+        case httpx2.HTTPError() | httpx2.InvalidURL():
+            return f"failed at {where} ({cause}): correct {key}.url"
+    match evidence.http_status:
+        case 401 | 403 as status:
+            return f"refused us at {where} (HTTP {status}): give a valid token in {key}.headers"
+        case 404 | 405 as status:
+            return f"is not at {where} (HTTP {status}): correct {key}.url, which often ends in /mcp"
+        case int(status):
+            return f"failed at {where} (HTTP {status}): look at its own log"
+        case None:
+            remedy = f"correct {key}.url, or try another {key}.protocol"
+            return f"{_handshake_problem(cause)} at {where}: {remedy}"
+
+
+def _handshake_problem(cause: BaseException) -> str:
+    match cause:
+        case ValidationError():
+            return f"answered with something that is not MCP ({_problem(cause)})"
+        case MCPError():
+            return f"answered with an error ({cause.message})"
+        case _:
+            return f"cannot be used ({_first_line(cause)})"
+
+
+def _is_closed(error: BaseException) -> bool:
+    return isinstance(error, MCPError) and error.code == CONNECTION_CLOSED
+
+
+def _problem(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(str(step) for step in first['loc'])}: {first['msg']}"
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+def _noise(evidence: Evidence) -> str:
+    return "" if evidence.noise is None else f" and printed {evidence.noise!r} where MCP belongs"
+
+
+def _last_words(log: ServerLog) -> str:
+    words = log.tail()
+    return f" ({words})" if words else ""
+
+
+def _address(url: str) -> str:
+    """The URL without user, password and query, which may be secret."""
+    scheme, _, place, _ = _url_parts(url)
+    return scheme + place
+
+
+def _url_parts(url: str) -> tuple[str, str, str, str]:
+    """Scheme, user and password, host and path, and the query."""
+    match = _URL.match(url)
+    assert match is not None, "the configuration takes only http and https"
+    scheme, user, place, query = match.groups(default="")
+    return scheme, user, place, query
+
+
+def _line(name: str, config: McpServerConfig, reason: str) -> str:
+    for secret in _secrets(config):
+        reason = reason.replace(secret, "***")
+    text = " ".join(visible(reason).split())
+    if len(text) > _MAX_LENGTH:
+        text = f"{text[: _MAX_LENGTH // 2]} … {text[-_MAX_LENGTH // 2 :]}"
+    return f"MCP server {name!r} {text}"
+
+
+def _secrets(config: McpServerConfig) -> list[str]:
+    """Values that must not be shown, longest first; the short ones would blot out plain words."""
+    values = [*config.env.values(), *config.headers.values()]
+    values += [value.partition(" ")[2] for value in config.headers.values()]  # after "Bearer"
+    if config.url is not None:
+        _, user, _, query = _url_parts(config.url)
+        values += [user.partition(":")[2], query.removeprefix("?")]
+    return sorted((v for v in values if len(v) >= _MIN_SECRET_LENGTH), key=len, reverse=True)

@@ -1,0 +1,216 @@
+"""MCP servers with faults: ``python faulty.py FAULT``. Plain JSON-RPC, since the SDK behaves.
+
+With PIDS in the environment, each writes its process id as a file name into that directory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+
+ANY_OBJECT: Json = {"type": "object"}
+PING: Json = {"name": "ping", "inputSchema": ANY_OBJECT}
+
+
+class Refusal(Exception):
+    """The call is answered with an error of the protocol."""
+
+
+def write(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def send(message: Json) -> None:
+    write(json.dumps({"jsonrpc": "2.0", **message}))
+
+
+def text(words: str) -> Json:
+    return {"content": [{"type": "text", "text": words}]}
+
+
+def pong(name: str, arguments: Json) -> Json:
+    return text("pong")
+
+
+def serve(
+    tools: list[Json],
+    call: Callable[[str, Json], Json] = pong,
+    *,
+    on_discover: Callable[[], None] | None = None,
+    version: str = "2025-11-25",
+) -> None:
+    """A server of the year 2025, two tools a page."""
+    for line in sys.stdin:
+        request = json.loads(line)
+        params: Json = request.get("params", {})
+        result: Json
+        if "id" not in request:
+            continue
+        match request["method"]:
+            case "server/discover" if on_discover is not None:
+                on_discover()
+                continue
+            case "initialize":
+                result = {
+                    "protocolVersion": version,
+                    "capabilities": {"tools": {"listChanged": True}},
+                    "serverInfo": {"name": "faulty", "version": "1"},
+                }
+            case "tools/list":
+                begin = int(params.get("cursor", 0))
+                result = {"tools": tools[begin : begin + 2]}
+                if begin + 2 < len(tools):
+                    result["nextCursor"] = str(begin + 2)
+            case "tools/call":
+                try:
+                    result = call(params["name"], params.get("arguments", {}))
+                except Refusal as refusal:
+                    error = {"code": -32602, "message": str(refusal)}
+                    send({"id": request["id"], "error": error})
+                    continue
+            case method:
+                error = {"code": -32601, "message": f"unknown method {method}"}
+                send({"id": request["id"], "error": error})
+                continue
+        send({"id": request["id"], "result": result})
+
+
+def healthy() -> None:
+    serve([PING])
+
+
+def noisy() -> None:
+    write("Listening on stdio!\n{not json\n")
+    serve([PING])
+
+
+def talks_only() -> None:
+    write("Hello! I am no MCP server.")
+    silent()
+
+
+def silent() -> None:
+    for _ in sys.stdin:
+        pass
+
+
+def deaf() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(3600)
+
+
+def exits() -> None:
+    sys.exit(f"Traceback:\n\n  no licence for token {os.environ.get('TOKEN')}")
+
+
+def exits_quietly() -> None:
+    sys.exit(1)
+
+
+def mortal() -> None:
+    def call(name: str, arguments: Json) -> Json:
+        if name == "die":
+            os._exit(1)
+        return text(str(os.getpid()))
+
+    serve([{"name": "die", "inputSchema": ANY_OBJECT}, {**PING, "name": "pid"}], call)
+
+
+def mortal_once() -> None:
+    """Like ``mortal``, but it leaves a mark, and where it finds one it exits at once."""
+    mark = Path(os.environ["MARK"])
+    if mark.exists():
+        sys.exit("buried")
+    mark.touch()
+    mortal()
+
+
+def exits_when_asked() -> None:
+    serve([PING], on_discover=lambda: os._exit(1))
+
+
+def ignores_the_question() -> None:
+    serve([PING], on_discover=lambda: None)
+
+
+def old_fashioned() -> None:
+    serve([PING], version="1999-12-31")
+
+
+def paged() -> None:
+    serve([{**PING, "name": f"tool{number}"} for number in range(5)])
+
+
+def refuses() -> None:
+    """Its tools answer in the wrong way that is asked for, or die of it."""
+
+    def call(name: str, arguments: Json) -> Json:
+        results: dict[str, Json] = {
+            "unknown content": {"content": [{"type": "video", "data": ""}]},
+            "no base64": {"content": [{"type": "image", "data": "?", "mimeType": "image/png"}]},
+            "breaks its schema": {"content": [], "structuredContent": {"sum": "three"}},
+        }
+        return results[arguments["how"]]
+
+    output = {"type": "object", "properties": {"sum": {"type": "integer"}}}
+    serve([PING, {**PING, "name": "typed", "outputSchema": output}], call)
+
+
+def grows() -> None:
+    tools = [{**PING, "name": "grow"}]
+
+    def call(name: str, arguments: Json) -> Json:
+        if "refuse" in arguments:
+            raise Refusal(arguments["refuse"])
+        tools.append({**PING, "name": "grown"})
+        for _ in range(5):
+            send({"method": "notifications/tools/list_changed"})
+        return text("grew")
+
+    serve(tools, call)
+
+
+def environment() -> None:
+    serve(
+        [PING], lambda name, arguments: text(json.dumps({**os.environ, "PWD_NOW": str(Path.cwd())}))
+    )
+
+
+def broken_schemas() -> None:
+    def tool(name: object, schema: object, **more: object) -> Json:
+        return {"name": name, "inputSchema": schema, **more}
+
+    serve(
+        [
+            tool("good", {"type": "object", "properties": {"a": {"type": "integer"}}}),
+            tool("empty", {}),
+            {"name": "none"},
+            tool("nullable", {"type": ["object", "null"]}),
+            tool("odd_extras", ANY_OBJECT, title=7, icons="none", annotations=[], outputSchema=3),
+            tool("unknown_dialect", {"type": "object", "$schema": "https://example.org/mine"}),
+            tool("array", {"type": "array"}),
+            tool("text", "no schema"),
+            tool("null_property", {"type": "object", "properties": {"a": None}}),
+            tool("bad_type", {"type": "object", "properties": {"a": {"type": "strong"}}}),
+            tool("dangling", {"type": "object", "properties": {"a": {"$ref": "#/$defs/no"}}}),
+            tool("remote", {"type": "object", "allOf": [{"$ref": "http://127.0.0.1:9/s.json"}]}),
+            tool("bad_pattern", {"type": "object", "properties": {"a": {"pattern": r"\p{L}"}}}),
+            tool(42, ANY_OBJECT),
+            tool("recursive", {"type": "object", "properties": {"child": {"$ref": "#"}}}),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    if pids := os.environ.get("PIDS"):
+        (Path(pids) / str(os.getpid())).touch()
+    globals()[sys.argv[1]]()

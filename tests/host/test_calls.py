@@ -1,0 +1,141 @@
+"""Calls to servers: what they bring back, and how they end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+import pytest
+from host.support import (
+    Watcher,
+    call,
+    demo,
+    faulty,
+    modern,
+    tools,
+)
+
+from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.errors import ToolError
+from kronk_agent.host import Host
+from kronk_agent.messages import TextPart
+from kronk_agent.tool import ToolContext, ToolOutput
+
+
+@pytest.mark.parametrize("protocol", ["auto", "legacy"])
+@pytest.mark.parametrize("transport", ["stdio", "http"])
+async def test_calls_bring_back_everything(
+    tmp_path: Path, transport: str, protocol: str, demo_url: str
+) -> None:
+    server = demo() if transport == "stdio" else McpServerConfig(url=demo_url)
+    server = server.model_copy(update={"protocol": protocol})
+    watcher = Watcher()
+
+    with anyio.fail_after(15):
+        async with Host({"demo": server}, log_dir=tmp_path) as host:
+            await host.settled()
+            countdown = tools(host)["demo__countdown"]
+            results = [
+                await call(host, "demo__add", {"a": 2, "b": 3}),
+                await call(host, "demo__fail", {"reason": "as asked"}),
+                await countdown.call({"start": 2}, ToolContext(report_progress=watcher)),
+            ]
+
+    assert results == [
+        ToolOutput((TextPart("5"),), structured={"result": 5}),
+        ToolOutput((TextPart("Error executing tool fail: as asked"),), is_error=True),
+        ToolOutput((TextPart("liftoff"),)),
+    ]
+    assert watcher.reports == [(1, 2, "1 left"), (2, 2, "0 left")]
+
+
+@pytest.mark.parametrize("protocol", ["auto", "legacy"])
+@pytest.mark.parametrize("transport", ["stdio", "http"])
+async def test_cancelling_a_call_cancels_it_on_the_server(
+    tmp_path: Path, transport: str, protocol: str, modern_url: str
+) -> None:
+    server = modern() if transport == "stdio" else McpServerConfig(url=modern_url)
+    server = server.model_copy(update={"protocol": protocol})
+    watcher = Watcher()
+
+    async def hang(host: Host) -> None:
+        context = ToolContext(report_progress=watcher)
+        await tools(host)["x__hang"].call({"key": protocol}, context)
+
+    with anyio.fail_after(15):
+        async with Host({"x": server}, log_dir=tmp_path) as host:
+            await host.settled()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(hang, host)
+                await watcher.first.wait()
+                tasks.cancel_scope.cancel()
+            (part,) = (await call(host, "x__wait_for_cancel", {"key": protocol})).content
+
+    assert part == TextPart("cancelled")
+
+
+async def test_a_big_result_comes_through_http(tmp_path: Path, demo_url: str) -> None:
+    big = "x" * 2_000_000
+
+    with anyio.fail_after(10):
+        async with Host({"demo": McpServerConfig(url=demo_url)}, log_dir=tmp_path) as host:
+            await host.settled()
+
+            assert await call(host, "demo__echo", {"text": big}) == ToolOutput((TextPart(big),))
+
+
+async def test_a_call_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+    with anyio.fail_after(10):
+        async with Host({"x": modern(timeout=0.2)}, log_dir=tmp_path) as host:
+            await host.settled()
+            with pytest.raises(ToolError) as caught:
+                await call(host, "x__hang")
+            await call(host, "x__wait_for_cancel")
+
+    assert str(caught.value) == (
+        "MCP server 'x' gave no answer and no progress within 0.2 s: "
+        "ask for less, or raise mcp_servers.x.timeout"
+    )
+
+
+async def test_progress_gives_a_call_more_time(tmp_path: Path) -> None:
+    """Ten steps of 0.15 s are more than 1 s, and no step is."""
+    with anyio.fail_after(10):
+        async with Host({"demo": demo(timeout=1)}, log_dir=tmp_path) as host:
+            await host.settled()
+
+            output = await call(host, "demo__countdown", {"start": 10, "seconds_between": 0.15})
+
+    assert output == ToolOutput((TextPart("liftoff"),))
+
+
+@pytest.mark.parametrize(
+    ("tool", "how", "said"),
+    [
+        ("x__ping", "unknown content", "answered the call with something that is not MCP: "),
+        ("x__ping", "no base64", "answered the call with a broken result: "),
+        ("x__typed", "breaks its schema", "answered the call with a broken result: Invalid struct"),
+        ("x__ping", "unheard of", "went away during the call and is being started again: "),
+    ],
+)
+async def test_a_broken_result_is_an_error_the_model_reads(
+    tmp_path: Path, tool: str, how: str, said: str
+) -> None:
+    with anyio.fail_after(10):
+        async with Host({"x": faulty("refuses")}, log_dir=tmp_path) as host:
+            await host.settled()
+            with pytest.raises(ToolError) as caught:
+                await call(host, tool, {"how": how})
+
+    assert str(caught.value).startswith(f"MCP server 'x' {said}")
+    assert "\n" not in str(caught.value)
+
+
+async def test_a_refused_call_says_why(tmp_path: Path) -> None:
+    with anyio.fail_after(10):
+        async with Host({"x": faulty("grows")}, log_dir=tmp_path) as host:
+            await host.settled()
+            with pytest.raises(ToolError) as caught:
+                await call(host, "x__grow", {"refuse": "the moon is wrong"})
+
+    assert str(caught.value) == "MCP server 'x' refused the call: the moon is wrong"

@@ -1,0 +1,187 @@
+"""Registered servers start, and their tools are there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import anyio
+import pytest
+from host.support import (
+    call,
+    faulty,
+    modern,
+    running,
+    started,
+    states,
+    tools,
+    until,
+)
+
+from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.host import Host, ServerStatus
+from kronk_agent.messages import TextPart
+from kronk_agent.tool import ToolOutput
+
+PONG = ToolOutput((TextPart("pong"),))
+
+
+async def test_a_host_without_servers_is_settled_and_empty(tmp_path: Path) -> None:
+    async with Host({}, log_dir=tmp_path) as host:
+        await host.settled()
+
+        assert (host.toolsets, host.statuses()) == ((), ())
+
+
+async def test_entering_returns_before_any_server_has_started(tmp_path: Path) -> None:
+    servers = {"ok": faulty("healthy"), "off": faulty("healthy", disabled=True)}
+
+    with anyio.fail_after(10):
+        async with Host(servers, log_dir=tmp_path) as host:
+            assert states(host) == {"ok": "starting", "off": "disabled"}
+            assert tools(host) == {}
+
+            await host.settled()
+
+            assert host.statuses() == (
+                ServerStatus("ok", "ready", 1),
+                ServerStatus("off", "disabled", 0),
+            )
+            assert [toolset.name for toolset in host.toolsets] == ["ok", "off"]
+
+
+async def test_bad_servers_neither_delay_nor_disturb_the_good_one(tmp_path: Path) -> None:
+    servers = {
+        "silent": faulty("silent"),
+        "exits": faulty("exits"),
+        "missing": McpServerConfig(command="no-such-program"),
+        "refused": McpServerConfig(url="http://127.0.0.1:9/mcp"),
+        "noisy": faulty("noisy"),
+        "good": faulty("healthy"),
+    }
+
+    with anyio.fail_after(10):  # a third of the time the silent one is given
+        async with Host(servers, log_dir=tmp_path) as host:
+            await until(lambda: list(states(host).values()).count("starting") == 1)
+
+            assert states(host) == {
+                "silent": "starting",
+                "exits": "failed",
+                "missing": "failed",
+                "refused": "failed",
+                "noisy": "ready",
+                "good": "ready",
+            }
+            assert await call(host, "good__ping") == PONG
+            assert await call(host, "noisy__ping") == PONG
+
+
+@pytest.mark.parametrize("fault", ["exits_when_asked", "healthy"])
+async def test_an_old_server_is_found_out(tmp_path: Path, fault: str) -> None:
+    with anyio.fail_after(10):
+        async with Host({"old": faulty(fault)}, log_dir=tmp_path) as host:
+            await host.settled()
+
+            assert await call(host, "old__ping") == PONG
+
+
+async def test_legacy_does_not_ask_a_server_that_would_not_answer(tmp_path: Path) -> None:
+    servers = {"old": faulty("ignores_the_question", protocol="legacy")}
+
+    with anyio.fail_after(5):  # asking takes 10
+        async with Host(servers, log_dir=tmp_path) as host:
+            await host.settled()
+
+            assert await call(host, "old__ping") == PONG
+
+
+async def test_a_deaf_server_is_given_up_in_time_and_killed_in_the_end(
+    tmp_path: Path, pids: Path
+) -> None:
+    deaf = faulty("deaf", startup_timeout=0.2, env={"PIDS": str(pids)})
+
+    with anyio.fail_after(8):
+        async with Host({"deaf": deaf}, log_dir=tmp_path) as host:
+            with anyio.fail_after(1.5):  # killing it takes 4
+                await host.settled()
+            assert states(host) == {"deaf": "failed"}
+
+    assert (len(started(pids)), running(pids)) == (1, [])
+
+
+async def test_the_program_gets_a_small_environment_and_its_own_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OUR_API_KEY", "secret")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    servers = {"env": faulty("environment", env={"GIVEN": "1"}, cwd=str(folder))}
+
+    with anyio.fail_after(10):
+        async with Host(servers, log_dir=tmp_path) as host:
+            await host.settled()
+            (part,) = (await call(host, "env__ping")).content
+
+    assert isinstance(part, TextPart)
+    environment = json.loads(part.text)
+    assert environment["GIVEN"] == "1"
+    assert environment["PWD_NOW"] == str(folder)
+    assert "OUR_API_KEY" not in environment
+
+
+async def test_all_pages_of_tools_are_listed(tmp_path: Path) -> None:
+    with anyio.fail_after(10):
+        async with Host({"paged": faulty("paged")}, log_dir=tmp_path) as host:
+            await host.settled()
+
+            assert list(tools(host)) == [f"paged__tool{number}" for number in range(5)]
+
+
+async def test_two_servers_may_have_the_same_tools(tmp_path: Path) -> None:
+    servers = {"one": faulty("mortal"), "two": faulty("mortal")}
+
+    with anyio.fail_after(10):
+        async with Host(servers, log_dir=tmp_path) as host:
+            await host.settled()
+
+            assert set(tools(host)) == {"one__die", "one__pid", "two__die", "two__pid"}
+            assert await call(host, "one__pid") != await call(host, "two__pid")
+
+
+async def test_a_broken_schema_costs_only_its_tool(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with anyio.fail_after(10):
+        async with Host({"x": faulty("broken_schemas")}, log_dir=tmp_path) as host:
+            await host.settled()
+
+            parameters = {name: tool.parameters for name, tool in tools(host).items()}
+
+    assert parameters == {
+        "x__good": {"type": "object", "properties": {"a": {"type": "integer"}}},
+        "x__empty": {"type": "object"},
+        "x__none": {"type": "object"},
+        "x__nullable": {"type": "object"},
+        "x__odd_extras": {"type": "object"},
+        "x__unknown_dialect": {"type": "object", "$schema": "https://example.org/mine"},
+        "x__recursive": {"type": "object", "properties": {"child": {"$ref": "#"}}},
+    }
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 8
+    assert (
+        "MCP server 'x': left out tool remote: its schema refers to "
+        "'http://127.0.0.1:9/s.json', which is not in it"
+    ) in warnings
+
+
+@pytest.mark.parametrize("server", [faulty("grows"), modern()], ids=["2025", "2026"])
+async def test_tools_that_come_later_are_listed(tmp_path: Path, server: McpServerConfig) -> None:
+    with anyio.fail_after(10):
+        async with Host({"x": server}, log_dir=tmp_path) as host:
+            await host.settled()
+            assert "x__grown" not in tools(host)
+
+            await call(host, "x__grow")
+            await until(lambda: "x__grown" in tools(host))
+
+            assert (await call(host, "x__grown")).is_error is False
