@@ -1,0 +1,76 @@
+"""The root command: its options, the commands there are, and what any failure looks like."""
+
+from __future__ import annotations
+
+import io
+import sys
+import traceback
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from kronk_agent import __version__
+from kronk_agent.cli.lazy import LazyCommand, LazyGroup
+from kronk_agent.cli.logs import logging_to_stderr
+from kronk_agent.cli.options import GlobalOptions
+from kronk_agent.errors import ConfigError, KronkError, unwrap
+
+_COMMANDS = (
+    LazyCommand("chat", "kronk_agent.cli.chat:chat", "Talk to the model; it may use the tools."),
+    LazyCommand("config", "kronk_agent.cli.config:config", "Write, check and show the YAML file."),
+    LazyCommand("tools", "kronk_agent.cli.tools:tools", "List the tools, or call one."),
+)
+
+
+class Root(LazyGroup):
+    """Turns every failure into one line on stderr and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BaseException as error:  # noqa: BLE001  # boundary: the program ends here
+            _end(ctx, unwrap(error))
+
+
+@click.group(cls=Root, commands=_COMMANDS)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="The YAML file to use; `config path` says which one is used without this.",
+)
+@click.option("--debug", is_flag=True, help="Show the log, and tracebacks of errors.")
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.pass_context
+def app(ctx: click.Context, config: Path | None, debug: bool) -> None:
+    """An agent on your own machine: a local model that uses tools and MCP servers."""
+    ctx.obj = GlobalOptions(config=config, debug=debug)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # no character is worth losing the answer for
+    ctx.with_resource(logging_to_stderr(debug=debug))
+
+
+def _end(ctx: click.Context, error: BaseException) -> NoReturn:
+    """End the program the way this error asks for."""
+    is_debug = bool(ctx.params.get("debug"))
+    match error:
+        case ConfigError():  # a line for each mistake
+            lines, exit_code = [f"error: {line}" for line in str(error).splitlines()], 2
+        case KronkError():
+            lines, exit_code = [f"error: {error}"], 1
+        case KeyboardInterrupt():
+            ctx.exit(130)
+        # click knows how: usage errors, requests to exit, and the reader of our output gone.
+        case click.ClickException() | click.exceptions.Exit() | click.Abort() | BrokenPipeError():
+            raise error
+        case Exception():
+            hint = "" if is_debug else " (run with --debug for the traceback)"
+            lines, exit_code = [f"internal error: {type(error).__name__}: {error}{hint}"], 1
+        case _:
+            raise error
+    if is_debug:
+        traceback.print_exception(error)
+    for line in lines:
+        click.echo(" ".join(line.split()), err=True)
+    ctx.exit(exit_code)

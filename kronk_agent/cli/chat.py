@@ -1,0 +1,136 @@
+"""``kronk-agent chat``: one answer, or a conversation in the terminal."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+import click
+
+from kronk_agent.agent import Agent
+from kronk_agent.cli.conversation import Conversation
+from kronk_agent.cli.loop import Interrupts, run
+from kronk_agent.cli.options import GlobalOptions
+from kronk_agent.cli.rendering import JsonRenderer, TextRenderer
+from kronk_agent.cli.servers import wait_for_servers
+from kronk_agent.cli.terminal import Terminal
+from kronk_agent.config.loading import load_config
+from kronk_agent.config.schema import Config
+from kronk_agent.messages import RunFinished
+from kronk_agent.runtime import Runtime
+
+_STARTER = (
+    ", the starter model: it only shows that all works. --model PATH.gguf, or model: in the "
+    'configuration, takes a better one (README, "Choosing a model")'
+)
+_CONFIG_KEYS = {
+    "model": "model",
+    "tool_choice": "agent.tool_choice",
+    "parallel_tool_calls": "agent.parallel_tool_calls",
+    "max_steps": "agent.max_steps",
+    "max_tokens": "agent.max_tokens",
+    "temperature": "sampling.temperature",
+    "seed": "sampling.seed",
+}
+"""Which key of the configuration a flag overrides."""
+
+
+@click.command()
+@click.option("-p", "--prompt", metavar="TEXT", help="Answer this and end.")
+@click.option("--json", "as_json", is_flag=True, help="Print each event as a line of JSON.")
+@click.option("--no-tools", is_flag=True, help="Use no tools and start no MCP servers.")
+@click.option("--model", metavar="PATH_OR_NAME", help="A GGUF file, or a name from models:.")
+@click.option(
+    "--tool-choice",
+    metavar="auto|none|required|TOOL",
+    help="Whether the first step may, must not or must call a tool, or which one it calls.",
+)
+@click.option(
+    "--parallel-tool-calls/--no-parallel-tool-calls",
+    default=None,
+    help="Whether one step may call several tools.",
+)
+@click.option("--max-steps", type=int, metavar="N", help="Steps of a run; it answers in the last.")
+@click.option("--max-tokens", type=int, metavar="N", help="Tokens of a step at most.")
+@click.option("--temperature", type=float, metavar="T", help="0 takes the likeliest every time.")
+@click.option("--seed", type=int, metavar="N", help="The same seed gives the same answer.")
+@click.pass_obj
+def chat(
+    options: GlobalOptions,
+    /,
+    prompt: str | None,
+    as_json: bool,
+    no_tools: bool,
+    **flags: str | float | None,
+) -> None:
+    """Talk to the model; it may use the tools.
+
+    In a terminal this is a conversation. With -p, or with text piped in, it is one answer; with
+    both, the piped text follows the prompt. The answer goes to stdout, everything else to stderr.
+    """
+    question = read_question(prompt)
+    given = {_CONFIG_KEYS[name]: value for name, value in flags.items() if value is not None}
+    config = load_config(options.config, overrides=given)
+    if no_tools:
+        config = config.model_copy(update={"tools": (), "mcp_servers": {}})
+    run(partial(_chat, config, question, as_json))
+
+
+def read_question(prompt: str | None) -> str | None:
+    """What is asked, by -p and through a pipe; None when a person is there to type."""
+    is_person = sys.stdin is not None and sys.stdin.isatty()
+    piped = ""
+    if sys.stdin is not None and not is_person:
+        piped = sys.stdin.buffer.read().decode(errors="replace")
+    parts = [part for part in (prompt, piped) if part and part.strip()]
+    if parts:
+        return "\n\n".join(parts)
+    if is_person and prompt is None:
+        return None
+    raise click.UsageError("there is nothing to answer: give -p a text, or pipe one in")
+
+
+async def _chat(config: Config, question: str | None, as_json: bool, interrupts: Interrupts) -> int:
+    async with Runtime.open(config) as runtime:
+        return await converse(runtime, interrupts, question=question, as_json=as_json)
+
+
+async def converse(
+    runtime: Runtime, interrupts: Interrupts, *, question: str | None, as_json: bool
+) -> int:
+    """Answer the question, or with none talk to the person; returns the exit code."""
+    terminal = Terminal()
+    renderer = JsonRenderer(sys.stdout) if as_json else TextRenderer(terminal)
+    try:
+        conversation = Conversation(await _get_ready(runtime, terminal), renderer, interrupts)
+        if question is not None:
+            return exit_code(await conversation.turn(question))
+        from kronk_agent.cli.repl import Repl  # heavy: prompt_toolkit
+
+        await Repl(conversation, runtime, terminal).run(interrupts)
+        return 0
+    finally:
+        terminal.close()
+
+
+async def _get_ready(runtime: Runtime, terminal: Terminal) -> Agent:
+    """Load the model, while the MCP servers start, and wait for them."""
+    is_starter = runtime.model_is_starter
+    terminal.status("loading model ...")
+    agent = await runtime.agent()
+    terminal.say(f"model: {agent.model.info.id}{_STARTER if is_starter else ''}", style="dim")
+    await wait_for_servers(runtime, terminal)
+    return agent
+
+
+def exit_code(finished: RunFinished) -> int:
+    """What the shell is told of how a run ended."""
+    match finished.reason:
+        case "stop" | "length":
+            return 0
+        case "max_steps":
+            return 0 if finished.text else 1
+        case "error":
+            return 1
+        case "cancelled":
+            return 130

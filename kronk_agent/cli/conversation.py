@@ -1,0 +1,40 @@
+"""A conversation: the messages so far, and how a turn joins them."""
+
+from __future__ import annotations
+
+from kronk_agent.agent import Agent
+from kronk_agent.cli.loop import Interrupts
+from kronk_agent.cli.rendering import Renderer
+from kronk_agent.messages import Message, RunFinished
+
+
+class Conversation:
+    """One person's talk with the agent, shown as it happens."""
+
+    def __init__(self, agent: Agent, renderer: Renderer, interrupts: Interrupts) -> None:
+        self._agent = agent
+        self._renderer = renderer
+        self._interrupts = interrupts
+        self.messages: tuple[Message, ...] = ()
+
+    async def turn(self, text: str) -> RunFinished:
+        """Let the agent answer; Ctrl-C cancels the run, and what was complete is kept.
+
+        A run that added nothing leaves no trace, so that the turns go on alternating.
+        """
+        asked = (*self.messages, Message.user(text))
+        finished: RunFinished | None = None
+        async with self._agent.run(asked) as run:
+            with self._interrupts.handled_by(run.cancel):
+                async for event in run:
+                    self._renderer.render(event)
+                    if isinstance(event, RunFinished):
+                        finished = event
+        assert finished is not None, "every run ends with RunFinished"
+        if finished.messages:
+            self.messages = (*asked, *finished.messages)
+        return finished
+
+    def clear(self) -> None:
+        """Start anew."""
+        self.messages = ()

@@ -1,0 +1,152 @@
+"""``kronk-agent tools``: what the model may call, and calling it by hand. No model is loaded."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sys
+import time
+from collections.abc import Sequence
+from functools import partial
+
+import anyio
+import click
+from anyio.streams.memory import MemoryObjectReceiveStream
+
+from kronk_agent.agent.caller import Caller
+from kronk_agent.agent.toolbox import gather
+from kronk_agent.cli.loop import Interrupts, run
+from kronk_agent.cli.options import GlobalOptions
+from kronk_agent.cli.rendering import JsonRenderer, progress_text
+from kronk_agent.cli.servers import wait_for_servers
+from kronk_agent.cli.terminal import Terminal, printable
+from kronk_agent.config.loading import load_config
+from kronk_agent.config.schema import Config
+from kronk_agent.messages import (
+    Event,
+    JsonObject,
+    TextPart,
+    ToolCall,
+    ToolFinished,
+    ToolProgress,
+    ToolResult,
+)
+from kronk_agent.runtime import Runtime
+from kronk_agent.tool import Tool, Toolset
+
+
+@click.group()
+def tools() -> None:
+    """List the tools, or call one. No model is loaded."""
+
+
+@tools.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array, with the schemas.")
+@click.pass_obj
+def list_(options: GlobalOptions, as_json: bool) -> None:
+    """List the tools: the built-in ones, your own, and each MCP server's."""
+    run(partial(_list, load_config(options.config), as_json))
+
+
+@tools.command("call")
+@click.argument("name")
+@click.argument("arguments", default="{}")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole result as a line of JSON.")
+@click.pass_obj
+def call(options: GlobalOptions, name: str, arguments: str, as_json: bool) -> None:
+    """Call the tool NAME with ARGUMENTS, a JSON object, and print its result.
+
+    The exit code is 1 if the tool fails; what it says about that goes to stderr.
+    """
+    run(partial(_call, load_config(options.config), ToolCall("call_1", name, arguments), as_json))
+
+
+async def _list(config: Config, as_json: bool, _: Interrupts) -> int:
+    async with Runtime.open(config) as runtime:
+        await wait_for_servers(runtime, Terminal())
+        found = [(toolset.name, tool) for toolset in runtime.toolsets for tool in toolset.tools()]
+        if as_json:
+            click.echo(json.dumps([_described(owner, tool) for owner, tool in found], indent=2))
+        elif found:
+            click.echo("\n".join(tool_table(runtime.toolsets)))
+        has_failed = any(server.state == "failed" for server in runtime.servers)
+    return 1 if has_failed and not found else 0
+
+
+def _described(toolset: str, tool: Tool) -> JsonObject:
+    return {
+        "name": tool.name,
+        "toolset": toolset,
+        "description": tool.description,
+        "parameters": tool.parameters,
+    }
+
+
+async def _call(config: Config, call: ToolCall, as_json: bool, _: Interrupts) -> int:
+    terminal = Terminal()
+    async with Runtime.open(config) as runtime:
+        await wait_for_servers(runtime, terminal)
+        tool = _find(call.name, runtime.toolsets)
+        finished = await _make(call, tool, config.agent.tool_timeout_seconds, terminal)
+    if as_json:
+        JsonRenderer(sys.stdout).render(finished)
+    elif finished.result.is_error:
+        terminal.say(f"error: {finished.result.text}", style="red")
+    else:
+        _print(finished.result, terminal)
+    return 1 if finished.result.is_error else 0
+
+
+def _find(name: str, toolsets: Sequence[Toolset]) -> Tool:
+    known, _ = gather(toolsets)
+    if name in known:
+        return known[name]
+    nearest = difflib.get_close_matches(name, known)
+    hint = f"did you mean {' or '.join(nearest)}?" if nearest else "`tools list` shows all"
+    raise click.UsageError(f"there is no tool {name!r}: {hint}")
+
+
+async def _make(
+    call: ToolCall, tool: Tool, timeout_seconds: float, terminal: Terminal
+) -> ToolFinished:
+    """Call the tool just as the agent does: arguments checked, time limited."""
+    send, receive = anyio.create_memory_object_stream[Event](16)
+    caller = Caller(timeout_seconds=timeout_seconds, events=send)
+    finished: ToolFinished | None = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_show_progress, receive, terminal)
+        started = time.perf_counter()
+        with send:
+            answer = await caller.answer(call, {tool.name: tool})
+        finished = ToolFinished(answer.result, time.perf_counter() - started)
+    assert finished is not None
+    return finished
+
+
+async def _show_progress(events: MemoryObjectReceiveStream[Event], terminal: Terminal) -> None:
+    with events:
+        async for event in events:
+            if isinstance(event, ToolProgress):
+                terminal.status(progress_text(event))
+    terminal.close()
+
+
+def _print(result: ToolResult, terminal: Terminal) -> None:
+    """The text to stdout; what is no text can only be told of."""
+    if result.text:
+        terminal.answer(result.text)
+        terminal.end_answer()
+    for part in result.content:
+        if not isinstance(part, TextPart):
+            terminal.say(f"notice: {part.media_type}, {len(part.data):,} bytes, is not printed")
+
+
+def tool_table(toolsets: Sequence[Toolset]) -> list[str]:
+    """A line for each tool: its name, its toolset, and how its description begins."""
+    rows = [("NAME", "TOOLSET", "DESCRIPTION")]
+    for toolset in toolsets:
+        for tool in toolset.tools():
+            first_line = next(iter(tool.description.strip().splitlines()), "")
+            rows.append((tool.name, toolset.name, printable(first_line)))
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    return [f"{name:<{widths[0]}}  {owner:<{widths[1]}}  {text}" for name, owner, text in rows]

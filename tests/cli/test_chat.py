@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from kronk_agent.cli.app import app
+from kronk_agent.cli.chat import converse, exit_code, read_question
+from kronk_agent.cli.loop import Interrupts, run
+from kronk_agent.config.schema import AgentConfig, Config
+from kronk_agent.errors import EngineError
+from kronk_agent.messages import Message, RunEnd, RunFinished, Usage
+from kronk_agent.runtime import Runtime
+from kronk_agent.testing import ScriptedModel, Turn, call
+from kronk_agent.tool import tool
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+def ask(turns: Sequence[Turn], *, as_json: bool = False, max_steps: int = 10) -> int:
+    """The exit code of one question, answered by a script."""
+
+    async def main(interrupts: Interrupts) -> int:
+        config = Config(tools=(), agent=AgentConfig(max_steps=max_steps))
+        async with Runtime.open(config, tools=[add], model=ScriptedModel(turns)) as runtime:
+            return await converse(runtime, interrupts, question="What is 1 + 2?", as_json=as_json)
+
+    with pytest.raises(click.exceptions.Exit) as end:
+        run(main)
+    return end.value.exit_code
+
+
+def chat(*arguments: str, stdin: str | bytes = "") -> Result:
+    return CliRunner().invoke(app, ["chat", *arguments], input=stdin)
+
+
+def test_the_answer_alone_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    code = ask([call("add", a=1, b=2), "It is 3."])
+    out, err = capsys.readouterr()
+    assert (out, code) == ("It is 3.\n", 0)
+    assert 'call 1 add {"a": 1, "b": 2}\n' in err
+
+
+def test_json_alone_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    code = ask([call("add", a=1, b=2), "It is 3."], as_json=True)
+    out, err = capsys.readouterr()
+    events = [json.loads(line) for line in out.splitlines()]
+    assert [e["type"] for e in events if not e["type"].endswith("_delta")] == [
+        "step_started",
+        "tool_call_start",
+        *["tool_call_arguments"] * sum(e["type"] == "tool_call_arguments" for e in events),
+        "tool_call_end",
+        "tool_started",
+        "tool_finished",
+        "step_finished",
+        "step_started",
+        "step_finished",
+        "run_finished",
+    ]
+    assert "".join(e["text"] for e in events if e["type"] == "text_delta") == "It is 3."
+    assert (err, code) == ("model: scripted\n", 0)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_run_that_fails_ends_with_1(as_json: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ask([EngineError("the engine is gone")], as_json=as_json) == 1
+    out, err = capsys.readouterr()
+    if as_json:
+        assert json.loads(out.splitlines()[-1])["error"] == "the engine is gone"
+    else:
+        assert (out, err) == ("", "model: scripted\nerror: the engine is gone\n")
+
+
+def finished(reason: RunEnd, *messages: Message) -> RunFinished:
+    return RunFinished(reason, messages, Usage(), steps=1)
+
+
+ANSWER = Message.assistant("It is 3.")
+RESULT = Message(role="tool", tool_call_id="c1", name="add")
+
+
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [
+        (finished("stop", ANSWER), 0),
+        (finished("length", ANSWER), 0),
+        (finished("max_steps", ANSWER), 0),
+        (finished("max_steps", Message.assistant(""), RESULT), 1),
+        (finished("error", ANSWER), 1),
+        (finished("cancelled", ANSWER), 130),
+    ],
+)
+def test_exit_codes(how: RunFinished, code: int) -> None:
+    assert exit_code(how) == code
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "key"),
+    [
+        ("--max-steps", "0", "agent.max_steps"),
+        ("--max-tokens", "0", "agent.max_tokens"),
+        ("--temperature", "-1", "sampling.temperature"),
+        ("--seed", "-1", "sampling.seed"),
+    ],
+)
+def test_a_flag_out_of_its_range_is_named(flag: str, value: str, key: str) -> None:
+    result = chat("-p", "x", flag, value)
+    assert result.stderr.startswith(f"error: {flag}: {key}: ")
+    assert (result.stdout, result.exit_code) == ("", 2)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "piped", "question"),
+    [
+        ("Sum up:", b"", "Sum up:"),
+        (None, b"a text\n", "a text\n"),
+        ("Sum up:", b"a text\n", "Sum up:\n\na text\n"),
+        ("Sum up:", b" \n", "Sum up:"),
+        (None, b"\xff bytes", "\N{REPLACEMENT CHARACTER} bytes"),
+    ],
+)
+def test_what_is_piped_in_follows_the_prompt(
+    prompt: str | None, piped: bytes, question: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(piped)))
+    assert read_question(prompt) == question
+
+
+@pytest.mark.parametrize("prompt", [None, "x"])
+def test_without_any_stdin_only_the_prompt_counts(
+    prompt: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    if prompt is None:
+        with pytest.raises(click.UsageError, match="nothing to answer"):
+            read_question(prompt)
+    else:
+        assert read_question(prompt) == prompt
+
+
+@pytest.mark.parametrize("arguments", [[], ["-p", ""], ["-p", " "]])
+def test_nothing_to_answer_is_a_usage_error(arguments: list[str]) -> None:
+    result = chat(*arguments, stdin=" \n")
+    assert "there is nothing to answer" in result.stderr
+    assert result.exit_code == 2
+
+
+def test_a_configuration_that_is_not_there_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "none.yaml"
+    result = CliRunner().invoke(app, ["--config", str(file), "chat", "-p", "x"])
+    assert (
+        result.stderr
+        == f"error: {file}: there is no such file: `kronk-agent config init` writes one\n"
+    )
+    assert result.exit_code == 2
