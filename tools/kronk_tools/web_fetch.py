@@ -39,8 +39,8 @@ def web_fetch_tool(
         """Read a web page, or a text, JSON or XML file on the web. Long ones come in parts.
 
         Args:
-            url: Full address, beginning with https:// or http://
-            start: Where to read on: the number given at the end of the part before.
+            url: Address of the page, copied exactly.
+            start: Only to read on: the number given at the end of the part before.
         """
         from kronk_tools.http import Fetcher  # heavy: 140 ms
 

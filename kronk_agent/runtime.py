@@ -1,0 +1,161 @@
+"""The composition root: a configuration becomes a model, toolsets and an agent.
+
+Nothing else builds things. What is heavy is imported when it is first needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+
+from kronk_agent.agent import Agent, AgentOptions
+from kronk_agent.config.schema import Config
+from kronk_agent.errors import ConfigError
+from kronk_agent.model import ChatModel, SamplingParams, ToolChoice
+from kronk_agent.models.store import find_model
+from kronk_agent.tool import StaticToolset, Tool, Toolset
+from kronk_agent.tool_paths import load_tool
+
+if TYPE_CHECKING:
+    from kronk_agent.host import Host, ServerStatus
+
+
+class Runtime:
+    """Everything one configuration gives, opened and closed as one. See ``Runtime.open``."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        base_dir: Path,
+        tools: Sequence[Tool],
+        host: Host | None,
+        model: ChatModel | None,
+        resources: AsyncExitStack,
+    ) -> None:
+        self.config = config
+        self._base_dir = base_dir
+        self._host = host
+        self._model = model
+        self.model_is_starter = model is None and config.model is None
+        """True when no model was chosen, and the small one that ships with us runs."""
+        self._loading = anyio.Lock()
+        self._resources = resources
+        own = StaticToolset("kronk-agent", _own_tools(config, base_dir, tools))
+        self.toolsets: tuple[Toolset, ...] = (own, *(host.toolsets if host else ()))
+        """The built-in and the user's own tools, then one toolset for each MCP server."""
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        config: Config | None = None,
+        *,
+        base_dir: Path | None = None,
+        tools: Sequence[Tool] = (),
+        model: ChatModel | None = None,
+    ) -> AsyncIterator[Runtime]:
+        """Open a runtime: MCP servers start in the background, the model loads on first use.
+
+        Args:
+            config: what ``load_config`` gave; None is the defaults.
+            base_dir: what relative paths of tools are relative to; None is the working directory.
+            tools: more tools, beside those of the configuration.
+            model: use this one and load none.
+
+        Raises:
+            ConfigError: a tool named in the configuration cannot be had.
+        """
+        config = config or Config()
+        async with AsyncExitStack() as resources:
+            runtime = cls(
+                config,
+                base_dir=base_dir or Path.cwd(),
+                tools=tools,
+                host=await _start_host(config, resources),
+                model=model,
+                resources=resources,
+            )
+            yield runtime
+
+    @property
+    def servers(self) -> tuple[ServerStatus, ...]:
+        """How the registered MCP servers are, in the order of the configuration."""
+        return self._host.statuses() if self._host else ()
+
+    async def servers_settled(self) -> None:
+        """Wait until every MCP server is ready or has failed."""
+        if self._host:
+            await self._host.settled()
+
+    async def agent(self) -> Agent:
+        """An agent on the configured model and all tools. The first call loads the model.
+
+        Raises:
+            ModelError: the model is missing or cannot be loaded.
+        """
+        return Agent(await self.chat_model(), self.toolsets, _agent_options(self.config))
+
+    async def chat_model(self) -> ChatModel:
+        """The configured model; loaded by the first call, which takes seconds.
+
+        Raises:
+            ModelError: the model is missing or cannot be loaded.
+        """
+        async with self._loading:
+            if self._model is None:
+                self._model = await self._load_model()
+            return self._model
+
+    async def _load_model(self) -> ChatModel:
+        from kronk_agent.chat.local import LocalChatModel
+        from kronk_agent.engine.engine import Engine, EngineParams
+
+        path = find_model(self.config.model, names=self.config.models, base_dir=self._base_dir)
+        params = EngineParams(**self.config.engine.model_dump())
+        engine = await self._resources.enter_async_context(await Engine.open(path, params))
+        return LocalChatModel(engine, id=path.stem)
+
+
+def _agent_options(config: Config) -> AgentOptions:
+    agent = config.agent.model_dump(exclude={"tool_choice"})
+    return AgentOptions(
+        **agent,
+        tool_choice=ToolChoice.parse(config.agent.tool_choice),
+        sampling=SamplingParams(**config.sampling.model_dump()),
+    )
+
+
+async def _start_host(config: Config, resources: AsyncExitStack) -> Host | None:
+    if not config.mcp_servers:
+        return None
+    from kronk_agent.host import Host
+
+    return await resources.enter_async_context(Host(config.mcp_servers))
+
+
+def _own_tools(config: Config, base_dir: Path, given: Sequence[Tool]) -> tuple[Tool, ...]:
+    tools = (*(_tool(name, config, base_dir) for name in config.tools), *given)
+    names = [tool.name for tool in tools]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"two tools are called {name!r}", key="tools")
+    return tools
+
+
+def _tool(name: str, config: Config, base_dir: Path) -> Tool:
+    match name:
+        case "web_search":
+            from kronk_tools.web_search import web_search_tool
+
+            return web_search_tool(**config.web_search.model_dump())
+        case "web_fetch":
+            from kronk_tools.web_fetch import web_fetch_tool
+
+            return web_fetch_tool(**config.web_fetch.model_dump())
+        case _:
+            return load_tool(name, base_dir=base_dir)

@@ -1,0 +1,189 @@
+"""The main job on the real starter model: a question, a call under a grammar, its result, an
+answer. Everything runs as a person runs it: the command, a YAML file, real servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+from e2e.conftest import KronkAgent
+from loopback_web import LoopbackWeb
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+PAGE = """<html><head><title>The Lighthouse of Alexandria</title></head><body><article>
+<h1>The Lighthouse of Alexandria</h1>
+<p>It was a tower of more than a hundred metres, built under Ptolemy II on the island of Pharos.</p>
+<p>For many centuries it was among the tallest structures that people had made.</p>
+</article></body></html>"""
+
+EVERYTHING = "@modelcontextprotocol/server-everything/dist/index.js"
+
+
+def everything_server() -> Path | None:
+    """The MCP reference server from npm, where ``make test`` put it."""
+    folders = [
+        os.environ.get("KRONK_TEST_NODE_MODULES"),
+        Path(__file__).parents[2] / "node_modules",
+    ]
+    paths = [Path(folder) / EVERYTHING for folder in folders if folder]
+    return next((path for path in paths if path.exists()), None)
+
+
+def test_a_page_is_read_and_the_model_answers(kronk_agent: KronkAgent, web: LoopbackWeb) -> None:
+    url = web.html("/page.html", PAGE)
+
+    done = kronk_agent(
+        "chat",
+        "-p",
+        f"Use web_fetch to read {url} and tell me its title",
+        "--tool-choice",
+        "web_fetch",
+        "--temperature",
+        "0",
+        "--json",
+        config="web_fetch:\n  allow_private: [127.0.0.0/8]\n",
+    )
+
+    assert done.exit_code == 0, done.stderr
+    [started] = done.of_type("tool_started")[:1]
+    arguments = json.loads(started["call"]["arguments"])
+    assert started["call"]["name"] == "web_fetch"
+    assert arguments["url"] == url
+    result = done.of_type("tool_finished")[0]["result"]
+    assert not result["is_error"]
+    assert "The Lighthouse of Alexandria" in result["content"][0]["text"]
+    [finished] = done.of_type("run_finished")
+    assert finished == done.events[-1]
+    assert finished["reason"] in {"stop", "max_steps", "length"}
+    assert finished["messages"][-1]["role"] == "assistant"
+    assert finished["messages"][-1]["content"][0]["text"]
+
+
+def test_the_servers_of_the_yaml_are_listed_and_called(kronk_agent: KronkAgent) -> None:
+    everything = everything_server()
+    node = shutil.which("node")
+    if everything is None or node is None:
+        pytest.skip("needs node and the npm package @modelcontextprotocol/server-everything")
+    config = f"""
+mcp_servers:
+  time: {{command: "{sys.executable}", args: [-m, mcp_server_time, --local-timezone, UTC]}}
+  everything: {{command: "{node}", args: ["{everything}", stdio]}}
+"""
+
+    listed = kronk_agent("tools", "list", "--json", config=config)
+
+    assert listed.exit_code == 0, listed.stderr
+    names = {tool["name"] for tool in json.loads(listed.stdout)}
+    assert {"web_search", "web_fetch", "time__get_current_time", "everything__get-sum"} <= names
+
+    for name, question in [
+        ("time__get_current_time", "What time is it in UTC?"),
+        ("everything__get-sum", "What is 2 plus 3?"),
+    ]:
+        done = kronk_agent("chat", "-p", question, "--tool-choice", name, "--json", config=config)
+
+        assert done.exit_code == 0, done.stderr
+        first = done.of_type("tool_finished")[0]["result"]
+        assert first["name"] == name
+        assert done.of_type("run_finished")[0]["messages"][-1]["role"] == "assistant"
+
+
+def test_a_function_of_the_users_own_is_called(kronk_agent: KronkAgent, home: Path) -> None:
+    (home / "my_tools.py").write_text(
+        "from typing import Literal\n\n"
+        "def paint(color: Literal['red', 'green'], layers: int) -> str:\n"
+        '    """Paint the fence."""\n'
+        "    return f'painted {color} {layers} times'\n",
+        encoding="utf-8",
+    )
+
+    done = kronk_agent(
+        "chat",
+        "-p",
+        "Paint the fence green with two layers.",
+        "--tool-choice",
+        "paint",
+        "--json",
+        config="tools: [./my_tools.py:paint]\n",
+    )
+
+    assert done.exit_code == 0, done.stderr
+    call = done.of_type("tool_started")[0]["call"]
+    schema = {
+        "type": "object",
+        "properties": {"color": {"enum": ["red", "green"]}, "layers": {"type": "integer"}},
+        "required": ["color", "layers"],
+        "additionalProperties": False,
+    }
+    jsonschema.validate(json.loads(call["arguments"]), schema)
+    assert done.of_type("tool_finished")[0]["result"]["content"][0]["text"].startswith("painted ")
+
+
+def test_the_answer_alone_goes_to_stdout(kronk_agent: KronkAgent) -> None:
+    done = kronk_agent(
+        "chat", "--no-tools", "--temperature", "0", stdin="What is the capital of France?"
+    )
+
+    assert done.exit_code == 0, done.stderr
+    assert "Paris" in done.stdout
+    assert "starter model" in done.stderr
+    assert "--model" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "config", "exit_code", "words"),
+    [
+        (["chat", "-p", "x", "--model", "none.gguf"], None, 1, ["none.gguf'", "no such file"]),
+        (["chat", "-p", "x", "--model", "kronk.yaml"], "{}", 1, ["kronk.yaml", "not a GGUF file"]),
+        (["chat", "-p", "x"], "modle: a.gguf\n", 2, ["kronk.yaml:1", "modle", "model"]),
+        (["chat", "-p", "x"], "tools: [none:f]\n", 2, ["none:f", "does not import"]),
+        (["chat", "-p", "word " * 9000, "--no-tools"], None, 1, ["9", "8192", "context"]),
+        (["chat", "-p", "x", "--tool-choice", "nothing"], None, 1, ["nothing", "web_fetch"]),
+        (["tools", "call", "web_fetch", "{}"], None, 1, ["url"]),
+        (["tools", "call", "web_fech", "{}"], None, 2, ["web_fech", "web_fetch"]),
+    ],
+)
+def test_a_mistake_is_one_clear_line(
+    kronk_agent: KronkAgent,
+    args: list[str],
+    config: str | None,
+    exit_code: int,
+    words: list[str],
+) -> None:
+    done = kronk_agent(*args, config=config)
+
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.exit_code == exit_code, done.stderr
+    assert last.startswith("error: ") or "Error: " in last
+    assert all(word in last for word in words), last
+    assert "Traceback" not in done.stderr
+
+
+def test_a_broken_server_is_reported_and_the_others_work(kronk_agent: KronkAgent) -> None:
+    config = f"""
+mcp_servers:
+  missing: {{command: no-such-program}}
+  quits: {{command: "{sys.executable}", args: [-c, "import sys; sys.exit('out of luck')"]}}
+  refused: {{url: "http://127.0.0.1:9/mcp"}}
+  demo: {{command: "{sys.executable}", args: [-m, kronk_mcp_servers.demo]}}
+"""
+
+    done = kronk_agent("tools", "call", "demo__add", '{"a": 2, "b": 3}', config=config)
+    assert (done.exit_code, done.stdout.strip()) == (0, "5"), done.stderr
+
+    listed = kronk_agent("tools", "list", config=config)
+
+    assert listed.exit_code == 0
+    assert "demo__add" in listed.stdout
+    for name, reason in [
+        ("missing", "no-such-program"),
+        ("quits", "out of luck"),
+        ("refused", "127.0.0.1:9"),
+    ]:
+        assert any(name in line and reason in line for line in listed.stderr.splitlines())

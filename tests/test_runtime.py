@@ -1,0 +1,104 @@
+"""What a configuration becomes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from kronk_agent import Config, Message, Runtime, tool
+from kronk_agent.agent import AgentOptions
+from kronk_agent.config.schema import AgentConfig, McpServerConfig, SamplingConfig
+from kronk_agent.errors import ConfigError, ModelError
+from kronk_agent.host import ServerStatus
+from kronk_agent.model import SamplingParams, ToolChoice
+from kronk_agent.testing import ScriptedModel, call
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add two whole numbers."""
+    return a + b
+
+
+async def test_a_run_uses_the_tools_it_was_given() -> None:
+    model = ScriptedModel([call("add", a=2, b=3), "It is 5."])
+
+    async with Runtime.open(tools=[add], model=model) as runtime:
+        agent = await runtime.agent()
+        result = await agent.answer([Message.user("What is 2 + 3?")])
+
+    assert result.text == "It is 5."
+    assert [tool.name for tool in model.requests[0].tools] == ["web_search", "web_fetch", "add"]
+
+
+async def test_the_agent_follows_the_configuration() -> None:
+    config = Config(
+        agent=AgentConfig(instructions="Be brief.", tool_choice="web_fetch", max_steps=3),
+        sampling=SamplingConfig(temperature=0, seed=7),
+    )
+
+    async with Runtime.open(config, model=ScriptedModel([])) as runtime:
+        agent = await runtime.agent()
+
+    assert agent.options == AgentOptions(
+        instructions="Be brief.",
+        tool_choice=ToolChoice("named", "web_fetch"),
+        max_steps=3,
+        sampling=SamplingParams(temperature=0, seed=7),
+    )
+
+
+async def test_servers_start_in_the_background_and_add_their_tools() -> None:
+    demo = McpServerConfig(command=sys.executable, args=("-m", "kronk_mcp_servers.demo"))
+    config = Config(tools=(), mcp_servers={"demo": demo})
+
+    async with Runtime.open(config, model=ScriptedModel([])) as runtime:
+        assert runtime.servers == (ServerStatus("demo", "starting", 0, None),)
+        await runtime.servers_settled()
+        names = [tool.name for toolset in runtime.toolsets for tool in toolset.tools()]
+
+    assert "demo__add" in names
+
+
+async def test_the_model_is_loaded_once_and_only_when_it_is_wanted(starter_model: Path) -> None:
+    async with Runtime.open() as runtime:
+        assert runtime.model_is_starter
+        first, second = await runtime.agent(), await runtime.agent()
+
+    assert first.model is second.model
+    assert first.model.info.id == starter_model.stem
+
+
+async def test_a_model_that_cannot_be_had_is_an_error_when_it_is_wanted() -> None:
+    async with Runtime.open(Config(model="none.gguf")) as runtime:
+        assert not runtime.model_is_starter
+        with pytest.raises(ModelError, match=r"none\.gguf"):
+            await runtime.agent()
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("web_fetch", "web_fetch"), "tools: two tools are called 'web_fetch'"),
+        (("no_such",), "tools: 'no_such' names no tool"),
+    ],
+)
+async def test_tools_that_cannot_be_had_are_a_mistake_at_once(
+    names: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        async with Runtime.open(Config(tools=names)):
+            pass
+
+
+async def test_a_given_tool_may_not_have_the_name_of_a_configured_one() -> None:
+    @tool
+    def web_fetch(url: str) -> str:
+        """Not the built-in."""
+        return url
+
+    with pytest.raises(ConfigError, match="two tools are called 'web_fetch'"):
+        async with Runtime.open(tools=[web_fetch]):
+            pass
