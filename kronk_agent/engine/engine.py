@@ -9,7 +9,7 @@ import logging
 import math
 import os
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from collections.abc import Sequence as Tokens
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,6 +154,8 @@ class Engine:
             OverloadedError: the queue is full.
             EngineError: the engine failed or was closed meanwhile.
         """
+        self._check_tokens(prompt, "prompt")
+        self._check_tokens(sampling.logit_bias, "logit_bias")
         tokens = self._room_for(prompt, max_tokens)
         # Unbounded, but never longer than max_tokens: the worker waits for no reader.
         send, receive = anyio.create_memory_object_stream[Chunk | KronkError](math.inf)
@@ -205,14 +207,15 @@ class Engine:
         room = self.context_length - len(prompt)
         tokens = np.empty(len(prompt) + min(max_tokens or room, room), np.int32)
         tokens[: len(prompt)] = prompt
-        wrong = [token for token in prompt if not 0 <= token < self.vocabulary.size]
-        if wrong:
-            raise InvalidRequestError(
-                f"the prompt has token {wrong[0]}, and this model's are 0 to "
-                f"{self.vocabulary.size - 1}",
-                param="prompt",
-            )
         return tokens
+
+    def _check_tokens(self, tokens: Iterable[int], param: str) -> None:
+        size = self.vocabulary.size
+        wrong = next((token for token in tokens if not 0 <= token < size), None)
+        if wrong is not None:
+            raise InvalidRequestError(
+                f"{param} has token {wrong}, and this model's are 0 to {size - 1}", param=param
+            )
 
     async def close(self) -> None:
         """End what is running with an error, and free the model. Waits for one decode step."""

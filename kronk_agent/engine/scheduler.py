@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,9 +117,10 @@ class Scheduler:
                 logger.exception("a decode step failed")
                 self._fail(self._running, EngineError(f"the engine failed: {error}"))
                 self._cache.clear()
-        closed = EngineError("the engine was closed")
-        self._fail(self._running, closed)
-        self._fail(self._waiting, closed)
+        with self._changed:
+            left = [*self._running, *self._waiting]
+            self._waiting.clear()
+        self._fail(left, EngineError("the engine was closed"))
 
     def _wait_for_work(self) -> bool:
         with self._changed:
@@ -156,7 +158,8 @@ class Scheduler:
                 if sequence not in self._waiting:
                     continue  # cancelled meanwhile
                 self._waiting.remove(sequence)
-            self._start(sequence)
+            with self._its_own_fault(sequence):
+                self._start(sequence)
 
     def _is_worth_waiting(self, sequence: Sequence) -> bool:
         return self._cache.can_share and any(
@@ -177,7 +180,7 @@ class Scheduler:
 
     def _prepare(self, sequence: Sequence) -> bool:
         """Make the sampler and matcher; what the grammar forces at its very beginning is taken
-        at once. False when that was all there is to generate, or it failed."""
+        at once. False when that was all there is to generate."""
         sequence.admitted_at = time.perf_counter()
         sequence.sampler = Sampler(
             sequence.params,
@@ -185,15 +188,11 @@ class Scheduler:
             prompt=sequence.tokens[: sequence.num_prompt_tokens],
             context_length=self._context_length,
         )
-        try:
-            if sequence.constraint is None:
-                return True
-            sequence.matcher = sequence.constraint.start()
-            forced = sequence.matcher.take_forced(sequence.room)
-            return not forced or self._emit(sequence, forced)
-        except EngineError as error:
-            self._fail([sequence], error)
-            return False
+        if sequence.constraint is None:
+            return True
+        sequence.matcher = sequence.constraint.start()
+        forced = sequence.matcher.take_forced(sequence.room)
+        return not forced or self._emit(sequence, forced)
 
     # --- one batch --------------------------------------------------------------------------
 
@@ -250,11 +249,8 @@ class Scheduler:
 
     def _advance(self, sequence: Sequence, row: int) -> None:
         """Choose the sequence's next token from the logits of ``row``, and what is then forced."""
-        try:
-            tokens = self._next_tokens(sequence, row)
-            self._emit(sequence, tokens)
-        except EngineError as error:
-            self._fail([sequence], error)
+        with self._its_own_fault(sequence):
+            self._emit(sequence, self._next_tokens(sequence, row))
 
     def _next_tokens(self, sequence: Sequence, row: int) -> list[int]:
         """Empty when the sequence has said that it ends."""
@@ -287,6 +283,17 @@ class Scheduler:
             return "stop"
         return "length" if sequence.room == 0 else None
 
+    @contextmanager
+    def _its_own_fault(self, sequence: Sequence) -> Iterator[None]:
+        """What goes wrong in here ends this sequence and no other."""
+        try:
+            yield
+        except EngineError as error:
+            self._fail([sequence], error)
+        except Exception as error:  # boundary: a request's fault is not the others'
+            logger.exception("a sequence failed")
+            self._fail([sequence], EngineError(f"the engine failed: {error}"))
+
     def _fail(self, sequences: Iterable[Sequence], error: KronkError) -> None:
         for sequence in list(sequences):
             sequence.sink(error)
@@ -296,8 +303,8 @@ class Scheduler:
         """Let go of a sequence, wherever it is; what it computed stays for others to share."""
         if sequence in self._running:
             self._running.remove(sequence)
-            self._cache.finish(sequence)
             self._is_full = False
+        self._cache.finish(sequence)
         sequence.close()
 
     def _logits(self, row: int) -> NDArray[np.float32]:

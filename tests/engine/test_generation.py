@@ -165,16 +165,21 @@ async def test_a_refused_grammar_says_why(engine: Engine) -> None:
 
 
 async def test_bad_requests_are_refused_by_name(engine: Engine) -> None:
-    async def refused(prompt: list[int], max_tokens: int | None = None) -> tuple[str | None, str]:
+    async def refused(
+        prompt: list[int], max_tokens: int | None = None, sampling: SamplingParams = GREEDY
+    ) -> tuple[str | None, str]:
         with pytest.raises(InvalidRequestError) as info:
-            async for _ in engine.generate(prompt, sampling=GREEDY, max_tokens=max_tokens):
-                pass
+            await anext(engine.generate(prompt, sampling=sampling, max_tokens=max_tokens))
         return info.value.param, str(info.value)
 
     assert await refused([]) == ("prompt", "the prompt is empty")
     assert await refused([1, 49152]) == (
         "prompt",
-        "the prompt has token 49152, and this model's are 0 to 49151",
+        "prompt has token 49152, and this model's are 0 to 49151",
+    )
+    assert await refused([1], sampling=SamplingParams(logit_bias={-1: 2.0})) == (
+        "logit_bias",
+        "logit_bias has token -1, and this model's are 0 to 49151",
     )
     assert await refused([1], max_tokens=0) == (
         "max_tokens",
