@@ -31,8 +31,7 @@ def find_model(name: str | None, *, names: Mapping[str, Path], base_dir: Path) -
         nearest = difflib.get_close_matches(name, names, n=1)
         raise ModelError(
             f"model {name!r}: there is no such file, and no such name under models: in the "
-            "configuration"
-            + (f" (did you mean {nearest[0]!r}?)" if nearest else "")
+            "configuration" + (f" (did you mean {nearest[0]!r}?)" if nearest else "")
         )
     return path
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 from typing import Annotated, Literal
 
 import anyio
@@ -83,8 +84,12 @@ def main() -> None:
     port: int | None = parser.parse_args().http
     if port is None:
         server.run("stdio")
-    else:
-        server.run("streamable-http", port=port)
+        return
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        parser.error(f"port {port}: {error.strerror}; choose another one")
+    server.run("streamable-http", port=port)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 
@@ -58,3 +59,18 @@ def test_its_help_says_how_to_start_it() -> None:
     run = subprocess.run(command, capture_output=True, text=True, check=True)
 
     assert "--http PORT" in run.stdout
+
+
+def test_a_port_in_use_is_one_clear_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-m", "kronk_mcp_servers.demo", "--http", str(port)],
+            capture_output=True,
+            encoding="utf-8",
+            timeout=30,
+            check=False,
+        )
+
+    assert done.returncode == 2
+    assert f"port {port}: Address already in use; choose another one" in done.stderr
