@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import socket
 from typing import Annotated, Literal
 
@@ -88,7 +89,7 @@ def main() -> None:
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:
-        parser.error(f"port {port}: {error.strerror}; choose another one")
+        parser.error(f"port {port}: {os.strerror(error.errno or 0)}; choose another one")
     server.run("streamable-http", port=port)
 
 
