@@ -33,7 +33,9 @@ class Order(BaseModel):
 
 
 @tool
-def place_orders(orders: list[Order], express: bool = False) -> None:
+def place_orders(
+    orders: Annotated[list[Order], Field(min_length=1, max_length=3)], express: bool = False
+) -> None:
     """Order things from the shop."""
 
 

@@ -1,0 +1,65 @@
+"""Tools for templates that know nothing of them: everything is said in plain text.
+
+The system message describes the tools, a call is what the assistant said, and a result is what the
+user says next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from kronk_agent.chat.conversation import join_messages, tool_text
+from kronk_agent.chat.dialects.call_format import CallFormat
+from kronk_agent.chat.dialects.signature import describe_tool
+from kronk_agent.messages import Message, TextPart, ToolCall
+from kronk_agent.tool import Tool
+
+_INSTRUCTIONS = """\
+You can use these tools:
+
+{tools}
+
+To use a tool, write nothing but a line like this:
+{call}
+You are then told the result. If no tool is needed, answer in plain words."""
+
+
+def spell_out(
+    messages: Sequence[Message], tools: Sequence[Tool], format: CallFormat
+) -> list[Message]:
+    """The conversation with its tools, calls and results as plain text."""
+    spelled: list[Message] = []
+    is_after_result = False
+    for message in messages:
+        turn = _spelled(message, format)
+        if is_after_result and turn.role == "user":
+            # Many templates insist that user and assistant take turns.
+            spelled[-1] = join_messages(spelled[-1], turn)
+        else:
+            spelled.append(turn)
+        is_after_result = message.role == "tool"
+    return _with_instructions(spelled, tools, format) if tools else spelled
+
+
+def _spelled(message: Message, format: CallFormat) -> Message:
+    if message.role == "tool":
+        return Message.user(f"Result of {message.name or 'the tool'}:\n{tool_text(message)}")
+    if not message.tool_calls:
+        return message
+    said = [message.text] if message.text else []
+    text = "\n".join([*said, format.write(message.tool_calls)])
+    return replace(message, content=(TextPart(text),), tool_calls=())
+
+
+def _with_instructions(
+    messages: Sequence[Message], tools: Sequence[Tool], format: CallFormat
+) -> list[Message]:
+    sample = ToolCall("", "NAME", '{"ARGUMENT": "VALUE"}')
+    text = _INSTRUCTIONS.format(
+        tools="\n\n".join(describe_tool(tool) for tool in tools), call=format.write([sample])
+    )
+    instructions = Message.system(text)
+    if messages[0].role == "system":
+        return [join_messages(messages[0], instructions), *messages[1:]]
+    return [instructions, *messages]

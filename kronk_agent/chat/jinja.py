@@ -1,0 +1,82 @@
+"""Jinja as Hugging Face chat templates expect it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import NoReturn
+
+from jinja2 import Template, TemplateError, TemplateSyntaxError, nodes
+from jinja2.ext import Extension
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from kronk_agent.errors import ModelError
+
+
+def compile_template(source: str) -> Callable[..., str]:
+    """A function from a template's variables to its text. The template can reach nothing else.
+
+    Raises:
+        ModelError: the template is not valid Jinja.
+    """
+    try:
+        template: Template = _environment().from_string(source)
+    except TemplateSyntaxError as error:
+        raise ModelError(
+            f"the model's chat template has an error in line {error.lineno}: {error.message}"
+        ) from error
+    return template.render
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.loopcontrols", _GenerationTag],
+    )
+    environment.filters["tojson"] = _to_json
+    environment.globals["raise_exception"] = _raise_exception
+    environment.globals["strftime_now"] = _strftime_now
+    return environment
+
+
+class _GenerationTag(Extension):
+    """``{% generation %}`` marks for training what the assistant says; here it does nothing."""
+
+    tags = {"generation"}  # noqa: RUF012  # an annotation would not match Extension's
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+def _to_json(
+    value: object,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    """Plain JSON. Jinja's own filter would escape for HTML."""
+    text = json.dumps(
+        value,
+        ensure_ascii=False,
+        indent=indent,
+        separators=separators,
+        sort_keys=sort_keys,
+        default=list,  # Jinja's filters give generators
+    )
+    if not ensure_ascii:
+        return text
+    # Private-use characters stay as they are: they may stand for others (special_tokens.py).
+    return "".join(c if c.isascii() or c >= "\U000f0000" else json.dumps(c)[1:-1] for c in text)
+
+
+def _raise_exception(message: str) -> NoReturn:
+    raise TemplateError(message)
+
+
+def _strftime_now(format: str) -> str:
+    return datetime.now().strftime(format)

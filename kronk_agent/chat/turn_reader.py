@@ -1,0 +1,84 @@
+"""What the engine generates as deltas: parsed, ended at stop texts, counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from kronk_agent.chat.dialects import Parser
+from kronk_agent.chat.marks import MarkFinder
+from kronk_agent.engine.engine import Chunk, GenerationEnd
+from kronk_agent.messages import Delta, Finish, FinishReason, TextDelta, Timings, Usage
+
+
+class TurnReader:
+    """Turns the chunks of one turn into deltas.
+
+    Args:
+        parser: a fresh one, from the dialect.
+        stop: texts that end the turn when the answer's text has them; thinking and calls may.
+        num_prompt_tokens: to account for a turn that a stop text ends before the engine does.
+    """
+
+    def __init__(self, parser: Parser, stop: Sequence[str], *, num_prompt_tokens: int) -> None:
+        self.is_over = False
+        """Has ``Finish`` been given?"""
+        self._parser = parser
+        self._stop = MarkFinder(*stop)
+        self._usage = Usage(prompt_tokens=num_prompt_tokens)
+        self._begun_at = time.perf_counter()
+        self._first_token_at: float | None = None
+
+    def read(self, chunk: Chunk) -> list[Delta]:
+        """The deltas this chunk adds; with the last chunk, or a stop text, ``Finish`` is last."""
+        self._count(len(chunk.tokens))
+        deltas = self._parser.push(chunk.text)
+        if chunk.end is not None:
+            deltas += self._parser.finish()
+        deltas, is_stopped = self._up_to_stop(deltas)
+        if is_stopped:
+            self.is_over = True
+            return [*deltas, self._stopped(chunk.end)]
+        if chunk.end is not None:
+            self.is_over = True
+            return [*deltas, *_text(self._stop.flush()), self._ended(chunk.end)]
+        return deltas
+
+    def _count(self, num_tokens: int) -> None:
+        if self._first_token_at is None and num_tokens:
+            self._first_token_at = time.perf_counter()
+        num_thinking = num_tokens if self._parser.is_thinking else 0
+        self._usage += Usage(completion_tokens=num_tokens, reasoning_tokens=num_thinking)
+
+    def _up_to_stop(self, deltas: Sequence[Delta]) -> tuple[list[Delta], bool]:
+        let_through: list[Delta] = []
+        for delta in deltas:
+            if not isinstance(delta, TextDelta):
+                let_through += [*_text(self._stop.flush()), delta]
+                continue
+            clear, rest = self._stop.push(delta.text)
+            let_through += _text(clear)
+            if rest is not None:
+                return let_through, True
+        return let_through, False
+
+    def _stopped(self, end: GenerationEnd | None) -> Finish:
+        if end is not None:
+            return Finish("stop", self._total(end), end.timings)
+        now = time.perf_counter()
+        first = self._first_token_at or now
+        timings = Timings(ttft_seconds=first - self._begun_at, generation_seconds=now - first)
+        return Finish("stop", self._usage, timings)
+
+    def _ended(self, end: GenerationEnd) -> Finish:
+        is_complete = self._parser.num_calls > 0 and not self._parser.is_inside_call
+        reason: FinishReason = "tool_calls" if is_complete else end.reason
+        return Finish(reason, self._total(end), end.timings)
+
+    def _total(self, end: GenerationEnd) -> Usage:
+        return replace(end.usage, reasoning_tokens=self._usage.reasoning_tokens)
+
+
+def _text(text: str) -> list[Delta]:
+    return [TextDelta(text)] if text else []

@@ -1,0 +1,322 @@
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+from chat.support import Grammar, arguments_of, make_tool, parse
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from kronk_agent.chat.dialects.call_format import GENERIC, HERMES, THINK, CallFormat, ThinkingTags
+from kronk_agent.chat.dialects.grammar import TurnRules, write_grammar
+from kronk_agent.engine.vocabulary import Vocabulary
+from kronk_agent.messages import ToolCallStart
+from kronk_agent.tool import Tool
+
+Compile = Callable[[str], Grammar]
+
+LOOK = make_tool(
+    "look", properties={"at": {"type": "string"}, "times": {"type": "integer"}}, required=["at"]
+)
+LOOK_UP = make_tool("look_up", properties={"word": {"enum": ["cat", "catfish", 'a "b"']}})
+WAIT = make_tool("wait", properties={})
+TOOLS = (LOOK, LOOK_UP, WAIT)
+
+CALL = '<tool_call>\n{"name": "look", "arguments": {"at": "x", "times": 2}}\n</tool_call>'
+LOOKED_UP = '<tool_call>\n{"name": "look_up", "arguments": {"word": "catfish"}}\n</tool_call>'
+WAITED = '<tool_call>\n{"name": "wait", "arguments": {}}\n</tool_call>'
+
+
+def write(
+    *tools: Tool,
+    format: CallFormat = HERMES,
+    must_call: bool = True,
+    max_calls: int = 16,
+    thinking: ThinkingTags | None = None,
+    is_thinking_open: bool = False,
+    special_tokens: Mapping[str, int] | None = None,
+) -> str:
+    rules = TurnRules(
+        tools=tools or TOOLS,
+        must_call=must_call,
+        max_calls=max_calls,
+        thinking=thinking,
+        is_thinking_open=is_thinking_open,
+    )
+    return write_grammar(format, rules, special_tokens or {})
+
+
+@pytest.mark.parametrize(
+    ("text", "may", "must", "must_one"),
+    [
+        ("", True, False, False),
+        ("Just text, 1 < 2.\n", True, False, False),
+        ("<tool_call", True, False, False),
+        (CALL, True, True, True),
+        (LOOKED_UP, True, True, True),
+        (WAITED, True, True, True),
+        (f"Let me see.\n{CALL}", True, False, False),
+        (f"{CALL}\n{LOOKED_UP}\n{WAITED}", True, True, False),
+        # Not quite.
+        ("<tool_call>", False, False, False),
+        ("A <tool_call> is a mark", False, False, False),
+        (CALL[:-1], False, False, False),
+        (f"{CALL}\n", False, False, False),
+        (f"{CALL}{WAITED}", False, False, False),
+        (f"{CALL}\nAnd text", False, False, False),
+        (CALL.replace("look", "lookup"), False, False, False),
+        (CALL.replace("look", "Look"), False, False, False),
+        (CALL.replace("arguments", "parameters"), False, False, False),
+        (CALL.replace('"name": ', '"name":'), False, False, False),
+        (CALL.replace(', "times": 2', ""), True, True, True),
+        (CALL.replace('"x", ', '"x",'), False, False, False),
+        (CALL.replace('"at": "x", ', ""), False, False, False),
+        (CALL.replace('"x"', "1"), False, False, False),
+        (CALL.replace("2", '"2"'), False, False, False),
+        (CALL.replace("2", "2.5"), False, False, False),
+        (CALL.replace("2", "9" * 19), False, False, False),
+        (CALL.replace("2", '2, "more": 1'), False, False, False),
+        (LOOKED_UP.replace("catfish", "dog"), False, False, False),
+        (LOOKED_UP.replace("catfish", "cat"), True, True, True),
+        (LOOKED_UP.replace("catfish", 'a \\"b\\"'), True, True, True),
+        (WAITED.replace("{}", '{"a": 1}'), False, False, False),
+    ],
+)
+def test_a_turn_is_text_or_calls_as_the_request_says(
+    text: str, may: bool, must: bool, must_one: bool, compile_grammar: Compile
+) -> None:
+    assert compile_grammar(write(must_call=False)).accepts(text) is may
+    assert compile_grammar(write()).accepts(text) is must
+    assert compile_grammar(write(max_calls=1)).accepts(text) is must_one
+
+
+def test_no_more_than_the_greatest_number_of_calls_is_accepted(compile_grammar: Compile) -> None:
+    grammar = compile_grammar(write(max_calls=3))
+
+    assert [grammar.accepts("\n".join([WAITED] * n)) for n in range(5)] == [
+        False, True, True, True, False,
+    ]  # fmt: skip
+
+
+def test_a_named_tools_call_is_forced_up_to_its_arguments(compile_grammar: Compile) -> None:
+    assert compile_grammar(write(WAIT, max_calls=1)).forced_text() == WAITED
+    assert compile_grammar(write(LOOK, max_calls=1)).forced_text() == CALL[: CALL.index(' "x"')]
+
+
+def test_marks_are_tokens_where_the_vocabulary_has_them(
+    compile_grammar: Compile, vocabulary: Vocabulary
+) -> None:
+    begin, end = 11, 12
+    tokens = {"<tool_call>": begin, "</tool_call>": end}
+    body = vocabulary.tokenize(
+        WAITED.removeprefix("<tool_call>").removesuffix("</tool_call>"), parse_special=False
+    )
+    text = vocabulary.tokenize("Hm.", parse_special=False)
+    must = compile_grammar(write(special_tokens=tokens))
+    may = compile_grammar(write(must_call=False, special_tokens=tokens))
+
+    assert must.accepts_tokens([begin, *body, end])
+    assert may.accepts_tokens([*text, begin, *body, end])
+    assert may.accepts_tokens(text)
+    assert not must.accepts(WAITED)
+    assert not may.accepts(f"Hm.{WAITED}")
+    assert not may.accepts_tokens([*text, begin])
+    assert not may.accepts_tokens([*text, 13])
+
+
+@pytest.mark.parametrize("special_tokens", [{}, {"<think>": 13, "</think>": 14}])
+@pytest.mark.parametrize(
+    ("is_open", "must_call", "parts", "expected"),
+    [
+        (False, True, ["<think>", f"\nAbout {WAITED}\n", "</think>", f"\n\n{WAITED}"], True),
+        (False, True, [WAITED], True),
+        (False, True, ["<think>", "a", "</think>"], False),
+        (False, True, ["<think>", WAITED], False),
+        (False, False, ["<think>", "a", "</think>", "\n\n\nText"], True),
+        (False, False, ["<think>", "a", "</think>", f"Text {WAITED}"], True),
+        (False, False, ["<think>", WAITED], False),
+        (False, False, ["Text"], True),
+        (True, False, ["a", "</think>", "Text"], True),
+        (True, False, ["a"], False),
+        (True, True, ["a", "</think>", WAITED], True),
+        (True, True, [WAITED], False),
+    ],
+)
+def test_thinking_comes_first_and_is_free(
+    special_tokens: dict[str, int],
+    is_open: bool,
+    must_call: bool,
+    parts: Sequence[str],
+    expected: bool,
+    compile_grammar: Compile,
+    vocabulary: Vocabulary,
+) -> None:
+    lark = write(
+        must_call=must_call,
+        thinking=THINK,
+        is_thinking_open=is_open,
+        special_tokens=special_tokens,
+    )
+    tokens: list[int] = []
+    for part in parts:
+        known = special_tokens.get(part)
+        tokens += vocabulary.tokenize(part, parse_special=False) if known is None else [known]
+
+    assert compile_grammar(lark).accepts_tokens(tokens) is expected
+
+
+SCHEMAS: list[tuple[dict[str, Any], list[str], list[str]]] = [
+    ({}, ["{}"], ['{"a": 1}']),
+    ({"properties": {}}, ["{}"], ['{"a": 1}']),
+    ({"additionalProperties": True}, ["{}", '{"a": {"b": [1]}}'], ["[]"]),
+    ({"properties": {}, "additionalProperties": {"type": "integer"}}, ['{"a": 1}'], ['{"a": ""}']),
+    ({"properties": {"a": {}}}, ["{}", '{"a": [{"b": null}]}'], ['{"b": 1}']),
+    ({"properties": {"a": True}, "required": ["a"]}, ['{"a": 1.5}'], ["{}"]),
+    ({"required": ["a"], "properties": {}}, ['{"a": 1}'], ["{}"]),
+    ({"properties": {"a": {"type": "object"}}}, ['{"a": {"b": 1}}'], ['{"a": 1}']),
+    (
+        {
+            "properties": {"a": {"$ref": "#/$defs/Node"}},
+            "required": ["a"],
+            "$defs": {
+                "Node": {
+                    "type": "object",
+                    "properties": {
+                        "value": {"type": "integer", "minimum": 1, "maximum": 7},
+                        "next": {"anyOf": [{"$ref": "#/$defs/Node"}, {"type": "null"}]},
+                    },
+                    "required": ["value"],
+                }
+            },
+        },
+        ['{"a": {"value": 1}}', '{"a": {"value": 7, "next": {"value": 2, "next": null}}}'],
+        ['{"a": {"value": 8}}', '{"a": {"value": 1, "next": {}}}', '{"a": {"value": 1, "b": 1}}'],
+    ),
+    (
+        {
+            "properties": {"a": {"type": "integer"}},
+            "allOf": [{"properties": {"b": {"type": "string"}}, "required": ["b"]}],
+        },
+        ['{"a": 1, "b": "x"}', '{"b": "x"}'],
+        ['{"a": 1}'],
+    ),
+    (
+        {"anyOf": [{"properties": {"a": {"type": "null"}}, "required": ["a"]}]},
+        ['{"a": null}'],
+        ["{}", '{"a": 1}'],
+    ),
+    (
+        {"properties": {"a": {"type": "string", "format": "path", "maxLength": 3}}},
+        ['{"a": "/x"}', '{"a": "ü\\n"}'],
+        ['{"a": "/xyz"}'],
+    ),
+    (
+        {"properties": {"a": {"type": "string", "format": "date"}}},
+        ['{"a": "2026-11-22"}'],
+        ['{"a": "x"}'],
+    ),
+    (
+        {"properties": {"a": {"type": "integer", "maximum": 2**63 - 1, "exclusiveMinimum": 0}}},
+        ['{"a": 1}', '{"a": 1300000000000000000}'],
+        ['{"a": 0}', '{"a": -1}'],
+    ),
+    (
+        {"properties": {"a": {"type": ["integer", "null"]}}},
+        ['{"a": null}', '{"a": -5}'],
+        ['{"a": 1.5}'],
+    ),
+    ({"properties": {"a": {"type": "number"}}}, ['{"a": -1.5e3}', '{"a": 2}'], ['{"a": "2"}']),
+    (
+        {"properties": {"a": {"type": "array", "items": {"enum": ["x", 1]}, "maxItems": 2}}},
+        ['{"a": []}', '{"a": ["x", 1]}'],
+        ['{"a": ["y"]}', '{"a": [1, 1, 1]}', '{"a": [1,1]}'],
+    ),
+]
+
+
+@pytest.mark.parametrize(("schema", "good", "bad"), SCHEMAS)
+def test_arguments_follow_the_schema(
+    schema: dict[str, Any], good: list[str], bad: list[str], compile_grammar: Compile
+) -> None:
+    tool = make_tool("go", **schema)
+    grammar = compile_grammar(write(tool))
+    validator = Draft202012Validator(tool.parameters)
+
+    def turn(arguments: str) -> str:
+        return WAITED.replace("wait", "go").replace("{}", arguments)
+
+    for arguments in good:
+        assert validator.is_valid(json.loads(arguments))
+        assert grammar.accepts(turn(arguments)), arguments
+    for arguments in bad:
+        assert not grammar.accepts(turn(arguments)), arguments
+
+
+def test_a_lenient_tool_has_what_cannot_be_enforced_left_out(compile_grammar: Compile) -> None:
+    tool = make_tool(
+        "go", strict=False, properties={"a": {"type": "array", "uniqueItems": True}}, required=["a"]
+    )
+    grammar = compile_grammar(write(tool))
+
+    assert grammar.accepts(WAITED.replace("wait", "go").replace("{}", '{"a": [1, 1]}'))
+    assert not grammar.accepts(WAITED.replace("wait", "go"))
+
+
+SIMPLE = st.sampled_from(
+    [
+        {"type": "string", "maxLength": 5},
+        {"type": "string", "enum": ["a", "ab", "é", '"']},
+        {"type": "integer"},
+        {"type": "integer", "minimum": -3, "maximum": 12},
+        {"type": "number", "minimum": 0, "maximum": 1},
+        {"type": "boolean"},
+        {"type": "null"},
+        {"const": {"x": [1, "y"]}},
+        {"type": ["integer", "null"]},
+        {"type": "string", "format": "date"},
+        {"type": "string", "pattern": "^[a-c]{2,4}$"},
+    ]
+)
+KEYS = st.sampled_from(["a", "ab", "b c", "é", 'q"q', "type", "properties", "$ref", "x<y"])
+
+
+def objects(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    def make(properties: dict[str, Any], num_required: int) -> dict[str, Any]:
+        required = list(properties)[:num_required]
+        return {"type": "object", "properties": properties, "required": required}
+
+    return st.builds(make, st.dictionaries(KEYS, inner, max_size=3), st.integers(0, 3))
+
+
+def arrays(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return inner.map(lambda items: {"type": "array", "items": items, "maxItems": 3})
+
+
+def unions(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.lists(inner, min_size=1, max_size=3).map(lambda options: {"anyOf": options})
+
+
+ANY_SCHEMA = st.recursive(SIMPLE, lambda i: objects(i) | arrays(i) | unions(i), max_leaves=6)
+
+
+@pytest.mark.parametrize("format", [HERMES, GENERIC], ids=["hermes", "generic"])
+@given(schemas=st.lists(objects(ANY_SCHEMA), min_size=1, max_size=3), seed=st.integers(0))
+@settings(max_examples=40, deadline=None)
+def test_random_tokens_under_the_grammar_are_valid_calls(
+    format: CallFormat, schemas: list[dict[str, Any]], seed: int, compile_grammar: Compile
+) -> None:
+    tools = [make_tool(f"tool_{'x' * i}", **schema) for i, schema in enumerate(schemas)]
+    grammar = compile_grammar(write(*tools, format=format, max_calls=2))
+    text = grammar.random_turn(random.Random(seed), max_tokens=1000)
+
+    assert text is not None
+    by_name = {tool.name: tool for tool in tools}
+    deltas = parse([text], format)
+    names = [delta.name for delta in deltas if isinstance(delta, ToolCallStart)]
+    assert 1 <= len(names) <= 2
+    for name, arguments in zip(names, arguments_of(deltas), strict=True):
+        Draft202012Validator(by_name[name].parameters).validate(arguments)

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from chat.support import merged, parse
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kronk_agent.chat.dialects.call_format import GENERIC, HERMES, THINK, CallFormat
+from kronk_agent.chat.dialects.turn_parser import TurnParser
+from kronk_agent.messages import (
+    Delta,
+    ReasoningDelta,
+    TextDelta,
+    ToolCall,
+    ToolCallArguments,
+    ToolCallEnd,
+    ToolCallStart,
+)
+
+LIST = CallFormat(
+    trigger="[TOOL_CALLS]",
+    section_begin="[TOOL_CALLS][",
+    call_begin='{"name": "',
+    arguments_begin='", "arguments": ',
+    call_end="}",
+    separator=", ",
+    section_end="]",
+)
+"""A list of calls, in the manner of Mistral: a format with a section."""
+FORMATS = [HERMES, GENERIC, LIST]
+
+
+def call(index: int, name: str, arguments: str) -> list[Delta]:
+    return [
+        ToolCallStart(index, f"id{index}", name),
+        ToolCallArguments(index, arguments),
+        ToolCallEnd(index),
+    ]
+
+
+ONE = '<tool_call>\n{"name": "look", "arguments": {"at": "a <b> \\"}\\\\"}}\n</tool_call>'
+TWO = '<tool_call>\n{"name": "go", "arguments": {}}\n</tool_call>'
+ONE_CALL = call(0, "look", '{"at": "a <b> \\"}\\\\"}')
+
+TABLE: list[tuple[CallFormat, str, list[Delta]]] = [
+    (HERMES, "", []),
+    (HERMES, "Just text.\n", [TextDelta("Just text.\n")]),
+    (HERMES, ONE, ONE_CALL),
+    (HERMES, f"\n {ONE}", ONE_CALL),
+    (HERMES, f"Let me see.\n\n{ONE}", [TextDelta("Let me see."), *ONE_CALL]),
+    (HERMES, f"{ONE}\n{TWO}\n", [*ONE_CALL, *call(1, "go", "{}")]),
+    (HERMES, f"{ONE}{TWO}", [*ONE_CALL, *call(1, "go", "{}")]),
+    (HERMES, f"{ONE}\nDone.", [*ONE_CALL, TextDelta("\nDone.")]),
+    (HERMES, f"{ONE} <b>{TWO}", [*ONE_CALL, TextDelta(" <b>"), *call(1, "go", "{}")]),
+    (HERMES, "a < b <tool_ <tool_call", [TextDelta("a < b <tool_ <tool_call")]),
+    (
+        HERMES,
+        '<tool_call>{"name":"go","arguments":{"a": 1}}</tool_call>',
+        call(0, "go", '{"a": 1}'),
+    ),
+    # What no grammar lets through is text, and never a call.
+    (HERMES, "<tool_call> is a mark", [TextDelta("<tool_call> is a mark")]),
+    (HERMES, '<tool_call>{"name": "go", "x": 1}', [TextDelta('<tool_call>{"name": "go", "x": 1}')]),
+    (HERMES, f"<tool_call>{TWO}", [TextDelta("<tool_call>"), *call(0, "go", "{}")]),
+    (
+        HERMES,
+        '<tool_call>{"name": "go", "arguments": [1]}',
+        [TextDelta('<tool_call>{"name": "go", "arguments": [1]}')],
+    ),
+    (
+        HERMES,
+        '<tool_call>{"name": "go", "arguments": {}]' + TWO,
+        [
+            ToolCallStart(0, "id0", "go"),
+            ToolCallArguments(0, "{}"),
+            TextDelta("]"),
+            *call(1, "go", "{}"),
+        ],
+    ),
+    # Cut off.
+    (HERMES, '<tool_call>\n{"na', []),
+    (HERMES, 'Hm. <tool_call>\n{"name": "lo', [TextDelta("Hm.")]),
+    (HERMES, '<tool_call>\n{"name": "go", "arguments"', []),
+    (
+        HERMES,
+        '<tool_call>\n{"name": "go", "arguments": {"a": {"b": 1}',
+        [ToolCallStart(0, "id0", "go"), ToolCallArguments(0, '{"a": {"b": 1}')],
+    ),
+    (
+        HERMES,
+        '<tool_call>\n{"name": "go", "arguments": {}}\n</tool',
+        [ToolCallStart(0, "id0", "go"), ToolCallArguments(0, "{}")],
+    ),
+    (HERMES, f"{TWO}\n<tool_call>\n{{", call(0, "go", "{}")),
+    (
+        GENERIC,
+        'So: {"tool_call": {"name": "go", "arguments": {"a": 1}}}',
+        [TextDelta("So:"), *call(0, "go", '{"a": 1}')],
+    ),
+    (GENERIC, '{"tool": 1} {"tool_call"', [TextDelta('{"tool": 1} {"tool_call"')]),
+    (
+        LIST,
+        'So [TOOL_CALLS][{"name": "a", "arguments": {}}, '
+        '{"name": "b", "arguments": {"x": "]"}}] done',
+        [TextDelta("So"), *call(0, "a", "{}"), *call(1, "b", '{"x": "]"}'), TextDelta(" done")],
+    ),
+]
+
+
+@pytest.mark.parametrize(("format", "text", "expected"), TABLE)
+def test_a_turn_is_read_the_same_at_every_split(
+    format: CallFormat, text: str, expected: list[Delta]
+) -> None:
+    assert parse([text], format) == expected
+    assert parse(list(text), format) == expected
+    for split in range(len(text)):
+        assert parse([text[:split], text[split:]], format) == expected
+    for first, second in pairwise(range(0, len(text), 3)):
+        assert parse([text[:first], text[first:second], text[second:]], format) == expected
+
+
+@pytest.mark.parametrize(
+    "text", [ONE, f"Text {ONE}\n{TWO}", '<tool_call>\n{"na', "<think>a</think>"]
+)
+def test_without_calls_or_thinking_everything_is_text(text: str) -> None:
+    assert parse(list(text), None) == [TextDelta(text)]
+
+
+THOUGHTS: list[tuple[bool, str, list[Delta]]] = [
+    (False, "<think>\nHm.\n</think>\n\nYes.", [ReasoningDelta("Hm."), TextDelta("Yes.")]),
+    (False, "<think>\n\n</think>\n\nYes.", [TextDelta("Yes.")]),
+    (False, "<think>a < b\n\nc</think>", [ReasoningDelta("a < b\n\nc")]),
+    (False, f"<think>{TWO}</think>\n{TWO}", [ReasoningDelta(TWO), *call(0, "go", "{}")]),
+    (False, "Yes <think>no</think>", [TextDelta("Yes <think>no</think>")]),
+    (False, "<thi", [TextDelta("<thi")]),
+    (False, "<thing>", [TextDelta("<thing>")]),
+    (False, "<think>cut off </th", [ReasoningDelta("cut off </th")]),
+    (False, "<think>cut off \n", [ReasoningDelta("cut off")]),
+    (True, "Hm.\n</think>\n\nYes.", [ReasoningDelta("Hm."), TextDelta("Yes.")]),
+    (True, "</think>Yes. </think>", [TextDelta("Yes. </think>")]),
+    (True, "Hm", [ReasoningDelta("Hm")]),
+]
+
+
+@pytest.mark.parametrize(("is_open", "text", "expected"), THOUGHTS)
+def test_thinking_is_told_from_the_answer_at_every_split(
+    is_open: bool, text: str, expected: list[Delta]
+) -> None:
+    for split in range(len(text) + 1):
+        chunks = [text[:split], *text[split:]]
+        assert parse(chunks, HERMES, thinking=THINK, is_thinking_open=is_open) == expected
+
+
+NAMES = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+CALLS = st.lists(
+    st.tuples(NAMES, st.dictionaries(st.text(), VALUES, max_size=3)), min_size=1, max_size=3
+)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@given(
+    calls=CALLS,
+    text=st.text(),
+    is_ascii=st.booleans(),
+    sizes=st.lists(st.integers(1, 9), min_size=1),
+)
+@settings(max_examples=60, deadline=None)
+def test_what_is_written_is_read_back(
+    format: CallFormat,
+    calls: list[tuple[str, dict[str, Any]]],
+    text: str,
+    is_ascii: bool,
+    sizes: list[int],
+) -> None:
+    texts = [json.dumps(arguments, ensure_ascii=is_ascii) for _, arguments in calls]
+    written = [
+        ToolCall(f"id{i}", name, arguments)
+        for i, ((name, _), arguments) in enumerate(zip(calls, texts, strict=True))
+    ]
+    said = text.replace(format.trigger, "").rstrip()
+    rest = f"{said}\n{format.write(written)}"
+    chunks = []
+    while rest:
+        for size in sizes:
+            chunks.append(rest[:size])
+            rest = rest[size:]
+
+    expected: list[Delta] = [TextDelta(said)] if said else []
+    for index, made in enumerate(written):
+        expected += call(index, made.name, made.arguments)
+    assert parse(chunks, format) == expected
+
+
+def test_calls_get_ids_of_ours_that_differ() -> None:
+    parser = TurnParser(HERMES)
+    deltas = merged(parser.push(f"{ONE}\n{TWO}"))
+
+    ids = [delta.id for delta in deltas if isinstance(delta, ToolCallStart)]
+    assert all(id.startswith("call_") and len(id) == 29 for id in ids)
+    assert len(set(ids)) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "num_calls", "is_inside_call"),
+    [
+        ("text", 0, False),
+        ("<tool_call", 0, False),
+        ("<tool_call>", 0, True),
+        (TWO[:-1], 0, True),
+        (TWO, 1, False),
+        (f"{TWO}\n", 1, False),
+        (f"{TWO}\n<", 1, True),
+        (f"{TWO}\n{TWO}", 2, False),
+        (f"{TWO}\nDone", 1, False),
+    ],
+)
+def test_the_parser_knows_whether_a_call_is_complete(
+    text: str, num_calls: int, is_inside_call: bool
+) -> None:
+    parser = TurnParser(HERMES)
+    for character in text:
+        parser.push(character)
+
+    assert (parser.num_calls, parser.is_inside_call) == (num_calls, is_inside_call)
+
+
+@pytest.mark.timeout(10)  # quadratic work would take minutes
+@pytest.mark.parametrize("unit", [" ", "<", "a", '<tool_call>{"name": "', f"{TWO} <"])
+@pytest.mark.parametrize("start", ["", '<tool_call>{"name": "', ONE[:45], "<think>"])
+def test_long_output_in_small_chunks_is_read_in_linear_time(start: str, unit: str) -> None:
+    parser = TurnParser(HERMES, thinking=THINK)
+    parser.push(start)
+    for _ in range(100_000 // len(unit)):
+        parser.push(unit)
+    parser.finish()

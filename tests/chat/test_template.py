@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from chat.support import HERMES_TEMPLATE, make_tool
+
+from kronk_agent.chat.template import ChatTemplate
+from kronk_agent.errors import InvalidRequestError, ModelError
+from kronk_agent.messages import ImagePart, Message, TextPart, ToolCall
+
+HELLO = Message.user("Hello")
+
+
+def render(source: str, *messages: Message, **options: str) -> str:
+    return ChatTemplate({"default": source}, **options).render(messages or (HELLO,)).text
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("{{ messages[0].content }}", "Hello"),
+        ("{{ bos_token }}{{ eos_token }}", "<s></s>"),
+        ("{% if add_generation_prompt %}go{% endif %}", "go"),
+        ("  {% if true %}\n  a\n  {% endif %}\nb", "  a\nb"),
+        ("{% for i in range(9) %}{% if i == 2 %}{% break %}{% endif %}{{ i }}{% endfor %}", "01"),
+        ("{% generation %}{{ messages[0].role }}{% endgeneration %}", "user"),
+        ("{% set ns = namespace(a=1) %}{% set ns.a = 2 %}{{ ns.a }}", "2"),
+        ("{{ strftime_now('%Y-%m-%d') }}", str(date.today())),
+        (
+            "{{ {'é': [1, '<b>', '&\"', none, true]} | tojson }}",
+            '{"é": [1, "<b>", "&\\"", null, true]}',
+        ),
+        ("{{ {'b': 1, 'a': 2} | tojson(indent=2) }}", '{\n  "b": 1,\n  "a": 2\n}'),
+        ("{{ [1, 2] | tojson(separators=(',', ':')) }}", "[1,2]"),
+        ("{{ {'b': 1, 'a': 2} | tojson(sort_keys=true) }}", '{"a": 2, "b": 1}'),
+        ("{{ 'é' | tojson(ensure_ascii=true) }}", '"\\u00e9"'),
+        ("{{ messages | map(attribute='role') | tojson }}", '["user"]'),
+        ("{{ tools is defined }} {{ tools }}", "False "),
+    ],
+)
+def test_templates_find_what_hugging_face_gives_them(source: str, expected: str) -> None:
+    assert render(source, bos_text="<s>", eos_text="</s>") == expected
+
+
+def test_what_a_template_raises_is_said_in_its_own_words() -> None:
+    source = "{{ raise_exception('Roles must alternate, not ' + messages[0].content) }}"
+    template = ChatTemplate({"default": source}, special_texts=["<s>"])
+
+    with pytest.raises(InvalidRequestError, match="Roles must alternate, not <s>") as caught:
+        template.render([Message.user("<s>")])
+    assert caught.value.param == "messages"
+
+
+@pytest.mark.parametrize(
+    "source", ["{{ messages[7].content.upper() }}", "{{ 'a' + 1 }}", "{{ messages[0] | nothing }}"]
+)
+def test_a_template_that_fails_is_an_error_of_the_request_or_the_model(source: str) -> None:
+    with pytest.raises((InvalidRequestError, ModelError), match="chat template"):
+        render(source)
+
+
+def test_a_template_reaches_nothing_outside() -> None:
+    with pytest.raises(InvalidRequestError):
+        render("{{ messages.__class__.__base__.__subclasses__() }}")
+    with pytest.raises(InvalidRequestError):
+        render("{% set _ = messages.append(1) %}")
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [({}, "has no chat template"), ({"default": "a\n{% if %}"}, "error in line 2")],
+)
+def test_a_model_without_a_usable_template_is_refused(
+    sources: dict[str, str], expected: str
+) -> None:
+    with pytest.raises(ModelError, match=expected):
+        ChatTemplate(sources)
+
+
+def test_requests_with_tools_use_the_variant_for_tools() -> None:
+    template = ChatTemplate({"default": "plain", "tool_use": "{{ tools[0].function.name }}"})
+
+    assert template.supports_tools
+    assert template.render([HELLO]).text == "plain"
+    assert template.render([HELLO], [make_tool("look")]).text == "look"
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [(HERMES_TEMPLATE, True), ("{% for m in messages %}{{ m.content }}{% endfor %}", False)],
+)
+def test_tool_support_is_found_by_probing(source: str, expected: bool) -> None:
+    assert ChatTemplate({"default": source}).supports_tools is expected
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}"
+        "{% endif %}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}",
+        "{% for m in messages if m.role != 'system' %}[{{ m.role }}]{{ m.content }}{% endfor %}",
+    ],
+)
+def test_a_system_message_goes_to_the_user_where_there_is_no_place_for_it(source: str) -> None:
+    template = ChatTemplate({"default": source})
+
+    assert not template.supports_system
+    rendered = template.render([Message.system("Be brief."), HELLO, Message.assistant("Hi")])
+    assert rendered.text == "[user]Be brief.\n\nHello[assistant]Hi"
+    assert template.render([Message.system("Be brief.")]).text == "[user]Be brief."
+
+
+CALLS = (
+    "{% for m in messages %}{% for c in m.tool_calls or [] %}{{ c.function.name }} ARGUMENTS"
+    "{% endfor %}{% endfor %}"
+)
+CALL = Message.assistant("", (ToolCall("1", "look", '{"at": "é"}'),))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("{{ c.function.arguments | tojson }}", 'look {"at": "é"}'),
+        ("{{ '```json\\n' + c.function.arguments + '\\n```' }}", 'look ```json\n{"at": "é"}\n```'),
+        ("{% for k, v in c.function.arguments | items %}{{ k }}={{ v }}{% endfor %}", "look at=é"),
+    ],
+)
+def test_arguments_are_what_the_template_wants(arguments: str, expected: str) -> None:
+    assert render(CALLS.replace("ARGUMENTS", arguments), HELLO, CALL) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("{% if m.content is not none %}[{{ m.content }}]{% endif %}", "[Hello]"),
+        ("{{ '[' + m.content + ']' }}", "[Hello][]"),
+        ("[{{ m.content }}]", "[Hello][]"),
+    ],
+)
+def test_the_content_of_a_mere_call_is_what_the_template_wants(content: str, expected: str) -> None:
+    calls = "{{ m.tool_calls | map(attribute='function') | list | tojson if m.tool_calls else '' }}"
+    source = f"{{% for m in messages %}}{content}{{# {{}} #}}{calls}{{% endfor %}}"
+
+    rendered = render(source, HELLO, CALL)
+    assert rendered == expected + '[{"name": "look", "arguments": {"at": "é"}}]'
+
+
+def test_arguments_that_are_not_json_stay_the_text_they_are() -> None:
+    broken = Message.assistant("", (ToolCall("1", "look", '{"at": '),))
+    source = CALLS.replace("ARGUMENTS", "{{ c.function.arguments | tojson }}")
+
+    assert render(source, HELLO, broken) == 'look "{\\"at\\": "'
+
+
+def test_everything_a_message_has_reaches_the_template() -> None:
+    source = "{{ messages | tojson }}"
+    call = ToolCall("id1", "look", "{}")
+    asked = Message("assistant", (TextPart("Let me"), TextPart(" see")), "hm", (call,))
+    told = Message("tool", (TextPart("grass"),), tool_call_id="id1", name="look")
+
+    assert render(source, asked, told) == (
+        '[{"role": "assistant", "content": "Let me see", "reasoning_content": "hm", "tool_calls": '
+        '[{"id": "id1", "type": "function", "function": {"name": "look", "arguments": {}}}]}, '
+        '{"role": "tool", "content": "grass", "tool_call_id": "id1", "name": "look"}]'
+    )
+
+
+def test_an_image_from_the_user_is_refused_and_one_from_a_tool_is_named() -> None:
+    image = ImagePart(b"...", "image/png")
+    template = ChatTemplate({"default": "{{ messages[0].content }}"})
+
+    with pytest.raises(InvalidRequestError, match="user message has image/png"):
+        template.render([Message("user", (TextPart("Look:"), image))])
+    shot = Message("tool", (TextPart("Shot: "), image), tool_call_id="1", name="screenshot")
+    assert template.render([shot]).text == "Shot: [image/png left out]"

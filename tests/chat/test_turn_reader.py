@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from chat.support import merged
+
+from kronk_agent.chat.dialects.call_format import HERMES, THINK
+from kronk_agent.chat.dialects.turn_parser import TurnParser
+from kronk_agent.chat.turn_reader import TurnReader
+from kronk_agent.engine.engine import Chunk, GenerationEnd
+from kronk_agent.messages import Delta, Finish, ReasoningDelta, TextDelta, Timings, Usage
+
+CALL = '<tool_call>\n{"name": "go", "arguments": {}}\n</tool_call>'
+TIMINGS = Timings(1, 2, 3)
+
+
+def read(
+    chunks: Sequence[str], reason: str, *, stop: Sequence[str] = (), thinking: bool = False
+) -> tuple[list[Delta], Finish]:
+    """Deltas of chunks of two tokens each, up to the one with ``Finish``, and that one."""
+    reader = TurnReader(
+        TurnParser(HERMES, thinking=THINK if thinking else None, new_id=lambda: "id"),
+        stop,
+        num_prompt_tokens=10,
+    )
+    deltas: list[Delta] = []
+    for number, text in enumerate(chunks, start=1):
+        usage = Usage(10, 2 * number, 5)
+        is_last = number == len(chunks)
+        end = GenerationEnd(reason, usage, TIMINGS) if is_last else None  # type: ignore[arg-type]
+        deltas += reader.read(Chunk((1, 2), text, end))
+        if reader.is_over:
+            break
+    *others, finish = merged(deltas)
+    assert isinstance(finish, Finish)
+    return others, finish
+
+
+@pytest.mark.parametrize("stop", [["STOP"], ["never", "STOP", "STOPS"], ["OP", "STOP"]])
+def test_a_stop_text_ends_the_turn_wherever_chunks_break_it(stop: list[str]) -> None:
+    text = "Hello ST STO STOP and more"
+    for split in range(len(text) + 1):
+        deltas, finish = read([text[:split], text[split:]], "length", stop=stop)
+        assert deltas == [TextDelta("Hello ST STO ")]
+        assert finish.reason == "stop"
+
+
+def test_a_turn_that_is_stopped_early_counts_what_was_generated() -> None:
+    deltas, finish = read(["a", "b", "STOP", "c", "d"], "stop", stop=["STOP"])
+
+    assert deltas == [TextDelta("ab")]
+    assert finish.usage == Usage(prompt_tokens=10, completion_tokens=6)
+    assert finish.timings.generation_seconds >= 0
+
+
+def test_the_start_of_a_stop_text_that_does_not_come_is_delivered() -> None:
+    assert read(["a ST", "O", ""], "stop", stop=["STOP"])[0] == [TextDelta("a STO")]
+    deltas, _ = read([f"a ST{CALL}"], "stop", stop=["STOP"])
+    assert deltas[0] == TextDelta("a ST")
+
+
+def test_thinking_and_calls_may_have_stop_texts() -> None:
+    deltas, finish = read(
+        ["<think>go", "</think>", CALL], "stop", stop=["go", "name"], thinking=True
+    )
+
+    assert deltas[0] == ReasoningDelta("go")
+    assert finish == Finish(
+        "tool_calls", Usage(10, 6, cached_tokens=5, reasoning_tokens=2), TIMINGS
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "expected"),
+    [
+        ("text", "stop", "stop"),
+        ("text", "length", "length"),
+        (CALL, "stop", "tool_calls"),
+        (CALL, "length", "tool_calls"),
+        (f"{CALL}\n{CALL}", "stop", "tool_calls"),
+        (CALL[:-1], "length", "length"),
+        (f"{CALL}\n{CALL[:20]}", "length", "length"),
+    ],
+)
+def test_the_reason_says_whether_the_calls_are_complete(
+    text: str, reason: str, expected: str
+) -> None:
+    assert read([text], reason)[1].reason == expected
