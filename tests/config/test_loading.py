@@ -294,7 +294,7 @@ def test_paths_in_the_file_start_at_its_folder(user_folder: Path) -> None:
         "  c: {command: npx, args: [./x, ~/x]}\n"
     )
 
-    config = load_config(Path("../etc/c.yaml"), environ={"ROOT": "/root"})
+    config = load_config(Path("../etc/c.yaml"), environ={"ROOT": "/srv"})
 
     folder = Path.cwd() / "../etc"
     home = user_folder
