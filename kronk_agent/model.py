@@ -5,23 +5,43 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, get_args
 
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import Delta, Message
 from kronk_agent.tool import Tool
 
+_MAX_BREAKERS = 100
+
+SamplerName: TypeAlias = Literal[
+    "penalties",
+    "dry",
+    "top_n_sigma",
+    "top_k",
+    "typ_p",
+    "top_p",
+    "min_p",
+    "xtc",
+    "temperature",
+]
+"""llama.cpp's names of the samplers whose order can be chosen."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingParams:
-    """How the next token is chosen, in llama.cpp's terms.
+    """How the next token is chosen, in llama.cpp's terms and with its meanings.
 
     Raises:
-        InvalidRequestError: a value outside its range; ``param`` names it.
+        InvalidRequestError: a value outside its range, or two that exclude each other; ``param``
+            names it.
     """
 
     temperature: float = 0.7
     """0 takes the likeliest token every time."""
+    dynatemp_range: float = 0.0
+    """The temperature varies by this much either way with the entropy; 0 is off."""
+    dynatemp_exponent: float = 1.0
+    """How the entropy maps to the range."""
     top_k: int = 40
     """Keep the k likeliest; 0 keeps all."""
     top_p: float = 0.95
@@ -30,12 +50,41 @@ class SamplingParams:
     """Drop what is less likely than this share of the likeliest; 0 drops none."""
     typical_p: float = 1.0
     """Locally typical sampling; 1 is off."""
+    top_n_sigma: float = -1.0
+    """Keep logits within this many standard deviations of the highest; -1 is off."""
+    xtc_probability: float = 0.0
+    """How often XTC removes all likely tokens but the least likely of them; 0 is off."""
+    xtc_threshold: float = 0.1
+    """The probability from which XTC counts a token as likely; over 0.5 it never finds two."""
     repeat_penalty: float = 1.0
     """Divides the logits of recent tokens; 1 is off. Even mild values damage JSON."""
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
     repeat_last_n: int = 64
     """How many recent tokens the three penalties look at; -1 is the whole context."""
+    dry_multiplier: float = 0.0
+    """Strength of DRY, which penalises repeating sequences; 0 is off."""
+    dry_base: float = 1.75
+    """The penalty grows by this factor with every token of the repeated sequence."""
+    dry_allowed_length: int = 2
+    """Repeated sequences up to this length cost nothing."""
+    dry_penalty_last_n: int = -1
+    """How many recent tokens DRY looks at; -1 is the whole context."""
+    dry_sequence_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
+    """Texts that no repeated sequence reaches across."""
+    mirostat: int = 0
+    """1 or 2 is that version of Mirostat, which keeps the surprise even; it takes the place of
+    all other samplers but the temperature and the logit bias. 0 is off."""
+    mirostat_tau: float = 5.0
+    """The surprise Mirostat aims at, in bits."""
+    mirostat_eta: float = 0.1
+    """How fast Mirostat adapts."""
+    adaptive_target: float = -1.0
+    """Adaptive-p draws tokens around this probability; -1 is off."""
+    adaptive_decay: float = 0.9
+    """How long adaptive-p remembers."""
+    samplers: tuple[SamplerName, ...] = get_args(SamplerName)
+    """The order they are applied in; one that is left out is not applied."""
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     """Token id to what is added to its logit."""
     seed: int | None = None
@@ -44,14 +93,28 @@ class SamplingParams:
     def __post_init__(self) -> None:
         ranges: dict[str, tuple[float, float]] = {
             "temperature": (0, 100),
+            "dynatemp_range": (0, 100),
+            "dynatemp_exponent": (0, 100),
             "top_k": (0, 2**31 - 1),
             "top_p": (0, 1),
             "min_p": (0, 1),
             "typical_p": (0, 1),
+            "top_n_sigma": (-1, 100),
+            "xtc_probability": (0, 1),
+            "xtc_threshold": (0, 1),
             "repeat_penalty": (1e-3, 100),
             "frequency_penalty": (-100, 100),
             "presence_penalty": (-100, 100),
             "repeat_last_n": (-1, 2**31 - 1),
+            "dry_multiplier": (0, 100),
+            "dry_base": (1, 100),
+            "dry_allowed_length": (0, 2**31 - 1),
+            "dry_penalty_last_n": (-1, 2**31 - 1),
+            "mirostat": (0, 2),
+            "mirostat_tau": (0, 100),
+            "mirostat_eta": (0, 1),
+            "adaptive_target": (-1, 1),
+            "adaptive_decay": (0, 0.99),
             "seed": (0, 2**32 - 2),
         }
         for name, (low, high) in ranges.items():
@@ -59,6 +122,47 @@ class SamplingParams:
             if value is not None and not low <= value <= high:  # NaN is in no range
                 raise InvalidRequestError(
                     f"{name} must be from {low} to {high}, not {value!r}", param=name
+                )
+        self._check_breakers()
+        self._check_samplers()
+        self._check_mirostat()
+
+    @property
+    def has_penalties(self) -> bool:
+        """Is any of the repeat, frequency and presence penalties on?"""
+        return bool(self.repeat_penalty != 1 or self.frequency_penalty or self.presence_penalty)
+
+    def _check_breakers(self) -> None:
+        if "" in self.dry_sequence_breakers or len(self.dry_sequence_breakers) > _MAX_BREAKERS:
+            raise InvalidRequestError(
+                f"dry_sequence_breakers are at most {_MAX_BREAKERS} texts, none of them empty",
+                param="dry_sequence_breakers",
+            )
+
+    def _check_samplers(self) -> None:
+        known = get_args(SamplerName)
+        for name in self.samplers:
+            if name not in known or self.samplers.count(name) > 1:
+                raise InvalidRequestError(
+                    f"samplers are some of {', '.join(known)}, each once: not {name!r}",
+                    param="samplers",
+                )
+
+    def _check_mirostat(self) -> None:
+        if not self.mirostat:
+            return
+        others = {
+            "temperature": self.temperature == 0,
+            "repeat_penalty": self.has_penalties,
+            "dry_multiplier": self.dry_multiplier > 0,
+            "xtc_probability": self.xtc_probability > 0,
+            "top_n_sigma": self.top_n_sigma > 0,
+            "adaptive_target": self.adaptive_target >= 0,
+        }
+        for name, excludes in others.items():
+            if excludes:
+                raise InvalidRequestError(
+                    f"{name}={getattr(self, name)!r} and mirostat exclude each other", param=name
                 )
 
 

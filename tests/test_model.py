@@ -86,3 +86,22 @@ def test_a_request_that_can_never_work_is_refused_by_field() -> None:
     with pytest.raises(InvalidRequestError, match="'required' needs at least one tool") as caught:
         ChatRequest(messages=HELLO, tool_choice=ToolChoice("required"))
     assert param_of(caught) == "tool_choice"
+
+
+@pytest.mark.parametrize(
+    ("values", "param"),
+    [
+        ({"mirostat": 1, "temperature": 0}, "temperature"),
+        ({"mirostat": 2, "dry_multiplier": 1}, "dry_multiplier"),
+        ({"mirostat": 2, "repeat_penalty": 1.1}, "repeat_penalty"),
+        ({"mirostat": 1, "adaptive_target": 0.5}, "adaptive_target"),
+        ({"mirostat": 3}, "mirostat"),
+        ({"dry_sequence_breakers": ("a", "")}, "dry_sequence_breakers"),
+        ({"samplers": ("top_k", "top_a")}, "samplers"),
+        ({"samplers": ("top_k", "top_k")}, "samplers"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_by_name(values: dict[str, object], param: str) -> None:
+    with pytest.raises(InvalidRequestError) as info:
+        SamplingParams(**values)  # type: ignore[arg-type]
+    assert info.value.param == param

@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, model_validator
+
+from kronk_agent.model import SamplerName
 
 _INT32_MAX = 2**31 - 1
 _SERVER_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$"
@@ -83,6 +85,10 @@ class SamplingConfig(Section):
 
     temperature: Annotated[float, Field(ge=0, le=100)] = 0.7
     """0 takes the likeliest token every time."""
+    dynatemp_range: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """The temperature varies by this much either way with the entropy; 0 is off."""
+    dynatemp_exponent: Annotated[float, Field(ge=0, le=100)] = 1.0
+    """How the entropy maps to the range."""
     top_k: Annotated[int, Field(ge=0, le=_INT32_MAX)] = 40
     """Keep the k likeliest; 0 keeps all."""
     top_p: Annotated[float, Field(ge=0, le=1)] = 0.95
@@ -91,6 +97,12 @@ class SamplingConfig(Section):
     """Drop what is less likely than this share of the likeliest; 0 drops none."""
     typical_p: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Locally typical sampling; 1 is off."""
+    top_n_sigma: Annotated[float, Field(ge=-1, le=100)] = -1.0
+    """Keep logits within this many standard deviations of the highest; -1 is off."""
+    xtc_probability: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """How often XTC removes all likely tokens but the least likely of them; 0 is off."""
+    xtc_threshold: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """The probability from which XTC counts a token as likely."""
     repeat_penalty: Annotated[float, Field(ge=1e-3, le=100)] = 1.0
     """Divides the logits of recent tokens; 1 is off. Even mild values damage JSON."""
     frequency_penalty: Annotated[float, Field(ge=-100, le=100)] = 0.0
@@ -99,6 +111,30 @@ class SamplingConfig(Section):
     """Taken once from the logit of every recent token; 0 is off."""
     repeat_last_n: Annotated[int, Field(ge=-1, le=_INT32_MAX)] = 64
     """How many recent tokens the three penalties look at; -1 is the whole context."""
+    dry_multiplier: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """Strength of DRY, which penalises repeating sequences; 0 is off."""
+    dry_base: Annotated[float, Field(ge=1, le=100)] = 1.75
+    """The penalty grows by this factor with every token of the repeated sequence."""
+    dry_allowed_length: Annotated[int, Field(ge=0, le=_INT32_MAX)] = 2
+    """Repeated sequences up to this length cost nothing."""
+    dry_penalty_last_n: Annotated[int, Field(ge=-1, le=_INT32_MAX)] = -1
+    """How many recent tokens DRY looks at; -1 is the whole context."""
+    dry_sequence_breakers: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], ...], Field(max_length=100)
+    ] = ("\n", ":", '"', "*")
+    """Texts that no repeated sequence reaches across."""
+    mirostat: Annotated[int, Field(ge=0, le=2)] = 0
+    """1 or 2 is that version of Mirostat, in place of the other samplers; 0 is off."""
+    mirostat_tau: Annotated[float, Field(ge=0, le=100)] = 5.0
+    """The surprise Mirostat aims at, in bits."""
+    mirostat_eta: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """How fast Mirostat adapts."""
+    adaptive_target: Annotated[float, Field(ge=-1, le=1)] = -1.0
+    """Adaptive-p draws tokens around this probability; -1 is off."""
+    adaptive_decay: Annotated[float, Field(ge=0, le=0.99)] = 0.9
+    """How long adaptive-p remembers."""
+    samplers: tuple[SamplerName, ...] = get_args(SamplerName)
+    """The order they are applied in; one that is left out is not applied."""
     seed: Annotated[int, Field(ge=0, le=2**32 - 2)] | None = None
     """The same seed, prompt and engine give the same tokens. null: another one every time."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import secrets
 from collections.abc import Iterator
 
@@ -12,7 +13,10 @@ from kronk_agent.engine import binding
 from kronk_agent.engine.binding import Context, llama
 from kronk_agent.engine.constraint import Matcher
 from kronk_agent.engine.vocabulary import Vocabulary
-from kronk_agent.model import SamplingParams
+from kronk_agent.model import SamplerName, SamplingParams
+
+_MIROSTAT_M = 100
+"""Tokens that Mirostat 1 estimates from; the paper's own value."""
 
 
 class Sampler:
@@ -26,14 +30,14 @@ class Sampler:
         prompt: NDArray[np.int32],
         context_length: int,
     ) -> None:
-        last_n = context_length if params.repeat_last_n < 0 else params.repeat_last_n
-        last_n = min(last_n, context_length)
-        self._has_penalties = last_n > 0 and _has_penalties(params)
+        looks_back = _looks_back(params, context_length)
+        self._is_stateful = bool(looks_back or params.mirostat or params.adaptive_target >= 0)
         self._chain = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
-        for stage in _stages(params, vocabulary, last_n):
+        for stage in _stages(params, vocabulary, context_length):
             llama.llama_sampler_chain_add(self._chain, stage)
-        # Penalties look back into the prompt, as in llama.cpp's server.
-        self.accept_forced(prompt[-last_n:].tolist())
+        if looks_back:
+            # Penalties look back into the prompt, as in llama.cpp's server.
+            self.accept_forced(prompt[-looks_back:].tolist())
 
     def sample(
         self,
@@ -48,18 +52,18 @@ class Sampler:
         """
         if matcher is None or logits is None:
             return self._sample(context, row)
-        if not self._has_penalties:
+        if not self._is_stateful:
             token = self._sample(context, row)
             if matcher.allows(token):
                 return token
-        # llama.cpp records what it samples for the penalties, so with them a token that would be
+        # What is sampled changes the state of these samplers, so with them a token that would be
         # refused must not be sampled in the first place.
         matcher.mask(logits)
         return self._sample(context, row)
 
     def accept_forced(self, tokens: list[int]) -> None:
-        """Tell the penalties of tokens that were not sampled."""
-        if self._has_penalties:
+        """Tell the samplers that look back of tokens that were not sampled."""
+        if self._is_stateful:
             for token in tokens:
                 llama.llama_sampler_accept(self._chain, token)
 
@@ -72,37 +76,104 @@ class Sampler:
         return int(llama.llama_sampler_sample(self._chain, context, row))
 
 
-def _has_penalties(params: SamplingParams) -> bool:
-    strengths = (params.repeat_penalty - 1, params.frequency_penalty, params.presence_penalty)
-    return any(strengths)
+def _last_n(number: int, context_length: int) -> int:
+    """llama.cpp keeps a buffer of this size, so it is never more than there can be tokens."""
+    return context_length if number < 0 else min(number, context_length)
+
+
+def _looks_back(params: SamplingParams, context_length: int) -> int:
+    """How many tokens before the first one generated matter."""
+    penalties = _last_n(params.repeat_last_n, context_length) if params.has_penalties else 0
+    dry = _last_n(params.dry_penalty_last_n, context_length) if params.dry_multiplier > 0 else 0
+    return max(penalties, dry)
 
 
 def _stages(
-    params: SamplingParams, vocabulary: Vocabulary, last_n: int
+    params: SamplingParams, vocabulary: Vocabulary, context_length: int
 ) -> Iterator[binding.Sampler]:
     if params.logit_bias:
         biases = [llama.llama_logit_bias(token, bias) for token, bias in params.logit_bias.items()]
         array = (llama.llama_logit_bias * len(biases))(*biases)
         yield llama.llama_sampler_init_logit_bias(vocabulary.size, len(biases), array)
-    if last_n > 0 and _has_penalties(params):
-        yield llama.llama_sampler_init_penalties(
-            vocabulary.size,
-            last_n,
-            params.repeat_penalty,
-            params.frequency_penalty,
-            params.presence_penalty,
-        )
+    seed = secrets.randbelow(2**32 - 1) if params.seed is None else params.seed
+    if params.mirostat:
+        yield llama.llama_sampler_init_temp(params.temperature)
+        yield _mirostat(params, vocabulary, seed)
+        return
+    for name in params.samplers:
+        # At temperature 0 only the penalties can make another token the likeliest.
+        if params.temperature > 0 or name in ("penalties", "dry"):
+            yield from _stage(name, params, vocabulary, context_length, seed)
     if params.temperature == 0:
         yield llama.llama_sampler_init_greedy()
-        return
-    if params.top_k > 0:
-        yield llama.llama_sampler_init_top_k(params.top_k)
-    if params.typical_p < 1:
-        yield llama.llama_sampler_init_typical(params.typical_p, 1)
-    if params.top_p < 1:
-        yield llama.llama_sampler_init_top_p(params.top_p, 1)
-    if params.min_p > 0:
-        yield llama.llama_sampler_init_min_p(params.min_p, 1)
-    yield llama.llama_sampler_init_temp(params.temperature)
-    seed = secrets.randbelow(2**32 - 1) if params.seed is None else params.seed
-    yield llama.llama_sampler_init_dist(seed)
+    elif params.adaptive_target >= 0:
+        yield llama.llama_sampler_init_adaptive_p(
+            params.adaptive_target, params.adaptive_decay, seed
+        )
+    else:
+        yield llama.llama_sampler_init_dist(seed)
+
+
+def _stage(
+    name: SamplerName,
+    params: SamplingParams,
+    vocabulary: Vocabulary,
+    context_length: int,
+    seed: int,
+) -> Iterator[binding.Sampler]:
+    """The sampler of this name, unless it is off."""
+    match name:
+        case "penalties" if params.has_penalties:
+            yield llama.llama_sampler_init_penalties(
+                vocabulary.size,
+                _last_n(params.repeat_last_n, context_length),
+                params.repeat_penalty,
+                params.frequency_penalty,
+                params.presence_penalty,
+            )
+        case "dry" if params.dry_multiplier > 0:
+            yield _dry(params, vocabulary, context_length)
+        case "top_n_sigma" if params.top_n_sigma > 0:
+            yield llama.llama_sampler_init_top_n_sigma(params.top_n_sigma)
+        case "top_k" if params.top_k > 0:
+            yield llama.llama_sampler_init_top_k(params.top_k)
+        case "typ_p" if params.typical_p < 1:
+            yield llama.llama_sampler_init_typical(params.typical_p, 1)
+        case "top_p" if params.top_p < 1:
+            yield llama.llama_sampler_init_top_p(params.top_p, 1)
+        case "min_p" if params.min_p > 0:
+            yield llama.llama_sampler_init_min_p(params.min_p, 1)
+        case "xtc" if params.xtc_probability > 0:
+            yield llama.llama_sampler_init_xtc(
+                params.xtc_probability, params.xtc_threshold, 1, seed
+            )
+        case "temperature":
+            yield llama.llama_sampler_init_temp_ext(
+                params.temperature, params.dynatemp_range, params.dynatemp_exponent
+            )
+        case _:
+            return
+
+
+def _dry(params: SamplingParams, vocabulary: Vocabulary, context_length: int) -> binding.Sampler:
+    breakers = [text.encode() for text in params.dry_sequence_breakers]
+    sampler: binding.Sampler = llama.llama_sampler_init_dry(
+        vocabulary.handle,
+        params.dry_multiplier,
+        params.dry_base,
+        params.dry_allowed_length,
+        _last_n(params.dry_penalty_last_n, context_length),
+        (ctypes.c_char_p * len(breakers))(*breakers),
+        len(breakers),
+    )
+    return sampler
+
+
+def _mirostat(params: SamplingParams, vocabulary: Vocabulary, seed: int) -> binding.Sampler:
+    tau, eta = params.mirostat_tau, params.mirostat_eta
+    sampler: binding.Sampler = (
+        llama.llama_sampler_init_mirostat(vocabulary.size, seed, tau, eta, _MIROSTAT_M)
+        if params.mirostat == 1
+        else llama.llama_sampler_init_mirostat_v2(seed, tau, eta)
+    )
+    return sampler

@@ -14,7 +14,9 @@ from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonObject
 from kronk_agent.model import SamplingParams
 
-SAMPLING_FIELDS = sorted(SamplingConfig.model_fields)
+DEFAULTS = SamplingConfig().model_dump()
+NUMBERS = sorted(name for name, value in DEFAULTS.items() if not isinstance(value, tuple))
+WHOLE_NUMBERS = {"seed", *(name for name, value in DEFAULTS.items() if isinstance(value, int))}
 
 
 def test_the_sampling_section_has_the_defaults_of_the_sampling_parameters() -> None:
@@ -24,7 +26,7 @@ def test_the_sampling_section_has_the_defaults_of_the_sampling_parameters() -> N
     assert SamplingConfig().model_dump() == defaults
 
 
-@pytest.mark.parametrize("name", SAMPLING_FIELDS)
+@pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize(
     "value", [-101, -100, -2, -1, -0.5, 0, 1e-4, 1e-3, 1, 1.5, 100, 101, 2**31 - 1, 2**31, 2**32]
 )
@@ -35,7 +37,7 @@ def test_the_sampling_section_has_the_ranges_of_the_sampling_parameters(
         section = SamplingConfig.model_validate({name: value})
     except ValidationError:
         section = None
-    if section is None and isinstance(value, float) and name in ("top_k", "repeat_last_n", "seed"):
+    if section is None and isinstance(value, float) and name in WHOLE_NUMBERS:
         return  # a fraction where a whole number belongs; the parameters have types for that
 
     if section is None:
@@ -43,6 +45,22 @@ def test_the_sampling_section_has_the_ranges_of_the_sampling_parameters(
             SamplingParams(**{name: value})  # type: ignore[arg-type]
     else:
         SamplingParams(**section.model_dump())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("samplers", ("top_k", "no_such")),
+        ("samplers", ("top_k", "top_k")),
+        ("dry_sequence_breakers", ("",)),
+        ("dry_sequence_breakers", ("x",) * 101),
+    ],
+)
+def test_lists_are_refused_alike(name: str, value: tuple[str, ...]) -> None:
+    with pytest.raises(InvalidRequestError):
+        SamplingParams(**{name: value})  # type: ignore[arg-type]
+    with pytest.raises((ValidationError, InvalidRequestError)):
+        SamplingParams(**SamplingConfig.model_validate({name: value}).model_dump())
 
 
 def test_every_setting_is_described_in_the_json_schema() -> None:
