@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from kronk_agent.engine.binding import Context, llama
 from kronk_agent.engine.constraint import Constraint, ConstraintCompiler
+from kronk_agent.engine.logprobs import TokenLogprob
 from kronk_agent.engine.model import ModelFile
 from kronk_agent.engine.prefix_cache import PrefixCache
 from kronk_agent.engine.scheduler import Scheduler
@@ -38,11 +39,21 @@ from kronk_agent.errors import (
 )
 from kronk_agent.model import SamplingParams
 
-__all__ = ["Chunk", "Constraint", "Engine", "EngineParams", "GenerationEnd", "Vocabulary"]
+__all__ = [
+    "Chunk",
+    "Constraint",
+    "Engine",
+    "EngineParams",
+    "GenerationEnd",
+    "TokenLogprob",
+    "Vocabulary",
+]
 
 logger = logging.getLogger(__name__)
 
 _DEFAULT_CONTEXT_LENGTH = 16384
+_MAX_TOP_LOGPROBS = 20
+"""As OpenAI's API."""
 _MAX_SEQUENCE_IDS = 256
 """LLAMA_MAX_SEQ: what llama.cpp is compiled for."""
 
@@ -143,11 +154,14 @@ class Engine:
         sampling: SamplingParams,
         max_tokens: int | None = None,
         constraint: Constraint | None = None,
+        top_logprobs: int | None = None,
     ) -> AsyncGenerator[Chunk, None]:
         """Generate after a prompt; the last chunk, and only it, has an ``end``.
 
         Closing the generator frees the sequence at the worker's next loop. ``max_tokens`` None, or
-        more than the context has room for, means up to the context's end.
+        more than the context has room for, means up to the context's end. ``top_logprobs`` from 0
+        to 20 gives every token's logprob, from the raw logits, with so many alternatives; forced
+        tokens are then not fast-forwarded.
 
         Raises:
             InvalidRequestError: the prompt is empty, too long, or has ids the model has not.
@@ -156,6 +170,11 @@ class Engine:
         """
         self._check_tokens(prompt, "prompt")
         self._check_tokens(sampling.logit_bias, "logit_bias")
+        if top_logprobs is not None and not 0 <= top_logprobs <= _MAX_TOP_LOGPROBS:
+            raise InvalidRequestError(
+                f"top_logprobs must be from 0 to {_MAX_TOP_LOGPROBS}, not {top_logprobs}",
+                param="top_logprobs",
+            )
         tokens = self._room_for(prompt, max_tokens)
         # Unbounded, but never longer than max_tokens: the worker waits for no reader.
         send, receive = anyio.create_memory_object_stream[Chunk | KronkError](math.inf)
@@ -166,6 +185,7 @@ class Engine:
             params=sampling,
             constraint=constraint,
             sink=functools.partial(self._deliver, send),
+            top_logprobs=top_logprobs,
         )
         try:
             self._scheduler.submit(sequence)

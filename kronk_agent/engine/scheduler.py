@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from kronk_agent.engine.batch import Batch
 from kronk_agent.engine.binding import Context, llama
+from kronk_agent.engine.logprobs import RowLogprobs, TokenLogprob
 from kronk_agent.engine.prefix_cache import PrefixCache, common_prefix_length
 from kronk_agent.engine.sampling import Sampler
 from kronk_agent.engine.sequence import Chunk, EndReason, Sequence
@@ -191,6 +192,8 @@ class Scheduler:
         if sequence.constraint is None:
             return True
         sequence.matcher = sequence.constraint.start()
+        if sequence.top_logprobs is not None:
+            return True
         forced = sequence.matcher.take_forced(sequence.room)
         return not forced or self._emit(sequence, forced)
 
@@ -250,7 +253,13 @@ class Scheduler:
     def _advance(self, sequence: Sequence, row: int) -> None:
         """Choose the sequence's next token from the logits of ``row``, and what is then forced."""
         with self._its_own_fault(sequence):
-            self._emit(sequence, self._next_tokens(sequence, row))
+            if sequence.top_logprobs is None:
+                self._emit(sequence, self._next_tokens(sequence, row))
+            else:
+                # What is forced is then decoded like the rest, so that it too has logits.
+                distribution = RowLogprobs(self._logits(row), sequence.top_logprobs)
+                tokens = self._next_tokens(sequence, row)
+                self._emit(sequence, tokens, tuple(map(distribution.of, tokens)))
 
     def _next_tokens(self, sequence: Sequence, row: int) -> list[int]:
         """Empty when the sequence has said that it ends."""
@@ -263,17 +272,21 @@ class Scheduler:
         if matcher is None:
             return [token]
         matcher.consume(token)
+        if sequence.top_logprobs is not None:
+            return [token]
         forced = matcher.take_forced(sequence.room - 1)
         sequence.sampler.accept_forced(forced)
         return [token, *forced]
 
-    def _emit(self, sequence: Sequence, tokens: list[int]) -> bool:
+    def _emit(
+        self, sequence: Sequence, tokens: list[int], logprobs: tuple[TokenLogprob, ...] = ()
+    ) -> bool:
         """Hand tokens to whoever asked for them; False when the sequence ended with them."""
         sequence.extend(tokens)
         reason = self._end_reason(sequence, tokens)
         text = sequence.decode(tokens, self._vocabulary, is_last=reason is not None)
         end = None if reason is None else sequence.end(reason)
-        sequence.sink(Chunk(tuple(tokens), text, end))
+        sequence.sink(Chunk(tuple(tokens), text, end, logprobs))
         if end is not None:
             self._retire(sequence)
         return end is None

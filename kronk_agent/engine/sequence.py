@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kronk_agent.engine.constraint import Constraint, Matcher
+from kronk_agent.engine.logprobs import TokenLogprob
 from kronk_agent.engine.sampling import Sampler
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.errors import KronkError
@@ -40,6 +41,8 @@ class Chunk:
     generation does not."""
     end: GenerationEnd | None = None
     """Only on the last chunk."""
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """One for each token, where they were asked for."""
 
 
 Sink: TypeAlias = Callable[[Chunk | KronkError], None]
@@ -62,6 +65,8 @@ class Sequence:
     constraint: Constraint | None
     sink: Sink
     num_tokens: int
+    top_logprobs: int | None = None
+    """How many alternatives each token's logprob comes with; None gives no logprobs."""
     num_computed: int = 0
     num_cached: int = 0
     """Prompt tokens that did not have to be computed when it was first admitted."""

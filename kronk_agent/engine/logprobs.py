@@ -1,0 +1,48 @@
+"""How likely the model thought its tokens: from the raw logits, before any sampler or grammar."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token and its likeliest alternatives."""
+
+    token: int
+    logprob: float
+    """Natural logarithm of its probability; -inf where that is zero."""
+    top: tuple[tuple[int, float], ...]
+    """The likeliest tokens at this place with theirs, likeliest first."""
+
+
+class RowLogprobs:
+    """The distribution after one row, kept while sampling changes the logits it came from.
+
+    Args:
+        logits: of one row; only read.
+        num_top: how many of the likeliest to keep.
+    """
+
+    def __init__(self, logits: NDArray[np.float32], num_top: int) -> None:
+        highest = logits.max()
+        self._logits = logits.copy()
+        # log-softmax: log(exp(x) / Σ exp) = x - max - log Σ exp(x - max)
+        self._norm = float(highest) + float(np.log(np.exp(logits - highest).sum(dtype=np.float64)))
+        self._top = self._find_top(num_top)
+
+    def of(self, token: int) -> TokenLogprob:
+        return TokenLogprob(token, self._logprob(token), self._top)
+
+    def _find_top(self, number: int) -> tuple[tuple[int, float], ...]:
+        if number == 0:
+            return ()
+        likeliest = np.argpartition(self._logits, -number)[-number:]
+        likeliest = likeliest[np.argsort(-self._logits[likeliest], kind="stable")]
+        return tuple((token, self._logprob(token)) for token in likeliest.tolist())
+
+    def _logprob(self, token: int) -> float:
+        return float(self._logits[token]) - self._norm
