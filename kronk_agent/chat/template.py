@@ -69,9 +69,9 @@ class ChatTemplate:
         """
         return self._render(messages, tools, self._shape, add_generation_prompt)
 
-    def render_sample_call(self, name: str, arguments: str) -> str:
-        """How it writes a call, with a question before it; empty if it refuses such a message."""
-        return self._try([_SAMPLE_USER, _assistant_call(name, arguments)], [_SAMPLE_TOOL])
+    def render_sample_call(self) -> str:
+        """How it writes ``SAMPLE_CALL`` after a question; empty if it refuses such messages."""
+        return self._try(_SAMPLE_CHAT, [_SAMPLE_TOOL])
 
     def _render(
         self,
@@ -122,8 +122,7 @@ class ChatTemplate:
 
     def _shows_calls(self, shape: Shape) -> bool:
         """Does a call without content come out whole, and with nothing of Python's in it?"""
-        messages = [_SAMPLE_USER, _assistant_call("sample_tool", '{"sample_key": "sample_value"}')]
-        call = self._try(messages, [_SAMPLE_TOOL], shape).rpartition(_SAMPLE_USER.text)[2]
+        call = self._try(_SAMPLE_CHAT, [_SAMPLE_TOOL], shape).rpartition(_SAMPLE_USER.text)[2]
         return (
             all(word in call for word in ("sample_tool", "sample_key", "sample_value"))
             and "{'" not in call
@@ -131,19 +130,17 @@ class ChatTemplate:
         )
 
 
-def _assistant_call(name: str, arguments: str) -> Message:
-    # Some templates want ids of exactly nine letters and digits.
-    return Message.assistant("", (ToolCall("sample001", name, arguments),))
-
-
 async def _never_called(arguments: JsonObject, context: ToolContext) -> ToolOutput:
     raise AssertionError
 
 
+# Some templates want ids of exactly nine letters and digits.
+SAMPLE_CALL = ToolCall("sample001", "sample_tool", '{"sample_key": "sample_value"}')
 _SAMPLE_SYSTEM = Message.system("sample instructions")
 _SAMPLE_USER = Message.user("sample question")
+_SAMPLE_CHAT = (_SAMPLE_USER, Message.assistant("", (SAMPLE_CALL,)))
 _SAMPLE_TOOL = Tool(
-    name="sample_tool",
+    name=SAMPLE_CALL.name,
     description="A sample tool.",
     parameters={
         "type": "object",

@@ -88,7 +88,7 @@ def test_prompts_are_llama_cpps_byte_for_byte(golden_data: Path) -> None:
             add_generation_prompt=params["add_generation_prompt"],
         )
         expected = case["applied"]["prompt"]
-        for form in ("%d %b %Y", "%Y-%m-%d"):
+        for form in ("%d %b %Y", "%B %d, %Y", "%Y-%m-%d"):
             expected = expected.replace(f"{RECORDED_ON:{form}}", f"{date.today():{form}}")
         if prompt.text != expected:
             different.append((case["template"], prompt.text, expected))

@@ -256,6 +256,55 @@ def test_arguments_follow_the_schema(
         assert not grammar.accepts(turn(arguments)), arguments
 
 
+TREE = {
+    "type": "object",
+    "properties": {"left": {"$ref": "#/$defs/Tree"}, "right": {"$ref": "#/$defs/Tree"}},
+}
+LINKED = {
+    "type": "object",
+    "properties": {"next": {"anyOf": [{"$ref": "#/$defs/Linked"}, {"type": "null"}]}},
+    "required": ["next"],
+}
+NESTED = {"type": "array", "items": {"$ref": "#/$defs/Nested"}}
+FILTER = {"anyOf": [{"$ref": "#/$defs/Not"}, {"const": "x"}]}
+NOT = {"type": "object", "properties": {"not": {"$ref": "#/$defs/Filter"}}, "required": ["not"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "definitions", "step", "end", "deepest"),
+    [
+        ("Tree", {"Tree": TREE}, '{"right": %s}', "{}", 11),
+        ("Linked", {"Linked": LINKED}, '{"next": %s}', "null", 12),
+        ("Nested", {"Nested": NESTED}, "[%s]", "[]", 11),
+        ("Filter", {"Filter": FILTER, "Not": NOT}, '{"not": %s}', '"x"', 5),
+    ],
+)
+def test_recursion_comes_to_an_end(
+    name: str,
+    definitions: dict[str, Any],
+    step: str,
+    end: str,
+    deepest: int,
+    compile_grammar: Compile,
+) -> None:
+    schema: dict[str, Any] = {
+        "properties": {"a": {"$ref": f"#/$defs/{name}", "description": "It."}},
+        "required": ["a"],
+        "$defs": definitions,
+    }
+    grammar = compile_grammar(write(make_tool("go", **schema)))
+
+    def accepts(depth: int) -> bool:
+        value = end
+        for _ in range(depth):
+            value = step % value
+        return grammar.accepts(WAITED.replace("wait", "go").replace("{}", f'{{"a": {value}}}', 1))
+
+    assert [accepts(depth) for depth in (0, 1, deepest, deepest + 1)] == [
+        name != "Linked", True, True, False,
+    ]  # fmt: skip
+
+
 def test_a_lenient_tool_has_what_cannot_be_enforced_left_out(compile_grammar: Compile) -> None:
     tool = make_tool(
         "go", strict=False, properties={"a": {"type": "array", "uniqueItems": True}}, required=["a"]

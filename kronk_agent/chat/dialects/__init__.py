@@ -7,13 +7,11 @@ from collections.abc import Mapping
 from kronk_agent.chat.dialects.call_format import GENERIC, HERMES, THINK, CallFormat
 from kronk_agent.chat.dialects.dialect import Dialect, Parser, Turn
 from kronk_agent.chat.dialects.tagged_json import TaggedJson
-from kronk_agent.chat.template import ChatTemplate
-from kronk_agent.messages import ToolCall
+from kronk_agent.chat.template import SAMPLE_CALL, ChatTemplate
 
 __all__ = ["Dialect", "Parser", "Turn", "dialect_for"]
 
 _NATIVE = {"hermes": HERMES}
-_SAMPLE_CALL = ToolCall("", "sample_tool", '{"sample_key": "sample_value"}')
 
 
 def dialect_for(template: ChatTemplate, special_tokens: Mapping[str, int]) -> Dialect:
@@ -39,8 +37,8 @@ def dialect_for(template: ChatTemplate, special_tokens: Mapping[str, int]) -> Di
 def _writes(template: ChatTemplate, format: CallFormat) -> bool:
     if not template.supports_tools:
         return False
-    written = template.render_sample_call(_SAMPLE_CALL.name, _SAMPLE_CALL.arguments)
-    return _without_blanks(format.write([_SAMPLE_CALL])) in _without_blanks(written)
+    written = template.render_sample_call()
+    return _without_blanks(format.write([SAMPLE_CALL])) in _without_blanks(written)
 
 
 def _without_blanks(text: str) -> str:

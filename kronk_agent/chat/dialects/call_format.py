@@ -17,7 +17,8 @@ class CallFormat:
     """
 
     trigger: str
-    """What the marks begin with and no other text contains: where it is seen, a call follows."""
+    """What the marks begin with and no other text contains: where it is seen, a call follows.
+    Either all of it is a special token's text, or nothing in it is."""
     section_begin: str = ""
     call_begin: str
     arguments_begin: str

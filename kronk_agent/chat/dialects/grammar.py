@@ -40,7 +40,7 @@ def write_grammar(format: CallFormat, rules: TurnRules, special_tokens: Mapping[
     after_trigger = exactly(format.begin.removeprefix(format.trigger))
     calls = f"{exactly(format.begin)} calls"
     text_or_calls = f"( TEXT | text_and_trigger {after_trigger} calls )"
-    not_thinking = f" & ~( {json.dumps(rules.thinking.begin)} ANY )" if rules.thinking else ""
+    not_thinking = f" & ~( {_quoted(rules.thinking.begin)} ANY )" if rules.thinking else ""
     lines = [
         "%llguidance {}",
         f"start: {_thinking(rules, special_tokens)} {calls if rules.must_call else text_or_calls}",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Final
 
+from kronk_agent.chat.dialects.json_schema import schemas_in, with_schemas
+from kronk_agent.chat.dialects.recursion import unroll
 from kronk_agent.messages import JsonObject, JsonValue
 from kronk_agent.tool import Tool
 
@@ -13,9 +14,6 @@ _ENFORCED_FORMATS: Final = frozenset(
 )
 _LARGEST_INTEGER: Final = 9 * 10**18
 """All but the last of 64 bits: llguidance cannot compile bounds nearer to their end."""
-_MAPS: Final = frozenset({"properties", "patternProperties", "$defs", "definitions"})
-_LISTS: Final = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
-_SINGLES: Final = frozenset({"items", "additionalProperties"})
 _JOINED: Final = frozenset({"$ref", "anyOf", "oneOf"})
 _COMBINING: Final = frozenset(
     ["allOf", "not", "if", "dependentSchemas", "unevaluatedProperties", "$dynamicRef"]
@@ -29,11 +27,12 @@ def enforced_schema(tool: Tool) -> JsonObject:
     """The schema of a tool's arguments, with llguidance's options in it.
 
     Beside what the schema says: blanks are fixed, so that most tokens are forced; an object that
-    lists its properties has no others unless it says so; integers fit 64 bits, so that digits end;
+    lists its properties has no others unless it says so; recursion and the digits of integers end;
     and a ``format`` llguidance does not know is the annotation JSON Schema says it is.
     """
     is_closing = _is_plain(tool.parameters)
-    schema = _enforced(tool.parameters, is_closing)
+    schema = _enforced(unroll(tool.parameters), is_closing)
+    assert isinstance(schema, dict)
     if is_closing and not schema.keys() & _OPENING and "properties" not in schema:
         schema["additionalProperties"] = False
     schema["x-guidance"] = {
@@ -45,32 +44,17 @@ def enforced_schema(tool: Tool) -> JsonObject:
     return schema
 
 
-def _enforced(schema: JsonObject, is_closing: bool) -> JsonObject:
-    enforced = {key: _enforced_value(key, value, is_closing) for key, value in schema.items()}
-    if enforced.get("format") not in _ENFORCED_FORMATS:
-        enforced.pop("format", None)
-    if _is_integer(enforced):
-        enforced |= _bounds(enforced)
-    if is_closing and _lists_all_properties(enforced):
-        enforced["additionalProperties"] = False
-    return enforced
-
-
-def _enforced_value(key: str, value: JsonValue, is_closing: bool) -> JsonValue:
-    """The value of one keyword, with the schemas in it enforced."""
-
-    def enforced(inner: JsonValue) -> JsonValue:
-        return _enforced(inner, is_closing) if isinstance(inner, dict) else inner
-
-    match value:
-        case dict() if key in _MAPS:
-            return {name: enforced(inner) for name, inner in value.items()}
-        case dict() if key in _SINGLES:
-            return enforced(value)
-        case list() if key in _LISTS | _SINGLES:
-            return [enforced(inner) for inner in value]
-        case _:
-            return value
+def _enforced(value: JsonValue, is_closing: bool) -> JsonValue:
+    if not isinstance(value, dict):
+        return value
+    schema = with_schemas(value, lambda inner: _enforced(inner, is_closing))
+    if schema.get("format") not in _ENFORCED_FORMATS:
+        schema.pop("format", None)
+    if _is_integer(schema):
+        schema |= _bounds(schema)
+    if is_closing and _lists_all_properties(schema):
+        schema["additionalProperties"] = False
+    return schema
 
 
 def _is_integer(schema: JsonObject) -> bool:
@@ -107,14 +91,4 @@ def _is_plain(schema: JsonObject) -> bool:
     is_described_twice = "properties" in schema and schema.keys() & _JOINED
     if schema.keys() & _COMBINING or is_described_twice:
         return False
-    return all(map(_is_plain, _schemas_in(schema)))
-
-
-def _schemas_in(schema: JsonObject) -> Iterator[JsonObject]:
-    for key, value in schema.items():
-        inner: Iterable[JsonValue] = ()
-        if key in _MAPS and isinstance(value, dict):
-            inner = value.values()
-        elif key in _LISTS | _SINGLES:
-            inner = value if isinstance(value, list) else [value]
-        yield from (item for item in inner if isinstance(item, dict))
+    return all(map(_is_plain, schemas_in(schema)))
