@@ -217,13 +217,13 @@ def test_the_tool_is_described_in_few_words() -> None:
         "properties": {
             "url": {
                 "type": "string",
-                "description": "Full address, beginning with https:// or http://",
+                "description": "Address of the page, copied exactly.",
             },
             "start": {
                 "type": "integer",
                 "minimum": 0,
                 "default": 0,
-                "description": "Where to read on: the number given at the end of the part before.",
+                "description": "Only to read on: the number given at the end of the part before.",
             },
         },
         "required": ["url"],
