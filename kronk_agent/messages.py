@@ -268,6 +268,15 @@ class Notice:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A page that the tools of a run brought up; the answer cites it as ``[number]``."""
+
+    number: int
+    url: str
+    title: str | None = None
+
+
 RunEnd: TypeAlias = Literal["stop", "length", "max_steps", "cancelled", "error"]
 
 
@@ -282,6 +291,8 @@ class RunFinished:
     steps: int
     error: str | None = None
     """What went wrong, when the reason is ``error``."""
+    sources: tuple[Source, ...] = ()
+    """What the answer may cite, by number."""
 
     @property
     def text(self) -> str:

@@ -16,6 +16,7 @@ from kronk_agent.messages import (
     Notice,
     ReasoningDelta,
     RunFinished,
+    Source,
     StepFinished,
     StepStarted,
     TextDelta,
@@ -116,7 +117,14 @@ EVENTS: list[tuple[Event, JsonObject]] = [
     ),
     (Notice("mind"), snapshot({"type": "notice", "text": "mind"})),
     (
-        RunFinished("error", (Message.user("hi"),), Usage(1, 2), steps=1, error="no"),
+        RunFinished(
+            "error",
+            (Message.user("hi"),),
+            Usage(1, 2),
+            steps=1,
+            error="no",
+            sources=(Source(1, "https://a.example/", "A"),),
+        ),
         snapshot(
             {
                 "type": "run_finished",
@@ -139,6 +147,7 @@ EVENTS: list[tuple[Event, JsonObject]] = [
                 },
                 "steps": 1,
                 "error": "no",
+                "sources": [{"number": 1, "url": "https://a.example/", "title": "A"}],
             }
         ),
     ),

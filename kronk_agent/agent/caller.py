@@ -14,7 +14,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from kronk_agent.errors import ServerUnavailableError, ToolError, unwrap
 from kronk_agent.messages import Event, JsonObject, TextPart, ToolCall, ToolProgress, ToolResult
-from kronk_agent.tool import Tool, ToolContext
+from kronk_agent.tool import RunContext, Tool, ToolContext
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +45,16 @@ class _Earlier:
 class Caller:
     """Makes the calls of one run, none of them twice."""
 
-    def __init__(self, *, timeout_seconds: float, events: MemoryObjectSendStream[Event]) -> None:
+    def __init__(
+        self,
+        *,
+        timeout_seconds: float,
+        events: MemoryObjectSendStream[Event],
+        run: RunContext | None = None,
+    ) -> None:
         self._timeout_seconds = timeout_seconds
         self._events = events
+        self._run = run
         self._earlier: dict[str, _Earlier] = {}
 
     async def answer(self, call: ToolCall, tools: Mapping[str, Tool]) -> Answer:
@@ -77,7 +84,7 @@ class Caller:
         progress = _Progress(call.id, self._events)
         try:
             with move_on_after(seconds):
-                output = await tool.call(arguments, ToolContext(call.id, progress))
+                output = await tool.call(arguments, ToolContext(call.id, progress, self._run))
                 return ToolResult(
                     call.id,
                     call.name,

@@ -33,7 +33,7 @@ from kronk_agent.messages import (
     Usage,
 )
 from kronk_agent.model import ChatModel, ChatRequest, ToolChoice
-from kronk_agent.tool import Tool, Toolset
+from kronk_agent.tool import RunContext, Tool, Toolset
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,10 @@ class Conductor:
         self._given = _with_instructions(messages, options.instructions)
         self._first_choice = tool_choice
         self._events = events
-        self._caller = Caller(timeout_seconds=options.tool_timeout_seconds, events=events)
+        self._context = RunContext(self._given)
+        self._caller = Caller(
+            timeout_seconds=options.tool_timeout_seconds, events=events, run=self._context
+        )
         self._added: list[Message] = []
         self._notices: set[str] = set()
         self._usage = Usage()
@@ -81,7 +84,14 @@ class Conductor:
             logger.debug("run ended: %s, after %d steps", reason, self._num_steps)
             # Outside the scope, for a cancelled run also says what became of it.
             await self._events.send(
-                RunFinished(reason, tuple(self._added), self._usage, self._num_steps, error)
+                RunFinished(
+                    reason,
+                    tuple(self._added),
+                    self._usage,
+                    self._num_steps,
+                    error,
+                    self._context.sources,
+                )
             )
 
     async def _take_steps(self) -> RunEnd:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from kronk_agent.config.schema import Config, McpServerConfig
+from kronk_agent.config.schema import Config, McpServerConfig, WebFetchConfig
 from kronk_agent.config.tree import KeyPath, Node, find
 from kronk_agent.errors import ConfigError
 
@@ -44,6 +44,7 @@ def with_absolute_paths(config: Config, tree: Node) -> tuple[Config, list[Config
             "tools": tuple(
                 _tool(spec, ("tools", index), resolve) for index, spec in enumerate(config.tools)
             ),
+            "web_fetch": _web_fetch(config.web_fetch, resolve),
             "mcp_servers": {
                 name: _server(server, ("mcp_servers", name), resolve)
                 for name, server in config.mcp_servers.items()
@@ -74,6 +75,13 @@ def _model(config: Config, resolve: _Resolve) -> str | None:
 def _tool(spec: str, key: KeyPath, resolve: _Resolve) -> str:
     file, colon, function = spec.rpartition(":")
     return f"{resolve(file, key)}:{function}" if colon and file.endswith(".py") else spec
+
+
+def _web_fetch(section: WebFetchConfig, resolve: _Resolve) -> WebFetchConfig:
+    if section.cache_dir is None:
+        return section
+    cache_dir = resolve(section.cache_dir, ("web_fetch", "cache_dir"))
+    return section.model_copy(update={"cache_dir": cache_dir})
 
 
 def _server(server: McpServerConfig, key: KeyPath, resolve: _Resolve) -> McpServerConfig:

@@ -9,14 +9,26 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from kronk_agent.model import SamplerName
 
 _INT32_MAX = 2**31 - 1
 _SERVER_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$"
+
+
+_T = TypeVar("_T")
 
 
 def _parse_network(value: object) -> IPv4Network | IPv6Network:
@@ -33,6 +45,18 @@ def _check_url(url: str) -> str:
     if not url.startswith(("http://", "https://")):
         raise ValueError("must start with http:// or https://")
     return url
+
+
+def _check_region(region: str) -> str:
+    if not re.fullmatch(r"[a-z]{2}-[a-z]{2,3}", region):
+        raise ValueError("must be a country and a language, such as us-en or de-de")
+    return region
+
+
+def _check_not_empty(values: tuple[_T, ...]) -> tuple[_T, ...]:
+    if not values:
+        raise ValueError("must not be empty")
+    return values
 
 
 def _check_server_name(name: str) -> str:
@@ -52,6 +76,12 @@ Url: TypeAlias = Annotated[
 ]
 ServerName: TypeAlias = Annotated[
     str, AfterValidator(_check_server_name), Field(json_schema_extra={"pattern": _SERVER_NAME})
+]
+
+
+# pydantic's own `min_length` also speaks up when only an item in the list is wrong.
+NotEmptyNames: TypeAlias = Annotated[
+    tuple[str, ...], AfterValidator(_check_not_empty), Field(json_schema_extra={"minItems": 1})
 ]
 
 
@@ -156,15 +186,71 @@ class AgentConfig(Section):
     """How long one tool call may take."""
 
 
-class WebSearchConfig(Section):
-    """The built-in tool web_search (DuckDuckGo and others, no key needed)."""
+class SearchResultConfig(Section):
+    """A page that the provider `static` can find."""
 
-    region: str = "us-en"
+    title: str
+    """Its title."""
+    url: Url
+    """Its address."""
+    snippet: str = ""
+    """What it is about."""
+    date: str | None = None
+    """When it was published."""
+
+
+class SearchProviderConfig(Section):
+    """Where web_search searches."""
+
+    type: Literal["ddgs", "searxng", "brave", "tavily", "exa", "serper", "static"]
+    """ddgs asks public search engines, searxng a server of your own; static is for tests."""
+    api_key: Annotated[str | None, Field(min_length=1, repr=False)] = None
+    """The key of brave, tavily, exa or serper. Write it as ${VAR}."""
+    base_url: Url | None = None
+    """Where it is reached. searxng needs it; null for the others: where their makers have it."""
+    backends: NotEmptyNames | None = None
+    """Search engines for ddgs to ask. null: duckduckgo, brave, mojeek and startpage."""
+    results: tuple[SearchResultConfig, ...] | None = None
+    """What static can find."""
+
+    @model_validator(mode="after")
+    def _what_the_type_takes(self) -> SearchProviderConfig:
+        needs = {"searxng": "base_url", "ddgs": None, "static": "results"}.get(self.type, "api_key")
+        if needs is not None and getattr(self, needs) is None:
+            raise ValueError(f"{self.type} needs {needs}")
+        takes = {"ddgs": ["backends"], "searxng": ["base_url"], "static": ["results"]}
+        mine = takes.get(self.type, ["api_key", "base_url"])
+        others = [name for name in _PROVIDER_KEYS if name not in mine and getattr(self, name)]
+        if others:
+            raise ValueError(f"{', '.join(others)}: not with {self.type}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_set(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = dump(self)
+        return {key: value for key, value in written.items() if value is not None}
+
+
+_PROVIDER_KEYS = ("api_key", "base_url", "backends", "results")
+
+
+class WebSearchConfig(Section):
+    """The built-in tool web_search."""
+
+    providers: Annotated[
+        tuple[SearchProviderConfig, ...],
+        AfterValidator(_check_not_empty),
+        Field(json_schema_extra={"minItems": 1}),
+    ] = (SearchProviderConfig(type="ddgs"),)
+    """Asked in this order: the next one when one fails or finds nothing."""
+    region: Annotated[str, AfterValidator(_check_region)] = "us-en"
     """Country and language of the results."""
-    backends: tuple[str, ...] = ("duckduckgo", "brave", "mojeek", "startpage")
-    """Search engines to ask."""
     timeout_seconds: Seconds = 15.0
-    """For one search."""
+    """For the answer of one provider."""
+    cache_seconds: Annotated[float, Field(ge=0)] = 600.0
+    """How long the same search is answered as it was before."""
+    proxy: Annotated[Url | None, Field(repr=False)] = None
+    """A proxy for all providers."""
 
 
 class WebFetchConfig(Section):
@@ -174,8 +260,26 @@ class WebFetchConfig(Section):
     """For the whole fetch, redirects included."""
     max_bytes: Annotated[int, Field(ge=1024)] = 10_000_000
     """Size of a page at most, after decompression."""
+    url_policy: Literal["prior_context", "any"] = "prior_context"
+    """prior_context: only addresses that you, a search or a page brought up; any: all of them."""
+    robots: bool = True
+    """May a site's robots.txt keep its pages from being read?"""
+    requests_per_host: Annotated[int, Field(ge=1)] = 2
+    """Requests to the same site at the same time."""
+    delay_seconds: Annotated[float, Field(ge=0)] = 0.5
+    """Between two requests to the same site."""
+    cache_seconds: Annotated[float, Field(ge=0)] = 300.0
+    """How long a page that was read is not asked for again."""
+    cache_bytes: Annotated[int, Field(ge=0)] = 50_000_000
+    """What the pages that are kept may take in memory, and again as much on disk."""
+    cache_dir: Path | None = None
+    """Folder that keeps them beyond the end of the program. null: none."""
     allow_private: tuple[Network, ...] = ()
     """Private, loopback and other special networks that may be fetched from, e.g. 127.0.0.0/8."""
+    allow_ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = ()
+    """Ports beside 80 and 443."""
+    proxy: Annotated[Url | None, Field(repr=False)] = None
+    """A proxy for all fetches; then it is the proxy that checks the addresses."""
 
 
 class McpServerConfig(Section):

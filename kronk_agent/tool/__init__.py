@@ -12,9 +12,11 @@ from kronk_agent.tool.definition import (
     Toolset,
 )
 from kronk_agent.tool.function import tool
+from kronk_agent.tool.run import RunContext
 
 __all__ = [
     "ReportProgress",
+    "RunContext",
     "StaticToolset",
     "Tool",
     "ToolCallable",

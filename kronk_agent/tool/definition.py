@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeAlias
 from kronk_agent.errors import ConfigError, ToolError
 from kronk_agent.messages import AudioPart, ImagePart, JsonObject, JsonValue, Part, TextPart
 from kronk_agent.tool.arguments import ArgumentsCheck, parse_json
+from kronk_agent.tool.run import RunContext
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -38,6 +39,8 @@ class ToolContext:
 
     call_id: str = ""
     report_progress: ReportProgress = _ignore_progress
+    run: RunContext | None = None
+    """The run the call is part of; None when a person or a program calls the tool directly."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ Options:
 Commands:
   chat    Talk to the model; it may use the tools.
   config  Write, check and show the YAML file.
+  mcp     Serve tools to other programs, by MCP.
   tools   List the tools, or call one.
 """)
 

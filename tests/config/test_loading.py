@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from kronk_agent.config.loading import config_path, load_config, read_config
-from kronk_agent.config.schema import Config, EngineConfig, McpServerConfig
+from kronk_agent.config.schema import (
+    Config,
+    EngineConfig,
+    McpServerConfig,
+    WebFetchConfig,
+    WebSearchConfig,
+)
 from kronk_agent.errors import ConfigError
 
 
@@ -141,7 +147,7 @@ def test_a_variable_for_a_text_is_taken_as_it_is(file: Path, value: str, model: 
 
 
 def test_other_variables_are_read_as_yaml(file: Path) -> None:
-    file.write_text("tools: [a]\nweb_search: {backends: [a]}")
+    file.write_text("tools: [a]\nweb_search: {cache_seconds: 5}")
     environ = {
         "KRONK_AGENT_AGENT__PARALLEL_TOOL_CALLS": "false",
         "KRONK_AGENT_AGENT__MAX_TOKENS": "null",
@@ -157,11 +163,9 @@ def test_other_variables_are_read_as_yaml(file: Path) -> None:
     assert config.agent.max_tokens is None
     assert config.sampling.temperature == 0.1
     assert config.tools == ("web_fetch", "5")
-    assert config.web_search.model_dump() == {
-        "region": "de-de",
-        "backends": ("a",),
-        "timeout_seconds": 1.0,
-    }
+    assert config.web_search == WebSearchConfig(
+        region="de-de", timeout_seconds=1.0, cache_seconds=5.0
+    )
 
 
 def test_a_variable_finds_a_server_whatever_the_case_and_hyphens(file: Path) -> None:
@@ -292,6 +296,7 @@ def test_paths_in_the_file_start_at_its_folder(user_folder: Path) -> None:
         "  a: {command: ./server, cwd: work}\n"
         "  b: {command: ~/server, cwd: '${ROOT}/work'}\n"
         "  c: {command: npx, args: [./x, ~/x]}\n"
+        "web_fetch: {cache_dir: pages}\n"
     )
 
     config = load_config(Path("../etc/c.yaml"), environ={"ROOT": "/srv"})
@@ -307,6 +312,7 @@ def test_paths_in_the_file_start_at_its_folder(user_folder: Path) -> None:
             "b": McpServerConfig(command=str(home / "server"), cwd=Path("/srv/work")),
             "c": McpServerConfig(command="npx", args=("./x", "~/x")),
         },
+        web_fetch=WebFetchConfig(cache_dir=folder / "pages"),
     )
 
 

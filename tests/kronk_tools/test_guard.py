@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from kronk_agent.errors import ToolError
 from kronk_tools.guard import Address, AddressGuard, Network
+from kronk_tools.http import Fetcher
 
 PRIVATE_IPV4 = [
     IPv4Network(network)
@@ -171,6 +172,33 @@ def test_allow_private_opens_the_named_network_and_no_other(
     assert guard.refusal(ip_address(still_refused)) is not None
 
 
+@pytest.mark.parametrize("port", [80, 443, 8443])
+async def test_the_ports_of_the_web_and_those_that_were_opened_may_be_reached(port: int) -> None:
+    guard = AddressGuard(resolve=NEVER_ASKED, allow_ports=(8443,))
+
+    assert await guard.addresses("8.8.8.8", port) == [ip_address("8.8.8.8")]
+
+
+async def test_other_ports_may_be_reached_in_opened_networks_only() -> None:
+    resolve, _ = answering(["10.0.0.1"], ["10.0.0.1", "8.8.8.8"])
+    guard = AddressGuard((IPv4Network("10.0.0.0/8"),), resolve)
+
+    assert await guard.addresses("inside.example", 8080) == [ip_address("10.0.0.1")]
+    with pytest.raises(ToolError, match=r"web_fetch\.allow_ports"):
+        await guard.addresses("both.example", 8080)
+    with pytest.raises(ToolError, match=r"8\.8\.8\.8:22: only the ports 80 and 443"):
+        await guard.addresses("8.8.8.8", 22)
+
+
+def test_for_a_proxy_what_is_spelled_out_is_judged_without_asking_a_resolver() -> None:
+    guard = AddressGuard(resolve=NEVER_ASKED)
+
+    guard.check_spelled("example.com", 443)
+    for host, port in (("0x7f.1", 80), ("::1", 443), ("example.com", 25)):
+        with pytest.raises(ToolError):
+            guard.check_spelled(host, port)
+
+
 # --- no spelling of a private address passes ----------------------------------------------------
 
 
@@ -213,6 +241,47 @@ def wrapped(draw: st.DrawFn, addresses: st.SearchStrategy[IPv4Address]) -> str:
 async def test_no_spelling_of_a_private_address_passes(host: str) -> None:
     with pytest.raises(ToolError, match="only public addresses may be reached"):
         await AddressGuard(resolve=NEVER_ASKED).addresses(host, 80)
+
+
+WIDE = str.maketrans("0123456789abcdefx.", "０１２３４５６７８９ａｂｃｄｅｆｘ。")
+
+
+@st.composite
+def in_a_url(draw: st.DrawFn, hosts: st.SearchStrategy[str]) -> str:
+    """The host in an address, perhaps in other characters that mean the same."""
+    host = draw(hosts)
+    if ":" in host:
+        host = f"[{host}]"
+    else:
+        host = draw(st.sampled_from([host, host.translate(WIDE), host.upper(), _percent(host)]))
+    scheme = draw(st.sampled_from(["http", "https", "HTTP"]))
+    port = draw(st.sampled_from(["", ":80", ":443"]))
+    return f"{scheme}://{host}{port}/"
+
+
+def _percent(host: str) -> str:
+    return "".join(f"%{ord(char):02x}" for char in host)
+
+
+@given(url=in_a_url(st.one_of(spelled(private_ipv4()), wrapped(private_ipv4()))))
+async def test_no_address_of_the_web_leads_to_a_private_address(url: str) -> None:
+    """Refused as such, or as no valid address, or as a name that a resolver does not know."""
+
+    async def resolve(host: str, port: int) -> Sequence[Address]:
+        raise OSError(-2, "Name or service not known")
+
+    fetcher = Fetcher(
+        guard=AddressGuard(resolve=resolve),
+        timeout_seconds=5,
+        max_bytes=1_000,
+        accepts=lambda _: True,
+    )
+    with pytest.raises(ToolError) as error:
+        await fetcher.get(url)
+
+    # What gets past the guard fails to connect, here without a network or with one.
+    assert "could not be fetched" not in str(error.value)
+    assert "took longer" not in str(error.value)
 
 
 @given(address=st.ip_addresses())

@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import datetime
 import gzip
+import importlib
 import socket
 import ssl
+import sys
+import threading
+import zlib
 from collections.abc import Sequence
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler
@@ -12,6 +16,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import anyio
+import brotli  # type: ignore[import-untyped]  # has no types
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -21,15 +26,24 @@ from loopback_web import LOOPBACK, Answer, LoopbackWeb, loopback_web
 
 from kronk_agent.errors import ToolError
 from kronk_tools.guard import Address, AddressGuard
-from kronk_tools.http import Fetched, Fetcher
+from kronk_tools.http import Fetched, Fetcher, Validators
+from kronk_tools.politeness import HostGate
 
+zstd = importlib.import_module(
+    "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+)
 ON_LOOPBACK = AddressGuard((LOOPBACK,))
 
 
 def fetcher(
-    guard: AddressGuard = ON_LOOPBACK, *, timeout_seconds: float = 10, max_bytes: int = 100_000
+    guard: AddressGuard = ON_LOOPBACK,
+    *,
+    timeout_seconds: float = 10,
+    max_bytes: int = 100_000,
+    gate: HostGate | None = None,
 ) -> Fetcher:
     return Fetcher(
+        gate=gate or HostGate(),
         guard=guard,
         timeout_seconds=timeout_seconds,
         max_bytes=max_bytes,
@@ -66,9 +80,19 @@ async def test_the_request_says_who_asks(web: LoopbackWeb) -> None:
     assert request.headers["host"] == f"127.0.0.1:{web.port}"
 
 
-async def test_a_compressed_document_is_decompressed(web: LoopbackWeb) -> None:
-    body = gzip.compress(b"hello")
-    web.answers["/"] = Answer(body, "text/plain", headers={"Content-Encoding": "gzip"})
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("gzip", gzip.compress(b"hello")),
+        ("deflate", zlib.compress(b"hello")),
+        ("br", brotli.compress(b"hello")),
+        ("zstd", zstd.compress(b"hello")),
+    ],
+)
+async def test_a_compressed_document_is_decompressed(
+    web: LoopbackWeb, encoding: str, body: bytes
+) -> None:
+    web.answers["/"] = Answer(body, "text/plain", headers={"Content-Encoding": encoding})
 
     assert (await fetcher().get(web.url)).body == b"hello"
 
@@ -80,6 +104,31 @@ async def test_a_proxy_in_the_environment_is_not_used(
         monkeypatch.setenv(name, "http://127.0.0.1:9")
 
     assert (await fetcher().get(web.html("/", "<p>direct"))).body == b"<p>direct"
+
+
+async def test_a_document_that_has_not_changed_is_not_sent_again(web: LoopbackWeb) -> None:
+    web.redirect("/old", "/new")
+    web.answers["/new"] = Answer(b"text", "text/plain", headers={"ETag": '"1"'})
+    first = await fetcher().get(f"{web.url}/old")
+    web.answers["/new"] = Answer(status=304)
+
+    again = await fetcher().get_if_changed(f"{web.url}/old", known=first.validators)
+
+    assert first.validators == Validators(f"{web.url}/new", etag='"1"')
+    assert again is None
+    assert [request.headers.get("if-none-match") for request in web.requests] == [
+        None,
+        None,
+        None,  # the address that redirects did not give it
+        '"1"',
+    ]
+
+
+async def test_a_document_that_must_not_be_stored_is_marked(web: LoopbackWeb) -> None:
+    headers = {"Cache-Control": "private, No-Store"}
+    web.answers["/"] = Answer(b"text", "text/plain", headers=headers)
+
+    assert not (await fetcher().get(web.url)).may_be_stored
 
 
 # --- addresses -------------------------------------------------------------------------------
@@ -110,6 +159,7 @@ async def test_a_proxy_in_the_environment_is_not_used(
         ("http://127。0。0。1/", "127.0.0.1 is an address of this machine"),
         ("http://[::ffff:127.0.0.1]/", "(::ffff:7f00:1) is an address of this machine"),
         ("http://2130706433/", "2130706433 (127.0.0.1) is an address of this machine"),
+        ("http://8.8.8.8:22/", "8.8.8.8:22: only the ports 80 and 443 may be reached"),
         ("https://localhost/", "is an address of this machine"),
         ("http://no-such-host.invalid/", "no address was found for the host"),
         ("http://%31%32%37.0.0.1/", "no address was found for the host"),
@@ -318,10 +368,20 @@ async def test_an_endless_body_is_given_up_at_the_size_limit(web: LoopbackWeb) -
     )
 
 
-async def test_a_gzip_bomb_is_given_up_at_the_size_limit(web: LoopbackWeb) -> None:
-    bomb = gzip.compress(b"\0" * 20_000_000)
+@pytest.mark.parametrize(
+    ("encoding", "bomb"),
+    [
+        ("gzip", gzip.compress(b"\0" * 20_000_000)),
+        ("deflate", zlib.compress(b"\0" * 20_000_000)),
+        ("br", brotli.compress(b"\0" * 200_000_000, quality=5)),
+        ("zstd", zstd.compress(b"\0" * 200_000_000)),
+    ],
+)
+async def test_a_bomb_is_given_up_at_the_size_limit(
+    web: LoopbackWeb, encoding: str, bomb: bytes
+) -> None:
     assert len(bomb) < 100_000
-    web.answers["/"] = Answer(bomb, "text/plain", headers={"Content-Encoding": "gzip"})
+    web.answers["/"] = Answer(bomb, "text/plain", headers={"Content-Encoding": encoding})
 
     assert "is larger than 100,000 bytes" in await refusal(web.url)
 
@@ -393,6 +453,62 @@ async def test_a_declared_size_over_the_limit_is_refused_before_it_is_read(
     assert "is larger than 100,000 bytes" in await refusal(web.url)
 
 
+# --- politeness ------------------------------------------------------------------------------
+
+
+async def test_requests_to_one_host_are_few_at_a_time_and_to_others_not_held_up(
+    web: LoopbackWeb,
+) -> None:
+    most = now = 0
+    counting = threading.Lock()
+
+    def slowly(handler: BaseHTTPRequestHandler) -> None:
+        nonlocal most, now
+        with counting:
+            now += 1
+            most = max(most, now)
+        web.closing.wait(0.05)
+        with counting:
+            now -= 1
+        handler.send_response(404)
+        handler.end_headers()
+
+    web.answers["/"] = slowly
+    by = fetcher(gate=HostGate(max_at_once=2))
+
+    with loopback_web() as other, anyio.fail_after(10):
+        other.html("/", "<p>other")
+        async with anyio.create_task_group() as tasks:
+            for _ in range(6):
+                tasks.start_soon(refusal, web.url, by)
+            assert (await by.get(other.url)).body == b"<p>other"
+            assert now > 0
+
+    assert most == 2
+
+
+async def test_requests_to_one_host_keep_a_distance(web: LoopbackWeb) -> None:
+    by = fetcher(gate=HostGate(delay_seconds=0.1))
+    url = web.html("/", "<p>x")
+    start = anyio.current_time()
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(by.get, url)
+
+    assert anyio.current_time() - start >= 0.2
+
+
+async def test_hosts_that_are_idle_are_forgotten() -> None:
+    gate = HostGate()
+
+    for number in range(1_000):
+        async with gate.enter(number):
+            pass
+
+    assert len(gate._hosts) <= 256
+
+
 # --- what servers answer -----------------------------------------------------------------------
 
 
@@ -408,8 +524,8 @@ async def test_a_type_that_is_not_wanted_is_refused_before_its_body_is_read(
     web.answers["/a.png"] = picture
 
     assert await refusal(f"{web.url}/a.png") == (
-        f"{web.url}/a.png is image/png, which cannot be read: only web pages, text, JSON and XML "
-        "can"
+        f"{web.url}/a.png is image/png, which cannot be read: web pages, text, JSON, XML, feeds, "
+        "PDF and images can"
     )
 
 

@@ -2,7 +2,8 @@
 
 A host name is resolved once, here; every address it has is judged; and the connection is made to
 an address that was judged (``http.py`` sees to that), so a name that answers differently the
-second time (DNS rebinding) gains nothing.
+second time (DNS rebinding) gains nothing. Behind a proxy only the proxy knows what a name stands
+for, and the check of addresses is the proxy's.
 
 The ranges are spelled out because ``ipaddress.is_global`` will not do: it holds multicast, NAT64
 and 6to4 for global, and its answers differ between patch releases of Python.
@@ -56,6 +57,7 @@ _SPECIAL_IPV6 = {
     IPv6Network("ff00::/8"): "a multicast address",
 }
 _PUBLIC_IPV6 = IPv6Network("2000::/3")
+_WEB_PORTS = (80, 443)
 
 
 async def resolve_name(host: str, port: int) -> Sequence[Address]:
@@ -69,18 +71,41 @@ class AddressGuard:
     """Turns a host into addresses that may be connected to."""
 
     allow_private: tuple[Network, ...] = ()
-    """Networks that may be reached although they are not public."""
+    """Networks that may be reached although they are not public, on every port."""
     resolve: Resolve = resolve_name
+    allow_ports: tuple[int, ...] = ()
+    """Ports that may be reached on public addresses, beside 80 and 443."""
 
     async def addresses(self, host: str, port: int) -> Sequence[Address]:
         """The host's addresses, every one of them permitted.
 
         Raises:
-            ToolError: the host is unknown, or one of its addresses is refused.
+            ToolError: the host is unknown, or one of its addresses, or the port, is refused.
         """
         literal = _literal(host)
         found = [literal] if literal else await self._resolved(host, port)
-        for address in found:
+        self._check(host, port, found)
+        return found
+
+    def check_spelled(self, host: str, port: int) -> None:
+        """Judge what can be judged when another resolves the name: a spelled address, the port.
+
+        Raises:
+            ToolError: it is refused.
+        """
+        literal = _literal(host)
+        self._check(host, port, [literal] if literal else [])
+
+    def refusal(self, address: Address) -> str | None:
+        """Why the address may not be reached; None if it may."""
+        address = _without_mapping(address)
+        if not self._is_opened(address):
+            return _special_range(address)
+        carried = _carried_ipv4(address)
+        return None if carried is None else self.refusal(carried)
+
+    def _check(self, host: str, port: int, addresses: Sequence[Address]) -> None:
+        for address in addresses:
             reason = self.refusal(address)
             if reason is not None:
                 where = host if str(address) == host else f"{host} ({address})"
@@ -88,15 +113,15 @@ class AddressGuard:
                     f"{where} is {reason}, and only public addresses may be reached; the person "
                     "who runs this can open its network with the setting web_fetch.allow_private"
                 )
-        return found
+        is_opened = bool(addresses) and all(map(self._is_opened, addresses))
+        if not (is_opened or port in _WEB_PORTS or port in self.allow_ports):
+            raise ToolError(
+                f"{host}:{port}: only the ports 80 and 443 may be reached; the person who runs "
+                "this can open another with the setting web_fetch.allow_ports"
+            )
 
-    def refusal(self, address: Address) -> str | None:
-        """Why the address may not be reached; None if it may."""
-        address = _without_mapping(address)
-        if not any(address in network for network in self.allow_private):
-            return _special_range(address)
-        carried = _carried_ipv4(address)
-        return None if carried is None else self.refusal(carried)
+    def _is_opened(self, address: Address) -> bool:
+        return any(_without_mapping(address) in network for network in self.allow_private)
 
     async def _resolved(self, host: str, port: int) -> Sequence[Address]:
         try:

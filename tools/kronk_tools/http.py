@@ -13,26 +13,44 @@ from email.message import Message as MimeHeaders
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from importlib.metadata import version
+from typing import Protocol
 
 import anyio
 import httpcore2
 import httpx2
 
 from kronk_agent.errors import ToolError
+from kronk_tools.address import origin, parse_url
 from kronk_tools.guard import AddressGuard
+from kronk_tools.politeness import HostGate
 from kronk_tools.text import one_line
 from kronk_tools.transport import GuardedTransport, too_large
 
 MAX_REDIRECTS = 5
-MAX_URL_CHARS = 2_048
+USER_AGENT = f"kronk-agent/{version('kronk-agent')}"
 _CONNECT_SECONDS = 10.0  # for one address, so that the next one gets its chance
 _ACCEPT = "text/html, application/xhtml+xml, text/markdown, text/plain, application/json, */*;q=0.5"
 _NETWORK_ERRORS = (
     httpx2.HTTPError,
     httpcore2.NetworkError,
     httpcore2.ProtocolError,
+    httpcore2.ProxyError,
     httpcore2.TimeoutException,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """What tells a server which version of a document is known already."""
+
+    url: str
+    """The address that gave them, after redirects."""
+    etag: str | None = None
+    last_modified: str | None = None
+
+    def headers(self) -> dict[str, str]:
+        named = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
+        return {name: value for name, value in named.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +65,32 @@ class Fetched:
     charset: str | None
     body: bytes = field(repr=False)
     """Decompressed."""
+    etag: str | None = None
+    last_modified: str | None = None
+    may_be_stored: bool = True
+    """False when the server asks that it be kept nowhere."""
+
+    @property
+    def validators(self) -> Validators:
+        return Validators(self.url, self.etag, self.last_modified)
+
+
+class RefusedByServer(ToolError):
+    """The server answered with a status that is no success."""
+
+    def __init__(self, message: str, *, status: int) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class Admission(Protocol):
+    """Decides whether the site wants an address to be read; asked before every hop."""
+
+    async def admit(self, url: httpx2.URL) -> None:
+        """Raises:
+        ToolError: it does not, or could not be asked.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +104,9 @@ class Fetcher:
     """Size of a body at most, after decompression."""
     accepts: Callable[[str], bool]
     """Whether a media type is wanted; asked before the body is read."""
+    gate: HostGate = field(default_factory=HostGate)
+    admission: Admission | None = None
+    proxy: str | None = field(default=None, repr=False)
 
     async def get(self, url: str) -> Fetched:
         """The document at the URL.
@@ -67,54 +114,69 @@ class Fetcher:
         Raises:
             ToolError: there is none to be had; says why and what would do.
         """
-        target = _parse(url)
+        fetched = await self.get_if_changed(url, known=None)
+        assert fetched is not None, "nothing is known that it could still be"
+        return fetched
+
+    async def get_if_changed(self, url: str, *, known: Validators | None) -> Fetched | None:
+        """The same, but None if it is still the version that is known."""
+        target = parse_url(url)
         try:
             with anyio.fail_after(self.timeout_seconds):
-                return await self._follow(target)
+                return await self._follow(target, known)
         except TimeoutError:
             raise ToolError(
                 f"{target} took longer than {self.timeout_seconds:g} seconds: try again later, "
                 "or use another source"
             ) from None
 
-    async def _follow(self, url: httpx2.URL) -> Fetched:
+    async def _follow(self, url: httpx2.URL, known: Validators | None) -> Fetched | None:
         """Redirects are followed here, one by one, because every hop must be judged."""
         hop = url
         async with self._client() as client:
             for _ in range(MAX_REDIRECTS + 1):
                 try:
-                    answer = await self._ask(client, hop)
+                    answer = await self._visit(client, hop, known)
                 except ToolError as error:
                     if hop is url:
                         raise
                     raise ToolError(f"{url} redirects to {hop}: {error}") from error
-                if isinstance(answer, Fetched):
+                if not isinstance(answer, httpx2.URL):
                     return answer
-                if _origin(answer) != _origin(hop):
+                if origin(answer) != origin(hop):
                     client.cookies.clear()
                 hop = answer
         raise ToolError(f"{url} redirects more than {MAX_REDIRECTS} times: use another address")
 
-    async def _ask(self, client: httpx2.AsyncClient, url: httpx2.URL) -> Fetched | httpx2.URL:
-        """What is at the URL, or where it redirects to."""
-        try:
-            async with client.stream("GET", url) as response:
-                if response.has_redirect_location:
-                    return _redirect_target(response)
-                return await self._read(response)
-        except _NETWORK_ERRORS as error:
-            reason = one_line(str(error) or type(error).__name__, max_chars=200)
-            raise ToolError(
-                f"{url} could not be fetched ({reason}): check the address, or use another source"
-            ) from error
+    async def _visit(
+        self, client: httpx2.AsyncClient, url: httpx2.URL, known: Validators | None
+    ) -> Fetched | httpx2.URL | None:
+        """What is at the URL, or where it redirects to, or None if it is what is known."""
+        if self.admission is not None:
+            await self.admission.admit(url)
+        headers = known.headers() if known is not None and known.url == str(url) else {}
+        async with self.gate.enter(*origin(url)):
+            try:
+                async with client.stream("GET", url, headers=headers) as response:
+                    if response.has_redirect_location:
+                        return _redirect_target(response)
+                    if headers and response.status_code == HTTPStatus.NOT_MODIFIED:
+                        return None
+                    return await self._read(response)
+            except _NETWORK_ERRORS as error:
+                reason = one_line(str(error) or type(error).__name__, max_chars=200)
+                raise ToolError(
+                    f"{url} could not be fetched ({reason}): check the address, or use another "
+                    "source"
+                ) from error
 
     def _client(self) -> AbstractAsyncContextManager[httpx2.AsyncClient]:
         # trust_env=False: a proxy or a .netrc from the environment would go around the guard.
         return httpx2.AsyncClient(
-            transport=GuardedTransport(self.guard, max_bytes=self.max_bytes),
+            transport=GuardedTransport(self.guard, max_bytes=self.max_bytes, proxy=self.proxy),
             trust_env=False,
             timeout=httpx2.Timeout(None, connect=_CONNECT_SECONDS),
-            headers={"User-Agent": f"kronk-agent/{version('kronk-agent')}", "Accept": _ACCEPT},
+            headers={"User-Agent": USER_AGENT, "Accept": _ACCEPT},
         )
 
     async def _read(self, response: httpx2.Response) -> Fetched:
@@ -124,8 +186,8 @@ class Fetcher:
         if not self.accepts(media_type):
             shown = one_line(media_type, max_chars=100)
             raise ToolError(
-                f"{response.url} is {shown}, which cannot be read: only web pages, text, JSON and "
-                "XML can"
+                f"{response.url} is {shown}, which cannot be read: web pages, text, JSON, XML, "
+                "feeds, PDF and images can"
             )
         if int(response.headers.get("content-length", "0")) > self.max_bytes:
             raise too_large(response.url, self.max_bytes)
@@ -135,37 +197,24 @@ class Fetcher:
                 body += chunk
                 if len(body) > self.max_bytes:
                     raise too_large(response.url, self.max_bytes)
-        return Fetched(str(response.url), response.status_code, media_type, charset, bytes(body))
+        return Fetched(
+            str(response.url),
+            response.status_code,
+            media_type,
+            charset,
+            bytes(body),
+            etag=response.headers.get("etag"),
+            last_modified=response.headers.get("last-modified"),
+            may_be_stored="no-store" not in response.headers.get("cache-control", "").lower(),
+        )
 
 
 # --- what is refused ---------------------------------------------------------------------------
 
 
-def _parse(text: str) -> httpx2.URL:
-    text = text.strip()
-    shown = repr(one_line(text, max_chars=200))
-    if len(text) > MAX_URL_CHARS:
-        raise ToolError(f"{shown} is longer than {MAX_URL_CHARS:,} characters: use a shorter URL")
-    try:
-        url = httpx2.URL(text)
-        host = url.host
-    except (httpx2.InvalidURL, UnicodeError) as error:  # UnicodeError: a host that is no IDN
-        raise ToolError(f"{shown} is not a valid URL: {error}") from error
-    if url.scheme not in ("http", "https"):
-        example = "https://example.com" if url.scheme else f"https://{text.lstrip('/')}"
-        raise ToolError(f"{shown} is not a web address: give a full one, such as {example}")
-    if not host:
-        raise ToolError(f"{shown} names no host: give a full address, such as https://example.com")
-    if url.userinfo:
-        raise ToolError(f"{host}: a user name or password in a URL is not allowed; remove it")
-    if url.port is not None and not 0 < url.port < 65536:
-        raise ToolError(f"{shown} has an impossible port: ports go from 1 to 65535")
-    return url.copy_with(fragment=None)
-
-
 def _redirect_target(response: httpx2.Response) -> httpx2.URL:
     try:
-        return _parse(str(response.url.join(response.headers["location"])))
+        return parse_url(str(response.url.join(response.headers["location"])))
     except (ToolError, httpx2.InvalidURL, UnicodeError) as error:
         raise ToolError(f"{response.url} redirects to an unusable address: {error}") from error
 
@@ -180,10 +229,11 @@ def _check_status(response: httpx2.Response) -> None:
         case 401 | 403 | 451:
             advice = "the site does not let this page be read; use another source"
         case 429 | 503:
-            advice = f"the site is busy{_retry_after(response)}; use another source meanwhile"
+            advice = f"the site is busy{retry_after(response)}; use another source meanwhile"
         case _:
             advice = "use another source"
-    raise ToolError(f"{response.url} answered HTTP {status}{_phrase(status)}: {advice}")
+    words = f"{response.url} answered HTTP {status}{_phrase(status)}: {advice}"
+    raise RefusedByServer(words, status=status)
 
 
 def _phrase(status: int) -> str:
@@ -193,7 +243,7 @@ def _phrase(status: int) -> str:
         return ""
 
 
-def _retry_after(response: httpx2.Response) -> str:
+def retry_after(response: httpx2.Response) -> str:
     """In our own words: a header is text from outside."""
     value = response.headers.get("retry-after", "")
     if value.isdecimal() and len(value) < 10:
@@ -222,7 +272,3 @@ def _content_type(response: httpx2.Response) -> tuple[str, str | None]:
     parsed = MimeHeaders()
     parsed["content-type"] = header
     return parsed.get_content_type(), parsed.get_content_charset()
-
-
-def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port

@@ -15,6 +15,8 @@ import httpx2
 from kronk_agent.errors import ToolError
 from kronk_tools.guard import AddressGuard
 
+_PORTS = {"http": 80, "https": 443}
+
 
 class GuardedTransport(httpx2.AsyncBaseTransport):
     """httpx2's own transport has no room for a network backend, so this stands in for it.
@@ -23,12 +25,16 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
     check are those of the name, whatever address the backend connects to.
     """
 
-    def __init__(self, guard: AddressGuard, *, max_bytes: int) -> None:
-        self._pool = httpcore2.AsyncConnectionPool(network_backend=_GuardedBackend(guard))
+    def __init__(self, guard: AddressGuard, *, max_bytes: int, proxy: str | None = None) -> None:
+        self._guard = guard
+        self._is_proxied = proxy is not None
+        self._pool = _proxy_pool(proxy) if proxy is not None else _direct_pool(guard)
         self._max_bytes = max_bytes
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         url = request.url
+        if self._is_proxied:
+            self._guard.check_spelled(url.host, url.port or _PORTS[url.scheme])
         response = await self._pool.handle_async_request(
             httpcore2.Request(
                 request.method,
@@ -44,6 +50,19 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         await self._pool.aclose()
+
+
+def _direct_pool(guard: AddressGuard) -> httpcore2.AsyncConnectionPool:
+    return httpcore2.AsyncConnectionPool(network_backend=_GuardedBackend(guard))
+
+
+def _proxy_pool(proxy: str) -> httpcore2.AsyncConnectionPool:
+    """The proxy's own address is the choice of the person who configured it: it is not judged."""
+    url = httpx2.URL(proxy)
+    return httpcore2.AsyncHTTPProxy(
+        str(url.copy_with(userinfo=b"")),
+        proxy_auth=(url.username, url.password) if url.userinfo else None,
+    )
 
 
 def too_large(url: httpx2.URL, max_bytes: int) -> ToolError:

@@ -1,103 +1,290 @@
-"""``web_fetch``: reads a page of the web, part by part."""
+"""``web_fetch``: reads a page of the web, part by part, or the passages one looks for."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-import anyio
-from anyio import to_thread
 from pydantic import Field
 
 from kronk_agent.errors import ToolError
-from kronk_agent.messages import TextPart
-from kronk_agent.tool import Tool, ToolOutput, tool
-from kronk_tools.document import MAX_HTML_CHARS, Document, is_readable, read
+from kronk_agent.messages import JsonObject, JsonValue, TextPart
+from kronk_agent.tool import RunContext, Tool, ToolContext, ToolOutput, tool
+from kronk_tools.cache import Page, PageCache
 from kronk_tools.guard import AddressGuard, Network
-from kronk_tools.text import outside, part_end
+from kronk_tools.passages import count_matches, find_passages, fit
+from kronk_tools.reading.document import Format
+from kronk_tools.reading.formats import is_readable
+from kronk_tools.reading.process import Reader
+from kronk_tools.text import end_of_tokens, one_line, outside, part_end
 
 if TYPE_CHECKING:
-    from kronk_tools.http import Fetched
+    from kronk_tools.pages import Pages, Picture
 
-PART_CHARS = 8_000
-"""Characters of a page that one call gives at most, about 2,000 tokens."""
+logger = logging.getLogger(__name__)
+
+UrlPolicy: TypeAlias = Literal["prior_context", "any"]
+"""Which addresses may be fetched in a run: those the conversation has brought up, or any."""
+
+_SHOWN_KINDS: dict[Format, str] = {"links": "Links"}
+_ROBOTS_SECONDS = 10.0
 
 
 def web_fetch_tool(
     *,
     timeout_seconds: float = 30.0,
     max_bytes: int = 10_000_000,
+    url_policy: UrlPolicy = "prior_context",
+    robots: bool = True,
+    requests_per_host: int = 2,
+    delay_seconds: float = 0.5,
+    cache_seconds: float = 300.0,
+    cache_bytes: int = 50_000_000,
+    cache_dir: Path | None = None,
     allow_private: Sequence[Network] = (),
+    allow_ports: Sequence[int] = (),
+    proxy: str | None = None,
+    reader: Reader | None = None,
 ) -> Tool:
-    """The tool ``web_fetch``; the parameters are those of ``web_fetch:`` in the configuration."""
-    guard = AddressGuard(tuple(allow_private))
+    """The tool ``web_fetch``; the parameters are those of ``web_fetch:`` in the configuration.
+
+    Args:
+        reader: shares its processes with other tools; None gives the tool its own.
+    """
+    if proxy is not None:
+        logger.warning("web_fetch goes through a proxy: it is the proxy that checks the addresses")
+    cache = PageCache(fresh_seconds=cache_seconds, max_bytes=cache_bytes, folder=cache_dir)
+    pages = _once(
+        lambda: _open_pages(
+            guard=AddressGuard(tuple(allow_private), allow_ports=tuple(allow_ports)),
+            timeout_seconds=timeout_seconds,
+            max_bytes=max_bytes,
+            robots=robots,
+            requests_per_host=requests_per_host,
+            delay_seconds=delay_seconds,
+            proxy=proxy,
+            cache=cache,
+            reader=reader or Reader(),
+        )
+    )
 
     # The agent's own time limit comes after ours, which says what took so long.
     @tool(timeout_seconds=timeout_seconds + 5)
-    async def web_fetch(url: str, start: Annotated[int, Field(ge=0)] = 0) -> ToolOutput:
-        """Read a web page, or a text, JSON or XML file on the web. Long ones come in parts.
+    async def web_fetch(
+        url: str,
+        context: ToolContext,
+        start: Annotated[int, Field(ge=0)] = 0,
+        max_tokens: Annotated[int, Field(ge=100, le=20_000)] = 2_000,
+        find: Annotated[str, Field(min_length=1, max_length=200)] | None = None,
+        format: Format = "markdown",
+    ) -> ToolOutput:
+        """Read a web page, PDF, feed, text or image on the web. Long ones come in parts.
 
         Args:
-            url: Address of the page, copied exactly.
+            url: The page's address, copied exactly, such as http://localhost/page.
             start: Only to read on: the number given at the end of the part before.
+            max_tokens: About how much to read at once.
+            find: Only the passages in which these words stand together.
+            format: The main content as markdown or text, the raw source, or the page's links.
         """
-        from kronk_tools.http import Fetcher  # heavy: 140 ms
-
-        fetcher = Fetcher(
-            guard=guard,
-            timeout_seconds=timeout_seconds,
-            max_bytes=max_bytes,
-            accepts=is_readable,
+        run = context.run
+        if run is not None:
+            url = _permitted(run, url, url_policy)
+        found = await pages().get(
+            url,
+            format,
+            is_reading_on=start > 0 or find is not None,
+            report=context.report_progress,
         )
-        deadline = anyio.current_time() + timeout_seconds
-        fetched = await fetcher.get(url)
-        document = await _read(fetched, deadline)
-        return _part(fetched, document, start)
+        number = None if run is None else run.cite(found.url, _title(found))
+        if not isinstance(found, Page):
+            return _shown(found, number)
+        if find is None:
+            output, text = _part(found, number, format, start, max_tokens)
+        else:
+            output, text = _passages(found, number, find, start, max_tokens)
+        if run is not None:
+            _remember(run, found, text)
+        return output
 
     return web_fetch
 
 
-async def _read(fetched: Fetched, deadline: float) -> Document:
-    work = functools.partial(
-        read,
-        fetched.body,
-        url=fetched.url,
-        media_type=fetched.media_type,
-        charset=fetched.charset,
+def _once(make: Callable[[], Pages]) -> Callable[[], Pages]:
+    """Makes it at the first call, for what it imports is heavy."""
+    made: list[Pages] = []
+
+    def get() -> Pages:
+        if not made:
+            made.append(make())
+        return made[0]
+
+    return get
+
+
+def _open_pages(
+    *,
+    guard: AddressGuard,
+    timeout_seconds: float,
+    max_bytes: int,
+    robots: bool,
+    requests_per_host: int,
+    delay_seconds: float,
+    proxy: str | None,
+    cache: PageCache,
+    reader: Reader,
+) -> Pages:
+    from kronk_tools.http import Fetcher  # heavy: 140 ms
+    from kronk_tools.pages import Pages
+    from kronk_tools.politeness import HostGate
+    from kronk_tools.robots import MAX_ROBOTS_BYTES, Robots
+
+    gate = HostGate(max_at_once=requests_per_host, delay_seconds=delay_seconds)
+    rules = Fetcher(
+        guard=guard,
+        timeout_seconds=min(_ROBOTS_SECONDS, timeout_seconds),
+        max_bytes=MAX_ROBOTS_BYTES,
+        accepts=lambda _: True,
+        proxy=proxy,
     )
-    with anyio.CancelScope(deadline=deadline):
-        # The thread cannot be stopped, but what it is given is bounded, so it ends.
-        return await to_thread.run_sync(work, abandon_on_cancel=True)
-    raise ToolError(f"{fetched.url} takes too long to read: use another source")
+    fetcher = Fetcher(
+        guard=guard,
+        timeout_seconds=timeout_seconds,
+        max_bytes=max_bytes,
+        accepts=is_readable,
+        gate=gate,
+        admission=Robots(rules) if robots else None,
+        proxy=proxy,
+    )
+    return Pages(fetcher=fetcher, reader=reader, cache=cache)
 
 
-def _part(fetched: Fetched, document: Document, start: int) -> ToolOutput:
-    total = len(document.text)
+# --- the run -------------------------------------------------------------------------------------
+
+
+def _permitted(run: RunContext, url: str, policy: UrlPolicy) -> str:
+    """The address to fetch, as the conversation has it.
+
+    Raises:
+        ToolError: the conversation does not have it, and that is what the policy wants.
+    """
+    from kronk_tools.prior import as_it_came_up, recall, unknown  # httpx2 is heavy
+
+    recall(run)
+    known = as_it_came_up(run, url)
+    if known is None and policy == "prior_context":
+        raise unknown()
+    return known or url
+
+
+def _remember(run: RunContext, page: Page, text: str) -> None:
+    """What was on the page may be fetched next."""
+    from kronk_tools.address import addresses_in
+    from kronk_tools.prior import remember
+
+    remember(run, [page.url, page.document.canonical_url, *page.document.links])
+    remember(run, addresses_in(text))
+
+
+def _title(found: Page | Picture) -> str | None:
+    return found.document.title if isinstance(found, Page) else None
+
+
+# --- what the model reads ------------------------------------------------------------------------
+
+
+def _part(
+    page: Page, number: int | None, format: Format, start: int, max_tokens: int
+) -> tuple[ToolOutput, str]:
+    """The part, and its text alone."""
+    text = page.document.text
+    total = len(text)
     if start >= total:
-        raise ToolError(f"start={start} is past the end: {fetched.url} has {total} characters")
-    end = part_end(document.text, start, max_chars=PART_CHARS)
-    next_start = end if end < total else None
-    lines = [outside(f"Content of {fetched.url}")]
-    if document.title:
-        lines.append(f"Title: {document.title}")
-    if document.is_partial:
-        lines.append(f"(Only the first {MAX_HTML_CHARS:,} characters of its HTML were read.)")
-    lines += ["", document.text[start:end].rstrip()]
-    if next_start is not None:
+        raise ToolError(f"start={start} is past the end: {page.url} has {total} characters")
+    furthest = end_of_tokens(text, start, max_tokens=max_tokens)
+    end = part_end(text, start, max_chars=furthest - start)
+    part = text[start:end].rstrip()
+    lines = [*_head(page, number, _SHOWN_KINDS.get(format, "Content")), "", part]
+    if end < total:
         lines += [
             "",
             f"[Characters {start} to {end} of {total}. To read on, call web_fetch with the same "
-            f"url and start={next_start}]",
+            f"url and start={end}]",
         ]
+    facts: JsonObject = {"start": start, "end": end, "next_start": end if end < total else None}
+    return ToolOutput((TextPart("\n".join(lines)),), _structured(page, number, facts)), part
+
+
+def _passages(
+    page: Page, number: int | None, find: str, start: int, max_tokens: int
+) -> tuple[ToolOutput, str]:
+    """The passages, and their text alone."""
+    text = page.document.text
+    passages = find_passages(text, find, start=start)
+    if not passages:
+        where = "" if start == 0 else f" from character {start} on"
+        raise ToolError(
+            f"{one_line(find, max_chars=200)!r} is not on {page.url}{where} ({len(text)} "
+            "characters): try fewer or other words, or read the page without find"
+        )
+    shown = fit(text, passages, max_tokens=max_tokens)
+    next_start = shown[-1].end if len(shown) < len(passages) else None
+    lines = _head(page, number, "Passages")
+    found: list[JsonValue] = []
+    for passage in shown:
+        words = text[passage.start : passage.end].strip()
+        lines += ["", f"[Characters {passage.start} to {passage.end} of {len(text)}]", words]
+        found.append({"start": passage.start, "end": passage.end, "text": words})
+    if next_start is not None:
+        lines += ["", f"[There are more. Call web_fetch with the same find and start={next_start}]"]
+    facts: JsonObject = {
+        "start": start,
+        "end": shown[-1].end,
+        "next_start": next_start,
+        "num_matches": count_matches(text, find),
+        "passages": found,
+    }
+    output = ToolOutput((TextPart("\n".join(lines)),), _structured(page, number, facts))
+    return output, "\n".join(text[passage.start : passage.end] for passage in shown)
+
+
+def _shown(picture: Picture, number: int | None) -> ToolOutput:
+    what = outside(f"{_label(number)}Content of {picture.url}")
+    kind = picture.image.media_type
     return ToolOutput(
-        (TextPart("\n".join(lines)),),
-        {
-            "url": fetched.url,
-            "title": document.title,
-            "status": fetched.status,
-            "start": start,
-            "total_chars": total,
-            "next_start": next_start,
-        },
+        (TextPart(f"{what}\n\n({kind}, {len(picture.image.data):,} bytes)"), picture.image),
+        {"url": picture.url, "status": picture.status, "media_type": kind, "source": number},
     )
+
+
+def _head(page: Page, number: int | None, what: str) -> list[str]:
+    document = page.document
+    lines = [outside(f"{_label(number)}{what} of {page.url}")]
+    named = {"Title": document.title, "Date": document.date, "Author": document.author}
+    lines += [f"{name}: {value}" for name, value in named.items() if value]
+    if document.note:
+        lines.append(f"({document.note})")
+    return lines
+
+
+def _label(number: int | None) -> str:
+    return "" if number is None else f"[{number}] "
+
+
+def _structured(page: Page, number: int | None, facts: JsonObject) -> JsonObject:
+    document = page.document
+    return {
+        "url": page.url,
+        "title": document.title,
+        "date": document.date,
+        "author": document.author,
+        "language": document.language,
+        "canonical_url": document.canonical_url,
+        "status": page.status,
+        "media_type": page.media_type,
+        "source": number,
+        "total_chars": len(document.text),
+        **facts,
+    }

@@ -2,50 +2,66 @@
 
 from __future__ import annotations
 
-import math
+import re
+from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, TypeAlias
 
 import anyio
 from pydantic import Field
 
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import JsonValue, TextPart
-from kronk_agent.tool import Tool, ToolOutput, tool
+from kronk_agent.tool import ReportProgress, RunContext, Tool, ToolContext, ToolOutput, tool
 from kronk_tools.search import Freshness, SearchProvider, SearchQuery, SearchResult
 from kronk_tools.search.ddgs import DdgsSearch
 from kronk_tools.text import one_line, outside
 
-_NUM_TRIES = 2  # engines turn single requests away without a word; one more often gets through
-_ENGINE_ROUNDS = 3
 _MAX_TITLE_CHARS = 200
 _MAX_SNIPPET_CHARS = 500
+_MAX_DATE_CHARS = 40
+_MAX_REMEMBERED = 64
+
+Region: TypeAlias = Annotated[str, Field(pattern=r"^[a-z]{2}-[a-z]{2,3}$")]
+Domains: TypeAlias = Annotated[list[str], Field(max_length=10)]
 
 
 def web_search_tool(
     *,
+    providers: Sequence[SearchProvider] | None = None,
     region: str = "us-en",
-    backends: Sequence[str] = ("duckduckgo", "brave", "mojeek", "startpage"),
     timeout_seconds: float = 15.0,
+    cache_seconds: float = 600.0,
 ) -> Tool:
-    """The tool ``web_search``; the parameters are those of ``web_search:`` in the configuration."""
-    provider = DdgsSearch(
-        region=region,
-        backends=tuple(backends),
-        engine_timeout_seconds=math.ceil(timeout_seconds / _ENGINE_ROUNDS),
+    """The tool ``web_search``.
+
+    Args:
+        providers: asked in this order, the next one when one fails or finds nothing. None is the
+            search engines that need no key.
+        region: country and language of the results, where a call does not say.
+        timeout_seconds: for the answer of one provider.
+        cache_seconds: how long a search is answered as it was before.
+    """
+    asked = _Providers(
+        tuple(providers) if providers is not None else (DdgsSearch(),),
+        timeout_seconds=timeout_seconds,
+        cache_seconds=cache_seconds,
     )
-    return web_search_with(provider, timeout_seconds=timeout_seconds)
-
-
-def web_search_with(provider: SearchProvider, *, timeout_seconds: float) -> Tool:
-    """The tool ``web_search`` over any provider."""
+    default_region = region
 
     # The agent's own time limit comes after ours, which says what was tried.
-    @tool(timeout_seconds=timeout_seconds + 5)
+    @tool(timeout_seconds=timeout_seconds * len(asked.providers) + 5)
     async def web_search(
         query: Annotated[str, Field(min_length=1, max_length=400)],
+        context: ToolContext,
         max_results: Annotated[int, Field(ge=1, le=20)] = 5,
         freshness: Freshness | None = None,
+        region: Region | None = None,
+        site: str | None = None,
+        allowed_domains: Domains | None = None,
+        blocked_domains: Domains | None = None,
+        page: Annotated[int, Field(ge=1, le=10)] = 1,
     ) -> ToolOutput:
         """Search the web. Gives titles, addresses and short extracts of pages.
 
@@ -53,57 +69,166 @@ def web_search_with(provider: SearchProvider, *, timeout_seconds: float) -> Tool
             query: What to search for, in a few words.
             max_results: How many pages to list.
             freshness: Only pages from the last day, week, month or year.
+            region: Country and language, such as de-de.
+            site: Only pages of this site, such as docs.python.org.
+            allowed_domains: Only pages of these sites.
+            blocked_domains: No pages of these sites.
+            page: 2 for the next results, and so on.
         """
-        asked = SearchQuery(query, max_results, freshness)
-        return _listing(asked, await _search(provider, asked, timeout_seconds))
+        allowed = [*([site] if site else []), *(allowed_domains or [])]
+        wanted = SearchQuery(
+            query,
+            max_results,
+            freshness,
+            region or default_region,
+            tuple(map(_domain, allowed)),
+            tuple(map(_domain, blocked_domains or [])),
+            page,
+        )
+        found = await asked.search(wanted, report=context.report_progress)
+        return _listing(wanted, found, context.run)
 
     return web_search
 
 
-async def _search(
-    provider: SearchProvider, query: SearchQuery, timeout_seconds: float
-) -> list[SearchResult]:
-    outcome = f"no answer within {timeout_seconds:g} seconds"
-    with anyio.move_on_after(timeout_seconds):
-        for _ in range(_NUM_TRIES):
+@dataclass(frozen=True, slots=True)
+class _Found:
+    provider: str
+    results: tuple[SearchResult, ...]
+    found_at: float
+    """By the event loop's clock."""
+
+
+class _Providers:
+    """Asks one provider after another, and remembers for a while what they found."""
+
+    def __init__(
+        self,
+        providers: tuple[SearchProvider, ...],
+        *,
+        timeout_seconds: float,
+        cache_seconds: float,
+    ) -> None:
+        self.providers = providers
+        self._timeout_seconds = timeout_seconds
+        self._cache_seconds = cache_seconds
+        self._remembered: OrderedDict[SearchQuery, _Found] = OrderedDict()
+
+    async def search(self, query: SearchQuery, *, report: ReportProgress) -> _Found:
+        known = self._remembered.get(query)
+        if known is not None and anyio.current_time() - known.found_at < self._cache_seconds:
+            return known
+        outcomes: list[str] = []
+        for number, provider in enumerate(self.providers):
+            report(number, len(self.providers), f"asking {provider.name}")
+            outcome = await self._ask(provider, query)
+            if isinstance(outcome, _Found):
+                self._remember(query, outcome)
+                return outcome
+            outcomes.append(f"{provider.name}: {outcome}")
+        raise ToolError(
+            f"the search for {query.text!r} gave nothing. Asked: {'; '.join(outcomes)}. "
+            "Try other words, or later; the network may be down"
+        )
+
+    async def _ask(self, provider: SearchProvider, query: SearchQuery) -> _Found | str:
+        """What it found, or how it came to nothing."""
+        with anyio.move_on_after(self._timeout_seconds):
             try:
                 found = await provider.search(query)
             except ToolError as error:
-                outcome = str(error)
-                continue
-            results = [_presentable(page) for page in found if _is_web_address(page.url)]
+                return str(error)
+            results = [_presentable(page) for page in found if _is_wanted(page, query)]
             if results:
-                return results[: query.max_results]
-            outcome = "no results, which can also mean that they turn requests away for now"
-    raise ToolError(
-        f"the search for {query.text!r} gave nothing. Asked: {provider.name}. Last outcome: "
-        f"{outcome}. Try other words, or later; the network may be down"
-    )
+                kept = tuple(results[: query.max_results])
+                return _Found(provider.name, kept, anyio.current_time())
+            return "no results, which can also mean that it turns requests away for now"
+        return f"no answer within {self._timeout_seconds:g} seconds"
+
+    def _remember(self, query: SearchQuery, found: _Found) -> None:
+        self._remembered[query] = found
+        self._remembered.move_to_end(query)
+        if len(self._remembered) > _MAX_REMEMBERED:
+            self._remembered.popitem(last=False)
 
 
-def _is_web_address(url: str) -> bool:
-    return url.startswith(("https://", "http://"))
+# --- results -------------------------------------------------------------------------------------
+
+
+def _domain(text: str) -> str:
+    """``https://www.Example.com/a`` and ``example.com`` mean the same.
+
+    Raises:
+        ToolError: it is no domain.
+    """
+    domain = re.sub(r"^[a-z]+://", "", text.strip().lower()).partition("/")[0]
+    domain = domain.removeprefix("www.").removeprefix("*.")
+    if not re.fullmatch(r"[\w-]+(\.[\w-]+)*", domain):
+        shown = repr(one_line(text, max_chars=100))
+        raise ToolError(f"{shown} is not a site: give its name, such as docs.python.org")
+    return domain
+
+
+def _is_wanted(page: SearchResult, query: SearchQuery) -> bool:
+    """Engines take domains as a hint, so what they give is looked at."""
+    address = re.match(r"https?://(?:[^/?#]*@)?([^/?#:]+)", page.url)
+    if address is None:
+        return False
+    host = address[1].lower().rstrip(".")
+    if any(_is_below(host, domain) for domain in query.blocked_domains):
+        return False
+    allowed = query.allowed_domains
+    return not allowed or any(_is_below(host, domain) for domain in allowed)
+
+
+def _is_below(host: str, domain: str) -> bool:
+    return host == domain or host.endswith(f".{domain}")
 
 
 def _presentable(page: SearchResult) -> SearchResult:
+    date = one_line(page.date or "", max_chars=_MAX_DATE_CHARS)
+    is_iso = re.match(r"\d{4}-\d{2}-\d{2}", date)
     return SearchResult(
         title=one_line(page.title, max_chars=_MAX_TITLE_CHARS) or page.url,
         url="".join(one_line(page.url, max_chars=2_000).split()),
         snippet=one_line(page.snippet, max_chars=_MAX_SNIPPET_CHARS),
+        date=(is_iso[0] if is_iso else date) or None,
     )
 
 
-def _listing(query: SearchQuery, results: Sequence[SearchResult]) -> ToolOutput:
-    numbered = list(enumerate(results, start=1))
-    entries = [
-        "\n".join(line for line in (f"[{number}] {page.title}", page.url, page.snippet) if line)
-        for number, page in numbered
-    ]
+def _listing(query: SearchQuery, found: _Found, run: RunContext | None) -> ToolOutput:
+    numbered = _numbered(found.results, run)
+    entries = ["\n".join(_lines(number, page)) for number, page in numbered]
     pages: list[JsonValue] = [
-        {"number": number, "title": page.title, "url": page.url, "snippet": page.snippet}
+        {
+            "number": number,
+            "title": page.title,
+            "url": page.url,
+            "snippet": page.snippet,
+            "date": page.date,
+        }
         for number, page in numbered
     ]
     return ToolOutput(
         (TextPart("\n\n".join([outside(f"Results for {query.text!r}"), *entries])),),
-        {"query": query.text, "results": pages},
+        {"query": query.text, "provider": found.provider, "page": query.page, "results": pages},
     )
+
+
+def _numbered(
+    results: Sequence[SearchResult], run: RunContext | None
+) -> list[tuple[int, SearchResult]]:
+    """Numbers by which the answer can cite: those of the run, where there is one."""
+    if run is None:
+        return list(enumerate(results, start=1))
+    from kronk_tools.prior import recall, remember  # httpx2 is heavy
+
+    recall(run)
+    remember(run, [page.url for page in results])
+    return [(run.cite(page.url, page.title), page) for page in results]
+
+
+def _lines(number: int, page: SearchResult) -> list[str]:
+    date = f" ({page.date})" if page.date else ""
+    lines = [f"[{number}] {page.title}{date}", page.url, page.snippet]
+    return [line for line in lines if line]

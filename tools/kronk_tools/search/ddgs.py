@@ -1,58 +1,104 @@
-"""Search engines asked through the package ddgs, which needs no key."""
+"""Search engines asked through the package ddgs, which needs no key.
+
+They turn away whom they take for a program, for a while and without a word: ddgs gives no results
+then, just as when there are none. So an empty answer is asked for once more, a little later, and
+requests are spread out.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from anyio import to_thread
 
 from kronk_agent.errors import ToolError
 from kronk_tools.search import SearchQuery, SearchResult
+from kronk_tools.search.pace import TokenBucket
 from kronk_tools.text import one_line
 
+BACKENDS = ("duckduckgo", "brave", "mojeek", "startpage")
 _NOTHING_FOUND = "No results found."
+_NUM_TRIES = 2
+_BURST = 4
+_SECONDS_PER_SEARCH = 2.0
+
+
+def _bucket() -> TokenBucket:
+    return TokenBucket(burst=_BURST, seconds_per_token=_SECONDS_PER_SEARCH)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DdgsSearch:
     """Asks several engines at once and merges what they find."""
 
-    region: str
-    """Country and language, such as ``us-en``."""
-    backends: tuple[str, ...]
+    backends: tuple[str, ...] = BACKENDS
     """Engines by ddgs's names for them."""
-    engine_timeout_seconds: int
+    engine_timeout_seconds: int = 5
     """For one engine's answer; they are asked in two or three rounds."""
+    retry_seconds: float = 2.0
+    """How long to wait at most before the second try; how long is left to chance."""
+    proxy: str | None = field(default=None, repr=False)
+    bucket: TokenBucket = field(default_factory=_bucket, repr=False, compare=False)
 
     @property
     def name(self) -> str:
-        return ", ".join(self.backends)
+        return f"ddgs ({', '.join(self.backends)})"
 
     async def search(self, query: SearchQuery) -> Sequence[SearchResult]:
+        from tenacity import (
+            AsyncRetrying,
+            RetryCallState,
+            retry_if_exception_type,
+            retry_if_result,
+            stop_after_attempt,
+            wait_random_exponential,
+        )
+
+        await to_thread.run_sync(self._check_backends)
+
+        def last_outcome(state: RetryCallState) -> list[SearchResult]:
+            assert state.outcome is not None, "it was tried"
+            found: list[SearchResult] = state.outcome.result()
+            return found
+
+        retrying = AsyncRetrying(
+            stop=stop_after_attempt(_NUM_TRIES),
+            wait=wait_random_exponential(multiplier=self.retry_seconds, max=self.retry_seconds),
+            retry=retry_if_exception_type(ToolError) | retry_if_result(lambda found: not found),
+            retry_error_callback=last_outcome,
+        )
+        return await retrying(self._search_once, query)
+
+    async def _search_once(self, query: SearchQuery) -> list[SearchResult]:
+        await self.bucket.take()
         # ddgs cannot be cancelled; its own timeouts end the thread that is left behind.
         return await to_thread.run_sync(self._search, query, abandon_on_cancel=True)
 
-    def _search(self, query: SearchQuery) -> list[SearchResult]:
-        from ddgs import DDGS  # heavy: 100 ms
-        from ddgs.engines import ENGINES
-        from ddgs.exceptions import DDGSException
+    def _check_backends(self) -> None:
+        """ddgs leaves out names it does not know, and without any left asks all it has."""
+        from ddgs.engines import ENGINES  # heavy: 100 ms
 
-        # ddgs leaves out names it does not know, and without any left asks all engines it has.
         known = sorted(ENGINES["text"])
         unknown = [backend for backend in self.backends if backend not in known]
         if unknown:
             raise ToolError(
-                f"the setting web_search.backends names {', '.join(unknown)}, which ddgs does not "
-                f"have: it has {', '.join(known)}"
+                f"the backends in the setting web_search.providers name {', '.join(unknown)}, "
+                f"which ddgs does not have: it has {', '.join(known)}"
             )
+
+    def _search(self, query: SearchQuery) -> list[SearchResult]:
+        from ddgs import DDGS
+        from ddgs.exceptions import DDGSException
+
         try:
             # Without a DDGS of its own, a search would share its state with the one before.
-            found = DDGS(timeout=self.engine_timeout_seconds).text(
-                query.text,
-                region=self.region,
+            found = DDGS(proxy=self.proxy, timeout=self.engine_timeout_seconds).text(
+                query.with_operators,
+                region=query.region,
                 timelimit=query.freshness[0] if query.freshness else None,
                 max_results=query.max_results,
+                page=query.page,
                 backend=",".join(self.backends),
             )
         except DDGSException as error:

@@ -1,0 +1,79 @@
+"""Where in a text something stands, with the lines around it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from kronk_tools.text import count_tokens, end_of_tokens
+
+_AROUND_CHARS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a text: from one offset up to another."""
+
+    start: int
+    end: int
+
+
+def find_passages(text: str, pattern: str, *, start: int = 0) -> list[Passage]:
+    """The passages from ``start`` on in which the words of the pattern stand next to each other.
+
+    Upper and lower case, and how many blanks there are, make no difference. Passages that touch
+    are one.
+    """
+    passages: list[Passage] = []
+    for begin, end in _matches(text, pattern, start):
+        around = Passage(_start_of(text, begin), _end_of(text, end))
+        if passages and around.start <= passages[-1].end:
+            passages[-1] = Passage(passages[-1].start, max(passages[-1].end, around.end))
+        else:
+            passages.append(around)
+    return passages
+
+
+def count_matches(text: str, pattern: str) -> int:
+    return sum(1 for _ in _matches(text, pattern, 0))
+
+
+def fit(text: str, passages: Sequence[Passage], *, max_tokens: int) -> list[Passage]:
+    """As many of the first passages as have the room; the first one is cut if it has not."""
+    fitting: list[Passage] = []
+    room = max_tokens
+    for passage in passages:
+        end = end_of_tokens(text, passage.start, max_tokens=room)
+        if end < passage.end and fitting:
+            break
+        fitting.append(Passage(passage.start, min(end, passage.end)))
+        room -= count_tokens(text[passage.start : passage.end])
+    return fitting
+
+
+def _matches(text: str, pattern: str, start: int) -> Iterator[tuple[int, int]]:
+    # Escaped word by word, so that no pattern can be slow.
+    words = r"\s+".join(map(re.escape, pattern.split()))
+    for match in re.compile(words, re.IGNORECASE).finditer(text, start):
+        yield match.start(), match.end()
+
+
+def _start_of(text: str, position: int) -> int:
+    """The beginning of the paragraph, or of a word when that is far away."""
+    lowest = max(0, position - _AROUND_CHARS)
+    for boundary in ("\n\n", "\n", " "):
+        found = text.rfind(boundary, lowest, position)
+        if found != -1:
+            return found + len(boundary)
+    return lowest
+
+
+def _end_of(text: str, position: int) -> int:
+    highest = min(len(text), position + _AROUND_CHARS)
+    for boundary in ("\n\n", "\n"):
+        found = text.find(boundary, position, highest)
+        if found != -1:
+            return found
+    found = text.rfind(" ", position, highest) if highest < len(text) else -1
+    return highest if found == -1 else found

@@ -1,0 +1,114 @@
+"""Reading in processes of its own.
+
+A thread that reads cannot be stopped, and some pages take libxml2 or pypdf minutes: those are made
+to. A process can be ended at the deadline, takes its memory with it, and does not hold up the
+thread of the model. One that is kept for the next page costs 0.2 ms a page; a new one, 0.4 s.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import weakref
+from contextlib import suppress
+
+from anyio import CancelScope, CapacityLimiter, to_thread
+
+from kronk_agent.errors import ToolError
+from kronk_tools.reading.document import Document, Source
+
+_MAX_PROCESSES = 2
+_PASSED_ON = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "SYSTEMROOT", "TEMP", "TMP")
+"""Of the environment; the rest can hold secrets, which parsers of other people's data need not."""
+
+
+class Reader:
+    """Reads documents, at most two at a time. Idle processes end by themselves."""
+
+    def __init__(self) -> None:
+        self._limiter = CapacityLimiter(_MAX_PROCESSES)
+        self._idle: list[subprocess.Popen[bytes]] = []
+        self._close = weakref.finalize(self, _end_all, self._idle)
+
+    async def read(self, source: Source, *, deadline: float) -> Document:
+        """The document in a body.
+
+        Raises:
+            ToolError: it has no text, or was not read by the deadline (of the event loop's clock).
+        """
+        with CancelScope(deadline=deadline):
+            async with self._limiter:
+                return await self._ask(source)
+        raise ToolError(f"{source.url} takes too long to read: use another source")
+
+    async def _ask(self, source: Source) -> Document:
+        while True:
+            is_new = not self._idle
+            process = await to_thread.run_sync(_start) if is_new else self._idle.pop()
+            try:
+                reply = await to_thread.run_sync(_exchange, process, source, abandon_on_cancel=True)
+            except BaseException:
+                with CancelScope(shield=True):
+                    await to_thread.run_sync(_end, process)
+                raise
+            if reply:
+                self._idle.append(process)
+                return _document(reply)
+            await to_thread.run_sync(_end, process)
+            if is_new:
+                raise ToolError(
+                    f"{source.url} cannot be read: the program that reads it broke down; "
+                    "use another source"
+                )
+
+
+def _start() -> subprocess.Popen[bytes]:
+    env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return subprocess.Popen(
+        [sys.executable, "-m", "kronk_tools.reading.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**env, "PYTHONPATH": os.pathsep.join(sys.path)},
+        start_new_session=True,  # Ctrl-C is for us; it ends when its stdin does
+    )
+
+
+def _exchange(process: subprocess.Popen[bytes], source: Source) -> bytes:
+    """The reply; nothing if the process is gone."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    job = {
+        "num_bytes": len(source.body),
+        "url": source.url,
+        "media_type": source.media_type,
+        "charset": source.charset,
+        "format": source.format,
+    }
+    try:
+        process.stdin.write(json.dumps(job).encode() + b"\n" + source.body)
+        process.stdin.flush()
+        return process.stdout.readline()
+    except (OSError, ValueError):  # ValueError: its pipes were closed while we waited
+        return b""
+
+
+def _document(reply: bytes) -> Document:
+    answer = json.loads(reply)
+    if "refusal" in answer:
+        raise ToolError(answer["refusal"])
+    fields = answer["document"]
+    return Document(**{**fields, "links": tuple(fields["links"])})
+
+
+def _end_all(processes: list[subprocess.Popen[bytes]]) -> None:
+    while processes:
+        _end(processes.pop())
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    with suppress(OSError), process:  # closes its pipes and waits for it; some may be closed
+        pass

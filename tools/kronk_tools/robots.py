@@ -1,0 +1,79 @@
+"""robots.txt: what a site asks programs to leave alone (RFC 9309).
+
+Import it on use: httpx2 is heavy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import anyio
+import httpx2
+from anyio import to_thread
+from protego import Protego
+
+from kronk_agent.errors import ToolError
+from kronk_tools.address import origin
+from kronk_tools.charset import decode
+from kronk_tools.http import USER_AGENT, Fetcher, RefusedByServer
+
+MAX_ROBOTS_BYTES = 512_000
+_FRESH_SECONDS = 3_600.0
+_MAX_SITES = 256
+_TOO_MANY_REQUESTS = 429
+
+
+@dataclass(slots=True)
+class _Site:
+    asking: anyio.Lock = field(default_factory=anyio.Lock)
+    rules: Protego | None = None
+    fresh_until: float = -1.0
+
+
+class Robots:
+    """Reads each site's robots.txt once an hour and keeps to it."""
+
+    def __init__(self, fetcher: Fetcher) -> None:
+        self._fetcher = fetcher
+        """One that is not itself held back by robots.txt."""
+        self._sites: dict[tuple[str, str, int], _Site] = {}
+
+    async def admit(self, url: httpx2.URL) -> None:
+        """Raises:
+        ToolError: the site's robots.txt does not allow it, or could not be read.
+        """
+        rules = await self._rules(url)
+        if rules is None or rules.can_fetch(str(url), USER_AGENT):
+            return
+        raise ToolError(
+            f"the robots.txt of {url.host} asks programs not to read {url}: use another source, or "
+            "ask the user to open it; the person who runs this can turn the check off with the "
+            "setting web_fetch.robots"
+        )
+
+    async def _rules(self, url: httpx2.URL) -> Protego | None:
+        """The site's rules; None when it has none."""
+        site = self._sites.get(origin(url))
+        if site is None:
+            if len(self._sites) >= _MAX_SITES:
+                self._sites.pop(next(iter(self._sites)))
+            site = self._sites[origin(url)] = _Site()
+        async with site.asking:
+            if site.fresh_until < anyio.current_time():
+                site.rules = await self._read(url)
+                site.fresh_until = anyio.current_time() + _FRESH_SECONDS
+            return site.rules
+
+    async def _read(self, url: httpx2.URL) -> Protego | None:
+        address = str(url.copy_with(raw_path=b"/robots.txt"))
+        try:
+            fetched = await self._fetcher.get(address)
+        except RefusedByServer as error:
+            # A site that has none, or does not show it, leaves all of it open.
+            if 400 <= error.status < 500 and error.status != _TOO_MANY_REQUESTS:
+                return None
+            raise ToolError(
+                f"{url} was not read, because the site's robots.txt could not be: {error}"
+            ) from error
+        text = decode(fetched.body, fetched.charset)
+        return await to_thread.run_sync(Protego.parse, text)
