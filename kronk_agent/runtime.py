@@ -117,8 +117,12 @@ class Runtime:
 
         path = find_model(self.config.model, names=self.config.models, base_dir=self._base_dir)
         params = EngineParams(**self.config.engine.model_dump())
-        engine = await self._resources.enter_async_context(await Engine.open(path, params))
-        return LocalChatModel(engine, id=path.stem)
+        async with AsyncExitStack() as resources:
+            engine = await resources.enter_async_context(await Engine.open(path, params))
+            model = LocalChatModel(engine, id=path.stem)
+            # Only what is of use is kept: a model without a template is closed at once.
+            self._resources.push_async_exit(resources.pop_all())
+            return model
 
 
 def _agent_options(config: Config) -> AgentOptions:

@@ -29,10 +29,11 @@ class TurnReader:
         self._usage = Usage(prompt_tokens=num_prompt_tokens)
         self._begun_at = time.perf_counter()
         self._first_token_at: float | None = None
+        self._queue_seconds = 0.0
 
     def read(self, chunk: Chunk) -> list[Delta]:
         """The deltas this chunk adds; with the last chunk, or a stop text, ``Finish`` is last."""
-        self._count(len(chunk.tokens))
+        self._count(chunk)
         deltas = self._parser.push(chunk.text)
         if chunk.end is not None:
             deltas += self._parser.finish()
@@ -45,7 +46,10 @@ class TurnReader:
             return [*deltas, *_text(self._stop.flush()), self._ended(chunk.end)]
         return deltas
 
-    def _count(self, num_tokens: int) -> None:
+    def _count(self, chunk: Chunk) -> None:
+        num_tokens = len(chunk.tokens)
+        self._usage = replace(self._usage, cached_tokens=chunk.num_cached)
+        self._queue_seconds = chunk.queue_seconds
         if self._first_token_at is None and num_tokens:
             self._first_token_at = time.perf_counter()
         num_thinking = num_tokens if self._parser.is_thinking else 0
@@ -68,7 +72,9 @@ class TurnReader:
             return Finish("stop", self._total(end), end.timings)
         now = time.perf_counter()
         first = self._first_token_at or now
-        timings = Timings(ttft_seconds=first - self._begun_at, generation_seconds=now - first)
+        timings = Timings(
+            self._queue_seconds, ttft_seconds=first - self._begun_at, generation_seconds=now - first
+        )
         return Finish("stop", self._usage, timings)
 
     def _ended(self, end: GenerationEnd) -> Finish:

@@ -17,7 +17,7 @@ import numpy as np
 from llguidance import LLMatcher, LLTokenizer
 from numpy.typing import NDArray
 
-from kronk_agent.engine.binding import llama
+from kronk_agent.engine.binding import Vocab, llama
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.errors import ConstraintError, EngineError
 
@@ -93,32 +93,28 @@ class ConstraintCompiler:
 
         Raises:
             ConstraintError: with the compiler's own words.
+            EngineError: the model is closed.
         """
-        with self._lock:
+        with self._lock, self._vocabulary.in_use() as vocabulary:
             known = self._compiled.get(grammar)
             if known is None:
-                known = self._compile(grammar)
+                known = self._compile(grammar, vocabulary)
                 self._compiled[grammar] = known
             self._compiled.move_to_end(grammar)
             if len(self._compiled) > _CACHED_GRAMMARS:
                 self._compiled.popitem(last=False)
             return known
 
-    def close(self) -> None:
-        """Wait for a compilation under way, which uses the vocabulary; there will be no other."""
-        with self._lock:
-            self._vocabulary.close()
-
-    def _compile(self, grammar: str) -> Constraint:
+    def _compile(self, grammar: str, handle: Vocab) -> Constraint:
         if self._tokenizer is None:
-            self._tokenizer = _tokenizer(self._vocabulary)
+            self._tokenizer = _tokenizer(self._vocabulary, handle)
         matcher = LLMatcher(self._tokenizer, LLMatcher.grammar_from_lark(grammar), log_level=0)
         if matcher.is_error():
             raise ConstraintError(f"the grammar was refused: {_first_line(matcher.get_error())}")
         return Constraint(matcher)
 
 
-def _tokenizer(vocabulary: Vocabulary) -> LLTokenizer:
+def _tokenizer(vocabulary: Vocabulary, handle: Vocab) -> LLTokenizer:
     """llguidance's view of a vocabulary. Takes about 4 µs a token: made once, on first use."""
     # As llguidance.llamacpp does it, whose own function makes deprecated calls for each token.
     # The leading 0xFF is how llguidance tells special tokens from their text.
@@ -127,7 +123,7 @@ def _tokenizer(vocabulary: Vocabulary) -> LLTokenizer:
     make: Callable[..., LLTokenizer] = getattr(LLTokenizer, "from_llamacpp")  # noqa: B009 (no stub)
     return make(
         tokens=[b"\xff" + p if token in special else p for token, p in enumerate(pieces)],
-        vocab_ptr=vocabulary.handle,
+        vocab_ptr=handle,
         tokenize_fptr=ctypes.cast(llama._lib.llama_tokenize, ctypes.c_void_p).value,
         eos_token=sorted(vocabulary.end_of_generation),
         slices=None,

@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import sys
+import threading
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from collections.abc import Sequence as Tokens
 from dataclasses import dataclass
@@ -80,10 +81,12 @@ class EngineParams:
     """Sequences that may wait."""
 
     def __post_init__(self) -> None:
-        if self.max_sequences > self.batch_size:
+        # llama.cpp makes the batch no larger than the context.
+        rows = min(self.batch_size, self.context_length or self.batch_size)
+        if self.max_sequences > rows:
             raise ConfigError(
-                f"must not be over engine.batch_size ({self.batch_size}): every generation needs "
-                "a row of the batch",
+                f"must not be over engine.batch_size and engine.context_length ({rows}): every "
+                "generation needs a row of the batch",
                 key="engine.max_sequences",
             )
 
@@ -109,7 +112,7 @@ class Engine:
                 can_share=model.has_partial_memory,
             ),
             context_length=self.context_length,
-            batch_size=params.batch_size,
+            batch_size=llama.llama_n_batch(self._context),
             max_sequences=params.max_sequences,
             queue_limit=params.queue_limit,
         )
@@ -122,8 +125,12 @@ class Engine:
         Raises:
             ModelError: the file cannot be used, or there is not enough memory for the context.
         """
-        loop = asyncio.get_running_loop()
-        return await to_thread.run_sync(_open, path, params, loop)
+        opening = Opening(path, params, asyncio.get_running_loop())
+        try:
+            return await to_thread.run_sync(opening.run)
+        except BaseException:
+            opening.abandon()
+            raise
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -239,15 +246,15 @@ class Engine:
 
     async def close(self) -> None:
         """End what is running with an error, and free the model. Waits for one decode step."""
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(self.close_now)
+
+    def close_now(self) -> None:
+        """The same, blocking the thread it is called on."""
         if self._is_closed:
             return
         self._is_closed = True
-        with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(self._close)
-
-    def _close(self) -> None:
         self._scheduler.close()
-        self._compiler.close()
         llama.llama_free(self._context)
         self._model.close()
 
@@ -263,13 +270,38 @@ class Engine:
         await self.close()
 
 
-def _open(path: Path, params: EngineParams, loop: asyncio.AbstractEventLoop) -> Engine:
-    model = ModelFile(path, gpu_layers=params.gpu_layers)
-    try:
-        return Engine(model, params, loop)
-    except BaseException:
-        model.close()
-        raise
+class Opening:
+    """An engine being opened in a thread, which nothing can stop, by a task, which may give up."""
+
+    def __init__(self, path: Path, params: EngineParams, loop: asyncio.AbstractEventLoop) -> None:
+        self._path = path
+        self._params = params
+        self._event_loop = loop
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self._is_abandoned = False
+
+    def run(self) -> Engine:
+        model = ModelFile(self._path, gpu_layers=self._params.gpu_layers)
+        try:
+            engine = Engine(model, self._params, self._event_loop)
+        except BaseException:
+            model.close()
+            raise
+        with self._lock:
+            self._engine = engine
+            is_wanted = not self._is_abandoned
+        if not is_wanted:
+            engine.close_now()
+        return engine
+
+    def abandon(self) -> None:
+        """Nobody wants the engine any more, be it open already or not."""
+        with self._lock:
+            self._is_abandoned = True
+            engine = self._engine
+        if engine is not None:
+            engine.close_now()
 
 
 def _num_cores() -> int:

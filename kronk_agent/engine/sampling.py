@@ -157,15 +157,16 @@ def _stage(
 
 def _dry(params: SamplingParams, vocabulary: Vocabulary, context_length: int) -> binding.Sampler:
     breakers = [text.encode() for text in params.dry_sequence_breakers]
-    sampler: binding.Sampler = llama.llama_sampler_init_dry(
-        vocabulary.handle,
-        params.dry_multiplier,
-        params.dry_base,
-        params.dry_allowed_length,
-        _last_n(params.dry_penalty_last_n, context_length),
-        (ctypes.c_char_p * len(breakers))(*breakers),
-        len(breakers),
-    )
+    with vocabulary.in_use() as handle:
+        sampler: binding.Sampler = llama.llama_sampler_init_dry(
+            handle,
+            params.dry_multiplier,
+            params.dry_base,
+            params.dry_allowed_length,
+            _last_n(params.dry_penalty_last_n, context_length),
+            (ctypes.c_char_p * len(breakers))(*breakers),
+            len(breakers),
+        )
     return sampler
 
 

@@ -83,7 +83,8 @@ class Scheduler:
         with self._changed:
             if self._is_closing:
                 raise EngineError("the engine is closed")
-            if len(self._waiting) >= self._queue_limit:
+            idle = max(0, self._max_sequences - len(self._running))
+            if len(self._waiting) >= self._queue_limit + idle:
                 raise OverloadedError(
                     f"{len(self._waiting)} requests are waiting already, which is the limit "
                     "(engine.queue_limit): try again in a moment",
@@ -99,6 +100,8 @@ class Scheduler:
             if sequence in self._waiting:
                 self._waiting.remove(sequence)
                 sequence.close()
+                if sequence.admitted_at is not None:  # it had given way and wants its room no more
+                    self._is_full = False
             sequence.is_cancelled = True
 
     def close(self) -> None:
@@ -192,9 +195,7 @@ class Scheduler:
         if sequence.constraint is None:
             return True
         sequence.matcher = sequence.constraint.start()
-        if sequence.top_logprobs is not None:
-            return True
-        forced = sequence.matcher.take_forced(sequence.room)
+        forced = self._take_forced(sequence, sequence.room)
         return not forced or self._emit(sequence, forced)
 
     # --- one batch --------------------------------------------------------------------------
@@ -246,7 +247,10 @@ class Scheduler:
         # Whoever gave way must not come straight back: nothing starts until something ends.
         self._is_full = True
         with self._changed:
-            self._waiting.appendleft(youngest)
+            if youngest.is_cancelled:
+                youngest.close()
+            else:
+                self._waiting.appendleft(youngest)
 
     # --- one sequence -----------------------------------------------------------------------
 
@@ -256,7 +260,6 @@ class Scheduler:
             if sequence.top_logprobs is None:
                 self._emit(sequence, self._next_tokens(sequence, row))
             else:
-                # What is forced is then decoded like the rest, so that it too has logits.
                 distribution = RowLogprobs(self._logits(row), sequence.top_logprobs)
                 tokens = self._next_tokens(sequence, row)
                 self._emit(sequence, tokens, tuple(map(distribution.of, tokens)))
@@ -272,11 +275,17 @@ class Scheduler:
         if matcher is None:
             return [token]
         matcher.consume(token)
-        if sequence.top_logprobs is not None:
-            return [token]
-        forced = matcher.take_forced(sequence.room - 1)
+        return [token, *self._take_forced(sequence, sequence.room - 1)]
+
+    def _take_forced(self, sequence: Sequence, limit: int) -> list[int]:
+        """What the grammar leaves no choice of. With logprobs it is decoded like the rest, so that
+        it too has logits."""
+        assert sequence.sampler is not None
+        if sequence.matcher is None or sequence.top_logprobs is not None:
+            return []
+        forced = sequence.matcher.take_forced(limit)
         sequence.sampler.accept_forced(forced)
-        return [token, *forced]
+        return forced
 
     def _emit(
         self, sequence: Sequence, tokens: list[int], logprobs: tuple[TokenLogprob, ...] = ()
@@ -286,7 +295,9 @@ class Scheduler:
         reason = self._end_reason(sequence, tokens)
         text = sequence.decode(tokens, self._vocabulary, is_last=reason is not None)
         end = None if reason is None else sequence.end(reason)
-        sequence.sink(Chunk(tuple(tokens), text, end, logprobs))
+        sequence.sink(
+            Chunk(tuple(tokens), text, end, logprobs, sequence.num_cached, sequence.queue_seconds)
+        )
         if end is not None:
             self._retire(sequence)
         return end is None

@@ -43,6 +43,10 @@ class Chunk:
     """Only on the last chunk."""
     logprobs: tuple[TokenLogprob, ...] = ()
     """One for each token, where they were asked for."""
+    num_cached: int = 0
+    """Prompt tokens that came from the KV memory, once that is known."""
+    queue_seconds: float = 0.0
+    """How long the generation waited to be admitted."""
 
 
 Sink: TypeAlias = Callable[[Chunk | KronkError], None]
@@ -124,12 +128,16 @@ class Sequence:
         if self.sampler is not None:
             self.sampler.close()
 
+    @property
+    def queue_seconds(self) -> float:
+        return 0.0 if self.admitted_at is None else self.admitted_at - self.submitted_at
+
     def end(self, reason: EndReason) -> GenerationEnd:
         now = time.perf_counter()
-        admitted, first = self.admitted_at or now, self.first_token_at or now
+        first = self.first_token_at or now
         generated = self.num_tokens - self.num_prompt_tokens
         return GenerationEnd(
             reason,
             Usage(self.num_prompt_tokens, generated, self.num_cached),
-            Timings(admitted - self.submitted_at, first - self.submitted_at, now - first),
+            Timings(self.queue_seconds, first - self.submitted_at, now - first),
         )

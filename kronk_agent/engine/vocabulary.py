@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import re
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from kronk_agent.engine.binding import Vocab, llama
 from kronk_agent.errors import EngineError
@@ -19,44 +21,50 @@ class Vocabulary:
 
     def __init__(self, handle: Vocab) -> None:
         self._handle: Vocab | None = handle
+        self._num_users = 0
+        self._users_changed = threading.Condition()
         self.size: int = llama.llama_vocab_n_tokens(handle)
         self.end_of_generation: frozenset[int] = frozenset(
             token for token in range(self.size) if llama.llama_vocab_is_eog(handle, token)
         )
         """Tokens that end a generation (the vocabulary may have several)."""
         self._pieces: dict[int, bytes] = {}
-        self._special = {
-            self.piece(token).decode("utf-8", "replace"): token for token in self._special_tokens()
-        }
+        self._special = {self._name(token): token for token in self._special_tokens()}
         self._breakable = _pattern(
-            text for text, token in self._special.items() if not self._is_control(token)
+            text
+            for text, token in self._special.items()
+            if self._has(token, llama.LLAMA_TOKEN_ATTR_USER_DEFINED)
         )
+        self.bos_text = self._text_of(llama.llama_vocab_bos(handle))
+        """The text of the beginning-of-sequence token; empty where there is none."""
+        self.eos_text = self._text_of(llama.llama_vocab_eos(handle))
+        """The text of the end-of-sequence token; empty where there is none."""
 
-    @property
-    def handle(self) -> Vocab:
-        """llama.cpp's own, for others that speak to it."""
-        if self._handle is None:
-            raise EngineError("the engine is closed")
-        return self._handle
+    @contextmanager
+    def in_use(self) -> Iterator[Vocab]:
+        """llama.cpp's own vocabulary, which is not freed as long as the block lasts."""
+        with self._users_changed:
+            handle = self._handle
+            if handle is None:
+                raise EngineError("the engine is closed")
+            self._num_users += 1
+        try:
+            yield handle
+        finally:
+            with self._users_changed:
+                self._num_users -= 1
+                self._users_changed.notify_all()
 
     def close(self) -> None:
-        """The model is about to be freed, and its vocabulary with it."""
-        self._handle = None
+        """Wait until nobody uses the vocabulary, which is about to be freed with its model."""
+        with self._users_changed:
+            self._handle = None
+            self._users_changed.wait_for(lambda: self._num_users == 0)
 
     @property
     def special_texts(self) -> frozenset[str]:
         """The text of every token that means more than its characters."""
         return frozenset(self._special)
-
-    @property
-    def bos_text(self) -> str:
-        """The text of the beginning-of-sequence token; empty where there is none."""
-        return self._text_of(llama.llama_vocab_bos(self.handle))
-
-    @property
-    def eos_text(self) -> str:
-        """The text of the end-of-sequence token; empty where there is none."""
-        return self._text_of(llama.llama_vocab_eos(self.handle))
 
     def special_token(self, text: str) -> int | None:
         """The special token whose text is exactly this one."""
@@ -97,7 +105,8 @@ class Vocabulary:
         size = 64
         while True:
             buffer = ctypes.create_string_buffer(size)
-            length = llama.llama_token_to_piece(self.handle, token, buffer, size, 0, True)
+            with self.in_use() as handle:
+                length = llama.llama_token_to_piece(handle, token, buffer, size, 0, True)
             if length >= 0:
                 return buffer.raw[:length]
             size = -length
@@ -107,27 +116,34 @@ class Vocabulary:
         capacity = len(data) + 8
         while True:
             buffer = (ctypes.c_int32 * capacity)()
-            count = llama.llama_tokenize(
-                self.handle, data, len(data), buffer, capacity, add_special, parse_special
-            )
+            with self.in_use() as handle:
+                count = llama.llama_tokenize(
+                    handle, data, len(data), buffer, capacity, add_special, parse_special
+                )
             if count >= 0:
                 return list(buffer[:count])
             capacity = -count
 
     def _special_tokens(self) -> Iterator[int]:
+        control = llama.LLAMA_TOKEN_ATTR_CONTROL | llama.LLAMA_TOKEN_ATTR_UNKNOWN
         for token in range(self.size):
-            if self._is_control(token):
+            if self._has(token, control):
                 yield token
-            elif self._is_user_defined(token) and self.piece(token).strip():
+            elif (
+                self._has(token, llama.LLAMA_TOKEN_ATTR_USER_DEFINED) and self._name(token).strip()
+            ):
                 # Runs of blanks are user-defined too in some vocabularies; they mean only blanks.
                 yield token
 
-    def _is_control(self, token: int) -> bool:
-        return bool(llama.llama_vocab_get_attr(self.handle, token) & llama.LLAMA_TOKEN_ATTR_CONTROL)
+    def _has(self, token: int, attributes: int) -> bool:
+        with self.in_use() as handle:
+            return bool(llama.llama_vocab_get_attr(handle, token) & attributes)
 
-    def _is_user_defined(self, token: int) -> bool:
-        attributes = llama.llama_vocab_get_attr(self.handle, token)
-        return bool(attributes & llama.LLAMA_TOKEN_ATTR_USER_DEFINED)
+    def _name(self, token: int) -> str:
+        """The text that llama.cpp takes for this token where special tokens are parsed."""
+        with self.in_use() as handle:
+            name: bytes = llama.llama_vocab_get_text(handle, token)
+        return name.decode("utf-8", "replace")
 
     def _text_of(self, token: int) -> str:
         """Empty for llama.cpp's 'no such token', -1."""
@@ -142,7 +158,7 @@ def _pattern(texts: Iterator[str]) -> re.Pattern[str] | None:
 def split_inside(text: str, breakable: re.Pattern[str]) -> Iterator[str]:
     """The text in pieces, none of which holds a match: each match is cut after its first letter."""
     start = 0
-    for match in breakable.finditer(text):
+    while match := breakable.search(text, start):
         yield text[start : match.start() + 1]
         start = match.start() + 1
     yield text[start:]

@@ -133,10 +133,29 @@ async def test_a_constraint_is_always_kept(engine: Engine, sampling: SamplingPar
 async def test_what_the_grammar_forces_costs_no_decoding(engine: Engine) -> None:
     constraint = await engine.compile('start: "It is 12 o\'clock in the café 🎉"')
 
-    forced = await generate(engine, FRANCE, constraint=constraint)
+    decoded = 0
 
+    def count() -> None:
+        nonlocal decoded
+        decoded += 1
+
+    forced = await generate(engine, FRANCE, constraint=constraint, on_token=count)
+
+    assert decoded == 1  # all of it in one piece, before anything was computed
     assert forced.text == "It is 12 o'clock in the café 🎉"
     assert forced.end.usage == Usage(prompt_tokens=16, completion_tokens=len(forced.tokens))
+
+
+async def test_penalties_know_of_what_was_forced(engine: Engine) -> None:
+    constraint = await engine.compile('start: " cat cat cat" / (cat|dog)/')
+
+    async def last_word(**penalties: float) -> str:
+        sampling = SamplingParams(temperature=0, **penalties)  # type: ignore[arg-type]
+        answer = await generate(engine, "Animals:", constraint=constraint, sampling=sampling)
+        return answer.text.split()[-1]
+
+    assert await last_word() == "cat"
+    assert await last_word(presence_penalty=100.0) == "dog"
 
 
 async def test_characters_split_over_tokens_arrive_whole(engine: Engine) -> None:
@@ -198,6 +217,7 @@ async def test_a_prompt_over_the_context_is_refused_with_both_numbers(engine: En
 
 async def test_generating_after_close_is_an_error(starter_model: Path) -> None:
     closed = await Engine.open(starter_model)
+    await closed.compile('start: "known"')
     await closed.close()
     await closed.close()
 
@@ -205,6 +225,7 @@ async def test_generating_after_close_is_an_error(starter_model: Path) -> None:
         lambda: generate(closed, FRANCE),
         lambda: anext(closed.generate([1], sampling=GREEDY)),
         lambda: closed.compile('start: "a"'),
+        lambda: closed.compile('start: "known"'),
     ):
         with pytest.raises(EngineError, match="the engine is closed"):
             await use()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -9,9 +10,10 @@ from pathlib import Path
 
 import anyio
 import pytest
+from anyio import to_thread
 from engine.support import GREEDY, Generated, chat, endless, generate
 
-from kronk_agent.engine.engine import Chunk, Engine, EngineParams
+from kronk_agent.engine.engine import Chunk, Engine, EngineParams, Opening
 from kronk_agent.errors import ConfigError, EngineError, OverloadedError
 
 COUNTRIES = ["France", "Spain", "Italy", "Peru", "Japan", "Kenya"]
@@ -209,6 +211,76 @@ async def test_a_constraint_survives_giving_way(starter_model: Path) -> None:
     assert [len(json.loads(result.text)) for result in results] == [40, 40, 40]
 
 
+async def test_a_context_smaller_than_the_batch_holds_many_prompts(starter_model: Path) -> None:
+    params = EngineParams(context_length=256, batch_size=512)
+    prompts = [f"{number} " + "some other words " * 45 for number in range(6)]
+    async with await Engine.open(starter_model, params) as engine:
+        results = await all_at_once(engine, prompts, max_tokens=4, ends=False)
+
+    assert {result.end.usage.completion_tokens for result in results.values()} == {4}
+
+
+async def test_a_burst_that_fits_beside_the_queue_is_taken(starter_model: Path) -> None:
+    params = EngineParams(max_sequences=4, queue_limit=1)
+    async with await Engine.open(starter_model, params) as engine:
+        results = await all_at_once(engine, [capital_of(c) for c in COUNTRIES[:5]], max_tokens=2)
+
+    assert len(results) == 5
+
+
+async def test_cancelling_who_gave_way_lets_others_in(starter_model: Path) -> None:
+    params = EngineParams(context_length=512, max_sequences=3)
+    is_full, is_over = anyio.Event(), anyio.Event()
+    async with (
+        await Engine.open(starter_model, params) as engine,
+        anyio.create_task_group() as group,
+    ):
+        older, younger = (
+            engine.generate(
+                engine.vocabulary.tokenize(
+                    f"{number} " + "tell me more " * 60, parse_special=False
+                ),
+                sampling=endless(engine),
+            )
+            for number in range(2)
+        )
+
+        async def read_older() -> None:
+            num_read = 0
+            async for _ in older:
+                num_read += 1
+                if num_read == 100:  # the two of them would then have more than 512 tokens
+                    is_full.set()
+            is_over.set()
+
+        group.start_soon(read_older)
+        async with aclosing(younger):
+            await anext(younger)
+            with anyio.fail_after(30):
+                await is_full.wait()
+
+        await generate(engine, "Hi", max_tokens=1, sampling=endless(engine))
+
+        assert not is_over.is_set()
+        group.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("is_early", [True, False])
+async def test_an_engine_nobody_waits_for_any_more_is_closed(
+    starter_model: Path, is_early: bool
+) -> None:
+    opening = Opening(starter_model, EngineParams(), asyncio.get_running_loop())
+    if is_early:
+        opening.abandon()
+    engine = await to_thread.run_sync(opening.run)
+    opening.abandon()
+
+    with pytest.raises(EngineError, match="the engine is closed"):
+        await generate(engine, "Hi")
+
+
 def test_more_sequences_than_batch_rows_is_a_mistake() -> None:
     with pytest.raises(ConfigError, match=r"engine\.max_sequences: must not be over"):
         EngineParams(max_sequences=64, batch_size=32)
+    with pytest.raises(ConfigError, match=r"engine\.max_sequences: must not be over"):
+        EngineParams(max_sequences=64, context_length=32)

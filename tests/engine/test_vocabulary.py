@@ -61,3 +61,12 @@ def test_no_piece_of_a_split_text_holds_a_user_defined_token(text: str) -> None:
 
     assert "".join(pieces) == text
     assert not any(pattern.search(piece) for piece in pieces)
+
+
+def test_marks_that_overlap_are_both_split() -> None:
+    pattern = re.compile("<a><b>|<b><c>")
+
+    pieces = list(split_inside("<a><b><c>", pattern))
+
+    assert "".join(pieces) == "<a><b><c>"
+    assert not any(pattern.search(piece) for piece in pieces)
