@@ -88,6 +88,9 @@ class TextRenderer:
         ending = _ending(event)
         if ending:
             self._terminal.say(ending, style="red" if event.reason == "error" else "yellow")
+        for source in event.sources:
+            title = f" {source.title}" if source.title else ""
+            self._terminal.say(f"[{source.number}] {source.url}{title}", style="dim")
         if event.usage.completion_tokens:
             self._terminal.say(_summary(event, self._generation_seconds), style="dim")
         self._call_numbers.clear()

@@ -17,6 +17,7 @@ from kronk_agent.messages import (
     ReasoningDelta,
     RunEnd,
     RunFinished,
+    Source,
     StepFinished,
     StepStarted,
     TextDelta,
@@ -210,6 +211,19 @@ def test_a_failure_is_told_by_its_first_line(text: str, gist: str) -> None:
 def test_an_end_without_an_answer_says_why(reason: RunEnd, error: str | None, said: str) -> None:
     events: list[Event] = [TextDelta("half"), RunFinished(reason, (), Usage(), 3, error)]
     assert render(events) == ("half\n", said)
+
+
+def test_the_sources_of_an_answer_are_listed_after_it() -> None:
+    sources = (Source(1, "https://a.example/x", "About x"), Source(2, "https://b.example/", None))
+    events: list[Event] = [
+        TextDelta("So says [1]."),
+        RunFinished("stop", (), Usage(), 1, sources=sources),
+    ]
+
+    assert render(events) == (
+        "So says [1].\n",
+        "[1] https://a.example/x About x\n[2] https://b.example/\n",
+    )
 
 
 def test_calls_are_numbered_anew_in_every_run() -> None:
