@@ -12,6 +12,7 @@ from kronk_agent.messages import Delta, Message
 from kronk_agent.tool import Tool
 
 _MAX_BREAKERS = 100
+_MAX_STOPS = 64
 
 SamplerName: TypeAlias = Literal[
     "penalties",
@@ -212,6 +213,10 @@ class ChatRequest:
         if self.max_tokens is not None and self.max_tokens < 1:
             raise InvalidRequestError(
                 f"max_tokens must be at least 1, not {self.max_tokens}", param="max_tokens"
+            )
+        if "" in self.stop or len(self.stop) > _MAX_STOPS:
+            raise InvalidRequestError(
+                f"stop is at most {_MAX_STOPS} texts, none of them empty", param="stop"
             )
         names = [tool.name for tool in self.tools]
         for name, count in Counter(names).items():

@@ -105,3 +105,10 @@ def test_what_cannot_be_meant_is_refused_by_name(values: dict[str, object], para
     with pytest.raises(InvalidRequestError) as info:
         SamplingParams(**values)  # type: ignore[arg-type]
     assert info.value.param == param
+
+
+@pytest.mark.parametrize("stop", [("",), ("a", ""), ("x",) * 65])
+def test_stop_texts_that_cannot_be_meant_are_refused(stop: tuple[str, ...]) -> None:
+    with pytest.raises(InvalidRequestError) as info:
+        ChatRequest(messages=(Message.user("x"),), stop=stop)
+    assert info.value.param == "stop"

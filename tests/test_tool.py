@@ -586,3 +586,57 @@ def test_whatever_a_function_returns_becomes_an_output(value: object, output: To
 
 def test_a_static_toolset_gives_its_members() -> None:
     assert StaticToolset("mine", (everything,)).tools() == (everything,)
+
+
+class Node(BaseModel):
+    value: int
+    next: Node | None = None
+
+
+async def test_a_recursive_tool_is_explained_like_any_other() -> None:
+    @tool
+    def put(node: Node) -> None:
+        """Put a node."""
+
+    with pytest.raises(ToolError) as info:
+        put.parse_arguments('{"node": {"value": "x"}}')
+
+    assert str(info.value).startswith("put.node.value: 'x' is not of type 'integer'.")
+
+
+async def test_progress_of_a_decorated_async_function_arrives() -> None:
+    async def count(context: ToolContext) -> str:
+        context.report_progress(1, 2, "half")
+        return "done"
+
+    @functools.wraps(count)
+    def decorated(context: ToolContext) -> object:
+        return count(context)
+
+    seen: list[float] = []
+
+    def report(progress: float, total: float | None = None, message: str | None = None) -> None:
+        seen.append(progress)
+
+    await tool(decorated).call({}, ToolContext(report_progress=report))
+
+    assert seen == [1]
+
+
+def test_arguments_that_are_no_object_are_refused_whatever_the_schema_says() -> None:
+    async def never(arguments: JsonObject, context: ToolContext) -> ToolOutput:
+        raise AssertionError
+
+    odd = Tool(
+        name="odd",
+        description="Its schema skips type beside $ref.",
+        parameters={
+            "$schema": "http://json-schema.org/draft-07/schema#",
+            "type": "object",
+            "$ref": "#/definitions/any",
+            "definitions": {"any": {}},
+        },
+        call=never,
+    )
+    with pytest.raises(ToolError, match="must be a JSON object"):
+        odd.parse_arguments("[1]")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 
-from anyio import CancelScope
+from anyio import CancelScope, to_thread
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
 
@@ -135,7 +135,8 @@ class Conductor:
             async with open_task_group() as calls:
                 await self._generate(request, turn, calls, tools)
         finally:
-            self._keep(turn)
+            with CancelScope(shield=True):
+                await self._keep(turn)
         assert turn.finish is not None, "a model's stream ends with Finish"
         await self._events.send(
             StepFinished(step, turn.message, turn.finish.usage, turn.finish.timings)
@@ -176,7 +177,7 @@ class Conductor:
         logger.debug("%s took %.3f s, is_error=%s", call.name, seconds, answer.result.is_error)
         await self._events.send(ToolFinished(answer.result, seconds))
 
-    def _keep(self, turn: Turn) -> None:
+    async def _keep(self, turn: Turn) -> None:
         """Add the turn to the conversation: whole, or as far as it came."""
         if turn.finish is not None:
             self._usage += turn.finish.usage
@@ -189,7 +190,10 @@ class Conductor:
             used=self._num_tokens,
             max_tokens=self._options.max_tokens,
         )
-        results = fit_results(turn.results, room, self._model.count_tokens)
+        # In a thread: counting the tokens of a large result takes a while.
+        results = await to_thread.run_sync(
+            fit_results, turn.results, room, self._model.count_tokens
+        )
         self._added += [message, *(result.to_message() for result in results)]
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonObject, JsonValue, Message, TextPart, ToolCall
 from kronk_agent.tool import Tool
+from kronk_agent.tool.arguments import parse_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,6 @@ def _call_value(call: ToolCall, shape: Shape) -> JsonObject:
 def _parsed(arguments: str) -> JsonValue:
     """Arguments as an object; as the text it is, if the model once wrote what is not JSON."""
     try:
-        value: JsonValue = json.loads(arguments or "{}")
+        return parse_json(arguments or "{}")
     except ValueError:
         return arguments
-    return value

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _LONGEST_MESSAGE = 300
 _LONGEST_IN_EXAMPLE = 20
+_DEEPEST_EXAMPLE = 20
 
 
 def parse_json(text: str) -> JsonValue:
@@ -84,14 +85,22 @@ class _Example:
 
     def __init__(self, schema: JsonObject) -> None:
         self._root = schema
+        self._depth = 0
 
     def arguments(self, *, also: str | int | None) -> JsonValue:
         """The required arguments, and one more."""
         return self._object(self._root, also=also)
 
     def _value(self, schema: JsonValue) -> JsonValue:
-        if not isinstance(schema, dict):
+        # A schema that refers to itself may have no end; what is cut off there is not valid.
+        if not isinstance(schema, dict) or self._depth == _DEEPEST_EXAMPLE:
             return None
+        self._depth += 1
+        value = self._of_schema(schema)
+        self._depth -= 1
+        return value
+
+    def _of_schema(self, schema: JsonObject) -> JsonValue:
         for given in ("const", "default"):
             if given in schema:
                 return schema[given]
@@ -104,7 +113,9 @@ class _Example:
         for choice in ("anyOf", "oneOf"):
             variants = schema.get(choice)
             if isinstance(variants, list) and variants:
-                return self._value(variants[0])
+                # One that is not a reference, if there is one: it may be what ends a recursion.
+                plain = [v for v in variants if isinstance(v, dict) and "$ref" not in v]
+                return self._value((plain or variants)[0])
         return self._of_type(schema)
 
     def _of_type(self, schema: JsonObject) -> JsonValue:

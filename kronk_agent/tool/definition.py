@@ -124,7 +124,8 @@ class Tool:
         problem = self._check.problem(arguments)
         if problem is not None:
             raise ToolError(f"{self.name}{problem}")
-        assert isinstance(arguments, dict), "the schema's type is object"
+        if not isinstance(arguments, dict):  # older JSON Schemas skip `type` beside a $ref
+            raise ToolError(f"{self.name} arguments: they must be a JSON object")
         return arguments
 
 

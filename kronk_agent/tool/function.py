@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -198,11 +199,15 @@ class _FunctionCall:
 
 
 def _for_thread(context: ToolContext) -> ToolContext:
-    """The same context for a function in a worker thread."""
+    """The same context for a function in a worker thread, or one that begins there."""
+    loop_thread = threading.get_ident()
 
     def report_progress(
         progress: float, total: float | None = None, message: str | None = None
     ) -> None:
+        if threading.get_ident() == loop_thread:  # what it gave was awaited on the event loop
+            context.report_progress(progress, total, message)
+            return
         # When the call was given up and the event loop is gone, nobody is watching.
         with suppress(RuntimeError):
             from_thread.run_sync(context.report_progress, progress, total, message)

@@ -211,3 +211,12 @@ async def test_a_deadline_of_the_caller_ends_a_run() -> None:
 
     with pytest.raises(TimeoutError), anyio.fail_after(0.01):
         await agent.answer(QUESTION)
+
+
+async def test_a_group_of_errors_of_the_callers_own_comes_out_whole() -> None:
+    with pytest.raises(ExceptionGroup) as info:
+        async with Agent(ScriptedModel(["Hi"])).run([Message.user("x")]):
+            raise ExceptionGroup("mine", [ValueError("a"), KeyError("b")])
+
+    assert info.value.message == "mine"
+    assert [type(error) for error in info.value.exceptions] == [ValueError, KeyError]
