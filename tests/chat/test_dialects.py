@@ -6,7 +6,7 @@ from inline_snapshot import snapshot
 
 from kronk_agent.chat.dialects import Dialect, dialect_for
 from kronk_agent.chat.template import ChatTemplate
-from kronk_agent.messages import ImagePart, Message, TextPart, ToolCall, ToolResult
+from kronk_agent.messages import ImagePart, Message, TextDelta, TextPart, ToolCall, ToolResult
 from kronk_agent.model import ToolChoice
 
 PLAIN_TEMPLATE = "{% for m in messages %}[{{ m.role }}]\n{{ m.content }}\n{% endfor %}"
@@ -159,14 +159,14 @@ You are then told the result. If no tool is needed, answer in plain words.\
 
 
 @pytest.mark.parametrize("choice", ["auto", "none", "required", "get_weather"])
-def test_only_none_leaves_the_model_free_and_its_text_unread(choice: str) -> None:
+def test_only_none_leaves_what_looks_like_a_call_in_the_text(choice: str) -> None:
     text = '<tool_call>\n{"name": "get_weather", "arguments": {}}\n</tool_call>'
     dialect = make_dialect(HERMES_TEMPLATE)
     turn = dialect.begin_turn("", [TOOL], ToolChoice.parse(choice), parallel=True)
-    turn.parser.push(text)
+    deltas = [*turn.parser.push(text), *turn.parser.finish()]
 
-    assert (turn.grammar is None) is (choice == "none")
     assert turn.parser.num_calls == (0 if choice == "none" else 1)
+    assert (deltas == [TextDelta(text)]) is (choice == "none")
 
 
 def test_without_tools_there_is_no_grammar() -> None:

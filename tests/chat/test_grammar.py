@@ -51,9 +51,22 @@ def write(
 
 
 @pytest.mark.parametrize(
+    ("text", "may"),
+    [("", False), ("\n \n", False), ("No.", True), (f"\nSo: {CALL}", True), ("<tool_call>", True)],
+)
+def test_where_no_call_may_come_a_turn_is_any_text_that_says_something(
+    text: str, may: bool, compile_grammar: Compile
+) -> None:
+    rules = TurnRules(tools=(), must_call=False, max_calls=1)
+
+    assert compile_grammar(write_grammar(HERMES, rules, {})).accepts(text) is may
+
+
+@pytest.mark.parametrize(
     ("text", "may", "must", "must_one"),
     [
-        ("", True, False, False),
+        ("", False, False, False),
+        (" \n", False, False, False),
         ("Just text, 1 < 2.\n", True, False, False),
         ("<tool_call", True, False, False),
         (CALL, True, True, True),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kronk_agent.chat.dialects.call_format import CallFormat, ThinkingTags
@@ -21,9 +21,10 @@ class TurnRules:
     """What a turn may consist of."""
 
     tools: Sequence[Tool]
-    """What may be called; at least one."""
+    """What may be called; nothing leaves only text."""
     must_call: bool
-    """Calls and nothing else; otherwise any text and then, perhaps, calls."""
+    """Calls and nothing else; otherwise any text and then, perhaps, calls. Text alone is never
+    blank: a turn that says nothing answers nobody."""
     max_calls: int
     thinking: ThinkingTags | None = None
     """Marks of the thinking the turn may begin with."""
@@ -33,34 +34,51 @@ class TurnRules:
 
 def write_grammar(format: CallFormat, rules: TurnRules, special_tokens: Mapping[str, int]) -> str:
     """A Lark grammar for the turn; ``special_tokens`` are the vocabulary's ids by text."""
-
-    def exactly(text: str) -> str:
-        return _exactly(text, special_tokens)
-
-    after_trigger = exactly(format.begin.removeprefix(format.trigger))
-    calls = f"{exactly(format.begin)} calls"
-    text_or_calls = f"( TEXT | text_and_trigger {after_trigger} calls )"
-    not_thinking = f" & ~( {_quoted(rules.thinking.begin)} ANY )" if rules.thinking else ""
+    not_trigger = f" & ~( ANY {_quoted(format.trigger)} ANY )" if rules.tools else ""
+    thinking = rules.thinking
+    not_thinking = f" & ~( {_quoted(thinking.begin)} ANY )" if thinking else ""
     lines = [
         "%llguidance {}",
-        f"start: {_thinking(rules, special_tokens)} {calls if rules.must_call else text_or_calls}",
+        f"start: {_thinking(rules, special_tokens)} {_start(format, rules, special_tokens)}",
         "ANY: /(?s:.*)/",
-        f"TEXT: {_without(format.trigger)}{not_thinking}",
-        _up_to("text_and_trigger", "TEXT", format.trigger, special_tokens),
-        f"calls: call {_more(rules, exactly(format.next_begin))} {exactly(format.section_end)}",
-        "call: " + " | ".join(f"call_{i}" for i in range(len(rules.tools))),
+        f"TEXT: ANY{not_trigger}{not_thinking}",
+        r"ANSWER: TEXT & /(?s:\s*\S.*)/",
     ]
-    for i, tool in enumerate(rules.tools):
-        schema = json.dumps(enforced_schema(tool), ensure_ascii=False)
-        name = exactly(tool.name + format.arguments_begin)
-        lines.append(f"call_{i}: {name} %json {schema} {exactly(format.call_end)}")
-    if rules.thinking:
+    if rules.tools:
+        lines += _calls(format, rules, special_tokens)
+    if thinking:
         lines += [
-            f"THOUGHT: {_without(rules.thinking.end)}",
-            _up_to("thought_and_end", "THOUGHT", rules.thinking.end, special_tokens),
+            f"THOUGHT: ANY & ~( ANY {_quoted(thinking.end)} ANY )",
+            _up_to("thought_and_end", "THOUGHT", thinking.end, special_tokens),
             "BLANK: /\\n{1,2}/",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _start(format: CallFormat, rules: TurnRules, special_tokens: Mapping[str, int]) -> str:
+    """What comes after the thinking."""
+    if not rules.tools:
+        return "ANSWER"
+    if rules.must_call:
+        return f"{_exactly(format.begin, special_tokens)} calls"
+    after_trigger = _exactly(format.begin.removeprefix(format.trigger), special_tokens)
+    return f"( ANSWER | text_and_trigger {after_trigger} calls )"
+
+
+def _calls(
+    format: CallFormat, rules: TurnRules, special_tokens: Mapping[str, int]
+) -> Iterator[str]:
+    def exactly(text: str) -> str:
+        return _exactly(text, special_tokens)
+
+    yield _up_to("text_and_trigger", "TEXT", format.trigger, special_tokens)
+    more = _more(rules, exactly(format.next_begin))
+    yield f"calls: call {more} {exactly(format.section_end)}"
+    yield "call: " + " | ".join(f"call_{i}" for i in range(len(rules.tools)))
+    for i, tool in enumerate(rules.tools):
+        schema = json.dumps(enforced_schema(tool), ensure_ascii=False)
+        name = exactly(tool.name + format.arguments_begin)
+        yield f"call_{i}: {name} %json {schema} {exactly(format.call_end)}"
 
 
 def _more(rules: TurnRules, next_begin: str) -> str:
@@ -92,11 +110,6 @@ def _exactly(text: str, special_tokens: Mapping[str, int]) -> str:
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False) if text else ""
-
-
-def _without(mark: str) -> str:
-    """Any text that does not contain the mark."""
-    return f"ANY & ~( ANY {_quoted(mark)} ANY )"
 
 
 def _up_to(rule: str, before: str, mark: str, special_tokens: Mapping[str, int]) -> str:

@@ -41,16 +41,16 @@ class TaggedJson:
         self, prompt: str, tools: Sequence[Tool], choice: ToolChoice, *, parallel: bool
     ) -> Turn:
         is_open = self.thinking is not None and prompt.rstrip().endswith(self.thinking.begin)
-        may_call = bool(tools) and choice.mode != "none"
+        may_call = choice.mode != "none"
         parser = TurnParser(
-            self.format if may_call else None,
+            self.format if tools and may_call else None,
             thinking=self.thinking,
             is_thinking_open=is_open,
         )
-        if not may_call:
+        if not tools:
             return Turn(None, parser)
         rules = TurnRules(
-            tools=[tool for tool in tools if choice.name in (None, tool.name)],
+            tools=[tool for tool in tools if may_call and choice.name in (None, tool.name)],
             must_call=choice.mode in ("required", "named"),
             max_calls=_MAX_CALLS if parallel and choice.mode != "named" else 1,
             thinking=self.thinking,
