@@ -9,16 +9,29 @@ from dataclasses import replace
 from kronk_agent.chat.dialects import Parser
 from kronk_agent.chat.marks import MarkFinder
 from kronk_agent.engine.engine import Chunk, GenerationEnd
-from kronk_agent.messages import Delta, Finish, FinishReason, TextDelta, Timings, Usage
+from kronk_agent.messages import (
+    Delta,
+    Finish,
+    FinishReason,
+    TextDelta,
+    Timings,
+    ToolCallArguments,
+    ToolCallEnd,
+    ToolCallStart,
+    Usage,
+)
 
 
 class TurnReader:
     """Turns the chunks of one turn into deltas.
 
+    A turn that makes a call a second time ends with it: small models would go on to make it as
+    often as they may.
+
     Args:
         parser: a fresh one, from the dialect.
         stop: texts that end the turn when the answer's text has them; thinking and calls may.
-        num_prompt_tokens: to account for a turn that a stop text ends before the engine does.
+        num_prompt_tokens: to account for a turn that is ended before the engine ends it.
     """
 
     def __init__(self, parser: Parser, stop: Sequence[str], *, num_prompt_tokens: int) -> None:
@@ -30,17 +43,20 @@ class TurnReader:
         self._begun_at = time.perf_counter()
         self._first_token_at: float | None = None
         self._queue_seconds = 0.0
+        self._call: list[str] = []
+        """Name of the call that is being read, and its arguments in pieces."""
+        self._calls: set[tuple[str, ...]] = set()
 
     def read(self, chunk: Chunk) -> list[Delta]:
-        """The deltas this chunk adds; with the last chunk, or a stop text, ``Finish`` is last."""
+        """The deltas this chunk adds; ``Finish`` is the last of the turn."""
         self._count(chunk)
         deltas = self._parser.push(chunk.text)
         if chunk.end is not None:
             deltas += self._parser.finish()
-        deltas, is_stopped = self._up_to_stop(deltas)
-        if is_stopped:
+        deltas, reason = self._up_to_stop(deltas)
+        if reason is not None:
             self.is_over = True
-            return [*deltas, self._stopped(chunk.end)]
+            return [*deltas, self._stopped(reason, chunk.end)]
         if chunk.end is not None:
             self.is_over = True
             return [*deltas, *_text(self._stop.flush()), self._ended(chunk.end)]
@@ -55,27 +71,45 @@ class TurnReader:
         num_thinking = num_tokens if self._parser.is_thinking else 0
         self._usage += Usage(completion_tokens=num_tokens, reasoning_tokens=num_thinking)
 
-    def _up_to_stop(self, deltas: Sequence[Delta]) -> tuple[list[Delta], bool]:
+    def _up_to_stop(self, deltas: Sequence[Delta]) -> tuple[list[Delta], FinishReason | None]:
         let_through: list[Delta] = []
         for delta in deltas:
             if not isinstance(delta, TextDelta):
                 let_through += [*_text(self._stop.flush()), delta]
+                if self._completes_repeat(delta):
+                    return let_through, "tool_calls"
                 continue
             clear, rest = self._stop.push(delta.text)
             let_through += _text(clear)
             if rest is not None:
-                return let_through, True
-        return let_through, False
+                return let_through, "stop"
+        return let_through, None
 
-    def _stopped(self, end: GenerationEnd | None) -> Finish:
+    def _completes_repeat(self, delta: Delta) -> bool:
+        """Is this the end of a call that the turn has made before?"""
+        match delta:
+            case ToolCallStart(name=name):
+                self._call = [name]
+            case ToolCallArguments(fragment=fragment):
+                self._call.append(fragment)
+            case ToolCallEnd():
+                call = (self._call[0], "".join(self._call[1:]))
+                if call in self._calls:
+                    return True
+                self._calls.add(call)
+            case _:
+                pass
+        return False
+
+    def _stopped(self, reason: FinishReason, end: GenerationEnd | None) -> Finish:
         if end is not None:
-            return Finish("stop", self._total(end), end.timings)
+            return Finish(reason, self._total(end), end.timings)
         now = time.perf_counter()
         first = self._first_token_at or now
         timings = Timings(
             self._queue_seconds, ttft_seconds=first - self._begun_at, generation_seconds=now - first
         )
-        return Finish("stop", self._usage, timings)
+        return Finish(reason, self._usage, timings)
 
     def _ended(self, end: GenerationEnd) -> Finish:
         is_complete = self._parser.num_calls > 0 and not self._parser.is_inside_call

@@ -52,9 +52,9 @@ def write(
 
 @pytest.mark.parametrize(
     ("text", "may"),
-    [("", False), ("\n \n", False), ("No.", True), (f"\nSo: {CALL}", True), ("<tool_call>", True)],
+    [("", False), ("\n \n", False), ("No.", True), (f"\nSo: {CALL}", False), ("<tool", True)],
 )
-def test_where_no_call_may_come_a_turn_is_any_text_that_says_something(
+def test_where_no_call_may_come_a_turn_is_words(
     text: str, may: bool, compile_grammar: Compile
 ) -> None:
     rules = TurnRules(tools=(), must_call=False, max_calls=1)

@@ -9,7 +9,15 @@ from kronk_agent.chat.dialects.call_format import HERMES, THINK
 from kronk_agent.chat.dialects.turn_parser import TurnParser
 from kronk_agent.chat.turn_reader import TurnReader
 from kronk_agent.engine.engine import Chunk, GenerationEnd
-from kronk_agent.messages import Delta, Finish, ReasoningDelta, TextDelta, Timings, Usage
+from kronk_agent.messages import (
+    Delta,
+    Finish,
+    ReasoningDelta,
+    TextDelta,
+    Timings,
+    ToolCallEnd,
+    Usage,
+)
 
 CALL = '<tool_call>\n{"name": "go", "arguments": {}}\n</tool_call>'
 TIMINGS = Timings(1, 2, 3)
@@ -87,3 +95,14 @@ def test_the_reason_says_whether_the_calls_are_complete(
     text: str, reason: str, expected: str
 ) -> None:
     assert read([text], reason)[1].reason == expected
+
+
+def test_a_call_made_again_ends_the_turn() -> None:
+    other = CALL.replace("{}}", '{"a": 1}}')
+
+    deltas, finish = read([f"{CALL}\n", f"{other}\n{CALL}\n{CALL}", "and so on"], "length")
+
+    calls = [delta.index for delta in deltas if isinstance(delta, ToolCallEnd)]
+    assert calls == [0, 1, 2]
+    assert finish.reason == "tool_calls"
+    assert finish.usage == Usage(prompt_tokens=10, completion_tokens=4)

@@ -12,7 +12,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 from e2e.conftest import KronkAgent
-from loopback_web import LoopbackWeb
+from loopback_web import loopback_web
+
+from kronk_tools import web_fetch_tool
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -35,35 +37,37 @@ def everything_server() -> Path | None:
     return next((path for path in paths if path.exists()), None)
 
 
-def test_a_page_is_read_and_the_model_answers(kronk_agent: KronkAgent, web: LoopbackWeb) -> None:
-    url = web.html("/page.html", PAGE)
+def test_a_page_is_read_and_the_model_answers(kronk_agent: KronkAgent) -> None:
+    # The starter model is so small that it sometimes miscopies an address; not thrice.
+    assert any(reads_the_page(kronk_agent) for _ in range(3))
 
-    done = kronk_agent(
-        "chat",
-        "-p",
-        f"Use web_fetch to read {url} and tell me its title",
-        "--tool-choice",
-        "web_fetch",
-        "--temperature",
-        "0",
-        "--json",
-        config="web_fetch:\n  allow_private: [127.0.0.0/8]\n",
-    )
+
+def reads_the_page(kronk_agent: KronkAgent) -> bool:
+    """Ask for the page. Whatever the model does, the run must be sound; was the page read?"""
+    with loopback_web() as web:
+        url = web.html("/page.html", PAGE)
+        done = kronk_agent(
+            *("chat", "-p", f"Use web_fetch to read {url} and tell me its title"),
+            *("--tool-choice", "web_fetch", "--temperature", "0", "--json"),
+            *("--max-steps", "2", "--max-tokens", "300"),
+            config="web_fetch:\n  allow_private: [127.0.0.0/8]\n",
+        )
 
     assert done.exit_code == 0, done.stderr
-    [started] = done.of_type("tool_started")[:1]
-    arguments = json.loads(started["call"]["arguments"])
+    [started], [called] = done.of_type("tool_started"), done.of_type("tool_finished")
     assert started["call"]["name"] == "web_fetch"
-    # The starter model may write https for http; the page is fetched as the question wrote it.
-    assert arguments["url"].partition("://")[2] == url.partition("://")[2]
-    result = done.of_type("tool_finished")[0]["result"]
-    assert not result["is_error"]
-    assert "The Lighthouse of Alexandria" in result["content"][0]["text"]
+    jsonschema.validate(json.loads(started["call"]["arguments"]), web_fetch_tool().parameters)
     [finished] = done.of_type("run_finished")
     assert finished == done.events[-1]
-    assert finished["reason"] in {"stop", "max_steps", "length"}
-    assert finished["messages"][-1]["role"] == "assistant"
-    assert finished["messages"][-1]["content"][0]["text"]
+    assert finished["reason"] in {"max_steps", "length"}
+    assert [message["role"] for message in finished["messages"]] == [
+        "assistant",
+        "tool",
+        "assistant",
+    ]
+    assert finished["messages"][-1]["content"][0]["text"].strip()
+    result = called["result"]
+    return not result["is_error"] and "The Lighthouse of Alex" in result["content"][0]["text"]
 
 
 def test_the_servers_of_the_yaml_are_listed_and_called(kronk_agent: KronkAgent) -> None:

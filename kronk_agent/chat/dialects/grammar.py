@@ -21,7 +21,7 @@ class TurnRules:
     """What a turn may consist of."""
 
     tools: Sequence[Tool]
-    """What may be called; nothing leaves only text."""
+    """What may be called; nothing leaves only text, in which no call can begin."""
     must_call: bool
     """Calls and nothing else; otherwise any text and then, perhaps, calls. Text alone is never
     blank: a turn that says nothing answers nobody."""
@@ -34,15 +34,14 @@ class TurnRules:
 
 def write_grammar(format: CallFormat, rules: TurnRules, special_tokens: Mapping[str, int]) -> str:
     """A Lark grammar for the turn; ``special_tokens`` are the vocabulary's ids by text."""
-    not_trigger = f" & ~( ANY {_quoted(format.trigger)} ANY )" if rules.tools else ""
     thinking = rules.thinking
     not_thinking = f" & ~( {_quoted(thinking.begin)} ANY )" if thinking else ""
     lines = [
         "%llguidance {}",
         f"start: {_thinking(rules, special_tokens)} {_start(format, rules, special_tokens)}",
         "ANY: /(?s:.*)/",
-        f"TEXT: ANY{not_trigger}{not_thinking}",
-        r"ANSWER: TEXT & /(?s:\s*\S.*)/",
+        f"TEXT: ANY & ~( ANY {_quoted(format.trigger)} ANY ){not_thinking}",
+        r"ANSWER: TEXT & /(?s:\s{0,8}\S.*)/",
     ]
     if rules.tools:
         lines += _calls(format, rules, special_tokens)
