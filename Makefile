@@ -28,7 +28,9 @@ $(STAMPS)/venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "kronk-agent: Python 3.11 or newer is needed, and $(PYTHON) is not ($$($(PYTHON) --version 2>&1));" >&2; \
 		echo 'kronk-agent: name another, as in: make PYTHON=python3.12 chat' >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV) >&2
+	@$(PYTHON) -m venv $(VENV) >&2 || { rm -rf $(VENV); \
+		echo 'kronk-agent: Python could not make a virtual environment; why is said above' >&2; \
+		echo 'kronk-agent: (Debian, Ubuntu: apt install python3-venv).' >&2; exit 1; }
 	@mkdir -p $(STAMPS) && touch $@
 
 # llama.cpp is compiled when the pinned version is not in the .venv yet, or when CMAKE_ARGS asks for another

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import sys
 import traceback
-from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -13,7 +12,7 @@ import click
 from kronk_agent import __version__
 from kronk_agent.cli.lazy import LazyCommand, LazyGroup
 from kronk_agent.cli.logs import logging_to_stderr
-from kronk_agent.cli.options import GlobalOptions
+from kronk_agent.cli.options import global_options, options_of
 from kronk_agent.errors import ConfigError, KronkError, unwrap
 
 _COMMANDS = (
@@ -35,26 +34,21 @@ class Root(LazyGroup):
 
 
 @click.group(cls=Root, commands=_COMMANDS)
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="The YAML file to use; `config path` says which one is used without this.",
-)
-@click.option("--debug", is_flag=True, help="Show the log, and tracebacks of errors.")
+@global_options
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
-def app(ctx: click.Context, config: Path | None, debug: bool) -> None:
+def app(ctx: click.Context) -> None:
     """An agent on your own machine: a local model that uses tools and MCP servers."""
-    ctx.obj = GlobalOptions(config=config, debug=debug)
+    ctx.obj = options_of(ctx)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # no character is worth losing the answer for
-    ctx.with_resource(logging_to_stderr(debug=debug))
+    if not ctx.obj.debug:
+        ctx.with_resource(logging_to_stderr(debug=False))
 
 
 def _end(ctx: click.Context, error: BaseException) -> NoReturn:
     """End the program the way this error asks for."""
-    is_debug = bool(ctx.params.get("debug"))
+    is_debug = options_of(ctx).debug
     match error:
         case ConfigError():  # a line for each mistake
             lines, exit_code = [f"error: {line}" for line in str(error).splitlines()], 2

@@ -10,7 +10,7 @@ import click
 from kronk_agent.agent import Agent
 from kronk_agent.cli.conversation import Conversation
 from kronk_agent.cli.loop import Interrupts, run
-from kronk_agent.cli.options import GlobalOptions
+from kronk_agent.cli.options import GlobalOptions, global_options
 from kronk_agent.cli.rendering import JsonRenderer, TextRenderer
 from kronk_agent.cli.servers import wait_for_servers
 from kronk_agent.cli.terminal import Terminal
@@ -54,6 +54,7 @@ _CONFIG_KEYS = {
 @click.option("--max-tokens", type=int, metavar="N", help="Tokens of a step at most.")
 @click.option("--temperature", type=float, metavar="T", help="0 takes the likeliest every time.")
 @click.option("--seed", type=int, metavar="N", help="The same seed gives the same answer.")
+@global_options
 @click.pass_obj
 def chat(
     options: GlobalOptions,

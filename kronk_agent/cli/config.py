@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from kronk_agent.cli.options import GlobalOptions
+from kronk_agent.cli.options import GlobalOptions, global_options
 from kronk_agent.errors import ConfigError
 
 # Functions import kronk_agent.config themselves: pydantic and the YAML parser take 60 ms.
@@ -23,6 +23,7 @@ def config() -> None:
 @config.command()
 @click.argument("path", type=_Path, required=False)
 @click.option("--force", is_flag=True, help="Overwrite a file that is there.")
+@global_options
 @click.pass_obj
 def init(options: GlobalOptions, path: Path | None, force: bool) -> None:
     """Write an annotated file with all defaults to PATH, or where it is looked for."""
@@ -44,6 +45,7 @@ def init(options: GlobalOptions, path: Path | None, force: bool) -> None:
 
 @config.command()
 @click.argument("path", type=_Path, required=False)
+@global_options
 @click.pass_obj
 def check(options: GlobalOptions, path: Path | None) -> None:
     """Say everything that is wrong with the file, a line for each mistake."""
@@ -62,6 +64,7 @@ def check(options: GlobalOptions, path: Path | None) -> None:
 
 
 @config.command()
+@global_options
 @click.pass_obj
 def show(options: GlobalOptions) -> None:
     """Print what is in force, as YAML: defaults, file and environment together.
@@ -75,6 +78,7 @@ def show(options: GlobalOptions) -> None:
 
 
 @config.command("path")
+@global_options
 @click.pass_obj
 def path_(options: GlobalOptions) -> None:
     """Print which file is read, or would be if it were there."""

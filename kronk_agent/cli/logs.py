@@ -5,25 +5,33 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
+
+from kronk_agent.cli.printable import printable
 
 
 @contextmanager
 def logging_to_stderr(*, debug: bool) -> Iterator[None]:
-    """Show the log on stderr inside the block."""
+    """Show the log on stderr inside the block, in place of what an outer block shows."""
     root = logging.getLogger()
-    handler = logging.StreamHandler()
+    outer = [handler for handler in root.handlers if isinstance(handler, _ToStderr)]
+    handler = _ToStderr()
     if debug:
-        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(_Printable("%(levelname)s %(name)s: %(message)s"))
     else:
         handler.addFilter(_is_ours)
         handler.setFormatter(_OneLine())
     previous = root.level
     root.setLevel(logging.DEBUG if debug else logging.WARNING)
+    for replaced in outer:
+        root.removeHandler(replaced)
     root.addHandler(handler)
     try:
         yield
     finally:
         root.removeHandler(handler)
+        for replaced in outer:
+            root.addHandler(replaced)
         root.setLevel(previous)
 
 
@@ -31,8 +39,20 @@ def _is_ours(record: logging.LogRecord) -> bool:
     return record.name.partition(".")[0].startswith("kronk_")
 
 
+class _ToStderr(logging.StreamHandler[TextIO]):
+    """Ours, among others that may be there."""
+
+
+class _Printable(logging.Formatter):
+    """Servers have a say in what is logged: none of it changes the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 class _OneLine(logging.Formatter):
     """The message alone, like every other line the program says; never a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return f"{record.levelname.lower()}: {' '.join(record.getMessage().split())}"
+        message = printable(" ".join(record.getMessage().split()))
+        return f"{record.levelname.lower()}: {message}"

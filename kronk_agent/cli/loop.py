@@ -1,4 +1,4 @@
-"""The one place that starts the event loop, and what Ctrl-C and SIGTERM do while it runs."""
+"""The one place that starts the event loop, and what signals do while it runs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import NoReturn
 
 import anyio
 import click
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, the polite request to end, and the terminal's window being closed."""
 
 
 class Interrupts:
@@ -50,7 +53,7 @@ def run(main: Callable[[Interrupts], Awaitable[int]]) -> NoReturn:
 async def _run(main: Callable[[Interrupts], Awaitable[int]]) -> int:
     program = anyio.CancelScope()
     interrupts = Interrupts(program)
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with anyio.open_signal_receiver(*_ENDING) as signals:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(interrupts.watch, signals)
             with program:

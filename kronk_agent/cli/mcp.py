@@ -7,7 +7,7 @@ from functools import partial
 import click
 
 from kronk_agent.cli.loop import Interrupts, run
-from kronk_agent.cli.options import GlobalOptions
+from kronk_agent.cli.options import GlobalOptions, global_options
 from kronk_agent.config.loading import load_config
 from kronk_agent.config.schema import Config
 
@@ -18,6 +18,7 @@ def mcp() -> None:
 
 
 @mcp.command()
+@global_options
 @click.pass_obj
 def web(options: GlobalOptions) -> None:
     """Serve web_search and web_fetch on stdin and stdout, for an MCP client to start.

@@ -6,7 +6,6 @@ and keeps text from outside from steering the screen.
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import TextIO
 
@@ -15,14 +14,9 @@ from rich.console import Console
 from rich.control import Control
 from rich.segment import ControlType
 
-# All but tab and newline: an escape sequence in a web page must not reach the screen.
-_CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+from kronk_agent.cli.printable import printable
+
 _ERASE_LINE = Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2))
-
-
-def printable(text: str) -> str:
-    """The text without characters that would move the cursor or change the terminal."""
-    return _CONTROL_CHARACTERS.sub("", text)
 
 
 class Terminal:

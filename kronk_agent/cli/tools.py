@@ -16,10 +16,11 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from kronk_agent.agent.caller import Caller
 from kronk_agent.agent.toolbox import gather
 from kronk_agent.cli.loop import Interrupts, run
-from kronk_agent.cli.options import GlobalOptions
+from kronk_agent.cli.options import GlobalOptions, global_options
+from kronk_agent.cli.printable import printable
 from kronk_agent.cli.rendering import JsonRenderer, progress_text
 from kronk_agent.cli.servers import wait_for_servers
-from kronk_agent.cli.terminal import Terminal, printable
+from kronk_agent.cli.terminal import Terminal
 from kronk_agent.config.loading import load_config
 from kronk_agent.config.schema import Config
 from kronk_agent.messages import (
@@ -42,6 +43,7 @@ def tools() -> None:
 
 @tools.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array, with the schemas.")
+@global_options
 @click.pass_obj
 def list_(options: GlobalOptions, as_json: bool) -> None:
     """List the tools: the built-in ones, your own, and each MCP server's."""
@@ -52,6 +54,7 @@ def list_(options: GlobalOptions, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("arguments", default="{}")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole result as a line of JSON.")
+@global_options
 @click.pass_obj
 def call(options: GlobalOptions, name: str, arguments: str, as_json: bool) -> None:
     """Call the tool NAME with ARGUMENTS, a JSON object, and print its result.

@@ -38,3 +38,22 @@ def test_afterwards_logging_is_as_it_was(capsys: pytest.CaptureFixture[str]) -> 
     with logging_to_stderr(debug=True):
         pass
     assert (root.level, root.handlers) == before
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_what_a_server_calls_itself_does_not_steer_the_terminal(
+    debug: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with logging_to_stderr(debug=debug):
+        logging.getLogger("kronk_agent.host").warning("left out %s", "\x1b]0;pwned\x07\x1b[2Jbad")
+
+    assert capsys.readouterr().err.endswith("left out ]0;pwned[2Jbad\n")
+
+
+def test_an_inner_block_takes_the_place_of_an_outer_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with logging_to_stderr(debug=False), logging_to_stderr(debug=True):
+        logging.getLogger("kronk_agent").warning("once")
+
+    assert capsys.readouterr().err == "WARNING kronk_agent: once\n"

@@ -25,7 +25,9 @@ def test_the_exit_code_is_what_the_command_returns() -> None:
     assert exit_code_of(main) == 7
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_signal_ends_the_program_after_it_has_cleaned_up(number: int, code: int) -> None:
     closed: list[str] = []
 

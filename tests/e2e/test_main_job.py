@@ -99,6 +99,17 @@ mcp_servers:
         assert done.of_type("run_finished")[0]["messages"][-1]["role"] == "assistant"
 
 
+def test_the_options_of_every_command_may_stand_behind_it(
+    kronk_agent: KronkAgent, home: Path
+) -> None:
+    (home / "my.yaml").write_text("tools: [platform:system]\n", encoding="utf-8")
+
+    done = kronk_agent("tools", "list", "--json", "--debug", "--config", "my.yaml")
+
+    assert [tool["name"] for tool in json.loads(done.stdout)] == ["system"]
+    assert "DEBUG" in done.stderr
+
+
 def test_a_function_of_the_users_own_is_called(kronk_agent: KronkAgent, home: Path) -> None:
     (home / "my_tools.py").write_text(
         "from typing import Literal\n\n"
