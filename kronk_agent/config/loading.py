@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from kronk_agent.config.document import parse_document
 from kronk_agent.config.explain import explain
 from kronk_agent.config.layers import CONFIG_VARIABLE, with_environment, with_flags
+from kronk_agent.config.pasted import with_our_keys
 from kronk_agent.config.paths import absolute, with_absolute_paths
 from kronk_agent.config.schema import Config
 from kronk_agent.config.setting import ROOT
@@ -68,14 +69,16 @@ def read_config(
     tree, mistakes = Node({}, Origin("the defaults")), list[ConfigError]()
     if text is not None:
         tree, mistakes = parse_document(text, file)
+        tree, refused = with_our_keys(tree)
+        mistakes += refused
         tree, unset = with_variables(tree, environ)
         mistakes += unset
     tree = with_flags(with_environment(tree, environ), overrides or {})
     mistakes += _undecodable(tree)
-    config, refused = _validate(tree)
+    config, invalid = _validate(tree)
     # What could not even be read is refused a second time; once is enough.
     seen = {(m.path, m.line, m.key) for m in mistakes}
-    mistakes += [m for m in refused if (m.path, m.line, m.key) not in seen]
+    mistakes += [m for m in invalid if (m.path, m.line, m.key) not in seen]
     if mistakes:
         raise ConfigError.together(_in_order(mistakes))
     written = {key: node.written for key, node in walk(tree) if node.written is not None}

@@ -85,9 +85,17 @@ def _web_fetch(section: WebFetchConfig, resolve: _Resolve) -> WebFetchConfig:
 
 
 def _server(server: McpServerConfig, key: KeyPath, resolve: _Resolve) -> McpServerConfig:
-    changes: dict[str, object] = {}
-    if server.cwd is not None:
-        changes["cwd"] = resolve(server.cwd, (*key, "cwd"))
+    changes: dict[str, object] = {
+        name: resolve(path, (*key, name))
+        for name in ("cwd", "env_file")
+        if (path := getattr(server, name)) is not None
+    }
+    changes["roots"] = tuple(
+        resolve(root, (*key, "roots", index)) for index, root in enumerate(server.roots)
+    )
+    if (key_file := server.oauth.private_key_file) is not None:
+        key_file = resolve(key_file, (*key, "oauth", "private_key_file"))
+        changes["oauth"] = server.oauth.model_copy(update={"private_key_file": key_file})
     # A bare name is looked for on PATH.
     if server.command is not None and _is_path(server.command):
         changes["command"] = str(resolve(server.command, (*key, "command")))

@@ -7,90 +7,36 @@ secret. A field with ``repr=False`` holds secrets: it is masked wherever a confi
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
-    PlainValidator,
     SerializerFunctionWrapHandler,
     model_serializer,
     model_validator,
 )
 
+from kronk_agent.config.mcp_server import McpServerConfig as McpServerConfig
+from kronk_agent.config.section import (
+    Network,
+    NotEmptyNames,
+    Seconds,
+    Section,
+    ServerName,
+    Url,
+    check_not_empty,
+)
 from kronk_agent.model import SamplerName
 
 _INT32_MAX = 2**31 - 1
-_SERVER_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$"
-
-
-_T = TypeVar("_T")
-
-
-def _parse_network(value: object) -> IPv4Network | IPv6Network:
-    if not isinstance(value, str):
-        raise ValueError("must be text such as 127.0.0.0/8")
-    try:
-        return ip_network(value)
-    except ValueError:
-        words = "must be an address, or a network such as 127.0.0.0/8 (not 127.0.0.1/8)"
-        raise ValueError(words) from None
-
-
-def _check_url(url: str) -> str:
-    if not url.startswith(("http://", "https://")):
-        raise ValueError("must start with http:// or https://")
-    return url
 
 
 def _check_region(region: str) -> str:
     if not re.fullmatch(r"[a-z]{2}-[a-z]{2,3}", region):
         raise ValueError("must be a country and a language, such as us-en or de-de")
     return region
-
-
-def _check_not_empty(values: tuple[_T, ...]) -> tuple[_T, ...]:
-    if not values:
-        raise ValueError("must not be empty")
-    return values
-
-
-def _check_server_name(name: str) -> str:
-    if not re.fullmatch(_SERVER_NAME, name):
-        words = "a server's name is 1-32 of A-Z a-z 0-9 _ - and starts with a letter or digit"
-        raise ValueError(words)
-    return name
-
-
-Seconds: TypeAlias = Annotated[float, Field(gt=0)]
-Network: TypeAlias = Annotated[
-    IPv4Network | IPv6Network, PlainValidator(_parse_network, json_schema_input_type=str)
-]
-# Their own checks instead of pydantic's `pattern`, whose refusal shows a regular expression.
-Url: TypeAlias = Annotated[
-    str, AfterValidator(_check_url), Field(json_schema_extra={"pattern": "^https?://"})
-]
-ServerName: TypeAlias = Annotated[
-    str, AfterValidator(_check_server_name), Field(json_schema_extra={"pattern": _SERVER_NAME})
-]
-
-
-# pydantic's own `min_length` also speaks up when only an item in the list is wrong.
-NotEmptyNames: TypeAlias = Annotated[
-    tuple[str, ...], AfterValidator(_check_not_empty), Field(json_schema_extra={"minItems": 1})
-]
-
-
-class Section(BaseModel):
-    """A part of the file: unknown keys are errors, and nothing changes after loading."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
 
 
 class EngineConfig(Section):
@@ -239,7 +185,7 @@ class WebSearchConfig(Section):
 
     providers: Annotated[
         tuple[SearchProviderConfig, ...],
-        AfterValidator(_check_not_empty),
+        AfterValidator(check_not_empty),
         Field(json_schema_extra={"minItems": 1}),
     ] = (SearchProviderConfig(type="ddgs"),)
     """Asked in this order: the next one when one fails or finds nothing."""
@@ -282,48 +228,12 @@ class WebFetchConfig(Section):
     """A proxy for all fetches; then it is the proxy that checks the addresses."""
 
 
-class McpServerConfig(Section):
-    """One MCP server: either a command to start (stdio) or a URL (streamable HTTP)."""
-
-    command: Annotated[str, Field(min_length=1)] | None = None
-    """Program to start."""
-    args: tuple[str, ...] = ()
-    """What the program is given on its command line."""
-    env: Annotated[dict[str, str], Field(repr=False)] = {}
-    """Added to the small environment the program gets (HOME, LOGNAME, PATH, SHELL, TERM, USER)."""
-    cwd: Path | None = None
-    """Folder the program runs in. null: the one kronk-agent runs in."""
-    url: Url | None = None
-    """Where the server is reached."""
-    headers: Annotated[dict[str, str], Field(repr=False)] = {}
-    """Sent with every request, e.g. Authorization."""
-    protocol: Literal["auto", "legacy", "2026-07-28"] = "auto"
-    """auto asks the server; legacy is for old servers that do not answer when asked."""
-    disabled: bool = False
-    """true leaves the server alone."""
-    startup_timeout: Seconds = 30.0
-    """Seconds until the tools must be listed."""
-    timeout: Seconds = 60.0
-    """Seconds one call may take."""
-
-    @model_validator(mode="after")
-    def _one_transport(self) -> McpServerConfig:
-        if (self.command is None) == (self.url is None):
-            raise ValueError("give either command (a program to start) or url, one of the two")
-        stdio_only = [name for name in ("args", "env", "cwd") if getattr(self, name)]
-        if self.url is not None and stdio_only:
-            raise ValueError(f"{', '.join(stdio_only)}: only with command, not with url")
-        if self.command is not None and self.headers:
-            raise ValueError("headers: only with url, not with command")
-        return self
-
-
 class Config(Section):
     """The whole file."""
 
     model: str | None = None
     """Path of a GGUF file, or a name from models. null: the starter model."""
-    models: dict[str, Path] = {}
+    models: dict[str, Path] = Field(default_factory=dict)
     """Names for GGUF files."""
     engine: EngineConfig = EngineConfig()
     sampling: SamplingConfig = SamplingConfig()
@@ -332,5 +242,15 @@ class Config(Section):
     """web_search, web_fetch, and your own functions as module:function or ./file.py:function."""
     web_search: WebSearchConfig = WebSearchConfig()
     web_fetch: WebFetchConfig = WebFetchConfig()
-    mcp_servers: dict[ServerName, McpServerConfig] = {}
+    mcp_servers: dict[ServerName, McpServerConfig] = Field(default_factory=dict)
     """MCP servers whose tools the agent may use, by name."""
+
+    @model_validator(mode="after")
+    def _prefixes_differ(self) -> Config:
+        owners: dict[str, str] = {}
+        for name, server in self.mcp_servers.items():
+            other = owners.setdefault(server.prefix or name, name)
+            if other != name:
+                words = f"{other} and {name} would give their tools the same prefix"
+                raise ValueError(f"mcp_servers: {words}: change the prefix of one")
+        return self

@@ -9,7 +9,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from kronk_agent.config.loading import load_config
-from kronk_agent.config.schema import Config, McpServerConfig
+from kronk_agent.config.mcp_server import McpServerConfig, OAuthConfig
+from kronk_agent.config.schema import Config
 from kronk_agent.config.shipped import read_shipped
 
 # In the file these hold examples in comments and nothing else.
@@ -42,7 +43,7 @@ def test_the_examples_in_comments_work_when_the_comment_sign_is_removed(
     servers = re.sub(r"(?m)^  # ( *[A-Za-z_]+:(?: |$))", r"  \1", servers)
     file.write_text(before + key + servers, encoding="utf-8")
 
-    config = load_config(file, environ={"TRACKER_TOKEN": "hunter2"})
+    config = load_config(file, environ={"TRACKER_TOKEN": "hunter2", "CALENDAR_SECRET": "h3"})
 
     assert config == Config(
         models={"qwen": file.parent / "models/Qwen3-8B-Q4_K_M.gguf"},
@@ -51,10 +52,19 @@ def test_the_examples_in_comments_work_when_the_comment_sign_is_removed(
                 command="uvx",
                 args=("mcp-server-time",),
                 env={"TZ": "Europe/Berlin"},
+                env_file=file.parent / "somewhere/.env",
+                inherit_env=("NODE_*", "SSL_CERT_FILE"),
                 cwd=file.parent / "somewhere",
             ),
             "tracker": McpServerConfig(
                 url="https://mcp.example.com/mcp", headers={"Authorization": "Bearer hunter2"}
+            ),
+            "calendar": McpServerConfig(
+                url="https://calendar.example.com/sse",
+                type="sse",
+                oauth=OAuthConfig(
+                    client_id="kronk", client_secret="h3", scopes=("read",), callback_port=8123
+                ),
             ),
         },
     )

@@ -1,0 +1,67 @@
+"""What every part of the file is made of."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, TypeAlias, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
+
+_SERVER_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$"
+
+_T = TypeVar("_T")
+
+
+def _parse_network(value: object) -> IPv4Network | IPv6Network:
+    if not isinstance(value, str):
+        raise ValueError("must be text such as 127.0.0.0/8")
+    try:
+        return ip_network(value)
+    except ValueError:
+        words = "must be an address, or a network such as 127.0.0.0/8 (not 127.0.0.1/8)"
+        raise ValueError(words) from None
+
+
+def _check_url(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("must start with http:// or https://")
+    return url
+
+
+def check_not_empty(values: tuple[_T, ...]) -> tuple[_T, ...]:
+    if not values:
+        raise ValueError("must not be empty")
+    return values
+
+
+def _check_server_name(name: str) -> str:
+    if not re.fullmatch(_SERVER_NAME, name):
+        words = "a server's name is 1-32 of A-Z a-z 0-9 _ - and starts with a letter or digit"
+        raise ValueError(words)
+    return name
+
+
+Seconds: TypeAlias = Annotated[float, Field(gt=0)]
+Network: TypeAlias = Annotated[
+    IPv4Network | IPv6Network, PlainValidator(_parse_network, json_schema_input_type=str)
+]
+# Their own checks instead of pydantic's `pattern`, whose refusal shows a regular expression.
+Url: TypeAlias = Annotated[
+    str, AfterValidator(_check_url), Field(json_schema_extra={"pattern": "^https?://"})
+]
+ServerName: TypeAlias = Annotated[
+    str, AfterValidator(_check_server_name), Field(json_schema_extra={"pattern": _SERVER_NAME})
+]
+# pydantic's own `min_length` also speaks up when only an item in the list is wrong.
+NotEmptyNames: TypeAlias = Annotated[
+    tuple[str, ...], AfterValidator(check_not_empty), Field(json_schema_extra={"minItems": 1})
+]
+
+
+class Section(BaseModel):
+    """A part of the file: unknown keys are errors, and nothing changes after loading."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
