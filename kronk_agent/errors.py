@@ -8,6 +8,7 @@ KronkError
 │   └── ConstraintError    a JSON Schema or grammar that cannot be compiled
 ├── OverloadedError        the queue is full; worth trying again later
 ├── EngineError            the engine itself failed, or was closed under the request
+│   └── UpstreamError      the server a remote model runs on failed, or broke what was agreed
 ├── ServerUnavailableError a registered MCP server is down
 └── ToolError              raised by a tool: its text becomes a result the model reads
 
@@ -104,6 +105,10 @@ class OverloadedError(KronkError):
 
 class EngineError(KronkError):
     """The engine failed or was closed while the request was in it."""
+
+
+class UpstreamError(EngineError):
+    """The server a remote model runs on cannot be reached, failed, or answered what it must not."""
 
 
 class ServerUnavailableError(KronkError):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from kronk_agent.agent import Agent, AgentOptions
+from kronk_agent.config.remote_model import RemoteModelConfig
 from kronk_agent.config.schema import Config, WebFetchConfig, WebSearchConfig
 from kronk_agent.errors import ConfigError
 from kronk_agent.model import ChatModel, SamplingParams, ToolChoice
@@ -112,10 +113,23 @@ class Runtime:
             return self._model
 
     async def _load_model(self) -> ChatModel:
+        chosen = self.config.models.get(self.config.model or "")
+        if isinstance(chosen, RemoteModelConfig):
+            return await self._open_remote(chosen)
+        return await self._open_local()
+
+    async def _open_remote(self, config: RemoteModelConfig) -> ChatModel:
+        from kronk_agent.chat.remote import RemoteChatModel, Upstream
+
+        upstream = Upstream(**config.model_dump())
+        return await self._resources.enter_async_context(RemoteChatModel.open(upstream))
+
+    async def _open_local(self) -> ChatModel:
         from kronk_agent.chat.local import LocalChatModel
         from kronk_agent.engine.engine import Engine, EngineParams
 
-        path = find_model(self.config.model, names=self.config.models, base_dir=self._base_dir)
+        files = {name: m for name, m in self.config.models.items() if isinstance(m, Path)}
+        path = find_model(self.config.model, names=files, base_dir=self._base_dir)
         params = EngineParams(**self.config.engine.model_dump())
         async with AsyncExitStack() as resources:
             engine = await resources.enter_async_context(await Engine.open(path, params))

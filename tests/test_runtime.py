@@ -6,10 +6,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from chat.scripted_upstream import ScriptedUpstream, said
+from loopback_web import LoopbackWeb
 
 from kronk_agent import Config, Message, Runtime, tool
 from kronk_agent.agent import AgentOptions
-from kronk_agent.config.schema import AgentConfig, McpServerConfig, SamplingConfig
+from kronk_agent.config.remote_model import RemoteModelConfig
+from kronk_agent.config.schema import (
+    AgentConfig,
+    McpServerConfig,
+    SamplingConfig,
+)
 from kronk_agent.errors import ConfigError, ModelError
 from kronk_agent.host import ServerStatus
 from kronk_agent.model import SamplingParams, ToolChoice
@@ -102,3 +109,27 @@ async def test_a_given_tool_may_not_have_the_name_of_a_configured_one() -> None:
     with pytest.raises(ConfigError, match="two tools are called 'web_fetch'"):
         async with Runtime.open(tools=[web_fetch]):
             pass
+
+
+async def test_a_model_elsewhere_answers_like_one_of_ours(web: LoopbackWeb) -> None:
+    upstream = ScriptedUpstream(web)
+    upstream.has_models({"id": "theirs", "max_model_len": 4096})
+    upstream.will_answer(said("It is 5."))
+    big = RemoteModelConfig(url=upstream.url, model="theirs", api_key="hunter2")
+
+    async with Runtime.open(Config(model="big", models={"big": big})) as runtime:
+        assert not runtime.model_is_starter
+        agent = await runtime.agent()
+        result = await agent.answer([Message.user("What is 2 + 3?")])
+
+    assert (result.reason, result.text) == ("stop", "It is 5.")
+    assert agent.model.info.context_length == 4096
+    assert {request.headers["authorization"] for request in web.requests} == {"Bearer hunter2"}
+
+
+async def test_a_model_elsewhere_that_cannot_be_had_is_an_error_when_it_is_wanted() -> None:
+    big = RemoteModelConfig(url="http://127.0.0.1:1/v1", model="theirs")
+
+    async with Runtime.open(Config(model="big", models={"big": big})) as runtime:
+        with pytest.raises(ModelError, match=r"http://127\.0\.0\.1:1/v1 cannot be reached"):
+            await runtime.agent()

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from kronk_agent.config.remote_model import MODEL_TAGS
 from kronk_agent.config.schema import Config
 from kronk_agent.config.setting import setting_at
 from kronk_agent.config.tree import KeyPath, Node, dotted, find
@@ -20,7 +21,8 @@ _MAX_SHOWN = 60
 def explain(error: ValidationError, tree: Node) -> Iterator[ConfigError]:
     """A mistake for each thing that was refused."""
     for detail in error.errors(include_url=False):
-        path, node = find(tree, detail["loc"])
+        loc = tuple(key for key in detail["loc"] if key not in MODEL_TAGS)
+        path, node = find(tree, loc)
         yield node.origin.mistake(_message(detail, path, node), path)
 
 
@@ -29,6 +31,8 @@ def _message(detail: ErrorDetails, path: KeyPath, node: Node) -> str:
     match detail["type"]:
         case "extra_forbidden":
             return _unknown_key(path)
+        case "missing":
+            return f"{detail['loc'][-1]} is missing"
         case "model_type" | "dict_type":
             return "must be a mapping, with 'key: value' lines" + _not(path, node)
         case "tuple_type":

@@ -39,7 +39,8 @@ def with_absolute_paths(config: Config, tree: Node) -> tuple[Config, list[Config
         update={
             "model": _model(config, resolve),
             "models": {
-                name: resolve(path, ("models", name)) for name, path in config.models.items()
+                name: resolve(model, ("models", name)) if isinstance(model, Path) else model
+                for name, model in config.models.items()
             },
             "tools": tuple(
                 _tool(spec, ("tools", index), resolve) for index, spec in enumerate(config.tools)

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from kronk_agent.config.mcp_server import McpServerConfig as McpServerConfig
+from kronk_agent.config.remote_model import ModelConfig
 from kronk_agent.config.section import (
     Network,
     NotEmptyNames,
@@ -233,8 +234,8 @@ class Config(Section):
 
     model: str | None = None
     """Path of a GGUF file, or a name from models. null: the starter model."""
-    models: dict[str, Path] = Field(default_factory=dict)
-    """Names for GGUF files."""
+    models: dict[str, ModelConfig] = Field(default_factory=dict)
+    """Names for GGUF files, and for models on other machines."""
     engine: EngineConfig = EngineConfig()
     sampling: SamplingConfig = SamplingConfig()
     agent: AgentConfig = AgentConfig()

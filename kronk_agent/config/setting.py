@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, TypeAlias, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -52,7 +53,8 @@ class Setting:
     @property
     def takes_text(self) -> bool:
         is_list = any(get_origin(kind) is tuple for kind in self.kinds)
-        return not (self.is_mapping or is_list or {bool, int, float} & set(self.kinds))
+        is_only_mapping = self.is_mapping and Path not in self.kinds
+        return not (is_only_mapping or is_list or {bool, int, float} & set(self.kinds))
 
 
 ROOT = Setting((Config,))

@@ -103,14 +103,15 @@ def walk(node: Node, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Node]]:
 
 def plain(node: Node, setting: Setting | None) -> JsonValue:
     """The value as JSON; what variables say becomes what the setting takes."""
-    if node.is_from_variable and setting is not None and setting.takes_text:
+    is_mapping = isinstance(node.value, dict) and setting is not None and setting.is_mapping
+    if node.is_from_variable and setting is not None and setting.takes_text and not is_mapping:
         return None if node.value is None and setting.takes_null else node.text
     match node.value:
         case dict() as children:
             return {k: plain(child, setting and setting.below(k)) for k, child in children.items()}
         case list() as items:
             return [plain(item, setting and setting.below(0)) for item in items]
-        case None if setting is not None and setting.is_mapping:
+        case None if setting is not None and setting.is_mapping and not setting.takes_text:
             return {}  # a section whose keys are all commented out
         case value:
             return value

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from chat.scripted_upstream import ScriptedUpstream
 from chat.support import Grammar
+from loopback_web import LoopbackWeb
 
 from kronk_agent.engine.constraint import ConstraintCompiler
 from kronk_agent.engine.engine import Engine, EngineParams
@@ -48,3 +50,9 @@ async def engine(starter_model: Path) -> AsyncIterator[Engine]:
     params = EngineParams(context_length=4096, threads=1)
     async with await Engine.open(starter_model, params) as opened:
         yield opened
+
+
+@pytest.fixture
+def scripted(web: LoopbackWeb) -> ScriptedUpstream:
+    """A server elsewhere, as far as the code under test can tell."""
+    return ScriptedUpstream(web)

@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 
 from kronk_agent.config.loading import load_config
 from kronk_agent.config.mcp_server import McpServerConfig, OAuthConfig
+from kronk_agent.config.remote_model import RemoteModelConfig
 from kronk_agent.config.schema import Config
 from kronk_agent.config.shipped import read_shipped
 
@@ -39,14 +40,23 @@ def test_the_examples_in_comments_work_when_the_comment_sign_is_removed(
 ) -> None:
     monkeypatch.setenv("HOME", str(file.parent))
     before, key, servers = read_shipped("default.yaml").partition("\nmcp_servers:\n")
-    before = before.replace("  # qwen:", "  qwen:")
+    head, models, rest = before.partition("\nmodels:\n")
+    mine, engine, rest = rest.partition("\nengine:\n")
+    mine = re.sub(r"(?m)^  # ( *[a-z_]+:(?: |$))", r"  \1", mine)
+    before = head + models + mine + engine + rest
     servers = re.sub(r"(?m)^  # ( *[A-Za-z_]+:(?: |$))", r"  \1", servers)
     file.write_text(before + key + servers, encoding="utf-8")
 
-    config = load_config(file, environ={"TRACKER_TOKEN": "hunter2", "CALENDAR_SECRET": "h3"})
+    environ = {"TRACKER_TOKEN": "hunter2", "CALENDAR_SECRET": "h3", "BIG_API_KEY": "hunter3"}
+    config = load_config(file, environ=environ)
 
     assert config == Config(
-        models={"qwen": file.parent / "models/Qwen3-8B-Q4_K_M.gguf"},
+        models={
+            "qwen": file.parent / "models/Qwen3-8B-Q4_K_M.gguf",
+            "big": RemoteModelConfig(
+                url="http://gpu.example:8000/v1", model="Qwen/Qwen3-32B", api_key="hunter3"
+            ),
+        },
         mcp_servers={
             "time": McpServerConfig(
                 command="uvx",
@@ -76,6 +86,14 @@ def test_every_key_of_a_server_is_in_the_examples() -> None:
     shown = {match[1] for match in re.finditer(r"(?m)^  #   ([a-z_]+):", examples)}
 
     assert shown == set(McpServerConfig.model_fields)
+
+
+def test_every_key_of_a_remote_model_is_in_the_examples() -> None:
+    models = read_shipped("default.yaml").partition("\nmodels:\n")[2].partition("\n\n")[0]
+
+    shown = {match[1] for match in re.finditer(r"(?m)^  #   ([a-z_]+):", models)}
+
+    assert shown == set(RemoteModelConfig.model_fields)
 
 
 def _key_order(mapping: dict[str, object]) -> list[object]:

@@ -74,6 +74,15 @@ def told(file: Path, **options: dict[str, str] | dict[str, object]) -> str:
         ("web_fetch: {allow_private: [10.0.0.1/8]}", "1: web_fetch.allow_private[0]: must be an address, or a network such as 127.0.0.0/8 (not 127.0.0.1/8), not '10.0.0.1/8'"),
         ("web_fetch: {allow_private: [10]}", "1: web_fetch.allow_private[0]: must be text such as 127.0.0.0/8, not 10"),
         ("models: {a: ~nobody-of-this-name/x}", "1: models.a: there is no home folder for '~nobody-of-this-name/x'"),
+        # --- remote models
+        ("models:\n  big:\n    url: http://x/v1", "2: models.big: model is missing"),
+        ("models:\n  big: {url: http://x/v1, model: m, api_ky: s}", "2: models.big.api_ky: unknown key 'api_ky': did you mean 'api_key'?"),
+        ("models: {big: {url: x/v1, model: m}}", "1: models.big.url: must start with http:// or https://, not 'x/v1'"),
+        ("models: {big: {url: 'http://', model: m}}", "1: models.big.url: must be such as http://localhost:8000/v1, not 'http://'"),
+        ("models: {big: {url: 'http://u:p@x/v1', model: m}}", "1: models.big.url: must have no user, password, ? or #: the key belongs in api_key"),
+        ("models: {big: {url: http://x/v1, model: m, type: ollama}}", "1: models.big.type: must be 'compatible', 'openai', 'vllm', 'sglang' or 'llama-server', not 'ollama'"),
+        ("models: {big: {url: http://x/v1, model: m, api_key: ''}}", "1: models.big.api_key: must not be empty"),
+        ("models: {big: [a]}", "1: models.big: must be text, not a list"),
         # --- web tools
         ("web_search: {providers: []}", "1: web_search.providers: must not be empty"),
         ("web_search: {providers: ddgs}", "1: web_search.providers: must be a list, such as [a, b], not 'ddgs'"),

@@ -39,6 +39,8 @@ def test_the_defaults_can_be_shown(file: Path) -> None:
 
 def test_secrets_are_masked_and_variables_stand_as_written(file: Path) -> None:
     file.write_text(
+        "models:\n"
+        "  big: {url: http://x/v1, model: m, api_key: hunter0}\n"
         "mcp_servers:\n"
         "  a:\n"
         "    command: x\n"

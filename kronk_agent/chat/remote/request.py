@@ -1,0 +1,217 @@
+"""A request as an OpenAI-compatible server takes it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Final
+
+from kronk_agent.chat.conversation import tool_text
+from kronk_agent.chat.dialects.json_schema import schemas_in
+from kronk_agent.chat.remote.kinds import Kind
+from kronk_agent.chat.remote.upstream import Upstream
+from kronk_agent.errors import InvalidRequestError
+from kronk_agent.messages import (
+    AudioPart,
+    ImagePart,
+    JsonObject,
+    JsonValue,
+    Message,
+    Part,
+    TextPart,
+    ToolCall,
+)
+from kronk_agent.model import ChatRequest, SamplingParams, ToolChoice
+from kronk_agent.tool import Tool
+from kronk_agent.tool.arguments import parse_json
+
+_SUBSET: Final = frozenset(
+    (
+        *("type", "properties", "required", "additionalProperties", "items", "anyOf", "enum"),
+        *("const", "$defs", "$ref", "title", "description", "pattern", "format", "minimum"),
+        *("maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minItems", "maxItems"),
+    )
+)
+"""The keywords of JSON Schema that OpenAI's strict mode has (its guide to structured outputs)."""
+
+_AUDIO_FORMATS: Final = {
+    "audio/wav": "wav",
+    "audio/x-wav": "wav",
+    "audio/mpeg": "mp3",
+    "audio/mp3": "mp3",
+}
+
+
+def request_body(request: ChatRequest, upstream: Upstream) -> JsonObject:
+    """The JSON to be sent for a turn.
+
+    With ``tool_choice`` none the tools are left out, since not every server keeps to it.
+
+    Raises:
+        InvalidRequestError: it asks for what this kind of upstream has not; ``param`` names it.
+    """
+    kind = upstream.kind
+    body: JsonObject = {
+        "model": upstream.model,
+        "messages": [message_value(message, kind) for message in request.messages],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        **sampling_values(request.sampling, upstream),
+    }
+    if request.max_tokens is not None:
+        body[kind.max_tokens] = request.max_tokens
+    if request.stop:
+        body["stop"] = list(request.stop)
+    tools = _sent_tools(request, kind)
+    if tools:
+        body["tools"] = [tool_value(tool, kind) for tool in tools]
+        body["tool_choice"] = _choice_value(request.tool_choice, kind)
+        body["parallel_tool_calls"] = request.parallel_tool_calls
+    return body
+
+
+def message_value(message: Message, kind: Kind) -> JsonObject:
+    """A message as the API has it."""
+    if message.role == "tool":
+        return {
+            "role": "tool",
+            "tool_call_id": message.tool_call_id or "",
+            "content": tool_text(message),
+        }
+    value: JsonObject = {"role": message.role, "content": _content(message)}
+    if message.reasoning and kind.shows_reasoning:
+        value["reasoning_content"] = message.reasoning
+    if message.tool_calls:
+        value["content"] = message.text or None
+        value["tool_calls"] = [_call_value(call) for call in message.tool_calls]
+    return value
+
+
+def tool_value(tool: Tool, kind: Kind) -> JsonObject:
+    """A tool as the API has it."""
+    function: JsonObject = {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": tool.parameters,
+    }
+    may_be_strict = kind.strict == "every" or (
+        kind.strict == "subset" and _is_in_subset(tool.parameters)
+    )
+    if tool.strict and may_be_strict:
+        function["strict"] = True
+    return {"type": "function", "function": function}
+
+
+def sampling_values(sampling: SamplingParams, upstream: Upstream) -> JsonObject:
+    """The sampling parameters by the names the upstream has for them.
+
+    Raises:
+        InvalidRequestError: one that it does not have is not as it is by default.
+    """
+    values: JsonObject = {}
+    default = SamplingParams()
+    for parameter in fields(SamplingParams):
+        name, value = parameter.name, getattr(sampling, parameter.name)
+        theirs = upstream.kind.sampling.get(name)
+        if theirs is not None:
+            if value is not None and value != {}:
+                values[theirs] = _sampling_value(name, value, upstream)
+        elif value != getattr(default, name):
+            raise InvalidRequestError(
+                f"{name} is nothing that an upstream of type {upstream.type} takes: leave it out",
+                param=name,
+            )
+    return values
+
+
+def _sampling_value(name: str, value: object, upstream: Upstream) -> JsonValue:
+    match value:
+        case 0 if name == "top_k" and upstream.type in ("vllm", "sglang"):
+            return -1  # theirs for all tokens
+        case Mapping():
+            return {str(token): bias for token, bias in value.items()}
+        case tuple():
+            return list(value)
+        case bool() | int() | float() | str():
+            return value
+        case _:
+            raise AssertionError(name)
+
+
+def _sent_tools(request: ChatRequest, kind: Kind) -> Sequence[Tool]:
+    match request.tool_choice.mode:
+        case "none":
+            return ()
+        case "named" if not kind.names_tool:
+            return [tool for tool in request.tools if tool.name == request.tool_choice.name]
+        case _:
+            return request.tools
+
+
+def _choice_value(choice: ToolChoice, kind: Kind) -> JsonValue:
+    if choice.mode != "named":
+        return choice.mode
+    if not kind.names_tool:
+        return "required"
+    return {"type": "function", "function": {"name": choice.name}}
+
+
+def _content(message: Message) -> JsonValue:
+    if all(isinstance(part, TextPart) for part in message.content):
+        return message.text
+    return [_part_value(part) for part in message.content]
+
+
+def _part_value(part: Part) -> JsonObject:
+    match part:
+        case TextPart(text):
+            return {"type": "text", "text": text}
+        case ImagePart(data, media_type):
+            url = f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+            return {"type": "image_url", "image_url": {"url": url}}
+        case AudioPart(data, media_type):
+            format = _AUDIO_FORMATS.get(media_type)
+            if format is None:
+                raise InvalidRequestError(
+                    f"a message has {media_type}: upstreams take audio/wav and audio/mpeg",
+                    param="messages",
+                )
+            sound: JsonObject = {"data": base64.b64encode(data).decode(), "format": format}
+            return {"type": "input_audio", "input_audio": sound}
+
+
+def _call_value(call: ToolCall) -> JsonObject:
+    return {
+        "id": call.id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": _sound_arguments(call.arguments)},
+    }
+
+
+def _sound_arguments(arguments: str) -> str:
+    """The arguments; where a model wrote what is no JSON object, which servers refuse, one with it.
+
+    The result that follows in the conversation says what was wrong.
+    """
+    try:
+        if isinstance(parse_json(arguments or "{}"), dict):
+            return arguments or "{}"
+    except ValueError:
+        pass
+    return json.dumps({"invalid_arguments": arguments})
+
+
+def _is_in_subset(schema: JsonObject) -> bool:
+    """Is it a schema OpenAI takes as strict? Its objects are closed, and require all they list."""
+    if schema.keys() - _SUBSET:
+        return False
+    if schema.get("type") == "object":
+        properties, required = schema.get("properties", {}), schema.get("required", [])
+        is_closed = schema.get("additionalProperties") is False
+        if not (is_closed and isinstance(properties, dict) and isinstance(required, list)):
+            return False
+        if set(properties) != set(required):
+            return False
+    return all(map(_is_in_subset, schemas_in(schema)))
