@@ -18,6 +18,13 @@ def starter_model() -> Path:
 
 
 @pytest.fixture
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is remembered and logged stays in this test's folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+
+@pytest.fixture
 def web() -> Iterator[LoopbackWeb]:
     """A web on 127.0.0.1 that answers as the test tells it to."""
     with loopback_web() as served:

@@ -22,6 +22,8 @@ from kronk_agent.host import ServerStatus
 from kronk_agent.model import SamplingParams, ToolChoice
 from kronk_agent.testing import ScriptedModel, call
 
+pytestmark = pytest.mark.usefixtures("own_folders")
+
 
 @tool
 def add(a: int, b: int) -> int:

@@ -1,6 +1,31 @@
 """The MCP servers a person has registered: started, kept alive, and offered as toolsets."""
 
 from kronk_agent.host.host import Host
+from kronk_agent.host.offers import (
+    Prompt,
+    PromptArgument,
+    PromptMessages,
+    Resource,
+    ResourceContents,
+    ResourceTemplate,
+)
+from kronk_agent.host.person import Form, FormValues, ModelUse, Person, ToolUse, Visit
 from kronk_agent.host.server import ServerState, ServerStatus
 
-__all__ = ["Host", "ServerState", "ServerStatus"]
+__all__ = [
+    "Form",
+    "FormValues",
+    "Host",
+    "ModelUse",
+    "Person",
+    "Prompt",
+    "PromptArgument",
+    "PromptMessages",
+    "Resource",
+    "ResourceContents",
+    "ResourceTemplate",
+    "ServerState",
+    "ServerStatus",
+    "ToolUse",
+    "Visit",
+]

@@ -1,121 +1,365 @@
+"""One live connection to a server, by way of the SDK's client. Only ``McpServer`` makes them."""
+
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Literal, TypeAlias
+import logging
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Literal, TypeAlias, TypeVar
 
 import anyio
+import mcp.types as t
 from mcp import Client, MCPError
 from mcp.client import IncomingMessage
 from mcp.client.subscriptions import SubscriptionLost
-from mcp.shared.dispatcher import ProgressFnT
-from mcp.types import CallToolResult, Implementation, Tool, ToolListChangedNotification
 from mcp.types.version import MODERN_PROTOCOL_VERSIONS
 
 from kronk_agent import __version__
 from kronk_agent.config.schema import McpServerConfig
-from kronk_agent.host.evidence import Evidence
-from kronk_agent.host.log import ServerLog
-from kronk_agent.host.transport import open_transport
+from kronk_agent.host.content import to_contents, to_output, to_prompt_messages
+from kronk_agent.host.definitions import ToolDefinition
+from kronk_agent.host.errors import NotTakenError
+from kronk_agent.host.evidence import Evidence, Exchange, current_exchange
+from kronk_agent.host.failures import CALL_FAILURES, call_failure, start_failure
+from kronk_agent.host.offers import (
+    Prompt,
+    PromptArgument,
+    PromptMessages,
+    Resource,
+    ResourceContents,
+    ResourceTemplate,
+)
+from kronk_agent.host.requests import LOG_LEVEL, Requests
+from kronk_agent.host.signals import Signal, Watchers
+from kronk_agent.host.tasks import Tasks
+from kronk_agent.host.transport import Wire
 from kronk_agent.messages import JsonObject
+from kronk_agent.tool import ToolOutput
+
+logger = logging.getLogger(__name__)
 
 Mode: TypeAlias = Literal["auto", "legacy", "2026-07-28"]
 """How the protocol is found: by asking, by the handshake of before 2026, or not at all."""
 
-_DEBOUNCE_SECONDS = 0.1
+_Page = TypeVar("_Page", bound=t.PaginatedResult)
+
+MAX_PAGES = 1000
+"""A listing that has more is taken to be without end."""
 _LISTEN_AGAIN_SECONDS = 5.0
 
 
 @asynccontextmanager
 async def connect(
-    name: str, config: McpServerConfig, mode: Mode, evidence: Evidence, log: ServerLog
+    name: str, config: McpServerConfig, wire: Wire, mode: Mode, requests: Requests
 ) -> AsyncGenerator[Connection, None]:
-    """A connection past its handshake. Everything it raises may be wrapped in exception groups."""
-    tools_changed = ToolsChanged()
+    """A connection past its handshake. One that was ready and breaks just ends.
+
+    Raises:
+        StartError: it broke before it was ready.
+    """
+    news = _News()
     client = Client(
-        open_transport(name, config, evidence, log),
+        wire.open(),
         mode=mode,
-        message_handler=tools_changed.on_message,
-        client_info=Implementation(name="kronk-agent", version=__version__),
+        message_handler=news.on_message,
+        client_info=t.Implementation(name="kronk-agent", version=__version__),
+        extensions=[Tasks()],
         cache=None,  # tools are listed when they change, and must then be fresh
+        **requests.callbacks(),
     )
-    async with client:
-        yield Connection(client, evidence, tools_changed)
+    try:
+        async with client:
+            connection = Connection(name, config, client, wire.evidence, news, requests)
+            await connection.ask_for_logs()
+            yield connection
+    except Exception as error:  # boundary: whatever a server does, it alone fails
+        if not wire.evidence.was_ready:
+            raise start_failure(name, config, error, wire.evidence, wire.log) from error
+        logger.info("the connection to MCP server %r broke", name, exc_info=True)
 
 
-class ToolsChanged:
-    """A signal that the server has other tools now; many in a row are one."""
+class _News:
+    """What the server tells without being asked."""
 
     def __init__(self) -> None:
-        self._event = anyio.Event()
+        self.tools_changed = Signal()
+        self.resources = Watchers()
+        self.elicitations_done: defaultdict[str, anyio.Event] = defaultdict(anyio.Event)
 
     async def on_message(self, message: IncomingMessage) -> None:
-        if isinstance(message, ToolListChangedNotification):
-            self.set()
-
-    def set(self) -> None:
-        self._event.set()
-
-    async def wait(self) -> None:
-        await self._event.wait()
-        await anyio.sleep(_DEBOUNCE_SECONDS)
-        self._event = anyio.Event()
+        match message:
+            case t.ToolListChangedNotification():
+                self.tools_changed.set()
+            case t.ResourceUpdatedNotification():
+                self.resources.tell(message.params.uri)
+            case t.ElicitCompleteNotification():
+                self.elicitations_done[message.params.elicitation_id].set()
+            case _:
+                pass
 
 
 class Connection:
-    """One live connection to a server, used from any task while it lasts."""
+    """Used from any task while it lasts. What a server refuses or breaks is a ``ToolError``."""
 
-    def __init__(self, client: Client, evidence: Evidence, tools_changed: ToolsChanged) -> None:
+    def __init__(
+        self,
+        name: str,
+        config: McpServerConfig,
+        client: Client,
+        evidence: Evidence,
+        news: _News,
+        requests: Requests,
+    ) -> None:
+        self._name = name
+        self._config = config
         self._client = client
-        self._tools_changed = tools_changed
+        self._news = news
+        self._requests = requests
         self.evidence = evidence
 
     @property
     def protocol_version(self) -> str:
         return self._client.protocol_version
 
-    async def list_tools(self) -> list[Tool]:
-        """All pages of the server's tools."""
-        tools: list[Tool] = []
-        cursor: str | None = None
-        seen: set[str] = set()
-        while True:
-            page = await self._client.list_tools(cursor=cursor)
-            tools += page.tools
-            cursor = page.next_cursor
-            if cursor is None or cursor in seen:
-                return tools
-            seen.add(cursor)
+    @property
+    def is_modern(self) -> bool:
+        """It speaks a version without sessions (2026 and later)."""
+        return self.protocol_version in MODERN_PROTOCOL_VERSIONS
 
-    async def call_tool(
-        self, tool: str, arguments: JsonObject, on_progress: ProgressFnT
-    ) -> CallToolResult:
-        """Call the tool; a call that is cancelled is cancelled on the server too."""
-        return await self._client.call_tool(tool, arguments, progress_callback=on_progress)
+    @property
+    def has_resources(self) -> bool:
+        return self._client.server_capabilities.resources is not None
+
+    @property
+    def has_prompts(self) -> bool:
+        return self._client.server_capabilities.prompts is not None
+
+    # --- tools -------------------------------------------------------------------------------
+
+    async def list_tools(self) -> list[ToolDefinition]:
+        """All pages of the server's tools. Raises what the SDK does."""
+        try:
+            pages = await _all_pages(self._client.list_tools)
+        except MCPError as error:
+            if error.code == t.METHOD_NOT_FOUND and self._client.server_capabilities.tools is None:
+                return []  # it has other things to offer
+            raise
+        return [_to_definition(tool) for page in pages for tool in page.tools]
+
+    async def list_tools_again(self) -> list[ToolDefinition]:
+        """The same, once it is ready."""
+        with self._failures_told():
+            return await self.list_tools()
+
+    async def call_tool(self, tool: str, arguments: JsonObject, exchange: Exchange) -> ToolOutput:
+        """Call the tool; a call that is cancelled is cancelled on the server too.
+
+        Raises:
+            NotTakenError: the session was over before; the connection is lost.
+        """
+        if self._requests.sampler is not None:
+            self._requests.sampler.call_began()
+        with self._failures_told(exchange), _as_current(exchange):
+            try:
+                result = await self._call(tool, arguments, exchange)
+            except MCPError as error:
+                if error.code != t.URL_ELICITATION_REQUIRED or not await self._visit(error):
+                    raise
+                result = await self._call(tool, arguments, exchange)
+            return to_output(result)
+
+    @contextmanager
+    def _failures_told(self, exchange: Exchange | None = None) -> Iterator[None]:
+        try:
+            yield
+        except CALL_FAILURES as error:
+            if exchange is not None and exchange.was_not_taken:
+                raise NotTakenError("the session is over") from error
+            raise call_failure(
+                self._name,
+                self._config,
+                error,
+                is_lost=self.evidence.lost.is_set(),
+                http_status=exchange.http_status if exchange is not None else None,
+            ) from error
+
+    async def _call(self, tool: str, arguments: JsonObject, exchange: Exchange) -> t.CallToolResult:
+        return await self._client.call_tool(tool, arguments, progress_callback=exchange.on_progress)
+
+    async def _visit(self, error: MCPError) -> bool:
+        """Have the person do on the web what the server wants first; True when it is done."""
+        wanted = t.ElicitationRequiredErrorData.model_validate(error.data)
+        for params in wanted.elicitations:
+            answer = await self._requests.elicitor.answer(params)
+            if isinstance(answer, t.ErrorData) or answer.action != "accept":
+                return False
+        with self._requests.patience.waiting_for_us():
+            for params in wanted.elicitations:
+                if params.elicitation_id is not None:
+                    await self._news.elicitations_done[params.elicitation_id].wait()
+        return True
 
     async def follow_changes(self, on_change: Callable[[], Awaitable[None]]) -> None:
         """Run until cancelled, calling back when the server's tools have changed."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._listen)
             while True:
-                await self._tools_changed.wait()
+                await self._news.tools_changed.wait()
                 await on_change()
 
     async def _listen(self) -> None:
         """Since 2026 servers tell of changes only to those who listen."""
         tools = self._client.server_capabilities.tools
-        if self.protocol_version not in MODERN_PROTOCOL_VERSIONS or not (
-            tools and tools.list_changed
-        ):
+        if not self.is_modern or not (tools and tools.list_changed):
             return
         while True:
             try:
                 async with self._client.listen(tools_list_changed=True) as events:
-                    self._tools_changed.set()  # what changed before, nobody told
+                    self._news.tools_changed.set()  # what changed before, nobody told
                     async for _ in events:
-                        self._tools_changed.set()
+                        self._news.tools_changed.set()
             except SubscriptionLost:
                 pass
             except MCPError:
                 return  # refused
             await anyio.sleep(_LISTEN_AGAIN_SECONDS)  # no stream lasts forever
+
+    async def ask_for_logs(self) -> None:
+        """Older servers send their log to those who ask; newer ones are told in each request."""
+        if self.is_modern or self._client.server_capabilities.logging is None:
+            return
+        # The client's own method warns that this goes out of use.
+        request = t.SetLevelRequest(params=t.SetLevelRequestParams(level=LOG_LEVEL))
+        with suppress(MCPError):  # then without
+            await self._client.session.send_request(request, t.EmptyResult)
+
+    # --- resources and prompts ---------------------------------------------------------------
+
+    async def list_resources(self) -> list[Resource]:
+        with self._failures_told():
+            pages = await _all_pages(self._client.list_resources)
+        return [
+            Resource(self._name, r.uri, r.name, r.title, r.description, r.mime_type, r.size)
+            for page in pages
+            for r in page.resources
+        ]
+
+    async def list_resource_templates(self) -> list[ResourceTemplate]:
+        with self._failures_told():
+            pages = await _all_pages(self._client.list_resource_templates)
+        return [
+            ResourceTemplate(
+                self._name, r.uri_template, r.name, r.title, r.description, r.mime_type
+            )
+            for page in pages
+            for r in page.resource_templates
+        ]
+
+    async def read_resource(self, uri: str) -> Sequence[ResourceContents]:
+        with self._failures_told():
+            return tuple(to_contents(await self._client.read_resource(uri)))
+
+    @asynccontextmanager
+    async def watch_resource(self, uri: str) -> AsyncGenerator[AsyncIterator[None], None]:
+        """Gives an item each time the resource has changed; many changes may be one."""
+        if self.is_modern:
+            async with self._client.listen(resource_subscriptions=[uri]) as events:
+                yield _without_details(events)
+            return
+        session = self._client.session  # the client's own methods warn that they go out of use
+        with self._news.resources.watch(uri) as changes:
+            subscribe = t.SubscribeRequest(params=t.SubscribeRequestParams(uri=uri))
+            with self._failures_told():
+                await session.send_request(subscribe, t.EmptyResult)
+            try:
+                yield changes
+            finally:
+                unsubscribe = t.UnsubscribeRequest(params=t.UnsubscribeRequestParams(uri=uri))
+                with anyio.move_on_after(1, shield=True), suppress(MCPError):
+                    await session.send_request(unsubscribe, t.EmptyResult)
+
+    async def list_prompts(self) -> list[Prompt]:
+        with self._failures_told():
+            pages = await _all_pages(self._client.list_prompts)
+        return [
+            Prompt(
+                self._name,
+                prompt.name,
+                prompt.title,
+                prompt.description,
+                tuple(
+                    PromptArgument(gap.name, gap.description, bool(gap.required))
+                    for gap in prompt.arguments or ()
+                ),
+            )
+            for page in pages
+            for prompt in page.prompts
+        ]
+
+    async def get_prompt(self, name: str, arguments: dict[str, str]) -> PromptMessages:
+        with self._failures_told():
+            return to_prompt_messages(await self._client.get_prompt(name, arguments))
+
+    async def complete(
+        self,
+        of: Prompt | ResourceTemplate,
+        argument: str,
+        value: str,
+        others: dict[str, str],
+    ) -> tuple[str, ...]:
+        """What the argument may be, given how it begins and what the others are."""
+        if self._client.server_capabilities.completions is None:
+            return ()
+        match of:
+            case Prompt():
+                ref: t.PromptReference | t.ResourceTemplateReference = t.PromptReference(
+                    name=of.name
+                )
+            case ResourceTemplate():
+                ref = t.ResourceTemplateReference(uri=of.uri_template)
+        with self._failures_told():
+            result = await self._client.complete(
+                ref, {"name": argument, "value": value}, context_arguments=others or None
+            )
+        return tuple(result.completion.values)
+
+
+async def _without_details(events: AsyncIterator[object]) -> AsyncIterator[None]:
+    async for _ in events:
+        yield None
+
+
+@contextmanager
+def _as_current(exchange: Exchange) -> Iterator[None]:
+    token = current_exchange.set(exchange)
+    try:
+        yield
+    finally:
+        current_exchange.reset(token)
+
+
+async def _all_pages(fetch: Callable[..., Awaitable[_Page]]) -> list[_Page]:
+    """All pages of a listing, unless it goes in circles."""
+    pages: list[_Page] = []
+    cursor: str | None = None
+    seen: set[str] = set()
+    while len(pages) < MAX_PAGES:
+        page = await fetch(cursor=cursor)
+        pages.append(page)
+        cursor = page.next_cursor
+        if cursor is None or cursor in seen:
+            break
+        seen.add(cursor)
+    return pages
+
+
+def _to_definition(tool: t.Tool) -> ToolDefinition:
+    hints = tool.annotations
+    return ToolDefinition(
+        name=tool.name,
+        description=tool.description,
+        input_schema=tool.input_schema,
+        output_schema=tool.output_schema,
+        annotations=hints.model_dump(by_alias=True, exclude_none=True) if hints else {},
+    )

@@ -1,13 +1,23 @@
+"""What was seen of a connection, and of one call on it. It explains more than exceptions do."""
+
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import anyio
 
 
+class OnProgress(Protocol):
+    """Told how far a call is."""
+
+    async def __call__(self, progress: float, total: float | None, message: str | None) -> None: ...
+
+
 @dataclass(slots=True)
 class Evidence:
-    """What was seen of one connection, which explains its end better than the exceptions do."""
+    """One connection."""
 
     lost: anyio.Event = field(default_factory=anyio.Event)
     """Set when nothing more will come from the server, or is wanted from it."""
@@ -17,3 +27,18 @@ class Evidence:
     """The first thing on its stdout that was not MCP."""
     http_status: int | None = None
     """The last HTTP status that meant an error."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request of ours that is under way."""
+
+    on_progress: OnProgress
+    http_status: int | None = None
+    """The HTTP status that refused it."""
+    was_not_taken: bool = False
+    """The server said that our session is over, so it did nothing."""
+
+
+current_exchange: ContextVar[Exchange | None] = ContextVar("current_exchange", default=None)
+"""The request on whose behalf code runs. The SDK sends each in the context of whoever made it."""

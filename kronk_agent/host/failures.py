@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+import anyio
 import httpx2
 from mcp import MCPError
 from mcp.types import CONNECTION_CLOSED
@@ -15,14 +16,25 @@ from pydantic import ValidationError
 
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ServerUnavailableError, ToolError, unwrap
+from kronk_agent.host.errors import StartError
 from kronk_agent.host.evidence import Evidence
 from kronk_agent.host.log import ServerLog
 from kronk_agent.host.text import visible
 
-CALL_FAILURES = (MCPError, RuntimeError, ValueError, TimeoutError)
+CALL_FAILURES = (
+    MCPError,
+    RuntimeError,
+    ValueError,
+    TimeoutError,
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+)
 """All that using a connection raises: errors from the server or a lost connection, results that
 break their own schema, results that are no MCP, a write that took too long."""
 
+_LOST = (
+    "went away during the call and is being started again: whether the call took effect is unknown"
+)
 _MAX_LENGTH = 600
 _MIN_SECRET_LENGTH = 6
 
@@ -32,14 +44,18 @@ _URL = re.compile(r"(https?://)(?:([^/?#]*)@)?([^?#]*)(.*)", re.DOTALL)
 
 def start_failure(
     name: str, config: McpServerConfig, error: Exception, evidence: Evidence, log: ServerLog
-) -> ServerUnavailableError:
+) -> StartError:
     """Why the server did not get as far as listing its tools."""
     cause = unwrap(error)
     if config.url is None:
         reason = _stdio_reason(name, config, cause, evidence, log)
     else:
         reason = _http_reason(name, config.url, cause, evidence)
-    return ServerUnavailableError(_line(name, config, reason))
+    return StartError(
+        _line(name, config, reason),
+        is_early_exit=_is_closed(cause),
+        http_status=evidence.http_status,
+    )
 
 
 def late_start(name: str, config: McpServerConfig, evidence: Evidence, log: ServerLog) -> str:
@@ -53,21 +69,24 @@ def late_start(name: str, config: McpServerConfig, evidence: Evidence, log: Serv
     return _line(name, config, reason)
 
 
-def is_early_exit(error: ServerUnavailableError) -> bool:
-    """Did the server hang up instead of answering?"""
-    return _is_closed(unwrap(error.__cause__ or error))
-
-
 def call_failure(
-    name: str, config: McpServerConfig, error: Exception, *, is_lost: bool
+    name: str,
+    config: McpServerConfig,
+    error: Exception,
+    *,
+    is_lost: bool,
+    http_status: int | None = None,
 ) -> ToolError:
-    """What the model is told of a call that did not come to a result."""
+    """What the model is told of a request that did not come to a result."""
     match error:
+        case MCPError() if http_status in (401, 403):
+            reason = f"refused the call (HTTP {http_status}): give a valid token in {_token(name)}"
+        case MCPError() if http_status is not None and not is_lost:
+            reason = f"failed to answer the call (HTTP {http_status}): {error.message}"
         case MCPError() if is_lost or _is_closed(error):
-            reason = (
-                "went away during the call and is being started again: "
-                "whether the call took effect is unknown"
-            )
+            reason = _LOST
+        case anyio.BrokenResourceError() | anyio.ClosedResourceError():
+            reason = _LOST
         case MCPError():
             reason = f"refused the call: {error.message}"
         case ValidationError():
@@ -75,6 +94,10 @@ def call_failure(
         case _:
             reason = f"answered the call with a broken result: {_first_line(error)}"
     return ToolError(_line(name, config, reason))
+
+
+def _token(name: str) -> str:
+    return f"mcp_servers.{name}.headers"
 
 
 def _stdio_reason(

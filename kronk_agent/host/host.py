@@ -3,14 +3,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import anyio
 import platformdirs
 from anyio.abc import TaskGroup
 
 from kronk_agent.config.schema import McpServerConfig
-from kronk_agent.host.server import McpServer, ServerStatus
+from kronk_agent.errors import ServerUnavailableError
+from kronk_agent.host.memory import ServerMemory
+from kronk_agent.host.outputs import Outputs
+from kronk_agent.host.person import Person
+from kronk_agent.host.reading import Reading
+from kronk_agent.host.resources import Prompts, Resources
+from kronk_agent.host.server import McpServer, ServerStatus, Surroundings
 from kronk_agent.tool import Toolset
+
+if TYPE_CHECKING:
+    from kronk_agent.host.sampling import GetModel
 
 CLOSE_SECONDS = 10.0
 """Longest time for all servers to end. A program that ignores every hint is killed after 4.5."""
@@ -20,24 +30,51 @@ class Host:
     """All registered MCP servers, each with a life of its own: no fault of one reaches another.
 
     An async context that may be entered once. Entering starts the servers in the background and
-    returns at once; leaving ends them all together and leaves no process behind.
+    returns at once, with the tools that known servers had last time; leaving ends all of them
+    together and leaves no process behind.
     """
 
     def __init__(
-        self, servers: Mapping[str, McpServerConfig], *, log_dir: Path | None = None
+        self,
+        servers: Mapping[str, McpServerConfig],
+        *,
+        log_dir: Path | None = None,
+        cache_dir: Path | None = None,
+        get_model: GetModel | None = None,
+        person: Person | None = None,
     ) -> None:
-        """``log_dir`` gets a file for each server's stderr; None is the person's own."""
-        directory = log_dir or platformdirs.user_log_path("kronk-agent", appauthor=False) / "mcp"
+        """Prepare, and start nothing.
+
+        Args:
+            servers: their configurations, by name.
+            log_dir: gets a file for each server's stderr; None is the person's own folder.
+            cache_dir: gets a file for each server's tools; None is the person's own folder.
+            get_model: gives the model that servers may ask; None: they may not.
+            person: answers what servers ask of a person; None: they may not.
+        """
+        logs = log_dir or platformdirs.user_log_path("kronk-agent", appauthor=False) / "mcp"
+        cache = cache_dir or platformdirs.user_cache_path("kronk-agent", appauthor=False) / "mcp"
+        self._outputs = Outputs()
+        surroundings = Surroundings(self._outputs, get_model, person)
         self._servers = tuple(
-            McpServer(name, config, log_path=directory / f"{name}.log")
+            McpServer(
+                name,
+                config,
+                log_path=logs / f"{name}.log",
+                memory=ServerMemory(cache / f"{name}.json", config),
+                surroundings=surroundings,
+            )
             for name, config in servers.items()
         )
+        self.resources = Resources(self._servers)
+        self.prompts = Prompts(self._servers)
+        self._reading = Reading(self.resources, self._outputs)
         self._tasks: TaskGroup | None = None
 
     @property
     def toolsets(self) -> tuple[Toolset, ...]:
-        """One for each server; what is in them changes as servers come, change and go."""
-        return self._servers
+        """One for each server, and one to read with; they change as servers come and go."""
+        return (*self._servers, self._reading)
 
     def statuses(self) -> tuple[ServerStatus, ...]:
         return tuple(server.status() for server in self._servers)
@@ -47,11 +84,24 @@ class Host:
         for server in self._servers:
             await server.settled()
 
+    async def required(self) -> None:
+        """Wait until every server that is required is ready.
+
+        Raises:
+            ServerUnavailableError: one of them failed.
+        """
+        for server in self._servers:
+            if server.is_required:
+                await server.settled()
+                if server.state == "failed":
+                    raise ServerUnavailableError(server.status().error or server.name)
+
     async def __aenter__(self) -> Host:
         assert self._tasks is None, "a host is entered once"
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
         for server in self._servers:
+            server.recall()
             self._tasks.start_soon(server.run, name=f"mcp server {server.name}")
         return self
 

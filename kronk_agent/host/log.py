@@ -8,6 +8,10 @@ from typing import TextIO
 
 from kronk_agent.errors import ServerUnavailableError
 
+MAX_BYTES = 1_000_000
+"""A log that is larger becomes ``NAME.log.1``, and that ``NAME.log.2``; older ones are dropped."""
+NUM_OLD = 2
+
 _TAIL_BYTES = 4096
 _TAIL_LINES = 3
 
@@ -29,6 +33,7 @@ class ServerLog:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.touch(mode=0o600)  # servers print what they please, secrets included
+            self.rotate_if_full()
             file = self.path.open("a", encoding="utf-8")
         except OSError as error:
             raise ServerUnavailableError(
@@ -37,6 +42,34 @@ class ServerLog:
         with file:
             self._start = file.tell()
             yield file
+
+    def write(self, line: str) -> None:
+        """Add a line of our own, such as a message that came by the protocol."""
+        if self.path.is_file():
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(f"{line}\n")
+
+    def rotate_if_full(self) -> None:
+        """Keep the size within bounds, also while a program is writing.
+
+        The program holds the file open, so its content is copied away and the file emptied: it was
+        opened for appending, so the next line lands at the beginning.
+        """
+        if not self.path.is_file() or self.path.stat().st_size <= MAX_BYTES:
+            return
+        for number in range(NUM_OLD, 1, -1):
+            younger = self._old(number - 1)
+            if younger.is_file():
+                younger.replace(self._old(number))
+        with self.path.open("rb") as file:
+            file.seek(-MAX_BYTES, os.SEEK_END)  # what is more was written since the last look
+            self._old(1).touch(mode=0o600)
+            self._old(1).write_bytes(file.read())
+        os.truncate(self.path, 0)
+        self._start = 0
+
+    def _old(self, number: int) -> Path:
+        return self.path.with_name(f"{self.path.name}.{number}")
 
     def tail(self) -> str:
         """The last lines of the latest process, in one line; empty if it wrote none."""

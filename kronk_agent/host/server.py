@@ -3,42 +3,50 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 import anyio
-import mcp.types
 from anyio import to_thread
-from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
+from kronk_agent.config.mcp_server import Transport
 from kronk_agent.config.schema import McpServerConfig
-from kronk_agent.errors import ServerUnavailableError, ToolError
-from kronk_agent.host.connection import Connection, Mode, connect
-from kronk_agent.host.content import to_output
-from kronk_agent.host.definitions import to_tools
-from kronk_agent.host.evidence import Evidence
-from kronk_agent.host.failures import (
-    CALL_FAILURES,
-    call_failure,
-    is_early_exit,
-    late_start,
-    start_failure,
-)
+from kronk_agent.errors import ToolError
+from kronk_agent.host.definitions import ToolDefinition, to_tools, usable
+from kronk_agent.host.errors import NotTakenError, StartError
+from kronk_agent.host.evidence import Evidence, Exchange
 from kronk_agent.host.log import ServerLog
+from kronk_agent.host.memory import Remembered, ServerMemory
+from kronk_agent.host.outputs import Outputs
+from kronk_agent.host.patience import Patience
+from kronk_agent.host.person import Person, ToolUse
+from kronk_agent.host.policy import offered, permission
 from kronk_agent.messages import JsonObject
 from kronk_agent.tool import Tool, ToolContext, ToolOutput
+
+if TYPE_CHECKING:  # the SDK takes 0.7 s to import: it is when a server is first connected to
+    from kronk_agent.host.connection import Connection, Mode
+    from kronk_agent.host.sampling import GetModel
 
 logger = logging.getLogger(__name__)
 
 ServerState: TypeAlias = Literal["disabled", "starting", "ready", "failed"]
 
+_Answer = TypeVar("_Answer")
+
 FIRST_DELAY_SECONDS = 0.1
 LONGEST_DELAY_SECONDS = 60.0
 STABLE_SECONDS = 30.0
 """A server that stayed this long is started again without the delays of its earlier failures."""
+LOOK_SECONDS = 2.0
+"""Between two looks at the size of its log."""
+
+_NOT_STREAMABLE = {400, 404, 405, 406, 415}
+"""How a server of before 2025, which knows only SSE, may refuse a POST."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +60,52 @@ class ServerStatus:
     """Why it failed, and what would help; it is still tried again from time to time."""
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What servers are given to work with."""
+
+    outputs: Outputs
+    get_model: GetModel | None = None
+    """For what servers ask of our model."""
+    person: Person | None = None
+    """For what servers ask of the person."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a server is spoken to."""
+
+    mode: Mode
+    transport: Transport
+
+
 class McpServer:
     """One registered server and its tools, as a toolset.
 
     ``run`` is the one task that enters and leaves connections; calls come from any task. While a
-    server that was lost is started again its tools stay, and calls wait for it.
+    server is started, for the first time or again, its known tools are there, and calls wait.
     """
 
-    def __init__(self, name: str, config: McpServerConfig, *, log_path: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        config: McpServerConfig,
+        *,
+        log_path: Path,
+        memory: ServerMemory,
+        surroundings: Surroundings,
+    ) -> None:
         self._name = name
         self._config = config
         self._log = ServerLog(log_path)
-        self._mode: Mode = config.protocol
+        self._memory = memory
+        self._surroundings = surroundings
+        self._patience = Patience(config.timeout)
+        self._way = _Way(config.protocol, config.transport)
         self._connection: Connection | None = None
-        self._definitions: list[mcp.types.Tool] = []
+        self._definitions: list[ToolDefinition] = []
         self._tools: tuple[Tool, ...] = ()
+        self._has_resources = False
         self._error: str | None = None
         self._settled = anyio.Event()
         self._is_stopping = False
@@ -75,6 +114,10 @@ class McpServer:
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def is_required(self) -> bool:
+        return self._config.required and not self._config.disabled
 
     @property
     def state(self) -> ServerState:
@@ -97,6 +140,16 @@ class McpServer:
 
     # --- the owner task ----------------------------------------------------------------------
 
+    def recall(self) -> None:
+        """Offer the tools the server had last time, before it is started."""
+        if self._config.disabled:
+            return
+        remembered = self._memory.recall()
+        if self._config.protocol == "auto":
+            self._way = replace(self._way, mode=remembered.mode)
+        self._definitions = list(remembered.definitions)
+        self._tools = self._to_tools(remembered.definitions)
+
     async def run(self) -> None:
         """Keep the server running until ``stop``, waiting longer after each failure."""
         if self._config.disabled:
@@ -104,6 +157,7 @@ class McpServer:
         delay = FIRST_DELAY_SECONDS
         try:
             with anyio.CancelScope() as self._run_scope:
+                await to_thread.run_sync(_import_sdk)
                 while not self._is_stopping:
                     started = anyio.current_time()
                     await self._live()
@@ -124,44 +178,70 @@ class McpServer:
             self._run_scope.cancel()
 
     async def _live(self) -> None:
-        """From one start of the server to its end."""
+        """From one start of the server to its end, by another way where the first is refused."""
         deadline = anyio.current_time() + self._config.startup_timeout
-        try:
+        ways = [self._way]
+        words = ""
+        for way in ways:
             try:
-                await self._attempt(self._mode, deadline)
-            except ServerUnavailableError as error:
-                if self._mode != "auto" or not is_early_exit(error):
-                    raise
-                # Some old servers exit when asked for their protocol, so it is not asked.
-                await self._attempt("legacy", deadline)
-        except ServerUnavailableError as error:
-            self._fail(str(error))
+                await self._attempt(way, deadline)
+                return
+            except StartError as error:
+                if way.transport == self._config.transport:  # the rest was only worth a try
+                    words = str(error)
+                if (other := self._other_way(way, error)) and other not in ways:
+                    ways.append(other)
+        self._fail(words)
 
-    async def _attempt(self, mode: Mode, deadline: float) -> None:
+    def _other_way(self, way: _Way, error: StartError) -> _Way | None:
+        is_open = self._config.type is None and way.transport == "http"
+        if is_open and error.http_status in _NOT_STREAMABLE:
+            return _Way("legacy", "sse")
+        if self._config.protocol != "auto":
+            return None
+        if way.mode == "legacy":
+            return replace(way, mode="auto")  # it was remembered, and is a newer server now
+        # Some old servers exit when asked for their protocol, so it is not asked.
+        return replace(way, mode="legacy") if error.is_early_exit else None
+
+    async def _attempt(self, way: _Way, deadline: float) -> None:
         """Connect, list the tools, and stay until the connection is lost.
 
         Raises:
-            ServerUnavailableError: it did not get as far as listing the tools.
+            StartError: it did not get as far as listing the tools.
         """
-        evidence = Evidence()
-        try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._limit_start, deadline, evidence, tasks.cancel_scope)
-                async with connect(
-                    self._name, self._config, mode, evidence, self._log
-                ) as connection:
-                    await self._list_tools(connection)
-                    self._become_ready(connection)
-                    await self._stay(connection)
-                tasks.cancel_scope.cancel()
-        except Exception as error:  # boundary: whatever a server does, it alone fails
-            if not evidence.was_ready:
-                raise start_failure(self._name, self._config, error, evidence, self._log) from error
-            logger.info("the connection to MCP server %r broke", self._name, exc_info=True)
+        from kronk_agent.host.connection import connect  # heavy, like the next two
+        from kronk_agent.host.requests import Requests
+        from kronk_agent.host.transport import Wire
+
+        wire = Wire(self._name, self._config, transport=way.transport, log=self._log)
+        requests = Requests(
+            self._name,
+            self._config,
+            get_model=self._surroundings.get_model,
+            person=self._surroundings.person,
+            patience=self._patience,
+            log=self._log,
+        )
+        failure: StartError | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._limit_start, deadline, wire.evidence, tasks.cancel_scope)
+            try:
+                async with connect(self._name, self._config, wire, way.mode, requests) as found:
+                    await self._take_tools(await found.list_tools())
+                    self._become_ready(found, way)
+                    await self._stay(found)
+            except StartError as error:
+                failure = error
+            tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
 
     async def _limit_start(
         self, deadline: float, evidence: Evidence, attempt: anyio.CancelScope
     ) -> None:
+        from kronk_agent.host.failures import late_start  # heavy
+
         await anyio.sleep_until(deadline)
         if not evidence.was_ready:
             # Said before the program is closed, which takes seconds when it hangs.
@@ -171,18 +251,37 @@ class McpServer:
     async def _stay(self, connection: Connection) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(connection.follow_changes, partial(self._relist, connection))
+            tasks.start_soon(self._tend_log)
+            if connection.has_resources:
+                tasks.start_soon(self._look_for_resources, connection)
             try:
                 await connection.evidence.lost.wait()
             finally:
                 self._lose()  # at once: closing a program may take seconds
             tasks.cancel_scope.cancel()
 
-    def _become_ready(self, connection: Connection) -> None:
+    async def _look_for_resources(self, connection: Connection) -> None:
+        with suppress(ToolError):
+            self._has_resources = bool(
+                await connection.list_resources() or await connection.list_resource_templates()
+            )
+
+    async def _tend_log(self) -> None:
+        while True:
+            await anyio.sleep(LOOK_SECONDS)
+            self._log.rotate_if_full()
+
+    def _become_ready(self, connection: Connection, way: _Way) -> None:
         connection.evidence.was_ready = True
         self._connection, self._error = connection, None
-        if connection.protocol_version in HANDSHAKE_PROTOCOL_VERSIONS:
-            self._mode = "legacy"  # so that it need not be asked after a restart
+        # So that it need not be asked after a restart.
+        self._way = way if connection.is_modern else replace(way, mode="legacy")
+        self._remember()
         self._settled.set()
+
+    def _remember(self) -> None:
+        mode: Literal["auto", "legacy"] = "legacy" if self._way.mode == "legacy" else "auto"
+        self._memory.keep(Remembered(mode, tuple(self._definitions)))
 
     def _fail(self, error: str) -> None:
         self._error, self._definitions, self._tools = error, [], ()
@@ -192,41 +291,101 @@ class McpServer:
         self._connection = None
         self._settled = anyio.Event()
 
-    async def _list_tools(self, connection: Connection) -> None:
-        definitions = await connection.list_tools()
-        if definitions != self._definitions:
-            # In a thread because checking a schema takes about 2 ms.
-            tools = await to_thread.run_sync(to_tools, self._name, definitions, self._call)
-            self._definitions, self._tools = definitions, tools
+    async def _take_tools(self, listed: Sequence[ToolDefinition]) -> None:
+        known = {definition.digest for definition in self._definitions}
+        if [d.digest for d in listed] != [d.digest for d in self._definitions]:
+            # Those that are new are looked at in a thread: it takes about 2 ms each.
+            new = [definition for definition in listed if definition.digest not in known]
+            good = {d.digest for d in await to_thread.run_sync(usable, self._name, new)} | known
+            self._definitions = [d for d in listed if d.digest in good]
+            self._tools = self._to_tools(self._definitions)
+
+    def _to_tools(self, definitions: Sequence[ToolDefinition]) -> tuple[Tool, ...]:
+        prefix = self._config.prefix or self._name
+        return to_tools(prefix, offered(self._config, definitions), self._call)
 
     async def _relist(self, connection: Connection) -> None:
         try:
             with anyio.fail_after(self._config.startup_timeout):
-                await self._list_tools(connection)
-        except CALL_FAILURES as error:
-            reason = call_failure(self._name, self._config, error, is_lost=False)
-            logger.warning("the tools of MCP server %r stay as they were: %s", self._name, reason)
+                await self._take_tools(await connection.list_tools_again())
+            self._remember()
+        except (ToolError, TimeoutError) as error:
+            logger.warning("the tools of MCP server %r stay as they were: %s", self._name, error)
 
     # --- calls -------------------------------------------------------------------------------
 
     async def _call(self, tool: str, arguments: JsonObject, context: ToolContext) -> ToolOutput:
-        timeout = self._config.timeout
-        with anyio.CancelScope(deadline=anyio.current_time() + timeout) as scope:
+        await self._ask_leave(tool, arguments)
+        with self._patience.call() as scope:
 
             async def on_progress(
                 progress: float, total: float | None, message: str | None
             ) -> None:
-                scope.deadline = anyio.current_time() + timeout
+                self._patience.renew(scope)
                 context.report_progress(progress, total, message)
 
-            connection = await self._connected()
             try:
-                return to_output(await connection.call_tool(tool, arguments, on_progress))
-            except CALL_FAILURES as error:
-                lost = connection.evidence.lost.is_set()
-                raise call_failure(self._name, self._config, error, is_lost=lost) from error
-        raise ToolError(
-            f"MCP server {self._name!r} gave no answer and no progress within {timeout:g} s: "
+                output = await self._call_once(tool, arguments, Exchange(on_progress))
+            except NotTakenError:
+                output = await self._call_once(tool, arguments, Exchange(on_progress))
+            return self._cut(output)
+        raise self._too_late()
+
+    async def _call_once(self, tool: str, arguments: JsonObject, exchange: Exchange) -> ToolOutput:
+        connection = await self._connected()
+        try:
+            return await connection.call_tool(tool, arguments, exchange)
+        except NotTakenError:
+            if connection is self._connection:
+                self._lose()  # its owner is about to notice, and nobody may use it until then
+            raise
+
+    async def _ask_leave(self, tool: str, arguments: JsonObject) -> None:
+        if permission(self._config, tool) != "ask":
+            return
+        person = self._surroundings.person
+        use = ToolUse(self._name, tool, arguments)
+        if person is None or not await person.agree_to_tool_use(use):
+            raise ToolError(f"the user did not agree to this call of {tool}: do without it")
+
+    def _cut(self, output: ToolOutput) -> ToolOutput:
+        limit = self._config.max_output_tokens
+        return self._surroundings.outputs.cut(self._name, output, limit) if limit else output
+
+    @property
+    def may_have_resources(self) -> bool:
+        """It says so; many say so that have none."""
+        return self._connection is not None and self._connection.has_resources
+
+    @property
+    def has_resources(self) -> bool:
+        """It had some when it was last looked at, which is soon after it is ready."""
+        return self._has_resources and self._connection is not None
+
+    @property
+    def has_prompts(self) -> bool:
+        return self._connection is not None and self._connection.has_prompts
+
+    async def ask(self, request: Callable[[Connection], Awaitable[_Answer]]) -> _Answer:
+        """Make a request other than a call, within the time a call has.
+
+        Raises:
+            ToolError: the server is down, refused, or answered with something broken or not at all.
+        """
+        with self._patience.call():
+            return await request(await self._connected())
+        raise self._too_late()
+
+    @asynccontextmanager
+    async def watch_resource(self, uri: str) -> AsyncGenerator[AsyncIterator[None], None]:
+        """Gives an item each time the resource changed, until the connection ends."""
+        async with (await self._connected()).watch_resource(uri) as changes:
+            yield changes
+
+    def _too_late(self) -> ToolError:
+        return ToolError(
+            f"MCP server {self._name!r} gave no answer and no progress within "
+            f"{self._config.timeout:g} s: "
             f"ask for less, or raise mcp_servers.{self._name}.timeout"
         )
 
@@ -235,3 +394,7 @@ class McpServer:
         if self._connection is None:
             raise ToolError(self._error or f"MCP server {self._name!r} was lost again")
         return self._connection
+
+
+def _import_sdk() -> None:
+    import kronk_agent.host.connection  # noqa: F401

@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 import httpx2
+from anyio import to_thread
 from mcp import StdioServerParameters, stdio_client
+from mcp.client.sse import sse_client
 from mcp.client.streamable_http import MCP_SESSION_ID, streamable_http_client
 from mcp.shared.message import SessionMessage
 from mcp.types import JSONRPCResponse
+from mcp.types.version import LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
 from pydantic import ValidationError
 
+from kronk_agent.config.mcp_server import Transport
 from kronk_agent.config.schema import McpServerConfig
-from kronk_agent.host.definitions import readable
-from kronk_agent.host.evidence import Evidence
+from kronk_agent.host.evidence import Evidence, current_exchange
 from kronk_agent.host.log import ServerLog
+from kronk_agent.host.repair import readable
 
 if TYPE_CHECKING:
     from contextvars import Context
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
     from mcp.client._transport import ReadStream, TransportStreams
 
 MAX_EVENT_BYTES = 64 * 1024 * 1024
-"""Size of one HTTP event. The SDK's own limit, 1 MiB, is less than a screenshot."""
+"""Size of one streamable-HTTP event. The SDK's own limit, 1 MiB, is less than a screenshot."""
 
 _NOISE_LENGTH = 80
 
@@ -34,50 +38,84 @@ _NOISE_LENGTH = 80
 _HTTP_TIMEOUT = httpx2.Timeout(30.0, read=None)
 
 
-@asynccontextmanager
-async def open_transport(
-    name: str, config: McpServerConfig, evidence: Evidence, log: ServerLog
-) -> AsyncGenerator[TransportStreams, None]:
-    """The streams to and from the server, gathering evidence."""
-    opened = _open_stdio(config, log) if config.url is None else _open_http(config, evidence)
-    async with opened as (read, write):
-        yield _Watched(name, read, evidence), write
+class Wire:
+    """The way to one server, opened once, and what was seen on it."""
 
+    def __init__(
+        self,
+        name: str,
+        config: McpServerConfig,
+        *,
+        transport: Transport,
+        log: ServerLog,
+        auth: httpx2.Auth | None = None,
+    ) -> None:
+        self._name = name
+        self._config = config
+        self._transport = transport
+        self.log = log
+        self._auth = auth
+        self.evidence = Evidence()
 
-@asynccontextmanager
-async def _open_stdio(
-    config: McpServerConfig, log: ServerLog
-) -> AsyncGenerator[TransportStreams, None]:
-    assert config.command is not None
-    program = StdioServerParameters(
-        command=config.command, args=list(config.args), env=config.env, cwd=config.cwd
-    )
-    with log.open() as stderr:
-        async with stdio_client(program, errlog=stderr) as streams:
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[TransportStreams, None]:
+        """The streams to and from the server."""
+        opened = {"stdio": self._stdio, "http": self._http, "sse": self._sse}[self._transport]
+        async with opened() as (read, write):
+            yield _Watched(self._name, read, self.evidence), write
+
+    @asynccontextmanager
+    async def _stdio(self) -> AsyncGenerator[TransportStreams, None]:
+        assert self._config.command is not None
+        program = StdioServerParameters(
+            command=self._config.command,
+            args=list(self._config.args),
+            env=self._config.env,
+            cwd=self._config.cwd,
+        )
+        with self.log.open() as stderr:
+            async with stdio_client(program, errlog=stderr) as streams:
+                yield streams
+
+    @asynccontextmanager
+    async def _http(self) -> AsyncGenerator[TransportStreams, None]:
+        assert self._config.url is not None
+        async with (
+            self._http_client() as http,
+            streamable_http_client(
+                self._config.url, http_client=http, max_sse_event_size=MAX_EVENT_BYTES
+            ) as streams,
+        ):
             yield streams
 
+    @asynccontextmanager
+    async def _sse(self) -> AsyncGenerator[TransportStreams, None]:
+        assert self._config.url is not None
+        async with sse_client(self._config.url, httpx_client_factory=self._http_client) as streams:
+            yield streams
 
-@asynccontextmanager
-async def _open_http(
-    config: McpServerConfig, evidence: Evidence
-) -> AsyncGenerator[TransportStreams, None]:
-    assert config.url is not None
+    def _http_client(self, *_: Any, **__: Any) -> httpx2.AsyncClient:
+        """Ours, whatever headers and timeouts the SDK would give it."""
+        return httpx2.AsyncClient(
+            headers=self._config.headers,
+            timeout=_HTTP_TIMEOUT,
+            auth=self._auth,
+            event_hooks={"response": [self._note_status]},
+        )
 
-    async def note_status(response: httpx2.Response) -> None:
-        if response.is_error:
-            evidence.http_status = response.status_code
-        if response.status_code == 404 and MCP_SESSION_ID in response.request.headers:
-            evidence.lost.set()  # the session is over: a new one is needed
-
-    async with (
-        httpx2.AsyncClient(
-            headers=config.headers, timeout=_HTTP_TIMEOUT, event_hooks={"response": [note_status]}
-        ) as http,
-        streamable_http_client(
-            config.url, http_client=http, max_sse_event_size=MAX_EVENT_BYTES
-        ) as streams,
-    ):
-        yield streams
+    async def _note_status(self, response: httpx2.Response) -> None:
+        if not response.is_error:
+            return
+        self.evidence.http_status = response.status_code
+        # The session is over: a new one is needed. Older servers have it in the address.
+        is_over = response.status_code == 404 and (
+            MCP_SESSION_ID in response.request.headers or self._transport == "sse"
+        )
+        if exchange := current_exchange.get():
+            exchange.http_status = response.status_code
+            exchange.was_not_taken = is_over
+        if is_over:
+            self.evidence.lost.set()
 
 
 class _Watched:
@@ -89,6 +127,7 @@ class _Watched:
         self._name = name
         self._stream = stream
         self._evidence = evidence
+        self._version = LATEST_MODERN_VERSION
 
     @property
     def last_context(self) -> Context | None:
@@ -102,8 +141,13 @@ class _Watched:
             self._evidence.lost.set()
             raise
         match item:
+            case SessionMessage(message=JSONRPCResponse(result={"protocolVersion": _})):
+                self._version = LATEST_HANDSHAKE_VERSION
             case SessionMessage(message=JSONRPCResponse(result={"tools": list(tools)} as result)):
-                result["tools"] = readable(self._name, tools)
+                # In a thread because there may be a thousand.
+                result["tools"] = await to_thread.run_sync(
+                    readable, self._name, tools, self._version
+                )
             case ValidationError() if self._evidence.noise is None:
                 self._evidence.noise = str(item.errors()[0]["input"])[:_NOISE_LENGTH]
         return item

@@ -47,9 +47,8 @@ Invoke = Callable[..., Result]
 
 
 @pytest.fixture
-def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
+def tools(tmp_path: Path, own_folders: None) -> Invoke:
     """Runs ``kronk-agent tools`` on a configuration; the tools' file lies beside it."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     (tmp_path / "my_tools.py").write_text(MY_TOOLS)
     file = tmp_path / "config.yaml"
 

@@ -5,10 +5,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import anyio
 
@@ -18,6 +19,11 @@ from kronk_agent.messages import JsonObject
 from kronk_agent.tool import Tool, ToolContext, ToolOutput
 
 SERVERS = Path(__file__).parent / "servers"
+
+
+def hosting(servers: Mapping[str, McpServerConfig], folder: Path, **more: Any) -> Host:
+    """A host that leaves its logs in the folder, and its memory in another one below."""
+    return Host(servers, log_dir=folder, cache_dir=folder / "cache", **more)
 
 
 def faulty(fault: str, **more: object) -> McpServerConfig:

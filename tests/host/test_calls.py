@@ -11,6 +11,7 @@ from host.support import (
     call,
     demo,
     faulty,
+    hosting,
     modern,
     tools,
 )
@@ -32,7 +33,7 @@ async def test_calls_bring_back_everything(
     watcher = Watcher()
 
     with anyio.fail_after(15):
-        async with Host({"demo": server}, log_dir=tmp_path) as host:
+        async with hosting({"demo": server}, tmp_path) as host:
             await host.settled()
             countdown = tools(host)["demo__countdown"]
             results = [
@@ -63,7 +64,7 @@ async def test_cancelling_a_call_cancels_it_on_the_server(
         await tools(host)["x__hang"].call({"key": protocol}, context)
 
     with anyio.fail_after(15):
-        async with Host({"x": server}, log_dir=tmp_path) as host:
+        async with hosting({"x": server}, tmp_path) as host:
             await host.settled()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(hang, host)
@@ -78,7 +79,7 @@ async def test_a_big_result_comes_through_http(tmp_path: Path, demo_url: str) ->
     big = "x" * 2_000_000
 
     with anyio.fail_after(10):
-        async with Host({"demo": McpServerConfig(url=demo_url)}, log_dir=tmp_path) as host:
+        async with hosting({"demo": McpServerConfig(url=demo_url)}, tmp_path) as host:
             await host.settled()
 
             assert await call(host, "demo__echo", {"text": big}) == ToolOutput((TextPart(big),))
@@ -86,7 +87,7 @@ async def test_a_big_result_comes_through_http(tmp_path: Path, demo_url: str) ->
 
 async def test_a_call_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     with anyio.fail_after(10):
-        async with Host({"x": modern(timeout=0.2)}, log_dir=tmp_path) as host:
+        async with hosting({"x": modern(timeout=0.2)}, tmp_path) as host:
             await host.settled()
             with pytest.raises(ToolError) as caught:
                 await call(host, "x__hang")
@@ -101,7 +102,7 @@ async def test_a_call_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
 async def test_progress_gives_a_call_more_time(tmp_path: Path) -> None:
     """Ten steps of 0.15 s are more than 1 s, and no step is."""
     with anyio.fail_after(10):
-        async with Host({"demo": demo(timeout=1)}, log_dir=tmp_path) as host:
+        async with hosting({"demo": demo(timeout=1)}, tmp_path) as host:
             await host.settled()
 
             output = await call(host, "demo__countdown", {"start": 10, "seconds_between": 0.15})
@@ -122,7 +123,7 @@ async def test_a_broken_result_is_an_error_the_model_reads(
     tmp_path: Path, tool: str, how: str, said: str
 ) -> None:
     with anyio.fail_after(10):
-        async with Host({"x": faulty("refuses")}, log_dir=tmp_path) as host:
+        async with hosting({"x": faulty("refuses")}, tmp_path) as host:
             await host.settled()
             with pytest.raises(ToolError) as caught:
                 await call(host, tool, {"how": how})
@@ -133,7 +134,7 @@ async def test_a_broken_result_is_an_error_the_model_reads(
 
 async def test_a_refused_call_says_why(tmp_path: Path) -> None:
     with anyio.fail_after(10):
-        async with Host({"x": faulty("grows")}, log_dir=tmp_path) as host:
+        async with hosting({"x": faulty("grows")}, tmp_path) as host:
             await host.settled()
             with pytest.raises(ToolError) as caught:
                 await call(host, "x__grow", {"refuse": "the moon is wrong"})

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import math
 
-from mcp import types
-
-from kronk_agent.host.definitions import to_tools
+from kronk_agent.host.definitions import ToolDefinition, to_tools
 from kronk_agent.messages import JsonObject
 from kronk_agent.tool import Tool, ToolContext, ToolOutput
 
@@ -13,9 +11,9 @@ async def _call(name: str, arguments: JsonObject, context: ToolContext) -> ToolO
     return ToolOutput.of(name)
 
 
-def _definition(name: str, description: str | None = None) -> types.Tool:
-    schema = {"type": "object", "properties": {"a": {"description": "x\u202ey"}}}
-    return types.Tool(name=name, description=description, input_schema=schema)
+def _definition(name: str, description: str | None = None) -> ToolDefinition:
+    schema: JsonObject = {"type": "object", "properties": {"a": {"description": "x\u202ey"}}}
+    return ToolDefinition(name, description, schema)
 
 
 def test_a_tool_says_only_what_can_be_seen_and_bounds_itself() -> None:

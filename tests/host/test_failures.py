@@ -7,10 +7,9 @@ from pathlib import Path
 
 import anyio
 import pytest
-from host.support import SERVERS, error_of, faulty
+from host.support import SERVERS, error_of, faulty, hosting
 
 from kronk_agent.config.schema import McpServerConfig
-from kronk_agent.host import Host
 
 PYTHON = repr(sys.executable)
 LEGACY = "or set its protocol to legacy if it is old"
@@ -18,7 +17,7 @@ LEGACY = "or set its protocol to legacy if it is old"
 
 async def _failure(server: McpServerConfig, log_dir: Path) -> str:
     with anyio.fail_after(10):
-        async with Host({"x": server}, log_dir=log_dir) as host:
+        async with hosting({"x": server}, log_dir) as host:
             await host.settled()
             (status,) = host.statuses()
             return error_of(status).removeprefix("MCP server 'x' ")
@@ -131,16 +130,10 @@ async def test_a_url_where_there_is_no_server(
     assert await _failure(server, tmp_path) == said.replace("URL", odd_url + path)
 
 
-@pytest.mark.parametrize(
-    ("url", "said"),
-    [
-        (
-            "http://me:secret-password@127.0.0.1:9/mcp",
-            "cannot be reached at http://127.0.0.1:9/mcp (All connection attempts failed): "
-            "start it, or correct mcp_servers.x.url",
-        ),
-        ("http://[::1", "failed at http://[::1 (Invalid port: ':1'): correct mcp_servers.x.url"),
-    ],
-)
-async def test_a_url_that_leads_nowhere(tmp_path: Path, url: str, said: str) -> None:
-    assert await _failure(McpServerConfig(url=url), tmp_path) == said
+async def test_a_url_that_leads_nowhere(tmp_path: Path) -> None:
+    server = McpServerConfig(url="http://me:secret-password@127.0.0.1:9/mcp")
+
+    assert await _failure(server, tmp_path) == (
+        "cannot be reached at http://127.0.0.1:9/mcp (All connection attempts failed): "
+        "start it, or correct mcp_servers.x.url"
+    )

@@ -10,6 +10,7 @@ import pytest
 from host.support import (
     call,
     faulty,
+    hosting,
     modern,
     running,
     started,
@@ -19,7 +20,7 @@ from host.support import (
 )
 
 from kronk_agent.config.schema import McpServerConfig
-from kronk_agent.host import Host, ServerStatus
+from kronk_agent.host import ServerStatus
 from kronk_agent.messages import TextPart
 from kronk_agent.tool import ToolOutput
 
@@ -27,17 +28,17 @@ PONG = ToolOutput((TextPart("pong"),))
 
 
 async def test_a_host_without_servers_is_settled_and_empty(tmp_path: Path) -> None:
-    async with Host({}, log_dir=tmp_path) as host:
+    async with hosting({}, tmp_path) as host:
         await host.settled()
 
-        assert (host.toolsets, host.statuses()) == ((), ())
+        assert (tools(host), host.statuses()) == ({}, ())
 
 
 async def test_entering_returns_before_any_server_has_started(tmp_path: Path) -> None:
     servers = {"ok": faulty("healthy"), "off": faulty("healthy", disabled=True)}
 
     with anyio.fail_after(10):
-        async with Host(servers, log_dir=tmp_path) as host:
+        async with hosting(servers, tmp_path) as host:
             assert states(host) == {"ok": "starting", "off": "disabled"}
             assert tools(host) == {}
 
@@ -47,7 +48,7 @@ async def test_entering_returns_before_any_server_has_started(tmp_path: Path) ->
                 ServerStatus("ok", "ready", 1),
                 ServerStatus("off", "disabled", 0),
             )
-            assert [toolset.name for toolset in host.toolsets] == ["ok", "off"]
+            assert [toolset.name for toolset in host.toolsets] == ["ok", "off", "resources"]
 
 
 async def test_bad_servers_neither_delay_nor_disturb_the_good_one(tmp_path: Path) -> None:
@@ -61,7 +62,7 @@ async def test_bad_servers_neither_delay_nor_disturb_the_good_one(tmp_path: Path
     }
 
     with anyio.fail_after(10):  # a third of the time the silent one is given
-        async with Host(servers, log_dir=tmp_path) as host:
+        async with hosting(servers, tmp_path) as host:
             await until(lambda: list(states(host).values()).count("starting") == 1)
 
             assert states(host) == {
@@ -79,7 +80,7 @@ async def test_bad_servers_neither_delay_nor_disturb_the_good_one(tmp_path: Path
 @pytest.mark.parametrize("fault", ["exits_when_asked", "healthy"])
 async def test_an_old_server_is_found_out(tmp_path: Path, fault: str) -> None:
     with anyio.fail_after(10):
-        async with Host({"old": faulty(fault)}, log_dir=tmp_path) as host:
+        async with hosting({"old": faulty(fault)}, tmp_path) as host:
             await host.settled()
 
             assert await call(host, "old__ping") == PONG
@@ -89,7 +90,7 @@ async def test_legacy_does_not_ask_a_server_that_would_not_answer(tmp_path: Path
     servers = {"old": faulty("ignores_the_question", protocol="legacy")}
 
     with anyio.fail_after(5):  # asking takes 10
-        async with Host(servers, log_dir=tmp_path) as host:
+        async with hosting(servers, tmp_path) as host:
             await host.settled()
 
             assert await call(host, "old__ping") == PONG
@@ -101,7 +102,7 @@ async def test_a_deaf_server_is_given_up_in_time_and_killed_in_the_end(
     deaf = faulty("deaf", startup_timeout=0.2, env={"PIDS": str(pids)})
 
     with anyio.fail_after(8):
-        async with Host({"deaf": deaf}, log_dir=tmp_path) as host:
+        async with hosting({"deaf": deaf}, tmp_path) as host:
             with anyio.fail_after(1.5):  # killing it takes 4
                 await host.settled()
             assert states(host) == {"deaf": "failed"}
@@ -118,7 +119,7 @@ async def test_the_program_gets_a_small_environment_and_its_own_folder(
     servers = {"env": faulty("environment", env={"GIVEN": "1"}, cwd=str(folder))}
 
     with anyio.fail_after(10):
-        async with Host(servers, log_dir=tmp_path) as host:
+        async with hosting(servers, tmp_path) as host:
             await host.settled()
             (part,) = (await call(host, "env__ping")).content
 
@@ -131,7 +132,7 @@ async def test_the_program_gets_a_small_environment_and_its_own_folder(
 
 async def test_all_pages_of_tools_are_listed(tmp_path: Path) -> None:
     with anyio.fail_after(10):
-        async with Host({"paged": faulty("paged")}, log_dir=tmp_path) as host:
+        async with hosting({"paged": faulty("paged")}, tmp_path) as host:
             await host.settled()
 
             assert list(tools(host)) == [f"paged__tool{number}" for number in range(5)]
@@ -141,7 +142,7 @@ async def test_two_servers_may_have_the_same_tools(tmp_path: Path) -> None:
     servers = {"one": faulty("mortal"), "two": faulty("mortal")}
 
     with anyio.fail_after(10):
-        async with Host(servers, log_dir=tmp_path) as host:
+        async with hosting(servers, tmp_path) as host:
             await host.settled()
 
             assert set(tools(host)) == {"one__die", "one__pid", "two__die", "two__pid"}
@@ -152,7 +153,7 @@ async def test_a_broken_schema_costs_only_its_tool(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with anyio.fail_after(10):
-        async with Host({"x": faulty("broken_schemas")}, log_dir=tmp_path) as host:
+        async with hosting({"x": faulty("broken_schemas")}, tmp_path) as host:
             await host.settled()
 
             parameters = {name: tool.parameters for name, tool in tools(host).items()}
@@ -177,7 +178,7 @@ async def test_a_broken_schema_costs_only_its_tool(
 @pytest.mark.parametrize("server", [faulty("grows"), modern()], ids=["2025", "2026"])
 async def test_tools_that_come_later_are_listed(tmp_path: Path, server: McpServerConfig) -> None:
     with anyio.fail_after(10):
-        async with Host({"x": server}, log_dir=tmp_path) as host:
+        async with hosting({"x": server}, tmp_path) as host:
             await host.settled()
             assert "x__grown" not in tools(host)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import anyio
 import pytest
-from host.support import Watcher, call, tools
+from host.support import Watcher, call, hosting, tools
 
 from kronk_agent.config.schema import McpServerConfig
-from kronk_agent.host import Host, ServerStatus
+from kronk_agent.host import ServerStatus
 from kronk_agent.messages import ImagePart, TextPart
 from kronk_agent.tool import ToolContext, ToolOutput
 
@@ -26,8 +26,8 @@ async def test_mcp_server_time_from_pypi(tmp_path: Path) -> None:
     arguments = {"source_timezone": "UTC", "time": "12:00", "target_timezone": "Asia/Kolkata"}
 
     with anyio.fail_after(20):
-        async with Host(
-            {"time": McpServerConfig(command=sys.executable, args=args)}, log_dir=tmp_path
+        async with hosting(
+            {"time": McpServerConfig(command=sys.executable, args=args)}, tmp_path
         ) as host:
             await host.settled()
 
@@ -44,7 +44,7 @@ async def test_server_everything_from_npm(tmp_path: Path) -> None:
     operation = {"duration": 0.2, "steps": 2}
 
     with anyio.fail_after(20):
-        async with Host({"all": _server_everything()}, log_dir=tmp_path) as host:
+        async with hosting({"all": _server_everything()}, tmp_path) as host:
             await host.settled()
             assert host.statuses() == (ServerStatus("all", "ready", 13),)
 

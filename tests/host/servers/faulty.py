@@ -134,6 +134,39 @@ def mortal_once() -> None:
     mortal()
 
 
+def renames() -> None:
+    """Its tool has another name when it is started again."""
+    mark = Path(os.environ["MARK"])
+    name = "after" if mark.exists() else "before"
+    mark.touch()
+    serve([{**PING, "name": name}])
+
+
+def modernised() -> None:
+    """A server of 2025 that is one of 2026 when it is started again."""
+    mark = Path(os.environ["MARK"])
+    if not mark.exists():
+        mark.touch()
+        serve([PING])
+        return
+    listing = {"ttlMs": 0, "cacheScope": "private", "resultType": "complete"}
+    results: dict[str, Json] = {
+        "server/discover": {
+            **listing,
+            "supportedVersions": ["2026-07-28"],
+            "capabilities": {"tools": {}},
+        },
+        "tools/list": {**listing, "tools": [PING]},
+        "tools/call": {**text("pong"), "resultType": "complete"},
+    }
+    for line in sys.stdin:
+        request = json.loads(line)
+        if result := results.get(request["method"]):
+            send({"id": request["id"], "result": result})
+        elif "id" in request:
+            send({"id": request["id"], "error": {"code": -32601, "message": "no such method"}})
+
+
 def exits_when_asked() -> None:
     serve([PING], on_discover=lambda: os._exit(1))
 

@@ -1,0 +1,95 @@
+"""Servers may ask the person something (elicitation): to fill in a form, or to open a page."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import anyio
+import mcp.types as t
+
+from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.host.patience import Patience
+from kronk_agent.host.person import Form, FormValues, Person, Visit
+from kronk_agent.host.text import visible
+from kronk_agent.messages import JsonObject
+
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+class Elicitor:
+    """Asks on behalf of one server, one thing at a time."""
+
+    def __init__(
+        self, server: str, config: McpServerConfig, *, person: Person | None, patience: Patience
+    ) -> None:
+        self._server = server
+        self._config = config
+        self._person = person
+        self._patience = patience
+        self._turn = anyio.Lock()
+
+    @property
+    def is_offered(self) -> bool:
+        return self._config.elicitation == "ask" and self._person is not None
+
+    async def answer(self, params: t.ElicitRequestParams) -> t.ElicitResult | t.ErrorData:
+        if self._person is None or not self.is_offered:
+            return t.ElicitResult(action="decline")
+        with self._patience.waiting_for_us():
+            async with self._turn:
+                match params:
+                    case t.ElicitRequestFormParams():
+                        return await self._fill_in(params, self._person)
+                    case t.ElicitRequestURLParams():
+                        return await self._visit(params, self._person)
+
+    async def _fill_in(
+        self, params: t.ElicitRequestFormParams, person: Person
+    ) -> t.ElicitResult | t.ErrorData:
+        schema: JsonObject = dict(params.requested_schema)
+        values = await person.fill_in(Form(self._server, visible(params.message), schema))
+        if values is None:
+            return t.ElicitResult(action="decline")
+        values = with_defaults(values, schema)
+        if problem := _problem(values, schema):
+            return t.ErrorData(code=t.INTERNAL_ERROR, message=f"the form's values: {problem}")
+        return t.ElicitResult(action="accept", content=values)
+
+    async def _visit(
+        self, params: t.ElicitRequestURLParams, person: Person
+    ) -> t.ElicitResult | t.ErrorData:
+        try:
+            parts = urlsplit(params.url)
+            host = parts.hostname
+        except ValueError:
+            return t.ErrorData(code=t.INVALID_PARAMS, message="the url is not one")
+        is_local = parts.scheme == "http" and host in _LOOPBACK
+        if not host or not (parts.scheme == "https" or is_local):
+            return t.ErrorData(code=t.INVALID_PARAMS, message="the url must begin with https://")
+        visit = Visit(self._server, visible(params.message), params.url)
+        return t.ElicitResult(action="accept" if await person.agree_to_visit(visit) else "decline")
+
+
+def with_defaults(values: FormValues, schema: JsonObject) -> FormValues:
+    """The values, and the schema's defaults for those that are not there."""
+    properties = schema.get("properties")
+    if not isinstance(properties, dict):
+        return values
+    completed = dict(values)
+    for name, field in properties.items():
+        default = field.get("default") if isinstance(field, dict) else None
+        match default:
+            case str() | int() | float():
+                completed.setdefault(name, default)
+            case list():
+                completed.setdefault(name, [item for item in default if isinstance(item, str)])
+    return completed
+
+
+def _problem(values: FormValues, schema: JsonObject) -> str | None:
+    from jsonschema import Draft202012Validator  # heavy
+    from jsonschema.exceptions import best_match
+    from referencing import Registry
+
+    error = best_match(Draft202012Validator(schema, registry=Registry()).iter_errors(values))
+    return None if error is None else error.message

@@ -1,0 +1,75 @@
+"""What is remembered of a server between runs: its tools, so that they are there at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.host.definitions import ToolDefinition
+
+logger = logging.getLogger(__name__)
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A server as it was when it was last there."""
+
+    mode: Literal["auto", "legacy"] = "auto"
+    """``legacy`` where asking for the protocol is a waste of time."""
+    definitions: tuple[ToolDefinition, ...] = ()
+    """Its usable tools."""
+
+
+class ServerMemory:
+    """One server's file. It is a cache: one that is missing, old or broken is as good as none."""
+
+    def __init__(self, path: Path, config: McpServerConfig) -> None:
+        self._path = path
+        self._config = _fingerprint(config)
+
+    def recall(self) -> Remembered:
+        """What was kept under the same configuration; a definition that was altered is dropped."""
+        try:
+            kept = json.loads(self._path.read_bytes())
+            if (kept["format"], kept["config"]) != (_FORMAT, self._config):
+                return Remembered()
+            definitions = [
+                definition
+                for digest, value in kept["tools"].items()
+                if (definition := ToolDefinition.from_json(value)).digest == digest
+            ]
+            mode: Literal["auto", "legacy"] = "legacy" if kept["mode"] == "legacy" else "auto"
+            return Remembered(mode, tuple(definitions))
+        except FileNotFoundError:
+            return Remembered()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            logger.info("%s is of no use: %s", self._path, error)
+            return Remembered()
+
+    def keep(self, remembered: Remembered) -> None:
+        """Write the file anew, whole or not at all."""
+        tools = {definition.digest: definition.to_json() for definition in remembered.definitions}
+        text = json.dumps(
+            {"format": _FORMAT, "config": self._config, "mode": remembered.mode, "tools": tools}
+        )
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            draft = self._path.with_suffix(f".{os.getpid()}.tmp")
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(self._path)
+        except OSError as error:
+            logger.warning("the tools of an MCP server are not remembered: %s", error)
+
+
+def _fingerprint(config: McpServerConfig) -> str:
+    """Of all that decides which server it is and what it is told."""
+    told = config.model_dump_json(include={"command", "args", "env", "cwd", "url", "headers"})
+    return hashlib.sha256(told.encode()).hexdigest()

@@ -1,0 +1,73 @@
+"""Results that are too long: cut to a budget, and kept whole to be read on."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+
+from kronk_agent.messages import Part, TextPart
+from kronk_agent.tool import ToolOutput
+
+MAX_KEPT_CHARACTERS = 64_000_000
+"""Of all kept texts together; the oldest make room."""
+SCHEME = "output://"
+
+
+class Outputs:
+    """Whole texts of results that were cut, by address, for the life of a host."""
+
+    def __init__(self) -> None:
+        self._texts: OrderedDict[str, str] = OrderedDict()
+        self._num_kept = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._texts)
+
+    def get(self, uri: str) -> str | None:
+        return self._texts.get(uri)
+
+    def cut(self, server: str, output: ToolOutput, max_tokens: int) -> ToolOutput:
+        """The output, its text cut to about that many tokens and kept whole."""
+        texts = [part.text for part in output.content if isinstance(part, TextPart)]
+        whole = "\n".join(texts)
+        end = end_of_tokens(whole, 0, max_tokens)
+        if end == len(whole):
+            return output
+        uri = self._keep(server, whole)
+        marker = (
+            f"\n[Cut here: these are the first {end} of {len(whole)} characters. To read on, "
+            f'call read_resource with {{"uri": "{uri}", "start": {end}}}.]'
+        )
+        others: list[Part] = [part for part in output.content if not isinstance(part, TextPart)]
+        return replace(output, content=(TextPart(whole[:end] + marker), *others))
+
+    def _keep(self, server: str, text: str) -> str:
+        self._num_kept += 1
+        uri = f"{SCHEME}{server}/{self._num_kept}"
+        self.hold(uri, text)
+        return uri
+
+    def hold(self, uri: str, text: str) -> None:
+        """Keep a text under an address of its own."""
+        self._texts[uri] = text
+        self._texts.move_to_end(uri)
+        while len(self._texts) > 1 and self._size() > MAX_KEPT_CHARACTERS:
+            self._texts.popitem(last=False)
+
+    def _size(self) -> int:
+        return sum(len(text) for text in self._texts.values())
+
+
+def end_of_tokens(text: str, start: int, max_tokens: int) -> int:
+    """How far about so many tokens go: four ASCII characters a token, or one other.
+
+    An estimate, since no model need be there.
+    """
+    if text.isascii():
+        return min(len(text), start + 4 * max_tokens)
+    quarters = 4 * max_tokens
+    for position in range(start, len(text)):
+        quarters -= 1 if text[position] < "\x80" else 4
+        if quarters < 0:
+            return position
+    return len(text)

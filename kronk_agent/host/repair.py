@@ -1,0 +1,80 @@
+"""A ``tools/list`` result made readable: the SDK refuses all tools for a single bad one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+from jsonschema.validators import validator_for
+from mcp.types.methods import validate_server_result
+from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_HANDSHAKE_VERSION
+from pydantic import ValidationError
+
+from kronk_agent.messages import JsonObject, JsonValue
+
+logger = logging.getLogger(__name__)
+
+_HINTS = ("title", "readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
+
+
+def readable(server: str, definitions: Sequence[object], version: str) -> list[JsonObject]:
+    """Those of a ``tools/list`` result that are tools, with only what we use of them."""
+    return [definition for raw in definitions for definition in _readable(server, raw, version)]
+
+
+def _readable(server: str, raw: object, version: str) -> Iterator[JsonObject]:
+    if not isinstance(raw, dict) or not isinstance(raw.get("name"), str):
+        logger.warning("MCP server %r: left out a tool that has no name", server)
+        return
+    # Only what we use is kept, so that nothing else can be wrong.
+    definition: JsonObject = {
+        "name": raw["name"],
+        "inputSchema": _saying_object(raw.get("inputSchema") or {}),
+    }
+    if isinstance(raw.get("description"), str):
+        definition["description"] = raw["description"]
+    output = raw.get("outputSchema")
+    # Before 2026 only objects were structured. Without a schema a result is taken as it is.
+    is_known = version not in HANDSHAKE_PROTOCOL_VERSIONS or _says_object(output)
+    if isinstance(output, dict) and is_known and _is_schema(output):
+        definition["outputSchema"] = output
+    if isinstance(hints := raw.get("annotations"), dict):
+        definition["annotations"] = {
+            name: value
+            for name in _HINTS
+            if isinstance(value := hints.get(name), str if name == "title" else bool)
+        }
+    probe = {key: value for key, value in definition.items() if key != "outputSchema"}
+    try:
+        # By the older rules, under which a listing needs nothing else.
+        validate_server_result("tools/list", LATEST_HANDSHAKE_VERSION, {"tools": [probe]})
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        where = ".".join(str(step) for step in problem["loc"][2:])  # after tools.0
+        words = f"{where}: {problem['msg']}"
+        logger.warning("MCP server %r: left out tool %s: %s", server, raw["name"], words)
+    else:
+        yield definition
+
+
+def _saying_object(schema: JsonValue) -> JsonValue:
+    """The schema with ``"type": "object"`` where it allows that: the protocol wants it said."""
+    if not isinstance(schema, dict):
+        return schema
+    allowed = schema.get("type", "object")
+    is_object = allowed == "object" or (isinstance(allowed, list) and "object" in allowed)
+    return {**schema, "type": "object"} if is_object else schema
+
+
+def _says_object(schema: object) -> bool:
+    return isinstance(schema, dict) and schema.get("type") == "object"
+
+
+def _is_schema(schema: JsonObject) -> bool:
+    try:
+        validator_for(schema, default=Draft202012Validator).check_schema(schema)
+    except (SchemaError, RecursionError):
+        return False
+    return True

@@ -1,0 +1,89 @@
+"""Everything a server may ask of us, as the callbacks of the SDK's client."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mcp.types as t
+from mcp.client import ClientRequestContext
+from pydantic import FileUrl
+
+from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.host.elicitation import Elicitor
+from kronk_agent.host.log import ServerLog
+from kronk_agent.host.patience import Patience
+from kronk_agent.host.person import Person
+from kronk_agent.host.sampling import Answer, GetModel, Sampler
+from kronk_agent.host.text import visible
+
+logger = logging.getLogger(__name__)
+
+LOG_LEVEL: t.LoggingLevel = "info"
+"""From this level on servers are to tell what they log."""
+
+_LONGEST_LOG_LINE = 2000
+
+
+class Requests:
+    """What one server may ask. Only what is offered is declared to it."""
+
+    def __init__(
+        self,
+        server: str,
+        config: McpServerConfig,
+        *,
+        get_model: GetModel | None,
+        person: Person | None,
+        patience: Patience,
+        log: ServerLog,
+    ) -> None:
+        self._roots: Sequence[Path] = config.roots
+        self._log = log
+        self.patience = patience
+        self.elicitor = Elicitor(server, config, person=person, patience=patience)
+        self.sampler: Sampler | None = None
+        if get_model is not None:
+            sampler = Sampler(server, config, get_model=get_model, person=person, patience=patience)
+            self.sampler = sampler if sampler.is_offered else None
+
+    def callbacks(self) -> dict[str, Any]:
+        """Arguments for ``mcp.Client``: a callback that is there declares its capability."""
+        given: dict[str, Any] = {"logging_callback": self._on_log, "log_level": LOG_LEVEL}
+        if self.sampler is not None:
+            given["sampling_callback"] = self._sample
+            given["sampling_capabilities"] = t.SamplingCapability(tools=t.SamplingToolsCapability())
+        if self.elicitor.is_offered:
+            given["elicitation_callback"] = self._elicit
+        if self._roots:
+            given["list_roots_callback"] = self._list_roots
+        return given
+
+    async def _sample(
+        self, context: ClientRequestContext, params: t.CreateMessageRequestParams
+    ) -> Answer:
+        assert self.sampler is not None, "it is declared only when there is one"
+        return await self.sampler.answer(params)
+
+    async def _elicit(
+        self, context: ClientRequestContext, params: t.ElicitRequestParams
+    ) -> t.ElicitResult | t.ErrorData:
+        return await self.elicitor.answer(params)
+
+    async def _list_roots(self, context: ClientRequestContext) -> t.ListRootsResult:
+        return t.ListRootsResult(
+            roots=[
+                t.Root(uri=FileUrl(path.absolute().as_uri()), name=path.name)
+                for path in self._roots
+            ]
+        )
+
+    async def _on_log(self, params: t.LoggingMessageNotificationParams) -> None:
+        """What a server logs by the protocol goes where its stderr goes."""
+        data = params.data if isinstance(params.data, str) else json.dumps(params.data)
+        name = f" {params.logger}" if params.logger else ""
+        line = " ".join(visible(f"[{params.level}{name}] {data}").split())
+        self._log.write(line[:_LONGEST_LOG_LINE])

@@ -1,0 +1,239 @@
+"""Servers may ask our model something (sampling): under policy, and within a budget."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import aclosing
+from typing import TypeAlias, assert_never
+
+import anyio
+import mcp.types as t
+
+from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.errors import ConfigError, KronkError, ToolError
+from kronk_agent.host.patience import Patience
+from kronk_agent.host.person import ModelUse, Person
+from kronk_agent.messages import (
+    AudioPart,
+    Finish,
+    ImagePart,
+    JsonObject,
+    Message,
+    Part,
+    ReasoningDelta,
+    TextDelta,
+    TextPart,
+    ToolCall,
+    ToolCallArguments,
+    ToolCallEnd,
+    ToolCallStart,
+)
+from kronk_agent.model import ChatModel, ChatRequest, SamplingParams, ToolChoice
+from kronk_agent.tool import Tool, ToolContext, ToolOutput
+
+GetModel: TypeAlias = Callable[[], Awaitable[ChatModel]]
+"""Gives the model, and loads it first where that is needed."""
+Answer: TypeAlias = t.CreateMessageResult | t.CreateMessageResultWithTools | t.ErrorData
+
+REQUESTS_PER_CALL = 10
+"""How often a server may ask while it answers one call of ours."""
+TOKENS_PER_REQUEST = 4096
+"""What one answer may have at most, whatever the server asks for."""
+
+_REFUSED = -1  # "User rejected sampling request" in the specification's example
+
+
+class Sampler:
+    """Answers one server's requests, one at a time, while calls to it are under way."""
+
+    def __init__(
+        self,
+        server: str,
+        config: McpServerConfig,
+        *,
+        get_model: GetModel,
+        person: Person | None,
+        patience: Patience,
+    ) -> None:
+        self._server = server
+        self._config = config
+        self._get_model = get_model
+        self._person = person
+        self._patience = patience
+        self._turn = anyio.Lock()
+        self._num_asked = 0
+        self._num_agreed_calls = 0
+
+    @property
+    def is_offered(self) -> bool:
+        """Nobody to ask is a no."""
+        policy = self._config.sampling
+        return policy == "allow" or (policy == "ask" and self._person is not None)
+
+    def call_began(self) -> None:
+        """A call of ours went to the server, which may ask more."""
+        if self._patience.num_calls <= 1:
+            self._num_asked, self._num_agreed_calls = 0, 0
+        self._num_agreed_calls += 1
+
+    async def answer(self, params: t.CreateMessageRequestParams) -> Answer:
+        if self._patience.num_calls == 0:
+            return t.ErrorData(code=_REFUSED, message="sampling is only for calls under way")
+        self._num_asked += 1
+        if self._num_asked > REQUESTS_PER_CALL * self._num_agreed_calls:
+            words = f"the budget of {REQUESTS_PER_CALL} sampling requests per call is spent"
+            return t.ErrorData(code=_REFUSED, message=words)
+        try:
+            request = _request(params)
+        except (KronkError, ValueError) as error:
+            return t.ErrorData(code=t.INVALID_PARAMS, message=str(error))
+        with self._patience.waiting_for_us():
+            async with self._turn:
+                if not await self._is_agreed(request):
+                    return t.ErrorData(code=_REFUSED, message="the user declined")
+                return await self._generate(request)
+
+    async def _is_agreed(self, request: ChatRequest) -> bool:
+        if self._config.sampling == "allow":
+            return True
+        if self._config.sampling == "deny" or self._person is None:
+            return False
+        assert request.max_tokens is not None
+        use = ModelUse(self._server, request.messages, request.max_tokens)
+        return await self._person.agree_to_model_use(use)
+
+    async def _generate(self, request: ChatRequest) -> Answer:
+        try:
+            model = await self._get_model()
+            message, reason = await _collect(model, request)
+        except KronkError as error:
+            return t.ErrorData(code=t.INTERNAL_ERROR, message=f"the model failed: {error}")
+        stop_reason = {"stop": "endTurn", "length": "maxTokens", "tool_calls": "toolUse"}[reason]
+        text = t.TextContent(text=message.text)
+        if not request.tools:
+            return t.CreateMessageResult(
+                role="assistant", content=text, model=model.info.id, stop_reason=stop_reason
+            )
+        uses = [
+            t.ToolUseContent(id=call.id, name=call.name, input=json.loads(call.arguments or "{}"))
+            for call in message.tool_calls
+        ]
+        return t.CreateMessageResultWithTools(
+            role="assistant",
+            content=[*([text] if message.text or not uses else []), *uses],
+            model=model.info.id,
+            stop_reason=stop_reason,
+        )
+
+
+async def _collect(model: ChatModel, request: ChatRequest) -> tuple[Message, str]:
+    """The stream as one message, and why it ended. A call that was cut off is left out."""
+    text: list[str] = []
+    calls: dict[int, ToolCall] = {}
+    complete: list[ToolCall] = []
+    reason = "stop"
+    async with aclosing(model.stream(request)) as deltas:
+        async for delta in deltas:
+            match delta:
+                case TextDelta(more):
+                    text.append(more)
+                case ToolCallStart(index, id, name):
+                    calls[index] = ToolCall(id, name, "")
+                case ToolCallArguments(index, more):
+                    call = calls[index]
+                    calls[index] = ToolCall(call.id, call.name, call.arguments + more)
+                case ToolCallEnd(index):
+                    complete.append(calls[index])
+                case Finish():
+                    reason = delta.reason
+                case ReasoningDelta():
+                    pass  # the server gets the answer, not the thoughts
+                case _:
+                    assert_never(delta)
+    return Message.assistant("".join(text), tuple(complete)), reason
+
+
+def _request(params: t.CreateMessageRequestParams) -> ChatRequest:
+    """What the server asks for as a request of ours. Preferences for other models are moot.
+
+    Raises:
+        KronkError: a value our model does not take.
+        ValueError: an image or sound that is not base64, or something we cannot give a model.
+    """
+    if params.include_context not in (None, "none"):
+        raise ValueError(f"includeContext {params.include_context!r} is not offered: use none")
+    tools = tuple(_tool(tool) for tool in params.tools or ())
+    mode = (params.tool_choice.mode if params.tool_choice else None) or "auto"
+    sampling = SamplingParams()
+    if params.temperature is not None:
+        sampling = SamplingParams(temperature=params.temperature)
+    system = [Message.system(params.system_prompt)] if params.system_prompt else []
+    return ChatRequest(
+        messages=(*system, *_messages(params.messages)),
+        tools=tools,
+        tool_choice=ToolChoice(mode if tools else "none"),
+        sampling=sampling,
+        max_tokens=min(params.max_tokens, TOKENS_PER_REQUEST),
+        stop=tuple(params.stop_sequences or ()),
+    )
+
+
+async def _never(arguments: JsonObject, context: ToolContext) -> ToolOutput:
+    raise ToolError("the server calls its tools itself")
+
+
+def _tool(tool: t.Tool) -> Tool:
+    try:
+        return Tool(
+            name=tool.name,
+            description=tool.description or tool.name,
+            parameters=tool.input_schema,
+            call=_never,
+            strict=False,
+        )
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+
+
+def _messages(given: Iterable[t.SamplingMessage]) -> Iterable[Message]:
+    names: dict[str, str] = {}
+    for message in given:
+        parts: list[Part] = []
+        calls: list[ToolCall] = []
+        for block in message.content_as_list:
+            match block:
+                case t.ToolUseContent():
+                    names[block.id] = block.name
+                    calls.append(ToolCall(block.id, block.name, json.dumps(block.input)))
+                case t.ToolResultContent():
+                    yield _tool_message(block, names.get(block.tool_use_id))
+                case _:
+                    parts.append(_part(block))
+        if parts or calls:
+            yield Message(message.role, tuple(parts), tool_calls=tuple(calls))
+
+
+def _tool_message(block: t.ToolResultContent, name: str | None) -> Message:
+    parts: list[Part] = []
+    for item in block.content:
+        if isinstance(item, t.TextContent | t.ImageContent | t.AudioContent):
+            parts.append(_part(item))
+        else:
+            raise ValueError(f"a tool result with {item.type} content is not taken: send its text")
+    if not parts:
+        parts.append(TextPart(json.dumps(block.structured_content, ensure_ascii=False)))
+    return Message("tool", tuple(parts), tool_call_id=block.tool_use_id, name=name)
+
+
+def _part(block: t.TextContent | t.ImageContent | t.AudioContent) -> Part:
+    match block:
+        case t.TextContent():
+            return TextPart(block.text)
+        case t.ImageContent():
+            return ImagePart(base64.b64decode(block.data, validate=True), block.mime_type)
+        case t.AudioContent():
+            return AudioPart(base64.b64decode(block.data, validate=True), block.mime_type)
+        case _:
+            assert_never(block)
