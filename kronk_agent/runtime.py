@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from kronk_agent.agent import Agent, AgentOptions
+from kronk_agent.config.engine import EngineConfig
 from kronk_agent.config.remote_model import RemoteModelConfig
 from kronk_agent.config.schema import Config, WebFetchConfig, WebSearchConfig
 from kronk_agent.errors import ConfigError
@@ -22,6 +23,7 @@ from kronk_agent.tool import StaticToolset, Tool, Toolset
 from kronk_agent.tool_paths import load_tool
 
 if TYPE_CHECKING:
+    from kronk_agent.engine.params import EngineParams
     from kronk_agent.host import Host, ServerStatus
 
 
@@ -126,17 +128,24 @@ class Runtime:
 
     async def _open_local(self) -> ChatModel:
         from kronk_agent.chat.local import LocalChatModel
-        from kronk_agent.engine.engine import Engine, EngineParams
+        from kronk_agent.engine.engine import Engine
 
         files = {name: m for name, m in self.config.models.items() if isinstance(m, Path)}
         path = find_model(self.config.model, names=files, base_dir=self._base_dir)
-        params = EngineParams(**self.config.engine.model_dump())
+        params = _engine_params(self.config.engine)
         async with AsyncExitStack() as resources:
             engine = await resources.enter_async_context(await Engine.open(path, params))
             model = LocalChatModel(engine, id=path.stem)
             # Only what is of use is kept: a model without a template is closed at once.
             self._resources.push_async_exit(resources.pop_all())
             return model
+
+
+def _engine_params(config: EngineConfig) -> EngineParams:
+    from kronk_agent.engine.params import EngineParams, LoraAdapter
+
+    lora = tuple(LoraAdapter(adapter.path, adapter.scale) for adapter in config.lora)
+    return EngineParams(**config.model_dump(exclude={"lora"}), lora=lora)
 
 
 def _agent_options(config: Config) -> AgentOptions:

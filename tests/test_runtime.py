@@ -11,6 +11,7 @@ from loopback_web import LoopbackWeb
 
 from kronk_agent import Config, Message, Runtime, tool
 from kronk_agent.agent import AgentOptions
+from kronk_agent.config.engine import EngineConfig, LoraConfig
 from kronk_agent.config.remote_model import RemoteModelConfig
 from kronk_agent.config.schema import (
     AgentConfig,
@@ -85,6 +86,15 @@ async def test_a_model_that_cannot_be_had_is_an_error_when_it_is_wanted() -> Non
         assert not runtime.model_is_starter
         with pytest.raises(ModelError, match=r"none\.gguf"):
             await runtime.agent()
+
+
+async def test_the_model_is_loaded_with_the_options_of_the_engine_section(tmp_path: Path) -> None:
+    adapter = LoraConfig(path=tmp_path / "none.gguf")
+    config = Config(engine=EngineConfig(context_length=256, lora=(adapter,)))
+
+    async with Runtime.open(config) as runtime:
+        with pytest.raises(ModelError, match=r"none\.gguf: there is no such file"):
+            await runtime.chat_model()
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from kronk_agent.config.engine import EngineConfig
 from kronk_agent.config.schema import Config, McpServerConfig, WebFetchConfig
 from kronk_agent.config.tree import KeyPath, Node, find
 from kronk_agent.errors import ConfigError
@@ -45,6 +46,7 @@ def with_absolute_paths(config: Config, tree: Node) -> tuple[Config, list[Config
             "tools": tuple(
                 _tool(spec, ("tools", index), resolve) for index, spec in enumerate(config.tools)
             ),
+            "engine": _engine(config.engine, resolve),
             "web_fetch": _web_fetch(config.web_fetch, resolve),
             "mcp_servers": {
                 name: _server(server, ("mcp_servers", name), resolve)
@@ -76,6 +78,16 @@ def _model(config: Config, resolve: _Resolve) -> str | None:
 def _tool(spec: str, key: KeyPath, resolve: _Resolve) -> str:
     file, colon, function = spec.rpartition(":")
     return f"{resolve(file, key)}:{function}" if colon and file.endswith(".py") else spec
+
+
+def _engine(section: EngineConfig, resolve: _Resolve) -> EngineConfig:
+    adapters = tuple(
+        adapter.model_copy(
+            update={"path": resolve(adapter.path, ("engine", "lora", index, "path"))}
+        )
+        for index, adapter in enumerate(section.lora)
+    )
+    return section.model_copy(update={"lora": adapters})
 
 
 def _web_fetch(section: WebFetchConfig, resolve: _Resolve) -> WebFetchConfig:

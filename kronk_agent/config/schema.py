@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from kronk_agent.config.engine import EngineConfig
 from kronk_agent.config.mcp_server import McpServerConfig as McpServerConfig
 from kronk_agent.config.remote_model import ModelConfig
 from kronk_agent.config.section import (
@@ -38,23 +39,6 @@ def _check_region(region: str) -> str:
     if not re.fullmatch(r"[a-z]{2}-[a-z]{2,3}", region):
         raise ValueError("must be a country and a language, such as us-en or de-de")
     return region
-
-
-class EngineConfig(Section):
-    """How models are loaded and run."""
-
-    context_length: Annotated[int, Field(ge=256, le=_INT32_MAX)] | None = None
-    """Tokens that all running conversations share. null: the model's own, 16384 at most."""
-    max_sequences: Annotated[int, Field(ge=1, le=256)] = 16
-    """Generations that may run at the same time."""
-    batch_size: Annotated[int, Field(ge=32, le=_INT32_MAX)] = 512
-    """Tokens decoded in one step, all generations together."""
-    gpu_layers: Annotated[int, Field(ge=-1, le=_INT32_MAX)] = -1
-    """Layers put on the GPU where the build has one; -1 is all of them."""
-    threads: Annotated[int, Field(ge=1, le=_INT32_MAX)] | None = None
-    """CPU threads. null: one for each core."""
-    queue_limit: Annotated[int, Field(ge=1)] = 64
-    """Requests that may wait; one more is refused at once."""
 
 
 class SamplingConfig(Section):

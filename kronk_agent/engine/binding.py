@@ -16,3 +16,4 @@ Model = NewType("Model", object)
 Vocab: TypeAlias = llama_cpp.llama_cpp.llama_vocab_p  # llguidance takes it too
 Context = NewType("Context", object)
 Sampler = NewType("Sampler", object)
+Adapter = NewType("Adapter", object)

@@ -5,14 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import logging
 import math
-import os
-import sys
 import threading
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from collections.abc import Sequence as Tokens
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,20 +19,20 @@ from anyio import to_thread
 from anyio.streams.memory import MemoryObjectSendStream
 from numpy.typing import NDArray
 
-from kronk_agent.engine.binding import Context, llama
+from kronk_agent.engine.binding import llama
 from kronk_agent.engine.constraint import Constraint, ConstraintCompiler
+from kronk_agent.engine.context import keeps_any_prefix, new_context
 from kronk_agent.engine.logprobs import TokenLogprob
 from kronk_agent.engine.model import ModelFile
+from kronk_agent.engine.params import EngineParams, LoraAdapter
 from kronk_agent.engine.prefix_cache import PrefixCache
 from kronk_agent.engine.scheduler import Scheduler
 from kronk_agent.engine.sequence import Chunk, GenerationEnd, Sequence
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.errors import (
-    ConfigError,
     ContextLengthError,
     InvalidRequestError,
     KronkError,
-    ModelError,
 )
 from kronk_agent.model import SamplingParams
 
@@ -46,49 +42,13 @@ __all__ = [
     "Engine",
     "EngineParams",
     "GenerationEnd",
+    "LoraAdapter",
     "TokenLogprob",
     "Vocabulary",
 ]
 
-logger = logging.getLogger(__name__)
-
-_DEFAULT_CONTEXT_LENGTH = 16384
 _MAX_TOP_LOGPROBS = 20
 """As OpenAI's API."""
-_MAX_SEQUENCE_IDS = 256
-"""LLAMA_MAX_SEQ: what llama.cpp is compiled for."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineParams:
-    """How a model is loaded and run.
-
-    Raises:
-        ConfigError: the values contradict each other.
-    """
-
-    context_length: int | None = None
-    """Tokens in the KV memory, all sequences together; None is the model's own, 16384 at most."""
-    max_sequences: int = 16
-    """Sequences that generate at the same time."""
-    batch_size: int = 512
-    """Rows of one decode step."""
-    gpu_layers: int = -1
-    """Layers on the GPU, where the build has one; -1 is all."""
-    threads: int | None = None
-    """CPU threads; None is one for each core this process may use."""
-    queue_limit: int = 64
-    """Sequences that may wait."""
-
-    def __post_init__(self) -> None:
-        # llama.cpp makes the batch no larger than the context.
-        rows = min(self.batch_size, self.context_length or self.batch_size)
-        if self.max_sequences > rows:
-            raise ConfigError(
-                f"must not be over engine.batch_size and engine.context_length ({rows}): every "
-                "generation needs a row of the batch",
-                key="engine.max_sequences",
-            )
 
 
 class Engine:
@@ -100,7 +60,7 @@ class Engine:
         self._model = model
         self._loop = loop
         self._is_closed = False
-        self._context = _new_context(model, params)
+        self._context = new_context(model, params)
         self.context_length: int = llama.llama_n_ctx(self._context)
         self._compiler = ConstraintCompiler(model.vocabulary)
         self._scheduler = Scheduler(
@@ -109,7 +69,7 @@ class Engine:
             PrefixCache(
                 self._context,
                 num_ids=llama.llama_n_seq_max(self._context),
-                can_share=model.has_partial_memory,
+                can_share=keeps_any_prefix(model, params),
             ),
             context_length=self.context_length,
             batch_size=llama.llama_n_batch(self._context),
@@ -282,7 +242,7 @@ class Opening:
         self._is_abandoned = False
 
     def run(self) -> Engine:
-        model = ModelFile(self._path, gpu_layers=self._params.gpu_layers)
+        model = ModelFile(self._path, self._params)
         try:
             engine = Engine(model, self._params, self._event_loop)
         except BaseException:
@@ -302,41 +262,3 @@ class Opening:
             engine = self._engine
         if engine is not None:
             engine.close_now()
-
-
-def _num_cores() -> int:
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _new_context(model: ModelFile, params: EngineParams) -> Context:
-    trained = model.trained_context_length
-    wanted = params.context_length or min(trained, _DEFAULT_CONTEXT_LENGTH)
-    if wanted > trained:
-        logger.warning(
-            "engine.context_length %d is over the %d the model was trained with: expect nonsense",
-            wanted,
-            trained,
-        )
-    threads = params.threads or _num_cores()
-    settings = llama.llama_context_default_params()
-    settings.n_ctx = wanted
-    settings.n_batch = settings.n_ubatch = params.batch_size
-    # Attention models keep finished sequences under ids of their own; for recurrent ones every id
-    # has a whole state, so they get no more than can run.
-    spare_ids = 3 * params.max_sequences if model.has_partial_memory else 0
-    settings.n_seq_max = min(params.max_sequences + spare_ids, _MAX_SEQUENCE_IDS)
-    settings.n_threads = settings.n_threads_batch = threads
-    settings.kv_unified = True
-    # Without it llama.cpp decodes wrongly, and says nothing, when a prefix older than a
-    # sliding window is shared.
-    settings.swa_full = True
-    settings.no_perf = True
-    context: Context | None = llama.llama_init_from_model(model.handle, settings)
-    if context is None:
-        raise ModelError(
-            f"{model.path}: llama.cpp cannot make a context of {wanted} tokens, most likely for "
-            "want of memory: set a smaller engine.context_length"
-        )
-    return context

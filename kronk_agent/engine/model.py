@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from kronk_agent.engine.binding import Model, llama
+from kronk_agent.engine.log import forward_log, listening
+from kronk_agent.engine.numa import place_on_nodes
+from kronk_agent.engine.params import EngineParams
 from kronk_agent.engine.vocabulary import Vocabulary
-from kronk_agent.errors import ModelError
+from kronk_agent.errors import ConfigError, ModelError
 
 logger = logging.getLogger(__name__)
-_llama_logger = logging.getLogger("kronk_agent.engine.llama_cpp")
+
 _MAGIC = b"GGUF"
-_LOG_LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING}
-
-
-@llama.llama_log_callback  # type: ignore[untyped-decorator]
-def _forward_log(level: int, text: bytes | None, _: object) -> None:
-    """llama.cpp's log goes to our logger, one level lower: what it calls an error we raise."""
-    line = (text or b"").decode("utf-8", "replace").strip()
-    if line.strip("."):
-        _llama_logger.log(_LOG_LEVELS.get(level, logging.DEBUG), "%s", line)
+_SPLIT_MODES = {
+    "none": llama.LLAMA_SPLIT_MODE_NONE,
+    "layer": llama.LLAMA_SPLIT_MODE_LAYER,
+    "row": llama.LLAMA_SPLIT_MODE_ROW,
+    "tensor": llama.LLAMA_SPLIT_MODE_TENSOR,
+}
 
 
 class ModelFile:
@@ -32,26 +34,31 @@ class ModelFile:
         ModelError: the file is missing, is not a GGUF file, or llama.cpp cannot load it.
     """
 
-    def __init__(self, path: Path, *, gpu_layers: int = -1) -> None:
-        _check_file(path)
-        llama.llama_log_set(_forward_log, None)
+    def __init__(self, path: Path, params: EngineParams = EngineParams()) -> None:
+        check_file(path)
+        forward_log()
         llama.llama_backend_init()
-        params = llama.llama_model_default_params()
-        params.n_gpu_layers = gpu_layers
-        handle = llama.llama_model_load_from_file(str(path).encode(), params)
+        if params.numa is not None:
+            place_on_nodes(params.numa)
+        settings = _load_settings(params)
+        with listening() as errors:
+            handle = llama.llama_model_load_from_file(os.fsencode(path), settings)
         if handle is None:
+            why = f" ({errors[-1]})" if errors else ""
             raise ModelError(
                 f"{path}: llama.cpp cannot load this file: it is damaged, cut short, or of a kind "
-                "this build does not know (download it again, or run with --debug for the reason)"
+                f"this build does not know{why}: download it again, or run with --debug for more"
             )
         self.handle: Model = handle
         self.path = path
         self.vocabulary = Vocabulary(llama.llama_model_get_vocab(handle))
         self.trained_context_length: int = llama.llama_model_n_ctx_train(handle)
-        self.has_partial_memory: bool = not (
-            llama.llama_model_is_recurrent(handle) or llama.llama_model_is_hybrid(handle)
-        )
+        self.is_recurrent: bool = llama.llama_model_is_recurrent(handle)
+        self.is_hybrid: bool = llama.llama_model_is_hybrid(handle)
+        self.has_partial_memory = not (self.is_recurrent or self.is_hybrid)
         """Can a prefix of a sequence's memory be kept without the rest?"""
+        self.sliding_window: int = llama.llama_model_n_swa(handle)
+        """Tokens that some layers see at most; 0 where all of them see everything."""
         if not llama.llama_model_has_decoder(handle):
             self.close()
             raise ModelError(f"{path}: this model cannot generate text (it has no decoder)")
@@ -72,13 +79,88 @@ class ModelFile:
         llama.llama_model_desc(self.handle, buffer, len(buffer))
         return buffer.value.decode("utf-8", "replace")
 
+    def number(self, key: str) -> float | None:
+        """A number from the file's metadata, by its key after the architecture's name; None where
+        there is none, or a list."""
+        architecture = self._metadata("general.architecture")
+        try:
+            return float(self._metadata(f"{architecture}.{key}"))
+        except ValueError:
+            return None
+
+    def _metadata(self, key: str) -> str:
+        """Empty where the key is not there."""
+        buffer = ctypes.create_string_buffer(256)
+        llama.llama_model_meta_val_str(self.handle, key.encode(), buffer, len(buffer))
+        return buffer.value.decode("utf-8", "replace")
+
     def close(self) -> None:
         """Free the weights; nothing made from this model may be used afterwards."""
         self.vocabulary.close()
         llama.llama_model_free(self.handle)
 
 
-def _check_file(path: Path) -> None:
+def _load_settings(params: EngineParams) -> Any:
+    """llama.cpp's ``llama_model_params``.
+
+    Raises:
+        ConfigError: this build or machine cannot do what is asked.
+    """
+    settings = llama.llama_model_default_params()
+    settings.n_gpu_layers = params.gpu_layers
+    settings.split_mode = _SPLIT_MODES[params.split_mode]
+    settings.main_gpu = params.main_gpu
+    settings.load_mode = _load_mode(params)
+    if not llama.llama_supports_gpu_offload():
+        _refuse_gpu_options(params)
+    elif params.tensor_split:
+        most = llama.llama_max_devices()
+        if len(params.tensor_split) > most:
+            raise ConfigError(
+                f"has {len(params.tensor_split)} shares and llama.cpp takes {most} at most",
+                key="engine.tensor_split",
+            )
+        # llama.cpp reads this many, and copies them.
+        settings.tensor_split = (ctypes.c_float * most)(*params.tensor_split)
+    return settings
+
+
+def _refuse_gpu_options(params: EngineParams) -> None:
+    if params.gpu_layers > 0:
+        logger.warning("engine.gpu_layers: this build of llama.cpp has no GPU, so it is all CPU")
+    default = EngineParams()
+    for name in ("split_mode", "main_gpu", "tensor_split"):
+        if getattr(params, name) != getattr(default, name):
+            raise ConfigError(
+                "this build of llama.cpp has no GPU (see 'With a GPU' in the README)",
+                key=f"engine.{name}",
+            )
+
+
+def _load_mode(params: EngineParams) -> int:
+    if params.mmap and not llama.llama_supports_mmap():
+        raise ConfigError("this system cannot map files", key="engine.mmap")
+    if params.mlock and not llama.llama_supports_mlock():
+        raise ConfigError("this system cannot keep memory from swapping", key="engine.mlock")
+    match params.mmap, params.mlock:
+        case None, False:
+            return int(llama.LLAMA_LOAD_MODE_AUTO)
+        case True, False:
+            return int(llama.LLAMA_LOAD_MODE_MMAP)
+        case False, False:
+            return int(llama.LLAMA_LOAD_MODE_NONE)
+        case False, True:
+            return int(llama.LLAMA_LOAD_MODE_MLOCK)
+        case _:
+            return int(llama.LLAMA_LOAD_MODE_MMAP_MLOCK)
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is no GGUF file before llama.cpp reads it.
+
+    Raises:
+        ModelError: with the reason.
+    """
     if path.is_dir():
         raise ModelError(f"{path}: this is a folder; name the .gguf file in it")
     try:

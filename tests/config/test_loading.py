@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from kronk_agent.config.engine import EngineConfig, LoraConfig
 from kronk_agent.config.loading import config_path, load_config, read_config
 from kronk_agent.config.schema import (
     Config,
-    EngineConfig,
     McpServerConfig,
     WebFetchConfig,
     WebSearchConfig,
@@ -297,6 +297,7 @@ def test_paths_in_the_file_start_at_its_folder(user_folder: Path) -> None:
         "  b: {command: ~/server, cwd: '${ROOT}/work'}\n"
         "  c: {command: npx, args: [./x, ~/x]}\n"
         "web_fetch: {cache_dir: pages}\n"
+        "engine: {lora: [{path: a.gguf}, {path: ~/b.gguf, scale: 0.5}]}\n"
     )
 
     config = load_config(Path("../etc/c.yaml"), environ={"ROOT": "/srv"})
@@ -313,6 +314,12 @@ def test_paths_in_the_file_start_at_its_folder(user_folder: Path) -> None:
             "c": McpServerConfig(command="npx", args=("./x", "~/x")),
         },
         web_fetch=WebFetchConfig(cache_dir=folder / "pages"),
+        engine=EngineConfig(
+            lora=(
+                LoraConfig(path=folder / "a.gguf"),
+                LoraConfig(path=home / "b.gguf", scale=0.5),
+            )
+        ),
     )
 
 

@@ -1,0 +1,177 @@
+"""Making a llama.cpp context: the memory and the settings one model is run with."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import sys
+from typing import Any
+
+from kronk_agent.engine.binding import Adapter, Context, llama
+from kronk_agent.engine.kv_memory import check_kv_memory
+from kronk_agent.engine.log import listening
+from kronk_agent.engine.model import ModelFile, check_file
+from kronk_agent.engine.params import EngineParams, LoraAdapter
+from kronk_agent.errors import ModelError
+
+logger = logging.getLogger(__name__)
+
+_DEFAULT_CONTEXT_LENGTH = 16384
+_MAX_SEQUENCE_IDS = 256
+"""LLAMA_MAX_SEQ: what llama.cpp is compiled for."""
+# The binding has no name for bf16: ggml.h.
+_CACHE_TYPES = {
+    "f32": llama.GGML_TYPE_F32,
+    "f16": llama.GGML_TYPE_F16,
+    "bf16": 30,
+    "q8_0": llama.GGML_TYPE_Q8_0,
+    "q5_1": llama.GGML_TYPE_Q5_1,
+    "q5_0": llama.GGML_TYPE_Q5_0,
+    "iq4_nl": llama.GGML_TYPE_IQ4_NL,
+    "q4_1": llama.GGML_TYPE_Q4_1,
+    "q4_0": llama.GGML_TYPE_Q4_0,
+}
+_FLASH_ATTENTION = {
+    "auto": llama.LLAMA_FLASH_ATTN_TYPE_AUTO,
+    "on": llama.LLAMA_FLASH_ATTN_TYPE_ENABLED,
+    "off": llama.LLAMA_FLASH_ATTN_TYPE_DISABLED,
+}
+_ROPE_SCALING = {
+    "none": llama.LLAMA_ROPE_SCALING_TYPE_NONE,
+    "linear": llama.LLAMA_ROPE_SCALING_TYPE_LINEAR,
+    "yarn": llama.LLAMA_ROPE_SCALING_TYPE_YARN,
+    "longrope": llama.LLAMA_ROPE_SCALING_TYPE_LONGROPE,
+}
+_ROPE_NAMES = (
+    "rope_freq_base",
+    "rope_freq_scale",
+    "yarn_ext_factor",
+    "yarn_attn_factor",
+    "yarn_beta_fast",
+    "yarn_beta_slow",
+    "yarn_orig_ctx",
+)
+"""Called the same here and in ``llama_context_params``, where defaults say "the model's own"."""
+
+
+def keeps_any_prefix(model: ModelFile, params: EngineParams) -> bool:
+    """Can a prefix of a sequence's memory be shared without the rest?
+
+    Not the state of a recurrent model; and of what has left a sliding window nothing is kept
+    without ``swa_full``, where llama.cpp would decode wrongly and say nothing.
+    """
+    return model.has_partial_memory and (params.swa_full or not model.sliding_window)
+
+
+def new_context(model: ModelFile, params: EngineParams) -> Context:
+    """A context to generate in, with the adapters applied. ``llama_free`` frees it.
+
+    Raises:
+        ModelError: there is not enough memory, the model cannot be run like this, or an adapter
+            does not fit.
+    """
+    settings = context_settings(model, params)
+    # Attention models keep finished sequences under ids of their own; for recurrent ones every id
+    # has a whole state, so they get no more than can run.
+    spare_ids = 3 * params.max_sequences if keeps_any_prefix(model, params) else 0
+    settings.n_seq_max = min(params.max_sequences + spare_ids, _MAX_SEQUENCE_IDS)
+    check_kv_memory(model, params, settings.n_ctx)
+    return open_context(model, params, settings)
+
+
+def context_settings(model: ModelFile, params: EngineParams) -> Any:
+    """llama.cpp's ``llama_context_params`` with all that ``params`` says of a context."""
+    settings = llama.llama_context_default_params()
+    settings.n_ctx = _context_length(model, params)
+    settings.n_batch = params.batch_size
+    settings.n_ubatch = params.ubatch_size or params.batch_size
+    settings.n_seq_max = params.max_sequences
+    settings.n_threads = params.threads or _num_cores()
+    settings.n_threads_batch = params.batch_threads or settings.n_threads
+    settings.kv_unified = True
+    settings.type_k = _CACHE_TYPES[params.cache_type_k]
+    settings.type_v = _CACHE_TYPES[params.cache_type_v]
+    settings.flash_attn_type = _FLASH_ATTENTION[params.flash_attention]
+    settings.swa_full = params.swa_full
+    if params.rope_scaling is not None:
+        settings.rope_scaling_type = _ROPE_SCALING[params.rope_scaling]
+    for name in _ROPE_NAMES:
+        if (value := getattr(params, name)) is not None:
+            setattr(settings, name, value)
+    settings.no_perf = True
+    return settings
+
+
+def open_context(model: ModelFile, params: EngineParams, settings: Any) -> Context:
+    """The context of these settings, with the adapters of ``params`` applied.
+
+    Raises:
+        ModelError: llama.cpp cannot make it, or an adapter does not fit.
+    """
+    with listening() as errors:
+        context: Context | None = llama.llama_init_from_model(model.handle, settings)
+    if context is None:
+        why = f" ({errors[-1]})" if errors else ""
+        raise ModelError(
+            f"{model.path}: llama.cpp cannot make a context of {settings.n_ctx} tokens{why}; if "
+            "that is for want of memory, set a smaller engine.context_length"
+        )
+    try:
+        _apply(params.lora, model, context)
+    except BaseException:
+        llama.llama_free(context)
+        raise
+    return context
+
+
+def _apply(adapters: tuple[LoraAdapter, ...], model: ModelFile, context: Context) -> None:
+    """They are the model's then, and freed with it."""
+    if not adapters:
+        return
+    handles = [_load(adapter, model) for adapter in adapters]
+    status = llama.llama_set_adapters_lora(
+        context,
+        (llama.llama_adapter_lora_p_ctypes * len(handles))(*handles),
+        len(handles),
+        (ctypes.c_float * len(handles))(*(adapter.scale for adapter in adapters)),
+    )
+    if status != 0:
+        raise ModelError(f"{model.path}: llama.cpp cannot apply the adapters of engine.lora")
+
+
+def _load(adapter: LoraAdapter, model: ModelFile) -> Adapter:
+    check_file(adapter.path)
+    with listening() as errors:
+        handle: Adapter = llama.llama_adapter_lora_init(model.handle, os.fsencode(adapter.path))
+    if not handle:  # a null pointer
+        why = errors[-1] if errors else "it is damaged or cut short"
+        raise ModelError(f"{adapter.path}: not an adapter for {model.path.name}: {why}")
+    if llama.llama_adapter_get_alora_n_invocation_tokens(handle):
+        raise ModelError(
+            f"{adapter.path}: an activated LoRA (aLoRA), which counts only after certain tokens, "
+            "is not supported"
+        )
+    return handle
+
+
+def _context_length(model: ModelFile, params: EngineParams) -> int:
+    trained = model.trained_context_length
+    if params.rope_freq_scale is not None:
+        # Positions are stretched further than in training by this much.
+        own = llama.llama_model_rope_freq_scale_train(model.handle) or 1.0
+        trained = int((params.yarn_orig_ctx or trained) * own / params.rope_freq_scale)
+    wanted = params.context_length or min(trained, _DEFAULT_CONTEXT_LENGTH)
+    if wanted > trained:
+        logger.warning(
+            "engine.context_length %d is over the %d the model was trained with: expect nonsense",
+            wanted,
+            trained,
+        )
+    return wanted
+
+
+def _num_cores() -> int:
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,81 @@
+"""How much memory a context takes, to refuse one that cannot be had before it is tried."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import psutil
+
+from kronk_agent.engine.binding import llama
+from kronk_agent.engine.model import ModelFile
+from kronk_agent.engine.params import EngineParams
+from kronk_agent.errors import ModelError
+
+BITS_PER_VALUE = {
+    "f32": 32.0,
+    "f16": 16.0,
+    "bf16": 16.0,
+    "q8_0": 8.5,
+    "q5_1": 6.0,
+    "q5_0": 5.5,
+    "iq4_nl": 4.5,
+    "q4_1": 5.0,
+    "q4_0": 4.5,
+}
+"""Of llama.cpp's KV types, with the scales of their blocks."""
+
+_GIB = 2**30
+_STEP = 256
+"""llama.cpp rounds a context up to a multiple of this."""
+
+
+def kv_bytes_per_token(model: ModelFile, params: EngineParams) -> float | None:
+    """Bytes one token takes in the KV memory; None where it is not the plain product of layers,
+    heads and their size: recurrent and hybrid models, latent attention, other heads per layer."""
+    if model.is_recurrent or model.is_hybrid or model.number("attention.kv_lora_rank"):
+        return None
+    # A list, one for each layer, does not read as a number.
+    heads = model.number("attention.head_count_kv") or model.number("attention.head_count")
+    if heads is None:
+        return None
+    size = llama.llama_model_n_embd(model.handle) / llama.llama_model_n_head(model.handle)
+    key_bits = (model.number("attention.key_length") or size) * BITS_PER_VALUE[params.cache_type_k]
+    value_size = model.number("attention.value_length") or size
+    value_bits = value_size * BITS_PER_VALUE[params.cache_type_v]
+    layers: int = llama.llama_model_n_layer(model.handle)
+    return layers * heads * (key_bits + value_bits) / 8
+
+
+def check_kv_memory(model: ModelFile, params: EngineParams, context_length: int) -> None:
+    """Refuse what this machine surely has no room for, before the system kills the process.
+
+    Raises:
+        ModelError: the KV memory alone is more than the free memory.
+    """
+    is_on_gpu = params.gpu_layers != 0 and llama.llama_supports_gpu_offload()
+    keeps_less = model.sliding_window > 0 and not params.swa_full
+    if is_on_gpu or keeps_less or (advice := no_room(model, params, context_length)) is None:
+        return
+    raise ModelError(advice)
+
+
+def no_room(model: ModelFile, params: EngineParams, context_length: int) -> str | None:
+    """What would do, where the KV memory is more than the free memory; None where it is not, or
+    cannot be foretold."""
+    per_token = kv_bytes_per_token(model, params)
+    free = psutil.virtual_memory().available
+    if per_token is None or context_length * per_token <= free:
+        return None
+    fitting = int(free / per_token) // _STEP * _STEP
+    smaller = replace(params, cache_type_k="q8_0", cache_type_v="q8_0", flash_attention="auto")
+    small_size = context_length * (kv_bytes_per_token(model, smaller) or 0)
+    ways = [f"set engine.context_length to {fitting} or less"] if fitting else []
+    if small_size <= free and small_size < context_length * per_token:
+        ways.append(
+            f"engine.cache_type_k and engine.cache_type_v to q8_0 ({small_size / _GIB:.1f} GiB)"
+        )
+    return (
+        f"{model.path}: a context of {context_length} tokens takes "
+        f"{context_length * per_token / _GIB:.1f} GiB of KV memory and {free / _GIB:.1f} GiB are "
+        f"free: {', or '.join(ways) or 'close other programs or take a smaller model'}"
+    )

@@ -1,0 +1,48 @@
+"""llama.cpp's log, which goes to our logger, and its last words when a call of it fails."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kronk_agent.engine.binding import llama
+
+_logger = logging.getLogger("kronk_agent.engine.llama_cpp")
+_LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING}
+_ERROR = 4
+
+
+class _Listener(threading.local):
+    errors: list[str] | None = None
+
+
+_listener = _Listener()
+
+
+@llama.llama_log_callback  # type: ignore[untyped-decorator]
+def _forward(level: int, text: bytes | None, _: object) -> None:
+    """llama.cpp's log goes to our logger, one level lower: what it calls an error we raise."""
+    line = (text or b"").decode("utf-8", "replace").strip()
+    if not line.strip("."):
+        return
+    _logger.log(_LEVELS.get(level, logging.DEBUG), "%s", line)
+    if level == _ERROR and _listener.errors is not None:
+        _listener.errors.append(line.partition(": ")[2] or line)  # without the function's name
+
+
+def forward_log() -> None:
+    """Have llama.cpp log to ``kronk_agent.engine.llama_cpp`` instead of the terminal."""
+    llama.llama_log_set(_forward, None)
+
+
+@contextmanager
+def listening() -> Iterator[list[str]]:
+    """What llama.cpp calls errors while the block runs, on this thread, oldest first."""
+    errors: list[str] = []
+    _listener.errors = errors
+    try:
+        yield errors
+    finally:
+        _listener.errors = None

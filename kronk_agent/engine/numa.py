@@ -1,0 +1,36 @@
+"""Where llama.cpp's threads run on machines with several memory nodes."""
+
+from __future__ import annotations
+
+import threading
+
+from kronk_agent.engine.binding import llama
+from kronk_agent.engine.params import Numa
+from kronk_agent.errors import ConfigError
+
+_STRATEGIES = {
+    "distribute": llama.GGML_NUMA_STRATEGY_DISTRIBUTE,
+    "isolate": llama.GGML_NUMA_STRATEGY_ISOLATE,
+    "numactl": llama.GGML_NUMA_STRATEGY_NUMACTL,
+}
+
+# llama.cpp keeps this for the whole process, takes it once, and says nothing of it afterwards.
+_lock = threading.Lock()
+_placed: list[Numa] = []
+
+
+def place_on_nodes(strategy: Numa) -> None:
+    """Choose the placement; the first choice holds until the process ends.
+
+    Raises:
+        ConfigError: another one was chosen before.
+    """
+    with _lock:
+        if not _placed:
+            llama.llama_numa_init(_STRATEGIES[strategy])
+            _placed.append(strategy)
+        if _placed[0] != strategy:
+            raise ConfigError(
+                f"must be {_placed[0]}, as for a model loaded before: it holds for the process",
+                key="engine.numa",
+            )

@@ -1,0 +1,215 @@
+"""How a model is loaded and run: llama.cpp's options under their own names."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args, get_type_hints
+
+from kronk_agent.errors import ConfigError
+
+SplitMode: TypeAlias = Literal["none", "layer", "row", "tensor"]
+Numa: TypeAlias = Literal["distribute", "isolate", "numactl"]
+CacheType: TypeAlias = Literal[
+    "f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "iq4_nl", "q4_1", "q4_0"
+]
+FlashAttention: TypeAlias = Literal["auto", "on", "off"]
+RopeScaling: TypeAlias = Literal["none", "linear", "yarn", "longrope"]
+
+_FLOAT_TYPES = ("f32", "f16", "bf16")
+_AT_LEAST = {
+    "context_length": 1,
+    "max_sequences": 1,
+    "batch_size": 1,
+    "ubatch_size": 1,
+    "threads": 1,
+    "batch_threads": 1,
+    "queue_limit": 1,
+    "gpu_layers": -1,
+    "main_gpu": 0,
+    "yarn_ext_factor": 0,
+    "yarn_attn_factor": 0,
+    "yarn_beta_fast": 0,
+    "yarn_beta_slow": 0,
+    "yarn_orig_ctx": 1,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LoraAdapter:
+    """A LoRA adapter that is added to the model's weights.
+
+    Raises:
+        ConfigError: the scale is not a number.
+    """
+
+    path: Path
+    scale: float = 1.0
+    """How strongly it counts."""
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.scale):
+            raise ConfigError(f"scale must be a number, not {self.scale}", key="engine.lora")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineParams:
+    """How a model is loaded and run.
+
+    Raises:
+        ConfigError: a value is out of its range, or two contradict each other.
+    """
+
+    context_length: int | None = None
+    """Tokens in the KV memory, all sequences together; None is the model's own, 16384 at most."""
+    max_sequences: int = 16
+    """Sequences that run at the same time."""
+    batch_size: int = 512
+    """Rows of one decode step (n_batch)."""
+    ubatch_size: int | None = None
+    """Rows computed at once (n_ubatch); None is ``batch_size``. Fewer take less memory."""
+    threads: int | None = None
+    """CPU threads to generate with; None is one for each core this process may use."""
+    batch_threads: int | None = None
+    """CPU threads to read prompts with; None is ``threads``."""
+    queue_limit: int = 64
+    """Sequences that may wait."""
+    gpu_layers: int = -1
+    """Layers on the GPU, where the build has one; -1 is all."""
+    split_mode: SplitMode = "layer"
+    """How several GPUs share the model: ``none`` uses one, ``layer`` gives each some layers,
+    ``row`` and ``tensor`` split the tensors (``tensor`` needs FlashAttention)."""
+    main_gpu: int = 0
+    """The GPU that ``split_mode`` none uses, counted from 0."""
+    tensor_split: tuple[float, ...] = ()
+    """Each GPU's share of the model, in any unit; empty is by free memory."""
+    mmap: bool | None = None
+    """Map the file into memory instead of reading it; None is where all devices can."""
+    mlock: bool = False
+    """Keep the weights from being swapped out."""
+    numa: Numa | None = None
+    """Placement on machines with several memory nodes; holds for the whole process."""
+    cache_type_k: CacheType = "f16"
+    """Type of the keys in the KV memory."""
+    cache_type_v: CacheType = "f16"
+    """Type of the values in the KV memory; a quantised one needs FlashAttention."""
+    flash_attention: FlashAttention = "auto"
+    """``auto`` uses it where the device has it for this model."""
+    swa_full: bool = True
+    """Keep what has left a model's sliding window, so that its prefixes can be shared."""
+    rope_scaling: RopeScaling | None = None
+    """How positions are stretched; None is the model's own way."""
+    rope_freq_base: float | None = None
+    """RoPE's base frequency; None is the model's own."""
+    rope_freq_scale: float | None = None
+    """Factor on RoPE's frequencies: 0.25 stretches the context to four times; None is the
+    model's own."""
+    yarn_ext_factor: float | None = None
+    """YaRN's mix of extrapolation (1) and interpolation (0); None is the model's own."""
+    yarn_attn_factor: float | None = None
+    """YaRN's factor on the attention's magnitude; None is the model's own."""
+    yarn_beta_fast: float | None = None
+    """YaRN's low correction dimension; None is the model's own."""
+    yarn_beta_slow: float | None = None
+    """YaRN's high correction dimension; None is the model's own."""
+    yarn_orig_ctx: int | None = None
+    """Context the model was trained with before YaRN; None is what its file says."""
+    lora: tuple[LoraAdapter, ...] = ()
+    """Adapters, all of them applied to everything."""
+
+    def __post_init__(self) -> None:
+        self._check_values()
+        self._check_batch()
+        self._check_devices()
+        self._check_attention()
+        self._check_rope()
+
+    def _check_values(self) -> None:
+        hints = get_type_hints(EngineParams)
+        for field in fields(self):
+            value, key = getattr(self, field.name), f"engine.{field.name}"
+            choices = _choices(hints[field.name])
+            if choices and value not in choices:
+                known = ", ".join(str(choice) for choice in choices if choice is not None)
+                raise ConfigError(f"must be one of {known}, not {value!r}", key=key)
+            least = _AT_LEAST.get(field.name)
+            # `not >=` refuses NaN too.
+            if least is not None and value is not None and not least <= value < math.inf:
+                raise ConfigError(f"must be at least {least}, not {value}", key=key)
+
+    def _check_batch(self) -> None:
+        # llama.cpp makes the batch no larger than the context.
+        rows = min(self.batch_size, self.context_length or self.batch_size)
+        if self.max_sequences > rows:
+            raise ConfigError(
+                f"must not be over engine.batch_size and engine.context_length ({rows}): every "
+                "generation needs a row of the batch",
+                key="engine.max_sequences",
+            )
+        if (self.ubatch_size or 1) > self.batch_size:
+            raise ConfigError(
+                f"must not be over engine.batch_size ({self.batch_size}), which it is a part of",
+                key="engine.ubatch_size",
+            )
+
+    def _check_devices(self) -> None:
+        if self.main_gpu and self.split_mode != "none":
+            raise ConfigError(
+                "counts only with engine.split_mode: none, which puts the model on one GPU",
+                key="engine.main_gpu",
+            )
+        if self.tensor_split and self.split_mode == "none":
+            raise ConfigError(
+                "there is nothing to split with engine.split_mode: none", key="engine.tensor_split"
+            )
+        # `not >=` refuses NaN too.
+        if self.tensor_split and (
+            any(not 0 <= share < math.inf for share in self.tensor_split)
+            or sum(self.tensor_split) == 0
+        ):
+            raise ConfigError(
+                "must be shares of 0 or more, and not all 0", key="engine.tensor_split"
+            )
+
+    def _check_attention(self) -> None:
+        if self.flash_attention != "off":
+            return
+        if self.cache_type_v not in _FLOAT_TYPES:
+            raise ConfigError(
+                f"{self.cache_type_v} needs FlashAttention: set engine.flash_attention to auto or "
+                f"on, or take one of {', '.join(_FLOAT_TYPES)}",
+                key="engine.cache_type_v",
+            )
+        if self.split_mode == "tensor":
+            raise ConfigError(
+                "tensor needs FlashAttention: set engine.flash_attention to auto or on",
+                key="engine.split_mode",
+            )
+
+    def _check_rope(self) -> None:
+        for name in ("rope_freq_base", "rope_freq_scale"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ConfigError(f"must be over 0, not {value}", key=f"engine.{name}")
+        if self.rope_scaling == "none" and self.rope_freq_scale is not None:
+            raise ConfigError(
+                "nothing is scaled with engine.rope_scaling: none", key="engine.rope_freq_scale"
+            )
+        if self.rope_scaling in (None, "yarn"):
+            return
+        for field in fields(self):
+            if field.name.startswith("yarn_") and getattr(self, field.name) is not None:
+                raise ConfigError(
+                    f"counts only with engine.rope_scaling: yarn, not {self.rope_scaling}",
+                    key=f"engine.{field.name}",
+                )
+
+
+def _choices(hint: object) -> tuple[object, ...]:
+    """The values of a ``Literal``, or of one that may be None; empty for other types."""
+    parts = get_args(hint)
+    inner = [choice for part in parts for choice in get_args(part)]
+    if inner and type(None) in parts and all(isinstance(choice, str) for choice in inner):
+        return (*inner, None)
+    return parts if parts and all(isinstance(part, str) for part in parts) else ()
