@@ -11,10 +11,10 @@ TIMES := $(VENV)/.times
 .DEFAULT_GOAL := help
 # One recipe at a time: parallel ones would have to share the terminal.
 .NOTPARALLEL:
-.PHONY: help chat test lint format bench clean
+.PHONY: help chat test lint format bench bench-baseline clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile
 
 # The shell splits ARGS, so quotes and dollar signs in it mean what they mean there.
 unexport ARGS
@@ -105,6 +105,9 @@ format: $(STAMPS)/dev ## Format the code and mend what can be mended
 
 bench: $(STAMPS)/dev ## Measure how fast conversations run side by side
 	@$(BIN)/python tests/benchmarks/concurrency.py
+
+bench-baseline: $(STAMPS)/dev ## Build llama.cpp's own server, to measure against
+	@$(BIN)/python tests/benchmarks/baseline.py
 
 clean: ## Remove everything that was built or downloaded
 	@rm -rf $(VENV) node_modules build dist .*_cache .hypothesis
