@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from engine.support import chat, generate
-from engine.tiny_gguf import write_lora
+from engine.tiny_gguf import TinyModels, write_lora
 
 from kronk_agent.config.engine import EngineConfig
 from kronk_agent.engine.engine import Engine, EngineParams, LoraAdapter
@@ -54,13 +54,14 @@ async def test_a_model_answers_the_same_however_it_is_loaded(
         {"rope_freq_base": 10.0},
         {"rope_freq_scale": 0.01},
         {"rope_scaling": "yarn", "rope_freq_scale": 0.01, "yarn_orig_ctx": 64},
+        {"rope_scaling": "yarn", "rope_freq_scale": 0.9, "yarn_ext_factor": 0.5},
     ],
     ids=lambda options: ",".join(options),
 )
 async def test_what_changes_the_computation_changes_the_answer(
-    starter_model: Path, options: dict[str, Any]
+    tiny: TinyModels, options: dict[str, Any]
 ) -> None:
-    assert await answer(starter_model, **options) != PARIS
+    assert await answer(tiny.llama, **options) != await answer(tiny.llama)
 
 
 async def test_the_kv_memory_has_the_types_that_were_asked_for(
@@ -119,17 +120,16 @@ async def test_a_context_over_the_free_memory_is_refused_with_what_would_do(
     assert 256 <= fitting < 2_000_000_000
 
 
-async def test_an_adapter_changes_the_answer_as_far_as_its_scale_says(
-    starter_model: Path, tmp_path: Path
-) -> None:
-    path = write_lora(tmp_path / "lora.gguf", tensor="blk.0.attn_q.weight", shape=(576, 576))
+async def test_an_adapter_changes_the_answer_as_far_as_its_scale_says(tiny: TinyModels) -> None:
+    async def with_scales(*scales: float) -> str:
+        return await answer(tiny.llama, lora=tuple(LoraAdapter(tiny.lora, s) for s in scales))
 
-    async def with_scale(*scales: float) -> str:
-        return await answer(starter_model, lora=tuple(LoraAdapter(path, s) for s in scales))
+    plain = await answer(tiny.llama)
 
-    assert await with_scale(0.0) == PARIS
-    assert await with_scale(5.0) != PARIS
-    assert await with_scale(5.0, -5.0) == PARIS
+    assert await with_scales(0.0) == plain
+    assert await with_scales(1.0) != plain
+    assert await with_scales(1.0, -1.0) == plain
+    assert await with_scales(0.5, 0.5) == await with_scales(1.0)
 
 
 async def test_an_adapter_of_another_model_is_refused(starter_model: Path, tmp_path: Path) -> None:
