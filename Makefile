@@ -11,7 +11,7 @@ TIMES := $(VENV)/.times
 .DEFAULT_GOAL := help
 # One recipe at a time: parallel ones would have to share the terminal.
 .NOTPARALLEL:
-.PHONY: help chat test lint format bench bench-baseline clean
+.PHONY: help chat test lint conformance-client format bench bench-baseline clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -66,16 +66,18 @@ $(STAMPS)/dev: $(STAMPS)/runtime
 	@$(PIP) install -q -c constraints.txt -e '.[dev]' </dev/null >&2
 	@touch $@
 
-# An MCP server from npm, which the MCP host is tested against.
-NPM_SERVER := server-everything
-NPM_SERVER_VERSION := 2026.8.31
-NPM_STAMP := node_modules/.$(NPM_SERVER)-$(NPM_SERVER_VERSION)
+# MCP servers from npm and the official conformance suite, which the MCP host is tested against.
+NPM_SERVERS := everything filesystem memory sequential-thinking
+NPM_VERSION := 2026.8.31
+CONFORMANCE_VERSION := 0.2.0-alpha.12
+NPM_STAMP := node_modules/.mcp-$(NPM_VERSION)-$(CONFORMANCE_VERSION)
 
 $(NPM_STAMP): | $(STAMPS)/dev
-	@echo 'kronk-agent: installing an MCP server from npm for the tests.' >&2
-	@npm install --prefix . --no-save --no-package-lock --no-audit --no-fund --no-update-notifier \
-		--loglevel=error @modelcontextprotocol/$(NPM_SERVER)@$(NPM_SERVER_VERSION) </dev/null >&2 && touch $@ \
-	|| echo 'kronk-agent: npm could not install it: the tests that need it will be skipped.' >&2
+	@echo 'kronk-agent: installing MCP servers and the MCP conformance suite from npm for the tests.' >&2
+	@npm install --prefix . --no-save --no-package-lock --no-audit --no-fund --no-update-notifier --loglevel=error \
+		$(NPM_SERVERS:%=@modelcontextprotocol/server-%@$(NPM_VERSION)) \
+		@modelcontextprotocol/conformance@$(CONFORMANCE_VERSION) </dev/null >&2 && touch $@ \
+	|| echo 'kronk-agent: npm could not install them: the tests that need them will be skipped.' >&2
 
 # --- checks -----------------------------------------------------------------------------------
 
@@ -98,6 +100,11 @@ test: export PATH := $(PATH):$(CURDIR)/$(BIN)
 test: lint $(NPM_STAMP) ## Check everything: lint and all tests (PYTEST_ARGS='-k host' for some)
 	$(call check,tests,$(BIN)/pytest $(PYTEST_ARGS))
 	@cat $(TIMES)
+
+# The suite needs node 22 or newer, so the one in the .venv comes first.
+conformance-client: export PATH := $(CURDIR)/$(BIN):$(PATH)
+conformance-client: $(NPM_STAMP) ## Hold the MCP host to the official conformance suite
+	@$(BIN)/python tests/conformance/run.py client
 
 format: $(STAMPS)/dev ## Format the code and mend what can be mended
 	@$(BIN)/ruff check --fix .

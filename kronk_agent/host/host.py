@@ -16,7 +16,7 @@ from kronk_agent.host.outputs import Outputs
 from kronk_agent.host.person import Person
 from kronk_agent.host.reading import Reading
 from kronk_agent.host.resources import Prompts, Resources
-from kronk_agent.host.server import McpServer, ServerStatus, Surroundings
+from kronk_agent.host.server import Authenticate, McpServer, ServerStatus, Surroundings
 from kronk_agent.tool import Toolset
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Host:
         cache_dir: Path | None = None,
         get_model: GetModel | None = None,
         person: Person | None = None,
+        authenticate: Authenticate | None = None,
     ) -> None:
         """Prepare, and start nothing.
 
@@ -51,11 +52,12 @@ class Host:
             cache_dir: gets a file for each server's tools; None is the person's own folder.
             get_model: gives the model that servers may ask; None: they may not.
             person: answers what servers ask of a person; None: they may not.
+            authenticate: signs the requests to remote servers; None: nothing does.
         """
         logs = log_dir or platformdirs.user_log_path("kronk-agent", appauthor=False) / "mcp"
         cache = cache_dir or platformdirs.user_cache_path("kronk-agent", appauthor=False) / "mcp"
         self._outputs = Outputs()
-        surroundings = Surroundings(self._outputs, get_model, person)
+        surroundings = Surroundings(self._outputs, get_model, person, authenticate)
         self._servers = tuple(
             McpServer(
                 name,

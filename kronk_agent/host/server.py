@@ -15,7 +15,7 @@ from anyio import to_thread
 
 from kronk_agent.config.mcp_server import Transport
 from kronk_agent.config.schema import McpServerConfig
-from kronk_agent.errors import ToolError
+from kronk_agent.errors import ServerUnavailableError, ToolError
 from kronk_agent.host.definitions import ToolDefinition, to_tools, usable
 from kronk_agent.host.errors import NotTakenError, StartError
 from kronk_agent.host.evidence import Evidence, Exchange
@@ -29,6 +29,8 @@ from kronk_agent.messages import JsonObject
 from kronk_agent.tool import Tool, ToolContext, ToolOutput
 
 if TYPE_CHECKING:  # the SDK takes 0.7 s to import: it is when a server is first connected to
+    import httpx2
+
     from kronk_agent.host.connection import Connection, Mode
     from kronk_agent.host.sampling import GetModel
 
@@ -60,6 +62,11 @@ class ServerStatus:
     """Why it failed, and what would help; it is still tried again from time to time."""
 
 
+Authenticate: TypeAlias = "Callable[[str, McpServerConfig], Awaitable[httpx2.Auth | None]]"
+"""How requests to the remote server of that name are signed; ``ServerUnavailableError`` if they
+cannot be."""
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What servers are given to work with."""
@@ -69,6 +76,8 @@ class Surroundings:
     """For what servers ask of our model."""
     person: Person | None = None
     """For what servers ask of the person."""
+    authenticate: Authenticate | None = None
+    """Signs requests to remote servers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +223,8 @@ class McpServer:
         from kronk_agent.host.requests import Requests
         from kronk_agent.host.transport import Wire
 
-        wire = Wire(self._name, self._config, transport=way.transport, log=self._log)
+        auth = await self._authentication()
+        wire = Wire(self._name, self._config, transport=way.transport, log=self._log, auth=auth)
         requests = Requests(
             self._name,
             self._config,
@@ -236,6 +246,15 @@ class McpServer:
             tasks.cancel_scope.cancel()
         if failure is not None:
             raise failure
+
+    async def _authentication(self) -> httpx2.Auth | None:
+        authenticate = self._surroundings.authenticate
+        if self._config.url is None or authenticate is None:
+            return None
+        try:
+            return await authenticate(self._name, self._config)
+        except ServerUnavailableError as error:
+            raise StartError(f"MCP server {self._name!r} {error}") from error
 
     async def _limit_start(
         self, deadline: float, evidence: Evidence, attempt: anyio.CancelScope

@@ -1,0 +1,166 @@
+"""The MCP host as the client of the official conformance suite, which gives the URL to test last.
+
+It lists the server's tools and calls them: those the suite names, or else all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import anyio
+import httpx2
+from mcp.client.auth import OAuthClientProvider, TokenStorage
+from mcp.shared.auth import (
+    AuthorizationCodeResult,
+    OAuthClientInformationFull,
+    OAuthClientMetadata,
+    OAuthToken,
+)
+from pydantic import AnyUrl
+
+from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.errors import ToolError
+from kronk_agent.host import Form, FormValues, Host, ModelUse, ToolUse, Visit
+from kronk_agent.host.naming import tool_names
+from kronk_agent.messages import JsonObject
+from kronk_agent.tool import Tool, ToolContext
+
+SCENARIO = os.environ.get("MCP_CONFORMANCE_SCENARIO", "")
+CONTEXT = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT") or "{}")
+VERSION = os.environ.get("MCP_CONFORMANCE_PROTOCOL_VERSION", "")
+
+REDIRECT = "http://localhost:3000/callback"
+
+
+class Agreeable:
+    """A person who leaves every form as it is and agrees to all else."""
+
+    async def fill_in(self, form: Form) -> FormValues | None:
+        return {}
+
+    async def agree_to_visit(self, visit: Visit) -> bool:
+        return True
+
+    async def agree_to_model_use(self, use: ModelUse) -> bool:
+        return True
+
+    async def agree_to_tool_use(self, use: ToolUse) -> bool:
+        return True
+
+
+async def main(url: str) -> None:
+    config = McpServerConfig(
+        url=url, protocol="legacy" if VERSION and VERSION < "2026" else "auto", timeout=20
+    )
+    folder = Path(tempfile.mkdtemp())
+    async with Host(
+        {"suite": config},
+        log_dir=folder,
+        cache_dir=folder,
+        person=Agreeable(),
+        authenticate=sign_in if SCENARIO.startswith("auth/") else None,
+    ) as host:
+        await host.settled()
+        (status,) = host.statuses()
+        if status.error is not None:
+            sys.exit(status.error)
+        tools = {tool.name: tool for toolset in host.toolsets for tool in toolset.tools()}
+        for name, arguments in wanted_calls(tools):
+            try:
+                await tools[name].call(arguments, ToolContext())
+            except ToolError as error:
+                print(error, file=sys.stderr)
+
+
+def wanted_calls(tools: dict[str, Tool]) -> list[tuple[str, JsonObject]]:
+    if named := CONTEXT.get("toolCalls"):
+        names = {own: ours for ours, own in tool_names("suite", [c["name"] for c in named]).items()}
+        return [
+            (names[call["name"]], call.get("arguments") or {})
+            for call in named
+            if names[call["name"]] in tools
+        ]
+    return [
+        (tool.name, some_arguments(tool.parameters))
+        for tool in tools.values()
+        if tool.name.startswith("suite__")
+    ]
+
+
+def some_arguments(schema: JsonObject) -> JsonObject:
+    """Values of the right types for what is required."""
+    of_type: JsonObject = {"integer": 1, "number": 2, "boolean": False, "object": {}, "array": []}
+    properties, required = schema.get("properties"), schema.get("required")
+    if not isinstance(properties, dict) or not isinstance(required, list):
+        return {}
+    return {
+        str(name): of_type.get(str(field.get("type")), "x") if isinstance(field, dict) else "x"
+        for name in required
+        if (field := properties.get(str(name))) is not None
+    }
+
+
+class Login(TokenStorage):
+    """Tokens for as long as the program runs, and the client the suite registered for us."""
+
+    def __init__(self) -> None:
+        self._tokens: OAuthToken | None = None
+        self._client: OAuthClientInformationFull | None = None
+        if CONTEXT.get("client_id"):
+            secret = CONTEXT.get("client_secret")
+            self._client = OAuthClientInformationFull(
+                client_id=CONTEXT["client_id"],
+                client_secret=secret,
+                redirect_uris=[AnyUrl(REDIRECT)],
+                token_endpoint_auth_method="client_secret_basic" if secret else "none",
+            )
+
+    async def get_tokens(self) -> OAuthToken | None:
+        return self._tokens
+
+    async def set_tokens(self, tokens: OAuthToken) -> None:
+        self._tokens = tokens
+
+    async def get_client_info(self) -> OAuthClientInformationFull | None:
+        return self._client
+
+    async def set_client_info(self, client_info: OAuthClientInformationFull) -> None:
+        self._client = client_info
+
+
+async def sign_in(name: str, config: McpServerConfig) -> httpx2.Auth:
+    """The suite's authorization server agrees at once: its answer is read from the redirect."""
+    answer: dict[str, str] = {}
+
+    async def visit(url: str) -> None:
+        async with httpx2.AsyncClient() as browser:
+            response = await browser.get(url, follow_redirects=False)
+        query = parse_qs(urlsplit(response.headers["location"]).query)
+        answer.update({key: values[0] for key, values in query.items()})
+
+    async def come_back() -> AuthorizationCodeResult:
+        return AuthorizationCodeResult(
+            code=answer["code"], state=answer.get("state"), iss=answer.get("iss")
+        )
+
+    return OAuthClientProvider(
+        server_url=config.url or "",
+        client_metadata=OAuthClientMetadata(
+            client_name="kronk-agent",
+            redirect_uris=[AnyUrl(REDIRECT)],
+            grant_types=["authorization_code", "refresh_token"],
+            response_types=["code"],
+        ),
+        storage=Login(),
+        redirect_handler=visit,
+        callback_handler=come_back,
+        client_metadata_url="https://conformance-test.local/client-metadata.json",
+    )
+
+
+anyio.run(main, sys.argv[-1])
