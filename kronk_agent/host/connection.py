@@ -13,7 +13,7 @@ import mcp.types as t
 from mcp import Client, MCPError
 from mcp.client import IncomingMessage
 from mcp.client.subscriptions import SubscriptionLost
-from mcp.types.version import MODERN_PROTOCOL_VERSIONS
+from mcp.types.version import LATEST_MODERN_VERSION, MODERN_PROTOCOL_VERSIONS
 
 from kronk_agent import __version__
 from kronk_agent.config.schema import McpServerConfig
@@ -71,6 +71,8 @@ async def connect(
     try:
         async with client:
             connection = Connection(name, config, client, wire.evidence, news, requests)
+            if mode == LATEST_MODERN_VERSION:
+                await connection.ask_what_it_can_do()
             await connection.ask_for_logs()
             yield connection
     except Exception as error:  # boundary: whatever a server does, it alone fails
@@ -182,6 +184,7 @@ class Connection:
                 error,
                 is_lost=self.evidence.lost.is_set(),
                 http_status=exchange.http_status if exchange is not None else None,
+                request="call" if exchange is not None else "request",
             ) from error
 
     async def _call(self, tool: str, arguments: JsonObject, exchange: Exchange) -> t.CallToolResult:
@@ -224,6 +227,13 @@ class Connection:
             except MCPError:
                 return  # refused
             await anyio.sleep(_LISTEN_AGAIN_SECONDS)  # no stream lasts forever
+
+    async def ask_what_it_can_do(self) -> None:
+        """Where the version was given, nobody has asked yet."""
+        session = self._client.session
+        with suppress(MCPError):  # what is not known is tried
+            found = await session.send_discover(LATEST_MODERN_VERSION)
+            session.adopt(t.DiscoverResult.model_validate(found))
 
     async def ask_for_logs(self) -> None:
         """Older servers send their log to those who ask; newer ones are told in each request."""

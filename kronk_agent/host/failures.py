@@ -76,28 +76,26 @@ def call_failure(
     *,
     is_lost: bool,
     http_status: int | None = None,
+    request: str = "call",
 ) -> ToolError:
     """What the model is told of a request that did not come to a result."""
     match error:
         case MCPError() if http_status in (401, 403):
-            reason = f"refused the call (HTTP {http_status}): give a valid token in {_token(name)}"
+            token = f"mcp_servers.{name}.headers"
+            reason = f"refused the {request} (HTTP {http_status}): give a valid token in {token}"
         case MCPError() if http_status is not None and not is_lost:
-            reason = f"failed to answer the call (HTTP {http_status}): {error.message}"
+            reason = f"failed to answer the {request} (HTTP {http_status}): {error.message}"
         case MCPError() if is_lost or _is_closed(error):
             reason = _LOST
         case anyio.BrokenResourceError() | anyio.ClosedResourceError():
             reason = _LOST
         case MCPError():
-            reason = f"refused the call: {error.message}"
+            reason = f"refused the {request}: {error.message}"
         case ValidationError():
-            reason = f"answered the call with something that is not MCP: {_problem(error)}"
+            reason = f"answered the {request} with something that is not MCP: {_problem(error)}"
         case _:
-            reason = f"answered the call with a broken result: {_first_line(error)}"
+            reason = f"answered the {request} with a broken result: {_first_line(error)}"
     return ToolError(_line(name, config, reason))
-
-
-def _token(name: str) -> str:
-    return f"mcp_servers.{name}.headers"
 
 
 def _stdio_reason(
@@ -158,7 +156,9 @@ def _handshake_problem(cause: BaseException) -> str:
 
 
 def _is_closed(error: BaseException) -> bool:
-    return isinstance(error, MCPError) and error.code == CONNECTION_CLOSED
+    # The SDK's own code for it is the first that servers use for whatever they like.
+    is_code = isinstance(error, MCPError) and error.code == CONNECTION_CLOSED
+    return is_code and str(error) == "Connection closed"
 
 
 def _problem(error: ValidationError) -> str:

@@ -1,7 +1,7 @@
 """Runs the official MCP conformance suite and says how much of each revision is passed.
 
-``python run.py client`` tests the MCP host. It ends with a line for each revision of the protocol, such as
-``2026-07-28 32/32``, and with 1 if anything is missing or failed.
+``python run.py client`` tests the MCP host. It ends with a line for each revision of the protocol,
+such as ``2026-07-28 32/32``, and with 1 if anything is missing or failed.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def main() -> None:
 def run(subject: str, revision: str) -> int:
     """How many of the required scenarios were passed; others are run too and do not count."""
     program = f"{sys.executable} {Path(__file__).with_name(subject)}.py"
+    options = ["--requirements", revision, "--timeout", str(TIMEOUT_MILLISECONDS)]
     suite = subprocess.run(
-        ["node", str(SUITE), subject, "--command", program, "--requirements", revision]
-        + ["--timeout", str(TIMEOUT_MILLISECONDS)],
+        ["node", str(SUITE), subject, "--command", program, *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

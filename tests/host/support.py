@@ -15,7 +15,7 @@ import anyio
 
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.host import Host, ServerState, ServerStatus
-from kronk_agent.messages import JsonObject
+from kronk_agent.messages import JsonObject, TextPart
 from kronk_agent.tool import Tool, ToolContext, ToolOutput
 
 SERVERS = Path(__file__).parent / "servers"
@@ -33,6 +33,10 @@ def faulty(fault: str, **more: object) -> McpServerConfig:
 
 def modern(**more: object) -> McpServerConfig:
     return _python(str(SERVERS / "modern.py"), **more)
+
+
+def asking(**more: object) -> McpServerConfig:
+    return _python(str(SERVERS / "asking.py"), **more)
 
 
 def demo(**more: object) -> McpServerConfig:
@@ -97,6 +101,12 @@ class Watcher:
     ) -> None:
         self.reports.append((progress, total, message))
         self.first.set()
+
+
+def text_of(output: ToolOutput) -> str:
+    (part,) = output.content
+    assert isinstance(part, TextPart)
+    return part.text
 
 
 async def call(host: Host, name: str, arguments: JsonObject | None = None) -> ToolOutput:

@@ -41,6 +41,14 @@ def pong(name: str, arguments: Json) -> Json:
     return text("pong")
 
 
+def initialized(version: str) -> Json:
+    return {
+        "protocolVersion": version,
+        "capabilities": {"tools": {"listChanged": True}, "resources": {"subscribe": True}},
+        "serverInfo": {"name": "faulty", "version": "1"},
+    }
+
+
 def serve(
     tools: list[Json],
     call: Callable[[str, Json], Json] = pong,
@@ -60,11 +68,7 @@ def serve(
                 on_discover()
                 continue
             case "initialize":
-                result = {
-                    "protocolVersion": version,
-                    "capabilities": {"tools": {"listChanged": True}},
-                    "serverInfo": {"name": "faulty", "version": "1"},
-                }
+                result = initialized(version)
             case "tools/list":
                 begin = int(params.get("cursor", 0))
                 result = {"tools": tools[begin : begin + 2]}
@@ -132,6 +136,50 @@ def mortal_once() -> None:
         sys.exit("buried")
     mark.touch()
     mortal()
+
+
+def samples_on_its_own() -> None:
+    """Asks for a sample when nothing was asked of it, and tells the answer afterwards."""
+    answers: list[str] = []
+    question = {"role": "user", "content": {"type": "text", "text": "psst"}}
+    for line in sys.stdin:
+        message = json.loads(line)
+        match message:
+            case {"id": "sample"}:
+                answers.append(message.get("error", message.get("result"))["message"])
+            case {"id": id, "method": "initialize"}:
+                send({"id": id, "result": initialized("2025-11-25")})
+            case {"id": id, "method": "tools/list"}:
+                params = {"messages": [question], "maxTokens": 5}
+                send({"id": "sample", "method": "sampling/createMessage", "params": params})
+                send({"id": id, "result": {"tools": [PING]}})
+            case {"id": id, "method": "tools/call"}:
+                send({"id": id, "result": text(answers.pop())})
+            case {"id": id}:
+                send({"id": id, "error": {"code": -32601, "message": "unknown method"}})
+
+
+def subscribable() -> None:
+    """Its resource changes with every call, which it tells those who listen."""
+    listening: list[str] = []
+    for line in sys.stdin:
+        match json.loads(line):
+            case {"id": id, "method": "initialize"}:
+                send({"id": id, "result": initialized("2025-11-25")})
+            case {"id": id, "method": "tools/list"}:
+                send({"id": id, "result": {"tools": [PING]}})
+            case {"id": id, "method": "resources/subscribe", "params": {"uri": uri}}:
+                listening.append(uri)
+                send({"id": id, "result": {}})
+            case {"id": id, "method": "resources/unsubscribe", "params": {"uri": uri}}:
+                listening.remove(uri)
+                send({"id": id, "result": {}})
+            case {"id": id, "method": "tools/call"}:
+                for uri in listening:
+                    send({"method": "notifications/resources/updated", "params": {"uri": uri}})
+                send({"id": id, "result": text(f"{listening or 'nobody'} listens to note://a")})
+            case {"id": id}:
+                send({"id": id, "error": {"code": -32601, "message": "unknown method"}})
 
 
 def renames() -> None:
