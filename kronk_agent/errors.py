@@ -7,6 +7,7 @@ KronkError
 │   ├── ContextLengthError the prompt is longer than the context
 │   └── ConstraintError    a JSON Schema or grammar that cannot be compiled
 ├── OverloadedError        the queue is full; worth trying again later
+├── DeadlineError          the time a request was given is over
 ├── EngineError            the engine itself failed, or was closed under the request
 │   └── UpstreamError      the server a remote model runs on failed, or broke what was agreed
 ├── ServerUnavailableError a registered MCP server is down
@@ -101,6 +102,14 @@ class OverloadedError(KronkError):
     def __init__(self, message: str, *, retry_after_seconds: float) -> None:
         self.retry_after_seconds = retry_after_seconds
         super().__init__(message)
+
+
+class DeadlineError(KronkError):
+    """The time a request was given is over; what was generated until then was delivered."""
+
+    def __init__(self, *, num_tokens: int) -> None:
+        self.num_tokens = num_tokens
+        super().__init__(f"the request's deadline passed after {num_tokens} generated tokens")
 
 
 class EngineError(KronkError):

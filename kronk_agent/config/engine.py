@@ -84,3 +84,9 @@ class EngineConfig(Section):
     """Context the model was trained with before YaRN. null: as the model says."""
     lora: tuple[LoraConfig, ...] = ()
     """LoRA adapters, all of them applied to everything."""
+    speculation: bool = True
+    """Draft tokens from text that was there before, where that pays."""
+    cache_ram_mib: Annotated[int, Field(ge=0, le=_INT32_MAX)] = 1024
+    """MiB of host memory for conversations that lost their place in the KV memory."""
+    cache_dir: Path | None = None
+    """A folder to keep them in from one start to the next. null: they end with the process."""

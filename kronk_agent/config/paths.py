@@ -87,7 +87,10 @@ def _engine(section: EngineConfig, resolve: _Resolve) -> EngineConfig:
         )
         for index, adapter in enumerate(section.lora)
     )
-    return section.model_copy(update={"lora": adapters})
+    cache_dir = section.cache_dir
+    if cache_dir is not None:
+        cache_dir = resolve(cache_dir, ("engine", "cache_dir"))
+    return section.model_copy(update={"lora": adapters, "cache_dir": cache_dir})
 
 
 def _web_fetch(section: WebFetchConfig, resolve: _Resolve) -> WebFetchConfig:

@@ -53,20 +53,20 @@ class Batch:
         self.native.n_tokens = 0
 
     def add(
-        self, tokens: NDArray[np.int32], *, position: int, sequence_id: int, logits: bool
+        self, tokens: NDArray[np.int32], *, position: int, sequence_id: int, num_logits: int
     ) -> int:
-        """Add rows of one sequence from ``position`` on; returns the index of the last.
+        """Add rows of one sequence from ``position`` on; returns the index of the first.
 
-        ``logits`` asks for the logits after the last row.
+        ``num_logits`` of the rows, the last ones, will have the logits of what comes after them.
         """
         start, end = self.size, self.size + len(tokens)
         self._tokens[start:end] = tokens
         np.add(self._arange[: end - start], position, out=self._positions[start:end])
         self._sequence_ids[start:end] = sequence_id
-        self._wants_logits[start:end] = 0
-        self._wants_logits[end - 1] = logits
+        self._wants_logits[start : end - num_logits] = 0
+        self._wants_logits[end - num_logits : end] = 1
         self.size = self.native.n_tokens = end
-        return end - 1
+        return start
 
 
 def _pointer(array: NDArray[np.generic], kind: type[_C]) -> ctypes._Pointer[_C]:  # type: ignore[type-var]

@@ -53,6 +53,10 @@ class Matcher:
     def allows(self, token: int) -> bool:
         return bool(self._matcher.validate_tokens([token]) == 1)
 
+    def count_allowed(self, tokens: list[int]) -> int:
+        """How many of these tokens, one after the other, may come next."""
+        return int(self._matcher.validate_tokens(tokens))
+
     def mask(self, logits: NDArray[np.float32]) -> None:
         """Set the logits of every token that may not come next to -inf, in place."""
         bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)

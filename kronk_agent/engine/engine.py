@@ -5,35 +5,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
 import math
 import threading
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from collections.abc import Sequence as Tokens
+from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Sequence as Many
+from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar, Unpack
 
 import anyio
-import numpy as np
 from anyio import to_thread
-from anyio.streams.memory import MemoryObjectSendStream
-from numpy.typing import NDArray
 
 from kronk_agent.engine.binding import llama
 from kronk_agent.engine.constraint import Constraint, ConstraintCompiler
 from kronk_agent.engine.context import keeps_any_prefix, new_context
 from kronk_agent.engine.logprobs import TokenLogprob
+from kronk_agent.engine.memory import KVMemory
 from kronk_agent.engine.model import ModelFile
 from kronk_agent.engine.params import EngineParams, LoraAdapter
 from kronk_agent.engine.prefix_cache import PrefixCache
-from kronk_agent.engine.scheduler import Scheduler
-from kronk_agent.engine.sequence import Chunk, GenerationEnd, Sequence
+from kronk_agent.engine.request import GenerateOptions, Request
+from kronk_agent.engine.scheduler import Output, Scheduler
+from kronk_agent.engine.sequence import Chunk, GenerationEnd, Priority
+from kronk_agent.engine.snapshots import snapshot_folder
+from kronk_agent.engine.state_store import StateStore
+from kronk_agent.engine.stats import EngineStats
 from kronk_agent.engine.vocabulary import Vocabulary
-from kronk_agent.errors import (
-    ContextLengthError,
-    InvalidRequestError,
-    KronkError,
-)
+from kronk_agent.errors import ConstraintError, EngineError, InvalidRequestError, KronkError
 from kronk_agent.model import SamplingParams
 
 __all__ = [
@@ -41,14 +41,20 @@ __all__ = [
     "Constraint",
     "Engine",
     "EngineParams",
+    "EngineStats",
+    "GenerateOptions",
     "GenerationEnd",
     "LoraAdapter",
+    "Pin",
+    "Priority",
     "TokenLogprob",
     "Vocabulary",
 ]
 
-_MAX_TOP_LOGPROBS = 20
-"""As OpenAI's API."""
+_COMPILE_SECONDS = 30
+_MIB = 1 << 20
+
+T = TypeVar("T")
 
 
 class Engine:
@@ -63,18 +69,30 @@ class Engine:
         self._context = new_context(model, params)
         self.context_length: int = llama.llama_n_ctx(self._context)
         self._compiler = ConstraintCompiler(model.vocabulary)
+        self._pins = itertools.count()
+        self._pinned_tokens = 0
+        is_whole = not keeps_any_prefix(model, params)
+        self._store = StateStore(params.cache_ram_mib * _MIB, whole=is_whole)
+        self._folder = snapshot_folder(model.path, params)
+        if self._folder is not None:
+            self._store.read(self._folder)
+        self._cache = PrefixCache(
+            KVMemory(self._context),
+            self._store,
+            num_ids=llama.llama_n_seq_max(self._context),
+            whole=is_whole,
+        )
         self._scheduler = Scheduler(
             self._context,
             model.vocabulary,
-            PrefixCache(
-                self._context,
-                num_ids=llama.llama_n_seq_max(self._context),
-                can_share=keeps_any_prefix(model, params),
-            ),
+            self._cache,
+            deliver=self._deliver,
             context_length=self.context_length,
             batch_size=llama.llama_n_batch(self._context),
             max_sequences=params.max_sequences,
             queue_limit=params.queue_limit,
+            speculation=params.speculation,
+            on_close=self._save_snapshots,
         )
         self._scheduler.start()
 
@@ -107,102 +125,176 @@ class Engine:
         return self._model.description
 
     async def compile(self, grammar: str) -> Constraint:
-        """Compile a Lark grammar (llguidance's dialect), in a thread.
+        """Compile a Lark grammar (llguidance's dialect), in a thread and in bounded time.
 
         Raises:
-            ConstraintError: with the compiler's own words.
+            ConstraintError: with the compiler's own words; or it is too long, or took too long.
         """
-        return await to_thread.run_sync(self._compiler.compile, grammar)
+        try:
+            with anyio.fail_after(_COMPILE_SECONDS):
+                return await to_thread.run_sync(
+                    self._compiler.compile, grammar, abandon_on_cancel=True
+                )
+        except TimeoutError:
+            raise ConstraintError(
+                f"the grammar took longer than {_COMPILE_SECONDS} s to compile: make it simpler"
+            ) from None
 
     async def generate(
-        self,
-        prompt: Tokens[int],
-        *,
-        sampling: SamplingParams,
-        max_tokens: int | None = None,
-        constraint: Constraint | None = None,
-        top_logprobs: int | None = None,
+        self, prompt: Many[int], *, sampling: SamplingParams, **options: Unpack[GenerateOptions]
     ) -> AsyncGenerator[Chunk, None]:
-        """Generate after a prompt; the last chunk, and only it, has an ``end``.
+        """Generate after a prompt of token ids; the last chunk, and only it, has an ``end``.
 
-        Closing the generator frees the sequence at the worker's next loop. ``max_tokens`` None, or
-        more than the context has room for, means up to the context's end. ``top_logprobs`` from 0
-        to 20 gives every token's logprob, from the raw logits, with so many alternatives; forced
-        tokens are then not fast-forwarded.
+        Closing the generator frees the sequence at the worker's next loop.
 
         Raises:
-            InvalidRequestError: the prompt is empty, too long, or has ids the model has not.
+            InvalidRequestError: the request can never work; ``param`` names the argument.
             OverloadedError: the queue is full.
+            DeadlineError: the deadline passed; what came until then is good.
             EngineError: the engine failed or was closed meanwhile.
         """
-        self._check_tokens(prompt, "prompt")
-        self._check_tokens(sampling.logit_bias, "logit_bias")
-        if top_logprobs is not None and not 0 <= top_logprobs <= _MAX_TOP_LOGPROBS:
+        request = Request(prompt=prompt, sampling=sampling, **options)
+        async with aclosing(self._run([request])) as chunks:
+            async for _, chunk in chunks:
+                yield chunk
+
+    async def generate_many(
+        self,
+        prompt: Many[int],
+        n: int,
+        *,
+        sampling: SamplingParams,
+        **options: Unpack[GenerateOptions],
+    ) -> AsyncGenerator[tuple[int, Chunk], None]:
+        """Generate ``n`` times after one prompt, which is computed once.
+
+        Gives chunks with the index of their generation, 0 to n-1, as they come; each generation's
+        last has an ``end``. With a seed, generation i has seed + i.
+
+        Raises:
+            InvalidRequestError, OverloadedError, DeadlineError, EngineError: as ``generate``, and
+                they end all of them.
+        """
+        request = Request(prompt=prompt, sampling=sampling, **options)
+        async with aclosing(self._run(request.copies(n))) as chunks:
+            async for index, chunk in chunks:
+                yield index, chunk
+
+    async def pin(self, tokens: Many[int]) -> Pin:
+        """Compute a prefix that many prompts will begin with, and keep it until it is let go.
+
+        Raises:
+            InvalidRequestError: there would be more pinned than half of the context.
+            OverloadedError, EngineError: as ``generate``.
+        """
+        if self._pinned_tokens + len(tokens) > self.context_length // 2:
             raise InvalidRequestError(
-                f"top_logprobs must be from 0 to {_MAX_TOP_LOGPROBS}, not {top_logprobs}",
-                param="top_logprobs",
+                f"{len(tokens)} tokens are too many to pin: {self._pinned_tokens} are pinned, and "
+                f"half of the context ({self.context_length // 2}) is the most",
+                param="tokens",
             )
-        tokens = self._room_for(prompt, max_tokens)
-        # Unbounded, but never longer than max_tokens: the worker waits for no reader.
-        send, receive = anyio.create_memory_object_stream[Chunk | KronkError](math.inf)
-        sequence = Sequence(
-            tokens=tokens,
-            num_prompt_tokens=len(prompt),
-            num_tokens=len(prompt),
-            params=sampling,
-            constraint=constraint,
-            sink=functools.partial(self._deliver, send),
-            top_logprobs=top_logprobs,
-        )
+        pin = Pin(self, next(self._pins), tuple(tokens))
+        self._pinned_tokens += len(tokens)
         try:
-            self._scheduler.submit(sequence)
-            async for item in receive:
+            request = Request(prompt=tokens, sampling=SamplingParams(), max_tokens=0)
+            async with aclosing(self._run([request], pin=pin.number)) as chunks:
+                async for _ in chunks:
+                    pass
+        except BaseException:
+            self._pinned_tokens -= len(tokens)
+            raise
+        return pin
+
+    async def stats(self) -> EngineStats:
+        """A look at the engine between two steps.
+
+        Raises:
+            EngineError: the engine is closed.
+        """
+        return await self._between_steps(self._scheduler.stats)
+
+    async def check(self) -> None:
+        """Assert that the engine's books of its memory are right; for tests."""
+        await self._between_steps(self._scheduler.check)
+
+    async def _run(
+        self, requests: list[Request], *, pin: int | None = None
+    ) -> AsyncGenerator[tuple[int, Chunk], None]:
+        """Run requests side by side; all but the first share what the first one computes."""
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError("an engine is used from the event loop it was opened on")
+        for request in requests:
+            request.check(vocabulary_size=self.vocabulary.size, context_length=self.context_length)
+        # Unbounded, but never longer than max_tokens: the worker waits for no reader.
+        send, receive = anyio.create_memory_object_stream[tuple[int, Chunk | KronkError]](math.inf)
+
+        def sink(index: int, item: Chunk | KronkError) -> None:
+            with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+                send.send_nowait((index, item))  # refused when the reader has gone
+
+        sequences = [
+            request.sequence(functools.partial(sink, index), context_length=self.context_length)
+            for index, request in enumerate(requests)
+        ]
+        leader, *followers = sequences
+        leader.pin = pin
+        for follower in followers:
+            follower.leader = leader
+        left = len(sequences)
+        try:
+            self._scheduler.submit(sequences)
+            async for index, item in receive:
                 if isinstance(item, KronkError):
                     raise item
-                yield item
-                if item.end is not None:
+                yield index, item
+                left -= item.end is not None
+                if not left:
                     return
         finally:
-            self._scheduler.cancel(sequence)
+            for sequence in sequences:
+                self._scheduler.cancel(sequence)
             receive.close()
             send.close()
 
-    def _deliver(
-        self, stream: MemoryObjectSendStream[Chunk | KronkError], item: Chunk | KronkError
-    ) -> None:
-        """From the worker thread to whoever waits in ``generate``, without waiting for them."""
+    def _deliver(self, outputs: list[Output]) -> None:
+        """From the worker thread to those who wait in ``generate``, without waiting for them."""
 
-        def send() -> None:
-            with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-                stream.send_nowait(item)  # refused when the reader has gone
+        def hand_over() -> None:
+            for sink, item in outputs:
+                sink(item)
 
         with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody is there
-            self._loop.call_soon_threadsafe(send)
+            self._loop.call_soon_threadsafe(hand_over)
 
-    def _room_for(self, prompt: Tokens[int], max_tokens: int | None) -> NDArray[np.int32]:
-        """An array that begins with the prompt and has room for what may follow."""
-        if not prompt:
-            raise InvalidRequestError("the prompt is empty", param="prompt")
-        if max_tokens is not None and max_tokens < 1:
-            raise InvalidRequestError(
-                f"max_tokens must be at least 1, not {max_tokens}", param="max_tokens"
-            )
-        if len(prompt) >= self.context_length:
-            raise ContextLengthError(
-                num_prompt_tokens=len(prompt), context_length=self.context_length
-            )
-        room = self.context_length - len(prompt)
-        tokens = np.empty(len(prompt) + min(max_tokens or room, room), np.int32)
-        tokens[: len(prompt)] = prompt
-        return tokens
+    async def _between_steps(self, errand: Callable[[], T]) -> T:
+        """Have the worker call a function between two steps."""
+        done: asyncio.Future[T] = self._loop.create_future()
 
-    def _check_tokens(self, tokens: Iterable[int], param: str) -> None:
-        size = self.vocabulary.size
-        wrong = next((token for token in tokens if not 0 <= token < size), None)
-        if wrong is not None:
-            raise InvalidRequestError(
-                f"{param} has token {wrong}, and this model's are 0 to {size - 1}", param=param
-            )
+        def settle(set_result: Callable[[Any], None], value: Any) -> None:
+            if not done.done():  # nobody waits any more
+                set_result(value)
+
+        def run() -> None:
+            try:
+                outcome: tuple[Callable[[Any], None], Any] = (done.set_result, errand())
+            except Exception as error:  # noqa: BLE001 (handed to who asked)
+                outcome = (done.set_exception, error)
+            with contextlib.suppress(RuntimeError):  # the event loop is closed
+                self._loop.call_soon_threadsafe(settle, *outcome)
+
+        self._scheduler.run_soon(run)
+        return await done
+
+    def _unpin(self, pin: Pin) -> None:
+        self._pinned_tokens -= len(pin.tokens)
+        errand = functools.partial(self._cache.unpin, pin.number, pin.tokens)
+        with contextlib.suppress(EngineError):  # a closed engine holds nothing any more
+            self._scheduler.run_soon(errand)
+
+    def _save_snapshots(self) -> None:
+        if self._folder is not None:
+            self._cache.save_all()
+            self._store.write(self._folder)
 
     async def close(self) -> None:
         """End what is running with an error, and free the model. Waits for one decode step."""
@@ -228,6 +320,22 @@ class Engine:
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
+
+
+class Pin:
+    """A prefix that stays in the KV memory, or can be put back there, until it is let go."""
+
+    def __init__(self, engine: Engine, number: int, tokens: tuple[int, ...]) -> None:
+        self.number = number
+        self.tokens = tokens
+        self._engine = engine
+        self._is_held = True
+
+    def release(self) -> None:
+        """Let it be evicted like the rest. It may be called again."""
+        if self._is_held:
+            self._is_held = False
+            self._engine._unpin(self)
 
 
 class Opening:

@@ -33,6 +33,7 @@ _AT_LEAST = {
     "yarn_beta_fast": 0,
     "yarn_beta_slow": 0,
     "yarn_orig_ctx": 1,
+    "cache_ram_mib": 0,
 }
 
 
@@ -117,6 +118,12 @@ class EngineParams:
     """Context the model was trained with before YaRN; None is what its file says."""
     lora: tuple[LoraAdapter, ...] = ()
     """Adapters, all of them applied to everything."""
+    speculation: bool = True
+    """Draft tokens by prompt lookup where that pays: what comes out is the same, only sooner."""
+    cache_ram_mib: int = 1024
+    """Host memory for the states of finished sequences that lost their place in the KV memory."""
+    cache_dir: Path | None = None
+    """Folder where these states are kept from one start to the next; None keeps none."""
 
     def __post_init__(self) -> None:
         self._check_values()

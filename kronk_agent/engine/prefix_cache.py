@@ -1,108 +1,310 @@
 """Who holds what in the KV memory, and what of it can be used again.
 
 The memory is unified: a cell belongs to any number of sequences, so sharing a prefix costs a few
-bytes of bookkeeping (``llama_memory_seq_cp``) and no copy. A finished sequence keeps its cells
-under its id until the room or the id is wanted; the least recently used goes first.
+bytes of bookkeeping and no copy. A finished sequence keeps its cells under its id until the cells
+or the id are wanted; then the least recently used goes first, to host memory where there is room.
+
+Recurrent and hybrid models, and those whose sliding window is pruned, cannot keep a part of a
+sequence's memory. With these only whole states are shared, which are saved at the boundaries of
+turns and where two prompts were seen to part.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from collections.abc import Sequence as Many
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kronk_agent.engine.binding import Context, llama
+from kronk_agent.engine.memory import KVMemory
+from kronk_agent.engine.prefix_tree import PrefixTree, common_prefix_length
 from kronk_agent.engine.sequence import Sequence
+from kronk_agent.engine.state_store import SavedState, StateStore
 
-_WHOLE = -1
-"""As a position: from the very beginning, or to the very end."""
+_WORTH_SAVING = 64
+"""Tokens from which on a state is saved: fewer are computed again almost as fast."""
+
+_WORTH_RESTORING = 16
+"""Tokens a saved state must be ahead of what is in the KV memory."""
+
+_WORTH_WAITING_FOR = 16
+"""Tokens another prompt must be about to compute for us before waiting for it pays."""
 
 
-def common_prefix_length(a: NDArray[np.int32], b: NDArray[np.int32]) -> int:
-    """How many tokens two token arrays share from their beginnings."""
-    length = min(len(a), len(b))
-    different = a[:length] != b[:length]
-    first = int(different.argmax()) if length else 0
-    return first if length and different[first] else length
+@dataclass(slots=True)
+class CacheCounters:
+    """What the prefix cache did since the engine was opened."""
+
+    hits: int = 0
+    """Sequences that found a part of their prompt computed already."""
+    misses: int = 0
+    hit_tokens: int = 0
+    """Prompt tokens that did not have to be computed."""
+    miss_tokens: int = 0
+    """Prompt tokens that had to be."""
+    evictions: int = 0
+    """Finished sequences that lost their cells to others."""
+    spills: int = 0
+    """States saved to host memory."""
+    restores: int = 0
+    """States put back from there."""
 
 
 class PrefixCache:
-    """The sequence ids of one context. Used by the worker thread only."""
+    """The sequence ids of one context. Used by the worker thread only.
 
-    def __init__(self, context: Context, *, num_ids: int, can_share: bool) -> None:
-        self._memory = llama.llama_get_memory(context)
+    Args:
+        memory: the context's.
+        store: where states go that are evicted, or saved for a model that shares only whole ones.
+        num_ids: sequence ids the context was made with.
+        whole: can the model share only whole states?
+    """
+
+    def __init__(self, memory: KVMemory, store: StateStore, *, num_ids: int, whole: bool) -> None:
+        self.counters = CacheCounters()
+        self._memory = memory
+        self._store = store
+        self._whole = whole
+        self._num_ids = num_ids
         self._free = list(range(num_ids))[::-1]
-        self._finished: OrderedDict[int, NDArray[np.int32]] = OrderedDict()
-        """Tokens of finished sequences that are still in memory, least recently used first."""
-        self.can_share = can_share
-        """False for recurrent models, whose memory of a prefix cannot be kept without the rest."""
+        self._tree: PrefixTree[int] = PrefixTree()
+        """Every token of the finished sequences, and of the running ones what they were given
+        and what nobody else had when they computed it: each run of it has cells of its own."""
+        self._finished: OrderedDict[int, None] = OrderedDict()
+        """Ids of finished sequences that are still in memory, least recently used first."""
+        self._pinned: dict[int, int] = {}
+        """Ids that are not to be evicted, by pin."""
+
+    @property
+    def num_resident(self) -> int:
+        """Sequences in the KV memory that nobody runs."""
+        return len(self._finished) + len(self._pinned)
+
+    @property
+    def can_drop_a_part(self) -> bool:
+        """Can the end of a sequence be taken back?"""
+        return not self._whole
+
+    def num_cells(self, running: Iterable[Sequence]) -> int:
+        """Cells in use."""
+        return self._tree.num_tokens + sum(
+            sequence.num_computed - self._tree.length(sequence.id)
+            for sequence in running
+            if sequence.id is not None
+        )
+
+    # --- a sequence's life ------------------------------------------------------------------
+
+    def is_worth_waiting(self, sequence: Sequence, running: Iterable[Sequence]) -> bool:
+        """Is a running sequence about to compute a prefix that this one can then share?"""
+        for other in running:
+            shared = common_prefix_length(sequence.prefix, other.tokens[: other.num_to_read])
+            if shared >= other.num_computed + _WORTH_WAITING_FOR:
+                if self._whole:
+                    other.checkpoints.add(shared)
+                return True
+        return False
 
     def admit(self, sequence: Sequence, running: Iterable[Sequence]) -> None:
         """Give the sequence an id, with the longest prefix there is already in its memory."""
-        donor, length = self._longest_prefix(sequence, running) if self.can_share else (None, 0)
-        tokens = self._finished.get(donor) if donor is not None else None
-        if tokens is not None and len(tokens) == length:
-            # A conversation goes on: the finished turn's id is taken over whole.
-            del self._finished[donor]  # type: ignore[arg-type]
-            sequence.id = donor
+        if self._whole:
+            self._admit_whole(sequence)
         else:
-            if tokens is not None and donor is not None:
-                self._finished.move_to_end(donor)
-            sequence.id = self._free_id(keep=donor)
-            if donor is not None:
-                llama.llama_memory_seq_cp(self._memory, donor, sequence.id, 0, length)
-        sequence.num_computed = length
+            self._admit_sharing(sequence, running)
+        if sequence.is_new:
+            self._count(sequence)
 
     def finish(self, sequence: Sequence) -> None:
         """The sequence needs its id no more; its cells stay for others to use."""
-        if sequence.id is None:
+        id = sequence.id
+        if id is None:
             return
-        if self.can_share and sequence.num_computed:
-            self._finished[sequence.id] = sequence.computed.copy()
-        else:
-            self._release(sequence.id)
         sequence.id = None
+        if self._whole:
+            self._save(id, sequence.computed, pinned=sequence.pin is not None)
+            self._release(id)
+            return
+        tokens = sequence.computed
+        is_known = not len(tokens) or self._tree.covers(tokens, besides=id)
+        if is_known and sequence.pin is None:
+            self._release(id)
+            return
+        self._share_cells(id, tokens)
+        self._tree.extend(id, tokens)
+        if sequence.pin is None:
+            self._finished[id] = None
+        else:
+            self._pinned[sequence.pin] = id
 
     def preempt(self, sequence: Sequence) -> None:
-        """Take a running sequence's cells away; it will be computed again when it is admitted."""
+        """Take a running sequence's cells away; when it is admitted again it gets them back from
+        host memory, or computes them once more."""
         assert sequence.id is not None
+        self._save(sequence.id, sequence.computed)
         self._release(sequence.id)
         sequence.id, sequence.num_computed = None, 0
 
-    def evict(self) -> bool:
+    def drop_after(self, sequence: Sequence, length: int) -> None:
+        """Take back what a running sequence has in memory beyond so many tokens."""
+        assert sequence.id is not None
+        self._memory.drop(sequence.id, length)
+
+    def checkpoint(self, sequence: Sequence) -> None:
+        """Save the state of a running sequence if it is at a place where that was asked for."""
+        if sequence.num_computed in sequence.checkpoints and sequence.id is not None:
+            sequence.checkpoints.discard(sequence.num_computed)
+            self._save(sequence.id, sequence.computed)
+
+    def unpin(self, pin: int, tokens: Many[int]) -> None:
+        """Let what was pinned be evicted like the rest."""
+        self._store.unpin(np.asarray(tokens, np.int32))
+        id = self._pinned.pop(pin, None)
+        if id is not None:
+            self._finished[id] = None
+
+    def evict(self, *, even_pinned: bool = False) -> bool:
         """Drop the least recently used finished sequence; False when there is none."""
-        if not self._finished:
-            return False
-        oldest, _ = self._finished.popitem(last=False)
-        self._release(oldest)
-        return True
+        if self._finished:
+            self._evict(next(iter(self._finished)))
+            return True
+        if even_pinned and self._pinned:
+            pin, id = next(iter(self._pinned.items()))
+            del self._pinned[pin]
+            self._release(id)
+            return True
+        return False
+
+    def save_all(self) -> None:
+        """Save what is in the KV memory, before the engine closes."""
+        for id in [*self._finished, *self._pinned.values()]:
+            self._save(id, self._tree.path(id))
 
     def clear(self) -> None:
-        """Forget everything, after a fault that left the memory in an unknown state."""
-        llama.llama_memory_clear(self._memory, True)
-        self._free.extend(self._finished)
+        """Forget everything in the KV memory, after a fault that left it in an unknown state."""
+        self._memory.clear()
+        self._free = list(range(self._num_ids))[::-1]
+        self._tree = PrefixTree()
         self._finished.clear()
+        self._pinned.clear()
 
-    def _longest_prefix(
-        self, sequence: Sequence, running: Iterable[Sequence]
-    ) -> tuple[int | None, int]:
-        best: tuple[int | None, int] = (None, 0)
-        resident = [(other.id, other.computed) for other in running if other.id is not None]
-        for id, tokens in [*resident, *self._finished.items()]:
-            length = common_prefix_length(tokens, sequence.prefix)
-            if length > best[1]:
-                best = (id, length)
-        return best
+    def check(self, running: Iterable[Sequence]) -> None:
+        """Assert that our books and llama.cpp's agree. For tests: it asks for every id."""
+        at_work = {s.id: s.num_computed for s in running if s.id is not None}
+        idle = {id: self._tree.length(id) for id in [*self._finished, *self._pinned.values()]}
+        nothing = dict.fromkeys(self._free, 0)
+        books = at_work | idle | nothing
+        assert len(books) == len(at_work) + len(idle) + len(nothing) == self._num_ids
+        assert self._tree.holders <= at_work.keys() | idle.keys()
+        memory = {id: self._memory.last_position(id) + 1 for id in books}
+        assert memory == books, f"KV memory {memory}, books {books}"
+
+    # --- models that can share a part -------------------------------------------------------
+
+    def _admit_sharing(self, sequence: Sequence, running: Iterable[Sequence]) -> None:
+        for other in running:
+            if other.id is not None:
+                self._tree.extend(other.id, other.computed, onto_others=False)
+        prefix = sequence.prefix
+        length, donor = self._tree.longest(prefix)
+        saved_length, saved = self._store.find(prefix)
+        if saved is not None and saved_length >= length + _WORTH_RESTORING:
+            id = self._restore(saved, keep=donor)
+            if id is not None:
+                self._memory.drop(id, saved_length)
+                self._share_cells(id, prefix[:saved_length])
+                self._begin(sequence, id, saved_length)
+                return
+        if donor is None:
+            self._begin(sequence, self._free_id(keep=None), 0)
+        elif donor in self._finished and self._tree.length(donor) == length:
+            # A conversation goes on: the finished turn's id is taken over whole.
+            del self._finished[donor]
+            self._begin(sequence, donor, length)
+        else:
+            if donor in self._finished:
+                self._finished.move_to_end(donor)
+            id = self._free_id(keep=donor)
+            self._memory.copy(donor, id, 0, length)
+            self._begin(sequence, id, length)
+
+    def _begin(self, sequence: Sequence, id: int, length: int) -> None:
+        self._tree.extend(id, sequence.tokens[:length])
+        sequence.id, sequence.num_computed = id, length
+
+    def _share_cells(self, id: int, tokens: NDArray[np.int32]) -> None:
+        """Where others have the same tokens, give back the sequence's own cells for theirs."""
+        start = self._tree.length(id)
+        shared, other = self._tree.longest(tokens)
+        if other is not None and shared > start:
+            self._memory.drop(id, start, shared)
+            self._memory.copy(other, id, start, shared)
+
+    # --- models that can share only whole states --------------------------------------------
+
+    def _admit_whole(self, sequence: Sequence) -> None:
+        prefix = sequence.prefix
+        length, saved = self._store.find(prefix)
+        id = None if saved is None else self._restore(saved, keep=None)
+        if id is None:
+            id, length = self._free_id(keep=None), 0
+        parted_at = self._store.common_length(prefix)
+        if parted_at >= length + _WORTH_SAVING:
+            sequence.checkpoints.add(parted_at)
+        if len(prefix) >= length + _WORTH_SAVING:
+            sequence.checkpoints.add(len(prefix))
+        sequence.id, sequence.num_computed = id, length
+
+    # --- ids and states ---------------------------------------------------------------------
+
+    def _count(self, sequence: Sequence) -> None:
+        counters = self.counters
+        if sequence.num_computed:
+            counters.hits += 1
+        else:
+            counters.misses += 1
+        counters.hit_tokens += sequence.num_computed
+        counters.miss_tokens += sequence.num_tokens - sequence.num_computed
+
+    def _save(self, id: int, tokens: NDArray[np.int32], *, pinned: bool = False) -> None:
+        if len(tokens) < _WORTH_SAVING:
+            return
+        state = self._memory.save(id)
+        if state is not None and self._store.put(SavedState(tokens.copy(), state), pinned=pinned):
+            self.counters.spills += 1
+
+    def _restore(self, saved: SavedState, *, keep: int | None) -> int | None:
+        """An id with the saved state in it; None where there is no room for it."""
+        id = self._free_id(keep=keep)
+        while not self._memory.restore(id, saved.state):
+            others = (other for other in self._finished if other != keep)
+            oldest = next(others, None)
+            if oldest is None:
+                self._free.append(id)
+                return None
+            self._evict(oldest)
+        self.counters.restores += 1
+        return id
+
+    def _evict(self, id: int) -> None:
+        del self._finished[id]
+        self.counters.evictions += 1
+        if self._tree.private_length(id) >= _WORTH_SAVING:
+            self._save(id, self._tree.path(id))
+        self._release(id)
 
     def _free_id(self, keep: int | None) -> int:
         if not self._free:
-            oldest = next(id for id in self._finished if id != keep)
-            del self._finished[oldest]
-            self._release(oldest)
+            unused = next((id for id in self._finished if id != keep), None)
+            if unused is None:
+                self.evict(even_pinned=True)
+            else:
+                self._evict(unused)
         return self._free.pop()
 
     def _release(self, id: int) -> None:
-        llama.llama_memory_seq_rm(self._memory, id, _WHOLE, _WHOLE)
+        self._tree.remove(id)
+        self._memory.drop(id)
         self._free.append(id)

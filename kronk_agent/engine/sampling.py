@@ -12,8 +12,12 @@ from numpy.typing import NDArray
 from kronk_agent.engine import binding
 from kronk_agent.engine.binding import Context, llama
 from kronk_agent.engine.constraint import Matcher
+from kronk_agent.engine.logprobs import TokenLogprob
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.model import SamplerName, SamplingParams
+
+_CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+"""``llama_token_data``."""
 
 _MIROSTAT_M = 100
 """Tokens that Mirostat 1 estimates from; the paper's own value."""
@@ -60,6 +64,37 @@ class Sampler:
         # refused must not be sampled in the first place.
         matcher.mask(logits)
         return self._sample(context, row)
+
+    def sample_scored(
+        self, logits: NDArray[np.float32], matcher: Matcher | None, num_top: int
+    ) -> TokenLogprob:
+        """The next token, with the probabilities that the samplers left it and the others.
+
+        ``logits`` are of its row, and may be changed.
+        """
+        if matcher is not None:
+            matcher.mask(logits)
+        candidates = np.empty(len(logits), _CANDIDATE)
+        candidates["id"] = np.arange(len(logits))
+        candidates["logit"] = logits
+        candidates["p"] = 0
+        array = llama.llama_token_data_array(
+            data=candidates.ctypes.data_as(ctypes.POINTER(llama.llama_token_data)),
+            size=len(logits),
+            selected=-1,
+            sorted=False,
+        )
+        llama.llama_sampler_apply(self._chain, ctypes.byref(array))
+        token = int(candidates["id"][array.selected])
+        llama.llama_sampler_accept(self._chain, token)
+        left = candidates[: array.size]
+        if not left["p"].any():  # greedy: nothing else had a chance
+            return TokenLogprob(token, 0.0, ((token, 0.0),) if num_top else ())
+        with np.errstate(divide="ignore"):
+            logprobs = np.log(left["p"].astype(np.float64))
+        likeliest = np.argsort(-logprobs, kind="stable")[:num_top].tolist()
+        top = tuple((int(left["id"][i]), float(logprobs[i])) for i in likeliest)
+        return TokenLogprob(token, float(logprobs[array.selected]), top)
 
     def accept_forced(self, tokens: list[int]) -> None:
         """Tell the samplers that look back of tokens that were not sampled."""

@@ -1,7 +1,8 @@
 """The worker thread: admit, fill one batch, decode it, sample, and again.
 
-Every loop decodes first one row (or a few forced ones) for each generating sequence, then shares
-what room is left fairly among the prompts that are being read. It never dies of a request.
+Every loop decodes first the rows of each generating sequence (one, and what was forced or is
+drafted), then shares what room is left among the prompts that are being read, the shortest first.
+It never dies of a request.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,27 +21,46 @@ from numpy.typing import NDArray
 from kronk_agent.engine.batch import Batch
 from kronk_agent.engine.binding import Context, llama
 from kronk_agent.engine.logprobs import RowLogprobs, TokenLogprob
-from kronk_agent.engine.prefix_cache import PrefixCache, common_prefix_length
+from kronk_agent.engine.prefix_cache import PrefixCache
 from kronk_agent.engine.sampling import Sampler
-from kronk_agent.engine.sequence import Chunk, EndReason, Sequence
+from kronk_agent.engine.sequence import Chunk, EndReason, Sequence, Sink
+from kronk_agent.engine.speculation import PromptLookup
+from kronk_agent.engine.stats import EngineStats, StepCounters
+from kronk_agent.engine.step_cost import StepCost
 from kronk_agent.engine.vocabulary import Vocabulary
-from kronk_agent.errors import EngineError, KronkError, OverloadedError
+from kronk_agent.engine.waiting import WaitingLine
+from kronk_agent.errors import DeadlineError, EngineError, KronkError, OverloadedError
 
 logger = logging.getLogger(__name__)
 
-_PREFILL_ROWS_WHILE_GENERATING = 64
-"""Prompt rows in a batch while anyone generates: costs about 13 % of prefill speed and cuts the
-longest gap between two tokens of a running sequence from over a second to 0.16 s (on 2 cores)."""
+_STEP_SECONDS_GENERATING = 0.15
+"""How long a step may become by the prompts in it while anyone generates: the gap between two
+tokens of whoever does. On 2 CPU cores and a small model that is about 60 prompt tokens a step,
+which costs 13 % of prefill speed; on a GPU it is more than a batch holds."""
 
-_WORTH_WAITING_FOR = 64
-"""Tokens another prompt must be about to compute for us before waiting for it pays."""
+_STEP_SECONDS = 0.25
+"""The same while nobody does: how long a short prompt that comes now waits to be looked at."""
+
+_FEWEST_PROMPT_ROWS = 16
+"""Prompts go on by at least this many tokens a step, together, however slow the steps are."""
+
+_SCORED_PROMPT_ROWS = 64
+"""Prompt tokens in a step that all want logits, each of which is as large as the vocabulary."""
 
 _NO_CELLS = 1
 """``llama_decode``'s answer when the KV memory has no room for the batch."""
 
+Output: TypeAlias = tuple[Sink, Chunk | KronkError]
+
 
 class Scheduler:
-    """Owns a llama.cpp context and the thread that alone uses it."""
+    """Owns a llama.cpp context and the thread that alone uses it.
+
+    Args:
+        deliver: called by the worker after each step with all that the step gave; must not block.
+        speculation: may tokens be drafted by prompt lookup?
+        on_close: called by the worker when everything has ended, before it does.
+    """
 
     def __init__(
         self,
@@ -48,22 +68,34 @@ class Scheduler:
         vocabulary: Vocabulary,
         cache: PrefixCache,
         *,
+        deliver: Callable[[list[Output]], None],
         context_length: int,
         batch_size: int,
         max_sequences: int,
         queue_limit: int,
+        speculation: bool,
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self._context = context
         self._vocabulary = vocabulary
         self._cache = cache
+        self._deliver = deliver
         self._context_length = context_length
         self._batch = Batch(batch_size)
         self._max_sequences = max_sequences
         self._queue_limit = queue_limit
+        self._speculation = speculation
+        self._on_close = on_close
+        self._cost = StepCost()
+        self._counters = StepCounters()
+        self._output: list[Output] = []
+        """What this step gave so far."""
         self._running: list[Sequence] = []
         """Admitted sequences, oldest first."""
-        self._waiting: deque[Sequence] = deque()
-        """Submitted or preempted sequences, next first; guarded by ``_changed``."""
+        self._waiting = WaitingLine()
+        """Submitted or preempted sequences; guarded by ``_changed``."""
+        self._errands: list[Callable[[], None]] = []
+        """What others want the worker to do between two steps; guarded by ``_changed``."""
         self._is_full = False
         """Someone was preempted, and nothing has ended since."""
         self._changed = threading.Condition()
@@ -73,36 +105,46 @@ class Scheduler:
     def start(self) -> None:
         self._thread.start()
 
-    def submit(self, sequence: Sequence) -> None:
-        """Queue a sequence. Safe from any thread.
+    def submit(self, sequences: list[Sequence]) -> None:
+        """Queue sequences, all or none. Safe from any thread.
 
         Raises:
             OverloadedError: the queue is full.
             EngineError: the engine is closed.
         """
         with self._changed:
-            if self._is_closing:
-                raise EngineError("the engine is closed")
+            self._check_open()
             idle = max(0, self._max_sequences - len(self._running))
-            if len(self._waiting) >= self._queue_limit + idle:
+            if len(self._waiting) + len(sequences) > self._queue_limit + idle:
                 raise OverloadedError(
-                    f"{len(self._waiting)} requests are waiting already, which is the limit "
-                    "(engine.queue_limit): try again in a moment",
+                    f"{len(self._waiting)} requests are waiting already, and the limit is "
+                    f"{self._queue_limit} (engine.queue_limit): try again in a moment",
                     retry_after_seconds=1.0,
                 )
-            self._waiting.append(sequence)
+            for sequence in sequences:
+                self._waiting.append(sequence)
             self._changed.notify()
 
     def cancel(self, sequence: Sequence) -> None:
         """Let go of a sequence: now if it waits, at the next loop if it runs. Safe from any
         thread and at any time."""
         with self._changed:
-            if sequence in self._waiting:
-                self._waiting.remove(sequence)
+            if self._waiting.remove(sequence):
                 sequence.close()
                 if sequence.admitted_at is not None:  # it had given way and wants its room no more
                     self._is_full = False
             sequence.is_cancelled = True
+
+    def run_soon(self, errand: Callable[[], None]) -> None:
+        """Have the worker do something between two steps. Safe from any thread.
+
+        Raises:
+            EngineError: the engine is closed.
+        """
+        with self._changed:
+            self._check_open()
+            self._errands.append(errand)
+            self._changed.notify()
 
     def close(self) -> None:
         """End every sequence with an error and wait for the thread, one decode step at most."""
@@ -111,42 +153,94 @@ class Scheduler:
             self._changed.notify()
         self._thread.join()
 
+    def stats(self) -> EngineStats:
+        """For errands: only the worker's thread sees all of it at rest."""
+        return EngineStats.of(
+            self._counters,
+            self._cache.counters,
+            running=self._running,
+            waiting=list(self._waiting),
+            cells_used=self._cache.num_cells(self._running),
+            cells_total=self._context_length,
+            resident=self._cache.num_resident,
+        )
+
+    def check(self) -> None:
+        """For errands of tests: assert that the books are right."""
+        self._cache.check(self._running)
+        assert all(sequence.id is not None for sequence in self._running)
+        assert len(self._running) <= self._max_sequences
+
+    def _check_open(self) -> None:
+        if self._is_closing:
+            raise EngineError("the engine is closed")
+
     # --- the loop ---------------------------------------------------------------------------
 
     def _work(self) -> None:
         while self._wait_for_work():
+            started_at = time.perf_counter()
             try:
+                self._run_errands()
                 self._step()
             except Exception as error:  # boundary: the thread outlives any fault
                 logger.exception("a decode step failed")
                 self._fail(self._running, EngineError(f"the engine failed: {error}"))
                 self._cache.clear()
+            self._flush()
+            self._counters.busy_seconds += time.perf_counter() - started_at
         with self._changed:
-            left = [*self._running, *self._waiting]
-            self._waiting.clear()
+            left = [*self._running, *self._waiting.clear()]
         self._fail(left, EngineError("the engine was closed"))
+        self._flush()
+        self._run_errands()
+        try:
+            self._on_close()
+        except Exception:  # boundary: what cannot be saved is not worth failing to close
+            logger.exception("the prefix cache could not be saved")
 
     def _wait_for_work(self) -> bool:
         with self._changed:
-            self._changed.wait_for(lambda: self._is_closing or self._running or self._waiting)
+            self._changed.wait_for(
+                lambda: self._is_closing or self._running or self._waiting or self._errands
+            )
             return not self._is_closing
 
+    def _run_errands(self) -> None:
+        with self._changed:
+            errands, self._errands = self._errands, []
+        for errand in errands:
+            errand()
+
     def _step(self) -> None:
-        self._drop_cancelled()
+        self._drop_ended()
         self._admit()
         rows = self._fill_batch()
-        if not self._decode():
+        if not self._decode(rows):
             return
         for part in rows:
-            part.sequence.num_computed += part.count
-            if part.last_row is not None:
-                self._advance(part.sequence, part.last_row)
+            self._advance(part)
+
+    def _flush(self) -> None:
+        """Hand over what the step gave, all at once: waking the event loop costs more than all
+        else that Python does in a step."""
+        if self._output:
+            self._deliver(self._output)
+            self._output = []
 
     # --- admission --------------------------------------------------------------------------
 
-    def _drop_cancelled(self) -> None:
+    def _drop_ended(self) -> None:
+        """Let go of who is not wanted any more, or not in time."""
         for sequence in [s for s in self._running if s.is_cancelled]:
             self._retire(sequence)
+        now = time.perf_counter()
+        with self._changed:
+            late = [s for s in [*self._running, *self._waiting] if s.is_late(now)]
+            for sequence in late:
+                self._waiting.remove(sequence)
+        for sequence in late:
+            self._fail([sequence], DeadlineError(num_tokens=sequence.num_generated))
 
     def _admit(self) -> None:
         """Start waiting sequences in order, save those whose prefix another one is computing at
@@ -154,33 +248,43 @@ class Scheduler:
         with self._changed:
             waiting = list(self._waiting)
         for sequence in waiting:
-            if self._is_full or len(self._running) >= self._max_sequences:
+            if self._is_full or not self._has_place_for(sequence):
                 return
-            if self._is_worth_waiting(sequence):
+            if self._waits_for_prefix(sequence):
                 continue
             with self._changed:
-                if sequence not in self._waiting:
+                if not self._waiting.remove(sequence):
                     continue  # cancelled meanwhile
-                self._waiting.remove(sequence)
             with self._its_own_fault(sequence):
                 self._start(sequence)
 
-    def _is_worth_waiting(self, sequence: Sequence) -> bool:
-        return self._cache.can_share and any(
-            common_prefix_length(sequence.prefix, other.tokens[: other.num_tokens])
-            >= other.num_computed + _WORTH_WAITING_FOR
-            for other in self._running
-        )
+    def _has_place_for(self, sequence: Sequence) -> bool:
+        """Is there a place, or someone in the background to give theirs up?"""
+        if len(self._running) < self._max_sequences:
+            return True
+        if sequence.priority == "background" or self._running[-1].priority == "interactive":
+            return False
+        self._pause(self._running[-1])
+        return True
+
+    def _waits_for_prefix(self, sequence: Sequence) -> bool:
+        leader = sequence.leader
+        if leader is not None and not leader.is_over and leader.num_generated == 0:
+            return True
+        return self._cache.is_worth_waiting(sequence, self._running)
 
     def _start(self, sequence: Sequence) -> None:
-        is_new = sequence.admitted_at is None
-        if is_new and not self._prepare(sequence):
+        if sequence.is_new and not self._prepare(sequence):
             return
+        if sequence.is_scoring:  # from the beginning, however far it had come
+            sequence.prompt_logprobs.clear()
         self._cache.admit(sequence, self._running)
-        sequence.num_to_read = sequence.num_tokens
-        if is_new:
+        if sequence.is_new:
             sequence.num_cached = min(sequence.num_computed, sequence.num_prompt_tokens)
+        sequence.num_to_read = sequence.num_tokens
         self._running.append(sequence)
+        # Those in the background stand last, and are the first to give way.
+        self._running.sort(key=lambda s: s.priority == "background")
 
     def _prepare(self, sequence: Sequence) -> bool:
         """Make the sampler and matcher; what the grammar forces at its very beginning is taken
@@ -192,6 +296,8 @@ class Scheduler:
             prompt=sequence.tokens[: sequence.num_prompt_tokens],
             context_length=self._context_length,
         )
+        if self._speculation and sequence.top_logprobs is None and self._cache.can_drop_a_part:
+            sequence.lookup = PromptLookup(sequence.tokens)
         if sequence.constraint is None:
             return True
         sequence.matcher = sequence.constraint.start()
@@ -201,81 +307,212 @@ class Scheduler:
     # --- one batch --------------------------------------------------------------------------
 
     def _fill_batch(self) -> list[_Rows]:
-        """Choose the rows of this loop: generating sequences first, then prompts in fair shares."""
+        """Choose the rows of this loop: generating sequences first, then the prompts' shares."""
         self._batch.clear()
         generating = [s for s in self._running if not s.is_reading]
         reading = [s for s in self._running if s.is_reading]
-        rows = [self._add_rows(s, len(s.pending)) for s in generating]
-        room = self._batch.room
-        if generating:
-            room = min(room, _PREFILL_ROWS_WHILE_GENERATING)
-        rows += [self._add_rows(s, share) for s, share in _fair_shares(reading, room)]
-        return rows
+        rows = []
+        for sequence in generating:
+            self._draft(sequence, len(generating))
+            rows.append(self._add_rows(sequence, len(sequence.pending)))
+        room = min(self._batch.room, self._prompt_rows(bool(generating)))
+        rows += [self._add_rows(s, share) for s, share in _shares(reading, room)]
+        return [part for part in rows if part.count]
+
+    def _prompt_rows(self, anyone_generates: bool) -> int:
+        """How many prompt tokens this step may have at most."""
+        seconds = _STEP_SECONDS_GENERATING if anyone_generates else _STEP_SECONDS
+        within = self._cost.rows_within(seconds)
+        if within is None:
+            return self._batch.capacity
+        return max(within - self._batch.size, _FEWEST_PROMPT_ROWS)
+
+    def _draft(self, sequence: Sequence, num_generating: int) -> None:
+        """Guess the sequence's next tokens, if checking them is likely to pay."""
+        sequence.draft = sequence.draft[:0]
+        if sequence.lookup is None or len(sequence.pending) != 1:
+            return
+        # k more rows in a step of n give m more tokens if m of them are right. That is faster
+        # when (n + m) / (fixed + each·(n + k)) > n / (fixed + each·n), which is m/k > this:
+        worth = self._cost.share_of_rows(num_generating)
+        limit = min(sequence.room, self._batch.room - num_generating) - 1
+        draft = sequence.lookup.draft(sequence.num_tokens, limit, worth=worth)
+        if len(draft) and sequence.matcher is not None:
+            draft = draft[: sequence.matcher.count_allowed(draft.tolist())]
+        sequence.draft = draft.copy()
 
     def _add_rows(self, sequence: Sequence, wanted: int) -> _Rows:
         count = min(wanted, self._batch.room)
+        if sequence.is_scoring:
+            count = min(count, _SCORED_PROMPT_ROWS)
+        if sequence.checkpoints:
+            ahead = (at - sequence.num_computed for at in sequence.checkpoints)
+            count = min([count, *(number for number in ahead if number > 0)])
         if count == 0:
             return _Rows(sequence, 0, None)
         assert sequence.id is not None
         is_last = count == len(sequence.pending)
-        last_row = self._batch.add(
+        first_row = self._batch.add(
             sequence.pending[:count],
             position=sequence.num_computed,
             sequence_id=sequence.id,
-            logits=is_last,
+            num_logits=count if sequence.is_scoring else int(is_last),
         )
-        return _Rows(sequence, count, last_row if is_last else None)
+        if not is_last:
+            sequence.draft = sequence.draft[:0]
+        if len(sequence.draft):
+            self._batch.add(
+                sequence.draft,
+                position=sequence.num_tokens,
+                sequence_id=sequence.id,
+                num_logits=len(sequence.draft),
+            )
+        return _Rows(sequence, count, first_row + count - 1 if is_last else None, first_row)
 
-    def _decode(self) -> bool:
+    def _decode(self, rows: list[_Rows]) -> bool:
         """Run the batch. False when there was no batch, or no room for it and one sequence had to
         give way: then the batch has to be filled anew."""
         if self._batch.size == 0:
             return False
+        started_at = time.perf_counter()
         while (status := llama.llama_decode(self._context, self._batch.native)) == _NO_CELLS:
             if not self._cache.evict():
                 self._preempt_youngest()
                 return False
+        # The first look at the results waits for them, where a GPU computes them.
+        llama.llama_synchronize(self._context)
+        seconds = time.perf_counter() - started_at
         if status != 0:
             raise EngineError(f"llama_decode answered {status}")
+        self._cost.add(self._batch.size, seconds)
+        self._counters.add_step(
+            seconds,
+            rows=self._batch.size,
+            prefill_tokens=sum(part.count for part in rows if part.sequence.is_reading),
+        )
         return True
 
     def _preempt_youngest(self) -> None:
         if len(self._running) == 1:
+            if self._cache.evict(even_pinned=True):
+                return
             raise EngineError("the KV memory has no room for a single sequence")
         youngest = self._running.pop()
         self._cache.preempt(youngest)
+        self._counters.preemptions += 1
         # Whoever gave way must not come straight back: nothing starts until something ends.
         self._is_full = True
+        self._wait_again(youngest)
+
+    def _pause(self, sequence: Sequence) -> None:
+        """Have a sequence give up its place; its cells stay while nobody needs them."""
+        self._running.remove(sequence)
+        self._cache.finish(sequence)
+        sequence.num_computed = 0
+        self._counters.preemptions += 1
+        self._wait_again(sequence)
+
+    def _wait_again(self, sequence: Sequence) -> None:
         with self._changed:
-            if youngest.is_cancelled:
-                youngest.close()
+            if sequence.is_cancelled:
+                sequence.close()
             else:
-                self._waiting.appendleft(youngest)
+                self._waiting.put_first(sequence)
 
     # --- one sequence -----------------------------------------------------------------------
 
-    def _advance(self, sequence: Sequence, row: int) -> None:
-        """Choose the sequence's next token from the logits of ``row``, and what is then forced."""
+    def _advance(self, part: _Rows) -> None:
+        """Take what the batch computed for a sequence, and choose its next tokens."""
+        sequence = part.sequence
         with self._its_own_fault(sequence):
-            if sequence.top_logprobs is None:
-                self._emit(sequence, self._next_tokens(sequence, row))
+            if sequence.is_scoring:
+                self._score_prompt(sequence, part)
+            sequence.num_computed += part.count
+            self._cache.checkpoint(sequence)
+            if part.last_row is None:
+                return
+            sequence.num_steps += 1
+            if sequence.room == 0:  # only its prompt was to be computed
+                self._emit(sequence, [])
+            elif sequence.top_logprobs is not None:
+                self._emit(sequence, *self._next_scored(sequence, part.last_row))
+            elif len(sequence.draft):
+                self._emit(sequence, self._check_draft(sequence, part.last_row))
             else:
-                distribution = RowLogprobs(self._logits(row), sequence.top_logprobs)
-                tokens = self._next_tokens(sequence, row)
-                self._emit(sequence, tokens, tuple(map(distribution.of, tokens)))
+                self._emit(sequence, self._next_tokens(sequence, part.last_row, sequence.room))
 
-    def _next_tokens(self, sequence: Sequence, row: int) -> list[int]:
-        """Empty when the sequence has said that it ends."""
+    def _score_prompt(self, sequence: Sequence, part: _Rows) -> None:
+        """Note the logprobs of the tokens that follow these rows in the prompt."""
+        assert sequence.top_prompt_logprobs is not None
+        following = sequence.tokens[sequence.num_computed + 1 : sequence.num_prompt_tokens]
+        for row, token in enumerate(following[: part.count].tolist(), part.first_row):
+            distribution = RowLogprobs(self._logits(row), sequence.top_prompt_logprobs)
+            sequence.prompt_logprobs.append(distribution.of(token))
+
+    def _next_scored(
+        self, sequence: Sequence, row: int
+    ) -> tuple[list[int], tuple[TokenLogprob, ...]]:
+        """The next token and its logprob, the model's own or what the samplers made of it."""
+        assert sequence.top_logprobs is not None
+        assert sequence.sampler is not None
+        if not sequence.is_scored_after_sampling:
+            distribution = RowLogprobs(self._logits(row), sequence.top_logprobs)
+            tokens = self._next_tokens(sequence, row, sequence.room)
+            return tokens, tuple(map(distribution.of, tokens))
+        scored = sequence.sampler.sample_scored(
+            self._logits(row), sequence.matcher, sequence.top_logprobs
+        )
+        if scored.token in self._vocabulary.end_of_generation:
+            sequence.has_said_end = True
+            return [], ()
+        if sequence.matcher is not None:
+            sequence.matcher.consume(scored.token)
+        return [scored.token], (scored,)
+
+    def _check_draft(self, sequence: Sequence, row: int) -> list[int]:
+        """Sample as if there were no draft, as long as what is sampled is what was drafted.
+
+        The rows after ``row`` are the draft's: each has the logits that follow if all of the
+        draft up to it is right.
+        """
+        draft = sequence.draft.tolist()
+        chosen: list[int] = []
+        right = 0
+        while right <= len(draft):
+            tokens = self._next_tokens(sequence, row + right, sequence.room - len(chosen))
+            chosen += tokens
+            same = _common_length(tokens, draft[right:])
+            right += same
+            if not tokens or same < len(tokens) or len(chosen) >= sequence.room:
+                break
+        sequence.num_computed += right
+        if right < len(draft):
+            self._cache.drop_after(sequence, sequence.num_computed)
+        assert sequence.lookup is not None
+        sequence.lookup.learn(len(draft), right)
+        sequence.draft = sequence.draft[:0]
+        self._counters.drafted_tokens += len(draft)
+        self._counters.accepted_tokens += right
+        return chosen
+
+    def _next_tokens(self, sequence: Sequence, row: int, limit: int) -> list[int]:
+        """What to generate next, from the logits of ``row``: a token, and what is then forced.
+        Empty when the sequence has said that it ends."""
         assert sequence.sampler is not None
         matcher = sequence.matcher
+        if matcher is not None and matcher.is_finished:
+            return []
         logits = None if matcher is None else self._logits(row)
+        started_at = time.perf_counter()
         token = sequence.sampler.sample(self._context, row, logits, matcher)
+        self._counters.sampling_seconds += time.perf_counter() - started_at
         if token in self._vocabulary.end_of_generation:
+            sequence.has_said_end = True
             return []
         if matcher is None:
             return [token]
         matcher.consume(token)
-        return [token, *self._take_forced(sequence, sequence.room - 1)]
+        return [token, *self._take_forced(sequence, limit - 1)]
 
     def _take_forced(self, sequence: Sequence, limit: int) -> list[int]:
         """What the grammar leaves no choice of. With logprobs it is decoded like the rest, so that
@@ -285,25 +522,40 @@ class Scheduler:
             return []
         forced = sequence.matcher.take_forced(limit)
         sequence.sampler.accept_forced(forced)
+        self._counters.forced_tokens += len(forced)
         return forced
 
     def _emit(
         self, sequence: Sequence, tokens: list[int], logprobs: tuple[TokenLogprob, ...] = ()
     ) -> bool:
         """Hand tokens to whoever asked for them; False when the sequence ended with them."""
+        prompt_logprobs = () if sequence.num_generated else tuple(sequence.prompt_logprobs)
         sequence.extend(tokens)
+        self._counters.generated_tokens += len(tokens)
         reason = self._end_reason(sequence, tokens)
         text = sequence.decode(tokens, self._vocabulary, is_last=reason is not None)
+        if sequence.stops.found is not None:
+            reason = "stop"
         end = None if reason is None else sequence.end(reason)
-        sequence.sink(
-            Chunk(tuple(tokens), text, end, logprobs, sequence.num_cached, sequence.queue_seconds)
+        chunk = Chunk(
+            tuple(tokens),
+            text,
+            end,
+            logprobs,
+            prompt_logprobs,
+            sequence.num_cached,
+            sequence.queue_seconds,
         )
+        self._output.append((sequence.sink, chunk))
         if end is not None:
             self._retire(sequence)
         return end is None
 
     def _end_reason(self, sequence: Sequence, tokens: list[int]) -> EndReason | None:
-        if not tokens or (sequence.matcher is not None and sequence.matcher.is_finished):
+        if sequence.is_only_read:
+            return "length"
+        is_complete = sequence.matcher is not None and sequence.matcher.is_finished
+        if sequence.has_said_end or is_complete:
             return "stop"
         return "length" if sequence.room == 0 else None
 
@@ -320,7 +572,7 @@ class Scheduler:
 
     def _fail(self, sequences: Iterable[Sequence], error: KronkError) -> None:
         for sequence in list(sequences):
-            sequence.sink(error)
+            self._output.append((sequence.sink, error))
             self._retire(sequence)
 
     def _retire(self, sequence: Sequence) -> None:
@@ -338,19 +590,31 @@ class Scheduler:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """A sequence's part of a batch."""
+    """A sequence's part of a batch, without its draft."""
 
     sequence: Sequence
     count: int
     last_row: int | None
     """Batch row of its last token, when it is all the sequence had pending and can be sampled."""
+    first_row: int = 0
 
 
-def _fair_shares(sequences: list[Sequence], room: int) -> Iterator[tuple[Sequence, int]]:
-    """Divide ``room`` rows equally; what a short prompt does not need goes to the longer ones."""
-    by_need = sorted(sequences, key=lambda sequence: len(sequence.pending))
-    for index, sequence in enumerate(by_need):
-        share = -(-room // (len(by_need) - index))
-        taken = min(share, len(sequence.pending))
+def _shares(reading: list[Sequence], room: int) -> Iterator[tuple[Sequence, int]]:
+    """Divide ``room`` rows: the shortest first, so that a long prompt does not hold up a short
+    one, but an eighth for the one that has been reading longest, so that it gets on too."""
+    if not reading:
+        return
+    oldest = reading[0]
+    reserved = min(len(oldest.pending), max(1, room // 8))
+    room -= reserved
+    for sequence in sorted(reading, key=lambda sequence: len(sequence.pending)):
+        wanted = len(sequence.pending) - (reserved if sequence is oldest else 0)
+        taken = min(room, wanted)
         room -= taken
-        yield sequence, taken
+        yield sequence, taken + (reserved if sequence is oldest else 0)
+
+
+def _common_length(tokens: list[int], draft: list[int]) -> int:
+    """How many tokens two lists share from their beginnings."""
+    pairs = zip(tokens, draft, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(tokens), len(draft)))

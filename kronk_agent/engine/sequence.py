@@ -14,12 +14,17 @@ from numpy.typing import NDArray
 from kronk_agent.engine.constraint import Constraint, Matcher
 from kronk_agent.engine.logprobs import TokenLogprob
 from kronk_agent.engine.sampling import Sampler
+from kronk_agent.engine.speculation import PromptLookup
+from kronk_agent.engine.stops import StopFinder
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.errors import KronkError
 from kronk_agent.messages import Timings, Usage
 from kronk_agent.model import SamplingParams
 
 EndReason: TypeAlias = Literal["stop", "length"]
+
+Priority: TypeAlias = Literal["interactive", "background"]
+"""Interactive generations are admitted before background ones, and do not give way to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,10 @@ class GenerationEnd:
     reason: EndReason
     usage: Usage
     timings: Timings
+    stop_text: str | None = None
+    """The one of the stop texts that ended it."""
+    num_steps: int = 0
+    """Decode steps that gave it tokens; fewer than tokens where some were forced or drafted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,9 @@ class Chunk:
     """Only on the last chunk."""
     logprobs: tuple[TokenLogprob, ...] = ()
     """One for each token, where they were asked for."""
+    prompt_logprobs: tuple[TokenLogprob, ...] = ()
+    """On the first chunk, where they were asked for: one for each prompt token but the first,
+    which nothing comes before."""
     num_cached: int = 0
     """Prompt tokens that came from the KV memory, once that is known."""
     queue_seconds: float = 0.0
@@ -69,8 +81,20 @@ class Sequence:
     constraint: Constraint | None
     sink: Sink
     num_tokens: int
+    stops: StopFinder
     top_logprobs: int | None = None
     """How many alternatives each token's logprob comes with; None gives no logprobs."""
+    is_scored_after_sampling: bool = False
+    """Are the logprobs those that the samplers left, and not the model's own?"""
+    top_prompt_logprobs: int | None = None
+    """The same for the prompt's tokens, all of which are then computed."""
+    priority: Priority = "interactive"
+    deadline: float | None = None
+    """On the clock of ``time.perf_counter``."""
+    pin: int | None = None
+    """The pin that keeps its cells once it has ended."""
+    leader: Sequence | None = None
+    """One with the same prompt, whose cells it shares: it waits until they are computed."""
     num_computed: int = 0
     num_cached: int = 0
     """Prompt tokens that did not have to be computed when it was first admitted."""
@@ -80,8 +104,19 @@ class Sequence:
     """Sequence id in the KV memory while admitted."""
     sampler: Sampler | None = None
     matcher: Matcher | None = None
+    lookup: PromptLookup | None = None
+    """Drafts its next tokens, where that is allowed."""
+    draft: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    """Tokens that are in the batch beyond ``num_tokens``, for the model to check."""
+    checkpoints: set[int] = field(default_factory=set)
+    """Numbers of computed tokens at which its state is to be saved."""
+    prompt_logprobs: list[TokenLogprob] = field(default_factory=list)
+    num_steps: int = 0
+    has_said_end: bool = False
+    """Was the last thing sampled a token that ends the generation?"""
     is_cancelled: bool = False
     """Set by any thread; the worker lets go of the sequence at its next loop."""
+    is_over: bool = False
     submitted_at: float = field(default_factory=time.perf_counter)
     admitted_at: float | None = None
     first_token_at: float | None = None
@@ -101,8 +136,22 @@ class Sequence:
 
     @property
     def prefix(self) -> NDArray[np.int32]:
-        """What may come from the KV memory. Not the last token: its logits are sampled from."""
-        return self.tokens[: self.num_tokens - 1]
+        """What may come from the KV memory. Not the last token: its logits are sampled from. And
+        nothing as long as every token's logits are wanted."""
+        return self.tokens[: 0 if self.is_scoring else self.num_tokens - 1]
+
+    @property
+    def is_new(self) -> bool:
+        """Was it never admitted?"""
+        return self.num_to_read == 0
+
+    @property
+    def is_scoring(self) -> bool:
+        """Are there prompt tokens whose logprobs are still to be found?"""
+        return (
+            self.top_prompt_logprobs is not None
+            and len(self.prompt_logprobs) < self.num_prompt_tokens - 1
+        )
 
     @property
     def is_reading(self) -> bool:
@@ -113,6 +162,19 @@ class Sequence:
         """Tokens it may still generate."""
         return len(self.tokens) - self.num_tokens
 
+    @property
+    def num_generated(self) -> int:
+        return self.num_tokens - self.num_prompt_tokens
+
+    @property
+    def is_only_read(self) -> bool:
+        """Is it there to have its prompt computed, and to generate nothing?"""
+        return len(self.tokens) == self.num_prompt_tokens
+
+    def is_late(self, now: float) -> bool:
+        """Is its deadline over?"""
+        return self.deadline is not None and now > self.deadline
+
     def extend(self, tokens: list[int]) -> None:
         if self.first_token_at is None:
             self.first_token_at = time.perf_counter()
@@ -120,11 +182,13 @@ class Sequence:
         self.num_tokens += len(tokens)
 
     def decode(self, tokens: list[int], vocabulary: Vocabulary, *, is_last: bool) -> str:
-        """The characters these tokens complete."""
-        return self._decoder.decode(b"".join(map(vocabulary.piece, tokens)), is_last)
+        """The characters these tokens complete, up to a stop text."""
+        text = self._decoder.decode(b"".join(map(vocabulary.piece, tokens)), is_last)
+        return self.stops.push(text, is_last=is_last)
 
     def close(self) -> None:
         """Free the sampler. The sequence is over."""
+        self.is_over = True
         if self.sampler is not None:
             self.sampler.close()
 
@@ -135,9 +199,10 @@ class Sequence:
     def end(self, reason: EndReason) -> GenerationEnd:
         now = time.perf_counter()
         first = self.first_token_at or now
-        generated = self.num_tokens - self.num_prompt_tokens
         return GenerationEnd(
             reason,
-            Usage(self.num_prompt_tokens, generated, self.num_cached),
+            Usage(self.num_prompt_tokens, self.num_generated, self.num_cached),
             Timings(self.queue_seconds, first - self.submitted_at, now - first),
+            self.stops.found,
+            self.num_steps,
         )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Unpack
 
-from kronk_agent.engine.engine import Constraint, Engine, GenerationEnd
+from kronk_agent.engine.engine import Engine, GenerateOptions, GenerationEnd
 from kronk_agent.model import SamplingParams
 
 GREEDY = SamplingParams(temperature=0)
@@ -26,18 +27,22 @@ def chat(question: str) -> str:
     return f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
 
 
+def tokens_of(engine: Engine, prompt: str) -> list[int]:
+    return engine.vocabulary.tokenize(prompt, parse_special=True)
+
+
 async def generate(
     engine: Engine,
     prompt: str,
     *,
     sampling: SamplingParams = GREEDY,
-    max_tokens: int = 40,
-    constraint: Constraint | None = None,
     on_token: Callable[[], None] = lambda: None,
+    **options: Unpack[GenerateOptions],
 ) -> Generated:
-    ids = engine.vocabulary.tokenize(prompt, parse_special=True)
+    ids = tokens_of(engine, prompt)
     chunks = []
-    stream = engine.generate(ids, sampling=sampling, max_tokens=max_tokens, constraint=constraint)
+    options.setdefault("max_tokens", 40)
+    stream = engine.generate(ids, sampling=sampling, **options)
     async with aclosing(stream):
         async for chunk in stream:
             chunks.append(chunk)

@@ -200,9 +200,9 @@ async def test_bad_requests_are_refused_by_name(engine: Engine) -> None:
         "logit_bias",
         "logit_bias has token -1, and this model's are 0 to 49151",
     )
-    assert await refused([1], max_tokens=0) == (
+    assert await refused([1], max_tokens=-1) == (
         "max_tokens",
-        "max_tokens must be at least 1, not 0",
+        "max_tokens must not be negative: -1",
     )
 
 

@@ -1,0 +1,68 @@
+"""Several completions of a prompt, of which the likeliest are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Many
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Unpack
+
+from kronk_agent.engine.engine import Chunk, Engine, GenerateOptions, GenerationEnd, TokenLogprob
+from kronk_agent.errors import InvalidRequestError
+from kronk_agent.model import SamplingParams
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A whole generation."""
+
+    text: str
+    tokens: tuple[int, ...]
+    logprobs: tuple[TokenLogprob, ...]
+    end: GenerationEnd
+
+    @property
+    def mean_logprob(self) -> float:
+        """Logarithm of the probability per token; what OpenAI's ``best_of`` ranks by."""
+        if not self.logprobs:
+            return float("-inf")
+        return sum(scored.logprob for scored in self.logprobs) / len(self.logprobs)
+
+
+async def generate_best(
+    engine: Engine,
+    prompt: Many[int],
+    *,
+    n: int,
+    best_of: int,
+    sampling: SamplingParams,
+    **options: Unpack[GenerateOptions],
+) -> list[Completion]:
+    """Generate ``best_of`` times after one prompt; the ``n`` likeliest, the likeliest first.
+
+    Raises:
+        InvalidRequestError: ``n`` is over ``best_of``, or as ``Engine.generate_many``.
+        OverloadedError, DeadlineError, EngineError: as ``Engine.generate``.
+    """
+    if not 1 <= n <= best_of:
+        raise InvalidRequestError(f"n must be from 1 to best_of ({best_of}), not {n}", param="n")
+    if options.get("top_logprobs") is None:
+        options["top_logprobs"] = 0
+    chunks: list[list[Chunk]] = [[] for _ in range(best_of)]
+    stream = engine.generate_many(prompt, best_of, sampling=sampling, **options)
+    async with aclosing(stream):
+        async for index, chunk in stream:
+            chunks[index].append(chunk)
+    completions = map(_whole, chunks)
+    return sorted(completions, key=lambda completion: -completion.mean_logprob)[:n]
+
+
+def _whole(chunks: list[Chunk]) -> Completion:
+    end = chunks[-1].end
+    assert end is not None
+    return Completion(
+        "".join(chunk.text for chunk in chunks),
+        tuple(token for chunk in chunks for token in chunk.tokens),
+        tuple(scored for chunk in chunks for scored in chunk.logprobs),
+        end,
+    )

@@ -1,0 +1,61 @@
+"""A context's KV memory by sequence ids: copying, dropping, saving and restoring."""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kronk_agent.engine.binding import Context, llama
+
+_END = -1
+"""As a position: to the very end."""
+
+
+class KVMemory:
+    """What ``llama_memory_*`` and ``llama_state_seq_*`` do, in our words.
+
+    The memory is unified: a cell belongs to any number of sequences, so copying a prefix costs a
+    few bytes of bookkeeping and no copy of the cells.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._memory = llama.llama_get_memory(context)
+
+    def copy(self, source: int, target: int, start: int, end: int) -> None:
+        """Give ``target`` the cells of ``source`` at positions ``start`` to ``end`` too."""
+        llama.llama_memory_seq_cp(self._memory, source, target, start, end)
+
+    def drop(self, id: int, start: int = 0, end: int = _END) -> bool:
+        """Take cells from a sequence, all by default. False, with nothing done, where the model
+        cannot drop a part."""
+        return bool(llama.llama_memory_seq_rm(self._memory, id, start, end))
+
+    def clear(self) -> None:
+        """Forget all sequences."""
+        llama.llama_memory_clear(self._memory, True)
+
+    def last_position(self, id: int) -> int:
+        """The highest position of a sequence; -1 where it has none."""
+        return int(llama.llama_memory_seq_pos_max(self._memory, id))
+
+    def save(self, id: int) -> NDArray[np.uint8] | None:
+        """A sequence's state in llama.cpp's own format; None where it cannot be had."""
+        size = llama.llama_state_seq_get_size(self._context, id)
+        state = np.empty(size, np.uint8)
+        if llama.llama_state_seq_get_data(self._context, _bytes(state), size, id) != size:
+            return None
+        return state
+
+    def restore(self, id: int, state: NDArray[np.uint8]) -> bool:
+        """Put a saved state under an id that has nothing. False where there is no room for it."""
+        if llama.llama_state_seq_set_data(self._context, _bytes(state), len(state), id):
+            return True
+        self.drop(id)
+        return False
+
+
+def _bytes(array: NDArray[np.uint8]) -> ctypes._Pointer[ctypes.c_uint8]:
+    return array.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))

@@ -1,0 +1,84 @@
+"""Drafts by prompt lookup: text that was there before is likely to come again.
+
+An agent quotes: tool results, file names, its own earlier words. Where the last tokens stand
+earlier in the sequence, those that followed them there are a draft, which the model checks in one
+batch (Saxena, "Prompt Lookup Decoding", 2023).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+_NGRAM = 3
+"""Tokens that must match for a draft to be made."""
+
+_CONVINCING = 8
+"""Tokens that must match where drafts have not paid so far."""
+
+_LONGEST_DRAFT = 16
+
+_ITEM = 4
+"""Bytes of a token id."""
+
+_MEMORY = 0.8
+"""Weight of what is known of acceptance so far against the newest draft."""
+
+
+class PromptLookup:
+    """Drafts for one sequence.
+
+    Args:
+        tokens: the sequence's, with room for what will be generated; it is read as it fills up.
+    """
+
+    def __init__(self, tokens: NDArray[np.int32]) -> None:
+        self.acceptance = 0.7
+        """The part of the drafted tokens that was right lately; a guess at first."""
+        self._tokens = tokens
+        self._num_indexed = _NGRAM
+        self._places: dict[bytes, int] = {}
+        """Where the text goes on after each n-gram's latest occurrence."""
+        self._draft_length = 4
+
+    def draft(self, num_tokens: int, limit: int, *, worth: float) -> NDArray[np.int32]:
+        """What may follow the first ``num_tokens`` tokens, at most ``limit``; often nothing.
+
+        Args:
+            worth: the acceptance from which a draft pays. Below it, only a long match is tried.
+        """
+        self._index(num_tokens)
+        nothing = self._tokens[:0]
+        if num_tokens <= _NGRAM or limit < 1:
+            return nothing
+        place = self._places.get(self._tokens[num_tokens - _NGRAM : num_tokens].tobytes())
+        if place is None:
+            return nothing
+        if self.acceptance < worth and not self._matches(place, num_tokens, _CONVINCING):
+            return nothing
+        length = min(self._draft_length, limit, num_tokens - place)
+        return self._tokens[place : place + length]
+
+    def learn(self, drafted: int, accepted: int) -> None:
+        """How many tokens of a draft the model agreed with."""
+        self.acceptance = _MEMORY * self.acceptance + (1 - _MEMORY) * accepted / drafted
+        if accepted == drafted:
+            self._draft_length = min(2 * self._draft_length, _LONGEST_DRAFT)
+        else:
+            self._draft_length = max(2, accepted + 1)
+
+    def _index(self, num_tokens: int) -> None:
+        """Note the n-grams that are followed by a token."""
+        start = self._num_indexed - _NGRAM
+        data = self._tokens[start:num_tokens].tobytes()
+        for end in range(self._num_indexed, num_tokens):
+            at = _ITEM * (end - _NGRAM - start)
+            self._places[data[at : at + _ITEM * _NGRAM]] = end
+        self._num_indexed = max(self._num_indexed, num_tokens)
+
+    def _matches(self, place: int, num_tokens: int, number: int) -> bool:
+        """Are the ``number`` tokens before ``place`` also the last ones?"""
+        if place < number:
+            return False
+        last = self._tokens[num_tokens - number : num_tokens]
+        return bool((self._tokens[place - number : place] == last).all())

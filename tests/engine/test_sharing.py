@@ -1,0 +1,187 @@
+"""What is computed once and used again: in the KV memory, in host memory, in files."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio import to_thread
+from engine.support import GREEDY, Generated, chat, endless, generate, tokens_of
+
+from kronk_agent.engine.engine import Engine, EngineParams
+from kronk_agent.errors import InvalidRequestError
+
+on_the_engines_loop = pytest.mark.asyncio(loop_scope="module")
+
+LONG = "You know everything about the world and answer with one word. " * 12
+SMALL = EngineParams(context_length=512, max_sequences=2)
+
+
+def about(country: str) -> str:
+    return LONG + chat(f"What is the capital of {country}?")
+
+
+def modes(folder: Path) -> set[int]:
+    """Permissions of the folders in a folder."""
+    return {path.stat().st_mode & 0o777 for path in folder.iterdir()}
+
+
+def damage(folder: Path) -> None:
+    """Flip a bit of the only snapshot there is."""
+    [state] = folder.glob("*/*.state.npy")
+    content = bytearray(state.read_bytes())
+    content[-100] ^= 1
+    state.write_bytes(content)
+
+
+async def fill(engine: Engine) -> None:
+    """Run something else that needs all of a small context."""
+    filler = tokens_of(engine, "any other words " * 150)[: engine.context_length - 4]
+    async with aclosing(engine.generate(filler, sampling=GREEDY, max_tokens=2)) as stream:
+        async for _ in stream:
+            pass
+
+
+@on_the_engines_loop
+async def test_a_prompt_that_parts_inside_a_cached_one_shares_up_to_there(
+    engine: Engine,
+) -> None:
+    await generate(engine, about("France"), max_tokens=1)
+    answer = await generate(engine, about("Spain"), max_tokens=1)
+    again = await generate(engine, about("Spain"), max_tokens=1)
+
+    common = len(tokens_of(engine, LONG + "<|im_start|>user\nWhat is the capital of"))
+    assert answer.end.usage.cached_tokens == common
+    assert again.end.usage.cached_tokens == again.end.usage.prompt_tokens - 1
+    await engine.check()
+
+
+async def test_what_was_evicted_comes_back_from_host_memory(starter_model: Path) -> None:
+    async with await Engine.open(starter_model, SMALL) as engine:
+        first = await generate(engine, about("France"))
+        await fill(engine)
+        again = await generate(engine, about("France"))
+        stats = await engine.stats()
+        await engine.check()
+
+    assert again.tokens == first.tokens
+    assert again.end.usage.cached_tokens == again.end.usage.prompt_tokens - 1
+    assert (stats.cache.evictions > 0, stats.cache.restores) == (True, 1)
+
+
+async def test_without_host_memory_it_is_computed_again(starter_model: Path) -> None:
+    params = EngineParams(context_length=512, max_sequences=2, cache_ram_mib=0)
+    async with await Engine.open(starter_model, params) as engine:
+        await generate(engine, about("France"))
+        await fill(engine)
+        again = await generate(engine, about("France"))
+        stats = await engine.stats()
+
+    assert again.end.usage.cached_tokens == 0
+    assert (stats.cache.spills, stats.cache.restores) == (0, 0)
+
+
+async def test_a_pinned_prefix_stays_while_others_come_and_go(starter_model: Path) -> None:
+    params = EngineParams(context_length=512, max_sequences=2, cache_ram_mib=0)
+    async with await Engine.open(starter_model, params) as engine:
+        pinned = tokens_of(engine, LONG)
+        pin = await engine.pin(pinned)
+        for number in range(4):
+            await generate(engine, f"{number} " + "any other words " * 60, max_tokens=2)
+        kept = await generate(engine, about("France"), max_tokens=1)
+        pin.release()
+        pin.release()
+        await fill(engine)
+        gone = await generate(engine, about("France"), max_tokens=1)
+        await engine.check()
+
+    assert kept.end.usage.cached_tokens == len(pinned)
+    assert gone.end.usage.cached_tokens == 0
+
+
+async def test_pins_give_way_where_a_single_generation_needs_all_cells(
+    starter_model: Path,
+) -> None:
+    async with await Engine.open(starter_model, SMALL) as engine:
+        await engine.pin(tokens_of(engine, LONG))
+        await fill(engine)
+        await engine.check()
+
+
+@on_the_engines_loop
+async def test_no_more_than_half_of_the_context_can_be_pinned(engine: Engine) -> None:
+    with pytest.raises(InvalidRequestError, match="half of the context") as info:
+        await engine.pin([1] * (engine.context_length // 2 + 1))
+
+    assert info.value.param == "tokens"
+
+
+async def test_snapshots_survive_a_restart(starter_model: Path, tmp_path: Path) -> None:
+    params = EngineParams(context_length=512, max_sequences=2, cache_dir=tmp_path)
+    async with await Engine.open(starter_model, params) as engine:
+        first = await generate(engine, about("France"))
+    async with await Engine.open(starter_model, params) as engine:
+        again = await generate(engine, about("France"))
+        stats = await engine.stats()
+
+    assert again.tokens == first.tokens
+    assert again.end.usage.cached_tokens == again.end.usage.prompt_tokens - 1
+    assert stats.cache.restores == 1
+    assert await to_thread.run_sync(modes, tmp_path) == {0o700}
+
+
+async def test_a_damaged_snapshot_is_left_aside(
+    starter_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    params = EngineParams(context_length=512, max_sequences=2, cache_dir=tmp_path)
+    async with await Engine.open(starter_model, params) as engine:
+        first = await generate(engine, about("France"))
+    await to_thread.run_sync(damage, tmp_path)
+    async with await Engine.open(starter_model, params) as engine:
+        again = await generate(engine, about("France"))
+
+    assert again.tokens == first.tokens
+    assert again.end.usage.cached_tokens == 0
+    assert "damaged" in caplog.text
+
+
+async def test_snapshots_of_other_parameters_are_not_taken(
+    starter_model: Path, tmp_path: Path
+) -> None:
+    params = EngineParams(context_length=512, max_sequences=2, cache_dir=tmp_path)
+    async with await Engine.open(starter_model, params) as engine:
+        await generate(engine, about("France"), max_tokens=1)
+    others = EngineParams(
+        context_length=512, max_sequences=2, cache_dir=tmp_path, cache_type_k="q8_0"
+    )
+    async with await Engine.open(starter_model, others) as engine:
+        again = await generate(engine, about("France"), max_tokens=1)
+
+    assert again.end.usage.cached_tokens == 0
+
+
+async def test_who_gave_way_goes_on_with_the_same_tokens(starter_model: Path) -> None:
+    # Counting, which the model is sure of: batches of other sizes change logits in the last bits.
+    prompts = [" ".join(str(n) for n in range(first, first + 25)) for first in (1, 40, 70)]
+    results: dict[str, Generated] = {}
+
+    async def one(engine: Engine, prompt: str) -> None:
+        results[prompt] = await generate(engine, prompt, sampling=endless(engine), max_tokens=90)
+
+    async with await Engine.open(starter_model) as engine:
+        alone = {
+            p: (await generate(engine, p, sampling=endless(engine), max_tokens=90)).tokens
+            for p in prompts
+        }
+    params = EngineParams(context_length=256, max_sequences=3, speculation=False)
+    async with await Engine.open(starter_model, params) as engine:
+        async with anyio.create_task_group() as group:
+            for prompt in prompts:
+                group.start_soon(one, engine, prompt)
+        stats = await engine.stats()
+        await engine.check()
+
+    assert {prompt: result.tokens for prompt, result in results.items()} == alone
+    assert stats.steps.preemptions > 0
