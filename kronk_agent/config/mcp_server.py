@@ -60,6 +60,8 @@ class OAuthConfig(Section):
 
     flow: Literal["authorization_code", "client_credentials"] = "authorization_code"
     """authorization_code: a person signs in, by `mcp login`. client_credentials: a program does."""
+    issuer: Url | None = None
+    """The authorization server that client_id is for; nobody else gets to see the secret."""
     client_id: Annotated[str, Field(min_length=1)] | None = None
     """Who we are to the authorization server. null: we register, where it lets us."""
     client_secret: Annotated[str | None, Field(min_length=1, repr=False)] = None
@@ -78,15 +80,15 @@ class OAuthConfig(Section):
     @model_validator(mode="after")
     def _what_the_flow_takes(self) -> OAuthConfig:
         if self.flow == "client_credentials":
-            if self.client_id is None:
-                raise ValueError("client_credentials needs client_id")
+            if self.client_id is None or self.issuer is None:
+                raise ValueError("client_credentials needs client_id and issuer")
             if (self.client_secret is None) == (self.private_key_file is None):
                 raise ValueError("client_credentials needs client_secret or private_key_file")
             return self
         if self.private_key_file is not None:
             raise ValueError("private_key_file: only with flow: client_credentials")
-        if self.client_secret is not None and self.client_id is None:
-            raise ValueError("client_secret needs client_id")
+        if self.client_id is None and (self.client_secret or self.issuer):
+            raise ValueError("client_secret and issuer need client_id")
         return self
 
 

@@ -247,7 +247,6 @@ _OAUTH_REFUSED = {
     "authServerMetadataUrl": _NO_METADATA,
     "authorizationUrl": _NO_METADATA,
     "tokenUrl": _NO_METADATA,
-    "issuer": _NO_METADATA,
     "registrationUrl": _NO_METADATA,
     "redirectUri": "the browser comes back to this machine: give its port as callback_port",
     "tokenParamName": "tokens are sent in the Authorization header alone: remove it",

@@ -103,6 +103,7 @@ def test_paths_are_those_of_the_files_folder(file: Path) -> None:
     signing: JsonObject = {
         "flow": "client_credentials",
         "client_id": "i",
+        "issuer": "https://y",
         "private_key_file": "key.pem",
     }
 
@@ -161,10 +162,10 @@ def test_what_cannot_be_honoured_is_refused_by_name(file: Path, server: str, mes
 @pytest.mark.parametrize(
     ("oauth", "message"),
     [
-        ("{flow: client_credentials}", "client_credentials needs client_id"),
-        ("{flow: client_credentials, client_id: x}", "client_credentials needs client_secret or private_key_file"),
+        ("{flow: client_credentials, client_id: x}", "client_credentials needs client_id and issuer"),
+        ("{flow: client_credentials, client_id: x, issuer: 'https://y'}", "client_credentials needs client_secret or private_key_file"),
         ("{client_id: x, private_key_file: y}", "private_key_file: only with flow: client_credentials"),
-        ("{client_secret: hunter2}", "client_secret needs client_id"),
+        ("{client_secret: hunter2}", "client_secret and issuer need client_id"),
     ],
 )  # fmt: skip
 def test_the_parts_of_oauth_go_together(file: Path, oauth: str, message: str) -> None:

@@ -1,0 +1,115 @@
+"""Where a browser comes back to after a login: a page on this machine, for a few minutes.
+
+RFC 8252, section 7.3. Only 127.0.0.1 is listened on, only the first answer counts, and a request
+for anything else is answered with 404.
+"""
+
+from __future__ import annotations
+
+import http
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from urllib.parse import parse_qs, urlsplit
+
+import anyio
+from anyio import from_thread
+from anyio.lowlevel import EventLoopToken, current_token
+from mcp.shared.auth import AuthorizationCodeResult
+
+from kronk_agent.errors import ServerUnavailableError
+from kronk_agent.host.text import visible
+
+_PATH = "/callback"
+_PAGE = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><title>kronk-agent</title>'
+    "<body style='font-family: sans-serif; margin: 4em'><p>{}</p></body></html>"
+)
+_MAX_SHOWN = 200
+
+
+class Callback:
+    """The page, and what the browser brought to it."""
+
+    def __init__(self, redirect_uri: str) -> None:
+        self.redirect_uri = redirect_uri
+        self._came = anyio.Event()
+        self._answer: dict[str, str] = {}
+
+    async def wait(self) -> AuthorizationCodeResult:
+        """Wait until the browser comes.
+
+        Raises:
+            ServerUnavailableError: it brings a refusal.
+        """
+        await self._came.wait()
+        answer, self._came = self._answer, anyio.Event()
+        if (error := answer.get("error")) is not None:
+            words = f"{error}: {answer.get('error_description', '')}".removesuffix(": ")
+            raise ServerUnavailableError(f"refused the login ({visible(words)[:_MAX_SHOWN]})")
+        return AuthorizationCodeResult(
+            code=answer.get("code", ""), state=answer.get("state"), iss=answer.get("iss")
+        )
+
+    def take(self, answer: dict[str, str]) -> None:
+        if not self._came.is_set():
+            self._answer = answer
+            self._came.set()
+
+
+@asynccontextmanager
+async def listening(port: int | None, *, is_fixed: bool = False) -> AsyncGenerator[Callback, None]:
+    """A page on this port, or on any that is free unless the port is fixed.
+
+    Raises:
+        ServerUnavailableError: the port is taken.
+    """
+    handler = partial(_Handler, current_token())
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", port or 0), handler)
+    except OSError as error:
+        if is_fixed:
+            words = f"cannot be signed in to: port {port} is taken: change oauth.callback_port"
+            raise ServerUnavailableError(words) from error
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    with server:
+        callback = Callback(f"http://127.0.0.1:{server.server_port}{_PATH}")
+        handler.keywords["callback"] = callback
+        # A daemon: a browser that keeps a connection open must not keep the program open.
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        try:
+            yield callback
+        finally:
+            server.shutdown()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = 10.0
+    protocol_version = "HTTP/1.0"
+
+    def __init__(self, token: EventLoopToken, *arguments: object, callback: Callback) -> None:
+        self._token = token
+        self._callback = callback
+        super().__init__(*arguments)  # type: ignore[arg-type]  # as the server calls it
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        answer = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        if parts.path != _PATH or not answer.keys() & {"code", "error"}:
+            self.send_error(http.HTTPStatus.NOT_FOUND)
+            return
+        words = "The login was refused." if "error" in answer else "You can close this page."
+        page = _PAGE.format(words).encode()
+        self.send_response(http.HTTPStatus.OK)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(page)))
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("Referrer-Policy", "no-referrer")
+        self.end_headers()
+        self.wfile.write(page)
+        from_thread.run_sync(self._callback.take, answer, token=self._token)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """The query is a secret: nothing is logged."""

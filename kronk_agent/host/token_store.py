@@ -1,0 +1,216 @@
+"""Where logins are kept: in the system's keyring, or in encrypted files where there is none.
+
+The files are encrypted with Fernet (AES-128-CBC and HMAC-SHA256). Their key is derived with scrypt
+from the passphrase in ``KRONK_TOKEN_PASSPHRASE`` where that is set. Otherwise it is random and lies
+in a file of its own that only the person can read, apart from the others: a copy of the one folder,
+in a backup or a synchronised home, is of no use without the other. It is no protection from
+programs that run as the same person, against which only a keyring or a passphrase helps.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import secrets
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+import platformdirs
+
+from kronk_agent.errors import KronkError
+
+PASSPHRASE_VARIABLE = "KRONK_TOKEN_PASSPHRASE"
+
+_SERVICE = "kronk-agent"
+_SALT_BYTES = 16
+
+
+class TokenStoreError(KronkError):
+    """The place where logins are kept cannot be used."""
+
+
+class TokenStore(Protocol):
+    """Keeps one text for each name. Its methods block, and raise ``TokenStoreError``."""
+
+    @property
+    def place(self) -> str:
+        """Where that is, for a person."""
+        ...
+
+    def read(self, name: str) -> str | None: ...
+
+    def write(self, name: str, text: str) -> None: ...
+
+    def delete(self, name: str) -> None:
+        """Does nothing where there is nothing."""
+        ...
+
+
+def open_token_store(
+    *, environ: Mapping[str, str] | None = None, directory: Path | None = None
+) -> TokenStore:
+    """The keyring where there is one and no passphrase is given, else encrypted files.
+
+    Args:
+        environ: the environment variables; None is the process's own.
+        directory: use files in this folder; None is for the person's own places.
+    """
+    environ = os.environ if environ is None else environ
+    passphrase = environ.get(PASSPHRASE_VARIABLE)
+    if directory is None and not passphrase and (found := _keyring()) is not None:
+        return found
+    data = directory or platformdirs.user_data_path("kronk-agent", appauthor=False)
+    keys = directory or platformdirs.user_config_path("kronk-agent", appauthor=False)
+    return EncryptedFiles(data / "logins", keys / "logins.key", passphrase)
+
+
+def _keyring() -> TokenStore | None:
+    import keyring  # looks for backends when it is imported
+    from keyring.backends import fail, null
+
+    backend = keyring.get_keyring()
+    if isinstance(backend, fail.Keyring | null.Keyring):
+        return None
+    return Keyring(backend)
+
+
+class Keyring:
+    """The system's: Keychain, Credential Manager, Secret Service, KWallet …"""
+
+    def __init__(self, backend: object) -> None:
+        from keyring.backend import KeyringBackend
+
+        assert isinstance(backend, KeyringBackend)
+        self._backend = backend
+
+    @property
+    def place(self) -> str:
+        return f"the keyring ({self._backend.name})"
+
+    def read(self, name: str) -> str | None:
+        from keyring.errors import KeyringError
+
+        try:
+            return self._backend.get_password(_SERVICE, name)
+        except KeyringError as error:
+            raise self._failure(error) from error
+
+    def write(self, name: str, text: str) -> None:
+        from keyring.errors import KeyringError
+
+        try:
+            self._backend.set_password(_SERVICE, name, text)
+        except KeyringError as error:
+            raise self._failure(error) from error
+
+    def delete(self, name: str) -> None:
+        from keyring.errors import KeyringError, PasswordDeleteError
+
+        try:
+            with suppress(PasswordDeleteError):  # there was none
+                self._backend.delete_password(_SERVICE, name)
+        except KeyringError as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> TokenStoreError:
+        return TokenStoreError(
+            f"{self.place} cannot be used ({type(error).__name__}: {error}): unlock it, or set "
+            f"{PASSPHRASE_VARIABLE} to keep logins in encrypted files instead"
+        )
+
+
+class EncryptedFiles:
+    """A file for each name, that nobody else may read."""
+
+    def __init__(self, directory: Path, key_file: Path, passphrase: str | None) -> None:
+        self._directory = directory
+        self._key_file = key_file
+        self._passphrase = passphrase
+
+    @property
+    def place(self) -> str:
+        return f"encrypted files in {self._directory}"
+
+    def read(self, name: str) -> str | None:
+        from cryptography.fernet import Fernet, InvalidToken
+
+        file = self._file(name)
+        try:
+            data = file.read_bytes()
+            key = self._key(data[:_SALT_BYTES])
+            return Fernet(key).decrypt(data[_SALT_BYTES:]).decode()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _cannot("read", file, error) from error
+        except (InvalidToken, ValueError):  # ValueError: the key file is damaged
+            words = f"{file} cannot be decrypted: {self._remedy()}"
+            raise TokenStoreError(words) from None
+
+    def write(self, name: str, text: str) -> None:
+        from cryptography.fernet import Fernet
+
+        file, salt = self._file(name), secrets.token_bytes(_SALT_BYTES)
+        try:
+            if not self._passphrase:
+                _create_privately(self._key_file, Fernet.generate_key())
+            encrypted = Fernet(self._key(salt)).encrypt(text.encode())
+            _write_privately(file, salt + encrypted)
+        except OSError as error:
+            raise _cannot("written", file, error) from error
+        except ValueError:
+            raise TokenStoreError(f"{self._key_file} holds no key: delete it") from None
+
+    def delete(self, name: str) -> None:
+        file = self._file(name)
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:
+            raise _cannot("deleted", file, error) from error
+
+    def _file(self, name: str) -> Path:
+        return self._directory / f"{name}.login"
+
+    def _key(self, salt: bytes) -> bytes:
+        if not self._passphrase:
+            return self._key_file.read_bytes() if self._key_file.exists() else b""
+        # 32 MiB and about 0.1 s for each guess.
+        derived = hashlib.scrypt(
+            self._passphrase.encode(), salt=salt, n=2**15, r=8, p=1, maxmem=2**26, dklen=32
+        )
+        return base64.urlsafe_b64encode(derived)
+
+    def _remedy(self) -> str:
+        if self._passphrase:
+            return f"correct {PASSPHRASE_VARIABLE}, or sign in again"
+        return f"{self._key_file} has another key than it was encrypted with: sign in again"
+
+
+def _cannot(what: str, file: Path, error: OSError) -> TokenStoreError:
+    return TokenStoreError(f"{file} cannot be {what}: {error.strerror}")
+
+
+def _create_privately(file: Path, data: bytes) -> None:
+    """Unless it is there, perhaps because another process was faster."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with suppress(FileExistsError):
+        handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(handle, "wb") as opened:
+            opened.write(data)
+
+
+def _write_privately(file: Path, data: bytes) -> None:
+    """Whole or not at all, and never readable by others, not even for a moment."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, draft = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")  # mode 0600
+    try:
+        with os.fdopen(handle, "wb") as opened:
+            opened.write(data)
+        Path(draft).replace(file)
+    except BaseException:
+        Path(draft).unlink()
+        raise
