@@ -64,7 +64,7 @@ def _from_variable(node: Node, origin: Origin) -> Node:
 
 
 def _parse(text: str, source: Path | str) -> tuple[Node, list[ConfigError]]:
-    root = _compose(text)
+    root = compose(text)
     if root is None:
         return Node(None, Origin(source, 1), text=""), []
     parser = _Parser(source)
@@ -136,7 +136,8 @@ class _Parser:
         self.mistakes.append(origin.mistake(f"the tag {tag} is not supported", path))
 
 
-def _compose(text: str) -> YamlNode | None:
+def compose(text: str) -> YamlNode | None:
+    """YAML's own nodes, with their places in the text. Raises ``YAMLError``."""
     yaml = YAML(typ="safe", pure=True)
     yaml.composer.warn_double_anchors = False  # an anchor may be given anew, YAML says
     root: YamlNode | None = yaml.compose(text)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import platformdirs
-from pydantic import ValidationError
 
 from kronk_agent.config.document import parse_document
-from kronk_agent.config.explain import explain
 from kronk_agent.config.layers import CONFIG_VARIABLE, with_environment, with_flags
 from kronk_agent.config.pasted import with_our_keys
-from kronk_agent.config.paths import absolute, with_absolute_paths
+from kronk_agent.config.paths import absolute
 from kronk_agent.config.schema import Config
-from kronk_agent.config.setting import ROOT
-from kronk_agent.config.tree import KeyPath, Node, Origin, plain, walk
+from kronk_agent.config.tree import KeyPath, Node, Origin, walk
+from kronk_agent.config.validating import validate
 from kronk_agent.config.variables import with_variables
 from kronk_agent.errors import ConfigError
 
@@ -75,7 +72,7 @@ def read_config(
         mistakes += unset
     tree = with_flags(with_environment(tree, environ), overrides or {})
     mistakes += _undecodable(tree)
-    config, invalid = _validate(tree)
+    config, invalid = validate(tree)
     # What could not even be read is refused a second time; once is enough.
     seen = {(m.path, m.line, m.key) for m in mistakes}
     mistakes += [m for m in invalid if (m.path, m.line, m.key) not in seen]
@@ -112,17 +109,6 @@ def _read(file: Path, *, is_optional: bool) -> str | None:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError("not UTF-8 text: save it as UTF-8", path=file, line=line) from None
-
-
-def _validate(tree: Node) -> tuple[Config, list[ConfigError]]:
-    # By way of JSON: strict there means what YAML means (no number from text, no text from a
-    # number), while lists may become tuples and texts paths.
-    text = json.dumps(plain(tree, ROOT), ensure_ascii=False)
-    try:
-        config = Config.model_validate_json(text.encode(errors="replace"), strict=True)
-    except ValidationError as error:
-        return Config(), list(explain(error, tree))
-    return with_absolute_paths(config, tree)
 
 
 def _undecodable(tree: Node) -> Iterator[ConfigError]:

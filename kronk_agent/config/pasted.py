@@ -238,6 +238,9 @@ _FOREIGN: Mapping[str, Callable[[Node], _Found]] = {
     "transportType": _renamed("type"),
 }
 
+FOREIGN_KEYS = frozenset(_FOREIGN)
+"""Keys of other hosts that are known here, be it to be refused."""
+
 _OAUTH_RENAMED = {
     "clientId": "client_id",
     "clientSecret": "client_secret",

@@ -1,0 +1,65 @@
+"""Values of a server's entry that look like secrets, and had better be in the environment."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from kronk_agent.config.hosts import variable_for
+from kronk_agent.messages import JsonObject, JsonValue
+
+_NAME = re.compile(r"key|token|secret|passw|credential|auth|cookie|(^|_)pat$", re.IGNORECASE)
+_VALUE = re.compile(
+    r"(sk|pk|rk|ghp|gho|ghs|github_pat|glpat|xox[abp]|eyJ|AKIA|AIza|hf|npm)[-_]?\w{12,}"
+)
+_SCHEME = re.compile(r"(?:Bearer|Basic|Token) ", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A value that looks like one."""
+
+    key: str
+    """Where it is in the entry, e.g. ``env.API_KEY``."""
+    variable: str
+    """The environment variable that could hold it."""
+
+
+def secrets_in(name: str, entry: JsonObject) -> list[Secret]:
+    """Those of a server's entry; a value that takes a variable is none."""
+    return [secret for secret, _ in _found(name, entry)]
+
+
+def without_secrets(name: str, entry: JsonObject) -> JsonObject:
+    """The entry with variables in place of what looks like a secret."""
+    changed = dict(entry)
+    for secret, text in _found(name, entry):
+        section, _, key = secret.key.partition(".")
+        below = dict(_mapping(changed, section))
+        scheme = _SCHEME.match(text)
+        below[key] = f"{scheme[0] if scheme else ''}${{{secret.variable}}}"
+        changed[section] = below
+    return changed
+
+
+def _found(name: str, entry: JsonObject) -> list[tuple[Secret, str]]:
+    found: list[tuple[Secret, str]] = []
+    for section in ("env", "headers", "oauth"):
+        for key, value in _mapping(entry, section).items():
+            if isinstance(value, str) and _is_secret(section, key, value):
+                variable = key if section == "env" else variable_for(f"{name}_{key}")
+                found.append((Secret(f"{section}.{key}", variable), value))
+    return found
+
+
+def _is_secret(section: str, key: str, value: str) -> bool:
+    if "${" in value.replace("$${", "") or not value:
+        return False
+    if section == "oauth":
+        return key == "client_secret"
+    return bool(_NAME.search(key) or _VALUE.search(value) or _SCHEME.match(value))
+
+
+def _mapping(entry: JsonObject, section: str) -> dict[str, JsonValue]:
+    value = entry.get(section)
+    return value if isinstance(value, dict) else {}
