@@ -161,8 +161,10 @@ async def _start_host(config: Config, resources: AsyncExitStack) -> Host | None:
     if not config.mcp_servers:
         return None
     from kronk_agent.host import Host
+    from kronk_agent.host.authenticate import authenticate
 
-    return await resources.enter_async_context(Host(config.mcp_servers))
+    host = Host(config.mcp_servers, authenticate=authenticate)
+    return await resources.enter_async_context(host)
 
 
 def _own_tools(config: Config, base_dir: Path, given: Sequence[Tool]) -> tuple[Tool, ...]:

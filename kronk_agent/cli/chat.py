@@ -11,6 +11,7 @@ from kronk_agent.agent import Agent
 from kronk_agent.cli.conversation import Conversation
 from kronk_agent.cli.loop import Interrupts, run
 from kronk_agent.cli.options import GlobalOptions, global_options
+from kronk_agent.cli.project import with_project_servers
 from kronk_agent.cli.rendering import JsonRenderer, TextRenderer
 from kronk_agent.cli.servers import wait_for_servers
 from kronk_agent.cli.terminal import Terminal
@@ -74,6 +75,8 @@ def chat(
     config = load_config(options.config, overrides=given)
     if no_tools:
         config = config.model_copy(update={"tools": (), "mcp_servers": {}})
+    else:
+        config = with_project_servers(config)
     run(partial(_chat, config, question, as_json))
 
 

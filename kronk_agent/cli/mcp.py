@@ -1,36 +1,26 @@
-"""``kronk-agent mcp``: parts of kronk-agent as MCP servers, for other programs to use."""
+"""``kronk-agent mcp``: the MCP servers that are registered, and the ones kronk-agent is."""
 
 from __future__ import annotations
 
-from functools import partial
-
 import click
 
-from kronk_agent.cli.loop import Interrupts, run
-from kronk_agent.cli.options import GlobalOptions, global_options
-from kronk_agent.config.loading import load_config
-from kronk_agent.config.schema import Config
+from kronk_agent.cli.lazy import LazyCommand, LazyGroup
+
+_REGISTERED = "kronk_agent.cli.mcp_servers"
+_COMMANDS = (
+    LazyCommand("add", "kronk_agent.cli.mcp_file:add", "Register a server."),
+    LazyCommand("approve", "kronk_agent.cli.mcp_approve:approve", "Let changed tools be used."),
+    LazyCommand("import", "kronk_agent.cli.mcp_import:import_", "Register those of another host."),
+    LazyCommand("list", f"{_REGISTERED}:list_", "List the registered servers."),
+    LazyCommand("login", "kronk_agent.cli.mcp_login:login", "Sign in to a server."),
+    LazyCommand("logout", "kronk_agent.cli.mcp_login:logout", "Sign out of a server."),
+    LazyCommand("logs", f"{_REGISTERED}:logs", "Show what a server's program wrote."),
+    LazyCommand("remove", "kronk_agent.cli.mcp_file:remove", "Take a server out again."),
+    LazyCommand("test", f"{_REGISTERED}:test", "Start a server and list its tools."),
+    LazyCommand("web", "kronk_agent.cli.mcp_web:web", "Serve web_search and web_fetch by MCP."),
+)
 
 
-@click.group()
+@click.group(cls=LazyGroup, commands=_COMMANDS)
 def mcp() -> None:
-    """Serve parts of kronk-agent to MCP clients, such as Claude Desktop."""
-
-
-@mcp.command()
-@global_options
-@click.pass_obj
-def web(options: GlobalOptions) -> None:
-    """Serve web_search and web_fetch on stdin and stdout, for an MCP client to start.
-
-    They are set up as `web_search:` and `web_fetch:` in the configuration say. No model is loaded.
-    """
-    run(partial(_serve_web, load_config(options.config)))
-
-
-async def _serve_web(config: Config, _: Interrupts) -> int:
-    from kronk_agent.runtime import web_tools  # heavy, like all that follows
-    from kronk_mcp_servers.web import serve_stdio, web_server
-
-    await serve_stdio(web_server(web_tools(config)))
-    return 0
+    """Register MCP servers, look after them, and serve our own tools by MCP."""

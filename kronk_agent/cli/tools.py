@@ -18,6 +18,7 @@ from kronk_agent.agent.toolbox import gather
 from kronk_agent.cli.loop import Interrupts, run
 from kronk_agent.cli.options import GlobalOptions, global_options
 from kronk_agent.cli.printable import printable
+from kronk_agent.cli.project import with_project_servers
 from kronk_agent.cli.rendering import JsonRenderer, progress_text
 from kronk_agent.cli.servers import wait_for_servers
 from kronk_agent.cli.terminal import Terminal
@@ -47,7 +48,8 @@ def tools() -> None:
 @click.pass_obj
 def list_(options: GlobalOptions, as_json: bool) -> None:
     """List the tools: the built-in ones, your own, and each MCP server's."""
-    run(partial(_list, load_config(options.config), as_json))
+    config = with_project_servers(load_config(options.config))
+    run(partial(_list, config, as_json))
 
 
 @tools.command("call")
@@ -61,7 +63,8 @@ def call(options: GlobalOptions, name: str, arguments: str, as_json: bool) -> No
 
     The exit code is 1 if the tool fails; what it says about that goes to stderr.
     """
-    run(partial(_call, load_config(options.config), ToolCall("call_1", name, arguments), as_json))
+    config = with_project_servers(load_config(options.config))
+    run(partial(_call, config, ToolCall("call_1", name, arguments), as_json))
 
 
 async def _list(config: Config, as_json: bool, _: Interrupts) -> int:

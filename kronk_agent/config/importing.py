@@ -154,7 +154,8 @@ def _import(
     entry = plain(server, None)
     assert isinstance(entry, dict)
     _settle_paths(entry, folder, is_project=source.project is not None)
-    return Found(name, source, entry, tuple(notes))
+    in_order = {key: entry[key] for key in McpServerConfig.model_fields if key in entry}
+    return Found(name, source, in_order, tuple(notes))
 
 
 def _convert_timeout(block: JsonObject, host: OtherHost, notes: list[str]) -> None:
@@ -209,6 +210,11 @@ class _AllSet(dict[str, str]):
 
     def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
         return default and "https://variable.invalid"
+
+
+def mistakes_in(name: str, entry: JsonObject) -> list[ConfigError]:
+    """What is wrong with an entry of ours, whose variables need not be set yet."""
+    return _mistakes(_ours(name, entry))
 
 
 def _mistakes(tree: Node) -> list[ConfigError]:

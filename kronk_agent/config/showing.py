@@ -10,7 +10,7 @@ from kronk_agent.config.loading import LoadedConfig
 from kronk_agent.config.setting import setting_at
 from kronk_agent.config.tree import KeyPath
 from kronk_agent.config.variables import escape
-from kronk_agent.messages import JsonValue
+from kronk_agent.messages import JsonObject, JsonValue
 
 MASK = "***"
 
@@ -28,6 +28,14 @@ def to_yaml(loaded: LoadedConfig) -> str:
     out = io.StringIO()
     yaml.dump(_shown(loaded.config.model_dump(mode="json"), (), loaded), out)
     return out.getvalue()
+
+
+def server_as_shown(loaded: LoadedConfig, name: str) -> JsonObject:
+    """One MCP server's entry, with secrets masked and variables as the file writes them."""
+    entry = loaded.config.mcp_servers[name].model_dump(mode="json")
+    shown = _shown(entry, ("mcp_servers", name), loaded)
+    assert isinstance(shown, dict)
+    return shown
 
 
 def _shown(value: JsonValue, path: KeyPath, loaded: LoadedConfig) -> JsonValue:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import http
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.parse import parse_qs, urlsplit
 
 import anyio
 from anyio import from_thread
-from anyio.lowlevel import EventLoopToken, current_token
+from anyio.lowlevel import current_token
 from mcp.shared.auth import AuthorizationCodeResult
 
 from kronk_agent.errors import ServerUnavailableError
@@ -66,33 +65,36 @@ async def listening(port: int | None, *, is_fixed: bool = False) -> AsyncGenerat
     Raises:
         ServerUnavailableError: the port is taken.
     """
-    handler = partial(_Handler, current_token())
     try:
-        server = ThreadingHTTPServer(("127.0.0.1", port or 0), handler)
+        server = _Server(port or 0)
     except OSError as error:
         if is_fixed:
             words = f"cannot be signed in to: port {port} is taken: change oauth.callback_port"
             raise ServerUnavailableError(words) from error
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server = _Server(0)
     with server:
-        callback = Callback(f"http://127.0.0.1:{server.server_port}{_PATH}")
-        handler.keywords["callback"] = callback
         # A daemon: a browser that keeps a connection open must not keep the program open.
         Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         try:
-            yield callback
+            yield server.callback
         finally:
             server.shutdown()
+
+
+class _Server(ThreadingHTTPServer):
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
+        self.callback = Callback(f"http://127.0.0.1:{self.server_port}{_PATH}")
+        self._loop = current_token()
+
+    def take(self, answer: dict[str, str]) -> None:
+        """From the thread of a request."""
+        from_thread.run_sync(self.callback.take, answer, token=self._loop)
 
 
 class _Handler(BaseHTTPRequestHandler):
     timeout = 10.0
     protocol_version = "HTTP/1.0"
-
-    def __init__(self, token: EventLoopToken, *arguments: object, callback: Callback) -> None:
-        self._token = token
-        self._callback = callback
-        super().__init__(*arguments)  # type: ignore[arg-type]  # as the server calls it
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
@@ -109,7 +111,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Referrer-Policy", "no-referrer")
         self.end_headers()
         self.wfile.write(page)
-        from_thread.run_sync(self._callback.take, answer, token=self._token)
+        assert isinstance(self.server, _Server)
+        self.server.take(answer)
 
     def log_message(self, format: str, *args: object) -> None:
         """The query is a secret: nothing is logged."""

@@ -11,6 +11,7 @@ import re
 import anyio
 import httpx2
 from mcp import MCPError
+from mcp.client.auth import OAuthFlowError, OAuthTokenError
 from mcp.types import CONNECTION_CLOSED
 from pydantic import ValidationError
 
@@ -127,6 +128,10 @@ def _stdio_reason(
 def _http_reason(name: str, url: str, cause: BaseException, evidence: Evidence) -> str:
     key, where = f"mcp_servers.{name}", _address(url)
     match cause:
+        case ServerUnavailableError():
+            return str(cause)
+        case OAuthFlowError() | OAuthTokenError():
+            return f"did not let us sign in ({_first_line(cause)}): look at {key}.oauth"
         case httpx2.ConnectError():
             return f"cannot be reached at {where} ({cause}): start it, or correct {key}.url"
         case httpx2.TimeoutException():
@@ -134,7 +139,10 @@ def _http_reason(name: str, url: str, cause: BaseException, evidence: Evidence) 
         case httpx2.HTTPError() | httpx2.InvalidURL():
             return f"failed at {where} ({cause}): correct {key}.url"
     match evidence.http_status:
-        case 401 | 403 as status:
+        case 401:
+            remedy = f"sign in with `kronk-agent mcp login {name}`, or give a valid token in"
+            return f"refused us at {where} (HTTP 401): {remedy} {key}.headers"
+        case 403 as status:
             return f"refused us at {where} (HTTP {status}): give a valid token in {key}.headers"
         case 404 | 405 as status:
             return f"is not at {where} (HTTP {status}): correct {key}.url, which often ends in /mcp"
@@ -204,7 +212,7 @@ def _line(name: str, config: McpServerConfig, reason: str) -> str:
 
 def _secrets(config: McpServerConfig) -> list[str]:
     """Values that must not be shown, longest first; the short ones would blot out plain words."""
-    values = [*config.env.values(), *config.headers.values()]
+    values = [*config.env.values(), *config.headers.values(), config.oauth.client_secret or ""]
     values += [value.partition(" ")[2] for value in config.headers.values()]  # after "Bearer"
     if config.url is not None:
         _, user, _, query = _url_parts(config.url)

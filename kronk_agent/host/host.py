@@ -11,9 +11,11 @@ from anyio.abc import TaskGroup
 
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ServerUnavailableError
+from kronk_agent.host.log import log_directory
 from kronk_agent.host.memory import ServerMemory
 from kronk_agent.host.outputs import Outputs
 from kronk_agent.host.person import Person
+from kronk_agent.host.pins import Pins, pins_directory
 from kronk_agent.host.reading import Reading
 from kronk_agent.host.resources import Prompts, Resources
 from kronk_agent.host.server import Authenticate, McpServer, ServerStatus, Surroundings
@@ -40,6 +42,7 @@ class Host:
         *,
         log_dir: Path | None = None,
         cache_dir: Path | None = None,
+        pins_dir: Path | None = None,
         get_model: GetModel | None = None,
         person: Person | None = None,
         authenticate: Authenticate | None = None,
@@ -50,12 +53,14 @@ class Host:
             servers: their configurations, by name.
             log_dir: gets a file for each server's stderr; None is the person's own folder.
             cache_dir: gets a file for each server's tools; None is the person's own folder.
+            pins_dir: gets a file for each server's pinned tools; None is the person's own folder.
             get_model: gives the model that servers may ask; None: they may not.
             person: answers what servers ask of a person; None: they may not.
             authenticate: signs the requests to remote servers; None: nothing does.
         """
-        logs = log_dir or platformdirs.user_log_path("kronk-agent", appauthor=False) / "mcp"
+        logs = log_dir or log_directory()
         cache = cache_dir or platformdirs.user_cache_path("kronk-agent", appauthor=False) / "mcp"
+        pins = pins_dir or pins_directory()
         self._outputs = Outputs()
         surroundings = Surroundings(self._outputs, get_model, person, authenticate)
         self._servers = tuple(
@@ -64,6 +69,7 @@ class Host:
                 config,
                 log_path=logs / f"{name}.log",
                 memory=ServerMemory(cache / f"{name}.json", config),
+                pins=Pins(pins / f"{name}.json", config),
                 surroundings=surroundings,
             )
             for name, config in servers.items()

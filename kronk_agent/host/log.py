@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+import platformdirs
+
 from kronk_agent.errors import ServerUnavailableError
 
 MAX_BYTES = 1_000_000
@@ -14,6 +16,11 @@ NUM_OLD = 2
 
 _TAIL_BYTES = 4096
 _TAIL_LINES = 3
+
+
+def log_directory() -> Path:
+    """The person's own folder of logs, with NAME.log for each server."""
+    return platformdirs.user_log_path("kronk-agent", appauthor=False) / "mcp"
 
 
 class ServerLog:

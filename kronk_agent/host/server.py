@@ -24,6 +24,7 @@ from kronk_agent.host.memory import Remembered, ServerMemory
 from kronk_agent.host.outputs import Outputs
 from kronk_agent.host.patience import Patience
 from kronk_agent.host.person import Person, ToolUse
+from kronk_agent.host.pins import Pins, warnings
 from kronk_agent.host.policy import offered, permission
 from kronk_agent.messages import JsonObject
 from kronk_agent.tool import Tool, ToolContext, ToolOutput
@@ -60,6 +61,8 @@ class ServerStatus:
     num_tools: int
     error: str | None = None
     """Why it failed, and what would help; it is still tried again from time to time."""
+    held_back: tuple[str, ...] = ()
+    """Its tools that changed since they were seen first, until the person approves them."""
 
 
 Authenticate: TypeAlias = "Callable[[str, McpServerConfig], Awaitable[httpx2.Auth | None]]"
@@ -102,18 +105,21 @@ class McpServer:
         *,
         log_path: Path,
         memory: ServerMemory,
+        pins: Pins,
         surroundings: Surroundings,
     ) -> None:
         self._name = name
         self._config = config
         self._log = ServerLog(log_path)
         self._memory = memory
+        self._pins = pins
         self._surroundings = surroundings
         self._patience = Patience(config.timeout)
         self._way = _Way(config.protocol, config.transport)
         self._connection: Connection | None = None
         self._definitions: list[ToolDefinition] = []
         self._tools: tuple[Tool, ...] = ()
+        self._held_back: tuple[str, ...] = ()
         self._has_resources = False
         self._error: str | None = None
         self._settled = anyio.Event()
@@ -140,7 +146,9 @@ class McpServer:
         return self._tools
 
     def status(self) -> ServerStatus:
-        return ServerStatus(self._name, self.state, len(self._tools), self._error)
+        return ServerStatus(
+            self._name, self.state, len(self._tools), self._error, held_back=self._held_back
+        )
 
     async def settled(self) -> None:
         """Wait until the server is ready or has failed; at most its ``startup_timeout``."""
@@ -157,7 +165,7 @@ class McpServer:
         if self._config.protocol == "auto":
             self._way = replace(self._way, mode=remembered.mode)
         self._definitions = list(remembered.definitions)
-        self._tools = self._to_tools(remembered.definitions)
+        self._offer_tools()
 
     async def run(self) -> None:
         """Keep the server running until ``stop``, waiting longer after each failure."""
@@ -303,7 +311,7 @@ class McpServer:
         self._memory.keep(Remembered(mode, tuple(self._definitions)))
 
     def _fail(self, error: str) -> None:
-        self._error, self._definitions, self._tools = error, [], ()
+        self._error, self._definitions, self._tools, self._held_back = error, [], (), ()
         self._settled.set()
 
     def _lose(self) -> None:
@@ -317,11 +325,16 @@ class McpServer:
             new = [definition for definition in listed if definition.digest not in known]
             good = {d.digest for d in await to_thread.run_sync(usable, self._name, new)} | known
             self._definitions = [d for d in listed if d.digest in good]
-            self._tools = self._to_tools(self._definitions)
+            self._offer_tools()
 
-    def _to_tools(self, definitions: Sequence[ToolDefinition]) -> tuple[Tool, ...]:
+    def _offer_tools(self) -> None:
+        """Those that the configuration allows and that are as they were when they were pinned."""
+        review = self._pins.review(offered(self._config, self._definitions))
         prefix = self._config.prefix or self._name
-        return to_tools(prefix, offered(self._config, definitions), self._call)
+        self._tools = to_tools(prefix, review.allowed, self._call)
+        self._held_back = tuple(change.now.name for change in review.changes)
+        for line in warnings(self._name, review):
+            logger.warning("%s", line)
 
     async def _relist(self, connection: Connection) -> None:
         try:

@@ -27,6 +27,11 @@ def visible(text: str) -> str:
     )
 
 
+def escaped(text: str) -> str:
+    """The text with each character that ``visible`` takes out written as its number instead."""
+    return "".join(char if visible(char) == char else f"\\u{{{ord(char):x}}}" for char in text)
+
+
 _WORDS = {"description", "title", "$comment"}
 _VALUES = {"const", "enum", "default", "examples"}
 """Keywords whose values must reach the server as they are."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -20,6 +21,7 @@ from pydantic import ValidationError
 
 from kronk_agent.config.mcp_server import Transport
 from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.host.environment import added_environment
 from kronk_agent.host.evidence import Evidence, current_exchange
 from kronk_agent.host.log import ServerLog
 from kronk_agent.host.repair import readable
@@ -70,7 +72,7 @@ class Wire:
         program = StdioServerParameters(
             command=self._config.command,
             args=list(self._config.args),
-            env=self._config.env,
+            env=await to_thread.run_sync(added_environment, self._config, os.environ),
             cwd=self._config.cwd,
         )
         with self.log.open() as stderr:

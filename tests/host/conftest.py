@@ -10,6 +10,11 @@ import pytest
 from host.support import modern, serving, unused_port
 
 
+@pytest.fixture(autouse=True)
+def _own_folders(own_folders: None) -> None:
+    """Nothing that a server does is remembered beyond its test."""
+
+
 @pytest.fixture
 def pids(tmp_path: Path) -> Path:
     """Where servers that are given it as PIDS leave their process ids."""

@@ -100,7 +100,11 @@ async def test_a_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("/401", "refused us at URL (HTTP 401): give a valid token in mcp_servers.x.headers"),
+        (
+            "/401",
+            "refused us at URL (HTTP 401): sign in with `kronk-agent mcp login x`, "
+            "or give a valid token in mcp_servers.x.headers",
+        ),
         ("/403", "refused us at URL (HTTP 403): give a valid token in mcp_servers.x.headers"),
         ("/404", "is not at URL (HTTP 404): correct mcp_servers.x.url, which often ends in /mcp"),
         ("/405", "is not at URL (HTTP 405): correct mcp_servers.x.url, which often ends in /mcp"),

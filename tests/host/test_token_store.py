@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import keyring.backend
@@ -23,7 +24,7 @@ TEXT = '{"access_token": "hunter2"}'
 class MemoryKeyring(keyring.backend.KeyringBackend):
     """What an operating system has, for the length of a test."""
 
-    priority = 1
+    priority = 1  # pyright: ignore[reportAssignmentType]  # a property of the class in keyring
 
     def __init__(self) -> None:
         self.entries: dict[tuple[str, str], str] = {}
@@ -128,7 +129,12 @@ def test_a_keyring_that_is_locked_says_what_would_do() -> None:
     backend.is_locked = True
     store = Keyring(backend)
 
-    for use in (lambda: store.read("x"), lambda: store.write("x", "y"), lambda: store.delete("x")):
+    uses: list[Callable[[], object]] = [
+        lambda: store.read("x"),
+        lambda: store.write("x", "y"),
+        lambda: store.delete("x"),
+    ]
+    for use in uses:
         with pytest.raises(TokenStoreError) as caught:
             use()
         assert str(caught.value).endswith(

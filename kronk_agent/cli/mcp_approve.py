@@ -1,0 +1,73 @@
+"""``kronk-agent mcp approve``: what waits for the person's word before it may be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kronk_agent.cli.mcp_file import no_such_server
+from kronk_agent.cli.options import GlobalOptions, global_options
+from kronk_agent.cli.printable import printable
+from kronk_agent.cli.project import show_request
+from kronk_agent.config.loading import load_config
+from kronk_agent.config.project import Consents, ProjectServer, project_servers
+from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.errors import ConfigError
+
+
+@click.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Agree without being asked.")
+@global_options
+@click.pass_obj
+def approve(options: GlobalOptions, name: str, yes: bool) -> None:
+    """Show what waits for approval of the server NAME, and approve it if you agree.
+
+    Either tools of a registered server that changed since they were seen first, or a server that
+    the .mcp.json of this folder asks for. The exit code is 1 if you do not agree.
+    """
+    registered = load_config(options.config).mcp_servers
+    asked_for = {server.name: server for server in project_servers(Path.cwd())}
+    if name in registered:
+        _approve_changes(name, registered[name], yes)
+    elif name in asked_for:
+        _approve_server(asked_for[name], yes)
+    else:
+        raise ConfigError(no_such_server(name, {**registered, **asked_for}))
+
+
+def _approve_changes(name: str, config: McpServerConfig, yes: bool) -> None:
+    from kronk_agent.host.pins import Pins, pins_directory
+    from kronk_agent.host.suspicion import suspicions
+
+    pins = Pins(pins_directory() / f"{name}.json", config)
+    changes = pins.changes()
+    if not changes:
+        click.echo(f"nothing of {name} waits for approval", err=True)
+        return
+    for change in changes:
+        click.echo(printable(f"{name} changed its tool {change.now.name}:"))
+        click.echo(printable("\n".join(f"  {line}" for line in change.diff())))
+        for sign in suspicions(change.now):
+            click.echo(printable(f"  warning: it {sign}"))
+    _agree("Use the tool as it is now?" if len(changes) == 1 else "Use them as they are now?", yes)
+    pins.approve(changes)
+    click.echo(f"approved {len(changes)} of {name}", err=True)
+
+
+def _approve_server(server: ProjectServer, yes: bool) -> None:
+    show_request(server)
+    consents = Consents()
+    try:
+        _agree("Run it, now and whenever this folder asks for exactly this?", yes)
+    except click.exceptions.Exit:
+        consents.remember(server, "declined")
+        raise
+    consents.remember(server, "agreed")
+    click.echo(f"approved {server.name}", err=True)
+
+
+def _agree(question: str, yes: bool) -> None:
+    if not (yes or click.confirm(question, err=True)):
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,118 @@
+"""``kronk-agent mcp import``: servers of other hosts, written into our file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from kronk_agent.cli.mcp_file import read_text, say_written
+from kronk_agent.cli.options import GlobalOptions, global_options
+from kronk_agent.cli.printable import printable
+from kronk_agent.config.editing import with_servers, write_config
+from kronk_agent.config.hosts import HOSTS, IMPORTABLE, files_of
+from kronk_agent.config.importing import Found, Import, Unusable, read_any_file, read_host_file
+from kronk_agent.config.loading import config_path
+from kronk_agent.config.registered import registered_in
+from kronk_agent.config.secrets import secrets_in, without_secrets
+from kronk_agent.errors import ConfigError
+from kronk_agent.messages import JsonObject
+
+
+@click.command("import")
+@click.argument("source", metavar=f"{'|'.join(IMPORTABLE)}|FILE")
+@click.option("--only", multiple=True, metavar="NAME", help="This server; may be given again.")
+@click.option(
+    "--secrets",
+    type=click.Choice(["keep", "env"]),
+    default="keep",
+    show_default=True,
+    help="Copy what looks like a secret, or write ${VARIABLE} in its place.",
+)
+@click.option("--replace", is_flag=True, help="Overwrite servers that have the same name.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be written.")
+@global_options
+@click.pass_obj
+def import_(
+    options: GlobalOptions,
+    source: str,
+    only: tuple[str, ...],
+    secrets: str,
+    replace: bool,
+    dry_run: bool,
+) -> None:
+    """Write the MCP servers of another host into the YAML file.
+
+    The source is a host, whose files are read where it keeps them, or a FILE of any of these
+    or of Cline. Servers that are there already stay as they are. The exit code is 1 if some server
+    could not be imported.
+    """
+    imports = [each for each in _read(source) if not only or each.name in only]
+    if missing := set(only) - {each.name for each in imports}:
+        raise ConfigError(f"{source} has no MCP server {', '.join(sorted(missing))}")
+    file = config_path(options.config)
+    text = read_text(file)
+    there = registered_in(text, file)
+    chosen: dict[str, JsonObject] = {}
+    num_left = 0
+    for each in imports:
+        if isinstance(each, Unusable):
+            _say(f"left out {each.name}: {each.reason}")
+            num_left += 1
+        elif there.get(each.name) == (entry := _entry(each, secrets)):
+            _say(f"unchanged {each.name}")
+        elif each.name in chosen:
+            _say(f"left out {each.name} of {each.source.path}: another has the name")
+            num_left += 1
+        elif each.name in there and not replace:
+            _say(f"left out {each.name}: it is there already and differs; --replace overwrites it")
+            num_left += 1
+        else:
+            chosen[each.name] = entry
+            _say_notes(each, entry, secrets)
+    if dry_run:
+        click.echo(with_servers("", chosen, file) if chosen else "", nl=False)
+    elif chosen:
+        write_config(file, with_servers(text, chosen, file))
+        say_written(file, chosen)
+    raise click.exceptions.Exit(1 if num_left else 0)
+
+
+def _read(source: str) -> Sequence[Import]:
+    home, here = Path.home(), Path.cwd()
+    if source not in IMPORTABLE:
+        path = Path(source).expanduser().absolute()
+        if not path.exists() and "/" not in source and "." not in source:
+            known = ", ".join(IMPORTABLE)
+            raise click.UsageError(f"{source!r} is neither a file nor one of {known}")
+        return read_any_file(path, home=home, working_directory=here)
+    files = files_of(source, home=home, working_directory=here)
+    there = [file for file in files if file.path.is_file()]
+    if not there:
+        looked = " nor ".join(str(file.path) for file in files)
+        raise ConfigError(f"{HOSTS[source].title} has no servers: there is neither {looked}")
+    imports: list[Import] = []
+    for file in there:
+        _say(f"reading {file.path}")
+        imports += read_host_file(file, home=home, working_directory=here)
+    return imports
+
+
+def _entry(found: Found, secrets: str) -> JsonObject:
+    return without_secrets(found.name, found.entry) if secrets == "env" else found.entry
+
+
+def _say_notes(found: Found, entry: JsonObject, secrets: str) -> None:
+    for note in found.notes:
+        _say(f"notice: {found.name}: {note}")
+    for secret in secrets_in(found.name, found.entry):
+        if secrets == "env":
+            words = f"set {secret.variable} to what {found.source.path} has as {secret.key}"
+        else:
+            words = f"{secret.key} looks like a secret and was copied; --secrets env does not"
+        _say(f"notice: {found.name}: {words}")
+
+
+def _say(line: str) -> None:
+    click.echo(printable(line), err=True)

@@ -1,0 +1,170 @@
+"""``kronk-agent mcp list``, ``test`` and ``logs``: the registered servers, looked at."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from functools import partial
+from pathlib import Path
+
+import anyio
+import click
+from anyio import to_thread
+
+from kronk_agent.cli.loop import Interrupts, run
+from kronk_agent.cli.mcp_file import no_such_server
+from kronk_agent.cli.options import GlobalOptions, global_options
+from kronk_agent.cli.printable import printable
+from kronk_agent.cli.terminal import Terminal
+from kronk_agent.cli.tools import tool_table
+from kronk_agent.config.loading import LoadedConfig, load_config, read_config
+from kronk_agent.config.project import Consents, command_line, project_servers
+from kronk_agent.config.schema import Config
+from kronk_agent.config.showing import server_as_shown
+from kronk_agent.errors import ConfigError
+from kronk_agent.host.log import log_directory
+from kronk_agent.messages import JsonObject
+from kronk_agent.runtime import Runtime
+
+_LOOK_SECONDS = 0.5
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+@global_options
+@click.pass_obj
+def list_(options: GlobalOptions, as_json: bool) -> None:
+    """List the registered servers, and those that the folder's .mcp.json asks for.
+
+    None is started; `mcp test` does that. Secrets are not shown.
+    """
+    servers = [*_own(read_config(options.config)), *_of_the_project(options)]
+    if as_json:
+        click.echo(json.dumps(servers, indent=2))
+    elif servers:
+        click.echo("\n".join(_table(servers)))
+    else:
+        click.echo("no MCP servers; `kronk-agent mcp add` and `mcp import` register some", err=True)
+
+
+def _own(loaded: LoadedConfig) -> list[JsonObject]:
+    return [
+        {
+            "name": name,
+            "transport": server.transport,
+            "runs": command_line(server_as_shown(loaded, name)),
+            "state": "disabled" if server.disabled else "enabled",
+            "description": server.description,
+        }
+        for name, server in loaded.config.mcp_servers.items()
+    ]
+
+
+def _of_the_project(options: GlobalOptions) -> list[JsonObject]:
+    known = load_config(options.config).mcp_servers
+    consents = Consents()
+    states = {"agreed": "approved", "declined": "declined", None: "not approved"}
+    return [
+        {
+            "name": server.name,
+            "transport": "stdio" if "command" in server.entry else "http",
+            "runs": command_line(server.entry),
+            "state": f"{states[consents.verdict(server)]} (.mcp.json)",
+            "description": "",
+        }
+        for server in project_servers(Path.cwd())
+        if server.name not in known
+    ]
+
+
+def _table(servers: list[JsonObject]) -> list[str]:
+    rows = [("NAME", "STATE", "RUNS", "")]
+    for server in servers:
+        about = f"  # {server['description']}" if server["description"] else ""
+        row = (server["name"], server["state"], server["runs"], about)
+        rows.append(tuple(printable(str(value)) for value in row))  # type: ignore[arg-type]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    return [f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}{row[3]}" for row in rows]
+
+
+@click.command()
+@click.argument("name")
+@global_options
+@click.pass_obj
+def test(options: GlobalOptions, name: str) -> None:
+    """Start the server NAME, list its tools, and end it. The exit code is 1 if it fails."""
+    config = load_config(options.config)
+    server = config.mcp_servers.get(name)
+    if server is None:
+        raise ConfigError(no_such_server(name, config.mcp_servers))
+    alone = {name: server.model_copy(update={"disabled": False})}
+    run(partial(_test, config.model_copy(update={"mcp_servers": alone, "tools": ()})))
+
+
+async def _test(config: Config, _: Interrupts) -> int:
+    terminal = Terminal()
+    started = time.perf_counter()
+    async with Runtime.open(config) as runtime:
+        await runtime.servers_settled()
+        seconds = time.perf_counter() - started
+        (status,) = runtime.servers
+        if status.error is not None:
+            terminal.say(f"error: {status.error}", style="red")
+            return 1
+        tools = [toolset for toolset in runtime.toolsets if toolset.name == status.name]
+        click.echo("\n".join(tool_table(tools)))
+        terminal.say(f"{status.name}: {status.num_tools} tools after {seconds:.1f} s")
+    return 0
+
+
+@click.command()
+@click.argument("name")
+@click.option("-n", "--lines", default=100, show_default=True, help="Lines, from the end.")
+@click.option("-f", "--follow", is_flag=True, help="Go on as more is written, until Ctrl-C.")
+@global_options
+@click.pass_obj
+def logs(options: GlobalOptions, name: str, lines: int, follow: bool) -> None:
+    """Show what the program of the server NAME wrote to its stderr."""
+    known = load_config(options.config).mcp_servers
+    file = log_directory() / f"{name}.log"
+    if name not in known and not file.exists():
+        raise ConfigError(no_such_server(name, known))
+    if not _size(file):
+        click.echo(f"{name} has written nothing to {file} yet", err=True)
+    for line in _last_lines(file, lines):
+        click.echo(printable(line))
+    if follow:
+        run(partial(_follow, file))
+
+
+def _last_lines(file: Path, number: int) -> list[str]:
+    if not file.exists():
+        return []
+    with file.open(encoding="utf-8", errors="replace") as opened:
+        return [line.rstrip("\n") for line in deque(opened, number)]
+
+
+async def _follow(file: Path, _: Interrupts) -> int:
+    position = await to_thread.run_sync(_size, file)
+    while True:
+        await anyio.sleep(_LOOK_SECONDS)
+        data, position = await to_thread.run_sync(_read_on, file, position)
+        click.echo(printable(data.decode("utf-8", errors="replace")), nl=False)
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+def _read_on(file: Path, position: int) -> tuple[bytes, int]:
+    """What was written since, and where that ends."""
+    size = _size(file)
+    if size < position:
+        position = 0  # it was rotated
+    if size == position:
+        return b"", position
+    with file.open("rb") as opened:
+        opened.seek(position)
+        data = opened.read()
+    return data, position + len(data)

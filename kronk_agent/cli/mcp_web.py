@@ -1,0 +1,31 @@
+"""``kronk-agent mcp web``: the web tools as an MCP server, for other programs to use."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import click
+
+from kronk_agent.cli.loop import Interrupts, run
+from kronk_agent.cli.options import GlobalOptions, global_options
+from kronk_agent.config.loading import load_config
+from kronk_agent.config.schema import Config
+
+
+@click.command()
+@global_options
+@click.pass_obj
+def web(options: GlobalOptions) -> None:
+    """Serve web_search and web_fetch on stdin and stdout, for an MCP client to start.
+
+    They are set up as `web_search:` and `web_fetch:` in the configuration say. No model is loaded.
+    """
+    run(partial(_serve_web, load_config(options.config)))
+
+
+async def _serve_web(config: Config, _: Interrupts) -> int:
+    from kronk_agent.runtime import web_tools  # heavy, like all that follows
+    from kronk_mcp_servers.web import serve_stdio, web_server
+
+    await serve_stdio(web_server(web_tools(config)))
+    return 0
