@@ -11,7 +11,7 @@ TIMES := $(VENV)/.times
 .DEFAULT_GOAL := help
 # One recipe at a time: parallel ones would have to share the terminal.
 .NOTPARALLEL:
-.PHONY: help chat test lint conformance-client format bench bench-baseline clean
+.PHONY: help chat test lint conformance-client format bench bench-baseline soak clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -115,6 +115,9 @@ bench: $(STAMPS)/dev ## Measure how fast conversations run side by side
 
 bench-baseline: $(STAMPS)/dev ## Build llama.cpp's own server, to measure against
 	@$(BIN)/python tests/benchmarks/baseline.py
+
+soak: $(STAMPS)/dev ## Put the engine under random load for 20 minutes
+	@$(BIN)/python tests/benchmarks/soak.py $(SOAK_ARGS)
 
 clean: ## Remove everything that was built or downloaded
 	@rm -rf $(VENV) node_modules build dist .*_cache .hypothesis

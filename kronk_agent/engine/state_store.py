@@ -43,7 +43,7 @@ class StateStore:
     """
 
     def __init__(self, limit_bytes: int, *, whole: bool) -> None:
-        self._limit = limit_bytes
+        self.limit_bytes = limit_bytes
         self._whole = whole
         self._tree: PrefixTree[SavedState] = PrefixTree()
         self._saved: OrderedDict[SavedState, bool] = OrderedDict()
@@ -61,15 +61,15 @@ class StateStore:
             self._saved[known] = self._saved[known] or pinned
             self._saved.move_to_end(known)
             return False
-        if size > self._limit:
+        if size > self.limit_bytes:
             return False
         if known is not None and not self._whole and not self._saved[known]:
             self._remove(known)  # the new one can serve in its place
         for oldest in [state for state, is_pinned in self._saved.items() if not is_pinned]:
-            if self.num_bytes + size <= self._limit:
+            if self.num_bytes + size <= self.limit_bytes:
                 break
             self._remove(oldest)
-        if self.num_bytes + size > self._limit:
+        if self.num_bytes + size > self.limit_bytes:
             return False
         self._tree.extend(saved, saved.tokens)
         self._saved[saved] = pinned

@@ -40,6 +40,10 @@ class StepCost:
             return 0.0
         return max(0.0, (self._y - self.seconds_per_row * self._x) / self._weight)
 
+    def seconds(self, rows: int) -> float:
+        """How long a step of so many rows takes."""
+        return self.fixed_seconds + self.seconds_per_row * rows
+
     def rows_within(self, seconds: float) -> int | None:
         """How many rows a step may have to take so long at most; None before it is known."""
         per_row = self.seconds_per_row

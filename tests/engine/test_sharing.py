@@ -185,3 +185,18 @@ async def test_who_gave_way_goes_on_with_the_same_tokens(starter_model: Path) ->
 
     assert {prompt: result.tokens for prompt, result in results.items()} == alone
     assert stats.steps.preemptions > 0
+
+
+async def test_few_cells_stay_idle_where_there_is_host_memory(starter_model: Path) -> None:
+    params = EngineParams(context_length=4096, max_sequences=2)
+    async with await Engine.open(starter_model, params) as engine:
+        prompts = [f"{number} " + "any other words " * 250 for number in range(4)]
+        first = [await generate(engine, prompt, max_tokens=2) for prompt in prompts]
+        stats = await engine.stats()
+        again = await generate(engine, prompts[0], max_tokens=2)
+        await engine.check()
+
+    assert stats.cells_used < 2048 + first[-1].end.usage.prompt_tokens
+    assert stats.cache.spills == 2
+    assert again.tokens == first[0].tokens
+    assert again.end.usage.cached_tokens == again.end.usage.prompt_tokens - 1
