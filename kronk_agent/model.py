@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias, get_args
 
 from kronk_agent.errors import InvalidRequestError
-from kronk_agent.messages import Delta, Message
+from kronk_agent.messages import Delta, JsonObject, JsonValue, Message
 from kronk_agent.tool import Tool
 
 _MAX_BREAKERS = 100
@@ -174,11 +174,18 @@ class ToolChoice:
     mode: Literal["auto", "none", "required", "named"] = "auto"
     name: str | None = None
     """The tool to call, when the mode is ``named``."""
+    allowed: tuple[str, ...] | None = None
+    """With ``auto`` and ``required``: only these may be called, and the model still sees all."""
 
     def __post_init__(self) -> None:
         if (self.mode == "named") != (self.name is not None):
             raise InvalidRequestError(
                 "tool_choice 'named' takes a tool's name, and no other mode does",
+                param="tool_choice",
+            )
+        if self.allowed is not None and (self.mode in ("none", "named") or not self.allowed):
+            raise InvalidRequestError(
+                "tool_choice takes allowed tools, at least one, with 'auto' and 'required' only",
                 param="tool_choice",
             )
 
@@ -192,6 +199,42 @@ class ToolChoice:
                 return cls("named", text)
 
 
+ResponseType: TypeAlias = Literal["text", "json_object", "json_schema", "regex", "lark", "gbnf"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseFormat:
+    """What form the answer has; the grammar enforces it.
+
+    Raises:
+        InvalidRequestError: a form without what it needs, or with what another needs.
+    """
+
+    type: ResponseType = "text"
+    schema: JsonObject | None = None
+    """The answer's JSON Schema, with ``json_schema``."""
+    strict: bool = True
+    """False lets what cannot be enforced of the schema pass."""
+    pattern: str | None = None
+    """With ``regex``, a regular expression for the whole answer, as Rust's regex crate has them;
+    with ``lark`` and ``gbnf``, a grammar: llguidance's Lark, llama.cpp's GBNF."""
+
+    def __post_init__(self) -> None:
+        if (self.type == "json_schema") != (self.schema is not None):
+            raise InvalidRequestError(
+                "response_format 'json_schema' takes a schema, and no other type does",
+                param="response_format",
+            )
+        if (self.type in ("regex", "lark", "gbnf")) != bool(self.pattern):
+            raise InvalidRequestError(
+                "response_format takes a pattern with 'regex', 'lark' and 'gbnf' only",
+                param="response_format",
+            )
+
+
+ReasoningEffort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
     """One turn to be generated."""
@@ -201,6 +244,22 @@ class ChatRequest:
     tool_choice: ToolChoice = ToolChoice()
     parallel_tool_calls: bool = True
     """False allows at most one call in the turn."""
+    max_parallel_calls: int | None = None
+    """Calls in the turn at most; None is the model's own limit."""
+    response_format: ResponseFormat = ResponseFormat()
+    """The form of the answer. Calls may come instead of it, where tools may be called."""
+    enable_thinking: bool | None = None
+    """Whether to think before answering; None leaves it to the model."""
+    reasoning_effort: ReasoningEffort | None = None
+    """How much to think, for the templates that know the word. ``none`` is not thinking."""
+    reasoning_budget: int | None = None
+    """Tokens of thinking at most; then the answer begins. 0 is not thinking."""
+    separate_reasoning: bool = True
+    """False leaves the thinking in the text, between the model's own marks."""
+    chat_template_kwargs: Mapping[str, JsonValue] = field(default_factory=dict)
+    """More variables for the chat template, by name."""
+    continue_final_message: bool = False
+    """Go on with the last message, which is the assistant's, where it ends."""
     sampling: SamplingParams = SamplingParams()
     max_tokens: int | None = None
     """Completion tokens at most; None is what the context has room for."""
@@ -218,14 +277,76 @@ class ChatRequest:
             raise InvalidRequestError(
                 f"stop is at most {_MAX_STOPS} texts, none of them empty", param="stop"
             )
+        self._check_reasoning()
+        self._check_continuation()
         names = [tool.name for tool in self.tools]
         for name, count in Counter(names).items():
             if count > 1:
                 raise InvalidRequestError(f"{count} tools are named {name!r}", param="tools")
         self._check_tool_choice(names)
 
+    @property
+    def is_thinking_enabled(self) -> bool | None:
+        """Whether to think, whichever field says so; None leaves it to the model."""
+        if self.reasoning_budget == 0 or self.reasoning_effort == "none":
+            return False
+        return self.enable_thinking
+
+    @property
+    def callable_tools(self) -> tuple[Tool, ...]:
+        """The tools that ``tool_choice`` lets the model call."""
+        choice = self.tool_choice
+        match choice.mode:
+            case "none":
+                return ()
+            case "named":
+                return tuple(tool for tool in self.tools if tool.name == choice.name)
+            case _:
+                allowed = choice.allowed
+                return tuple(t for t in self.tools if allowed is None or t.name in allowed)
+
+    @property
+    def max_calls(self) -> int | None:
+        """Calls in the turn at most; None is the model's own limit."""
+        if self.tool_choice.mode == "named" or not self.parallel_tool_calls:
+            return 1
+        return self.max_parallel_calls
+
+    def _check_reasoning(self) -> None:
+        if self.reasoning_budget is not None and self.reasoning_budget < 0:
+            raise InvalidRequestError(
+                f"reasoning_budget must be at least 0, not {self.reasoning_budget}",
+                param="reasoning_budget",
+            )
+        if self.enable_thinking and self.is_thinking_enabled is False:
+            raise InvalidRequestError(
+                "enable_thinking is true, and the budget or the effort leaves nothing to think",
+                param="enable_thinking",
+            )
+        if self.max_parallel_calls is not None and self.max_parallel_calls < 1:
+            raise InvalidRequestError(
+                f"max_parallel_calls must be at least 1, not {self.max_parallel_calls}",
+                param="max_parallel_calls",
+            )
+
+    def _check_continuation(self) -> None:
+        last = self.messages[-1]
+        if self.continue_final_message and (last.role != "assistant" or last.tool_calls):
+            raise InvalidRequestError(
+                "continue_final_message goes on with an assistant's message without calls, and "
+                f"the last is from the {last.role}" + (" and has calls" if last.tool_calls else ""),
+                param="continue_final_message",
+            )
+
     def _check_tool_choice(self, names: list[str]) -> None:
         choice = self.tool_choice
+        for name in choice.allowed or ():
+            if name not in names:
+                raise InvalidRequestError(
+                    f"tool_choice allows {name!r}, which is not one of the tools: "
+                    + (", ".join(names) or "none"),
+                    param="tool_choice",
+                )
         if choice.mode == "named" and choice.name not in names:
             known = ", ".join(names) or "none"
             raise InvalidRequestError(
@@ -238,7 +359,9 @@ class ChatRequest:
             )
 
 
-Capability: TypeAlias = Literal["chat", "tools", "embed", "rerank", "fim", "image", "audio"]
+Capability: TypeAlias = Literal[
+    "chat", "tools", "thinking", "embed", "rerank", "fim", "image", "audio"
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ from typing import TypeAlias, TypeVar, assert_never
 
 import anyio
 from anyio.lowlevel import checkpoint
+from jsonschema import Draft202012Validator
 
-from kronk_agent.errors import ContextLengthError
+from kronk_agent.errors import ContextLengthError, InvalidRequestError
 from kronk_agent.messages import (
     Delta,
     Finish,
@@ -32,7 +33,7 @@ from kronk_agent.messages import (
     ToolCallStart,
     Usage,
 )
-from kronk_agent.model import ChatRequest, ModelInfo
+from kronk_agent.model import ChatRequest, ModelInfo, ResponseFormat
 
 T = TypeVar("T")
 
@@ -63,10 +64,11 @@ class ScriptedModel:
     """A ``ChatModel`` that says one turn of its script for each request, a token at a time.
 
     It keeps the promises that a real model keeps with a grammar (``tool_choice``,
-    ``parallel_tool_calls``) by refusing a script that breaks them. What a grammar does not
-    promise of every model it leaves open: a call may name a tool there is not, or have bad
-    arguments. ``max_tokens`` and the context length cut a turn short; sampling and ``stop`` change
-    nothing about a script.
+    ``parallel_tool_calls``, ``max_parallel_calls``, ``response_format``, how much it may think) by
+    refusing a script that breaks them. What a grammar does not promise of every model it leaves
+    open: a call may name a tool there is not, or have bad arguments. ``max_tokens`` and the context
+    length cut a turn short. Nothing here compiles grammars, so ``lark`` and ``gbnf`` are refused;
+    sampling, ``stop`` and what only a chat template reads change nothing about a script.
 
     Tokens are counted in a simple way: up to six letters or digits and the blank before them are
     one, every other sign is one. A message costs three more, and a call one.
@@ -89,7 +91,13 @@ class ScriptedModel:
 
         Raises:
             ScriptError: the script has run out, or breaks what a model promises.
+            InvalidRequestError: the answer is to follow a grammar.
         """
+        if request.response_format.type in ("lark", "gbnf"):
+            raise InvalidRequestError(
+                f"a scripted model has no {request.response_format.type} grammars",
+                param="response_format",
+            )
         self.requests.append(request)
         pieces = self._pieces(request)
         num_prompt_tokens = sum(self._size(message) for message in request.messages)
@@ -176,16 +184,59 @@ def _tokens(text: str) -> list[str]:
 
 
 def _broken_promise(pieces: Sequence[Piece], request: ChatRequest) -> str | None:
+    is_cut = any(isinstance(piece, Exception) for piece in pieces)
+    return (
+        _broken_call(pieces, request, is_cut)
+        or _broken_thinking(pieces, request)
+        or (None if is_cut else _broken_format(pieces, request.response_format))
+    )
+
+
+def _broken_call(pieces: Sequence[Piece], request: ChatRequest, is_cut: bool) -> str | None:
     names = [piece.name for piece in pieces if isinstance(piece, ToolCall)]
     choice = request.tool_choice
     if choice.mode == "none" and names:
         return f"calls {names[0]}, but tool_choice is none"
+    if choice.allowed is not None and not set(names) <= set(choice.allowed):
+        return f"calls {', '.join(names)}, but tool_choice allows {', '.join(choice.allowed)}"
     if len(names) > 1 and not request.parallel_tool_calls:
         return f"makes {len(names)} calls, but parallel_tool_calls is false"
-    if any(isinstance(piece, Exception) for piece in pieces):
+    if len(names) > (request.max_parallel_calls or len(names)):
+        return f"makes {len(names)} calls, but max_parallel_calls is {request.max_parallel_calls}"
+    if is_cut:
         return None
     if choice.mode in ("required", "named") and not names:
         return f"makes no call, but tool_choice is {choice.name or choice.mode}"
     if choice.mode == "named" and set(names) != {choice.name}:
         return f"calls {', '.join(names)}, but tool_choice is {choice.name}"
+    return None
+
+
+def _broken_thinking(pieces: Sequence[Piece], request: ChatRequest) -> str | None:
+    thought = "".join(piece.text for piece in pieces if isinstance(piece, ReasoningDelta))
+    if thought and request.is_thinking_enabled is False:
+        return "thinks, but thinking is switched off"
+    budget = request.reasoning_budget
+    if budget is not None and len(_tokens(thought)) > budget:
+        return f"thinks for {len(_tokens(thought))} tokens, but reasoning_budget is {budget}"
+    return None
+
+
+def _broken_format(pieces: Sequence[Piece], format: ResponseFormat) -> str | None:
+    text = "".join(piece for piece in pieces if isinstance(piece, str))
+    if any(isinstance(piece, ToolCall) for piece in pieces) and not text:
+        return None
+    match format.type:
+        case "json_object" | "json_schema":
+            try:
+                value = json.loads(text)
+            except ValueError:
+                return f"answers {text!r}, which is not the JSON that response_format asks for"
+            schema = format.schema or {"type": "object"}
+            if not Draft202012Validator(schema).is_valid(value):
+                return f"answers {text!r}, which response_format's schema does not allow"
+        case "regex" if not re.fullmatch(format.pattern or "", text):
+            return f"answers {text!r}, which response_format's regex does not match"
+        case _:
+            pass
     return None

@@ -1,17 +1,39 @@
-"""Messages and tools in the shape chat templates expect: OpenAI's, as plain JSON."""
+"""Messages and tools in the shape chat templates expect: OpenAI's, as plain JSON.
+
+Families of templates differ in what they take for the same thing; ``Shape`` says how, and
+``template.py`` finds out which one a template wants.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 from kronk_agent.errors import InvalidRequestError
-from kronk_agent.messages import JsonObject, JsonValue, Message, TextPart, ToolCall
+from kronk_agent.messages import (
+    AudioPart,
+    ImagePart,
+    JsonObject,
+    JsonValue,
+    Message,
+    TextPart,
+    ToolCall,
+)
 from kronk_agent.tool import Tool
 from kronk_agent.tool.arguments import parse_json
 
+CallIds: TypeAlias = Literal["ours", "nine", "indexed"]
+"""As they are; nine letters and digits (Mistral); ``functions.NAME:INDEX`` (Kimi K2)."""
+ReasoningField: TypeAlias = Literal["reasoning_content", "thinking", "reasoning", "thought", "part"]
+"""The key a message has its thinking under; ``part`` is a part of the content."""
 
-@dataclass(frozen=True, slots=True)
+_NINE = re.compile(r"[A-Za-z0-9]{9}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
     """What a template wants that others do differently."""
 
@@ -19,8 +41,17 @@ class Shape:
     """It shows a system message."""
     has_arguments_as_text: bool = False
     """It wants a call's arguments as JSON text, not as an object."""
+    has_parts: bool = False
+    """It wants content as a list of parts, not as text."""
+    has_alternation: bool = False
+    """It insists that user and assistant take turns."""
     empty_content: str | None = None
     """The content of a message that has only calls."""
+    call_ids: CallIds = "ours"
+    reasoning: ReasoningField | None = None
+    """Where it looks for thinking; None shows none, and it is given under the usual key."""
+    has_reasoning_beside_content: bool = True
+    """A message with calls may have both thinking and content."""
 
 
 def message_values(messages: Sequence[Message], shape: Shape) -> list[JsonObject]:
@@ -31,7 +62,10 @@ def message_values(messages: Sequence[Message], shape: Shape) -> list[JsonObject
     """
     if not shape.has_system:
         messages = _with_system_in_user(messages)
-    return [_message_value(message, shape) for message in messages]
+    if shape.has_alternation:
+        messages = _merged(messages)
+    ids = _call_ids(messages, shape.call_ids)
+    return [_message_value(message, shape, ids) for message in messages]
 
 
 def tool_value(tool: Tool) -> JsonObject:
@@ -56,6 +90,8 @@ def tool_text(message: Message) -> str:
 
 def join_messages(first: Message, second: Message) -> Message:
     """One message with the role of the second and the text of both."""
+    if not first.content or not second.content:
+        return replace(second, content=(*first.content, *second.content))
     return replace(second, content=(*first.content, TextPart("\n\n"), *second.content))
 
 
@@ -68,38 +104,89 @@ def _with_system_in_user(messages: Sequence[Message]) -> Sequence[Message]:
     return [replace(system, role="user"), *others]
 
 
-def _message_value(message: Message, shape: Shape) -> JsonObject:
-    value: JsonObject = {"role": message.role, "content": _text(message)}
+def _merged(messages: Sequence[Message]) -> list[Message]:
+    """With neighbours of one role put together, where the role says something."""
+    merged: list[Message] = []
+    for message in messages:
+        last = merged[-1] if merged else None
+        if (
+            last is not None
+            and last.role == message.role in ("user", "assistant")
+            and not last.tool_calls
+        ):
+            merged[-1] = replace(
+                join_messages(last, message), reasoning=last.reasoning + message.reasoning
+            )
+        else:
+            merged.append(message)
+    return merged
+
+
+def _call_ids(messages: Sequence[Message], form: CallIds) -> dict[str, str]:
+    """What each call's id becomes, by the id it has."""
+    calls = [call for message in messages for call in message.tool_calls]
+    match form:
+        case "ours":
+            return {}
+        case "nine":
+            return {call.id: _nine(call.id) for call in calls}
+        case "indexed":
+            return {call.id: f"functions.{call.name}:{i}" for i, call in enumerate(calls)}
+
+
+def _nine(id: str) -> str:
+    return id if _NINE.fullmatch(id) else hashlib.sha256(id.encode()).hexdigest()[:9]
+
+
+def _message_value(message: Message, shape: Shape, ids: dict[str, str]) -> JsonObject:
+    value: JsonObject = {"role": message.role, "content": _content(message, shape)}
     if message.reasoning:
-        value["reasoning_content"] = message.reasoning
+        _add_reasoning(value, message, shape)
     if message.tool_calls:
-        value["content"] = message.text or shape.empty_content
-        value["tool_calls"] = [_call_value(call, shape) for call in message.tool_calls]
+        if not message.content:
+            value["content"] = shape.empty_content
+        value["tool_calls"] = [
+            _call_value(call, shape, ids.get(call.id, call.id)) for call in message.tool_calls
+        ]
     if message.tool_call_id is not None:
-        value["tool_call_id"] = message.tool_call_id
+        value["tool_call_id"] = ids.get(message.tool_call_id, message.tool_call_id)
     if message.name is not None:
         value["name"] = message.name
     return value
 
 
-def _text(message: Message) -> str:
+def _add_reasoning(value: JsonObject, message: Message, shape: Shape) -> None:
+    if message.tool_calls and message.content and not shape.has_reasoning_beside_content:
+        return
+    if shape.reasoning == "part":
+        text: list[JsonValue] = [{"type": "text", "text": message.text}] if message.text else []
+        value["content"] = [{"type": "thinking", "thinking": message.reasoning}, *text]
+    else:
+        value[shape.reasoning or "reasoning_content"] = message.reasoning
+
+
+def _content(message: Message, shape: Shape) -> JsonValue:
     if message.role == "tool":
-        return tool_text(message)
-    for part in message.content:
-        if not isinstance(part, TextPart):
-            raise InvalidRequestError(
-                f"a {message.role} message has {part.media_type}: this model reads only text",
-                param="messages",
-            )
-    return message.text
+        text = tool_text(message)
+    else:
+        for part in message.content:
+            if isinstance(part, ImagePart | AudioPart):
+                raise InvalidRequestError(
+                    f"a {message.role} message has {part.media_type}: this model reads only text",
+                    param="messages",
+                )
+        text = message.text
+    if shape.has_parts:
+        return [{"type": "text", "text": text}]
+    return text
 
 
-def _call_value(call: ToolCall, shape: Shape) -> JsonObject:
+def _call_value(call: ToolCall, shape: Shape, id: str) -> JsonObject:
     arguments: JsonValue = call.arguments
     if not shape.has_arguments_as_text:
         arguments = _parsed(call.arguments)
     return {
-        "id": call.id,
+        "id": id,
         "type": "function",
         "function": {"name": call.name, "arguments": arguments},
     }

@@ -10,13 +10,19 @@ from typing import NoReturn
 from jinja2 import Template, TemplateError, TemplateSyntaxError, nodes
 from jinja2.ext import Extension
 from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.sandbox import SandboxedEnvironment
 
 from kronk_agent.errors import ModelError
 
 
+class TemplateRefusal(Exception):
+    """A template raised; the text is what it says itself."""
+
+
 def compile_template(source: str) -> Callable[..., str]:
     """A function from a template's variables to its text. The template can reach nothing else.
+
+    The function raises ``TemplateRefusal`` where the template raises.
 
     Raises:
         ModelError: the template is not valid Jinja.
@@ -27,16 +33,25 @@ def compile_template(source: str) -> Callable[..., str]:
         raise ModelError(
             f"the model's chat template has an error in line {error.lineno}: {error.message}"
         ) from error
-    return template.render
+
+    def render(**variables: object) -> str:
+        try:
+            return template.render(**variables)
+        except Exception as error:  # boundary: a template is foreign code
+            raise TemplateRefusal(str(error)) from error
+
+    return render
 
 
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
+def _environment() -> SandboxedEnvironment:
+    # Not the immutable one: some templates append to lists, and what they are given is theirs.
+    environment = SandboxedEnvironment(
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.loopcontrols", _GenerationTag],
     )
     environment.filters["tojson"] = _to_json
+    environment.filters["from_json"] = json.loads
     environment.globals["raise_exception"] = _raise_exception
     environment.globals["strftime_now"] = _strftime_now
     return environment

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from anyio import to_thread
 
-from kronk_agent.chat.dialects import Turn, dialect_for
-from kronk_agent.chat.template import ChatTemplate
+from kronk_agent.chat.dialects import Grammar, Turn, dialect_for
+from kronk_agent.chat.template import ChatTemplate, Options
 from kronk_agent.chat.turn_reader import TurnReader
-from kronk_agent.engine.engine import Constraint, Engine
+from kronk_agent.engine.engine import Chunk, Constraint, Engine
 from kronk_agent.errors import ConstraintError
-from kronk_agent.messages import Delta
-from kronk_agent.model import ChatRequest, ModelInfo, ToolChoice
+from kronk_agent.messages import Delta, Message
+from kronk_agent.model import ChatRequest, ModelInfo, ResponseFormat, ToolChoice
 from kronk_agent.tool import Tool
 
 logger = logging.getLogger(__name__)
+
+_ANY = (Message.user("x"),)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    tokens: list[int]
+    opening: str
+    """What of it begins the assistant's turn."""
 
 
 class LocalChatModel:
@@ -36,14 +45,9 @@ class LocalChatModel:
     def __init__(
         self, engine: Engine, id: str, *, chat_templates: Mapping[str, str] | None = None
     ) -> None:
-        vocabulary = engine.vocabulary
         self._engine = engine
-        self._template = ChatTemplate(
-            engine.chat_templates if chat_templates is None else chat_templates,
-            bos_text=vocabulary.bos_text,
-            eos_text=vocabulary.eos_text,
-            special_texts=vocabulary.special_texts,
-        )
+        self._template = template_of(engine, chat_templates)
+        vocabulary = engine.vocabulary
         tokens = {text: vocabulary.special_token(text) for text in vocabulary.special_texts}
         self._dialect = dialect_for(
             self._template, {text: id for text, id in tokens.items() if id is not None}
@@ -61,45 +65,93 @@ class LocalChatModel:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         """The turn as it is generated; see ``ChatModel.stream``."""
-        prompt, tokens = await to_thread.run_sync(self._read, request)
-        turn, constraint = await self._begin_turn(prompt, request)
-        reader = TurnReader(turn.parser, request.stop, num_prompt_tokens=len(tokens))
-        chunks = self._engine.generate(
-            tokens,
-            sampling=request.sampling,
-            max_tokens=request.max_tokens,
-            constraint=constraint,
-        )
-        async with aclosing(chunks):
+        prompt = await to_thread.run_sync(self._read, request)
+        turn = self._dialect.begin_turn(prompt.opening, request)
+        if request.is_thinking_enabled is False and turn.parser.is_thinking:
+            # The template begins to think whatever it is told.
+            prompt = self._with(prompt, [], "", turn.thought_end)
+            turn = self._dialect.begin_turn(prompt.opening, request)
+        reader = TurnReader(turn.parser, request.stop, num_prompt_tokens=len(prompt.tokens))
+        if not request.separate_reasoning and not request.continue_final_message:
+            for delta in turn.begun:
+                yield delta
+        tokens: list[int] = []
+        text = ""
+        async with aclosing(self._generate(prompt, turn, request, reader.num_tokens)) as chunks:
+            async for chunk in chunks:
+                tokens += chunk.tokens
+                text += chunk.text
+                for delta in reader.read(chunk):
+                    yield delta
+                if reader.is_over:
+                    return
+                if turn.parser.is_thinking and _is_spent(request, reader):
+                    break
+        prompt = self._with(prompt, tokens, text, turn.thought_end)
+        for delta in reader.insert(turn.thought_end, len(prompt.tokens) - len(tokens)):
+            yield delta
+        rest = self._dialect.begin_turn(prompt.opening, request)
+        async with aclosing(self._generate(prompt, rest, request, reader.num_tokens)) as chunks:
             async for chunk in chunks:
                 for delta in reader.read(chunk):
                     yield delta
                 if reader.is_over:
                     return
 
-    def _read(self, request: ChatRequest) -> tuple[str, list[int]]:
-        """The prompt, as text and as tokens."""
+    def _read(self, request: ChatRequest) -> _Prompt:
         messages, tools = self._dialect.arrange(request.messages, request.tools)
-        prompt = self._template.render(messages, tools)
-        return prompt.text, prompt.tokenize(self._engine.vocabulary)
+        effort = request.reasoning_effort
+        prompt = self._template.render(
+            messages,
+            tools,
+            options=Options(
+                enable_thinking=request.is_thinking_enabled,
+                reasoning_effort=None if effort == "none" else effort,
+                kwargs=request.chat_template_kwargs,
+            ),
+            continuation=self._dialect.begin_message if request.continue_final_message else None,
+        )
+        return _Prompt(prompt.tokenize(self._engine.vocabulary), prompt.opening)
 
-    async def _begin_turn(
-        self, prompt: str, request: ChatRequest
-    ) -> tuple[Turn, Constraint | None]:
-        def begin(tools: tuple[Tool, ...]) -> Turn:
-            return self._dialect.begin_turn(
-                prompt, tools, request.tool_choice, parallel=request.parallel_tool_calls
-            )
+    def _with(self, prompt: _Prompt, tokens: Sequence[int], text: str, end: str) -> _Prompt:
+        """A prompt that goes on with what was generated, and the end of the thinking."""
+        ending = self._engine.vocabulary.tokenize(end, parse_special=True)
+        return _Prompt([*prompt.tokens, *tokens, *ending], prompt.opening + text + end)
 
-        turn = begin(request.tools)
+    async def _generate(
+        self, prompt: _Prompt, turn: Turn, request: ChatRequest, num_generated: int
+    ) -> AsyncGenerator[Chunk, None]:
+        left = None if request.max_tokens is None else max(1, request.max_tokens - num_generated)
+        chunks = self._engine.generate(
+            prompt.tokens,
+            sampling=request.sampling,
+            max_tokens=left,
+            constraint=await self._constraint(prompt, turn, request),
+        )
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+
+    # --- grammars ------------------------------------------------------------------------------
+
+    async def _constraint(
+        self, prompt: _Prompt, turn: Turn, request: ChatRequest
+    ) -> Constraint | None:
         if turn.grammar is None:
-            return turn, None
+            return None
         try:
-            return turn, await self._engine.compile(turn.grammar)
+            return await self._compile(turn.grammar)
         except ConstraintError:
-            turn = begin(tuple([await self._enforceable(tool) for tool in request.tools]))
-            assert turn.grammar is not None
-            return turn, await self._engine.compile(turn.grammar)
+            tools = tuple([await self._enforceable(tool) for tool in request.tools])
+            await self._check_response_format(request)
+            grammar = self._dialect.begin_turn(
+                prompt.opening, replace(request, tools=tools)
+            ).grammar
+            assert grammar is not None
+            return await self._compile(grammar)
+
+    async def _compile(self, grammar: Grammar) -> Constraint:
+        return await self._engine.compile(grammar.lark, grammar.parts)
 
     async def _enforceable(self, tool: Tool) -> Tool:
         """The tool, or if its schema cannot be enforced and need not be, one with any arguments.
@@ -107,12 +159,10 @@ class LocalChatModel:
         Raises:
             ConstraintError: it cannot be enforced and must be; names the tool and the reason.
         """
-        turn = self._dialect.begin_turn("", [tool], ToolChoice("required"), parallel=False)
-        assert turn.grammar is not None
         try:
-            await self._engine.compile(turn.grammar)
+            await self._try((tool,), ToolChoice("required"), ResponseFormat())
         except ConstraintError as error:
-            reason = str(error).rpartition("JSON schema: ")[2]
+            reason = _reason(error)
             if tool.strict:
                 raise ConstraintError(
                     f"tool {tool.name}: its JSON Schema cannot be enforced: {reason}", param="tools"
@@ -124,3 +174,50 @@ class LocalChatModel:
                 )
             return replace(tool, parameters={"type": "object", "additionalProperties": True})
         return tool
+
+    async def _check_response_format(self, request: ChatRequest) -> None:
+        """Refuse a form of answer that is no grammar.
+
+        Raises:
+            ConstraintError: with the compiler's own words.
+        """
+        try:
+            await self._try((), ToolChoice(), request.response_format)
+        except ConstraintError as error:
+            raise ConstraintError(
+                f"response_format cannot be enforced: {_reason(error)}", param="response_format"
+            ) from error
+
+    async def _try(
+        self, tools: tuple[Tool, ...], choice: ToolChoice, response_format: ResponseFormat
+    ) -> None:
+        request = ChatRequest(
+            messages=_ANY, tools=tools, tool_choice=choice, response_format=response_format
+        )
+        grammar = self._dialect.begin_turn("", request).grammar
+        if grammar is not None:
+            await self._compile(grammar)
+
+
+def template_of(engine: Engine, chat_templates: Mapping[str, str] | None = None) -> ChatTemplate:
+    """The chat template of a model, or the one given instead.
+
+    Raises:
+        ModelError: the model has none, or it is not valid.
+    """
+    vocabulary = engine.vocabulary
+    return ChatTemplate(
+        engine.chat_templates if chat_templates is None else chat_templates,
+        bos_text=vocabulary.bos_text,
+        eos_text=vocabulary.eos_text,
+        special_texts=vocabulary.special_texts,
+    )
+
+
+def _is_spent(request: ChatRequest, reader: TurnReader) -> bool:
+    budget = request.reasoning_budget
+    return budget is not None and reader.num_reasoning_tokens >= budget
+
+
+def _reason(error: ConstraintError) -> str:
+    return str(error).rpartition("JSON schema: ")[2]

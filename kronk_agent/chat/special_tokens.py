@@ -42,6 +42,8 @@ class Prompt:
     """A rendered prompt, in pieces no token may reach across."""
 
     pieces: tuple[str, ...]
+    opening: str = ""
+    """What of it comes after the last message, and begins the assistant's turn."""
 
     @property
     def text(self) -> str:
@@ -100,11 +102,16 @@ class Disguise:
         """A rendered text as it would be without the disguise."""
         return rendered.translate({ord(mask): c for c, mask in self._masks.items()})
 
-    def to_prompt(self, rendered: str) -> Prompt:
-        """The rendered text, cut wherever untrusted text is part of a special token's text."""
+    def to_prompt(self, rendered: str, opening: str = "") -> Prompt:
+        """A rendered text, cut wherever untrusted text is part of a special token's text.
+
+        ``opening`` comes behind it, and begins the assistant's turn.
+        """
+        rendered += opening
+        opening = self.reveal(opening)
         text = self.reveal(rendered)
         if text == rendered:
-            return Prompt((text,))
+            return Prompt((text,), opening)
         cuts = set()
         for start, end in self._special.find_in(text):
             untrusted = [i for i in range(start, end) if text[i] != rendered[i]]
@@ -112,7 +119,7 @@ class Disguise:
                 # Right beside an untrusted character, so that no token the template wrote is cut.
                 cuts.add(max(untrusted[0], start + 1))
         edges = [0, *sorted(cuts), len(text)]
-        return Prompt(tuple(text[a:b] for a, b in pairwise(edges)))
+        return Prompt(tuple(text[a:b] for a, b in pairwise(edges)), opening)
 
     def _hide(self, value: JsonValue) -> JsonValue:
         match value:

@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
+from typing import Protocol
 
 from kronk_agent.chat.conversation import Shape, message_values, tool_value
-from kronk_agent.chat.jinja import compile_template
+from kronk_agent.chat.jinja import TemplateRefusal, compile_template
+from kronk_agent.chat.shapes import TOOL, USER, find_shape, try_render
 from kronk_agent.chat.special_tokens import Disguise, Prompt, SpecialTexts
 from kronk_agent.errors import InvalidRequestError, ModelError
-from kronk_agent.messages import JsonObject, Message, ToolCall
-from kronk_agent.tool import Tool, ToolContext, ToolOutput
+from kronk_agent.messages import JsonObject, JsonValue, Message
+from kronk_agent.tool import Tool
+
+_OURS = frozenset(["messages", "tools", "functions", "add_generation_prompt"])
+_THINKING = ("enable_thinking", "thinking")
+"""Most templates ask for the first, DeepSeek's, Granite's and Kimi's for the second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a rendering may vary in, beside messages and tools."""
+
+    enable_thinking: bool | None = None
+    """None leaves it to the template."""
+    reasoning_effort: str | None = None
+    kwargs: Mapping[str, JsonValue] = field(default_factory=dict)
+    """More variables, by name; they win over those above."""
+
+
+class Continuation(Protocol):
+    """Writes how an assistant's message begins that the model is to go on with."""
+
+    def __call__(self, opening: str, reasoning: str, content: str) -> str:
+        """What replaces the generation prompt ``opening``."""
+        ...
 
 
 class ChatTemplate:
-    """A chat template and what it can do, found out by rendering a few small conversations.
+    """A chat template, and the shape of the messages it wants.
 
     Args:
         sources: Jinja by name: ``default``, and ``tool_use`` for requests with tools, if any.
@@ -46,106 +75,119 @@ class ChatTemplate:
         self._with_tools = compile_template(self.source)
         self._tokens = {"bos_token": bos_text, "eos_token": eos_text}
         self._special = SpecialTexts(special_texts)
-        self._shape = self._find_shape()
-        self.supports_tools: bool = _SAMPLE_TOOL.name in self._try([_SAMPLE_USER], [_SAMPLE_TOOL])
-        """Does it show tools to the model?"""
 
-    @property
-    def supports_system(self) -> bool:
-        """Does it show system messages? If not, the first is put before the user's first words."""
-        return self._shape.has_system
+    @cached_property
+    def shape(self) -> Shape:
+        """What its messages must be like, found by rendering small conversations."""
+        return find_shape(self.render_values)
+
+    @cached_property
+    def shows_tools(self) -> bool:
+        """Does it show tools to the model?"""
+        shown = try_render(self.render_values, [USER], [TOOL], self.shape)
+        return shown is not None and TOOL.name in shown
 
     def render(
         self,
         messages: Sequence[Message],
         tools: Sequence[Tool] = (),
         *,
+        options: Options = Options(),
         add_generation_prompt: bool = True,
+        continuation: Continuation | None = None,
     ) -> Prompt:
         """The prompt for a conversation.
+
+        Args:
+            messages: the conversation.
+            tools: what the model is told it may call.
+            options: thinking, effort and further variables.
+            add_generation_prompt: end with the opening of an assistant's turn.
+            continuation: the last message is the assistant's and not over; writes its beginning.
 
         Raises:
             InvalidRequestError: the template refuses the conversation, or it is not only text.
         """
-        return self._render(messages, tools, self._shape, add_generation_prompt)
-
-    def render_sample_call(self) -> str:
-        """How it writes ``SAMPLE_CALL`` after a question; empty if it refuses such messages."""
-        return self._try(_SAMPLE_CHAT, [_SAMPLE_TOOL])
-
-    def _render(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[Tool],
-        shape: Shape,
-        add_generation_prompt: bool,
-    ) -> Prompt:
-        message_objects = message_values(messages, shape)
-        tool_objects = [tool_value(tool) for tool in tools]
-        disguise = Disguise(self._special, [*message_objects, *tool_objects])
+        last = messages[-1] if continuation is not None else None
+        values = message_values(messages[:-1] if last else messages, self.shape)
+        tool_values = [tool_value(tool) for tool in tools]
+        kwargs = dict(options.kwargs)
+        unfinished: JsonObject = (
+            {} if last is None else {"reasoning": last.reasoning, "content": last.text}
+        )
+        disguise = Disguise(self._special, [*values, *tool_values, kwargs, unfinished])
         # A role is never from outside, and templates make special tokens of it.
-        hidden = [{**disguise.hide(m), "role": m["role"]} for m in message_objects]
-        variables: dict[str, object] = {"messages": hidden, **self._tokens}
-        if tools:
-            variables["tools"] = [disguise.hide(tool) for tool in tool_objects]
-        render = self._with_tools if tools else self._without_tools
+        hidden = [{**disguise.hide(value), "role": value["role"]} for value in values]
         try:
-            rendered = render(
-                **variables,
+            rendered = self.render_values(
+                hidden,
+                [disguise.hide(tool) for tool in tool_values],
                 add_generation_prompt=add_generation_prompt,
-                date_string=f"{date.today():%d %b %Y}",  # Llama 3 falls back on a day in 2024
+                **_variables(options, disguise.hide(kwargs)),
             )
-        except Exception as error:  # boundary: a template is foreign code
+            without = self.render_values(
+                hidden,
+                [disguise.hide(tool) for tool in tool_values],
+                add_generation_prompt=False,
+                **_variables(options, disguise.hide(kwargs)),
+            )
+        except TemplateRefusal as error:
             raise InvalidRequestError(
-                f"the model's chat template refuses these messages: {disguise.reveal(str(error))}",
+                f"the model's chat template refuses this: {disguise.reveal(str(error))}",
                 param="messages",
             ) from error
-        return disguise.to_prompt(rendered)
+        start = len(without) if rendered.startswith(without) else len(rendered)
+        head, opening = rendered[:start], rendered[start:]
+        if continuation is not None:
+            said = disguise.hide(unfinished)
+            opening = continuation(opening, str(said["reasoning"]), str(said["content"]))
+        return disguise.to_prompt(head, opening)
 
-    def _try(
-        self, messages: Sequence[Message], tools: Sequence[Tool] = (), shape: Shape | None = None
+    def render_values(
+        self,
+        messages: Sequence[JsonObject],
+        tools: Sequence[JsonObject] = (),
+        *,
+        add_generation_prompt: bool = True,
+        **variables: JsonValue,
     ) -> str:
-        """What a sample conversation renders to; empty if the template refuses it."""
-        try:
-            return self._render(messages, tools, shape or self._shape, True).text
-        except InvalidRequestError:
-            return ""
+        """What the template makes of messages in its own terms, with nothing done to them.
 
-    def _find_shape(self) -> Shape:
-        system_shown = self._try([_SAMPLE_SYSTEM, _SAMPLE_USER], shape=Shape())
-        shapes = [
-            Shape(_SAMPLE_SYSTEM.text in system_shown, has_arguments_as_text, empty_content)
-            for has_arguments_as_text in (False, True)
-            for empty_content in (None, "")
-        ]
-        return next((shape for shape in shapes if self._shows_calls(shape)), shapes[0])
-
-    def _shows_calls(self, shape: Shape) -> bool:
-        """Does a call without content come out whole, and with nothing of Python's in it?"""
-        call = self._try(_SAMPLE_CHAT, [_SAMPLE_TOOL], shape).rpartition(_SAMPLE_USER.text)[2]
-        return (
-            all(word in call for word in ("sample_tool", "sample_key", "sample_value"))
-            and "{'" not in call
-            and "None" not in call
+        Raises:
+            TemplateRefusal: with the template's own message.
+        """
+        today = date.today()
+        values: dict[str, object] = {
+            "date_string": f"{today:%d %b %Y}",  # Llama 3 falls back on a day in 2024
+            "datetime": f"{today:%b %d %Y}",  # Firefunction
+            "functions": "",  # Firefunction, too
+            **self._tokens,
+        }
+        if tools:
+            values["tools"] = deepcopy(list(tools))
+            values["functions"] = json.dumps(list(tools), ensure_ascii=False)
+        values |= variables
+        render = self._with_tools if tools else self._without_tools
+        return render(
+            **values,
+            messages=deepcopy(list(messages)),  # templates may change them
+            add_generation_prompt=add_generation_prompt,
         )
 
 
-async def _never_called(arguments: JsonObject, context: ToolContext) -> ToolOutput:
-    raise AssertionError
-
-
-# Some templates want ids of exactly nine letters and digits.
-SAMPLE_CALL = ToolCall("sample001", "sample_tool", '{"sample_key": "sample_value"}')
-_SAMPLE_SYSTEM = Message.system("sample instructions")
-_SAMPLE_USER = Message.user("sample question")
-_SAMPLE_CHAT = (_SAMPLE_USER, Message.assistant("", (SAMPLE_CALL,)))
-_SAMPLE_TOOL = Tool(
-    name=SAMPLE_CALL.name,
-    description="A sample tool.",
-    parameters={
-        "type": "object",
-        "properties": {"sample_key": {"type": "string", "description": "A sample key."}},
-        "required": ["sample_key"],
-    },
-    call=_never_called,
-)
+def _variables(options: Options, kwargs: JsonObject) -> dict[str, JsonValue]:
+    for name in kwargs:
+        if name in _OURS:
+            raise InvalidRequestError(
+                f"chat_template_kwargs cannot set {name!r}: it comes from the request itself",
+                param="chat_template_kwargs",
+            )
+    variables: dict[str, JsonValue] = {}
+    if options.enable_thinking is not None:
+        variables = dict.fromkeys(_THINKING, options.enable_thinking)
+    if options.enable_thinking is False:
+        variables["thinking_mode"] = "disabled"  # MiniMax M3, which decides by itself otherwise
+    if options.reasoning_effort is not None:
+        variables["reasoning_effort"] = options.reasoning_effort
+        variables["thinking_effort"] = options.reasoning_effort  # Kimi K3
+    return variables | kwargs

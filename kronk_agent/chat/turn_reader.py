@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kronk_agent.chat.dialects import Parser
-from kronk_agent.chat.marks import MarkFinder
+from kronk_agent.chat.dialects.reader import Marks
 from kronk_agent.engine.engine import Chunk, GenerationEnd
 from kronk_agent.messages import (
     Delta,
@@ -38,7 +38,10 @@ class TurnReader:
         self.is_over = False
         """Has ``Finish`` been given?"""
         self._parser = parser
-        self._stop = MarkFinder(*stop)
+        self._stop = _StopFinder(stop)
+        self._num_prompt_tokens = num_prompt_tokens
+        self._num_earlier = 0
+        """Completion tokens of generations before the one that goes on."""
         self._usage = Usage(prompt_tokens=num_prompt_tokens)
         self._begun_at = time.perf_counter()
         self._first_token_at: float | None = None
@@ -47,12 +50,27 @@ class TurnReader:
         """Name of the call that is being read, and its arguments in pieces."""
         self._calls: set[tuple[str, ...]] = set()
 
+    @property
+    def num_reasoning_tokens(self) -> int:
+        return self._usage.reasoning_tokens
+
+    @property
+    def num_tokens(self) -> int:
+        """Completion tokens so far."""
+        return self._usage.completion_tokens
+
+    def insert(self, text: str, num_tokens: int) -> list[Delta]:
+        """Text the model did not write and the turn goes on after, in a new generation."""
+        self._usage += Usage(completion_tokens=num_tokens)
+        self._num_earlier = self._usage.completion_tokens
+        return self._parser.push(text)
+
     def read(self, chunk: Chunk) -> list[Delta]:
         """The deltas this chunk adds; ``Finish`` is the last of the turn."""
         self._count(chunk)
         deltas = self._parser.push(chunk.text)
         if chunk.end is not None:
-            deltas += self._parser.finish()
+            deltas += self._parser.finish(is_cut=chunk.end.reason == "length")
         deltas, reason = self._up_to_stop(deltas)
         if reason is not None:
             self.is_over = True
@@ -64,7 +82,8 @@ class TurnReader:
 
     def _count(self, chunk: Chunk) -> None:
         num_tokens = len(chunk.tokens)
-        self._usage = replace(self._usage, cached_tokens=chunk.num_cached)
+        if self._num_earlier == 0:
+            self._usage = replace(self._usage, cached_tokens=chunk.num_cached)
         self._queue_seconds = chunk.queue_seconds
         if self._first_token_at is None and num_tokens:
             self._first_token_at = time.perf_counter()
@@ -117,7 +136,36 @@ class TurnReader:
         return Finish(reason, self._total(end), end.timings)
 
     def _total(self, end: GenerationEnd) -> Usage:
-        return replace(end.usage, reasoning_tokens=self._usage.reasoning_tokens)
+        return Usage(
+            prompt_tokens=self._num_prompt_tokens,
+            completion_tokens=self._num_earlier + end.usage.completion_tokens,
+            cached_tokens=self._usage.cached_tokens or end.usage.cached_tokens,
+            reasoning_tokens=self._usage.reasoning_tokens,
+        )
+
+
+class _StopFinder:
+    """Lets text through up to the first of some texts, holding back what may be one's start."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._marks = Marks(texts)
+        self._held = ""
+
+    def push(self, chunk: str) -> tuple[str, str | None]:
+        """The text that is clear, and what follows the first stop text if there is one."""
+        text = self._held + chunk
+        found = self._marks.find(text, 0)
+        if found is not None:
+            self._held = ""
+            return text[: found.start()], text[found.end() :]
+        clear = self._marks.possible_start(text, 0)
+        self._held = text[clear:]
+        return text[:clear], None
+
+    def flush(self) -> str:
+        """What was held back, now that nothing follows it."""
+        held, self._held = self._held, ""
+        return held
 
 
 def _text(text: str) -> list[Delta]:

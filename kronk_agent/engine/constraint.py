@@ -8,13 +8,15 @@ choice, the forced tokens are taken without asking the model at all.
 from __future__ import annotations
 
 import ctypes
+import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from llguidance import LLMatcher, LLTokenizer
+from llguidance.gbnf_to_lark import gbnf_to_lark as convert_gbnf
 from numpy.typing import NDArray
 
 from kronk_agent.engine.binding import Vocab, llama
@@ -92,30 +94,55 @@ class ConstraintCompiler:
         self._tokenizer: LLTokenizer | None = None
         self._compiled: OrderedDict[str, Constraint] = OrderedDict()
 
-    def compile(self, grammar: str) -> Constraint:
+    def compile(self, grammar: str, parts: Mapping[str, str] | None = None) -> Constraint:
         """Compile a Lark grammar in llguidance's dialect. Takes milliseconds; the first time more.
+
+        ``parts`` are further grammars by name, which it refers to as ``@name``; each has names and
+        ignored text of its own.
 
         Raises:
             ConstraintError: with the compiler's own words.
             EngineError: the model is closed.
         """
+        source = _source(grammar, parts or {})
         with self._lock, self._vocabulary.in_use() as vocabulary:
-            known = self._compiled.get(grammar)
+            known = self._compiled.get(source)
             if known is None:
-                known = self._compile(grammar, vocabulary)
-                self._compiled[grammar] = known
-            self._compiled.move_to_end(grammar)
+                known = self._compile(source, vocabulary)
+                self._compiled[source] = known
+            self._compiled.move_to_end(source)
             if len(self._compiled) > _CACHED_GRAMMARS:
                 self._compiled.popitem(last=False)
             return known
 
-    def _compile(self, grammar: str, handle: Vocab) -> Constraint:
+    def _compile(self, source: str, handle: Vocab) -> Constraint:
         if self._tokenizer is None:
             self._tokenizer = _tokenizer(self._vocabulary, handle)
-        matcher = LLMatcher(self._tokenizer, LLMatcher.grammar_from_lark(grammar), log_level=0)
+        matcher = LLMatcher(self._tokenizer, source, log_level=0)
         if matcher.is_error():
             raise ConstraintError(f"the grammar was refused: {_first_line(matcher.get_error())}")
         return Constraint(matcher)
+
+
+def gbnf_to_lark(grammar: str) -> str:
+    """A grammar in llama.cpp's GBNF as one in llguidance's Lark.
+
+    Raises:
+        ConstraintError: it is not GBNF, or has what Lark has not.
+    """
+    try:
+        converted: str = convert_gbnf(grammar)
+    except (ValueError, IndexError, RecursionError) as error:
+        raise ConstraintError(f"the GBNF grammar was refused: {_first_line(str(error))}") from error
+    return converted
+
+
+def _source(grammar: str, parts: Mapping[str, str]) -> str:
+    """What llguidance compiles."""
+    if not parts:
+        return str(LLMatcher.grammar_from_lark(grammar))
+    named = [{"name": name, "lark_grammar": part} for name, part in parts.items()]
+    return json.dumps({"grammars": [{"lark_grammar": grammar}, *named]})
 
 
 def _tokenizer(vocabulary: Vocabulary, handle: Vocab) -> LLTokenizer:

@@ -124,8 +124,10 @@ class Engine:
         """Architecture, size and quantisation, in llama.cpp's words."""
         return self._model.description
 
-    async def compile(self, grammar: str) -> Constraint:
+    async def compile(self, grammar: str, parts: Mapping[str, str] | None = None) -> Constraint:
         """Compile a Lark grammar (llguidance's dialect), in a thread and in bounded time.
+
+        ``parts`` are further grammars by name, which it refers to as ``@name``.
 
         Raises:
             ConstraintError: with the compiler's own words; or it is too long, or took too long.
@@ -133,7 +135,7 @@ class Engine:
         try:
             with anyio.fail_after(_COMPILE_SECONDS):
                 return await to_thread.run_sync(
-                    self._compiler.compile, grammar, abandon_on_cancel=True
+                    self._compiler.compile, grammar, parts, abandon_on_cancel=True
                 )
         except TimeoutError:
             raise ConstraintError(

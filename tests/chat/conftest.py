@@ -9,6 +9,7 @@ from chat.scripted_upstream import ScriptedUpstream
 from chat.support import Grammar
 from loopback_web import LoopbackWeb
 
+from kronk_agent.chat.dialects import Grammar as TurnGrammar
 from kronk_agent.engine.constraint import ConstraintCompiler
 from kronk_agent.engine.engine import Engine, EngineParams
 from kronk_agent.engine.model import ModelFile
@@ -30,9 +31,9 @@ def vocabulary(model_file: ModelFile) -> Vocabulary:
 
 
 @pytest.fixture(scope="session")
-def compile_grammar(vocabulary: Vocabulary) -> Callable[[str], Grammar]:
+def compile_grammar(vocabulary: Vocabulary) -> Callable[[TurnGrammar], Grammar]:
     compiler = ConstraintCompiler(vocabulary)
-    return lambda lark: Grammar(compiler.compile(lark), vocabulary)
+    return lambda grammar: Grammar(compiler.compile(grammar.lark, grammar.parts), vocabulary)
 
 
 @pytest.fixture(scope="session")

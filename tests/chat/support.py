@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from kronk_agent.chat.dialects.call_format import CallFormat, ThinkingTags
-from kronk_agent.chat.dialects.turn_parser import TurnParser
+from kronk_agent.chat.dialects.call_format import CallFormat, Enclosure
+from kronk_agent.chat.dialects.turn import TurnFormat, TurnParser
 from kronk_agent.engine.constraint import Constraint
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.messages import (
@@ -76,21 +76,38 @@ def merged(deltas: Iterable[Delta]) -> list[Delta]:
     return together
 
 
-def parse(
-    chunks: Sequence[str],
-    format: CallFormat | None,
-    *,
-    thinking: ThinkingTags | None = None,
-    is_thinking_open: bool = False,
-) -> list[Delta]:
-    """All that a parser makes of these chunks; the ids of calls are id0, id1 …"""
+THINK = Enclosure("<think>", "</think>")
+
+
+def turn_format(
+    calls: CallFormat | None, thinking: Enclosure | None = None, **more: Any
+) -> TurnFormat:
+    return TurnFormat(name="test", calls=calls, reasoning=thinking, before_calls="\n", **more)
+
+
+def make_parser(
+    calls: CallFormat | None,
+    *tools: Tool,
+    thinking: Enclosure | None = None,
+    begun: str = "",
+    **more: Any,
+) -> TurnParser:
+    """A parser that has read what a prompt has begun; the ids of calls are id0, id1 …"""
     numbers = count()
     parser = TurnParser(
-        format,
-        thinking=thinking,
-        is_thinking_open=is_thinking_open,
+        turn_format(calls, thinking, **more),
+        {tool.name: tool for tool in tools},
         new_id=lambda: f"id{next(numbers)}",
     )
+    parser.push(begun)
+    return parser
+
+
+def parse(
+    chunks: Sequence[str], calls: CallFormat | None, *tools: Tool, **more: Any
+) -> list[Delta]:
+    """All that a parser makes of these chunks."""
+    parser = make_parser(calls, *tools, **more)
     deltas = [delta for chunk in chunks for delta in parser.push(chunk)]
     return merged([*deltas, *parser.finish()])
 

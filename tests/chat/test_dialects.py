@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from chat.support import HERMES_TEMPLATE, make_tool
 from inline_snapshot import snapshot
 
-from kronk_agent.chat.dialects import Dialect, dialect_for
+from kronk_agent.chat.dialects import Dialect, Turn, dialect_for
 from kronk_agent.chat.template import ChatTemplate
 from kronk_agent.messages import ImagePart, Message, TextDelta, TextPart, ToolCall, ToolResult
-from kronk_agent.model import ToolChoice
+from kronk_agent.model import ChatRequest, ToolChoice
 
 PLAIN_TEMPLATE = "{% for m in messages %}[{{ m.role }}]\n{{ m.content }}\n{% endfor %}"
 TAKE_TURNS = (
@@ -29,16 +31,24 @@ def make_dialect(source: str) -> Dialect:
     return dialect_for(ChatTemplate({"default": source}), {})
 
 
+def begin(source: str, opening: str = "", **request: Any) -> Turn:
+    return make_dialect(source).begin_turn(opening, ChatRequest(messages=(QUESTION,), **request))
+
+
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        (HERMES_TEMPLATE, "hermes"),
+        (HERMES_TEMPLATE, "native-json"),
+        # It writes calls, but shows no tools: the tools are told in words, the calls are its own.
+        (HERMES_TEMPLATE.replace("tool | tojson", "''"), "native-json"),
+        (
+            HERMES_TEMPLATE.replace('{"name": "', "<f=")
+            .replace('", "arguments": ', ">")
+            .replace("}\\n</tool_call>", "</f></tool_call>"),
+            "tagged-json",
+        ),
         (PLAIN_TEMPLATE, "generic"),
         (TAKE_TURNS, "generic"),
-        # It shows tools and has the mark, but its calls are not JSON between marks.
-        (HERMES_TEMPLATE.replace('{"name": "', "<function="), "generic"),
-        # It writes calls, but shows no tools.
-        (HERMES_TEMPLATE.replace("tool | tojson", "''"), "generic"),
     ],
 )
 def test_a_dialect_is_known_by_how_its_template_writes_a_call(source: str, expected: str) -> None:
@@ -161,8 +171,7 @@ You are then told the result. If no tool is needed, answer in plain words.\
 @pytest.mark.parametrize("choice", ["auto", "none", "required", "get_weather"])
 def test_only_none_leaves_what_looks_like_a_call_in_the_text(choice: str) -> None:
     text = '<tool_call>\n{"name": "get_weather", "arguments": {}}\n</tool_call>'
-    dialect = make_dialect(HERMES_TEMPLATE)
-    turn = dialect.begin_turn("", [TOOL], ToolChoice.parse(choice), parallel=True)
+    turn = begin(HERMES_TEMPLATE, tools=(TOOL,), tool_choice=ToolChoice.parse(choice))
     deltas = [*turn.parser.push(text), *turn.parser.finish()]
 
     assert turn.parser.num_calls == (0 if choice == "none" else 1)
@@ -170,22 +179,19 @@ def test_only_none_leaves_what_looks_like_a_call_in_the_text(choice: str) -> Non
 
 
 def test_without_tools_there_is_no_grammar() -> None:
-    assert (
-        make_dialect(HERMES_TEMPLATE).begin_turn("", [], ToolChoice(), parallel=True).grammar
-        is None
-    )
+    assert begin(HERMES_TEMPLATE).grammar is None
 
 
 @pytest.mark.parametrize(
     ("source", "prompt", "expected"),
     [
-        (HERMES_TEMPLATE, "<think>\n", False),
-        (THINKING_TEMPLATE, "assistant\n", False),
-        (THINKING_TEMPLATE, "assistant\n<think>\n\n</think>\n\n", False),
-        (THINKING_TEMPLATE, "assistant\n<think>\n", True),
+        (HERMES_TEMPLATE, "<|im_start|>assistant\n<think>\n", False),
+        (THINKING_TEMPLATE, "<|im_start|>assistant\n", False),
+        (THINKING_TEMPLATE, "<|im_start|>assistant\n<think>\n\n</think>\n\n", False),
+        (THINKING_TEMPLATE, "<|im_start|>assistant\n<think>\n", True),
     ],
 )
 def test_a_prompt_may_have_begun_the_thinking(source: str, prompt: str, expected: bool) -> None:
-    turn = make_dialect(source).begin_turn(prompt, [], ToolChoice(), parallel=True)
+    turn = begin(source, prompt)
 
     assert turn.parser.is_thinking is expected

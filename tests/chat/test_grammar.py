@@ -6,18 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from chat.support import Grammar, arguments_of, make_tool, parse
+from chat.support import THINK, Grammar, arguments_of, make_tool, parse, turn_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from kronk_agent.chat.dialects.call_format import GENERIC, HERMES, THINK, CallFormat, ThinkingTags
-from kronk_agent.chat.dialects.grammar import TurnRules, write_grammar
+from kronk_agent.chat.dialects import GENERIC, HERMES
+from kronk_agent.chat.dialects import Grammar as TurnGrammar
+from kronk_agent.chat.dialects.call_format import CallFormat, Enclosure
+from kronk_agent.chat.dialects.template_dialect import TemplateDialect
 from kronk_agent.engine.vocabulary import Vocabulary
-from kronk_agent.messages import ToolCallStart
+from kronk_agent.messages import Message, ToolCallStart
+from kronk_agent.model import ChatRequest, ToolChoice
 from kronk_agent.tool import Tool
 
-Compile = Callable[[str], Grammar]
+Compile = Callable[[TurnGrammar], Grammar]
 
 LOOK = make_tool(
     "look", properties={"at": {"type": "string"}, "times": {"type": "integer"}}, required=["at"]
@@ -34,20 +37,26 @@ WAITED = '<tool_call>\n{"name": "wait", "arguments": {}}\n</tool_call>'
 def write(
     *tools: Tool,
     format: CallFormat = HERMES,
-    must_call: bool = True,
-    max_calls: int = 16,
-    thinking: ThinkingTags | None = None,
-    is_thinking_open: bool = False,
+    choice: str = "required",
+    max_calls: int = 8,
+    thinking: Enclosure | None = None,
+    begun: str = "",
     special_tokens: Mapping[str, int] | None = None,
-) -> str:
-    rules = TurnRules(
-        tools=tools or TOOLS,
-        must_call=must_call,
-        max_calls=max_calls,
-        thinking=thinking,
-        is_thinking_open=is_thinking_open,
+    **request: Any,
+) -> TurnGrammar:
+    dialect = TemplateDialect(
+        format=turn_format(format, thinking), special_tokens=special_tokens or {}
     )
-    return write_grammar(format, rules, special_tokens or {})
+    asked = ChatRequest(
+        messages=(Message.user("x"),),
+        tools=tools or TOOLS,
+        tool_choice=ToolChoice.parse(choice),
+        max_parallel_calls=max_calls,
+        **request,
+    )
+    grammar = dialect.begin_turn(begun, asked).grammar
+    assert grammar is not None
+    return grammar
 
 
 @pytest.mark.parametrize(
@@ -57,9 +66,7 @@ def write(
 def test_where_no_call_may_come_a_turn_is_words(
     text: str, may: bool, compile_grammar: Compile
 ) -> None:
-    rules = TurnRules(tools=(), must_call=False, max_calls=1)
-
-    assert compile_grammar(write_grammar(HERMES, rules, {})).accepts(text) is may
+    assert compile_grammar(write(choice="none")).accepts(text) is may
 
 
 @pytest.mark.parametrize(
@@ -102,7 +109,7 @@ def test_where_no_call_may_come_a_turn_is_words(
 def test_a_turn_is_text_or_calls_as_the_request_says(
     text: str, may: bool, must: bool, must_one: bool, compile_grammar: Compile
 ) -> None:
-    assert compile_grammar(write(must_call=False)).accepts(text) is may
+    assert compile_grammar(write(choice="auto")).accepts(text) is may
     assert compile_grammar(write()).accepts(text) is must
     assert compile_grammar(write(max_calls=1)).accepts(text) is must_one
 
@@ -130,7 +137,7 @@ def test_marks_are_tokens_where_the_vocabulary_has_them(
     )
     text = vocabulary.tokenize("Hm.", parse_special=False)
     must = compile_grammar(write(special_tokens=tokens))
-    may = compile_grammar(write(must_call=False, special_tokens=tokens))
+    may = compile_grammar(write(choice="auto", special_tokens=tokens))
 
     assert must.accepts_tokens([begin, *body, end])
     assert may.accepts_tokens([*text, begin, *body, end])
@@ -143,35 +150,35 @@ def test_marks_are_tokens_where_the_vocabulary_has_them(
 
 @pytest.mark.parametrize("special_tokens", [{}, {"<think>": 13, "</think>": 14}])
 @pytest.mark.parametrize(
-    ("is_open", "must_call", "parts", "expected"),
+    ("begun", "choice", "parts", "expected"),
     [
-        (False, True, ["<think>", f"\nAbout {WAITED}\n", "</think>", f"\n\n{WAITED}"], True),
-        (False, True, [WAITED], True),
-        (False, True, ["<think>", "a", "</think>"], False),
-        (False, True, ["<think>", WAITED], False),
-        (False, False, ["<think>", "a", "</think>", "\n\n\nText"], True),
-        (False, False, ["<think>", "a", "</think>", f"Text {WAITED}"], True),
-        (False, False, ["<think>", WAITED], False),
-        (False, False, ["Text"], True),
-        (True, False, ["a", "</think>", "Text"], True),
-        (True, False, ["a"], False),
-        (True, True, ["a", "</think>", WAITED], True),
-        (True, True, [WAITED], False),
+        ("", "required", ["<think>", "\nAbout it\n", "</think>", f"\n\n{WAITED}"], True),
+        ("", "required", [WAITED], True),
+        ("", "required", ["<think>", "a", "</think>"], False),
+        ("", "required", ["<think>", "a", WAITED], True),
+        ("", "auto", ["<think>", "a", "</think>", "\n\n\nText"], True),
+        ("", "auto", ["<think>", "a", "</think>", f"Text {WAITED}"], True),
+        ("", "auto", ["<think>", "a", WAITED], True),
+        ("", "auto", ["Text"], True),
+        ("<think>", "auto", ["a", "</think>", "Text"], True),
+        ("<think>", "auto", ["a"], False),
+        ("<think>", "required", ["a", "</think>", WAITED], True),
+        ("<think>", "required", [WAITED], True),
     ],
 )
 def test_thinking_comes_first_and_is_free(
     special_tokens: dict[str, int],
-    is_open: bool,
-    must_call: bool,
+    begun: str,
+    choice: str,
     parts: Sequence[str],
     expected: bool,
     compile_grammar: Compile,
     vocabulary: Vocabulary,
 ) -> None:
     lark = write(
-        must_call=must_call,
+        choice=choice,
         thinking=THINK,
-        is_thinking_open=is_open,
+        begun=begun,
         special_tokens=special_tokens,
     )
     tokens: list[int] = []
@@ -377,7 +384,7 @@ def test_random_tokens_under_the_grammar_are_valid_calls(
 
     assert text is not None
     by_name = {tool.name: tool for tool in tools}
-    deltas = parse([text], format)
+    deltas = parse([text], format, *tools)
     names = [delta.name for delta in deltas if isinstance(delta, ToolCallStart)]
     assert 1 <= len(names) <= 2
     for name, arguments in zip(names, arguments_of(deltas), strict=True):

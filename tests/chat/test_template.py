@@ -63,8 +63,17 @@ def test_a_template_that_fails_is_an_error_of_the_request_or_the_model(source: s
 def test_a_template_reaches_nothing_outside() -> None:
     with pytest.raises(InvalidRequestError):
         render("{{ messages.__class__.__base__.__subclasses__() }}")
-    with pytest.raises(InvalidRequestError):
-        render("{% set _ = messages.append(1) %}")
+
+
+def test_what_a_template_does_to_its_variables_stays_in_it() -> None:
+    message = Message.assistant("", (ToolCall("1", "look", '{"at": []}'),))
+    source = (
+        "{% set _ = messages[0].tool_calls[0].function.arguments['at'].append(1) %}{{ messages }}"
+    )
+    template = ChatTemplate({"default": source})
+
+    assert template.render([message]).text.count("[1]") == 1
+    assert template.render([message]).text.count("[1]") == 1
 
 
 @pytest.mark.parametrize(
@@ -81,7 +90,7 @@ def test_a_model_without_a_usable_template_is_refused(
 def test_requests_with_tools_use_the_variant_for_tools() -> None:
     template = ChatTemplate({"default": "plain", "tool_use": "{{ tools[0].function.name }}"})
 
-    assert template.supports_tools
+    assert template.shows_tools
     assert template.render([HELLO]).text == "plain"
     assert template.render([HELLO], [make_tool("look")]).text == "look"
 
@@ -91,7 +100,7 @@ def test_requests_with_tools_use_the_variant_for_tools() -> None:
     [(HERMES_TEMPLATE, True), ("{% for m in messages %}{{ m.content }}{% endfor %}", False)],
 )
 def test_tool_support_is_found_by_probing(source: str, expected: bool) -> None:
-    assert ChatTemplate({"default": source}).supports_tools is expected
+    assert ChatTemplate({"default": source}).shows_tools is expected
 
 
 @pytest.mark.parametrize(
@@ -105,7 +114,7 @@ def test_tool_support_is_found_by_probing(source: str, expected: bool) -> None:
 def test_a_system_message_goes_to_the_user_where_there_is_no_place_for_it(source: str) -> None:
     template = ChatTemplate({"default": source})
 
-    assert not template.supports_system
+    assert not template.shape.has_system
     rendered = template.render([Message.system("Be brief."), HELLO, Message.assistant("Hi")])
     assert rendered.text == "[user]Be brief.\n\nHello[assistant]Hi"
     assert template.render([Message.system("Be brief.")]).text == "[user]Be brief."

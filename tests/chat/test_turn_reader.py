@@ -3,10 +3,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from chat.support import merged
+from chat.support import THINK, make_parser, make_tool, merged
 
-from kronk_agent.chat.dialects.call_format import HERMES, THINK
-from kronk_agent.chat.dialects.turn_parser import TurnParser
+from kronk_agent.chat.dialects import HERMES
 from kronk_agent.chat.turn_reader import TurnReader
 from kronk_agent.engine.engine import Chunk, GenerationEnd
 from kronk_agent.messages import (
@@ -28,7 +27,7 @@ def read(
 ) -> tuple[list[Delta], Finish]:
     """Deltas of chunks of two tokens each, up to the one with ``Finish``, and that one."""
     reader = TurnReader(
-        TurnParser(HERMES, thinking=THINK if thinking else None, new_id=lambda: "id"),
+        make_parser(HERMES, make_tool("go"), thinking=THINK if thinking else None),
         stop,
         num_prompt_tokens=10,
     )

@@ -1,79 +1,103 @@
-"""How calls are written, as data: marks around a name and a JSON object."""
+"""How a family of models writes calls, as a promise every format keeps."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, Protocol, TypeAlias
 
+from kronk_agent.chat.dialects.lark import Lark, either
+from kronk_agent.chat.dialects.output import Output
+from kronk_agent.chat.dialects.reader import Reader, Reading
 from kronk_agent.messages import ToolCall
+from kronk_agent.tool import Tool
+
+Tools: TypeAlias = Mapping[str, Tool]
+"""What may be called, by name."""
+
+INDEX: Final = "\ue000"
+"""Stands in a mark for the number of the call in its turn."""
+ID: Final = "\ue001"
+"""Stands in a mark for the call's id."""
+_SLOT: Final = re.compile(f"([{INDEX}{ID}])")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallFormat:
-    """The marks of a format in which arguments are JSON.
-
-    Calls are ``section_begin call (separator call)* section_end``, and a call is
-    ``call_begin NAME arguments_begin {…} call_end``.
-    """
-
-    trigger: str
-    """What the marks begin with and no other text contains: where it is seen, a call follows.
-    Either all of it is a special token's text, or nothing in it is."""
-    section_begin: str = ""
-    call_begin: str
-    arguments_begin: str
-    call_end: str
-    separator: str = ""
-    section_end: str = ""
-
-    def __post_init__(self) -> None:
-        assert self.trigger
-        assert self.begin.startswith(self.trigger)
+class CallFormat(Protocol):
+    """Writes calls, says in a grammar how they are written, and reads them as they come."""
 
     @property
-    def begin(self) -> str:
-        """Everything before the name in the first call."""
-        return self.section_begin + self.call_begin
+    def triggers(self) -> tuple[str, ...]:
+        """What calls begin with. Where free text shows one, calls follow; the first is the one
+        a grammar makes the model write."""
+        ...
 
     @property
-    def next_begin(self) -> str:
-        """Everything between the end of one call and the name in the next."""
-        return self.separator + self.call_begin
+    def begins_turns(self) -> bool:
+        """Do calls only come where nothing was said before?"""
+        ...
 
     def write(self, calls: Sequence[ToolCall]) -> str:
         """The text of these calls, as a model would write them."""
-        written = (
-            f"{self.call_begin}{call.name}{self.arguments_begin}{call.arguments}{self.call_end}"
-            for call in calls
-        )
-        return f"{self.section_begin}{self.separator.join(written)}{self.section_end}"
+        ...
+
+    def rule(self, lark: Lark, tools: Tools, max_calls: int, trigger: str) -> str:
+        """An expression for one call or more: all that comes after a trigger."""
+        ...
+
+    def read(self, reader: Reader, output: Output, tools: Tools, trigger: str) -> Reading[bool]:
+        """Read calls whose trigger has been read; False if there were none, so it was mere text.
+
+        What is not complete when the text ends gets no ``ToolCallEnd``.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class ThinkingTags:
-    """The marks around what a model thinks before it answers."""
+class Enclosure:
+    """The marks around something: what it begins with and ends with."""
 
     begin: str
     end: str
 
 
-HERMES = CallFormat(
-    trigger="<tool_call>",
-    call_begin='<tool_call>\n{"name": "',
-    arguments_begin='", "arguments": ',
-    call_end="}\n</tool_call>",
-    separator="\n",
-)
-"""NousResearch Hermes 2 Pro and 3, Qwen 2.5 and 3, Granite 4: as in their chat templates."""
+def is_bare(trigger: str) -> bool:
+    """Is this no mark, but a bracket a call may begin with where a turn begins?"""
+    return trigger in ("{", "[")
 
-GENERIC = CallFormat(
-    trigger='{"tool_call":',
-    call_begin='{"tool_call": {"name": "',
-    arguments_begin='", "arguments": ',
-    call_end="}}",
-    separator="\n",
-)
-"""Ours, for models that have no format of their own or one we do not know."""
 
-THINK = ThinkingTags("<think>", "</think>")
-"""Qwen 3, DeepSeek R1 and many others."""
+def slotted(lark: Lark, mark: str) -> str:
+    """An expression for a mark with slots in it."""
+    slots = {INDEX: "/[0-9]{1,3}/", ID: "/[A-Za-z0-9]{9}/"}
+    parts = (slots.get(part) or lark.exactly(part) for part in _SLOT.split(mark) if part)
+    return " ".join(parts)
+
+
+def filled(mark: str, index: int, id: str) -> str:
+    """A mark with its slots filled."""
+    return mark.replace(INDEX, str(index)).replace(ID, id)
+
+
+def without_slots(mark: str) -> list[str]:
+    """The pieces of a mark between its slots."""
+    return [part for part in _SLOT.split(mark) if part not in (INDEX, ID, "")]
+
+
+def one_of(lark: Lark, rules: Sequence[str], name: str) -> str:
+    """A rule for one of several."""
+    return lark.add(name, either(*rules))
+
+
+def repeated(first: str, following: str, max_calls: int) -> str:
+    """One call or more."""
+    more = f"( {following} ){{0,{max_calls - 1}}}" if max_calls > 1 else ""
+    return f"{first} {more}"
+
+
+def loose_end(lark: Lark, mark: str) -> str:
+    """A closing mark; models leave out the line break before it at times."""
+    match = re.fullmatch(r"([\]}]*)(\n)(\S.*)", mark, re.DOTALL)
+    if match is None or not lark.is_loose:
+        return slotted(lark, mark)
+    brackets, blank, rest = match.groups()
+    return f"{lark.exactly(brackets)} {lark.maybe(blank)} {slotted(lark, rest)}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from kronk_agent.messages import Delta, Message
-from kronk_agent.model import ToolChoice
+from kronk_agent.chat.dialects.turn_grammar import Grammar
+from kronk_agent.messages import Delta, Message, ToolCall
+from kronk_agent.model import ChatRequest
 from kronk_agent.tool import Tool
 
 
@@ -31,8 +32,11 @@ class Parser(Protocol):
         """The deltas this text adds."""
         ...
 
-    def finish(self) -> list[Delta]:
-        """The deltas of what was held back; a call that was cut off gets no ``ToolCallEnd``."""
+    def finish(self, *, is_cut: bool = False) -> list[Delta]:
+        """The deltas of what was held back; a call that was cut off gets no ``ToolCallEnd``.
+
+        ``is_cut`` says that the model would have gone on, had it been let.
+        """
         ...
 
 
@@ -40,9 +44,18 @@ class Parser(Protocol):
 class Turn:
     """How one turn is to be generated and read."""
 
-    grammar: str | None
-    """In llguidance's Lark; None leaves the model free."""
     parser: Parser
+    """Has read what the prompt has begun of the turn."""
+    write_grammar: Callable[[], Grammar | None]
+    begun: tuple[Delta, ...] = ()
+    """What that was: the text and the thinking that are in the prompt already."""
+    thought_end: str = ""
+    """The text that ends the thinking, where the model thinks."""
+
+    @property
+    def grammar(self) -> Grammar | None:
+        """What may come; None leaves the model free."""
+        return self.write_grammar()
 
 
 class Dialect(Protocol):
@@ -51,14 +64,31 @@ class Dialect(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def writes_calls(self) -> bool:
+        """Does the model's own template show calls? If not, ``arrange`` writes them as text."""
+        ...
+
     def arrange(
         self, messages: Sequence[Message], tools: Sequence[Tool]
     ) -> tuple[Sequence[Message], Sequence[Tool]]:
         """What the template is to render for these messages and tools."""
         ...
 
-    def begin_turn(
-        self, prompt: str, tools: Sequence[Tool], choice: ToolChoice, *, parallel: bool
-    ) -> Turn:
-        """The grammar and a fresh parser for the turn after this prompt."""
+    def begin_message(self, opening: str, reasoning: str, content: str) -> str:
+        """How a message of the assistant begins that has this much of it: what takes the place
+        of the generation prompt ``opening``."""
+        ...
+
+    def begin_turn(self, opening: str, request: ChatRequest) -> Turn:
+        """The grammar and a fresh parser for a turn.
+
+        Args:
+            opening: what the prompt has after the last message, which begins the turn.
+            request: what is asked for.
+        """
+        ...
+
+    def write(self, calls: Sequence[ToolCall]) -> str:
+        """The text of these calls, as a model would write them."""
         ...

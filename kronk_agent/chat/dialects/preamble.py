@@ -39,7 +39,7 @@ def spell_out(
         else:
             spelled.append(turn)
         is_after_result = message.role == "tool"
-    return _with_instructions(spelled, tools, format) if tools else spelled
+    return with_instructions(spelled, tools, format) if tools else spelled
 
 
 def _spelled(message: Message, format: CallFormat) -> Message:
@@ -52,9 +52,10 @@ def _spelled(message: Message, format: CallFormat) -> Message:
     return replace(message, content=(TextPart(text),), tool_calls=())
 
 
-def _with_instructions(
+def with_instructions(
     messages: Sequence[Message], tools: Sequence[Tool], format: CallFormat
 ) -> list[Message]:
+    """The conversation with its tools as plain text, and nothing else changed."""
     sample = ToolCall("", "NAME", '{"ARGUMENT": "VALUE"}')
     text = _INSTRUCTIONS.format(
         tools="\n\n".join(describe_tool(tool) for tool in tools), call=format.write([sample])

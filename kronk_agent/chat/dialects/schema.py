@@ -1,4 +1,4 @@
-"""A tool's JSON Schema as the grammar enforces it: never looser, and such that writing ends."""
+"""JSON Schemas as the grammar enforces them: never looser, and such that writing ends."""
 
 from __future__ import annotations
 
@@ -23,24 +23,30 @@ _OPENING: Final = frozenset(
 )
 
 
-def enforced_schema(tool: Tool) -> JsonObject:
-    """The schema of a tool's arguments, with llguidance's options in it.
+def enforced_schema(schema: JsonObject, *, strict: bool) -> JsonObject:
+    """A schema with llguidance's options in it.
 
-    Beside what the schema says: blanks are fixed, so that most tokens are forced; an object that
-    lists its properties has no others unless it says so; recursion and the digits of integers end;
-    and a ``format`` llguidance does not know is the annotation JSON Schema says it is.
+    Without ``strict``, keywords that cannot be enforced are left out. Beside what the schema says:
+    blanks are fixed, so that most tokens are forced; an object that lists its properties has no
+    others unless it says so; recursion and the digits of integers end; and a ``format`` llguidance
+    does not know is the annotation JSON Schema says it is.
     """
-    is_closing = _is_plain(tool.parameters)
-    schema = _enforced(unroll(tool.parameters), is_closing)
-    assert isinstance(schema, dict)
-    if is_closing and not schema.keys() & _OPENING and "properties" not in schema:
-        schema["additionalProperties"] = False
-    schema["x-guidance"] = {
+    enforced = _enforced(unroll(schema), _is_plain(schema))
+    assert isinstance(enforced, dict)
+    enforced["x-guidance"] = {
         "whitespace_flexible": False,
         "item_separator": ", ",
         "key_separator": ": ",
-        "lenient": not tool.strict,
+        "lenient": not strict,
     }
+    return enforced
+
+
+def arguments_schema(tool: Tool) -> JsonObject:
+    """The same for a tool's arguments; without properties it takes none."""
+    schema = enforced_schema(tool.parameters, strict=tool.strict)
+    if _is_plain(tool.parameters) and not schema.keys() & {*_OPENING, "properties"}:
+        schema["additionalProperties"] = False
     return schema
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
-from kronk_agent.chat.dialects.call_parser import new_call_id
 from kronk_agent.chat.dialects.json_schema import with_schemas
+from kronk_agent.chat.dialects.output import new_call_id
 from kronk_agent.chat.dialects.signature import describe_tool
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import (

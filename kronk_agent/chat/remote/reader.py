@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kronk_agent.chat.dialects.call_parser import new_call_id
+from kronk_agent.chat.dialects.output import new_call_id
 from kronk_agent.chat.remote.wire import ChatChunk, Choice, ToolCallChunk, UsageChunk
 from kronk_agent.errors import UpstreamError
 from kronk_agent.messages import (

@@ -44,6 +44,30 @@ _AUDIO_FORMATS: Final = {
 }
 
 
+_LOCAL_ONLY: Final = (
+    "response_format",
+    "max_parallel_calls",
+    "enable_thinking",
+    "reasoning_effort",
+    "reasoning_budget",
+    "separate_reasoning",
+    "chat_template_kwargs",
+    "continue_final_message",
+)
+"""Fields of a request that only a model in this process takes yet."""
+
+
+def _refuse_what_is_local(request: ChatRequest) -> None:
+    plain = ChatRequest(messages=request.messages)
+    for name in _LOCAL_ONLY:
+        if getattr(request, name) != getattr(plain, name):
+            raise InvalidRequestError(f"a model on a server takes no {name} yet", param=name)
+    if request.tool_choice.allowed is not None:
+        raise InvalidRequestError(
+            "a model on a server takes no allowed tools in tool_choice yet", param="tool_choice"
+        )
+
+
 def request_body(request: ChatRequest, upstream: Upstream) -> JsonObject:
     """The JSON to be sent for a turn.
 
@@ -53,6 +77,7 @@ def request_body(request: ChatRequest, upstream: Upstream) -> JsonObject:
         InvalidRequestError: it asks for what this kind of upstream has not; ``param`` names it.
     """
     kind = upstream.kind
+    _refuse_what_is_local(request)
     body: JsonObject = {
         "model": upstream.model,
         "messages": [message_value(message, kind) for message in request.messages],

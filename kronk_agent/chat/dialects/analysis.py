@@ -1,0 +1,526 @@
+"""Reading a turn's format off its template, by rendering conversations that differ in one thing.
+
+Every name, key, value, thought and text of the sample conversations is a word no template has in
+it. What is between two of them is a mark; where a mark is two things at once (the end of one call
+and the beginning of the next), a second rendering tells them apart. The idea of differential
+analysis is llama.cpp's (docs/autoparser.md in its repository).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from kronk_agent.chat.conversation import Shape
+from kronk_agent.chat.dialects.arguments import ArgumentMarks
+from kronk_agent.chat.dialects.call_format import ID, INDEX, CallFormat, Enclosure
+from kronk_agent.chat.dialects.json_calls import JsonCalls
+from kronk_agent.chat.dialects.tagged_calls import TaggedCalls
+from kronk_agent.chat.dialects.turn import TurnFormat
+from kronk_agent.chat.shapes import RenderValues, try_render
+from kronk_agent.messages import JsonObject, JsonValue, Message, TextPart, ToolCall
+from kronk_agent.tool import Tool, ToolContext, ToolOutput
+
+_ATOM: Final = re.compile(r"<[^<>=\"\n]{1,60}>|\[/?[A-Z_]{2,30}\]|\w+|\s|.", re.DOTALL)
+"""What marks are made of and never cut within: tags, words, single signs."""
+_TAG: Final = re.compile(r"\s*(<[^<>=\"]{1,60}>|\[/?[A-Z_]{2,30}\]|<[^<>=\"]{1,60}?(?=\s\w+=\"))")
+_THINKING: Final = re.compile(r"<[^<>]*(think|thought|reason)[^<>]*>|\[THINK\]", re.IGNORECASE)
+_ENUM_KINDS: Final[dict[str, JsonValue]] = {
+    "string": "valueone",
+    "integer": 48151,
+    "number": 48.25,
+    "boolean": True,
+    "null": None,
+    "array": ["valueone"],
+    "object": {"valueone": 48151},
+}
+
+
+def analyse(render: RenderValues, shape: Shape) -> TurnFormat | None:
+    """How a template's turns are written; None if it does not render assistants' messages.
+
+    Where it writes no calls, or in no way that is understood, ``calls`` is None.
+    """
+    samples = _Samples(render, shape)
+    said = samples.turn(_answer())
+    if said is None or _TEXT not in said:
+        return None
+    header = samples.header
+    before, _, after = said.partition(_TEXT)
+    format = TurnFormat(name="template", opening=header, reasoning=_reasoning(samples, before))
+    format = replace(format, content=_content(samples, format, before, after))
+    if format.content is not None and format.reasoning is not None:
+        thought_end = format.reasoning.end.removesuffix(format.content.begin)
+        format = replace(format, reasoning=Enclosure(format.reasoning.begin, thought_end))
+    if format.content is not None:
+        after = after.removeprefix(format.content.end)
+    format = replace(format, end=_first_mark(after))
+    calls = _Calls(samples, format)
+    found = calls.find()
+    return replace(format, name=_name(found), calls=found, before_calls=calls.before_calls)
+
+
+def _name(calls: CallFormat | None) -> str:
+    match calls:
+        case JsonCalls():
+            return "native-json"
+        case TaggedCalls(arguments=None):
+            return "tagged-json"
+        case TaggedCalls():
+            return "tagged-arguments"
+        case _:
+            return "text"
+
+
+# --- sample conversations ---------------------------------------------------------------------
+
+_USER = Message.user("questionword")
+_TEXT: Final = "answerword"
+_THOUGHT: Final = "thoughtword"
+_NAMES: Final = ("nameone", "nametwo")
+_KEYS: Final = ("keyone", "keytwo")
+_VALUES: Final = ("valueone", "valuetwo")
+_IDS: Final = ("idnumber1", "idnumber2")
+
+
+async def _never_called(arguments: JsonObject, context: ToolContext) -> ToolOutput:
+    raise AssertionError
+
+
+_TOOLS = tuple(
+    Tool(
+        name=name,
+        description="A sample.",
+        parameters={
+            "type": "object",
+            "properties": {key: {"type": "string", "description": "A key."} for key in _KEYS},
+        },
+        call=_never_called,
+    )
+    for name in _NAMES
+)
+
+
+def _call(number: int, arguments: JsonObject) -> ToolCall:
+    return ToolCall(_IDS[number], _NAMES[number], json.dumps(arguments))
+
+
+def _answer(text: str = _TEXT, thought: str = "", calls: Sequence[ToolCall] = ()) -> Message:
+    content = (TextPart(text),) if text else ()
+    return Message(role="assistant", content=content, reasoning=thought, tool_calls=tuple(calls))
+
+
+class _Samples:
+    """Renders one turn of the assistant's after a question."""
+
+    def __init__(self, render: RenderValues, shape: Shape) -> None:
+        self._render = render
+        self._shape = shape
+        self._base = self._shown([_USER]) or ""
+        self._openings = [
+            opening
+            for thinking in (None, False, True)
+            if (opening := self._opening(thinking)) is not None
+        ]
+        self.header = ""
+        """What begins a turn, whatever comes in it."""
+        common = self._openings[0] if self._openings else ""
+        for text in self._openings:
+            common = _common_prefix(common, text)
+        answer = (self.turn(_answer()) or "").partition(_TEXT)[0]
+        if common not in answer:
+            common = _common_prefix(common, answer)
+        thinking = _THINKING.search(common)
+        self.header = common if thinking is None else common[: thinking.start()]
+
+    @property
+    def openings(self) -> Sequence[str]:
+        """What prompts end with, as thinking is switched."""
+        return self._openings
+
+    def turn(self, message: Message) -> str | None:
+        """What a message of the assistant's renders to, without what begins it."""
+        shown = self._shown([_USER, message])
+        if shown is None:
+            return None
+        if not shown.startswith(self._base):
+            shown = self._after_question(shown)
+        else:
+            shown = shown[len(self._base) :]
+        if self.header and self.header in shown:
+            return shown.partition(self.header)[2]
+        return shown
+
+    def _after_question(self, shown: str) -> str:
+        rest = self._base.rpartition(_USER.text)[2]
+        return shown.rpartition(_USER.text)[2].removeprefix(rest)
+
+    def _shown(self, messages: Sequence[Message]) -> str | None:
+        return try_render(
+            self._render, messages, _TOOLS, self._shape, enable_thinking=True, thinking=True
+        ) or try_render(
+            self._render, messages, [], self._shape, enable_thinking=True, thinking=True
+        )
+
+    def _opening(self, thinking: bool | None) -> str | None:
+        variables = {} if thinking is None else {"enable_thinking": thinking, "thinking": thinking}
+        base = try_render(self._render, [_USER], _TOOLS, self._shape, **variables)
+        opened = try_render(
+            self._render,
+            [_USER],
+            _TOOLS,
+            self._shape,
+            add_generation_prompt=True,
+            **variables,
+        )
+        if base is None or opened is None or not opened.startswith(base):
+            return None
+        return opened[len(base) :]
+
+
+# --- thinking and text ------------------------------------------------------------------------
+
+
+def _reasoning(samples: _Samples, before_text: str) -> Enclosure | None:
+    """The marks around thinking."""
+    for message in (
+        _answer(thought=_THOUGHT),
+        _answer("", _THOUGHT, [_call(0, {_KEYS[0]: _VALUES[0]})]),
+    ):
+        shown = samples.turn(message)
+        if shown is None or _THOUGHT not in shown:
+            continue
+        before, _, after = shown.partition(_THOUGHT)
+        end = after.partition(_TEXT)[0] if message.content else _first_mark(after)
+        if before.strip() and end.strip():
+            return Enclosure(before, end)
+    return _reasoning_of_openings(samples, before_text)
+
+
+def _reasoning_of_openings(samples: _Samples, before_text: str) -> Enclosure | None:
+    """The marks a template does not show thinking between, but begins it with."""
+    for text in (before_text, *samples.openings):
+        match = re.search(r"(<(\w+)>\s*)(</\2>\s*)", text)
+        if match is not None:
+            return Enclosure(match.group(1).strip(), match.group(3).strip())
+        match = re.search(r"<(think\w*)>\s*\Z", text)
+        if match is not None:
+            return Enclosure(match.group().strip(), f"</{match.group(1)}>")
+    return None
+
+
+def _content(samples: _Samples, format: TurnFormat, before: str, after: str) -> Enclosure | None:
+    """The marks around text, if it has any of its own."""
+    if format.reasoning is not None:
+        before = before.rpartition(format.reasoning.end.strip())[2]
+        before = before.rpartition(format.reasoning.begin.strip())[2]
+    begin, end = _first_mark(before), _first_mark(after)
+    call = samples.turn(_answer("", calls=[_call(0, {})])) or ""
+    if not begin.strip() or not end.strip() or begin.strip() in call:
+        return None
+    return Enclosure(begin, end)
+
+
+def _first_mark(text: str) -> str:
+    """The tag a text begins with, with the blanks around it; all of it if it is short."""
+    match = re.match(r"\s*(<[^<>]{1,60}>|\[/?[A-Z_]+\])\s*", text)
+    if match is not None:
+        return match.group()
+    return text if len(text) <= 20 else ""
+
+
+# --- calls ------------------------------------------------------------------------------------
+
+
+class _Calls:
+    """Finds how a template writes calls."""
+
+    def __init__(self, samples: _Samples, format: TurnFormat) -> None:
+        self.before_calls = ""
+        """What is between text and calls."""
+        self._samples = samples
+        self._format = format
+
+    def find(self) -> CallFormat | None:
+        one = self._written([_call(0, {_KEYS[0]: _VALUES[0], _KEYS[1]: _VALUES[1]})])
+        if one is None:
+            return None
+        two = self._written([_call(0, {_KEYS[0]: _VALUES[0]}), _call(1, {_KEYS[0]: _VALUES[1]})])
+        layout = _Layout.of(one, two)
+        if layout is None:
+            return None
+        self.before_calls = self._find_before_calls(layout)
+        return layout.format(self._typed_arguments)
+
+    def _written(self, calls: Sequence[ToolCall], text: str = "") -> str | None:
+        """Calls as the template writes them, without the end of the turn."""
+        shown = self._samples.turn(_answer(text, calls=calls))
+        if shown is None or any(call.name not in shown for call in calls):
+            return None
+        reasoning = self._format.reasoning
+        if reasoning is not None and not text:
+            head = shown.partition(_NAMES[0])[0]
+            end = reasoning.end.strip()
+            if end in head:
+                shown = shown[head.rfind(end) + len(end) :]
+        for id in _IDS:
+            shown = shown.replace(id, ID)
+        return self._without_end(shown)
+
+    def _without_end(self, shown: str) -> str:
+        """A turn without what ends it, and without what may come after that."""
+        end, opening = self._format.end, self._format.opening
+        start = max((shown.rfind(word) for word in (*_NAMES, *_KEYS, *_VALUES)), default=0)
+        next_turn = _TAG.match(opening)
+        cuts = [end.strip(), next_turn.group().strip() if next_turn else ""]
+        found = [at for cut in cuts if cut and (at := shown.find(cut, start)) >= 0]
+        if not found:
+            return shown
+        blanks = end[: len(end) - len(end.lstrip())]
+        return shown[: min(found)].removesuffix(blanks)
+
+    def _find_before_calls(self, layout: _Layout) -> str:
+        call = _call(0, {_KEYS[0]: _VALUES[0], _KEYS[1]: _VALUES[1]})
+        shown = self._written([call], _TEXT)
+        if shown is None or _TEXT not in shown:
+            return ""
+        between = shown.rpartition(_TEXT)[2].partition(_NAMES[0])[0]
+        opening = (layout.section_begin + layout.before_name).lstrip()
+        at = between.find(opening[:8])
+        return between[:at] if at >= 0 and between[:at].isspace() else ""
+
+    def _typed_arguments(self) -> dict[str, str] | None:
+        """What is between a key and a value of each type."""
+        found: dict[str, str] = {}
+        for kind, value in _ENUM_KINDS.items():
+            shown = self._written([_call(0, {_KEYS[0]: value, _KEYS[1]: _VALUES[1]})])
+            if shown is None:
+                continue
+            after = shown.partition(_KEYS[0])[2].partition(_KEYS[1])[0]
+            written = next((w for w in _spellings(value) if w in after), None)
+            if written is not None:
+                found[kind] = after.rpartition(written)[0]
+        if "string" not in found:
+            return None
+        return {kind: found.get(kind, found["string"]) for kind in _ENUM_KINDS}
+
+
+def _spellings(value: JsonValue) -> list[str]:
+    dumped = json.dumps(value)
+    return (
+        [value]
+        if isinstance(value, str)
+        else [dumped, str(value), json.dumps(value, separators=(",", ":"))]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The text of calls, cut at what differs."""
+
+    section_begin: str
+    before_name: str
+    arguments: str
+    """All between the name and the end of the call, arguments included."""
+    separator: str
+    section_end: str
+    first_index: int
+
+    @classmethod
+    def of(cls, one: str, two: str | None) -> _Layout | None:
+        """From one call with two arguments, and two calls with one each."""
+        before, name, rest = one.partition(_NAMES[0])
+        if not name:
+            return None
+        first_index = 0
+        if two is None or _NAMES[1] not in two:
+            return cls("", before, rest, "", "", 0)
+        first, _, second = two.partition(_NAMES[1])
+        before_two = first.partition(_NAMES[0])[0]
+        gap = first[first.rfind(_VALUES[0]) + len(_VALUES[0]) :]
+        tail = second[second.rfind(_VALUES[1]) + len(_VALUES[1]) :]
+        before_name, first_index = _common_opening(before_two, gap)
+        section_begin = before_two[: len(before_two) - len(_unslotted(before_name, before_two))]
+        call_end = _common_ending(tail, gap)
+        gap_begin = _unslotted(before_name, gap)
+        while len(call_end) + len(gap_begin) > len(gap) and before_name[:1].isspace():
+            # Blanks belong to what is before them.
+            section_begin += before_name[0]
+            before_name, gap_begin = before_name[1:], gap_begin[1:]
+        separator = gap[len(call_end) : len(gap) - len(gap_begin)]
+        section_end = tail[len(call_end) :]
+        rest = rest[: len(rest) - len(section_end)] if rest.endswith(section_end) else rest
+        rest, numbered = _numbered(rest, second)
+        if not section_begin.strip():
+            section_end = ""  # what there is ends the turn
+        return cls(
+            section_begin, before_name, rest, separator, section_end, numbered or first_index
+        )
+
+    def format(self, typed: Callable[[], dict[str, str] | None]) -> CallFormat | None:
+        start, end = _json_span(self.arguments)
+        if start is not None:
+            return self._with_json(self.arguments[:start], self.arguments[end:])
+        return self._with_arguments(typed())
+
+    def _with_json(self, before: str, after: str) -> CallFormat | None:
+        layout = self._without_blanks()
+        opening = layout.section_begin + layout.before_name
+        before_name = layout.before_name
+        name_key = re.search(r'"(\w+)"\s*:\s*"\Z', before_name)
+        arguments_key = re.search(r'"(\w+)"\s*:\s*\Z', before)
+        if name_key is None or arguments_key is None:
+            return layout._tagged(before, after, None)
+        head = re.split(r"[{\[](?=\s*[{\"\[])", opening, maxsplit=1)[0].rstrip()
+        tag = _TAG.match(head)
+        return JsonCalls(
+            trigger=head or "{",
+            section_begin=layout.section_begin,
+            before_name=before_name,
+            before_arguments=before,
+            after_arguments=after if layout.section_begin else after.rstrip(),
+            separator=layout.separator,
+            section_end=layout.section_end.rstrip(),
+            name_key=name_key.group(1),
+            arguments_key=arguments_key.group(1),
+            first_index=self.first_index,
+            begins_turns=not head and tag is None,
+        )
+
+    def _with_arguments(self, value_begin: dict[str, str] | None) -> CallFormat | None:
+        body = self.arguments
+        if value_begin is None or any(word not in body for word in (*_KEYS, *_VALUES)):
+            return None
+        before_key = body.partition(_KEYS[0])[0]
+        gap = body.partition(_VALUES[0])[2].partition(_KEYS[1])[0]
+        tail = body.rpartition(_VALUES[1])[2]
+        key_begin = _common_suffix(before_key, gap)
+        value_end = _common_prefix(gap, tail)
+        while len(key_begin) + len(value_end) > len(gap):  # blanks belong to what is before them
+            if not key_begin[:1].isspace():
+                value_end = value_end[:-1]
+            key_begin = key_begin[1:] if key_begin[:1].isspace() else key_begin
+        separator = gap[len(value_end) : len(gap) - len(key_begin)]
+        if not key_begin.strip() or not value_end.strip():
+            return None
+        return self._without_blanks()._tagged(
+            before_key[: len(before_key) - len(key_begin)],
+            tail[len(value_end) :],
+            ArgumentMarks(
+                key_begin=key_begin,
+                value_begin=value_begin,
+                value_end=value_end,
+                separator=separator,
+            ),
+        )
+
+    def _without_blanks(self) -> _Layout:
+        """The same with nothing blank at the beginning."""
+        if self.section_begin.strip():
+            return replace(self, section_begin=self.section_begin.lstrip())
+        name = self.before_name.lstrip()
+        blanks = self.before_name[: len(self.before_name) - len(name)]
+        return replace(self, section_begin="", before_name=name, separator=self.separator + blanks)
+
+    def _tagged(
+        self, before: str, after: str, arguments: ArgumentMarks | None
+    ) -> TaggedCalls | None:
+        trigger = _tagged_trigger(self.section_begin + self.before_name)
+        if not trigger:
+            return None
+        others: tuple[str, ...] = ()
+        inner = self.before_name.lstrip()
+        if self.section_begin and (tag := _TAG.match(inner)) is not None:
+            others = (tag.group(1),)
+        elif (match := re.fullmatch(r"<[\w:]+>\s*(<\w+=)", inner)) is not None:
+            others = (match.group(1),)
+        return TaggedCalls(
+            trigger=trigger,
+            section_begin=self.section_begin,
+            before_name=self.before_name,
+            before_arguments=before,
+            arguments=arguments,
+            after_arguments=after if self.section_end else after.rstrip(),
+            separator=self.separator,
+            section_end=self.section_end.rstrip(),
+            first_index=self.first_index,
+            other_triggers=tuple(o for o in others if o != trigger),
+        )
+
+
+def _tagged_trigger(opening: str) -> str:
+    """What calls begin with: the first tag, or everything before the name."""
+    tag = _TAG.match(opening)
+    return tag.group(1) if tag is not None else opening.rstrip(INDEX + ID).strip()
+
+
+def _json_span(text: str) -> tuple[int | None, int]:
+    """Where the arguments are, if they are a JSON object."""
+    for match in re.finditer(r"\{", text):
+        try:
+            value, end = json.JSONDecoder().raw_decode(text, match.start())
+        except ValueError:
+            continue
+        if value == {_KEYS[0]: _VALUES[0], _KEYS[1]: _VALUES[1]}:
+            return match.start(), end
+    return None, 0
+
+
+def _numbered(first: str, second: str) -> tuple[str, int]:
+    """What follows the name, with a slot for the call's number if it has one; and the first."""
+    one, two = _ATOM.findall(first), _ATOM.findall(second)
+    for at, (a, b) in enumerate(zip(one, two, strict=False)):
+        if a != b:
+            if a.isdigit() and b.isdigit() and int(b) == int(a) + 1:
+                return "".join([*one[:at], INDEX, *one[at + 1 :]]), int(a)
+            break
+    return first, 0
+
+
+def _common_opening(first: str, second: str) -> tuple[str, int]:
+    """What both calls begin with, and the number the first has if they are numbered."""
+    first_index = 0
+    found: list[str] = []
+    atoms = zip(reversed(_ATOM.findall(first)), reversed(_ATOM.findall(second)), strict=False)
+    for one, two in atoms:
+        if one == two:
+            found.append(one)
+        elif one.isdigit() and two.isdigit() and int(two) == int(one) + 1:
+            found.append(INDEX)
+            first_index = int(one)
+        else:
+            break
+    return "".join(reversed(found)), first_index
+
+
+def _unslotted(opening: str, text: str) -> str:
+    """The part of a text that a mark with slots stands for, which is its end."""
+    pattern = re.escape(opening).replace(re.escape(INDEX), r"\d+")
+    match = re.search(f"{pattern}\\Z", text)
+    return match.group() if match is not None else ""
+
+
+def _common_ending(tail: str, gap: str) -> str:
+    return _common_prefix(tail, gap)
+
+
+def _common_prefix(one: str, two: str) -> str:
+    common: list[str] = []
+    for a, b in zip(_ATOM.findall(one), _ATOM.findall(two), strict=False):
+        if a != b:
+            break
+        common.append(a)
+    return "".join(common)
+
+
+def _common_suffix(one: str, two: str) -> str:
+    common: list[str] = []
+    atoms = zip(reversed(_ATOM.findall(one)), reversed(_ATOM.findall(two)), strict=False)
+    for a, b in atoms:
+        if a != b:
+            break
+        common.append(a)
+    return "".join(reversed(common))

@@ -1,0 +1,210 @@
+"""Arguments written one by one between marks, and reading them as they come.
+
+Models forget marks at times: an argument's end is known by what follows it, and a missing one by
+the next argument or the end of the call.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from kronk_agent.chat.dialects.output import Output
+from kronk_agent.chat.dialects.reader import Emit, Marks, Reader, Reading
+from kronk_agent.chat.dialects.values import Parameter, any_parameter, parameters_of
+from kronk_agent.tool import Tool
+
+_KEY_END: Final = re.compile(r"[^\s>]*>?")
+_CDATA: Final = ("<![CDATA[", "]]>")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArgumentMarks:
+    """An argument is ``key_begin KEY value_begin VALUE value_end``, and between two there is
+    ``separator``."""
+
+    key_begin: str
+    value_begin: Mapping[str, str]
+    """By the type of the value, in JSON Schema's words."""
+    value_end: str
+    separator: str = ""
+    has_cdata: bool = False
+    """Strings may be in XML's CDATA sections."""
+
+    @property
+    def says_type(self) -> bool:
+        """Does it say whether a value is a string?"""
+        return self.value_begin["string"] != self.value_begin["integer"]
+
+    @property
+    def key_end(self) -> str:
+        """What every ``value_begin`` begins with, up to the first blank or the end of a tag."""
+        first, *others = self.value_begin.values()
+        match = _KEY_END.match(first)
+        assert match is not None, "matches the empty text"
+        length = match.end()
+        while not all(other.startswith(first[:length]) for other in others):
+            length -= 1
+        return first[:length]
+
+
+class ArgumentsReader:
+    """The arguments of a call being read, one by one."""
+
+    def __init__(
+        self, marks: ArgumentMarks, closing: str, reader: Reader, output: Output, tool: Tool
+    ) -> None:
+        self._marks = marks
+        self._closing = closing
+        self._reader = reader
+        self._output = output
+        self._parameters = parameters_of(tool)
+        self._keys: set[str] = set()
+
+    def read(self) -> Reading[bool]:
+        """True once the call is closed."""
+        while True:
+            if (yield from self._reader.take_loosely(self._marks.key_begin)):
+                if not (yield from self._read_argument()):
+                    return False
+                yield from self._reader.take_loosely(self._marks.separator)
+            elif (yield from self._reader.take_loosely(self._closing)):
+                self._output.arguments("{}" if not self._keys else "}")
+                return True
+            else:
+                return False
+
+    def _read_argument(self) -> Reading[bool]:
+        key: list[str] = []
+        end = yield from self._reader.until(Marks([self._marks.key_end]), key.append)
+        if end is None:
+            return False
+        is_string = yield from self._read_type()
+        if is_string is None:
+            return False
+        name = self._known_key("".join(key))
+        self._output.arguments((", " if self._keys else "{") + json.dumps(name, ensure_ascii=False))
+        self._output.arguments(": ")
+        self._keys.add(name)
+        parameter = self._parameters.get(name, any_parameter(name))
+        if is_string and self._marks.says_type:
+            parameter = Parameter(name, {"type": "string"})
+        elif self._marks.says_type:
+            parameter = Parameter(name, {"type": ["number", "boolean", "null", "array", "object"]})
+        return (yield from self._read_value(parameter))
+
+    def _known_key(self, key: str) -> str:
+        key = key.strip()
+        return key if key in self._parameters else html.unescape(key)
+
+    def _read_type(self) -> Reading[bool | None]:
+        """What follows the key: does it say a string comes? None if it is something else."""
+        marks = self._marks
+        for kind, begin in sorted(marks.value_begin.items(), key=lambda item: -len(item[1])):
+            if (yield from self._reader.take_loosely(begin.removeprefix(marks.key_end))):
+                yield from take_blank_tail(self._reader, begin)
+                return kind == "string"
+        return None
+
+    def _read_value(self, parameter: Parameter) -> Reading[bool]:
+        reader = self._reader
+        if self._marks.has_cdata and (yield from reader.take_loosely(_CDATA[0])):
+            text: list[str] = []
+            if (yield from reader.until(Marks([_CDATA[1]]), text.append)) is None:
+                return False
+            self._output.arguments(parameter.to_json("".join(text)))
+            return (yield from reader.take_loosely(self._marks.value_end))
+        if parameter.is_text:
+            return (yield from self._stream_string())
+        held: list[str] = []
+        if not (yield from self._until_value_end(held.append)):
+            return False
+        self._output.arguments(parameter.to_json("".join(held)))
+        return True
+
+    def _stream_string(self) -> Reading[bool]:
+        self._output.arguments('"')
+
+        def emit(text: str) -> None:
+            self._output.arguments(json.dumps(text, ensure_ascii=False)[1:-1])
+
+        if not (yield from self._until_value_end(emit)):
+            return False
+        self._output.arguments('"')
+        return True
+
+    def _until_value_end(self, emit: Emit) -> Reading[bool]:
+        """Emit a value up to its end: the mark for it where the call goes on as it must, or where
+        a model forgot the mark, what comes next."""
+        end, key, closing = self._marks.value_end, self._marks.key_begin, self._closing
+        core = end.strip()
+        before = end[: len(end) - len(end.lstrip())]
+        marks = Marks([before + core, core, f"\n{key.strip()}", before + closing, closing])
+        while True:
+            found = yield from self._reader.until(marks, emit)
+            if found is None:
+                return False
+            checkpoint = self._reader.hold()
+            if found.endswith(core) and (yield from self._goes_on()):
+                self._reader.release(checkpoint)
+                return True
+            self._reader.rewind(checkpoint)
+            if not found.endswith(core) and (yield from self._forgot_end(found)):
+                return True
+            emit(found)
+
+    def _goes_on(self) -> Reading[bool]:
+        """After a value's end: another argument, or the end of the call?"""
+        return (yield from self._is_next(self._marks.key_begin, self._closing)) or (
+            yield from self._is_last()
+        )
+
+    def _is_next(self, *marks: str) -> Reading[bool]:
+        for mark in marks:
+            checkpoint = self._reader.hold()
+            is_next = yield from self._reader.take_loosely(mark)
+            self._reader.rewind(checkpoint)
+            if is_next and mark.strip():
+                return True
+        return False
+
+    def _is_last(self) -> Reading[bool]:
+        checkpoint = self._reader.hold()
+        yield from self._reader.take_blanks()
+        is_last = yield from self._reader.is_at_end()
+        self._reader.rewind(checkpoint)
+        return is_last
+
+    def _forgot_end(self, found: str) -> Reading[bool]:
+        """Is this mark, which follows a value, the next argument or the end of the call?"""
+        reader = self._reader
+        if found.strip() == self._closing:
+            if not (yield from self._is_call_over()):
+                return False
+            reader.unread(self._closing)
+            return True
+        checkpoint = reader.hold()
+        key: list[str] = []
+        yield from reader.until(Marks([self._marks.key_end, "\n"]), key.append)
+        reader.rewind(checkpoint)
+        name = "".join(key)
+        if name not in self._parameters or name in self._keys:
+            return False
+        reader.unread(self._marks.key_begin)
+        return True
+
+    def _is_call_over(self) -> Reading[bool]:
+        checkpoint = self._reader.hold()
+        yield from self._reader.take_blanks()
+        ahead = yield from self._reader.peek(1)
+        self._reader.rewind(checkpoint)
+        return ahead in ("", "<")
+
+
+def take_blank_tail(reader: Reader, mark: str) -> Reading[None]:
+    """The blanks a mark ends with, of which no more are read: those behind are the value's."""
+    yield from reader.take(mark[len(mark.rstrip()) :])

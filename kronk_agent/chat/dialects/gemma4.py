@@ -1,0 +1,191 @@
+"""Gemma 4: ``<|tool_call>call:NAME{key:<|"|>text<|"|>,other:1}<tool_call|>``.
+
+Source: the chat template published with google/gemma-4-31B-it, whose macro writes arguments in this
+notation: no quotes around keys, and strings between two ``<|"|>``, in which nothing is escaped.
+Thinking is a channel of its own, which the models open and close at odd places.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from kronk_agent.chat.dialects.call_format import (
+    Enclosure,
+    Tools,
+    one_of,
+    repeated,
+)
+from kronk_agent.chat.dialects.lark import Lark, quoted
+from kronk_agent.chat.dialects.output import Output
+from kronk_agent.chat.dialects.reader import Emit, Marks, Reader, Reading
+from kronk_agent.chat.dialects.structured import StructuredRules, dumped
+from kronk_agent.chat.dialects.turn import TurnFormat
+from kronk_agent.chat.dialects.values import any_parameter, string_terminal
+from kronk_agent.messages import JsonObject, JsonValue, ToolCall
+
+QUOTE: Final = '<|"|>'
+_BEGIN: Final = "<|tool_call>"
+_END: Final = "<tool_call|>"
+_NAME: Final = re.compile(r"[^\s{}<]")
+_SCALAR: Final = re.compile(r"[^,{}\[\]<]")
+
+
+def is_gemma4(source: str) -> bool:
+    return "<|tool_call>call:" in source
+
+
+def adapt(format: TurnFormat) -> TurnFormat:
+    """What analysis finds of the template, and the calls it does not understand."""
+    return replace(
+        format,
+        name="gemma4",
+        reasoning=Enclosure("<|channel>thought\n", "<channel|>"),
+        calls=GemmaCalls(),
+        reasons_anywhere=True,
+        strays=("<|channel>",),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class GemmaCalls:
+    """Calls in Gemma 4's notation."""
+
+    triggers: tuple[str, ...] = (_BEGIN,)
+    begins_turns: bool = False
+
+    def write(self, calls: Sequence[ToolCall]) -> str:
+        return "".join(
+            f"{_BEGIN}call:{call.name}{_written(json.loads(call.arguments))}{_END}"
+            for call in calls
+        )
+
+    def rule(self, lark: Lark, tools: Tools, max_calls: int, trigger: str) -> str:
+        names = []
+        for i, tool in enumerate(tools.values()):
+            rules = StructuredRules(lark, _GemmaNotation(), tool.parameters, f"arguments_{i}")
+            members = rules.members(tool.parameters)
+            body = f"{quoted(tool.name + '{')} {members} {quoted('}')}"
+            names.append(lark.add(f"call_{i}", body))
+        call = f"{quoted('call:')} {one_of(lark, names, 'call')} {lark.exactly(_END)}"
+        return repeated(call, f"{lark.exactly(_BEGIN)} {call}", max_calls)
+
+    def read(self, reader: Reader, output: Output, tools: Tools, trigger: str) -> Reading[bool]:
+        start = reader.hold()
+        yield from reader.take_blanks()
+        if not (yield from reader.take("call:")):
+            reader.rewind(start)
+            return False
+        name = yield from reader.take_all(_NAME)
+        yield from reader.take_blanks()
+        if name not in tools or (yield from reader.peek(1)) != "{":
+            reader.rewind(start)
+            return False
+        reader.commit()
+        output.begin_call(name)
+        if (yield from _read_value(reader, output.arguments)):
+            yield from reader.take_blanks()
+            if (yield from reader.take(_END)):
+                output.end_call()
+        return True
+
+
+def _written(value: JsonValue) -> str:
+    match value:
+        case dict():
+            return "{" + ",".join(f"{key}:{_written(v)}" for key, v in value.items()) + "}"
+        case list():
+            return "[" + ",".join(map(_written, value)) + "]"
+        case str():
+            return f"{QUOTE}{value}{QUOTE}"
+        case _:
+            return dumped(value)
+
+
+def _read_value(reader: Reader, emit: Emit) -> Reading[bool]:
+    """A value, given out as JSON as it comes; False if it is cut off or is none."""
+    yield from reader.take_blanks()
+    if (yield from reader.take(QUOTE)):
+        emit('"')
+        end = yield from reader.until(Marks([QUOTE]), lambda text: emit(dumped(text)[1:-1]))
+        if end is None:
+            return False
+        emit('"')
+        return True
+    if (yield from reader.take("{")):
+        return (yield from _read_members(reader, emit, "}", _read_member))
+    if (yield from reader.take("[")):
+        return (yield from _read_members(reader, emit, "]", _read_value))
+    text = (yield from reader.take_all(_SCALAR)).strip()
+    if not text or (yield from reader.is_at_end()):
+        return False
+    emit(any_parameter("").to_json(text))
+    return True
+
+
+def _read_members(
+    reader: Reader, emit: Emit, end: str, read: Callable[[Reader, Emit], Reading[bool]]
+) -> Reading[bool]:
+    """What is between brackets, the first of which has been read."""
+    emit("{" if end == "}" else "[")
+    is_first = True
+    while True:
+        yield from reader.take_blanks()
+        if (yield from reader.take(end)):
+            emit(end)
+            return True
+        if not is_first:
+            if not (yield from reader.take(",")):
+                return False
+            emit(", ")
+            yield from reader.take_blanks()
+        if not (yield from read(reader, emit)):
+            return False
+        is_first = False
+
+
+def _read_member(reader: Reader, emit: Emit) -> Reading[bool]:
+    if (yield from reader.take(QUOTE)):
+        key: list[str] = []
+        if (yield from reader.until(Marks([QUOTE]), key.append)) is None:
+            return False
+        if not (yield from reader.take_loosely(":")):
+            return False
+    else:
+        key = []
+        if (yield from reader.until(Marks([":"]), key.append)) is None:
+            return False
+    emit(f"{dumped(''.join(key).strip())}: ")
+    return (yield from _read_value(reader, emit))
+
+
+class _GemmaNotation:
+    separator = ","
+    object_marks = ("{", "}")
+    array_marks = ("[", "]")
+    value_end = ""
+
+    def string(self, lark: Lark, schema: JsonObject) -> str:
+        text = string_terminal(lark, schema, [QUOTE])
+        return f"{lark.exactly(QUOTE)} {lark.ended(text, QUOTE)}"
+
+    def constant(self, lark: Lark, value: JsonValue) -> str:
+        return lark.exactly(_written(value))
+
+    def boolean(self, lark: Lark) -> str:
+        return '( "true" | "false" )'
+
+    def null(self, lark: Lark) -> str:
+        return '"null"'
+
+    def member(self, lark: Lark, key: str, value: str, *, is_nested: bool) -> str:
+        return f"{quoted(key + ':')} {value}"
+
+    def any_member(self, lark: Lark, value: str) -> str:
+        return f"{lark.add('KEY', '/[A-Za-z_][A-Za-z0-9_ -]{0,40}/')} {quoted(':')} {value}"
+
+    def item(self, lark: Lark, value: str) -> str:
+        return value

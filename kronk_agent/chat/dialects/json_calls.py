@@ -1,0 +1,254 @@
+"""Calls that are JSON objects with a name and arguments, alone or in a list, between marks.
+
+Hermes, Qwen 2.5 and 3, Granite 4, Mistral Nemo, Command R, Llama 3, Firefunction, Apriel …
+The marks come from the template (``analysis.py``). Objects are read by their structure, so that
+other blanks, another order of keys and further keys do no harm.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from kronk_agent.chat.dialects.call_format import (
+    Tools,
+    filled,
+    loose_end,
+    one_of,
+    repeated,
+    slotted,
+)
+from kronk_agent.chat.dialects.lark import Lark
+from kronk_agent.chat.dialects.output import Output
+from kronk_agent.chat.dialects.reader import Reader, Reading
+from kronk_agent.chat.dialects.schema import arguments_schema
+from kronk_agent.messages import ToolCall
+
+_SCALAR: Final = re.compile(r"[^\s,}\]]")
+_ARGUMENT_KEYS: Final = ("arguments", "parameters")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonCalls:
+    """A text of calls is ``section_begin call (separator call)* section_end``, and a call is
+    ``before_name NAME before_arguments {…} after_arguments``."""
+
+    trigger: str
+    """What ``section_begin + before_name`` begins with, up to the JSON; the JSON's first brace
+    where nothing is before it."""
+    section_begin: str = ""
+    before_name: str
+    before_arguments: str
+    after_arguments: str
+    separator: str = ""
+    section_end: str = ""
+    name_key: str = "name"
+    arguments_key: str = "arguments"
+    first_index: int = 0
+    begins_turns: bool = False
+    """Nothing is before the JSON, so only a turn that is JSON from the start is a call."""
+    other_triggers: tuple[str, ...] = ()
+    """What may be before the JSON as well."""
+
+    @property
+    def triggers(self) -> tuple[str, ...]:
+        return (self.trigger, *self.other_triggers)
+
+    def write(self, calls: Sequence[ToolCall]) -> str:
+        written = (
+            filled(f"{self.before_name}{call.name}{self.before_arguments}", i, call.id)
+            + call.arguments
+            + filled(self.after_arguments, i, call.id)
+            for i, call in enumerate(calls, self.first_index)
+        )
+        return f"{self.section_begin}{self.separator.join(written)}{self.section_end}"
+
+    def rule(self, lark: Lark, tools: Tools, max_calls: int, trigger: str) -> str:
+        names = []
+        for i, tool in enumerate(tools.values()):
+            schema = lark.json(arguments_schema(tool))
+            head = slotted(lark, tool.name + self.before_arguments)
+            names.append(lark.add(f"call_{i}", f"{head} {schema}"))
+        call = one_of(lark, names, "call")
+        opening = self._opening if trigger == self.trigger else self.before_name
+        after = loose_end(lark, self.after_arguments)
+        following = self.separator + self.before_name
+        return (
+            f"{slotted(lark, opening)} "
+            + repeated(f"{call} {after}", f"{slotted(lark, following)} {call} {after}", max_calls)
+            + f" {loose_end(lark, self.section_end)}"
+        )
+
+    def read(self, reader: Reader, output: Output, tools: Tools, trigger: str) -> Reading[bool]:
+        start = reader.hold()
+        if trigger == "{":
+            call = _Object(self, reader, output, tools, is_bare=True)
+            if (yield from call.read_after_brace()):
+                output.end_call()
+            if call.has_begun:
+                return True
+            reader.rewind(start)
+            return False
+        yield from self._skip_to_json(reader)
+        is_list = yield from reader.take("[")
+        has_begun = False
+        while True:
+            yield from reader.take_blanks()
+            call = _Object(self, reader, output, tools)
+            is_whole = yield from call.read()
+            has_begun = has_begun or call.has_begun
+            if not is_whole:
+                break
+            reader.ran_out = False
+            if (yield from self._take_end(reader, is_list=False)) or not reader.was_cut_off:
+                output.end_call()
+            if not (is_list and (yield from reader.take_loosely(","))):
+                break
+        if not has_begun:
+            reader.rewind(start)
+            return False
+        if is_list:
+            yield from reader.take_loosely("]")
+            yield from self._take_end(reader, is_list=True)
+        return True
+
+    def _skip_to_json(self, reader: Reader) -> Reading[None]:
+        """What is between the trigger and the first bracket."""
+        yield from reader.take_loosely(re.split(r"[\[{]", self._opening, maxsplit=1)[0])
+        yield from reader.take_blanks()
+
+    @property
+    def _opening(self) -> str:
+        """What is between the trigger and the first name."""
+        return (self.section_begin + self.before_name).removeprefix(self.trigger)
+
+    @property
+    def _call_end(self) -> str:
+        """What follows the object that is a call."""
+        depth = self.before_name.removeprefix(self.trigger).count("{")
+        return self.after_arguments.split("}", depth)[-1]
+
+    def _take_end(self, reader: Reader, *, is_list: bool) -> Reading[bool]:
+        """The mark behind the JSON: is it there?"""
+        mark = self.section_end.rpartition("]")[2] if is_list else self._call_end
+        return (yield from reader.take_loosely(mark))
+
+
+class _Object:
+    """One object being read."""
+
+    def __init__(
+        self,
+        format: JsonCalls,
+        reader: Reader,
+        output: Output,
+        tools: Tools,
+        *,
+        is_bare: bool = False,
+    ) -> None:
+        self.has_begun = False
+        """Has a call been given out? Then it is not taken back."""
+        self._format = format
+        self._reader = reader
+        self._output = output
+        self._tools = tools
+        self._is_bare = is_bare
+        """Does nothing say it is a call, but its members?"""
+        self._name: str | None = None
+        self._has_arguments = False
+        self._held: list[str] = []
+        """Arguments that came before the name."""
+
+    def read(self) -> Reading[bool]:
+        """Is there a whole call?"""
+        if not (yield from self._reader.take("{")):
+            return False
+        return (yield from self.read_after_brace())
+
+    def read_after_brace(self) -> Reading[bool]:
+        if not (yield from self._read_members()) or not self._is_offered:
+            return False
+        if self._is_bare and not self.has_begun and not self._held:
+            return False  # an object with a name, and nothing says it is a call
+        if not self.has_begun:
+            self._begin()
+        if not self._has_arguments:
+            self._output.arguments("".join(self._held) or "{}")
+        return True
+
+    @property
+    def _is_offered(self) -> bool:
+        return self._name in self._tools
+
+    def _read_members(self) -> Reading[bool]:
+        """Members up to the closing brace."""
+        while True:
+            yield from self._reader.take_blanks()
+            if (yield from self._reader.take("}")):
+                return True
+            if (yield from self._reader.take(",")):
+                continue
+            key: list[str] = []
+            if (yield from self._reader.peek(1)) != '"':
+                return False
+            if not (yield from self._reader.json_value(key.append)):
+                return False
+            if not (yield from self._reader.take_loosely(":")):
+                return False
+            yield from self._reader.take_blanks()
+            if not (yield from self._read_value(_text("".join(key)))):
+                return False
+
+    def _read_value(self, key: str) -> Reading[bool]:
+        if key == "function" and (yield from self._reader.take("{")):
+            return (yield from self._read_members())
+        if key in (self._format.name_key, "name"):
+            value: list[str] = []
+            if not (yield from self._reader.json_value(value.append)):
+                return False
+            self._name = self._name or _text("".join(value))
+            if self._is_offered and not self._is_bare and not self.has_begun:
+                self._begin()
+            return self._is_offered
+        if key in (self._format.arguments_key, *_ARGUMENT_KEYS):
+            return (yield from self._read_arguments())
+        return (yield from self._skip_value())
+
+    def _read_arguments(self) -> Reading[bool]:
+        first = yield from self._reader.peek(1)
+        if first == '"':  # JSON in a string
+            value: list[str] = []
+            if not (yield from self._reader.json_value(value.append)):
+                return False
+            self._held.append(_text("".join(value)))
+            return True
+        if first != "{":
+            return False
+        if self._name is None or self._held:
+            return (yield from self._reader.json_value(self._held.append))
+        if not self.has_begun:
+            self._begin()
+        self._has_arguments = True
+        return (yield from self._reader.json_value(self._output.arguments))
+
+    def _begin(self) -> None:
+        assert self._name is not None
+        self.has_begun = True
+        self._reader.commit()
+        self._output.begin_call(self._name)
+
+    def _skip_value(self) -> Reading[bool]:
+        if (yield from self._reader.peek(1)) in ("{", "[", '"'):
+            return (yield from self._reader.json_value(lambda _: None))
+        return (yield from self._reader.take_all(_SCALAR)) != ""
+
+
+def _text(literal: str) -> str:
+    """The text of a JSON string."""
+    try:
+        return str(json.loads(literal))
+    except ValueError:
+        return ""

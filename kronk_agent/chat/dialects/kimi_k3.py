@@ -1,0 +1,55 @@
+"""Kimi K3: elements between ``<|open|>NAME<|sep|>`` and ``<|close|>NAME<|sep|>``.
+
+Source: the chat template published with moonshotai/Kimi-K3. A turn has ``think``, ``response`` and
+``tools`` in it, one behind the other; an argument says the type of its value.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kronk_agent.chat.dialects.arguments import ArgumentMarks
+from kronk_agent.chat.dialects.call_format import INDEX, Enclosure
+from kronk_agent.chat.dialects.tagged_calls import TaggedCalls
+from kronk_agent.chat.dialects.turn import TurnFormat
+
+_TYPES: Final = {
+    "string": "string",
+    "integer": "number",
+    "number": "number",
+    "boolean": "boolean",
+    "null": "null",
+    "array": "array",
+    "object": "object",
+}
+
+
+def is_kimi_k3(source: str) -> bool:
+    return all(mark in source for mark in ("<|open|>", "<|close|>", "<|end_of_msg|>"))
+
+
+def _element(name: str) -> Enclosure:
+    return Enclosure(f"<|open|>{name}<|sep|>", f"<|close|>{name}<|sep|>")
+
+
+KIMI_K3: Final = TurnFormat(
+    name="kimi-k3",
+    opening='<|open|>message role="assistant"<|sep|>',
+    end="<|close|>message<|sep|>",
+    reasoning=_element("think"),
+    content=_element("response"),
+    calls=TaggedCalls(
+        trigger="<|open|>tools<|sep|>",
+        section_begin="<|open|>tools<|sep|>",
+        before_name='<|open|>call tool="',
+        before_arguments=f'" index="{INDEX}"<|sep|>',
+        arguments=ArgumentMarks(
+            key_begin='<|open|>argument key="',
+            value_begin={kind: f'" type="{type}"<|sep|>' for kind, type in _TYPES.items()},
+            value_end="<|close|>argument<|sep|>",
+        ),
+        after_arguments="<|close|>call<|sep|>",
+        section_end="<|close|>tools<|sep|>",
+        first_index=1,
+    ),
+)

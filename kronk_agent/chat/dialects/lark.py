@@ -1,0 +1,114 @@
+"""Writing grammars in llguidance's Lark (its docs/syntax.md and docs/parametric.md)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from kronk_agent.messages import JsonValue
+
+_TAG: Final = r"<[^<>\s]{1,60}>|\[/?[A-Z_]{2,30}\]"
+
+
+class Lark:
+    """The rules of one grammar.
+
+    Args:
+        special_tokens: the vocabulary's special tokens by text. A mark is the token where there is
+            one, and text where there is not.
+        is_loose: allow what models do to marks of their own accord, where nothing is forced anyway.
+    """
+
+    def __init__(self, special_tokens: Mapping[str, int], *, is_loose: bool = False) -> None:
+        self.is_loose = is_loose
+        self._special = special_tokens
+        self._rules: dict[str, str] = {"ANY": "/(?s:.*)/"}
+        longest_first = sorted(special_tokens, key=len, reverse=True)
+        self._parts = re.compile("(" + "|".join([*map(re.escape, longest_first), _TAG]) + ")")
+
+    def add(self, name: str, body: str) -> str:
+        """Add a rule (a terminal if its name is in capitals); returns the name."""
+        head = name.partition("[")[0]
+        assert self._rules.setdefault(head, f"{name}: {body}") == f"{name}: {body}" or head == "ANY"
+        return head
+
+    def is_token(self, text: str) -> bool:
+        return text in self._special
+
+    def exactly(self, text: str) -> str:
+        """Just this text, with the special tokens in it as tokens. Empty text is no expression.
+
+        It is cut at tags everywhere, so that where two rules go on differently after a tag, the
+        lexer need not go back.
+        """
+        return " ".join(
+            f"<[{self._special[part]}]>" if part in self._special else quoted(part)
+            for part in self._parts.split(text)
+            if part
+        )
+
+    def maybe(self, text: str) -> str:
+        """This text or nothing."""
+        return f"( {self.exactly(text)} )?" if text else ""
+
+    def without(self, marks: Sequence[str], not_first: Sequence[str] = ()) -> str:
+        """A terminal for any text in which none of these marks is, spelled out or as a token.
+
+        It does not begin with those of ``not_first``, blanks apart.
+        """
+        inner = [mark for mark in marks if mark]
+        first = [mark for mark in not_first if mark]
+        if not inner and not first:
+            return "ANY"
+        name = "_".join(["TEXT", *map(_word, inner), *(f"N{_word(mark)}" for mark in first)])
+        conditions = [
+            "ANY",
+            *(f"~( ANY {quoted(mark)} ANY )" for mark in inner),
+            *(f"~( /\\s*/ {quoted(mark)} ANY )" for mark in first),
+        ]
+        return self.add(name.upper(), " & ".join(conditions))
+
+    def up_to(self, mark: str, others: Sequence[str] = (), not_first: Sequence[str] = ()) -> str:
+        """A rule for text and the mark it ends with; no mark is in the text, of others either."""
+        before = self.without([mark, *others], not_first)
+        name = f"to_{_word(mark)}_{before.lower()}"
+        if mark in self._special:
+            return self.add(name, f"{before} <[{self._special[mark]}]>")
+        return self.add(f"{name}[lazy]", f"{before} {quoted(mark)}")
+
+    def ended(self, terminal: str, mark: str) -> str:
+        """A terminal for text that does not have a mark in it, and the mark behind it."""
+        first, *others = [part for part in self._parts.split(mark) if part]
+        if first in self._special:
+            return f"{terminal} {self.exactly(mark)}"
+        at = 0
+        while first.isspace() and others and others[0] not in self._special and at < 1:
+            first, others, at = first + others[0], others[1:], at + 1
+        name = f"{terminal.lower()}_{_word(first)}"
+        self.add(f"{name}[lazy]", f"{terminal} {quoted(first)}")
+        return f"{name} {self.exactly(''.join(others))}"
+
+    def json(self, schema: JsonValue) -> str:
+        """Whatever a JSON Schema allows."""
+        return f"%json {json.dumps(schema, ensure_ascii=False)}"
+
+    def text(self, start: str) -> str:
+        lines = ["%llguidance {}", f"start: {start}", "ANY: /(?s:.*)/"]
+        rules = [rule for name, rule in self._rules.items() if name != "ANY"]
+        return "\n".join([*lines, *rules]) + "\n"
+
+
+def quoted(text: str) -> str:
+    """A string literal; empty text is no expression."""
+    return json.dumps(text, ensure_ascii=False) if text else ""
+
+
+def either(*options: str) -> str:
+    """One of several expressions; an empty one is nothing."""
+    return "( " + " | ".join(option or '""' for option in options) + " )"
+
+
+def _word(mark: str) -> str:
+    return "".join(f"{ord(c):x}" if not (c.isascii() and c.isalnum()) else c for c in mark).lower()

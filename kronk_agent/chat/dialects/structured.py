@@ -1,0 +1,205 @@
+"""Grammars for arguments in a notation that is not JSON, from the same JSON Schemas.
+
+A notation says how strings, members of objects and items of arrays are written; what may be where
+is the schema's. Gemma 4, LFM2 and MiniMax M3 have such notations.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from kronk_agent.chat.dialects.lark import Lark, either
+from kronk_agent.chat.dialects.schema import enforced_schema
+from kronk_agent.messages import JsonObject, JsonValue
+
+_MAX_MEMBERS: Final = 60
+"""Of an object, for members in any order; llguidance counts them in 64 bits."""
+_MAX_DEPTH: Final = 8
+_SCALARS: Final = ("integer", "number", "boolean", "null")
+_ANY: Final = ("string", "integer", "number", "boolean", "null", "array", "object")
+
+
+class Notation(Protocol):
+    """How values are written. Every method gives an expression."""
+
+    def string(self, lark: Lark, schema: JsonObject) -> str: ...
+
+    def constant(self, lark: Lark, value: JsonValue) -> str: ...
+
+    def boolean(self, lark: Lark) -> str: ...
+
+    def null(self, lark: Lark) -> str: ...
+
+    def member(self, lark: Lark, key: str, value: str, *, is_nested: bool) -> str: ...
+
+    def any_member(self, lark: Lark, value: str) -> str: ...
+
+    def item(self, lark: Lark, value: str) -> str: ...
+
+    @property
+    def value_end(self) -> str:
+        """What every value ends with; ``string`` has it in its expression already."""
+        ...
+
+    @property
+    def separator(self) -> str: ...
+
+    @property
+    def object_marks(self) -> tuple[str, str]: ...
+
+    @property
+    def array_marks(self) -> tuple[str, str]: ...
+
+
+class StructuredRules:
+    """Adds the rules for one tool's arguments to a grammar."""
+
+    def __init__(self, lark: Lark, notation: Notation, root: JsonObject, name: str) -> None:
+        self._lark = lark
+        self._notation = notation
+        self._root = root
+        self._name = name
+        self._num_rules = 0
+
+    def members(self, schema: JsonObject, depth: int = _MAX_DEPTH) -> str:
+        """The members of an object, without its marks: in any order, the required ones present."""
+        properties = schema.get("properties")
+        properties = properties if isinstance(properties, dict) else {}
+        required = schema.get("required")
+        names = [str(name) for name in required] if isinstance(required, list) else []
+        schemas: dict[str, JsonValue] = {**{name: {} for name in names}, **properties}
+        schemas = {name: schemas[name] for name in (*properties, *names)}
+        if not schemas:
+            others = schema.get("additionalProperties")
+            is_open = depth < _MAX_DEPTH or others
+            return self._open_members(others, depth) if is_open else '""'
+        is_nested = depth < _MAX_DEPTH
+        values = {name: self.value(inner, depth - 1) for name, inner in schemas.items()}
+        rules = [
+            self._rule(self._notation.member(self._lark, name, value, is_nested=is_nested))
+            for name, value in values.items()
+        ]
+        needed = [at for at, name in enumerate(schemas) if name in names]
+        return self._in_any_order(rules, needed)
+
+    def value(self, schema: JsonValue, depth: int) -> str:
+        """A value the schema allows."""
+        if not isinstance(schema, dict) or depth < 0:
+            schema = {}
+        schema = self._resolved(schema)
+        for key in ("anyOf", "oneOf"):
+            options = schema.get(key)
+            if isinstance(options, list) and options:
+                return either(*(self.value(option, depth) for option in options))
+        if "const" in schema:
+            return self._ended(self._notation.constant(self._lark, schema["const"]))
+        if isinstance(values := schema.get("enum"), list):
+            constants = [self._notation.constant(self._lark, value) for value in values]
+            return self._ended(either(*constants))
+        kinds = schema.get("type", list[JsonValue](_ANY if depth > 0 else _ANY[:5]))
+        kinds = kinds if isinstance(kinds, list) else [kinds]
+        return either(*(self._value_of(str(kind), schema, depth) for kind in kinds))
+
+    def _value_of(self, kind: str, schema: JsonObject, depth: int) -> str:
+        notation, lark = self._notation, self._lark
+        match kind:
+            case "string":
+                return notation.string(lark, schema)
+            case "boolean":
+                return self._ended(notation.boolean(lark))
+            case "null":
+                return self._ended(notation.null(lark))
+            case "array":
+                return self._ended(self._array(schema, depth))
+            case "object":
+                begin, end = notation.object_marks
+                inner = self.members(schema, min(depth, _MAX_DEPTH - 1))
+                return self._ended(f"{lark.exactly(begin)} {inner} {lark.exactly(end)}")
+            case _:
+                bounds = {k: v for k, v in schema.items() if k in _BOUNDS}
+                json = lark.json(enforced_schema({"type": kind, **bounds}, strict=True))
+                return self._ended(json)
+
+    def _ended(self, value: str) -> str:
+        return f"{value} {self._lark.exactly(self._notation.value_end)}"
+
+    def _array(self, schema: JsonObject, depth: int) -> str:
+        notation = self._notation
+        begin, end = notation.array_marks
+        items = schema.get("items", {})
+        item = self._rule(notation.item(self._lark, self.value(items, depth - 1)))
+        least, most = _count(schema.get("minItems"), 0), _count(schema.get("maxItems"), None)
+        separator = self._lark.exactly(notation.separator)
+        fewest, greatest = max(0, (least or 0) - 1), "" if most is None else most - 1
+        some = f"{item} ( {separator} {item} ){{{fewest},{greatest}}}"
+        if most == 0:
+            some = '""'
+        elif not least:
+            some = f"( {some} )?"
+        return f"{self._lark.exactly(begin)} {some} {self._lark.exactly(end)}"
+
+    def _open_members(self, schema: JsonValue, depth: int) -> str:
+        """Members of any names."""
+        if depth <= 0 or schema is False:
+            return '""'
+        value = self.value(schema if isinstance(schema, dict) else {}, min(depth - 1, 1))
+        member = self._rule(self._notation.any_member(self._lark, value))
+        separator = self._lark.exactly(self._notation.separator)
+        return f"( {member} ( {separator} {member} )* )?"
+
+    def _in_any_order(self, rules: Sequence[str], needed: Sequence[int]) -> str:
+        separator = self._lark.exactly(self._notation.separator)
+        name = self._next_name()
+        conditions = [f"bit_set({at})" for at in needed]
+        if len(rules) > _MAX_MEMBERS:
+            return f" {separator} ".join(rules)
+        first, more = f"{name}", f"{name}_more"
+        lines = [f'"" %if {both(conditions)}']
+        lines += [f"{r} {more}::set_bit({at}) %if bit_clear({at})" for at, r in enumerate(rules)]
+        following = [f'"" %if {both(conditions)}']
+        following += [
+            f"{separator} {r} {more}::set_bit({at}) %if bit_clear({at})"
+            for at, r in enumerate(rules)
+        ]
+        self._lark.add(f"{first}::_", "\n  | ".join(lines))
+        self._lark.add(f"{more}::_", "\n  | ".join(following))
+        return f"{first}::0"
+
+    def _rule(self, body: str) -> str:
+        return self._lark.add(self._next_name(), body)
+
+    def _next_name(self) -> str:
+        self._num_rules += 1
+        return f"{self._name}_{self._num_rules}"
+
+    def _resolved(self, schema: JsonObject) -> JsonObject:
+        for _ in range(20):
+            reference = schema.get("$ref")
+            if not isinstance(reference, str):
+                break
+            target: JsonValue = self._root
+            for key in reference.removeprefix("#/").split("/"):
+                target = target.get(key) if isinstance(target, dict) else None
+            schema = target if isinstance(target, dict) else {}
+        return schema
+
+
+_BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+
+
+def both(conditions: Sequence[str]) -> str:
+    """All of some conditions of a parametric rule, which ``and`` takes by twos."""
+    if not conditions:
+        return "true"
+    first, *others = conditions
+    return f"and({first}, {both(others)})" if others else first
+
+
+def _count(value: JsonValue, default: int | None) -> int | None:
+    return value if isinstance(value, int) else default
+
+
+def dumped(value: JsonValue) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,86 @@
+"""What is done to text on its way out: blanks trimmed, fences left out, marks kept with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+
+class Plain:
+    """Passes text on."""
+
+    def __init__(self, emit: Callable[[str], object]) -> None:
+        self.has_begun = False
+        """Has anything come that is not blank?"""
+        self._emit = emit
+
+    def push(self, text: str) -> None:
+        self.has_begun = self.has_begun or not text.isspace()
+        self._emit(text)
+
+    def finish(self) -> None:
+        return
+
+
+class Trimmed(Plain):
+    """Passes text on without the blanks around it."""
+
+    def __init__(self, emit: Callable[[str], object]) -> None:
+        super().__init__(emit)
+        self._blanks: list[str] = []
+
+    def push(self, text: str) -> None:
+        if not self.has_begun:
+            text = text.lstrip()
+            self.has_begun = text != ""
+        trimmed = text.rstrip()
+        if trimmed:
+            self._emit("".join(self._blanks) + trimmed)
+            self._blanks = []
+        self._blanks.append(text[len(trimmed) :])
+
+
+class Marked(Plain):
+    """Passes thinking on with the mark before it, once there is any."""
+
+    def __init__(self, emit: Callable[[str], object], mark: str) -> None:
+        super().__init__(emit)
+        self._held = mark
+
+    def push(self, text: str) -> None:
+        self._held += text
+        if self.has_begun or not text.isspace():
+            self.has_begun = True
+            self._emit(self._held)
+            self._held = ""
+
+
+_FENCE: Final = "```"
+_FENCED_END: Final = re.compile(r"\s*`*\s*\Z")
+
+
+class Fenced(Plain):
+    """Passes JSON on without what models put around it: blanks, or a fence of three backquotes."""
+
+    def __init__(self, emit: Callable[[str], object]) -> None:
+        super().__init__(emit)
+        self._is_at_start = True
+        self._held = ""
+
+    def push(self, text: str) -> None:
+        self._held += text
+        if self._is_at_start:
+            head = self._held.lstrip()
+            if head[:3] == _FENCE[: len(head)] and "\n" not in head:
+                return
+            self._is_at_start = False
+            self._held = head.partition("\n")[2] if head.startswith(_FENCE) else head
+        end = _FENCED_END.search(self._held)
+        assert end is not None, "matches the empty text"
+        self._emit(self._held[: end.start()])
+        self._held = self._held[end.start() :]
+
+    def finish(self) -> None:
+        if self._is_at_start:
+            self._emit(self._held.strip())

@@ -1,0 +1,289 @@
+"""A whole turn: thinking, text and calls, as the template's authors meant it to be written.
+
+``TurnFormat`` is the data; ``TurnParser`` reads a turn of it, and ``turn_grammar`` writes what one
+may be. Both follow the same plan: thinking first, if any, then text, then calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from kronk_agent.chat.dialects.call_format import CallFormat, Enclosure, Tools, is_bare
+from kronk_agent.chat.dialects.output import Output, new_call_id
+from kronk_agent.chat.dialects.reader import Marks, Reader, Reading
+from kronk_agent.chat.dialects.text_filters import Fenced, Marked, Plain, Trimmed
+from kronk_agent.messages import Delta
+
+State: TypeAlias = Literal["start", "thinking", "thought", "answering", "content", "called"]
+"""Where a turn is; ``content`` is text that has begun by its mark."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnFormat:
+    """How one family writes turns. Marks are as the template writes them, blanks included."""
+
+    name: str
+    opening: str = ""
+    """What the prompt ends with where a turn begins."""
+    end: str = ""
+    """What a turn ends with, if it is more than the vocabulary's end-of-generation tokens."""
+    reasoning: Enclosure | None = None
+    content: Enclosure | None = None
+    """Marks around text, where text has some."""
+    calls: CallFormat | None = None
+    before_calls: str = ""
+    """What is between text and calls."""
+    call_ends_reasoning: bool = True
+    """Models of the family go over from thinking to calling without a word."""
+    reasons_anywhere: bool = False
+    """Thinking may also come after text."""
+    strays: tuple[str, ...] = ()
+    """Marks that models of the family write where they mean nothing."""
+
+    @property
+    def triggers(self) -> tuple[str, ...]:
+        return () if self.calls is None else self.calls.triggers
+
+
+class TurnParser:
+    """Turns the text of one turn into deltas, in time linear in it.
+
+    Args:
+        format: how the turn is written.
+        tools: what may be called; what looks like a call of anything else is text.
+        separate_reasoning: False leaves thinking in the text, with its marks.
+        strips_fences: the answer is JSON; what a model puts around it is left out.
+        new_id: makes the id of each call.
+    """
+
+    def __init__(
+        self,
+        format: TurnFormat,
+        tools: Tools,
+        *,
+        separate_reasoning: bool = True,
+        strips_fences: bool = False,
+        new_id: Callable[[], str] = new_call_id,
+    ) -> None:
+        self.state: State = "start"
+        self._format = format
+        self._tools = tools
+        self._reader = Reader()
+        self._output = Output(new_id)
+        self._separates = separate_reasoning
+        self._text = Fenced(self._output.text) if strips_fences else Plain(self._output.text)
+        self._leading_blanks = ""
+        """Of the text, as long as nothing else has come: before calls they mean nothing."""
+        self._has_said = False
+        self._reading = self._read()
+        next(self._reading, None)
+
+    @property
+    def num_calls(self) -> int:
+        """Complete calls so far."""
+        return self._output.num_calls
+
+    @property
+    def is_inside_call(self) -> bool:
+        """Has a call begun that is not complete?"""
+        return self._output.is_inside_call
+
+    @property
+    def is_thinking(self) -> bool:
+        return self.state == "thinking"
+
+    def push(self, text: str) -> list[Delta]:
+        """The deltas this text adds."""
+        if text:
+            self._reader.push(text)
+            next(self._reading, None)
+        return self._output.take()
+
+    def finish(self, *, is_cut: bool = False) -> list[Delta]:
+        """The deltas of what was held back; a call that was cut off gets no ``ToolCallEnd``.
+
+        ``is_cut`` says that the model would have gone on.
+        """
+        self._reader.close(is_cut=is_cut)
+        next(self._reading, None)
+        if self.state != "called":
+            self._text.push(self._leading_blanks)
+        self._text.finish()
+        return self._output.take()
+
+    # --- the plan ------------------------------------------------------------------------------
+
+    def _read(self) -> Reading[None]:
+        format, reader = self._format, self._reader
+        yield from self._skip_repeated_opening()
+        yield from self._read_reasoning_if_any()
+        marks = self._marks()
+        while True:
+            mark = yield from reader.until(marks, self._emit_text)
+            if mark is None:
+                return
+            if format.end and mark == format.end.strip():
+                yield from self._skip_rest()
+                return
+            if mark in format.strays:
+                continue
+            if format.content is not None and mark in _cores(format.content):
+                self.state = "content" if mark == format.content.begin.strip() else "answering"
+                continue
+            if format.reasoning is not None and mark in _cores(format.reasoning):
+                if mark == format.reasoning.begin.strip():
+                    yield from self._read_thought(mark)
+                continue
+            yield from self._read_calls(mark)
+
+    def _marks(self) -> Marks:
+        format = self._format
+        texts = [format.end.strip(), *format.strays]
+        if format.content is not None:
+            texts += _cores(format.content)
+        if format.reasoning is not None and format.reasons_anywhere:
+            texts += _cores(format.reasoning)
+        if self._tools:
+            marks = [trigger for trigger in format.triggers if not is_bare(trigger)]
+            texts += [lead + mark for mark in marks for lead in ("", format.before_calls)]
+        return Marks(texts)
+
+    def _skip_repeated_opening(self) -> Reading[None]:
+        """Some models begin with the mark the prompt ends with."""
+        tag = self._format.opening.strip()[self._format.opening.strip().rfind("<") :]
+        is_mark = self._format.reasoning is not None and tag in _cores(self._format.reasoning)
+        if tag.startswith("<") and tag.endswith(">") and not is_mark:
+            yield from self._reader.take(tag)
+
+    # --- thinking ------------------------------------------------------------------------------
+
+    def _read_reasoning_if_any(self) -> Reading[None]:
+        reasoning, reader = self._format.reasoning, self._reader
+        if reasoning is None:
+            self.state = "answering"
+            yield from self._read_bare_calls()
+            return
+        start = reader.hold()
+        yield from reader.take_blanks()
+        for stray in self._format.strays:
+            yield from self._take_stray(stray, reasoning.begin.strip())
+        has_begun = yield from reader.take(reasoning.begin.strip())
+        if has_begun:
+            yield from self._read_thought(reader.release(start))
+        elif reasoning.end.strip() != reasoning.begin.strip() and (
+            yield from reader.take(reasoning.end.strip())
+        ):
+            reader.release(start)
+            yield from self._skip_blanks_after_thought()
+        else:
+            reader.rewind(start)
+            self.state = "answering"
+        yield from self._read_bare_calls()
+
+    def _take_stray(self, stray: str, mark: str) -> Reading[None]:
+        """A stray mark before a mark that begins like it."""
+        while (yield from self._reader.peek(len(stray + mark))).startswith(stray + mark):
+            yield from self._reader.take(stray)
+
+    def _read_thought(self, begun: str) -> Reading[None]:
+        """Thinking whose mark has been read; ``begun`` is that mark, and the blanks before it."""
+        reasoning = self._format.reasoning
+        assert reasoning is not None
+        self.state = "thinking"
+        end = reasoning.end.strip()
+        thought: Plain
+        if self._separates:
+            thought = Trimmed(self._output.reasoning)
+        else:
+            thought = Marked(self._text.push, begun)
+        content = [self._format.content.begin.strip()] if self._format.content else []
+        ends = self._format.call_ends_reasoning and bool(self._tools)
+        triggers = [t for t in self._format.triggers if ends and not is_bare(t)]
+        marks = Marks([end, *triggers, *content])
+        while True:
+            mark = yield from self._reader.until(marks, thought.push)
+            if mark is None:
+                return
+            if mark == end:
+                break
+            if mark in content:
+                self.state = "content"
+                return
+            if (yield from self._read_calls(mark, thought.push)):
+                self.state = "called"
+                return
+        is_shown = not self._separates and thought.has_begun
+        if is_shown:
+            self._text.push(end)
+        yield from self._skip_blanks_after_thought(is_shown=is_shown)
+
+    def _skip_blanks_after_thought(self, *, is_shown: bool = False) -> Reading[None]:
+        self.state = "thought"
+        blanks = yield from self._reader.take_blanks()
+        if is_shown:
+            self._text.push(blanks)
+        if not (yield from self._reader.is_at_end()):
+            self.state = "answering"
+
+    # --- calls ---------------------------------------------------------------------------------
+
+    def _read_bare_calls(self) -> Reading[None]:
+        """Calls that nothing announces, at the turn's beginning."""
+        calls = self._format.calls
+        if calls is None or not calls.begins_turns or not self._tools:
+            return
+        start = self._reader.hold()
+        yield from self._reader.take_blanks()
+        for trigger in calls.triggers:
+            if (yield from self._reader.take(trigger)):
+                if (yield from calls.read(self._reader, self._output, self._tools, trigger)):
+                    self.state = "called"
+                    return
+                self._reader.rewind(start)
+                return
+        self._reader.rewind(start)
+
+    def _read_calls(self, mark: str, emit: Callable[[str], object] | None = None) -> Reading[bool]:
+        """Calls after their trigger. If there are none, the mark was text."""
+        calls = self._format.calls
+        assert calls is not None
+        trigger = next(t for t in calls.triggers if mark.endswith(t) and not is_bare(t))
+        self._reader.ran_out = False
+        is_call = yield from calls.read(self._reader, self._output, self._tools, trigger)
+        if not is_call and self._reader.ran_out:
+            self._output.is_inside_call = True  # cut off before it could be known for a call
+            yield from self._skip_rest()
+            return True
+        if not is_call:
+            (emit or self._emit_text)(mark)
+            return False
+        self.state = "called"
+        self._leading_blanks, self._has_said = "", True
+        start = self._reader.hold()
+        yield from self._reader.take_blanks()
+        following = yield from self._reader.peek(max(map(len, self._format.triggers)))
+        if following == "" or following.startswith(self._format.triggers):
+            self._reader.release(start)
+        else:
+            self._reader.rewind(start)
+        return True
+
+    def _emit_text(self, text: str) -> None:
+        if self.state not in ("called", "content"):
+            self.state = "answering"
+        if not self._has_said:
+            self._leading_blanks += text
+            if text.isspace():
+                return
+            text, self._leading_blanks = self._leading_blanks, ""
+            self._has_said = True
+        self._text.push(text)
+
+    def _skip_rest(self) -> Reading[None]:
+        yield from self._reader.until(Marks([]), lambda _: None)
+
+
+def _cores(enclosure: Enclosure) -> list[str]:
+    return [enclosure.begin.strip(), enclosure.end.strip()]

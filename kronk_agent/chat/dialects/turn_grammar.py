@@ -1,0 +1,216 @@
+"""The grammar of a turn: what may come, as thinking, as text and as calls."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from kronk_agent.chat.dialects.call_format import CallFormat, Tools, is_bare
+from kronk_agent.chat.dialects.lark import Lark, either, quoted
+from kronk_agent.chat.dialects.schema import enforced_schema
+from kronk_agent.chat.dialects.turn import State, TurnFormat
+from kronk_agent.engine.constraint import gbnf_to_lark
+from kronk_agent.messages import JsonObject
+from kronk_agent.model import ChatRequest
+
+MAX_CALLS: Final = 8
+"""In one turn. A small model at a high temperature might otherwise never stop calling."""
+_ANY_OBJECT: Final[JsonObject] = {"type": "object"}
+_TAG: Final = re.compile(r"<[^<>]*>|\[/?[A-Z_]+\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """A grammar in llguidance's Lark."""
+
+    lark: str
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """Further grammars it refers to as ``@name``."""
+
+
+class AnswerRules:
+    """What the answer may be, whatever is around it.
+
+    Args:
+        request: what is asked for.
+        lark: where rules are added.
+        not_first: marks that words do not begin with.
+    """
+
+    def __init__(self, request: ChatRequest, lark: Lark, not_first: Sequence[str] = ()) -> None:
+        names = [tool.name for tool in request.callable_tools]
+        self._bare_openings = ['{"name"', *(f"[{name}(" for name in names)]
+        self.parts: dict[str, str] = {}
+        """Further grammars that are referred to, by name."""
+        self._request = request
+        self._lark = lark
+        self.not_first = list(not_first)
+
+    @property
+    def must_call(self) -> bool:
+        return self._request.tool_choice.mode in ("required", "named")
+
+    @property
+    def has_form(self) -> bool:
+        return self._request.response_format.type != "text"
+
+    @property
+    def is_free(self) -> bool:
+        """May the answer be anything?"""
+        return not self._request.tools and not self.has_form
+
+    @property
+    def max_calls(self) -> int:
+        return min(self._request.max_calls or MAX_CALLS, MAX_CALLS)
+
+    def answer(self, excluded: Sequence[str]) -> str:
+        """The answer without any call."""
+        form = self._request.response_format
+        match form.type:
+            case "text":
+                return self._words(excluded)
+            case "json_object" | "json_schema":
+                schema = enforced_schema(form.schema or _ANY_OBJECT, strict=form.strict)
+                json = self._lark.add("answer_json", self._lark.json(schema))
+                fenced = f"{quoted('```json')} /\\n/ {json} /\\n/ {quoted('```')}"
+                return either(f"{json} /\\n/?", fenced)
+            case "regex":
+                pattern = re.sub(r"(?<!\\)/", r"\\/", form.pattern or "")
+                return self._lark.add("ANSWER_REGEX", f"/{pattern}/")
+            case "lark":
+                self.parts["answer"] = form.pattern or ""
+                return "@answer"
+            case "gbnf":
+                self.parts["answer"] = gbnf_to_lark(form.pattern or "")
+                return "@answer"
+
+    def _words(self, excluded: Sequence[str]) -> str:
+        """Text that says something: a turn that is blank answers nobody."""
+        marks = [mark for mark in excluded if not is_bare(mark)]
+        not_first = self._bare_openings if len(marks) < len(excluded) else []
+        text = self._lark.without(marks, [*not_first, *self.not_first])
+        conditions = [text, r"/(?s:\s{0,8}\S.*)/"]
+        return self._lark.add("ANSWER", " & ".join(conditions))
+
+
+def turn_grammar(
+    format: TurnFormat,
+    request: ChatRequest,
+    state: State,
+    special_tokens: Mapping[str, int],
+) -> Grammar | None:
+    """What the rest of a turn may be; None if it may be anything.
+
+    Args:
+        format: how turns are written.
+        request: what is asked for.
+        state: where the turn is that the prompt has begun.
+        special_tokens: the vocabulary's special tokens by text.
+    """
+    must_call = request.tool_choice.mode in ("required", "named")
+    writer = _Writer(format, request, Lark(special_tokens, is_loose=not must_call))
+    if writer.is_free and request.is_thinking_enabled is not False:
+        return None
+    return writer.write(state)
+
+
+class _Writer:
+    def __init__(self, format: TurnFormat, request: ChatRequest, lark: Lark) -> None:
+        self._format = format
+        self._request = request
+        self._lark = lark
+        self._tools: Tools = {tool.name: tool for tool in request.callable_tools}
+        self._calls = format.calls if self._tools else None
+        begin = format.reasoning.begin.strip() if format.reasoning else ""
+        self._rules = AnswerRules(request, lark, [begin] if begin else [])
+
+    @property
+    def is_free(self) -> bool:
+        return self._rules.is_free
+
+    def write(self, state: State) -> Grammar:
+        body = self._body(is_open=state == "content")
+        reasoning = self._format.reasoning
+        if reasoning is None or state not in ("start", "thinking"):
+            start = body
+        else:
+            thought = self._thought(reasoning.end.strip(), body)
+            begin = self._lark.exactly(reasoning.begin.strip())
+            if state == "thinking":
+                start = thought
+            elif self._request.is_thinking_enabled is False:
+                start = body
+            else:
+                start = either(f"{begin} {thought}", body)
+        if start.strip() == "@answer":
+            return Grammar(self._rules.parts["answer"])
+        return Grammar(self._lark.text(f"{start} {self._end()}"), self._rules.parts)
+
+    def _end(self) -> str:
+        """The end of the turn, where it is not a token that ends the generation anyway."""
+        end = self._format.end.strip()
+        tags = _TAG.findall(end)
+        if not tags or any(self._lark.is_token(tag) for tag in tags[-1:]):
+            return ""
+        return self._lark.maybe(end)
+
+    # --- thinking ------------------------------------------------------------------------------
+
+    def _thought(self, end: str, body: str) -> str:
+        """Thinking up to its end and what follows; calls may end it as well."""
+        calls = self._calls
+        ends = calls is not None and self._format.call_ends_reasoning
+        triggers = [t for t in (calls.triggers if calls else ()) if ends and not is_bare(t)]
+        blanks = self._lark.add("BLANKS", r"/\n{1,2}/")
+        following = f"{blanks}? {body}" if self._rules.must_call or self._rules.has_form else body
+        options = [f"{self._lark.up_to(end, triggers)} {following}"]
+        if calls is not None and triggers:
+            rest = calls.rule(self._lark, self._tools, self._rules.max_calls, triggers[0])
+            options.append(f"{self._lark.up_to(triggers[0], [end])} {rest}")
+        return either(*options)
+
+    # --- text and calls ------------------------------------------------------------------------
+
+    def _rest(self, calls: CallFormat) -> str:
+        return calls.rule(self._lark, self._tools, self._rules.max_calls, calls.triggers[0])
+
+    def _body(self, *, is_open: bool) -> str:
+        content = self._format.content
+        if content is None:
+            return self._plain_body()
+        begin, end = self._lark.exactly(content.begin), self._lark.exactly(content.end.strip())
+        opening = "" if is_open else begin
+        options = []
+        if not self._rules.must_call:
+            options.append(f"{opening} {self._rules.answer([content.end.strip()])} ( {end} )?")
+        if self._calls is not None:
+            rest = self._rest(self._calls)
+            trigger = self._lark.exactly(self._calls.triggers[0])
+            before = f"{opening} {self._lark.up_to(content.end.strip())}"
+            before = before if is_open else f"( {before} )?"
+            lead = self._lark.maybe(self._format.before_calls)
+            options.append(f"{before} {lead} {trigger} {rest}")
+        return either(*options)
+
+    def _plain_body(self) -> str:
+        calls = self._calls
+        if calls is None:
+            return self._rules.answer(self._format.triggers)
+        trigger = self._lark.exactly(calls.triggers[0])
+        rest = self._rest(calls)
+        if self._rules.must_call:
+            return f"{trigger} {rest}"
+        called = f"{self._lark.maybe(self._format.before_calls)} {trigger} {rest}"
+        options = [self._rules.answer(calls.triggers)]
+        if self._rules.has_form:
+            return either(*options, called)
+        for mark in calls.triggers:
+            if is_bare(mark):
+                options.append(f"{trigger} {rest}")
+                continue
+            others = [t for t in calls.triggers if t != mark and not is_bare(t)]
+            rest = calls.rule(self._lark, self._tools, self._rules.max_calls, mark)
+            options.append(f"{self._lark.up_to(mark, others, self._rules.not_first)} {rest}")
+        return either(*options)

@@ -1,0 +1,276 @@
+"""Arguments written one by one: strings as they are, everything else as JSON.
+
+Which of the two a text is, its schema says. This is how Qwen3-Coder, GLM, MiniMax, Seed-OSS,
+DeepSeek V3.2 and many others write arguments.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from kronk_agent.chat.dialects.lark import Lark, either, quoted
+from kronk_agent.chat.dialects.schema import enforced_schema
+from kronk_agent.messages import JsonObject, JsonValue
+from kronk_agent.tool import Tool
+from kronk_agent.tool.arguments import parse_json
+
+_KINDS: Final = frozenset(["string", "integer", "number", "boolean", "null", "array", "object"])
+_MAX_REFERENCES: Final = 20
+_FORMATS: Final = {
+    "date": r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])",
+    "time": r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)",
+    "date-time": r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
+    r"T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)",
+    "uuid": r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
+    "ipv4": r"((25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(25[0-5]|2[0-4]\d|1?\d?\d)",
+}
+_PYTHON: Final = {"True": "true", "False": "false", "None": "null"}
+_JSON_START: Final = re.compile(r'\s*(["{\[\d-]|true|false|null|True|False|None)')
+
+
+def kind_of(value: JsonValue) -> str:
+    """A value's type, in JSON Schema's words."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int():
+            return "integer"
+        case float():
+            return "number"
+        case str():
+            return "string"
+        case list():
+            return "array"
+        case dict():
+            return "object"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One argument of a tool, by its schema."""
+
+    name: str
+    schema: JsonObject
+    """With the definitions it refers to."""
+    is_strict: bool = True
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The types its value may have."""
+        return _kinds(self.schema, self.schema, _MAX_REFERENCES)
+
+    @property
+    def is_text(self) -> bool:
+        """Is its value always a string?"""
+        return self.kinds == {"string"}
+
+    def options(self) -> list[JsonObject]:
+        """The schemas one of which a value follows, references resolved."""
+        return _flattened(self.schema, self.schema, _MAX_REFERENCES)
+
+    def to_json(self, text: str) -> str:
+        """The JSON for what was written."""
+        kinds = self.kinds
+        if kinds == {"string"}:
+            return _dumps(text)
+        value = text.strip()
+        parsed = _parsed(value)
+        if parsed is not None and (kind_of(parsed[1]) in kinds or "string" not in kinds):
+            return parsed[0]
+        if parsed is not None and kind_of(parsed[1]) == "integer" and "number" in kinds:
+            return parsed[0]
+        return _dumps(text)
+
+    def narrowed(self, kinds: Sequence[str]) -> Parameter | None:
+        """The same for values of these types only; None if there are none."""
+        if set(kinds) == self.kinds:
+            return self
+        strings = [*_string_schemas(self.schema, self.schema, _MAX_REFERENCES)]
+        if "string" not in kinds:
+            schema = _without_strings(self.schema)
+            return None if schema is None else Parameter(self.name, schema, self.is_strict)
+        return Parameter(self.name, {"anyOf": list[JsonValue](strings)}, self.is_strict)
+
+    def may_be_json(self, start: str) -> bool:
+        """Could a value that begins so be anything but a string?"""
+        return not self.is_text and _JSON_START.match(start) is not None
+
+    def rule(self, lark: Lark, end: str) -> str:
+        """An expression for the value and the mark that ends it, which is in no string."""
+        return either(*self._json_options(lark, end), *self._text_options(lark, end))
+
+    def _json_options(self, lark: Lark, end: str) -> Iterator[str]:
+        schema = _without_strings(self.schema)
+        if schema is not None:
+            json = lark.json(enforced_schema(schema, strict=self.is_strict))
+            yield f"{json} {lark.exactly(end)}"
+
+    def _text_options(self, lark: Lark, end: str) -> Iterator[str]:
+        core = end.strip() or end
+        for schema in _string_schemas(self.schema, self.schema, _MAX_REFERENCES):
+            values = schema.get("enum", [schema["const"]] if "const" in schema else None)
+            if isinstance(values, list):
+                texts = [v for v in values if isinstance(v, str) and core not in v]
+                yield from (f"{quoted(text)} {lark.exactly(end)}" for text in texts)
+            else:
+                yield lark.ended(string_terminal(lark, schema, [core]), end)
+
+
+def parameters_of(tool: Tool) -> Mapping[str, Parameter]:
+    """A tool's arguments by name, in the schema's order."""
+    properties = tool.parameters.get("properties")
+    definitions = {k: v for k, v in tool.parameters.items() if k in ("$defs", "definitions")}
+    if not isinstance(properties, dict):
+        return {}
+    return {
+        name: Parameter(
+            name, {**(schema if isinstance(schema, dict) else {}), **definitions}, tool.strict
+        )
+        for name, schema in properties.items()
+    }
+
+
+def required_of(tool: Tool) -> frozenset[str]:
+    required = tool.parameters.get("required")
+    return frozenset(map(str, required)) if isinstance(required, list) else frozenset()
+
+
+def any_parameter(name: str) -> Parameter:
+    """An argument the schema does not know."""
+    return Parameter(name, {})
+
+
+def _dumps(value: JsonValue) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _parsed(text: str) -> tuple[str, JsonValue] | None:
+    """JSON, or Python's way of writing the same; None if it is neither."""
+    text = _PYTHON.get(text, text)
+    try:
+        return text, parse_json(text)
+    except ValueError:
+        pass
+    if not text.startswith(("{", "[")):
+        return None
+    try:
+        value: JsonValue = ast.literal_eval(text)
+        dumped = json.dumps(value, ensure_ascii=False)
+        return dumped, parse_json(dumped)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+
+
+def _referred(schema: JsonObject, root: JsonObject) -> JsonObject:
+    """What a schema's reference stands for."""
+    reference = schema.get("$ref")
+    target: JsonValue = root
+    for key in str(reference).removeprefix("#/").split("/"):
+        target = target.get(key) if isinstance(target, dict) else None
+    return target if isinstance(target, dict) else {}
+
+
+def _options(schema: JsonObject) -> list[JsonObject]:
+    for key in ("anyOf", "oneOf"):
+        options = schema.get(key)
+        if isinstance(options, list):
+            return [option for option in options if isinstance(option, dict)]
+    return []
+
+
+def _kinds(schema: JsonObject, root: JsonObject, depth: int) -> frozenset[str]:
+    if "$ref" in schema and depth > 0:
+        return _kinds(_referred(schema, root), root, depth - 1)
+    if "const" in schema:
+        return frozenset([kind_of(schema["const"])])
+    if isinstance(values := schema.get("enum"), list):
+        return frozenset(map(kind_of, values))
+    if isinstance(kinds := schema.get("type"), str | list):
+        return frozenset([kinds] if isinstance(kinds, str) else map(str, kinds))
+    if (options := _options(schema)) and depth > 0:
+        return frozenset().union(*(_kinds(option, root, depth - 1) for option in options))
+    parts = schema.get("allOf")
+    if isinstance(parts, list) and depth > 0:
+        dicts = [part for part in parts if isinstance(part, dict)]
+        return _KINDS.intersection(*(_kinds(part, root, depth - 1) for part in dicts))
+    return _KINDS
+
+
+def _flattened(schema: JsonObject, root: JsonObject, depth: int) -> list[JsonObject]:
+    if "$ref" in schema and depth > 0:
+        return _flattened(_referred(schema, root), root, depth - 1)
+    options = _options(schema)
+    if not options or depth == 0:
+        return [schema]
+    return [inner for option in options for inner in _flattened(option, root, depth - 1)]
+
+
+def _without_strings(schema: JsonObject) -> JsonObject | None:
+    """The schema of everything it allows but strings; None if that is nothing."""
+    kinds = _kinds(schema, schema, _MAX_REFERENCES)
+    if "string" not in kinds:
+        return schema
+    others = kinds - {"string"}
+    if not others:
+        return None
+    if isinstance(values := schema.get("enum"), list):
+        kept_values: list[JsonValue] = [v for v in values if not isinstance(v, str)]
+        return {**schema, "enum": kept_values}
+    if options := _options(schema):
+        kept = [
+            option for option in options if "string" not in _kinds(option, schema, _MAX_REFERENCES)
+        ]
+        definitions = {k: v for k, v in schema.items() if k in ("$defs", "definitions")}
+        return {**definitions, "anyOf": list[JsonValue](kept)} if kept else None
+    if "$ref" in schema:
+        definitions = {k: v for k, v in schema.items() if k in ("$defs", "definitions")}
+        return _without_strings({**definitions, **_referred(schema, schema)})
+    return {**schema, "type": list[JsonValue](sorted(others))}
+
+
+def _string_schemas(schema: JsonObject, root: JsonObject, depth: int) -> Iterator[JsonObject]:
+    """The schemas of the strings it allows."""
+    if "string" not in _kinds(schema, root, depth):
+        return
+    if "$ref" in schema and depth > 0:
+        yield from _string_schemas(_referred(schema, root), root, depth - 1)
+    elif (options := _options(schema)) and depth > 0:
+        for option in options:
+            yield from _string_schemas(option, root, depth - 1)
+    else:
+        yield schema
+
+
+def string_terminal(lark: Lark, schema: JsonObject, ends: Sequence[str]) -> str:
+    """A terminal for a string's text."""
+    least, most = schema.get("minLength"), schema.get("maxLength")
+    pattern, format = schema.get("pattern"), schema.get("format")
+    conditions = [lark.without(ends)]
+    if isinstance(pattern, str):
+        conditions.append(_regex(pattern))
+    elif isinstance(format, str) and format in _FORMATS:
+        conditions.append(f"/{_FORMATS[format]}/")
+    if isinstance(least, int) or isinstance(most, int):
+        conditions.append(f"/(?s:.{{{least or 0},{'' if most is None else most}}})/")
+    if len(conditions) == 1:
+        return conditions[0]
+    body = " & ".join(conditions)
+    return lark.add(f"VALUE_{zlib.crc32(body.encode()):X}", body)
+
+
+def _regex(pattern: str) -> str:
+    """A JSON Schema's pattern, which may match anywhere, as one for the whole text."""
+    start = "" if pattern.startswith("^") else "(?s:.*)"
+    end = "" if pattern.endswith("$") and not pattern.endswith("\\$") else "(?s:.*)"
+    inner = pattern.removeprefix("^")
+    inner = inner.removesuffix("$") if not end else inner
+    inner = re.sub(r"(?<!\\)/", r"\\/", inner)
+    return f"/{start}({inner}){end}/"
