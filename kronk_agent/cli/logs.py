@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from kronk_agent.cli.printable import printable
+from kronk_agent.cli.redacting import redacted
 
 
 @contextmanager
@@ -47,12 +48,12 @@ class _Printable(logging.Formatter):
     """Servers have a say in what is logged: none of it changes the terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
+        return redacted(printable(super().format(record)))
 
 
 class _OneLine(logging.Formatter):
     """The message alone, like every other line the program says; never a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        message = printable(" ".join(record.getMessage().split()))
+        message = redacted(printable(" ".join(record.getMessage().split())))
         return f"{record.levelname.lower()}: {message}"

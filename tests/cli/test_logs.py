@@ -1,3 +1,5 @@
+# ruff: noqa: E501  # the table has one case a line
+
 from __future__ import annotations
 
 import logging
@@ -57,3 +59,28 @@ def test_an_inner_block_takes_the_place_of_an_outer_one(
         logging.getLogger("kronk_agent").warning("once")
 
     assert capsys.readouterr().err == "WARNING kronk_agent: once\n"
+
+
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize(
+    ("logged", "shown"),
+    [
+        ("Authorization: Bearer hunter2.hunter2", "Authorization: *** ***"),
+        ("sent with Bearer hunter2-hunter2", "sent with Bearer ***"),
+        ('{"access_token": "hunter2", "scope": "read"}', '{"access_token": "***", "scope": "read"}'),
+        ("grant_type=refresh_token&refresh_token=hunter2&x=1", "grant_type=refresh_token&refresh_token=***&x=1"),
+        ("[(b'Set-Cookie', b'hunter2'), (b'Age', b'1')]", "[(b'Set-Cookie', '***'), (b'Age', b'1')]"),
+        ("GET http://127.0.0.1:1/callback?code=hunter2&state=hunter3", "GET http://127.0.0.1:1/callback?code=***&state=***"),
+        ("api_key='hunter2' password: hunter2", "api_key='***' password: ***"),
+        ("the secret agent has a token budget", "the secret agent has a token budget"),
+    ],
+)  # fmt: skip
+def test_secrets_do_not_get_into_the_log(
+    debug: bool, logged: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with logging_to_stderr(debug=debug):
+        logging.getLogger("kronk_agent.host").warning("%s", logged)
+
+    said = capsys.readouterr().err
+    assert "hunter" not in said
+    assert said.partition(": ")[2] == f"{shown}\n"
