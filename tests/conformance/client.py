@@ -14,19 +14,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import anyio
 import httpx2
-from mcp.client.auth import OAuthClientProvider, TokenStorage
-from mcp.shared.auth import (
-    AuthorizationCodeResult,
-    OAuthClientInformationFull,
-    OAuthClientMetadata,
-    OAuthToken,
-)
-from pydantic import AnyUrl
+from mcp.shared.auth import AuthorizationCodeResult
 
+from kronk_agent.config.mcp_server import OAuthConfig
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ToolError
 from kronk_agent.host import Form, FormValues, Host, ModelUse, ToolUse, Visit
 from kronk_agent.host.naming import tool_names
+from kronk_agent.host.oauth import Browser, Logins, authentication
 from kronk_agent.messages import JsonObject
 from kronk_agent.tool import Tool, ToolContext
 
@@ -55,13 +50,21 @@ class Agreeable:
 
 async def main(url: str) -> None:
     config = McpServerConfig(
-        url=url, protocol="legacy" if VERSION and VERSION < "2026" else "auto", timeout=20
+        url=url,
+        protocol="legacy" if VERSION and VERSION < "2026" else "auto",
+        timeout=20,
+        oauth=OAuthConfig(
+            client_id=CONTEXT.get("client_id"),
+            client_secret=CONTEXT.get("client_secret"),
+            client_metadata_url="https://conformance-test.local/client-metadata.json",
+        ),
     )
     folder = Path(tempfile.mkdtemp())
     async with Host(
         {"suite": config},
         log_dir=folder,
-        cache_dir=folder,
+        cache_dir=folder / "cache",
+        pins_dir=folder / "pins",
         person=Agreeable(),
         authenticate=sign_in if SCENARIO.startswith("auth/") else None,
     ) as host:
@@ -105,35 +108,28 @@ def some_arguments(schema: JsonObject) -> JsonObject:
     }
 
 
-class Login(TokenStorage):
-    """Tokens for as long as the program runs, and the client the suite registered for us."""
+class ForNow:
+    """Keeps logins for as long as the program runs."""
+
+    place = "memory"
 
     def __init__(self) -> None:
-        self._tokens: OAuthToken | None = None
-        self._client: OAuthClientInformationFull | None = None
-        if CONTEXT.get("client_id"):
-            secret = CONTEXT.get("client_secret")
-            self._client = OAuthClientInformationFull(
-                client_id=CONTEXT["client_id"],
-                client_secret=secret,
-                redirect_uris=[AnyUrl(REDIRECT)],
-                token_endpoint_auth_method="client_secret_basic" if secret else "none",
-            )
+        self._texts: dict[str, str] = {}
 
-    async def get_tokens(self) -> OAuthToken | None:
-        return self._tokens
+    def read(self, name: str) -> str | None:
+        return self._texts.get(name)
 
-    async def set_tokens(self, tokens: OAuthToken) -> None:
-        self._tokens = tokens
+    def write(self, name: str, text: str) -> None:
+        self._texts[name] = text
 
-    async def get_client_info(self) -> OAuthClientInformationFull | None:
-        return self._client
-
-    async def set_client_info(self, client_info: OAuthClientInformationFull) -> None:
-        self._client = client_info
+    def delete(self, name: str) -> None:
+        self._texts.pop(name, None)
 
 
-async def sign_in(name: str, config: McpServerConfig) -> httpx2.Auth:
+LOGINS = Logins(ForNow())
+
+
+async def sign_in(name: str, config: McpServerConfig) -> httpx2.Auth | None:
     """The suite's authorization server agrees at once: its answer is read from the redirect."""
     answer: dict[str, str] = {}
 
@@ -148,19 +144,7 @@ async def sign_in(name: str, config: McpServerConfig) -> httpx2.Auth:
             code=answer["code"], state=answer.get("state"), iss=answer.get("iss")
         )
 
-    return OAuthClientProvider(
-        server_url=config.url or "",
-        client_metadata=OAuthClientMetadata(
-            client_name="kronk-agent",
-            redirect_uris=[AnyUrl(REDIRECT)],
-            grant_types=["authorization_code", "refresh_token"],
-            response_types=["code"],
-        ),
-        storage=Login(),
-        redirect_handler=visit,
-        callback_handler=come_back,
-        client_metadata_url="https://conformance-test.local/client-metadata.json",
-    )
+    return await authentication(name, config, LOGINS, Browser(REDIRECT, visit, come_back))
 
 
 anyio.run(main, sys.argv[-1])
