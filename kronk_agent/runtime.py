@@ -5,7 +5,7 @@ Nothing else builds things. What is heavy is imported when it is first needed.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from kronk_agent.config.engine import EngineConfig
 from kronk_agent.config.remote_model import RemoteModelConfig
 from kronk_agent.config.schema import Config, WebFetchConfig, WebSearchConfig
 from kronk_agent.errors import ConfigError
+from kronk_agent.messages import Message
 from kronk_agent.model import ChatModel, SamplingParams, ToolChoice
 from kronk_agent.models.store import find_model
 from kronk_agent.tool import StaticToolset, Tool, Toolset
@@ -24,7 +25,7 @@ from kronk_agent.tool_paths import load_tool
 
 if TYPE_CHECKING:
     from kronk_agent.engine.params import EngineParams
-    from kronk_agent.host import Host, ServerStatus
+    from kronk_agent.host import Host, Person, Prompts, Resources, ServerStatus
 
 
 class Runtime:
@@ -61,6 +62,7 @@ class Runtime:
         base_dir: Path | None = None,
         tools: Sequence[Tool] = (),
         model: ChatModel | None = None,
+        person: Person | None = None,
     ) -> AsyncIterator[Runtime]:
         """Open a runtime: MCP servers start in the background, the model loads on first use.
 
@@ -69,20 +71,28 @@ class Runtime:
             base_dir: what relative paths of tools are relative to; None is the working directory.
             tools: more tools, beside those of the configuration.
             model: use this one and load none.
+            person: answers what MCP servers ask of a person; None: they may not ask.
 
         Raises:
             ConfigError: a tool named in the configuration cannot be had.
         """
         config = config or Config()
+
+        async def get_model() -> ChatModel:
+            return await runtime.chat_model()
+
+        host = _host(config, get_model, person)
         async with AsyncExitStack() as resources:
             runtime = cls(
                 config,
                 base_dir=base_dir or Path.cwd(),
                 tools=tools,
-                host=await _start_host(config, resources),
+                host=host,
                 model=model,
                 resources=resources,
             )
+            if host is not None:
+                await resources.enter_async_context(host)
             yield runtime
 
     @property
@@ -94,6 +104,33 @@ class Runtime:
         """Wait until every MCP server is ready or has failed."""
         if self._host:
             await self._host.settled()
+
+    async def required_servers(self) -> None:
+        """Wait until every MCP server that is ``required`` is ready.
+
+        Raises:
+            ServerUnavailableError: one of them failed.
+        """
+        if self._host:
+            await self._host.required()
+
+    @property
+    def resources(self) -> Resources | None:
+        """What the MCP servers have to read; None where there are no servers."""
+        return self._host.resources if self._host else None
+
+    @property
+    def prompts(self) -> Prompts | None:
+        """What the MCP servers have to begin with; None where there are no servers."""
+        return self._host.prompts if self._host else None
+
+    async def user_message(self, text: str) -> Message:
+        """The text as a message, with the MCP resources it mentions as ``@server:uri`` attached.
+
+        Raises:
+            ToolError: one of them cannot be read.
+        """
+        return await self._host.resources.attach(text) if self._host else Message.user(text)
 
     async def agent(self) -> Agent:
         """An agent on the configured model and all tools. The first call loads the model.
@@ -157,14 +194,17 @@ def _agent_options(config: Config) -> AgentOptions:
     )
 
 
-async def _start_host(config: Config, resources: AsyncExitStack) -> Host | None:
+def _host(
+    config: Config, get_model: Callable[[], Awaitable[ChatModel]], person: Person | None
+) -> Host | None:
     if not config.mcp_servers:
         return None
     from kronk_agent.host import Host
     from kronk_agent.host.authenticate import authenticate
 
-    host = Host(config.mcp_servers, authenticate=authenticate)
-    return await resources.enter_async_context(host)
+    return Host(
+        config.mcp_servers, get_model=get_model, person=person, authenticate=authenticate
+    )
 
 
 def _own_tools(config: Config, base_dir: Path, given: Sequence[Tool]) -> tuple[Tool, ...]:

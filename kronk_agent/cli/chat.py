@@ -13,10 +13,11 @@ from kronk_agent.cli.loop import Interrupts, run
 from kronk_agent.cli.options import GlobalOptions, global_options
 from kronk_agent.cli.project import with_project_servers
 from kronk_agent.cli.rendering import JsonRenderer, TextRenderer
-from kronk_agent.cli.servers import wait_for_servers
+from kronk_agent.cli.servers import FailureNews, wait_for_required, wait_until_settled
 from kronk_agent.cli.terminal import Terminal
 from kronk_agent.config.loading import load_config
 from kronk_agent.config.schema import Config
+from kronk_agent.host import Person
 from kronk_agent.messages import RunFinished
 from kronk_agent.runtime import Runtime
 
@@ -40,6 +41,11 @@ _CONFIG_KEYS = {
 @click.option("-p", "--prompt", metavar="TEXT", help="Answer this and end.")
 @click.option("--json", "as_json", is_flag=True, help="Print each event as a line of JSON.")
 @click.option("--no-tools", is_flag=True, help="Use no tools and start no MCP servers.")
+@click.option(
+    "--wait-for-tools",
+    is_flag=True,
+    help="Wait for all MCP servers; without it, a slow one's tools come when they come.",
+)
 @click.option("--model", metavar="PATH_OR_NAME", help="A GGUF file, or a name from models:.")
 @click.option(
     "--tool-choice",
@@ -63,6 +69,7 @@ def chat(
     prompt: str | None,
     as_json: bool,
     no_tools: bool,
+    wait_for_tools: bool,
     **flags: str | float | None,
 ) -> None:
     """Talk to the model; it may use the tools.
@@ -77,7 +84,9 @@ def chat(
         config = config.model_copy(update={"tools": (), "mcp_servers": {}})
     else:
         config = with_project_servers(config)
-    run(partial(_chat, config, question, as_json))
+    # Whoever wants a call wants the tools to be there.
+    wait_for_tools = wait_for_tools or config.agent.tool_choice not in ("auto", "none")
+    run(partial(_chat, config, question, as_json, wait_for_tools))
 
 
 def read_question(prompt: str | None) -> str | None:
@@ -94,36 +103,71 @@ def read_question(prompt: str | None) -> str | None:
     raise click.UsageError("there is nothing to answer: give -p a text, or pipe one in")
 
 
-async def _chat(config: Config, question: str | None, as_json: bool, interrupts: Interrupts) -> int:
-    async with Runtime.open(config) as runtime:
-        return await converse(runtime, interrupts, question=question, as_json=as_json)
+async def _chat(
+    config: Config,
+    question: str | None,
+    as_json: bool,
+    wait_for_tools: bool,
+    interrupts: Interrupts,
+) -> int:
+    terminal = Terminal()
+    async with Runtime.open(config, person=_person_at(terminal)) as runtime:
+        return await converse(
+            runtime,
+            interrupts,
+            terminal,
+            question=question,
+            as_json=as_json,
+            wait_for_tools=wait_for_tools,
+        )
+
+
+def _person_at(terminal: Terminal) -> Person | None:
+    """Whoever sits there; None where the input or the screen is not a terminal."""
+    if sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    from kronk_agent.cli.person import TerminalPerson  # heavy: prompt_toolkit
+
+    return TerminalPerson(terminal)
 
 
 async def converse(
-    runtime: Runtime, interrupts: Interrupts, *, question: str | None, as_json: bool
+    runtime: Runtime,
+    interrupts: Interrupts,
+    terminal: Terminal,
+    *,
+    question: str | None,
+    as_json: bool,
+    wait_for_tools: bool = False,
 ) -> int:
     """Answer the question, or with none talk to the person; returns the exit code."""
-    terminal = Terminal()
     renderer = JsonRenderer(sys.stdout) if as_json else TextRenderer(terminal)
+    failures = FailureNews(runtime, terminal)
     try:
-        conversation = Conversation(await _get_ready(runtime, terminal), renderer, interrupts)
+        agent = await _get_ready(runtime, terminal, wait_for_tools)
+        failures.say()
+        conversation = Conversation(agent, renderer, interrupts, to_message=runtime.user_message)
         if question is not None:
-            return exit_code(await conversation.turn(question))
+            finished = await conversation.turn(question)
+            failures.say()
+            return exit_code(finished)
         from kronk_agent.cli.repl import Repl  # heavy: prompt_toolkit
 
-        await Repl(conversation, runtime, terminal).run(interrupts)
+        await Repl(conversation, runtime, terminal, failures).run(interrupts)
         return 0
     finally:
         terminal.close()
 
 
-async def _get_ready(runtime: Runtime, terminal: Terminal) -> Agent:
-    """Load the model, while the MCP servers start, and wait for them."""
+async def _get_ready(runtime: Runtime, terminal: Terminal, wait_for_tools: bool) -> Agent:
+    """Load the model, while the MCP servers start; wait for all, or only for those required."""
     is_starter = runtime.model_is_starter
     terminal.status("loading model ...")
     agent = await runtime.agent()
     terminal.say(f"model: {agent.model.info.id}{_STARTER if is_starter else ''}", style="dim")
-    await wait_for_servers(runtime, terminal)
+    if wait_for_tools:
+        await wait_until_settled(runtime, terminal)
+    await wait_for_required(runtime, terminal)
     return agent
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from kronk_agent.agent import Agent
 from kronk_agent.cli.loop import Interrupts
 from kronk_agent.cli.rendering import Renderer
@@ -11,8 +13,16 @@ from kronk_agent.messages import Message, RunFinished
 class Conversation:
     """One person's talk with the agent, shown as it happens."""
 
-    def __init__(self, agent: Agent, renderer: Renderer, interrupts: Interrupts) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        renderer: Renderer,
+        interrupts: Interrupts,
+        *,
+        to_message: Callable[[str], Awaitable[Message]],
+    ) -> None:
         self._agent = agent
+        self._to_message = to_message
         self._renderer = renderer
         self._interrupts = interrupts
         self.messages: tuple[Message, ...] = ()
@@ -21,8 +31,11 @@ class Conversation:
         """Let the agent answer; Ctrl-C cancels the run, and what was complete is kept.
 
         A run that added nothing leaves no trace, so that the turns go on alternating.
+
+        Raises:
+            ToolError: a resource that the text mentions cannot be read.
         """
-        asked = (*self.messages, Message.user(text))
+        asked = (*self.messages, await self._to_message(text))
         finished: RunFinished | None = None
         async with self._agent.run(asked) as run:
             with self._interrupts.handled_by(run.cancel):

@@ -17,9 +17,10 @@ from prompt_toolkit.output import Output, create_output
 
 from kronk_agent.cli.conversation import Conversation
 from kronk_agent.cli.loop import Interrupts
-from kronk_agent.cli.servers import say_failures
+from kronk_agent.cli.servers import FailureNews, say_failures
 from kronk_agent.cli.terminal import Terminal
 from kronk_agent.cli.tools import tool_table
+from kronk_agent.errors import ToolError
 from kronk_agent.runtime import Runtime
 
 _COMMANDS = {
@@ -34,17 +35,24 @@ _KEYS = "Esc Enter, or a backslash at the end, starts a new line; Ctrl-C stops a
 class Repl:
     """Reads what the person types until they leave."""
 
-    def __init__(self, conversation: Conversation, runtime: Runtime, terminal: Terminal) -> None:
+    def __init__(
+        self,
+        conversation: Conversation,
+        runtime: Runtime,
+        terminal: Terminal,
+        failures: FailureNews,
+    ) -> None:
         self._conversation = conversation
         self._runtime = runtime
         self._terminal = terminal
+        self._failures = failures
         self._prompt: PromptSession[str] = PromptSession(
             "> ",
             multiline=True,
             prompt_continuation="  ",
             key_bindings=_key_bindings(),
             history=_open_history(terminal),
-            output=_prompt_output(),
+            output=prompt_output(),
             interrupt_exception=_Interrupted,
         )
 
@@ -57,7 +65,14 @@ class Repl:
                 if re.fullmatch(r"/\w*", text):
                     self._command(text)
                 elif text:
-                    await self._conversation.turn(text)
+                    await self._turn(text)
+                self._failures.say()
+
+    async def _turn(self, text: str) -> None:
+        try:
+            await self._conversation.turn(text)
+        except ToolError as error:
+            self._terminal.say(f"error: {error}", style="red")
 
     async def _read(self) -> str:
         try:
@@ -127,7 +142,7 @@ def _open_history(terminal: Terminal) -> History:
     return FileHistory(path)
 
 
-def _prompt_output() -> Output:
+def prompt_output() -> Output:
     """The prompt goes to stderr, which leaves stdout to the answer."""
     only_stdout = sys.stdout.isatty() and not sys.stderr.isatty()
     return create_output(sys.stdout if only_stdout else sys.stderr)

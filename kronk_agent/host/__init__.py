@@ -10,6 +10,7 @@ from kronk_agent.host.offers import (
     ResourceTemplate,
 )
 from kronk_agent.host.person import Form, FormValues, ModelUse, Person, ToolUse, Visit
+from kronk_agent.host.resources import Prompts, Resources
 from kronk_agent.host.server import ServerState, ServerStatus
 
 __all__ = [
@@ -21,9 +22,11 @@ __all__ = [
     "Prompt",
     "PromptArgument",
     "PromptMessages",
+    "Prompts",
     "Resource",
     "ResourceContents",
     "ResourceTemplate",
+    "Resources",
     "ServerState",
     "ServerStatus",
     "ToolUse",

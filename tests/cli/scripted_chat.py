@@ -11,6 +11,7 @@ import click
 
 from kronk_agent.cli.chat import converse
 from kronk_agent.cli.loop import Interrupts, run
+from kronk_agent.cli.terminal import Terminal
 from kronk_agent.config.schema import Config
 from kronk_agent.messages import Message, ReasoningDelta
 from kronk_agent.model import ChatRequest
@@ -53,6 +54,7 @@ async def main(interrupts: Interrupts) -> int:
         code = await converse(
             runtime,
             interrupts,
+            Terminal(),
             question=next((text for text in sys.argv[1:] if text != "--json"), None),
             as_json="--json" in sys.argv,
         )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from click.testing import CliRunner, Result
 from kronk_agent.cli.app import app
 from kronk_agent.cli.chat import converse, exit_code, read_question
 from kronk_agent.cli.loop import Interrupts, run
-from kronk_agent.config.schema import AgentConfig, Config
-from kronk_agent.errors import EngineError
+from kronk_agent.cli.terminal import Terminal
+from kronk_agent.config.schema import AgentConfig, Config, McpServerConfig
+from kronk_agent.errors import EngineError, ServerUnavailableError
 from kronk_agent.messages import Message, RunEnd, RunFinished, Usage
 from kronk_agent.runtime import Runtime
 from kronk_agent.testing import ScriptedModel, Turn, call
@@ -26,13 +28,27 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
-def ask(turns: Sequence[Turn], *, as_json: bool = False, max_steps: int = 10) -> int:
+def ask(
+    turns: Sequence[Turn],
+    *,
+    as_json: bool = False,
+    max_steps: int = 10,
+    servers: dict[str, McpServerConfig] | None = None,
+    wait_for_tools: bool = False,
+) -> int:
     """The exit code of one question, answered by a script."""
 
     async def main(interrupts: Interrupts) -> int:
-        config = Config(tools=(), agent=AgentConfig(max_steps=max_steps))
+        config = Config(tools=(), agent=AgentConfig(max_steps=max_steps), mcp_servers=servers or {})
         async with Runtime.open(config, tools=[add], model=ScriptedModel(turns)) as runtime:
-            return await converse(runtime, interrupts, question="What is 1 + 2?", as_json=as_json)
+            return await converse(
+                runtime,
+                interrupts,
+                Terminal(),
+                question="What is 1 + 2?",
+                as_json=as_json,
+                wait_for_tools=wait_for_tools,
+            )
 
     with pytest.raises(click.exceptions.Exit) as end:
         run(main)
@@ -48,6 +64,35 @@ def test_the_answer_alone_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> 
     out, err = capsys.readouterr()
     assert (out, code) == ("It is 3.\n", 0)
     assert 'call 1 add {"a": 1, "b": 2}\n' in err
+
+
+SILENT = McpServerConfig(command="sleep", args=("600",))
+GONE = McpServerConfig(command="no-such-program")
+DEMO = McpServerConfig(command=sys.executable, args=("-m", "kronk_mcp_servers.demo"))
+
+
+@pytest.mark.usefixtures("own_folders")
+def test_a_slow_server_does_not_keep_the_answer_waiting() -> None:
+    assert ask(["Three."], servers={"slow": SILENT}) == 0
+
+
+@pytest.mark.usefixtures("own_folders")
+def test_who_wants_the_tools_waits_for_them(capsys: pytest.CaptureFixture[str]) -> None:
+    servers = {"demo": DEMO, "gone": GONE}
+
+    code = ask([call("demo__add", a=1, b=2), "3"], servers=servers, wait_for_tools=True)
+
+    out, err = capsys.readouterr()
+    assert (out, code) == ("3\n", 0)
+    assert err.count("warning: MCP server 'gone' cannot start") == 1
+
+
+@pytest.mark.usefixtures("own_folders")
+def test_nothing_begins_without_a_required_server() -> None:
+    required = GONE.model_copy(update={"required": True})
+
+    with pytest.raises(ServerUnavailableError, match="MCP server 'gone' cannot start"):
+        ask(["never"], servers={"gone": required})
 
 
 def test_json_alone_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,6 +99,24 @@ mcp_servers:
         assert done.of_type("run_finished")[0]["messages"][-1]["role"] == "assistant"
 
 
+def test_a_server_asks_the_model(kronk_agent: KronkAgent) -> None:
+    """The call's answer is made by the model that waits for it."""
+    asking = Path(__file__).parents[1] / "host" / "servers" / "asking.py"
+    config = f"""
+mcp_servers:
+  x: {{command: "{sys.executable}", args: ["{asking}"], sampling: allow}}
+"""
+    done = kronk_agent(
+        *("tools", "call", "x__summarise", '{"text": "The sky is blue."}', "--json"), config=config
+    )
+
+    assert done.exit_code == 0, done.stderr
+    [finished] = done.of_type("tool_finished")
+    structured = finished["result"]["structured"]
+    assert structured["content"]["text"].strip()
+    assert structured["stop_reason"] in {"endTurn", "maxTokens"}
+
+
 def test_the_options_of_every_command_may_stand_behind_it(
     kronk_agent: KronkAgent, home: Path
 ) -> None:

@@ -1,0 +1,58 @@
+"""A conversation with a scripted model and a server that asks, for test_person.py to hold."""
+
+from __future__ import annotations
+
+import fcntl
+import sys
+import termios
+from pathlib import Path
+
+import click
+
+from kronk_agent.cli.chat import converse
+from kronk_agent.cli.loop import Interrupts, run
+from kronk_agent.cli.person import TerminalPerson
+from kronk_agent.cli.terminal import Terminal
+from kronk_agent.config.schema import Config, McpServerConfig
+from kronk_agent.model import ChatRequest
+from kronk_agent.runtime import Runtime
+from kronk_agent.testing import Piece, ScriptedModel, call
+
+ASKING = Path(__file__).parents[1] / "host" / "servers" / "asking.py"
+
+
+def say(request: ChatRequest) -> list[Piece]:
+    """The person types which tool is to be called."""
+    last = request.messages[-1]
+    match last.role, last.text:
+        case "tool", text:
+            return [f"It gave: {text}"]
+        case _, "Summarise: long":
+            return ["in short"]
+        case _, "summarise":
+            return [call("x__summarise", text="long")]
+        case _, tool if "@" not in tool:
+            return [call(f"x__{tool}")]
+        case _:
+            return [f"There are {len(last.content)} parts: {last.content[-1]!r}"]
+
+
+async def main(interrupts: Interrupts) -> int:
+    terminal = Terminal()
+    server = McpServerConfig(
+        command=sys.executable, args=(str(ASKING),), policy={"folders": "ask"}, protocol="legacy"
+    )
+    config = Config(tools=(), mcp_servers={"x": server})
+    model = ScriptedModel([say] * 50)
+    async with Runtime.open(config, model=model, person=TerminalPerson(terminal)) as runtime:
+        return await converse(
+            runtime, interrupts, terminal, question=None, as_json=False, wait_for_tools=True
+        )
+
+
+if __name__ == "__main__":
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    try:
+        run(main)
+    except click.exceptions.Exit as end:
+        sys.exit(end.exit_code)
