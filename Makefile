@@ -11,7 +11,7 @@ TIMES := $(VENV)/.times
 .DEFAULT_GOAL := help
 # One recipe at a time: parallel ones would have to share the terminal.
 .NOTPARALLEL:
-.PHONY: help chat test lint conformance-client format bench bench-baseline soak clean
+.PHONY: help chat test lint conformance-client format bench bench-mcp bench-baseline soak clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -112,6 +112,15 @@ format: $(STAMPS)/dev ## Format the code and mend what can be mended
 
 bench: $(STAMPS)/dev ## Measure how fast conversations run side by side
 	@$(BIN)/python tests/benchmarks/concurrency.py
+
+# Two more servers from PyPI, in a folder of their own: they need much that we do not.
+build/mcp-servers: | $(STAMPS)/dev
+	@$(PIP) install -q -c constraints.txt --target $@ mcp-server-time mcp-server-git==2026.10.19 \
+		mcp-server-fetch==2026.10.24 </dev/null >&2
+
+bench-mcp: export PATH := $(PATH):$(CURDIR)/$(BIN)
+bench-mcp: build/mcp-servers $(NPM_STAMP) ## Measure what the MCP host adds to what servers take
+	@$(BIN)/python tests/benchmarks/mcp_host.py
 
 bench-baseline: $(STAMPS)/dev ## Build llama.cpp's own server, to measure against
 	@$(BIN)/python tests/benchmarks/baseline.py

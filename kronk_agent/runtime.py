@@ -202,9 +202,7 @@ def _host(
     from kronk_agent.host import Host
     from kronk_agent.host.authenticate import authenticate
 
-    return Host(
-        config.mcp_servers, get_model=get_model, person=person, authenticate=authenticate
-    )
+    return Host(config.mcp_servers, get_model=get_model, person=person, authenticate=authenticate)
 
 
 def _own_tools(config: Config, base_dir: Path, given: Sequence[Tool]) -> tuple[Tool, ...]:

@@ -22,8 +22,10 @@ SERVERS = Path(__file__).parent / "servers"
 
 
 def hosting(servers: Mapping[str, McpServerConfig], folder: Path, **more: Any) -> Host:
-    """A host that leaves its logs in the folder, and its memory in another one below."""
-    return Host(servers, log_dir=folder, cache_dir=folder / "cache", **more)
+    """A host that leaves its logs in the folder, and what it remembers in others below."""
+    return Host(
+        servers, log_dir=folder, cache_dir=folder / "cache", pins_dir=folder / "pins", **more
+    )
 
 
 def faulty(fault: str, **more: object) -> McpServerConfig:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 Json = dict[str, Any]
@@ -55,8 +56,9 @@ def serve(
     *,
     on_discover: Callable[[], None] | None = None,
     version: str = "2025-11-25",
+    page: int = 2,
 ) -> None:
-    """A server of the year 2025, two tools a page."""
+    """A server of the year 2025, with ``page`` tools a page."""
     for line in sys.stdin:
         request = json.loads(line)
         params: Json = request.get("params", {})
@@ -71,9 +73,9 @@ def serve(
                 result = initialized(version)
             case "tools/list":
                 begin = int(params.get("cursor", 0))
-                result = {"tools": tools[begin : begin + 2]}
-                if begin + 2 < len(tools):
-                    result["nextCursor"] = str(begin + 2)
+                result = {"tools": tools[begin : begin + page]}
+                if begin + page < len(tools):
+                    result["nextCursor"] = str(begin + page)
             case "tools/call":
                 try:
                     result = call(params["name"], params.get("arguments", {}))
@@ -215,6 +217,36 @@ def modernised() -> None:
             send({"id": request["id"], "error": {"code": -32601, "message": "no such method"}})
 
 
+def exit_soon() -> None:
+    time.sleep(0.1)
+    os._exit(1)
+
+
+def moody() -> None:
+    """Each of its tools goes wrong in its own way."""
+
+    def call(name: str, arguments: Json) -> Json:
+        match name:
+            case "hang":
+                signal.pause()
+            case "late":
+                time.sleep(0.8)
+            case "die":
+                os._exit(1)
+            case "die_afterwards":
+                Thread(target=exit_soon).start()
+            case "huge":
+                return text("x" * 20_000_000)
+        return text(f"{name} answered")
+
+    names = ["ping", "hang", "late", "die", "die_afterwards", "huge"]
+    serve([{**PING, "name": name} for name in names], call)
+
+
+def many() -> None:
+    serve([{**PING, "name": f"tool{number}"} for number in range(1000)], page=100)
+
+
 def exits_when_asked() -> None:
     serve([PING], on_discover=lambda: os._exit(1))
 
@@ -252,6 +284,8 @@ def grows() -> None:
     def call(name: str, arguments: Json) -> Json:
         if "refuse" in arguments:
             raise Refusal(arguments["refuse"])
+        if name == "grown":
+            return text("pong")
         tools.append({**PING, "name": "grown"})
         for _ in range(5):
             send({"method": "notifications/tools/list_changed"})
