@@ -41,6 +41,13 @@ def modern_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
+def sse_url() -> Iterator[str]:
+    port = unused_port()
+    with serving(port, *modern().args, "sse"):
+        yield f"http://127.0.0.1:{port}/events"
+
+
+@pytest.fixture(scope="module")
 def odd_url() -> Iterator[str]:
     """No MCP server: it answers a POST to /STATUS with that status, and one to /hang never.
 

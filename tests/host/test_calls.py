@@ -75,6 +75,30 @@ async def test_cancelling_a_call_cancels_it_on_the_server(
     assert part == TextPart("cancelled")
 
 
+@pytest.mark.parametrize("type", ["sse", None], ids=["said", "found out"])
+async def test_a_server_of_before_2025_is_reached(
+    tmp_path: Path, type: str | None, sse_url: str
+) -> None:
+    """Its address says nothing, so streamable HTTP is tried first, and turned away."""
+    watcher = Watcher()
+    server = McpServerConfig.model_validate({"url": sse_url, "type": type})
+
+    async def hang(host: Host) -> None:
+        context = ToolContext(report_progress=watcher)
+        await tools(host)["x__hang"].call({"key": str(type)}, context)
+
+    with anyio.fail_after(15):
+        async with hosting({"x": server}, tmp_path) as host:
+            await host.settled()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(hang, host)
+                await watcher.first.wait()
+                tasks.cancel_scope.cancel()
+            (part,) = (await call(host, "x__wait_for_cancel", {"key": str(type)})).content
+
+    assert part == TextPart("cancelled")
+
+
 async def test_a_big_result_comes_through_http(tmp_path: Path, demo_url: str) -> None:
     big = "x" * 2_000_000
 

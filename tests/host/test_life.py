@@ -25,6 +25,7 @@ from host.support import (
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ToolError
 from kronk_agent.host import ServerStatus
+from kronk_agent.host.log import MAX_BYTES
 from kronk_agent.messages import TextPart
 from kronk_agent.tool import ToolContext
 
@@ -158,6 +159,21 @@ async def test_a_tool_kept_after_the_end_says_that_it_is_over(tmp_path: Path) ->
             ping = tools(host)["x__ping"]
         with pytest.raises(ToolError, match="MCP server 'x' was closed"):
             await ping.call({}, ToolContext())
+
+
+async def test_a_log_that_has_grown_is_put_aside_while_the_server_runs(tmp_path: Path) -> None:
+    log, old, older = (tmp_path / f"x.log{suffix}" for suffix in ("", ".1", ".2"))
+
+    with anyio.fail_after(20):
+        async with hosting({"x": faulty("chatty")}, tmp_path) as host:
+            await host.settled()
+            for _ in range(3):
+                await call(host, "x__ping")
+                await until(lambda: log.stat().st_size == 0)
+
+    for file in (old, older):
+        assert (file.stat().st_size, file.stat().st_mode & 0o077) == (MAX_BYTES, 0)
+        assert file.read_text().endswith("blah\nlast words\n")
 
 
 async def test_nothing_a_server_writes_reaches_the_terminal(

@@ -243,6 +243,17 @@ def moody() -> None:
     serve([{**PING, "name": name} for name in names], call)
 
 
+def chatty() -> None:
+    """Writes two megabytes to its stderr for every call."""
+
+    def call(name: str, arguments: Json) -> Json:
+        sys.stderr.write("blah\n" * 400_000 + "last words\n")
+        sys.stderr.flush()
+        return text("pong")
+
+    serve([PING], call)
+
+
 def many() -> None:
     serve([{**PING, "name": f"tool{number}"} for number in range(1000)], page=100)
 

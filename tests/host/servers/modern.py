@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections import defaultdict
 
 import anyio
+from mcp import MCPDeprecationWarning
 from mcp.server.mcpserver import Context, MCPServer
 
 server = MCPServer("modern", log_level="WARNING")
@@ -39,7 +41,10 @@ async def grow(context: Context) -> str:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
+    if sys.argv[1:2] == ["sse"]:
+        warnings.simplefilter("ignore", MCPDeprecationWarning)
+        server.run("sse", port=int(sys.argv[2]), sse_path="/events")
+    elif sys.argv[1:]:
         server.run("streamable-http", port=int(sys.argv[1]))
     else:
         server.run("stdio")
