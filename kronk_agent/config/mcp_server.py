@@ -133,8 +133,9 @@ class McpServerConfig(Section):
     policy: dict[str, Permission] = Field(default_factory=dict)
     """May a tool be called: allow, ask or deny, by its own name; * and ? stand for any text. deny
     wins over allow, allow over ask. Tools that are not named may."""
-    max_output_tokens: Annotated[int, Field(ge=1)] | None = None
-    """Tokens one result may have. null: what the context has room for."""
+    max_output_tokens: Annotated[int, Field(ge=1)] | None = 4000
+    """About how many tokens of a result are given at once; the model can read on. null: as many as
+    the context has room for, and no more."""
     trust: bool = False
     """true takes its word: changed tools are not held back, nor its tools' words looked through."""
     roots: tuple[Path, ...] = ()

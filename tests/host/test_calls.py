@@ -103,7 +103,8 @@ async def test_a_big_result_comes_through_http(tmp_path: Path, demo_url: str) ->
     big = "x" * 2_000_000
 
     with anyio.fail_after(10):
-        async with hosting({"demo": McpServerConfig(url=demo_url)}, tmp_path) as host:
+        server = McpServerConfig(url=demo_url, max_output_tokens=None)
+        async with hosting({"demo": server}, tmp_path) as host:
             await host.settled()
 
             assert await call(host, "demo__echo", {"text": big}) == ToolOutput((TextPart(big),))
