@@ -71,7 +71,12 @@ def new_context(model: ModelFile, params: EngineParams) -> Context:
         ModelError: there is not enough memory, the model cannot be run like this, or an adapter
             does not fit.
     """
-    settings = context_settings(model, params)
+    if not model.is_causal:
+        others = " and ".join(sorted(model.capabilities))
+        made_for = f"; it was made to {others}" if others else ""
+        raise ModelError(f"{model.path}: this model cannot generate text{made_for}")
+    settings = context_settings(params)
+    settings.n_ctx = context_length(model, params, at_most=_DEFAULT_CONTEXT_LENGTH)
     # Attention models keep finished sequences under ids of their own; for recurrent ones every id
     # has a whole state, so they get no more than can run.
     spare_ids = 3 * params.max_sequences if keeps_any_prefix(model, params) else 0
@@ -80,10 +85,10 @@ def new_context(model: ModelFile, params: EngineParams) -> Context:
     return open_context(model, params, settings)
 
 
-def context_settings(model: ModelFile, params: EngineParams) -> Any:
-    """llama.cpp's ``llama_context_params`` with all that ``params`` says of a context."""
+def context_settings(params: EngineParams) -> Any:
+    """llama.cpp's ``llama_context_params`` with all that ``params`` says of any context; how long
+    it is depends on what it is for."""
     settings = llama.llama_context_default_params()
-    settings.n_ctx = _context_length(model, params)
     settings.n_batch = params.batch_size
     settings.n_ubatch = params.ubatch_size or params.batch_size
     settings.n_seq_max = params.max_sequences
@@ -155,20 +160,36 @@ def _load(adapter: LoraAdapter, model: ModelFile) -> Adapter:
     return handle
 
 
-def _context_length(model: ModelFile, params: EngineParams) -> int:
-    trained = model.trained_context_length
-    if params.rope_freq_scale is not None:
-        # Positions are stretched further than in training by this much.
-        own = llama.llama_model_rope_freq_scale_train(model.handle) or 1.0
-        trained = int((params.yarn_orig_ctx or trained) * own / params.rope_freq_scale)
-    wanted = params.context_length or min(trained, _DEFAULT_CONTEXT_LENGTH)
-    if wanted > trained:
+def context_length(model: ModelFile, params: EngineParams, *, at_most: int) -> int:
+    """Tokens of the context that ``params`` asks for; without asking what the model was made for,
+    up to ``at_most``.
+
+    Raises:
+        ModelError: the model has no positions beyond what it was made for.
+    """
+    longest = _stretched(model, params)
+    wanted = params.context_length or min(longest, at_most)
+    if wanted > longest and model.has_learned_positions:
+        raise ModelError(
+            f"{model.path}: engine.context_length {wanted} is over the {longest} tokens this model "
+            "was made for"
+        )
+    if wanted > longest:
         logger.warning(
             "engine.context_length %d is over the %d the model was trained with: expect nonsense",
             wanted,
-            trained,
+            longest,
         )
     return wanted
+
+
+def _stretched(model: ModelFile, params: EngineParams) -> int:
+    """Tokens the model was made for, with its positions stretched as ``params`` says."""
+    trained = model.trained_context_length
+    if params.rope_freq_scale is None or model.has_learned_positions:
+        return trained
+    own = llama.llama_model_rope_freq_scale_train(model.handle) or 1.0
+    return int((params.yarn_orig_ctx or trained) * own / params.rope_freq_scale)
 
 
 def _num_cores() -> int:

@@ -7,7 +7,6 @@ import contextlib
 import functools
 import itertools
 import math
-import threading
 from collections.abc import AsyncGenerator, Callable, Mapping
 from collections.abc import Sequence as Many
 from contextlib import aclosing
@@ -23,7 +22,8 @@ from kronk_agent.engine.constraint import Constraint, ConstraintCompiler
 from kronk_agent.engine.context import keeps_any_prefix, new_context
 from kronk_agent.engine.logprobs import TokenLogprob
 from kronk_agent.engine.memory import KVMemory
-from kronk_agent.engine.model import ModelFile
+from kronk_agent.engine.model import Capability, ModelFile
+from kronk_agent.engine.opening import Opening
 from kronk_agent.engine.params import EngineParams, LoraAdapter
 from kronk_agent.engine.prefix_cache import PrefixCache
 from kronk_agent.engine.request import GenerateOptions, Request
@@ -103,12 +103,17 @@ class Engine:
         Raises:
             ModelError: the file cannot be used, or there is not enough memory for the context.
         """
-        opening = Opening(path, params, asyncio.get_running_loop())
-        try:
-            return await to_thread.run_sync(opening.run)
-        except BaseException:
-            opening.abandon()
-            raise
+        loop = asyncio.get_running_loop()
+
+        def open_now() -> Engine:
+            model = ModelFile(path, params)
+            try:
+                return Engine(model, params, loop)
+            except BaseException:
+                model.close()
+                raise
+
+        return await Opening(open_now).result()
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -120,9 +125,46 @@ class Engine:
         return self._model.chat_templates
 
     @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What the model was made for."""
+        return self._model.capabilities
+
+    @property
     def description(self) -> str:
         """Architecture, size and quantisation, in llama.cpp's words."""
         return self._model.description
+
+    def tokenize(
+        self, text: str, *, add_special: bool = False, parse_special: bool = False
+    ) -> list[int]:
+        """Token ids of a text.
+
+        Args:
+            text: what to tokenise.
+            add_special: add what the model wants around a text of its own (BOS, EOS).
+            parse_special: may the text of a special token become that token? Only for trusted text.
+        """
+        return self.vocabulary.tokenize(text, add_special=add_special, parse_special=parse_special)
+
+    def detokenize(self, tokens: Many[int]) -> str:
+        """The text of token ids, special ones included; broken UTF-8 becomes U+FFFD.
+
+        Raises:
+            InvalidRequestError: there are ids that the model has not.
+        """
+        size = self.vocabulary.size
+        wrong = next((token for token in tokens if not 0 <= token < size), None)
+        if wrong is not None:
+            raise InvalidRequestError(
+                f"tokens has {wrong}, and this model's are 0 to {size - 1}", param="tokens"
+            )
+        return self.vocabulary.detokenize(tokens)
+
+    def count_tokens(
+        self, text: str, *, add_special: bool = False, parse_special: bool = False
+    ) -> int:
+        """How many tokens a text is; the arguments are those of ``tokenize``."""
+        return len(self.tokenize(text, add_special=add_special, parse_special=parse_special))
 
     async def compile(self, grammar: str, parts: Mapping[str, str] | None = None) -> Constraint:
         """Compile a Lark grammar (llguidance's dialect), in a thread and in bounded time.
@@ -338,37 +380,3 @@ class Pin:
         if self._is_held:
             self._is_held = False
             self._engine._unpin(self)
-
-
-class Opening:
-    """An engine being opened in a thread, which nothing can stop, by a task, which may give up."""
-
-    def __init__(self, path: Path, params: EngineParams, loop: asyncio.AbstractEventLoop) -> None:
-        self._path = path
-        self._params = params
-        self._event_loop = loop
-        self._lock = threading.Lock()
-        self._engine: Engine | None = None
-        self._is_abandoned = False
-
-    def run(self) -> Engine:
-        model = ModelFile(self._path, self._params)
-        try:
-            engine = Engine(model, self._params, self._event_loop)
-        except BaseException:
-            model.close()
-            raise
-        with self._lock:
-            self._engine = engine
-            is_wanted = not self._is_abandoned
-        if not is_wanted:
-            engine.close_now()
-        return engine
-
-    def abandon(self) -> None:
-        """Nobody wants the engine any more, be it open already or not."""
-        with self._lock:
-            self._is_abandoned = True
-            engine = self._engine
-        if engine is not None:
-            engine.close_now()

@@ -7,12 +7,12 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from kronk_agent.engine.binding import Model, llama
 from kronk_agent.engine.log import forward_log, listening
 from kronk_agent.engine.numa import place_on_nodes
-from kronk_agent.engine.params import EngineParams
+from kronk_agent.engine.params import EngineParams, Pooling
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.errors import ConfigError, ModelError
 
@@ -25,6 +25,35 @@ _SPLIT_MODES = {
     "row": llama.LLAMA_SPLIT_MODE_ROW,
     "tensor": llama.LLAMA_SPLIT_MODE_TENSOR,
 }
+_POOLING: dict[int, Pooling] = {
+    llama.LLAMA_POOLING_TYPE_MEAN: "mean",
+    llama.LLAMA_POOLING_TYPE_CLS: "cls",
+    llama.LLAMA_POOLING_TYPE_LAST: "last",
+    llama.LLAMA_POOLING_TYPE_RANK: "rank",
+}
+# Their files need not say so: llama-model.cpp, where these get no memory of tokens.
+_NOT_CAUSAL = frozenset(
+    {
+        "bert",
+        "dream",
+        "eurobert",
+        "gemma-embedding",
+        "jina-bert-v2",
+        "jina-bert-v3",
+        "llada",
+        "llada-moe",
+        "llama-embed",
+        "modern-bert",
+        "neo-bert",
+        "nomic-bert",
+        "nomic-bert-moe",
+        "rnd1",
+        "wavtokenizer-dec",
+    }
+)
+_LEARNED_POSITIONS = frozenset({"bert", "gpt2", "starcoder"})
+
+Capability: TypeAlias = Literal["generate", "embed", "rerank", "fim"]
 
 
 class ModelFile:
@@ -59,9 +88,36 @@ class ModelFile:
         """Can a prefix of a sequence's memory be kept without the rest?"""
         self.sliding_window: int = llama.llama_model_n_swa(handle)
         """Tokens that some layers see at most; 0 where all of them see everything."""
-        if not llama.llama_model_has_decoder(handle):
-            self.close()
-            raise ModelError(f"{path}: this model cannot generate text (it has no decoder)")
+        self.has_encoder: bool = llama.llama_model_has_encoder(handle)
+        architecture = self._metadata("general.architecture")
+        self.has_learned_positions = architecture in _LEARNED_POSITIONS
+        """Is there an embedding of each position, and so nothing beyond the last?"""
+        self.is_causal: bool = (
+            llama.llama_model_has_decoder(handle)
+            and not self.has_encoder
+            and architecture not in _NOT_CAUSAL
+            and self._metadata(f"{architecture}.attention.causal") != "false"
+        )
+        """Does every token see only what came before it, as generating needs?"""
+        self.pooling: Pooling | None = _POOLING.get(int(self.number("pooling_type") or 0))
+        """How the file says that an input's tokens become one vector; None: it says nothing."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What the model was made for."""
+        is_for: dict[Capability, bool] = {
+            "generate": self.is_causal and self.pooling is None,
+            "embed": self.pooling not in (None, "rank"),
+            "rerank": self.pooling == "rank",
+            "fim": self.vocabulary.fim is not None,
+        }
+        return frozenset(capability for capability, is_so in is_for.items() if is_so)
+
+    @property
+    def rerank_template(self) -> str | None:
+        """A text with ``{query}`` and ``{document}``, where the file has one."""
+        source = llama.llama_model_chat_template(self.handle, b"rerank")
+        return source.decode("utf-8", "replace") if source else None
 
     @property
     def chat_templates(self) -> Mapping[str, str]:

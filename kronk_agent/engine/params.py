@@ -15,6 +15,7 @@ CacheType: TypeAlias = Literal[
     "f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "iq4_nl", "q4_1", "q4_0"
 ]
 FlashAttention: TypeAlias = Literal["auto", "on", "off"]
+Pooling: TypeAlias = Literal["mean", "cls", "last", "rank"]
 RopeScaling: TypeAlias = Literal["none", "linear", "yarn", "longrope"]
 
 _FLOAT_TYPES = ("f32", "f16", "bf16")

@@ -7,9 +7,19 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from kronk_agent.engine.binding import Vocab, llama
 from kronk_agent.errors import EngineError
+
+
+@dataclass(frozen=True, slots=True)
+class FimTokens:
+    """What a prompt is written with to have its middle filled in: prefix, suffix, then middle."""
+
+    prefix: int
+    suffix: int
+    middle: int
 
 
 class Vocabulary:
@@ -30,6 +40,8 @@ class Vocabulary:
         """Tokens that end a generation (the vocabulary may have several)."""
         self._pieces: dict[int, bytes] = {}
         self._special = {self._name(token): token for token in self._special_tokens()}
+        self._special_ids = frozenset(self._special.values())
+        self._adds_blank = self.piece(self._tokenize("a", False, False)[0]).startswith(b" ")
         self._breakable = _pattern(
             text
             for text, token in self._special.items()
@@ -39,6 +51,8 @@ class Vocabulary:
         """The text of the beginning-of-sequence token; empty where there is none."""
         self.eos_text = self._text_of(llama.llama_vocab_eos(handle))
         """The text of the end-of-sequence token; empty where there is none."""
+        self.fim = _fim_tokens(handle)
+        """The tokens to fill in the middle with; None where the model was not made for that."""
 
     @contextmanager
     def in_use(self) -> Iterator[Vocab]:
@@ -90,9 +104,41 @@ class Vocabulary:
             *(token for piece in pieces for token in self._tokenize(piece, False, False)),
         ]
 
+    def pair(self, query: str, document: str) -> list[int]:
+        """Two untrusted texts as one input, with the special tokens the model wants around them.
+
+        The form is that of llama.cpp's own server (``format_prompt_rerank``).
+        """
+        with self.in_use() as handle:
+            bos, eos = llama.llama_vocab_bos(handle), llama.llama_vocab_eos(handle)
+            separator = llama.llama_vocab_sep(handle)
+            has_bos = llama.llama_vocab_get_add_bos(handle)
+            has_eos = llama.llama_vocab_get_add_eos(handle)
+            has_separator = llama.llama_vocab_get_add_sep(handle)
+        end = [separator if eos < 0 else eos] if has_eos else []
+        return [
+            *([bos] if has_bos else []),
+            *self.tokenize(query, parse_special=False),
+            *end,
+            *([separator] if has_separator else []),
+            *self.tokenize(document, parse_special=False),
+            *end,
+        ]
+
     def detokenize(self, tokens: Sequence[int]) -> str:
-        """The text of token ids, special ones included; broken UTF-8 becomes U+FFFD."""
-        return b"".join(map(self.piece, tokens)).decode("utf-8", "replace")
+        """The text of token ids, special ones included; broken UTF-8 becomes U+FFFD.
+
+        Gives back what was tokenised, as far as the vocabulary keeps it: the blank that some put
+        before a text and after special tokens is left out again.
+        """
+        return b"".join(self._pieces_of(tokens)).decode("utf-8", "replace")
+
+    def _pieces_of(self, tokens: Sequence[int]) -> Iterator[bytes]:
+        may_have_blank = self._adds_blank
+        for token in tokens:
+            piece = self.piece(token)
+            yield piece.removeprefix(b" ") if may_have_blank else piece
+            may_have_blank = self._adds_blank and token in self._special_ids
 
     def piece(self, token: int) -> bytes:
         """The bytes of one token, which need not be whole characters."""
@@ -148,6 +194,15 @@ class Vocabulary:
     def _text_of(self, token: int) -> str:
         """Empty for llama.cpp's 'no such token', -1."""
         return "" if token < 0 else self.piece(token).decode("utf-8", "replace")
+
+
+def _fim_tokens(handle: Vocab) -> FimTokens | None:
+    tokens = (
+        llama.llama_vocab_fim_pre(handle),
+        llama.llama_vocab_fim_suf(handle),
+        llama.llama_vocab_fim_mid(handle),
+    )
+    return None if min(tokens) < 0 else FimTokens(*tokens)
 
 
 def _pattern(texts: Iterator[str]) -> re.Pattern[str] | None:

@@ -229,3 +229,22 @@ async def test_generating_after_close_is_an_error(starter_model: Path) -> None:
     ):
         with pytest.raises(EngineError, match="the engine is closed"):
             await use()
+
+
+async def test_texts_are_tokenised_counted_and_put_together_again(engine: Engine) -> None:
+    text = FRANCE + "Zürich 🎉"
+
+    as_text, as_trusted = engine.tokenize(text), engine.tokenize(text, parse_special=True)
+
+    assert engine.detokenize(as_text) == engine.detokenize(as_trusted) == text
+    assert len(as_trusted) < len(as_text)
+    assert engine.count_tokens(text) == len(as_text)
+    assert engine.count_tokens(text, parse_special=True) == len(as_trusted)
+    assert engine.count_tokens("a", add_special=True) == len(engine.tokenize("a", add_special=True))
+
+
+async def test_ids_the_model_has_not_are_no_text(engine: Engine) -> None:
+    with pytest.raises(
+        InvalidRequestError, match="tokens has 49152, and this model's are 0 to 49151"
+    ):
+        engine.detokenize([1, 49152])

@@ -19,7 +19,8 @@ PARIS = "The capital of France is Paris."
 
 
 async def answer(model: Path, **options: Any) -> str:
-    params = EngineParams(context_length=512, **options)
+    # One thread, as two wait for each other where others want the cores too.
+    params = EngineParams(**{"context_length": 512, "threads": 1, **options})
     async with await Engine.open(model, params) as engine:
         return (await generate(engine, FRANCE, max_tokens=8)).text
 

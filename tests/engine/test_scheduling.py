@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -10,10 +9,9 @@ from pathlib import Path
 
 import anyio
 import pytest
-from anyio import to_thread
 from engine.support import GREEDY, Generated, chat, endless, generate
 
-from kronk_agent.engine.engine import Chunk, Engine, EngineParams, Opening
+from kronk_agent.engine.engine import Chunk, Engine, EngineParams
 from kronk_agent.errors import ConfigError, EngineError, OverloadedError
 
 COUNTRIES = ["France", "Spain", "Italy", "Peru", "Japan", "Kenya"]
@@ -263,20 +261,6 @@ async def test_cancelling_who_gave_way_lets_others_in(starter_model: Path) -> No
 
         assert not is_over.is_set()
         group.cancel_scope.cancel()
-
-
-@pytest.mark.parametrize("is_early", [True, False])
-async def test_an_engine_nobody_waits_for_any_more_is_closed(
-    starter_model: Path, is_early: bool
-) -> None:
-    opening = Opening(starter_model, EngineParams(), asyncio.get_running_loop())
-    if is_early:
-        opening.abandon()
-    engine = await to_thread.run_sync(opening.run)
-    opening.abandon()
-
-    with pytest.raises(EngineError, match="the engine is closed"):
-        await generate(engine, "Hi")
 
 
 def test_more_sequences_than_batch_rows_is_a_mistake() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from engine.tiny_gguf import TinyModels
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,13 @@ from kronk_agent.engine.vocabulary import Vocabulary, split_inside
 @pytest.fixture(scope="module")
 def vocabulary(starter_model: Path) -> Iterator[Vocabulary]:
     model = ModelFile(starter_model)
+    yield model.vocabulary
+    model.close()
+
+
+@pytest.fixture(scope="module")
+def sentence_pieces(tiny: TinyModels) -> Iterator[Vocabulary]:
+    model = ModelFile(tiny.llama)
     yield model.vocabulary
     model.close()
 
@@ -37,6 +45,30 @@ def test_special_text_becomes_a_special_token_only_when_asked(vocabulary: Vocabu
 )
 def test_text_survives_the_way_to_tokens_and_back(vocabulary: Vocabulary, text: str) -> None:
     assert vocabulary.detokenize(vocabulary.tokenize(text, parse_special=False)) == text
+
+
+@given(text=st.text(st.characters(exclude_characters="▁", codec="utf-8")))
+def test_no_blank_is_left_of_those_that_sentencepiece_adds(
+    sentence_pieces: Vocabulary, text: str
+) -> None:
+    tokens = sentence_pieces.tokenize(text, parse_special=False)
+    with_bos = sentence_pieces.tokenize(text, parse_special=False, add_special=True)
+
+    assert sentence_pieces.detokenize(tokens) == text
+    assert sentence_pieces.detokenize(with_bos) == "<s>" + text
+
+
+def test_tokens_to_fill_in_the_middle_are_known(tiny: TinyModels) -> None:
+    with_them, without = ModelFile(tiny.llama_with_fim), ModelFile(tiny.llama)
+
+    fim = with_them.vocabulary.fim
+
+    assert fim is not None
+    names = [with_them.vocabulary.piece(t) for t in (fim.prefix, fim.suffix, fim.middle)]
+    assert names == [b"<|fim_prefix|>", b"<|fim_suffix|>", b"<|fim_middle|>"]
+    assert without.vocabulary.fim is None
+    with_them.close()
+    without.close()
 
 
 @given(

@@ -1,0 +1,185 @@
+"""The thread that owns an embedding context: take inputs, fill one batch, compute it, and again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kronk_agent.engine.batch import Batch
+from kronk_agent.engine.binding import Context, llama
+from kronk_agent.errors import EngineError, OverloadedError
+
+logger = logging.getLogger(__name__)
+
+
+class Job:
+    """The inputs of one call, of which a batch may have some.
+
+    Args:
+        inputs: token ids, none of them empty or longer than a batch.
+        width: values in the result of one input.
+        on_end: called once by the worker, when ``results`` is complete or ``error`` is set.
+    """
+
+    def __init__(
+        self, inputs: list[NDArray[np.int32]], *, width: int, on_end: Callable[[], None]
+    ) -> None:
+        self.inputs = inputs
+        self.results = np.empty((len(inputs), width), np.float32)
+        self.error: EngineError | None = None
+        self.is_cancelled = False
+        """Set by any thread; what is left of it is not computed any more."""
+        self.num_taken = 0
+        self.num_done = 0
+        self._on_end = on_end
+
+    @property
+    def next_input(self) -> NDArray[np.int32]:
+        return self.inputs[self.num_taken]
+
+    @property
+    def is_taken(self) -> bool:
+        """Is nothing left to be put into a batch?"""
+        return self.num_taken == len(self.inputs)
+
+    def put(self, index: int, result: NDArray[np.float32]) -> None:
+        self.results[index] = result
+        self.num_done += 1
+        if self.num_done == len(self.inputs):
+            self._on_end()
+
+    def fail(self, error: EngineError) -> None:
+        if self.error is None:
+            self.error = error
+            self.is_cancelled = True
+            self._on_end()
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One input in a batch; its sequence id is its place in the list of parts."""
+
+    job: Job
+    index: int
+
+
+class EmbeddingWorker:
+    """Owns a llama.cpp context that pools, and the thread that alone uses it."""
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        compute: Callable[[Context, Any], int],
+        num_rows: int,
+        max_sequences: int,
+        width: int,
+        queue_limit: int,
+    ) -> None:
+        self._context = context
+        self._compute = compute
+        self._memory = llama.llama_get_memory(context)
+        self._batch = Batch(num_rows)
+        self._max_sequences = max_sequences
+        self.width = width
+        self._queue_limit = queue_limit
+        self._jobs: deque[Job] = deque()
+        """Those with inputs left, next first; guarded by ``_changed``."""
+        self._changed = threading.Condition()
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._work, name="kronk-embedding", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, job: Job) -> None:
+        """Queue a job. Safe from any thread.
+
+        Raises:
+            OverloadedError: the queue is full.
+            EngineError: the engine is closed.
+        """
+        with self._changed:
+            if self._is_closing:
+                raise EngineError("the engine is closed")
+            waiting = sum(not job.is_cancelled for job in self._jobs)
+            if waiting > self._queue_limit:  # one of them is being worked on
+                raise OverloadedError(
+                    f"{waiting - 1} requests are waiting already, which is the limit "
+                    "(engine.queue_limit): try again in a moment",
+                    retry_after_seconds=1.0,
+                )
+            self._jobs.append(job)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """End every job with an error and wait for the thread, one batch at most."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while parts := self._take():
+            try:
+                self._run(parts)
+            except Exception as error:  # boundary: the thread outlives any fault
+                logger.exception("a batch of embeddings failed")
+                _fail((part.job for part in parts), EngineError(f"the engine failed: {error}"))
+        with self._changed:
+            left = list(self._jobs)
+            self._jobs.clear()
+        _fail(left, EngineError("the engine was closed"))
+
+    def _take(self) -> list[_Part]:
+        """Fill the batch, an input of each job in turn; empty when the engine closes."""
+        parts: list[_Part] = []
+        self._batch.clear()
+        with self._changed:
+            while not parts:
+                self._changed.wait_for(lambda: self._is_closing or self._jobs)
+                if self._is_closing:
+                    return []
+                while (job := self._next_job(len(parts))) is not None:
+                    self._add(job, sequence_id=len(parts))
+                    parts.append(_Part(job, job.num_taken - 1))
+        return parts
+
+    def _next_job(self, num_parts: int) -> Job | None:
+        """The job whose input comes next; None when it has no room in this batch."""
+        while self._jobs and self._jobs[0].is_cancelled:
+            self._jobs.popleft()
+        if not self._jobs or num_parts == self._max_sequences:
+            return None
+        return self._jobs[0] if len(self._jobs[0].next_input) <= self._batch.room else None
+
+    def _add(self, job: Job, *, sequence_id: int) -> None:
+        self._jobs.popleft()
+        self._batch.add(
+            job.next_input, position=0, sequence_id=sequence_id, num_logits=len(job.next_input)
+        )
+        job.num_taken += 1
+        if not job.is_taken:
+            self._jobs.append(job)
+
+    def _run(self, parts: list[_Part]) -> None:
+        if self._memory is not None:
+            llama.llama_memory_clear(self._memory, False)
+        status = self._compute(self._context, self._batch.native)
+        if status != 0:
+            raise EngineError(f"llama.cpp answered {status}")
+        for sequence_id, part in enumerate(parts):
+            pointer = llama.llama_get_embeddings_seq(self._context, sequence_id)
+            part.job.put(part.index, np.ctypeslib.as_array(pointer, shape=(self.width,)))
+
+
+def _fail(jobs: Iterable[Job], error: EngineError) -> None:
+    for job in jobs:
+        job.fail(error)

@@ -1,0 +1,63 @@
+"""Opening that nobody waits for any more."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import anyio
+import pytest
+
+from kronk_agent.engine.opening import Opening
+
+
+@dataclass
+class Door:
+    is_closed: bool = False
+
+    def close_now(self) -> None:
+        self.is_closed = True
+
+
+@pytest.mark.parametrize("is_early", [True, False])
+def test_what_is_opened_for_nobody_is_closed(is_early: bool) -> None:
+    opening = Opening(Door)
+    if is_early:
+        opening.abandon()
+    door = opening.run()
+    opening.abandon()
+
+    assert door.is_closed
+
+
+async def test_giving_up_does_not_wait_and_closes_what_comes_of_it() -> None:
+    doors: list[Door] = []
+    is_started, may_open, is_closed = anyio.Event(), threading.Event(), threading.Event()
+
+    class SlowDoor(Door):
+        def close_now(self) -> None:
+            is_closed.set()
+
+    def open_slowly() -> Door:
+        anyio.from_thread.run_sync(is_started.set)
+        may_open.wait(10)
+        doors.append(SlowDoor())
+        return doors[0]
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            group.start_soon(Opening(open_slowly).result)
+            await is_started.wait()
+            group.cancel_scope.cancel()
+    assert doors == []
+
+    may_open.set()
+    assert is_closed.wait(10)
+
+
+async def test_a_failure_to_open_is_raised() -> None:
+    def fail() -> Door:
+        raise OSError("locked")
+
+    with pytest.raises(OSError, match="locked"):
+        await Opening(fail).result()
