@@ -110,8 +110,8 @@ format: $(STAMPS)/dev ## Format the code and mend what can be mended
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(STAMPS)/dev ## Measure how fast conversations run side by side
-	@$(BIN)/python tests/benchmarks/concurrency.py
+bench: bench-baseline ## Measure the engine beside llama.cpp's own server (BENCH_ARGS='--only aggregate')
+	@$(BIN)/python tests/benchmarks/engine.py $(BENCH_ARGS)
 
 # Two more servers from PyPI, in a folder of their own: they need much that we do not.
 build/mcp-servers: | $(STAMPS)/dev
