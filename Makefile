@@ -128,6 +128,12 @@ bench-baseline: $(STAMPS)/dev ## Build llama.cpp's own server, to measure agains
 soak: $(STAMPS)/dev ## Put the engine under random load for 20 minutes
 	@$(BIN)/python tests/benchmarks/soak.py $(SOAK_ARGS)
 
+.PHONY: bench-tool-calls
+# The shell splits ARGS here too.
+bench-tool-calls: export BENCH_ARGS := $(value ARGS)
+bench-tool-calls: $(STAMPS)/dev ## Measure tool calls, on the Berkeley leaderboard's questions
+	@eval "exec $(BIN)/python tests/benchmarks/tool_calls.py $$BENCH_ARGS"
+
 clean: ## Remove everything that was built or downloaded
 	@rm -rf $(VENV) node_modules build dist .*_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -34,7 +34,7 @@ WITH_TOOLS = replace(ASK, tools=(ADD, OPEN, LOOSE))
 
 
 def body(request: ChatRequest = ASK, type: UpstreamType = "compatible") -> dict[str, Any]:
-    return dict(request_body(request, Upstream(url="http://x/v1", model="m", type=type)))
+    return dict(request_body(request, Upstream(url="http://x/v1", model="m", type=type, context_length=4096)))
 
 
 def messages(*given: Message, type: UpstreamType = "compatible") -> list[Any]:
@@ -193,6 +193,7 @@ def test_llama_server_has_all_parameters() -> None:
     assert sent["dry_multiplier"] == 0.8
     assert sent["dry_sequence_breakers"] == ["\n", ":", '"', "*"]
     assert sent["samplers"][0] == "penalties"
+    assert sent["dry_penalty_last_n"] == 4096
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ class RemoteChatModel:
     """Generates turns with a model on an OpenAI-compatible server. See ``open``."""
 
     def __init__(self, upstream: Upstream, client: UpstreamClient, context_length: int) -> None:
-        self._upstream = upstream
+        self._upstream = replace(upstream, context_length=context_length)
         self._client = client
         self._info = ModelInfo(upstream.model, context_length, frozenset({"chat", "tools"}))
         self._enforcement: dict[str, Enforcement] = {}

@@ -155,6 +155,8 @@ def _sampling_value(name: str, value: object, upstream: Upstream) -> JsonValue:
     match value:
         case 0 if name == "top_k" and upstream.type in ("vllm", "sglang"):
             return -1  # theirs for all tokens
+        case -1 if name in ("repeat_last_n", "dry_penalty_last_n"):
+            return upstream.context_length  # llama-server has no word for all of it
         case Mapping():
             return {str(token): bias for token, bias in value.items()}
         case tuple():
