@@ -34,7 +34,11 @@ WITH_TOOLS = replace(ASK, tools=(ADD, OPEN, LOOSE))
 
 
 def body(request: ChatRequest = ASK, type: UpstreamType = "compatible") -> dict[str, Any]:
-    return dict(request_body(request, Upstream(url="http://x/v1", model="m", type=type, context_length=4096)))
+    return dict(
+        request_body(
+            request, Upstream(url="http://x/v1", model="m", type=type, context_length=4096)
+        )
+    )
 
 
 def messages(*given: Message, type: UpstreamType = "compatible") -> list[Any]:

@@ -38,7 +38,8 @@ ASK = ChatRequest(
     messages=(Message.user("What is 2 + 3?"),),
     tools=(add, now),
     sampling=GREEDY,
-    max_tokens=64,
+    max_tokens=128,
+    parallel_tool_calls=False,
 )
 
 
@@ -73,8 +74,8 @@ async def test_the_server_says_how_long_its_context_is(model: ChatModel) -> None
 async def test_a_call_that_must_come_comes(model: ChatModel) -> None:
     turn = await turn_of(model, replace(ASK, tool_choice=ToolChoice("required")))
 
-    assert turn.calls
-    assert {call.name for call in turn.calls} <= {"add", "now"}
+    (call,) = turn.calls
+    assert call.name in {"add", "now"}
 
 
 async def test_the_named_tool_is_called_with_valid_arguments(model: ChatModel) -> None:
