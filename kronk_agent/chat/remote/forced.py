@@ -31,11 +31,11 @@ from kronk_agent.messages import (
     ToolCallEnd,
     ToolCallStart,
 )
-from kronk_agent.model import ChatRequest, ToolChoice
+from kronk_agent.model import ChatRequest, ResponseFormat, ToolChoice
 from kronk_agent.tool import Tool, ToolContext, ToolOutput
 from kronk_agent.tool.arguments import parse_json
 
-MAX_CALLS: Final = 8
+_MAX_CALLS: Final = 8
 """In one turn that must call, as in this process."""
 
 _PROBE_TOKENS: Final = 2048
@@ -107,8 +107,7 @@ class CollectedTurn:
 
 def callable_tools(request: ChatRequest) -> dict[str, Tool]:
     """The tools a turn that must call may call, by name."""
-    choice = request.tool_choice
-    return {tool.name: tool for tool in request.tools if choice.name in (None, tool.name)}
+    return {tool.name: tool for tool in request.callable_tools}
 
 
 def problem_of(calls: Sequence[ToolCall], tools: Mapping[str, Tool]) -> str | None:
@@ -136,13 +135,18 @@ def asked_as_schema(request: ChatRequest) -> ChatRequest:
         messages = (joined, *others)
     else:
         messages = (words, *request.messages)
-    return replace(request, messages=messages, tools=(), tool_choice=ToolChoice("none"))
+    return replace(
+        request,
+        messages=messages,
+        tools=(),
+        tool_choice=ToolChoice("none"),
+        response_format=ResponseFormat(),
+    )
 
 
 def calls_format(request: ChatRequest) -> JsonObject:
     """A ``response_format`` whose answer is the calls of the turn, as JSON."""
     tools = callable_tools(request)
-    max_calls = MAX_CALLS if may_call_several(request) else 1
     call_schemas: list[JsonValue] = [
         _closed(name={"type": "string", "const": name}, arguments={"$ref": f"#/$defs/{name}"})
         for name in tools
@@ -151,7 +155,7 @@ def calls_format(request: ChatRequest) -> JsonObject:
         "type": "array",
         "items": {"anyOf": call_schemas},
         "minItems": 1,
-        "maxItems": max_calls,
+        "maxItems": request.max_calls or _MAX_CALLS,
     }
     schema: JsonObject = {
         **_closed(tool_calls=calls),
@@ -173,14 +177,10 @@ def calls_in(text: str) -> list[ToolCall]:
     ]
 
 
-def may_call_several(request: ChatRequest) -> bool:
-    return request.parallel_tool_calls and request.tool_choice.mode != "named"
-
-
 def asked_in_words(request: ChatRequest) -> ChatRequest:
     """The request with nothing to call but what it must, for an upstream that may refuse more."""
     tools = tuple(callable_tools(request).values())
-    return replace(request, tools=tools, tool_choice=ToolChoice("auto"))
+    return _unforced(replace(request, tools=tools))
 
 
 def asked_again(request: ChatRequest, turn: CollectedTurn, problem: str) -> ChatRequest:
@@ -191,13 +191,17 @@ def asked_again(request: ChatRequest, turn: CollectedTurn, problem: str) -> Chat
     which = " or ".join(tool.name for tool in left)
     said = turn.text or "\n".join(f"{call.name}({call.arguments})" for call in turn.calls)
     again = Message.user(_AGAIN.format(problem=problem, which=which))
-    return replace(
+    pinned = replace(
         request,
         messages=(*request.messages, *([Message.assistant(said)] if said else []), again),
         tools=left,
-        tool_choice=ToolChoice("auto"),
         sampling=replace(request.sampling, temperature=0.0),
     )
+    return _unforced(pinned)
+
+
+def _unforced(request: ChatRequest) -> ChatRequest:
+    return replace(request, tool_choice=ToolChoice("auto"), response_format=ResponseFormat())
 
 
 def probe_request(request: ChatRequest) -> ChatRequest:

@@ -46,18 +46,23 @@ class Kind:
     strict: Literal["every", "subset", "none"]
     """Which tools may be marked strict: every one, those of OpenAI's subset of JSON Schema, none.
     vLLM and SGLang hold a call that the model chose to make to its schema only if it is marked."""
-    shows_reasoning: bool = True
-    """Does it take the thinking of earlier turns?"""
+    has_template: bool = True
+    """Is there a chat template behind it, which takes earlier turns' thinking and variables?"""
+    holds_both: bool = False
+    """May an answer have a form where tools may be called instead?"""
     max_tokens: str = "max_tokens"
     """The field with that meaning; OpenAI's newer models refuse the old name."""
 
 
 KINDS: Final[Mapping[UpstreamType, Kind]] = {
-    "compatible": Kind(sampling=_OPENAI_SAMPLING, strict="subset", shows_reasoning=False),
+    "compatible": Kind(
+        sampling=_OPENAI_SAMPLING, strict="subset", has_template=False, holds_both=True
+    ),
     "openai": Kind(
         sampling=_OPENAI_SAMPLING,
         strict="subset",
-        shows_reasoning=False,
+        has_template=False,
+        holds_both=True,
         max_tokens="max_completion_tokens",
     ),
     "vllm": Kind(sampling=_GPU_SAMPLING, strict="every"),

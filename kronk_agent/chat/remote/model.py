@@ -20,10 +20,10 @@ from kronk_agent.chat.remote.forced import (
     callable_tools,
     calls_format,
     calls_in,
-    may_call_several,
     probe_request,
     problem_of,
 )
+from kronk_agent.chat.remote.options import problem_of_form
 from kronk_agent.chat.remote.reader import ChunkReader
 from kronk_agent.chat.remote.request import request_body
 from kronk_agent.chat.remote.upstream import Upstream, UpstreamClient, open_client
@@ -76,14 +76,26 @@ class RemoteChatModel:
         if request.tool_choice.mode in ("required", "named"):
             deltas = self._forced(request)
         else:
-            deltas = self._turn(request_body(request, self._upstream), request)
+            deltas = self._free(request)
         async with aclosing(deltas):
             async for delta in deltas:
                 yield delta
 
+    async def _free(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
+        """Passed on as it comes; if it is to have a form, that is checked at its end."""
+        turn = CollectedTurn()
+        async with aclosing(self._turn(request_body(request, self._upstream), request)) as deltas:
+            async for delta in deltas:
+                turn.add(delta)
+                if isinstance(delta, Finish) and delta.reason == "stop":
+                    problem = problem_of_form(turn.text, request.response_format)
+                    if problem is not None:
+                        words = f"did not keep to response_format: {problem}"
+                        raise UpstreamError(f"{self._upstream.url} {words}")
+                yield delta
+
     async def _turn(self, body: JsonObject, request: ChatRequest) -> AsyncGenerator[Delta, None]:
-        max_calls = None if may_call_several(request) else 1
-        reader = ChunkReader(self._upstream.url, max_calls=max_calls)
+        reader = ChunkReader(self._upstream.url, max_calls=request.max_calls)
         async with aclosing(self._client.chunks(body)) as chunks:
             async for chunk in chunks:
                 for delta in reader.read(chunk):

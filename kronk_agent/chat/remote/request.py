@@ -11,6 +11,7 @@ from typing import Final
 from kronk_agent.chat.conversation import tool_text
 from kronk_agent.chat.dialects.json_schema import schemas_in
 from kronk_agent.chat.remote.kinds import Kind
+from kronk_agent.chat.remote.options import form_values, thinking_values
 from kronk_agent.chat.remote.upstream import Upstream
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import (
@@ -44,40 +45,15 @@ _AUDIO_FORMATS: Final = {
 }
 
 
-_LOCAL_ONLY: Final = (
-    "response_format",
-    "max_parallel_calls",
-    "enable_thinking",
-    "reasoning_effort",
-    "reasoning_budget",
-    "separate_reasoning",
-    "chat_template_kwargs",
-    "continue_final_message",
-)
-"""Fields of a request that only a model in this process takes yet."""
-
-
-def _refuse_what_is_local(request: ChatRequest) -> None:
-    plain = ChatRequest(messages=request.messages)
-    for name in _LOCAL_ONLY:
-        if getattr(request, name) != getattr(plain, name):
-            raise InvalidRequestError(f"a model on a server takes no {name} yet", param=name)
-    if request.tool_choice.allowed is not None:
-        raise InvalidRequestError(
-            "a model on a server takes no allowed tools in tool_choice yet", param="tool_choice"
-        )
-
-
 def request_body(request: ChatRequest, upstream: Upstream) -> JsonObject:
     """The JSON to be sent for a turn.
 
-    With ``tool_choice`` none the tools are left out, since not every server keeps to it.
+    Only tools that may be called are sent, since not every server keeps to ``tool_choice``.
 
     Raises:
         InvalidRequestError: it asks for what this kind of upstream has not; ``param`` names it.
     """
     kind = upstream.kind
-    _refuse_what_is_local(request)
     body: JsonObject = {
         "model": upstream.model,
         "messages": [message_value(message, kind) for message in request.messages],
@@ -93,8 +69,8 @@ def request_body(request: ChatRequest, upstream: Upstream) -> JsonObject:
     if tools:
         body["tools"] = [tool_value(tool, kind) for tool in tools]
         body["tool_choice"] = _choice_value(request.tool_choice, kind)
-        body["parallel_tool_calls"] = request.parallel_tool_calls
-    return body
+        body["parallel_tool_calls"] = request.max_calls != 1
+    return body | form_values(request, upstream) | thinking_values(request, upstream)
 
 
 def message_value(message: Message, kind: Kind) -> JsonObject:
@@ -106,7 +82,7 @@ def message_value(message: Message, kind: Kind) -> JsonObject:
             "content": tool_text(message),
         }
     value: JsonObject = {"role": message.role, "content": _content(message)}
-    if message.reasoning and kind.shows_reasoning:
+    if message.reasoning and kind.has_template:
         value["reasoning_content"] = message.reasoning
     if message.tool_calls:
         value["content"] = message.text or None
@@ -171,10 +147,10 @@ def _sent_tools(request: ChatRequest, kind: Kind) -> Sequence[Tool]:
     match request.tool_choice.mode:
         case "none":
             return ()
-        case "named" if not kind.names_tool:
-            return [tool for tool in request.tools if tool.name == request.tool_choice.name]
-        case _:
+        case "named" if kind.names_tool:
             return request.tools
+        case _:
+            return request.callable_tools
 
 
 def _choice_value(choice: ToolChoice, kind: Kind) -> JsonValue:

@@ -1,0 +1,114 @@
+"""The form of an answer and the thinking before it, as each kind of upstream takes them."""
+
+from __future__ import annotations
+
+from kronk_agent.chat.remote.upstream import Upstream
+from kronk_agent.errors import InvalidRequestError
+from kronk_agent.messages import JsonObject
+from kronk_agent.model import ChatRequest, ResponseFormat
+from kronk_agent.tool.arguments import ArgumentsCheck, parse_json
+
+
+def form_values(request: ChatRequest, upstream: Upstream) -> JsonObject:
+    """The fields that hold the answer to its form; none where calls come instead of an answer.
+
+    Raises:
+        InvalidRequestError: this kind of upstream cannot hold a model to it.
+    """
+    format = request.response_format
+    if format.type == "text" or request.tool_choice.mode in ("required", "named"):
+        return {}
+    if request.callable_tools and not upstream.kind.holds_both:
+        raise InvalidRequestError(
+            f"an upstream of type {upstream.type} cannot hold an answer to a form where tools may "
+            "be called: give tool_choice none, or no tools",
+            param="response_format",
+        )
+    match format.type, upstream.type:
+        case "json_object", _:
+            return {"response_format": {"type": "json_object"}}
+        case "json_schema", _:
+            schema: JsonObject = {"name": "answer", "schema": format.schema}
+            if format.strict:
+                schema["strict"] = True
+            return {"response_format": {"type": "json_schema", "json_schema": schema}}
+        case "regex", "vllm":
+            return {"structured_outputs": {"regex": format.pattern}}
+        case (("gbnf" | "lark"), "vllm"):
+            return {"structured_outputs": {"grammar": format.pattern}}
+        case "regex", "sglang":
+            return {"regex": format.pattern}
+        case "gbnf", "sglang":
+            return {"ebnf": format.pattern}
+        case "gbnf", "llama-server":
+            return {"grammar": format.pattern}
+        case _:
+            raise InvalidRequestError(
+                f"response_format {format.type} is nothing that an upstream of type "
+                f"{upstream.type} takes",
+                param="response_format",
+            )
+
+
+def problem_of_form(text: str, format: ResponseFormat) -> str | None:
+    """What of an answer is not as it was to be; None if nothing is, or nothing can be told."""
+    if format.type not in ("json_object", "json_schema"):
+        return None
+    try:
+        value = parse_json(text)
+    except ValueError as error:
+        return f"it is not JSON: {error}"
+    if format.type == "json_object":
+        return None if isinstance(value, dict) else "it is no JSON object"
+    if format.schema is None or not format.strict:
+        return None
+    problem = ArgumentsCheck(format.schema).problem(value)
+    return None if problem is None else problem.removeprefix(" arguments: ")
+
+
+def thinking_values(request: ChatRequest, upstream: Upstream) -> JsonObject:
+    """The fields for thinking, and for the chat template behind the upstream.
+
+    Raises:
+        InvalidRequestError: this kind of upstream has no such field; ``param`` names ours.
+    """
+    values: JsonObject = {}
+    variables = dict(request.chat_template_kwargs)
+    if request.reasoning_effort is not None:
+        values["reasoning_effort"] = request.reasoning_effort
+    if request.is_thinking_enabled is not None:
+        if upstream.kind.has_template:
+            variables["enable_thinking"] = request.is_thinking_enabled
+        elif request.reasoning_effort != "none":
+            raise _refused("enable_thinking", upstream, "reasoning_effort may do instead")
+    if request.reasoning_budget:
+        if upstream.type != "llama-server":
+            raise _refused("reasoning_budget", upstream, "max_tokens holds thinking and answer")
+        values["reasoning_budget_tokens"] = request.reasoning_budget
+    if not request.separate_reasoning:
+        values |= _reasoning_in_text(upstream)
+    if variables:
+        if not upstream.kind.has_template:
+            raise _refused("chat_template_kwargs", upstream, "leave it out")
+        values["chat_template_kwargs"] = variables
+    if request.continue_final_message:
+        if not upstream.kind.has_template:
+            raise _refused("continue_final_message", upstream, "leave it out")
+        values |= {"continue_final_message": True, "add_generation_prompt": False}
+    return values
+
+
+def _reasoning_in_text(upstream: Upstream) -> JsonObject:
+    match upstream.type:
+        case "sglang":
+            return {"separate_reasoning": False}
+        case "llama-server":
+            return {"reasoning_format": "none"}
+        case _:
+            raise _refused("separate_reasoning", upstream, "leave it as it is")
+
+
+def _refused(name: str, upstream: Upstream, remedy: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"{name} is nothing that an upstream of type {upstream.type} takes: {remedy}", param=name
+    )

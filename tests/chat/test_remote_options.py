@@ -1,0 +1,207 @@
+"""Forms of answers, thinking and allowed tools, as upstreams of each kind take them or not."""
+
+# ruff: noqa: E501  # the tables have one case a line
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from chat.scripted_upstream import ScriptedUpstream, called, said
+from chat.support import make_tool
+from chat.test_remote import COUNTED, deltas_of
+
+from kronk_agent import Message
+from kronk_agent.chat.remote import RemoteChatModel, Upstream
+from kronk_agent.chat.remote.kinds import UpstreamType
+from kronk_agent.chat.remote.request import request_body
+from kronk_agent.errors import InvalidRequestError, UpstreamError
+from kronk_agent.messages import Finish, JsonObject, TextDelta, ToolCallEnd
+from kronk_agent.model import ChatRequest, ResponseFormat, ToolChoice
+from kronk_agent.testing import collect
+
+ASK = ChatRequest(messages=(Message.user("Hello"),))
+ADD = make_tool("add")
+SUB = make_tool("sub")
+SCHEMA: JsonObject = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+AS_SCHEMA = ResponseFormat(type="json_schema", schema=SCHEMA)
+AS_REGEX = ResponseFormat(type="regex", pattern="[ab]+")
+AS_GBNF = ResponseFormat(type="gbnf", pattern='root ::= "a"')
+AS_LARK = ResponseFormat(type="lark", pattern='start: "a"')
+SCHEMA_SENT = {
+    "response_format": {
+        "type": "json_schema",
+        "json_schema": {"name": "answer", "schema": SCHEMA, "strict": True},
+    }
+}
+
+
+def sent(request: ChatRequest, type: UpstreamType) -> dict[str, Any]:
+    """What this request sends beside what a plain one does."""
+    upstream = Upstream(url="http://x/v1", model="m", type=type)
+    plain = request_body(ASK, upstream)
+    return {k: v for k, v in request_body(request, upstream).items() if plain.get(k) != v}
+
+
+@pytest.mark.parametrize(
+    ("format", "type", "fields"),
+    [
+        (ResponseFormat(), "vllm", {}),
+        (ResponseFormat(type="json_object"), "compatible", {"response_format": {"type": "json_object"}}),
+        (AS_SCHEMA, "openai", SCHEMA_SENT),
+        (AS_SCHEMA, "vllm", SCHEMA_SENT),
+        (AS_SCHEMA, "sglang", SCHEMA_SENT),
+        (AS_SCHEMA, "llama-server", SCHEMA_SENT),
+        (AS_REGEX, "vllm", {"structured_outputs": {"regex": "[ab]+"}}),
+        (AS_REGEX, "sglang", {"regex": "[ab]+"}),
+        (AS_GBNF, "vllm", {"structured_outputs": {"grammar": 'root ::= "a"'}}),
+        (AS_GBNF, "sglang", {"ebnf": 'root ::= "a"'}),
+        (AS_GBNF, "llama-server", {"grammar": 'root ::= "a"'}),
+        (AS_LARK, "vllm", {"structured_outputs": {"grammar": 'start: "a"'}}),
+    ],
+)  # fmt: skip
+def test_a_form_is_asked_for_as_the_upstream_takes_it(
+    format: ResponseFormat, type: UpstreamType, fields: dict[str, Any]
+) -> None:
+    assert sent(replace(ASK, response_format=format), type) == fields
+
+
+@pytest.mark.parametrize(
+    ("format", "type"),
+    [
+        (AS_REGEX, "openai"),
+        (AS_REGEX, "llama-server"),
+        (AS_GBNF, "compatible"),
+        (AS_LARK, "sglang"),
+        (AS_LARK, "llama-server"),
+    ],
+)
+def test_a_form_the_upstream_has_not_is_refused_by_name(
+    format: ResponseFormat, type: UpstreamType
+) -> None:
+    with pytest.raises(InvalidRequestError, match=f"response_format {format.type} is noth") as told:
+        sent(replace(ASK, response_format=format), type)
+    assert told.value.param == "response_format"
+
+
+@pytest.mark.parametrize("type", ["vllm", "sglang", "llama-server"])
+def test_a_form_where_tools_may_be_called_is_refused_by_who_holds_to_one_of_the_two(
+    type: UpstreamType,
+) -> None:
+    request = replace(ASK, tools=(ADD,), response_format=AS_SCHEMA)
+
+    with pytest.raises(InvalidRequestError, match="give tool_choice none, or no tools"):
+        sent(request, type)
+    assert sent(replace(request, tool_choice=ToolChoice("none")), type) == SCHEMA_SENT
+    assert sent(request, "openai")["response_format"] == SCHEMA_SENT["response_format"]
+
+
+def test_a_turn_that_must_call_has_no_answer_to_hold_to_a_form() -> None:
+    request = replace(
+        ASK, tools=(ADD,), tool_choice=ToolChoice("required"), response_format=AS_REGEX
+    )
+
+    assert sent(request, "vllm").keys() == {"tools", "tool_choice", "parallel_tool_calls"}
+
+
+async def test_an_answer_in_its_form_passes(scripted: ScriptedUpstream) -> None:
+    scripted.will_answer(said('{"a"', ": 1}"))
+
+    deltas = await deltas_of(scripted.upstream(), replace(ASK, response_format=AS_SCHEMA))
+
+    assert deltas == [TextDelta('{"a": 1}'), Finish("stop", COUNTED)]
+
+
+@pytest.mark.parametrize(
+    ("format", "text", "words"),
+    [
+        (ResponseFormat(type="json_object"), "Sure!", "it is not JSON: "),
+        (ResponseFormat(type="json_object"), "[1]", "it is no JSON object"),
+        (AS_SCHEMA, '{"a": "x"}', r"\.a: 'x' is not of type 'integer'"),
+        (AS_SCHEMA, "{}", "'a' is a required property"),
+    ],
+)
+async def test_an_answer_not_in_its_form_is_an_error(
+    scripted: ScriptedUpstream, format: ResponseFormat, text: str, words: str
+) -> None:
+    scripted.will_answer(said(text))
+
+    async with RemoteChatModel.open(scripted.upstream()) as model:
+        with pytest.raises(UpstreamError, match="did not keep to response_format: " + words):
+            await collect(model.stream(replace(ASK, response_format=format)))
+
+
+async def test_calls_may_come_instead_of_an_answer_with_a_form(scripted: ScriptedUpstream) -> None:
+    scripted.will_answer(called(("add", "{}")))
+    request = replace(ASK, tools=(ADD,), response_format=AS_SCHEMA)
+
+    assert (await deltas_of(scripted.upstream(), request))[-1] == Finish("tool_calls", COUNTED)
+
+
+@pytest.mark.parametrize(
+    ("changes", "type", "fields"),
+    [
+        ({"enable_thinking": False}, "vllm", {"chat_template_kwargs": {"enable_thinking": False}}),
+        ({"reasoning_budget": 0}, "sglang", {"chat_template_kwargs": {"enable_thinking": False}}),
+        ({"reasoning_effort": "low"}, "openai", {"reasoning_effort": "low"}),
+        ({"reasoning_effort": "none"}, "openai", {"reasoning_effort": "none"}),
+        ({"reasoning_effort": "none"}, "vllm", {"reasoning_effort": "none", "chat_template_kwargs": {"enable_thinking": False}}),
+        ({"reasoning_budget": 9}, "llama-server", {"reasoning_budget_tokens": 9}),
+        ({"separate_reasoning": False}, "llama-server", {"reasoning_format": "none"}),
+        ({"separate_reasoning": False}, "sglang", {"separate_reasoning": False}),
+        ({"chat_template_kwargs": {"x": 1}, "enable_thinking": True}, "vllm", {"chat_template_kwargs": {"x": 1, "enable_thinking": True}}),
+    ],
+)  # fmt: skip
+def test_thinking_is_asked_for_as_the_upstream_takes_it(
+    changes: dict[str, Any], type: UpstreamType, fields: dict[str, Any]
+) -> None:
+    assert sent(replace(ASK, **changes), type) == fields
+
+
+@pytest.mark.parametrize(
+    ("changes", "type", "param"),
+    [
+        ({"enable_thinking": True}, "openai", "enable_thinking"),
+        ({"reasoning_budget": 0}, "compatible", "enable_thinking"),
+        ({"reasoning_budget": 9}, "vllm", "reasoning_budget"),
+        ({"separate_reasoning": False}, "vllm", "separate_reasoning"),
+        ({"chat_template_kwargs": {"x": 1}}, "compatible", "chat_template_kwargs"),
+    ],
+)
+def test_what_the_upstream_has_not_is_refused_by_name(
+    changes: dict[str, Any], type: UpstreamType, param: str
+) -> None:
+    with pytest.raises(InvalidRequestError, match=f"^{param} is nothing that") as told:
+        sent(replace(ASK, **changes), type)
+    assert told.value.param == param
+
+
+def test_a_last_message_is_gone_on_with_where_there_is_a_template() -> None:
+    request = replace(
+        ASK, messages=(*ASK.messages, Message.assistant("He")), continue_final_message=True
+    )
+
+    fields = sent(request, "vllm")
+
+    assert (fields["continue_final_message"], fields["add_generation_prompt"]) == (True, False)
+    with pytest.raises(InvalidRequestError, match=r"^continue_final_message is nothing that"):
+        sent(request, "openai")
+
+
+def test_only_allowed_tools_are_sent() -> None:
+    request = replace(ASK, tools=(ADD, SUB), tool_choice=ToolChoice("required", allowed=("sub",)))
+
+    fields = sent(request, "vllm")
+
+    assert [tool["function"]["name"] for tool in fields["tools"]] == ["sub"]
+    assert fields["tool_choice"] == "required"
+
+
+async def test_no_more_calls_come_than_may(scripted: ScriptedUpstream) -> None:
+    scripted.will_answer(called(*(("add", "{}") for _ in range(4))))
+    request = replace(ASK, tools=(ADD,), max_parallel_calls=3)
+
+    deltas = await deltas_of(scripted.upstream(), request)
+
+    assert [d for d in deltas if isinstance(d, ToolCallEnd)] == [ToolCallEnd(i) for i in range(3)]
