@@ -13,6 +13,7 @@ from kronk_agent.tool import Tool
 
 _MAX_BREAKERS = 100
 _MAX_STOPS = 64
+_MAX_BIAS = 1000
 
 SamplerName: TypeAlias = Literal[
     "penalties",
@@ -246,6 +247,9 @@ class ChatRequest:
     """False allows at most one call in the turn."""
     max_parallel_calls: int | None = None
     """Calls in the turn at most; None is the model's own limit."""
+    tool_call_bias: float | None = None
+    """With ``auto``, decides by one token before the turn whether to call: added to the logit of
+    the token that begins a call. For very small models; None lets the model decide as it goes."""
     response_format: ResponseFormat = ResponseFormat()
     """The form of the answer. Calls may come instead of it, where tools may be called."""
     enable_thinking: bool | None = None
@@ -272,6 +276,12 @@ class ChatRequest:
         if self.max_tokens is not None and self.max_tokens < 1:
             raise InvalidRequestError(
                 f"max_tokens must be at least 1, not {self.max_tokens}", param="max_tokens"
+            )
+        if self.tool_call_bias is not None and not abs(self.tool_call_bias) <= _MAX_BIAS:
+            raise InvalidRequestError(
+                f"tool_call_bias must be from -{_MAX_BIAS} to {_MAX_BIAS}, "
+                f"not {self.tool_call_bias!r}",
+                param="tool_call_bias",
             )
         if "" in self.stop or len(self.stop) > _MAX_STOPS:
             raise InvalidRequestError(

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 
 from anyio import to_thread
 
+from kronk_agent.chat.decision import is_call_likeliest
 from kronk_agent.chat.dialects import Grammar, Turn, dialect_for
 from kronk_agent.chat.template import ChatTemplate, Options
 from kronk_agent.chat.turn_reader import TurnReader
 from kronk_agent.engine.engine import Chunk, Constraint, Engine
-from kronk_agent.errors import ConstraintError
+from kronk_agent.errors import ConstraintError, InvalidRequestError
 from kronk_agent.messages import Delta, Message
 from kronk_agent.model import ChatRequest, ModelInfo, ResponseFormat, ToolChoice
 from kronk_agent.tool import Tool
@@ -66,6 +67,7 @@ class LocalChatModel:
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         """The turn as it is generated; see ``ChatModel.stream``."""
         prompt = await to_thread.run_sync(self._read, request)
+        request = await self._decided(prompt, request)
         turn = self._dialect.begin_turn(prompt.opening, request)
         if request.is_thinking_enabled is False and turn.parser.is_thinking:
             # The template begins to think whatever it is told.
@@ -97,6 +99,28 @@ class LocalChatModel:
                     yield delta
                 if reader.is_over:
                     return
+
+    async def _decided(self, prompt: _Prompt, request: ChatRequest) -> ChatRequest:
+        """The request with the choice made whether to call, if it is to be made before the turn.
+
+        Raises:
+            InvalidRequestError: the model thinks first.
+        """
+        bias, choice = request.tool_call_bias, request.tool_choice
+        if bias is None or choice.mode != "auto" or not request.callable_tools:
+            return request
+        must = replace(request, tool_choice=replace(choice, mode="required"))
+        turn = self._dialect.begin_turn(prompt.opening, must)
+        if turn.thought_end:
+            raise InvalidRequestError(
+                "tool_call_bias is for models that do not think before they call: leave it out",
+                param="tool_call_bias",
+            )
+        calls = await self._constraint(prompt, turn, must)
+        assert calls is not None
+        if await is_call_likeliest(self._engine, prompt.tokens, calls, bias):
+            return must
+        return replace(request, tool_choice=ToolChoice("none"))
 
     def _read(self, request: ChatRequest) -> _Prompt:
         messages, tools = self._dialect.arrange(request.messages, request.tools)

@@ -109,14 +109,16 @@ class Ours:
 
     name: str
     model: LocalChatModel
-    choice: ToolChoice | None = None
-    """In place of what the category wants."""
+    is_auto: bool = False
+    """The model may choose in every category."""
+    bias: float | None = None
+    """Decides before the turn whether to call."""
     is_free: bool = False
     """Nothing held the model to anything: what looks like a call counts as one."""
 
     async def answer(self, case: Case) -> Answer:
         turn = CollectedTurn()
-        async with aclosing(self.model.stream(_request(case, self.choice))) as deltas:
+        async with aclosing(self.model.stream(self._request(case))) as deltas:
             async for delta in deltas:
                 turn.add(delta)
         calls = turn.calls
@@ -126,16 +128,17 @@ class Ours:
             return Answer(calls, turn.is_cut_off and not calls)
         return Answer(calls, turn.is_cut_off)
 
-
-def _request(case: Case, choice: ToolChoice | None) -> ChatRequest:
-    return ChatRequest(
-        messages=case.messages,
-        tools=case.tools,
-        tool_choice=choice or ToolChoice("auto" if case.is_irrelevant else "required"),
-        parallel_tool_calls=_wants_several(case),
-        sampling=_GREEDY,
-        max_tokens=_MAX_TOKENS,
-    )
+    def _request(self, case: Case) -> ChatRequest:
+        may_choose = case.is_irrelevant or self.is_auto
+        return ChatRequest(
+            messages=case.messages,
+            tools=case.tools,
+            tool_choice=ToolChoice("auto" if may_choose else "required"),
+            tool_call_bias=self.bias,
+            parallel_tool_calls=_wants_several(case),
+            sampling=_GREEDY,
+            max_tokens=_MAX_TOKENS,
+        )
 
 
 def _wants_several(case: Case) -> bool:
@@ -258,12 +261,18 @@ async def run(
 
 
 @asynccontextmanager
-async def our_ways(path: Path, threads: int | None) -> AsyncIterator[list[Way]]:
+async def our_ways(
+    path: Path, threads: int | None, biases: Sequence[float]
+) -> AsyncIterator[list[Way]]:
     params = EngineParams(max_sequences=_AT_ONCE, threads=threads)
     async with await Engine.open(path, params) as engine:
         model = LocalChatModel(engine, id=path.stem)
         free = LocalChatModel(FreeEngine(engine), id=path.stem)  # type: ignore[arg-type]
-        yield [Ours("ours", model), Ours("unconstrained", free, is_free=True)]
+        if biases:
+            deciding = [Ours(f"bias {b:g}", model, is_auto=True, bias=b) for b in biases]
+            yield [Ours("auto", model, is_auto=True), *deciding]
+        else:
+            yield [Ours("ours", model), Ours("unconstrained", free, is_free=True)]
 
 
 @asynccontextmanager
@@ -311,10 +320,12 @@ async def main() -> None:
     path = find_model(options.model, names={}, base_dir=Path.cwd())
     results = Results()
     names: list[str] = []
-    places = [our_ways] if options.alone else [our_ways, their_way]
+    places = [our_ways(path, options.threads, options.biases)]
+    if not options.alone and not options.biases:
+        places.append(their_way(path, options.threads))
     for place in places:
         begun = time.perf_counter()
-        async with place(path, options.threads) as ways:
+        async with place as ways:
             await run(leaderboard, cases, ways, results)
         names += [way.name for way in ways]
         seconds = time.perf_counter() - begun
@@ -330,6 +341,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="draws the cases")
     parser.add_argument("--categories", nargs="+", choices=CATEGORIES, default=CATEGORIES)
     parser.add_argument("--threads", type=int, help="of the CPU; without it, one for each core")
+    parser.add_argument(
+        "--biases",
+        type=float,
+        nargs="+",
+        default=[],
+        help="measure these values of tool_call_bias instead, the model free to choose",
+    )
     parser.add_argument("--alone", action="store_true", help="leave llama-server out")
     return parser.parse_args()
 

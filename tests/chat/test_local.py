@@ -232,6 +232,20 @@ async def test_auto_may_answer_and_may_call(model: LocalChatModel) -> None:
     assert isinstance(answer[0], TextDelta)
 
 
+@pytest.mark.parametrize(("bias", "calls"), [(-1000, False), (1000, True)])
+async def test_a_bias_decides_before_the_turn_whether_to_call(
+    model: LocalChatModel, bias: float, calls: bool
+) -> None:
+    request = ChatRequest(
+        messages=(QUESTION,), tools=(WEATHER,), tool_call_bias=bias, max_tokens=200
+    )
+
+    deltas = await collect(model, request)
+
+    kinds = {type(delta) for delta in deltas}
+    assert (ToolCallStart in kinds, TextDelta in kinds) == (calls, not calls)
+
+
 async def test_with_none_the_model_answers_in_words(hermes: LocalChatModel) -> None:
     repeat = '<tool_call>\n{"name": "get_time", "arguments": {}}\n</tool_call>'
     messages = (Message.user("x"), Message.assistant(repeat)) * 4

@@ -163,6 +163,7 @@ def test_thinking_is_asked_for_as_the_upstream_takes_it(
     ("changes", "type", "param"),
     [
         ({"enable_thinking": True}, "openai", "enable_thinking"),
+        ({"tool_call_bias": 1.0}, "llama-server", "tool_call_bias"),
         ({"reasoning_budget": 0}, "compatible", "enable_thinking"),
         ({"reasoning_budget": 9}, "vllm", "reasoning_budget"),
         ({"separate_reasoning": False}, "vllm", "separate_reasoning"),

@@ -72,6 +72,8 @@ def thinking_values(request: ChatRequest, upstream: Upstream) -> JsonObject:
     Raises:
         InvalidRequestError: this kind of upstream has no such field; ``param`` names ours.
     """
+    if request.tool_call_bias is not None:
+        raise _refused("tool_call_bias", upstream, "only a model in this process does")
     values: JsonObject = {}
     variables = dict(request.chat_template_kwargs)
     if request.reasoning_effort is not None:
