@@ -94,7 +94,7 @@ async def test_every_key_does_something(
 ) -> None:
     monkeypatch.setenv("INHERITED", "inherited")
     configs = {name: McpServerConfig.model_validate(server) for name, server in servers.items()}
-    pins = tmp_path / "pins"
+    pins = tmp_path / "pins"  # where the host keeps them
     for name in ("doubted", "trusted"):
         older = ToolDefinition("told", "Tell nothing.", {"type": "object"})
         Pins(pins / f"{name}.json", configs[name]).review([older])
@@ -104,7 +104,6 @@ async def test_every_key_does_something(
         async with hosting(
             configs,
             tmp_path,
-            pins_dir=pins,
             get_model=model,
             authenticate=partial(authentication, logins=logins),
         ) as host:
