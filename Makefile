@@ -11,7 +11,7 @@ TIMES := $(VENV)/.times
 .DEFAULT_GOAL := help
 # One recipe at a time: parallel ones would have to share the terminal.
 .NOTPARALLEL:
-.PHONY: help chat test lint conformance-client format bench bench-mcp bench-baseline soak clean
+.PHONY: help chat test lint conformance-client format bench bench-mcp bench-baseline random-calls soak clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -121,6 +121,9 @@ build/mcp-servers: | $(STAMPS)/dev
 bench-mcp: export PATH := $(PATH):$(CURDIR)/$(BIN)
 bench-mcp: build/mcp-servers $(NPM_STAMP) ## Measure what the MCP host adds to what servers take
 	@$(BIN)/python tests/benchmarks/mcp_host.py
+
+random-calls: $(STAMPS)/dev ## Ask a small model for 2,000 random calls, and count the valid ones
+	@$(BIN)/python tests/benchmarks/random_calls.py
 
 bench-baseline: $(STAMPS)/dev ## Build llama.cpp's own server, to measure against
 	@$(BIN)/python tests/benchmarks/baseline.py

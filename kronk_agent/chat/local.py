@@ -89,9 +89,11 @@ class LocalChatModel:
                     return
                 if turn.parser.is_thinking and _is_spent(request, reader):
                     break
-        prompt = self._with(prompt, tokens, text, turn.thought_end)
-        for delta in reader.insert(turn.thought_end, len(prompt.tokens) - len(tokens)):
+        longer = self._with(prompt, tokens, text, turn.thought_end)
+        num_inserted = len(longer.tokens) - len(prompt.tokens) - len(tokens)
+        for delta in reader.insert(turn.thought_end, num_inserted):
             yield delta
+        prompt = longer
         rest = self._dialect.begin_turn(prompt.opening, request)
         async with aclosing(self._generate(prompt, rest, request, reader.num_tokens)) as chunks:
             async for chunk in chunks:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -24,6 +26,7 @@ from kronk_agent.messages import (
     Finish,
     ImagePart,
     Message,
+    ReasoningDelta,
     TextDelta,
     TextPart,
     ToolCall,
@@ -31,7 +34,14 @@ from kronk_agent.messages import (
     ToolCallEnd,
     ToolCallStart,
 )
-from kronk_agent.model import ChatModel, ChatRequest, ModelInfo, SamplingParams, ToolChoice
+from kronk_agent.model import (
+    ChatModel,
+    ChatRequest,
+    ModelInfo,
+    ResponseFormat,
+    SamplingParams,
+    ToolChoice,
+)
 from kronk_agent.tool import Tool
 
 pytestmark = [
@@ -374,3 +384,94 @@ async def test_a_request_that_cannot_work_is_refused(
 async def test_a_model_without_a_template_is_refused(engine: Engine) -> None:
     with pytest.raises(ModelError, match="no chat template"):
         LocalChatModel(engine, "base", chat_templates={})
+
+
+FORMS = {
+    "json_object": ResponseFormat(type="json_object"),
+    "json_schema": ResponseFormat(
+        type="json_schema",
+        schema={"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]},
+    ),
+    "regex": ResponseFormat(type="regex", pattern="(yes|no)!"),
+    "lark": ResponseFormat(type="lark", pattern='start: WORD ("," WORD)?\nWORD: /[a-z]{1,5}/'),
+    "gbnf": ResponseFormat(type="gbnf", pattern='root ::= "n" [0-9]'),
+}
+ANSWERS = {"regex": "(yes|no)!", "lark": "[a-z]{1,5}(,[a-z]{1,5})?", "gbnf": "n[0-9]"}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("tools", [(), (NOW,)])
+async def test_an_answer_has_the_form_that_is_asked_for(
+    form: str, tools: tuple[Tool, ...], model: LocalChatModel
+) -> None:
+    request = ChatRequest(
+        messages=(QUESTION,),
+        tools=tools,
+        response_format=FORMS[form],
+        sampling=GREEDY,
+        max_tokens=200,
+    )
+    deltas = await collect(model, request)
+    finish = deltas[-1]
+    assert isinstance(finish, Finish)
+    text = "".join(delta.text for delta in deltas if isinstance(delta, TextDelta))
+
+    if finish.reason == "length" or calls_of(deltas):
+        return  # a model this small may fill an object without end, or call
+    if form in ANSWERS:
+        assert re.fullmatch(ANSWERS[form], text)
+    else:
+        value = json.loads(text)
+        Draft202012Validator(FORMS[form].schema or {"type": "object"}).validate(value)
+
+
+async def test_a_form_that_is_no_grammar_is_refused_by_field(generic: LocalChatModel) -> None:
+    request = ChatRequest(
+        messages=(QUESTION,), response_format=ResponseFormat(type="lark", pattern="start: nothing")
+    )
+
+    with pytest.raises(ConstraintError) as caught:
+        await collect(generic, request)
+    assert caught.value.param == "response_format"
+
+
+async def test_only_allowed_tools_are_called(model: LocalChatModel) -> None:
+    request = ChatRequest(
+        messages=(QUESTION,),
+        tools=TOOLS,
+        tool_choice=ToolChoice("required", allowed=("get_time",)),
+        parallel_tool_calls=False,
+        sampling=GREEDY,
+    )
+    assert calls_of(await collect(model, request)) == [("get_time", {})]
+
+
+async def test_thinking_ends_where_its_budget_is_spent(engine: Engine) -> None:
+    source = HERMES_TEMPLATE.replace(
+        "assistant\\n' }}{% endif", "assistant\\n<think>\\n' }}{% endif"
+    )
+    model = LocalChatModel(engine, "thinker", chat_templates={"default": source})
+    request = ChatRequest(messages=(QUESTION,), reasoning_budget=5, sampling=GREEDY, max_tokens=20)
+    deltas = await collect(model, request)
+    finish = deltas[-1]
+
+    assert isinstance(deltas[0], ReasoningDelta)
+    assert isinstance(deltas[1], TextDelta)
+    assert isinstance(finish, Finish)
+    assert 5 <= finish.usage.reasoning_tokens <= 6
+    none = await collect(model, replace(request, reasoning_budget=0))
+    assert isinstance(none[0], TextDelta)
+
+
+async def test_an_unfinished_answer_is_gone_on_with(generic: LocalChatModel) -> None:
+    said = Message.assistant("One, two, three, four,")
+    request = ChatRequest(
+        messages=(Message.user("Count to ten in words."), said),
+        continue_final_message=True,
+        sampling=GREEDY,
+        max_tokens=8,
+    )
+    deltas = await collect(generic, request)
+
+    assert isinstance(deltas[0], TextDelta)
+    assert "five" in deltas[0].text.lower()
