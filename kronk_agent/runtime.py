@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
+from anyio import to_thread
 
 from kronk_agent.agent import Agent, AgentOptions
 from kronk_agent.config.engine import EngineConfig
@@ -24,6 +26,7 @@ from kronk_agent.tool import StaticToolset, Tool, Toolset
 from kronk_agent.tool_paths import load_tool
 
 if TYPE_CHECKING:
+    from kronk_agent.chat.capabilities import Capabilities
     from kronk_agent.engine.params import EngineParams
     from kronk_agent.host import Host, Person, Prompts, Resources, ServerStatus
 
@@ -151,6 +154,19 @@ class Runtime:
                 self._model = await self._load_model()
             return self._model
 
+    async def describe_model(self) -> ModelDescription:
+        """What the configured model's file tells of it; it is not loaded to be run.
+
+        Raises:
+            ModelError: the file is missing or cannot be read, or has no chat template.
+            ConfigError: the model is on a server.
+        """
+        if isinstance(self.config.models.get(self.config.model or ""), RemoteModelConfig):
+            raise ConfigError("this model is on a server: only files can be shown", key="model")
+        files = {name: m for name, m in self.config.models.items() if isinstance(m, Path)}
+        path = find_model(self.config.model, names=files, base_dir=self._base_dir)
+        return await to_thread.run_sync(_described, path)
+
     async def _load_model(self) -> ChatModel:
         chosen = self.config.models.get(self.config.model or "")
         if isinstance(chosen, RemoteModelConfig):
@@ -183,6 +199,36 @@ def _engine_params(config: EngineConfig) -> EngineParams:
 
     lora = tuple(LoraAdapter(adapter.path, adapter.scale) for adapter in config.lora)
     return EngineParams(**config.model_dump(exclude={"lora"}), lora=lora)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDescription:
+    """What is known of a model from its file."""
+
+    file: str
+    description: str
+    """Architecture, size and quantisation, in llama.cpp's words."""
+    trained_context_length: int
+    vocabulary_size: int
+    capabilities: Capabilities
+
+
+def _described(path: Path) -> ModelDescription:
+    from kronk_agent.chat.capabilities import find_capabilities
+    from kronk_agent.chat.template import ChatTemplate
+    from kronk_agent.engine.model import ModelFile
+
+    model = ModelFile(path)
+    try:
+        return ModelDescription(
+            str(path),
+            model.description,
+            model.trained_context_length,
+            model.vocabulary.size,
+            find_capabilities(ChatTemplate(model.chat_templates)),
+        )
+    finally:
+        model.close()
 
 
 def _agent_options(config: Config) -> AgentOptions:

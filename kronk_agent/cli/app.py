@@ -19,6 +19,7 @@ _COMMANDS = (
     LazyCommand("chat", "kronk_agent.cli.chat:chat", "Talk to the model; it may use the tools."),
     LazyCommand("config", "kronk_agent.cli.config:config", "Write, check and show the YAML file."),
     LazyCommand("mcp", "kronk_agent.cli.mcp:mcp", "Serve tools to other programs, by MCP."),
+    LazyCommand("model", "kronk_agent.cli.model:model", "Show what a model can do."),
     LazyCommand("tools", "kronk_agent.cli.tools:tools", "List the tools, or call one."),
 )
 

@@ -1,0 +1,67 @@
+"""What a model can do in a chat, as far as its template tells: found by rendering, not by names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kronk_agent.chat.conversation import Shape
+from kronk_agent.chat.dialects import dialect_for
+from kronk_agent.chat.dialects.template_dialect import TemplateDialect
+from kronk_agent.chat.jinja import TemplateRefusal
+from kronk_agent.chat.shapes import CALL, TOOL, USER, RenderValues, try_render
+from kronk_agent.chat.template import ChatTemplate
+from kronk_agent.messages import JsonValue, Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a template has a place for."""
+
+    dialect: str
+    """How calls are written; ``generic`` is our own way."""
+    tools: bool
+    """Shows tools to the model. If not, we say them in words."""
+    parallel_tool_calls: bool
+    """Writes several calls in a turn."""
+    system: bool
+    """Has a place for system messages. If not, they go before the user's first words."""
+    thinking: bool
+    """Tells thinking from the answer."""
+    images: bool
+    audio: bool
+
+
+def find_capabilities(template: ChatTemplate) -> Capabilities:
+    """What a template can do."""
+    dialect = dialect_for(template, {})
+    shape, render = template.shape, template.render_values
+    has_reasoning = isinstance(dialect, TemplateDialect) and dialect.format.reasoning is not None
+    return Capabilities(
+        dialect=dialect.name,
+        tools=template.shows_tools,
+        parallel_tool_calls=dialect.writes_calls and _writes_two(render, shape),
+        system=shape.has_system,
+        thinking=has_reasoning or dialect.name == "harmony",
+        images=_shows_part(render, "image"),
+        audio=_shows_part(render, "audio"),
+    )
+
+
+def _writes_two(render: RenderValues, shape: Shape) -> bool:
+    """Is a second call in a turn written as well?"""
+    counts = []
+    for calls in ((CALL,), (CALL, CALL)):
+        shown = try_render(render, [USER, Message.assistant("", calls)], [TOOL], shape)
+        counts.append((shown or "").rpartition(USER.text)[2].count(CALL.name))
+    return 0 < counts[0] < counts[1]
+
+
+def _shows_part(render: RenderValues, kind: str) -> bool:
+    """Does a part of the user's message that is no text leave a mark in the prompt?"""
+    text: JsonValue = {"type": "text", "text": USER.text}
+    try:
+        without = render([{"role": "user", "content": [text]}])
+        shown = render([{"role": "user", "content": [text, {"type": kind}]}])
+    except TemplateRefusal:
+        return False
+    return USER.text in shown and without != shown and f"'{kind}'" not in shown

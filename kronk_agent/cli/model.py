@@ -1,0 +1,50 @@
+"""``kronk-agent model``: what is known of a model."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from functools import partial
+
+import click
+
+from kronk_agent.cli.loop import Interrupts, run
+from kronk_agent.cli.options import GlobalOptions, global_options
+from kronk_agent.config.loading import load_config
+from kronk_agent.config.schema import Config
+from kronk_agent.runtime import Runtime
+
+
+@click.group()
+def model() -> None:
+    """Look at a model."""
+
+
+@model.command("show")
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@global_options
+@click.pass_obj
+def show(options: GlobalOptions, name: str | None, as_json: bool) -> None:
+    """Show what the model NAME can do, as its chat template tells; the configured one by default.
+
+    NAME is a GGUF file, or a name from models in the configuration.
+    """
+    config = load_config(options.config)
+    if name is not None:
+        config = config.model_copy(update={"model": name})
+    run(partial(_show, config, as_json))
+
+
+async def _show(config: Config, as_json: bool, _: Interrupts) -> int:
+    async with Runtime.open(config.model_copy(update={"mcp_servers": {}, "tools": ()})) as runtime:
+        description = await runtime.describe_model()
+    values = asdict(description)
+    if as_json:
+        click.echo(json.dumps(values, indent=2))
+        return 0
+    can = values.pop("capabilities")
+    for key, value in {**values, **can}.items():
+        shown = ("yes" if value else "no") if isinstance(value, bool) else value
+        click.echo(f"{key.replace('_', ' '):<22}{shown}")
+    return 0

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+from chat.support import HERMES_TEMPLATE
+
+from kronk_agent.chat.capabilities import Capabilities, find_capabilities
+from kronk_agent.chat.template import ChatTemplate
+
+NOTHING = Capabilities(
+    dialect="generic",
+    tools=False,
+    parallel_tool_calls=False,
+    system=False,
+    thinking=False,
+    images=False,
+    audio=False,
+)
+SEES = """\
+{% for m in messages %}{% if m.role == 'user' %}<u>{% if m.content is string %}{{ m.content }}
+{%- else %}{% for p in m.content -%}
+{{ p.text or '<image>' if p.type != 'audio' }}
+{%- endfor %}
+{%- endif %}{% elif m.role == 'assistant' %}<a>
+{{- '<think>' + m.reasoning_content }}</think>{{ m.content }}
+{%- endif %}{% endfor %}{% if add_generation_prompt %}<a>{% endif %}"""
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (
+            HERMES_TEMPLATE,
+            Capabilities(
+                dialect="native-json",
+                tools=True,
+                parallel_tool_calls=True,
+                system=True,
+                thinking=False,
+                images=False,
+                audio=False,
+            ),
+        ),
+        ("{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}", NOTHING),
+    ],
+)
+def test_what_a_model_can_do_is_found_by_rendering(source: str, expected: Capabilities) -> None:
+    assert find_capabilities(ChatTemplate({"default": source})) == expected
+
+
+def test_thinking_and_images_leave_marks() -> None:
+    found = find_capabilities(ChatTemplate({"default": SEES}))
+
+    assert (found.thinking, found.images, found.audio) == (True, True, False)
