@@ -34,18 +34,24 @@ from kronk_agent.errors import DeadlineError, EngineError, KronkError, Overloade
 
 logger = logging.getLogger(__name__)
 
-_STEP_SECONDS_GENERATING = 0.15
-"""How long a step may become by the prompts in it while anyone generates: the gap between two
-tokens of whoever does. On 2 CPU cores and a small model that is about 60 prompt tokens a step,
-which costs 13 % of prefill speed; on a GPU it is more than a batch holds."""
-
 _STEP_SECONDS = 0.25
-"""The same while nobody does: how long a short prompt that comes now waits to be looked at."""
+"""How long the prompts in a step may make it: what a prompt that comes now waits to be looked at.
+On 2 CPU cores and a small model that is about 80 tokens; on a GPU it is more than a batch holds."""
+
+_STEP_SECONDS_GENERATING = 0.1
+"""The same while anyone generates: then it is the gap between two of their tokens too. It costs
+about 15 % of the speed at which a prompt is read on a CPU."""
+
+_STEP_SECONDS_BOTH = 0.2
+"""The same while anyone generates and several prompts are read: the short ones get on sooner."""
 
 _HOLD_SECONDS = 0.015
 """How long tokens may be held back to be handed over together. Waking the event loop costs more
 than all else that Python does in a step, and takes a core from llama.cpp's threads, which wait for
 one another: on 2 cores and a small model a wake-up each token costs a tenth of the speed."""
+
+_RESERVED_SHARE = 16
+"""One prompt row of so many is the oldest prompt's, however many shorter ones come."""
 
 _FEWEST_PROMPT_ROWS = 16
 """Prompts go on by at least this many tokens a step, together, however slow the steps are."""
@@ -331,13 +337,15 @@ class Scheduler:
         for sequence in generating:
             self._draft(sequence, len(generating))
             rows.append(self._add_rows(sequence, len(sequence.pending)))
-        room = min(self._batch.room, self._prompt_rows(bool(generating)))
+        room = min(self._batch.room, self._prompt_rows(len(generating), len(reading)))
         rows += [self._add_rows(s, share) for s, share in _shares(reading, room)]
         return [part for part in rows if part.count]
 
-    def _prompt_rows(self, anyone_generates: bool) -> int:
+    def _prompt_rows(self, num_generating: int, num_reading: int) -> int:
         """How many prompt tokens this step may have at most."""
-        seconds = _STEP_SECONDS_GENERATING if anyone_generates else _STEP_SECONDS
+        seconds = _STEP_SECONDS
+        if num_generating:
+            seconds = _STEP_SECONDS_BOTH if num_reading > 1 else _STEP_SECONDS_GENERATING
         within = self._cost.rows_within(seconds)
         if within is None:
             return self._batch.capacity
@@ -625,17 +633,24 @@ class _Rows:
 
 def _shares(reading: list[Sequence], room: int) -> Iterator[tuple[Sequence, int]]:
     """Divide ``room`` rows: the shortest first, so that a long prompt does not hold up a short
-    one, but an eighth for the one that has been reading longest, so that it gets on too."""
+    one, but some for the one that has been reading longest, so that it gets on too.
+
+    A step with which a prompt ends is not filled up with those that go on after it: it is over
+    sooner.
+    """
     if not reading:
         return
     oldest = reading[0]
-    reserved = min(len(oldest.pending), max(1, room // 8))
+    reserved = min(len(oldest.pending), max(1, room // _RESERVED_SHARE))
     room -= reserved
+    someone_ends = False
     for sequence in sorted(reading, key=lambda sequence: len(sequence.pending)):
-        wanted = len(sequence.pending) - (reserved if sequence is oldest else 0)
-        taken = min(room, wanted)
+        own = reserved if sequence is oldest else 0
+        wanted = len(sequence.pending) - own
+        taken = wanted if wanted <= room else 0 if someone_ends else room
+        someone_ends |= taken == wanted
         room -= taken
-        yield sequence, taken + (reserved if sequence is oldest else 0)
+        yield sequence, own + taken
 
 
 def _common_length(tokens: list[int], draft: list[int]) -> int:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 _DECAY = 0.98
-"""What one step's weight is a step later: the estimate follows the last fifty or so."""
+"""What one step's weight is a step later: the line follows the last fifty or so."""
+
+_DRIFT_DECAY = 0.75
+"""The same for how far the latest steps were off the line: as a context fills up they get slower
+sooner than a line through fifty of them would tell."""
 
 
 class StepCost:
@@ -15,9 +19,12 @@ class StepCost:
 
     def __init__(self) -> None:
         self._weight = self._x = self._y = self._xx = self._xy = 0.0
+        self._drift = 1.0
 
     def add(self, rows: int, seconds: float) -> None:
         """Learn from one step."""
+        if expected := self._on_line(rows):
+            self._drift += (1 - _DRIFT_DECAY) * (seconds / expected - self._drift)
         self._weight = self._weight * _DECAY + 1
         self._x = self._x * _DECAY + rows
         self._y = self._y * _DECAY + seconds
@@ -42,12 +49,12 @@ class StepCost:
 
     def seconds(self, rows: int) -> float:
         """How long a step of so many rows takes."""
-        return self.fixed_seconds + self.seconds_per_row * rows
+        return self._drift * self._on_line(rows)
 
     def rows_within(self, seconds: float) -> int | None:
         """How many rows a step may have to take so long at most; None before it is known."""
         per_row = self.seconds_per_row
-        return int((seconds - self.fixed_seconds) / per_row) if per_row else None
+        return int((seconds / self._drift - self.fixed_seconds) / per_row) if per_row else None
 
     def share_of_rows(self, rows: int) -> float:
         """Which part of the time of a step of so many rows grows with the rows, 0 to 1."""
@@ -55,3 +62,6 @@ class StepCost:
             return 1.0
         variable = self.seconds_per_row * rows
         return variable / (self.fixed_seconds + variable)
+
+    def _on_line(self, rows: int) -> float:
+        return self.fixed_seconds + self.seconds_per_row * rows

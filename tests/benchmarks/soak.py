@@ -36,7 +36,7 @@ from kronk_agent.model import SamplingParams
 from kronk_agent.models import store
 
 PARAMS = EngineParams(
-    context_length=2048, max_sequences=8, queue_limit=24, cache_ram_mib=64, batch_size=256
+    context_length=2048, max_sequences=8, queue_limit=24, cache_ram_mib=32, batch_size=256
 )
 GREEDY = SamplingParams(temperature=0)
 TOPICS = ["tides", "bread", "bees", "glass", "maps", "clocks", "rope", "salt", "ink", "snow"]
@@ -52,7 +52,7 @@ SCHEMA = {
     "additionalProperties": False,
 }
 _ALLOWED_GROWTH_MIB = 60
-"""After the first tenth of the time: allocators do not give all back."""
+"""After the first fifth of the time: allocators do not give all back."""
 
 _NEAR_TIE = 0.15
 """Natural logarithms of probability by which two tokens may differ and still change places when a
@@ -123,7 +123,7 @@ class Soak:
 
     async def _watch_memory(self) -> None:
         total = self.ends_at - time.monotonic()
-        await anyio.sleep(total / 10)
+        await anyio.sleep(total / 5)
         early = resident_mib()
         while not self.is_over:
             await anyio.sleep(min(10, total / 10))

@@ -99,6 +99,17 @@ def test_the_cost_of_a_step_is_learnt_from_steps() -> None:
     assert cost.share_of_rows(1) == pytest.approx(1 / 3)
 
 
+def test_steps_that_become_slower_are_soon_expected_to_be_slow() -> None:
+    cost = StepCost()
+    for rows in (1, 64, 8, 1, 32) * 10:
+        cost.add(rows, 0.002 * rows)
+    for _ in range(8):
+        cost.add(32, 0.128)
+
+    assert 0.11 < cost.seconds(32) < 0.14
+    assert 28 < (cost.rows_within(0.128) or 0) < 36
+
+
 def test_steps_that_are_all_alike_count_as_the_rows() -> None:
     cost = StepCost()
     for _ in range(5):
