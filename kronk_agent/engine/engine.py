@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import functools
 import itertools
-import math
 from collections.abc import AsyncGenerator, Callable, Mapping
 from collections.abc import Sequence as Many
 from contextlib import aclosing
@@ -18,6 +17,7 @@ import anyio
 from anyio import to_thread
 
 from kronk_agent.engine.binding import llama
+from kronk_agent.engine.channel import Channel
 from kronk_agent.engine.constraint import Constraint, ConstraintCompiler
 from kronk_agent.engine.context import keeps_any_prefix, new_context
 from kronk_agent.engine.logprobs import TokenLogprob
@@ -270,11 +270,10 @@ class Engine:
         for request in requests:
             request.check(vocabulary_size=self.vocabulary.size, context_length=self.context_length)
         # Unbounded, but never longer than max_tokens: the worker waits for no reader.
-        send, receive = anyio.create_memory_object_stream[tuple[int, Chunk | KronkError]](math.inf)
+        channel: Channel[tuple[int, Chunk | KronkError]] = Channel()
 
         def sink(index: int, item: Chunk | KronkError) -> None:
-            with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-                send.send_nowait((index, item))  # refused when the reader has gone
+            channel.put((index, item))
 
         sequences = [
             request.sequence(functools.partial(sink, index), context_length=self.context_length)
@@ -287,18 +286,15 @@ class Engine:
         left = len(sequences)
         try:
             self._scheduler.submit(sequences)
-            async for index, item in receive:
+            while left:
+                index, item = await channel.get()
                 if isinstance(item, KronkError):
                     raise item
                 yield index, item
                 left -= item.end is not None
-                if not left:
-                    return
         finally:
             for sequence in sequences:
                 self._scheduler.cancel(sequence)
-            receive.close()
-            send.close()
 
     def _deliver(self, outputs: list[Output]) -> None:
         """From the worker thread to those who wait in ``generate``, without waiting for them."""
