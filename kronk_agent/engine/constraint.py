@@ -8,6 +8,7 @@ choice, the forced tokens are taken without asking the model at all.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import json
 import threading
 from collections import OrderedDict
@@ -24,6 +25,8 @@ from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.errors import ConstraintError, EngineError
 
 _CACHED_GRAMMARS = 64
+_LONGEST_GRAMMAR = 4_000_000
+"""Characters; the schemas of a thousand tools are about one million."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +95,8 @@ class ConstraintCompiler:
         self._vocabulary = vocabulary
         self._lock = threading.Lock()
         self._tokenizer: LLTokenizer | None = None
-        self._compiled: OrderedDict[str, Constraint] = OrderedDict()
+        self._compiled: OrderedDict[bytes, Constraint] = OrderedDict()
+        """By the grammar's hash, least recently used first."""
 
     def compile(self, grammar: str, parts: Mapping[str, str] | None = None) -> Constraint:
         """Compile a Lark grammar in llguidance's dialect. Takes milliseconds; the first time more.
@@ -101,27 +105,38 @@ class ConstraintCompiler:
         ignored text of its own.
 
         Raises:
-            ConstraintError: with the compiler's own words.
+            ConstraintError: with the compiler's own words, or it is too long. llguidance bounds
+                the work itself.
             EngineError: the model is closed.
         """
         source = _source(grammar, parts or {})
-        with self._lock, self._vocabulary.in_use() as vocabulary:
-            known = self._compiled.get(source)
-            if known is None:
-                known = self._compile(source, vocabulary)
-                self._compiled[source] = known
-            self._compiled.move_to_end(source)
+        if len(source) > _LONGEST_GRAMMAR:
+            raise ConstraintError(
+                f"the grammar has {len(source)} characters, and {_LONGEST_GRAMMAR} is the most"
+            )
+        key = hashlib.blake2b(source.encode("utf-8", "surrogatepass")).digest()
+        with self._vocabulary.in_use() as vocabulary:
+            with self._lock:
+                known = self._compiled.get(key)
+                if known is not None:
+                    self._compiled.move_to_end(key)
+                    return known
+                if self._tokenizer is None:
+                    self._tokenizer = _tokenizer(self._vocabulary, vocabulary)
+            # Without the lock: one large grammar does not hold up the others.
+            compiled = _compile(source, self._tokenizer)
+        with self._lock:
+            self._compiled[key] = compiled
             if len(self._compiled) > _CACHED_GRAMMARS:
                 self._compiled.popitem(last=False)
-            return known
+        return compiled
 
-    def _compile(self, source: str, handle: Vocab) -> Constraint:
-        if self._tokenizer is None:
-            self._tokenizer = _tokenizer(self._vocabulary, handle)
-        matcher = LLMatcher(self._tokenizer, source, log_level=0)
-        if matcher.is_error():
-            raise ConstraintError(f"the grammar was refused: {_first_line(matcher.get_error())}")
-        return Constraint(matcher)
+
+def _compile(source: str, tokenizer: LLTokenizer) -> Constraint:
+    matcher = LLMatcher(tokenizer, source, log_level=0)
+    if matcher.is_error():
+        raise ConstraintError(f"the grammar was refused: {_first_line(matcher.get_error())}")
+    return Constraint(matcher)
 
 
 def gbnf_to_lark(grammar: str) -> str:

@@ -12,7 +12,7 @@ from engine.support import GREEDY, chat, endless, generate, tokens_of
 from kronk_agent.engine.best_of import Completion, generate_best
 from kronk_agent.engine.engine import Chunk, Engine, EngineParams
 from kronk_agent.engine.stops import StopFinder
-from kronk_agent.errors import DeadlineError, InvalidRequestError
+from kronk_agent.errors import ConstraintError, DeadlineError, InvalidRequestError
 from kronk_agent.model import SamplingParams
 
 on_the_engines_loop = pytest.mark.asyncio(loop_scope="module")
@@ -233,6 +233,12 @@ async def test_what_can_never_work_is_refused_by_name(
         await generate(engine, "Hi", **options)  # type: ignore[arg-type]
 
     assert info.value.param == param
+
+
+@on_the_engines_loop
+async def test_a_grammar_of_many_megabytes_is_refused(engine: Engine) -> None:
+    with pytest.raises(ConstraintError, match="characters, and 4000000 is the most"):
+        await engine.compile(f'start: "{"x" * 4_000_000}"')
 
 
 @on_the_engines_loop
