@@ -111,7 +111,7 @@ format: $(STAMPS)/dev ## Format the code and mend what can be mended
 	@$(BIN)/ruff format .
 
 bench: bench-baseline ## Measure the engine beside llama.cpp's own server (BENCH_ARGS='--only aggregate')
-	@$(BIN)/python tests/benchmarks/engine.py $(BENCH_ARGS)
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.engine $(BENCH_ARGS)
 
 # Two more servers from PyPI, in a folder of their own: they need much that we do not.
 build/mcp-servers: | $(STAMPS)/dev
@@ -135,7 +135,7 @@ soak: $(STAMPS)/dev ## Put the engine under random load for 20 minutes
 # The shell splits ARGS here too.
 bench-tool-calls: export BENCH_ARGS := $(value ARGS)
 bench-tool-calls: $(STAMPS)/dev ## Measure tool calls, on the Berkeley leaderboard's questions
-	@eval "exec $(BIN)/python tests/benchmarks/tool_calls.py $$BENCH_ARGS"
+	@eval "PYTHONPATH=tests exec $(BIN)/python -m benchmarks.tool_calls $$BENCH_ARGS"
 
 clean: ## Remove everything that was built or downloaded
 	@rm -rf $(VENV) node_modules build dist .*_cache .hypothesis

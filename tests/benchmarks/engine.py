@@ -20,19 +20,19 @@ import time
 from pathlib import Path
 
 import anyio
+from benchmarks.engine_bench.aggregate import aggregate
+from benchmarks.engine_bench.calls import required_call_49k, required_call_262k
+from benchmarks.engine_bench.conversations import eight_agents, one_session
+from benchmarks.engine_bench.distinct import distinct_contexts
+from benchmarks.engine_bench.fairness import short_behind_long
+from benchmarks.engine_bench.for_the_record import for_the_record
+from benchmarks.engine_bench.large_vocabulary import large_vocabulary_model
+from benchmarks.engine_bench.measuring import Figure, Measure, Setup
+from benchmarks.engine_bench.prefixes import shared_prefix
+from benchmarks.engine_bench.python_share import python_share
+from benchmarks.engine_bench.report import ResultFile, machine, table, versions
+from benchmarks.engine_bench.speculation import speculation
 
-from engine_bench.aggregate import aggregate
-from engine_bench.calls import required_call_49k, required_call_262k
-from engine_bench.conversations import eight_agents, one_session
-from engine_bench.distinct import distinct_contexts
-from engine_bench.fairness import short_behind_long
-from engine_bench.for_the_record import for_the_record
-from engine_bench.large_vocabulary import large_vocabulary_model
-from engine_bench.measuring import Figure, Measure, Setup
-from engine_bench.prefixes import shared_prefix
-from engine_bench.python_share import python_share
-from engine_bench.report import ResultFile, machine, table, versions
-from engine_bench.speculation import speculation
 from kronk_agent.messages import JsonObject
 from kronk_agent.models.store import starter_model
 

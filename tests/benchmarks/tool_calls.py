@@ -26,9 +26,9 @@ from typing import Protocol
 
 import anyio
 import httpx2
+from benchmarks.baseline import llama_server
+from benchmarks.bfcl import CATEGORIES, Case, Leaderboard
 
-from baseline import llama_server
-from bfcl import CATEGORIES, Case, Leaderboard
 from kronk_agent.chat.local import LocalChatModel
 from kronk_agent.chat.remote.forced import CollectedTurn
 from kronk_agent.engine.engine import Chunk, Constraint, Engine, EngineParams

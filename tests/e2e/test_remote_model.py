@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from benchmarks.baseline import LlamaServer, llama_server, program
 
-from baseline import LlamaServer, llama_server, program
 from kronk_agent import Config, Message, Runtime, SamplingParams, ToolChoice, tool
 from kronk_agent.chat.remote.forced import CollectedTurn
 from kronk_agent.config.remote_model import RemoteModelConfig

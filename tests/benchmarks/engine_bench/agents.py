@@ -6,9 +6,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
-from engine_bench.peers import CREATIVE, GREEDY, Ask, Peer
-from engine_bench.prose import Tokenize, text_of
-from engine_bench.toolbox import CALL_SCHEMA, TOOLS, signatures
+from benchmarks.engine_bench.peers import CREATIVE, GREEDY, Ask, Peer
+from benchmarks.engine_bench.prose import Tokenize, text_of
+from benchmarks.engine_bench.toolbox import CALL_SCHEMA, TOOLS, signatures
 
 _MAX_CALL_TOKENS = 96
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Awaitable, Callable
 
-from engine_bench.measuring import Bar, Figure, Measured, Pairs, Setup, run_in_turn
-from engine_bench.peers import Ask, Peer, ours, server, server_options
-from engine_bench.prose import Tokenize
-from engine_bench.streams import question, tokens_per_second
+from benchmarks.engine_bench.measuring import Bar, Figure, Measured, Pairs, Setup, run_in_turn
+from benchmarks.engine_bench.peers import Ask, Peer, ours, server, server_options
+from benchmarks.engine_bench.prose import Tokenize
+from benchmarks.engine_bench.streams import question, tokens_per_second
+
 from kronk_agent.engine.engine import EngineParams
 from kronk_agent.messages import JsonObject
 

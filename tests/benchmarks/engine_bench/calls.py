@@ -6,11 +6,12 @@ import statistics
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from engine_bench.agents import instructions, request
-from engine_bench.measuring import Bar, Figure, Measured, Setup, run_in_turn
-from engine_bench.peers import GREEDY, Answer, Ask, Peer, ours, server, server_options
-from engine_bench.prose import Tokenize
-from engine_bench.toolbox import CALL_SCHEMA, TOOLS
+from benchmarks.engine_bench.agents import instructions, request
+from benchmarks.engine_bench.measuring import Bar, Figure, Measured, Setup, run_in_turn
+from benchmarks.engine_bench.peers import GREEDY, Answer, Ask, Peer, ours, server, server_options
+from benchmarks.engine_bench.prose import Tokenize
+from benchmarks.engine_bench.toolbox import CALL_SCHEMA, TOOLS
+
 from kronk_agent.engine.engine import EngineParams
 from kronk_agent.messages import JsonObject
 

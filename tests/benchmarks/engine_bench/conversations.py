@@ -7,10 +7,10 @@ import time
 from collections.abc import Awaitable, Callable
 
 import anyio
+from benchmarks.engine_bench.agents import Script, converse, instructions
+from benchmarks.engine_bench.measuring import Bar, Figure, Measured, Setup, run_in_turn
+from benchmarks.engine_bench.peers import Peer, ours, server, server_options
 
-from engine_bench.agents import Script, converse, instructions
-from engine_bench.measuring import Bar, Figure, Measured, Setup, run_in_turn
-from engine_bench.peers import Peer, ours, server, server_options
 from kronk_agent.engine.engine import EngineParams
 from kronk_agent.messages import JsonObject
 

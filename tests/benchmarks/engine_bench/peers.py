@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import httpx2
+from benchmarks.baseline import llama_server
 
-from baseline import llama_server
 from kronk_agent.engine.engine import Engine, EngineParams
 from kronk_agent.messages import JsonObject
 from kronk_agent.model import SamplingParams

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import statistics
 
-from engine_bench.measuring import Bar, Figure, Measured, Setup
-from engine_bench.peers import Ask, Ours, ours
-from engine_bench.prose import Tokenize, text_of
-from engine_bench.streams import ask_together
+from benchmarks.engine_bench.measuring import Bar, Figure, Measured, Setup
+from benchmarks.engine_bench.peers import Ask, Ours, ours
+from benchmarks.engine_bench.prose import Tokenize, text_of
+from benchmarks.engine_bench.streams import ask_together
+
 from kronk_agent.engine.engine import EngineParams
 from kronk_agent.messages import JsonObject
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from engine_bench.measuring import Bar, Figure, Measured, Setup
-from engine_bench.peers import CREATIVE, Ask, Ours, ours
-from engine_bench.streams import ask_together, question
-from engine_bench.toolbox import CALL_SCHEMA
+from benchmarks.engine_bench.measuring import Bar, Figure, Measured, Setup
+from benchmarks.engine_bench.peers import CREATIVE, Ask, Ours, ours
+from benchmarks.engine_bench.streams import ask_together, question
+from benchmarks.engine_bench.toolbox import CALL_SCHEMA
+
 from kronk_agent.engine.engine import EngineParams
 from kronk_agent.messages import JsonObject
 

@@ -12,7 +12,8 @@ from datetime import date
 from importlib import metadata
 from pathlib import Path
 
-from engine_bench.measuring import Figure, Measured
+from benchmarks.engine_bench.measuring import Figure, Measured
+
 from kronk_agent.messages import JsonObject
 
 _RESULTS = Path(__file__).parent.parent / "results"

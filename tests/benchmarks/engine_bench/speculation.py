@@ -7,9 +7,10 @@ import statistics
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from engine_bench.measuring import Figure, Measured, Setup, run_in_turn
-from engine_bench.peers import GREEDY, Answer, Ask, Ours, ours
-from engine_bench.prose import Tokenize, sentences
+from benchmarks.engine_bench.measuring import Figure, Measured, Setup, run_in_turn
+from benchmarks.engine_bench.peers import GREEDY, Answer, Ask, Ours, ours
+from benchmarks.engine_bench.prose import Tokenize, sentences
+
 from kronk_agent.engine.engine import EngineParams
 from kronk_agent.messages import JsonObject
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 
 import anyio
-
-from engine_bench.peers import Answer, Ask, Peer
-from engine_bench.prose import Tokenize, text_of
+from benchmarks.engine_bench.peers import Answer, Ask, Peer
+from benchmarks.engine_bench.prose import Tokenize, text_of
 
 
 def question(seed: int, tokenize: Tokenize, num_tokens: int = 50) -> list[int]:
