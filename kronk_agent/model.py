@@ -25,8 +25,13 @@ SamplerName: TypeAlias = Literal[
     "min_p",
     "xtc",
     "temperature",
+    "infill",
 ]
-"""llama.cpp's names of the samplers whose order can be chosen."""
+"""llama.cpp's names of the samplers whose order can be chosen. ``infill`` is for filling in the
+middle: it adds up tokens that begin alike, and ends rather than go on unsurely."""
+
+DEFAULT_SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)[:-1]
+"""All but ``infill``, in llama.cpp's order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +90,7 @@ class SamplingParams:
     """Adaptive-p draws tokens around this probability; -1 is off."""
     adaptive_decay: float = 0.9
     """How long adaptive-p remembers."""
-    samplers: tuple[SamplerName, ...] = get_args(SamplerName)
+    samplers: tuple[SamplerName, ...] = DEFAULT_SAMPLERS
     """The order they are applied in; one that is left out is not applied."""
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     """Token id to what is added to its logit."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -30,7 +30,7 @@ from kronk_agent.config.section import (
     Url,
     check_not_empty,
 )
-from kronk_agent.model import SamplerName
+from kronk_agent.model import DEFAULT_SAMPLERS, SamplerName
 
 _INT32_MAX = 2**31 - 1
 
@@ -94,7 +94,7 @@ class SamplingConfig(Section):
     """Adaptive-p draws tokens around this probability; -1 is off."""
     adaptive_decay: Annotated[float, Field(ge=0, le=0.99)] = 0.9
     """How long adaptive-p remembers."""
-    samplers: tuple[SamplerName, ...] = get_args(SamplerName)
+    samplers: tuple[SamplerName, ...] = DEFAULT_SAMPLERS
     """The order they are applied in; one that is left out is not applied."""
     seed: Annotated[int, Field(ge=0, le=2**32 - 2)] | None = None
     """The same seed, prompt and engine give the same tokens. null: another one every time."""

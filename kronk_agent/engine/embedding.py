@@ -11,15 +11,14 @@ import contextlib
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias
 
 import anyio
 import numpy as np
-from anyio import to_thread
 from numpy.typing import NDArray
 
 from kronk_agent.engine.binding import llama
+from kronk_agent.engine.closing import ClosedInThread
 from kronk_agent.engine.context import context_length, context_settings, open_context
 from kronk_agent.engine.embedding_worker import EmbeddingWorker, Job
 from kronk_agent.engine.model import Capability, ModelFile
@@ -65,7 +64,7 @@ class Ranking:
     """Tokens of all pairs together."""
 
 
-class EmbeddingEngine:
+class EmbeddingEngine(ClosedInThread):
     """One loaded model that embeds or ranks. Use it from the event loop it was opened on, from any
     number of tasks."""
 
@@ -198,30 +197,13 @@ class EmbeddingEngine:
         scores = await self._compute(pairs, "documents")
         return Ranking(tuple(scores[:, 0].tolist()), sum(map(len, pairs)))
 
-    async def close(self) -> None:
-        """End what is running with an error, and free the model. Waits for one batch."""
-        with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(self.close_now)
-
     def close_now(self) -> None:
-        """The same, blocking the thread it is called on."""
         if self._is_closed:
             return
         self._is_closed = True
         self._worker.close()
         llama.llama_free(self._context)
         self._model.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     def _settings(self, params: EngineParams) -> Any:
         settings = context_settings(params)

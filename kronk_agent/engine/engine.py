@@ -10,14 +10,14 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from collections.abc import Sequence as Many
 from contextlib import aclosing
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 
 import anyio
 from anyio import to_thread
 
 from kronk_agent.engine.binding import llama
 from kronk_agent.engine.channel import Channel
+from kronk_agent.engine.closing import ClosedInThread
 from kronk_agent.engine.constraint import Constraint, ConstraintCompiler
 from kronk_agent.engine.context import keeps_any_prefix, new_context
 from kronk_agent.engine.logprobs import TokenLogprob
@@ -57,7 +57,7 @@ _MIB = 1 << 20
 T = TypeVar("T")
 
 
-class Engine:
+class Engine(ClosedInThread):
     """One loaded model. Use it from the event loop it was opened on, from any number of tasks."""
 
     def __init__(
@@ -336,30 +336,13 @@ class Engine:
             self._cache.save_all()
             self._store.write(self._folder)
 
-    async def close(self) -> None:
-        """End what is running with an error, and free the model. Waits for one decode step."""
-        with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(self.close_now)
-
     def close_now(self) -> None:
-        """The same, blocking the thread it is called on."""
         if self._is_closed:
             return
         self._is_closed = True
         self._scheduler.close()
         llama.llama_free(self._context)
         self._model.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
 
 
 class Pin:

@@ -136,8 +136,8 @@ def _stages(
         yield _mirostat(params, vocabulary, seed)
         return
     for name in params.samplers:
-        # At temperature 0 only the penalties can make another token the likeliest.
-        if params.temperature > 0 or name in ("penalties", "dry"):
+        # At temperature 0 only these can make another token the likeliest.
+        if params.temperature > 0 or name in ("penalties", "dry", "infill"):
             yield from _stage(name, params, vocabulary, context_length, seed)
     if params.temperature == 0:
         yield llama.llama_sampler_init_greedy()
@@ -186,6 +186,9 @@ def _stage(
             yield llama.llama_sampler_init_temp_ext(
                 params.temperature, params.dynatemp_range, params.dynatemp_exponent
             )
+        case "infill":
+            with vocabulary.in_use() as handle:
+                yield llama.llama_sampler_init_infill(handle)
         case _:
             return
 

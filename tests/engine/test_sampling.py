@@ -129,3 +129,11 @@ async def test_only_the_samplers_of_the_list_are_applied(engine: Engine) -> None
     assert await drawn(engine, FRANCE, replace(HOT, samplers=("top_k",), top_k=1)) == await drawn(
         engine, FRANCE, GREEDY
     )
+
+
+async def test_infill_ends_rather_than_go_on_unsurely(engine: Engine) -> None:
+    params = replace(HOT, samplers=("top_k", "top_p", "infill"), top_k=40, top_p=0.99)
+    plain = await drawn(engine, FRANCE, replace(params, samplers=("top_k", "top_p")))
+    filled = await drawn(engine, FRANCE, params)
+
+    assert len(filled) < len(plain)
