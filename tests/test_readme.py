@@ -1,4 +1,4 @@
-"""The README's code blocks work.
+"""The code blocks of the README and of docs/ work.
 
 A block whose first line is a comment with a file name, such as ``# my_tools.py``, is that file for
 all the others. Shell and Python blocks are run, YAML blocks loaded as configurations. A block after
@@ -7,6 +7,7 @@ all the others. Shell and Python blocks are run, YAML blocks loaded as configura
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -20,6 +21,7 @@ import pytest
 from kronk_agent.config.loading import load_config
 
 README = Path(__file__).parents[1] / "README.md"
+PAGES = [README, *sorted(README.parent.glob("docs/*.md"))]
 
 RUN_SHELL = r"""
 make() {  # `make chat ARGS=…` hands ARGS on; that it does is shown in test_makefile.py
@@ -38,11 +40,16 @@ pip() { :; }
 
 @dataclass(frozen=True, slots=True)
 class Block:
+    page: Path
     line: int
     language: str
     text: str
     reason: str | None
     """Why it is not run, if it is not."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.page.stem}-line-{self.line}"
 
     @property
     def file_name(self) -> str | None:
@@ -51,20 +58,24 @@ class Block:
 
 
 def _blocks() -> list[Block]:
-    text = README.read_text(encoding="utf-8")
+    return [block for page in PAGES for block in _blocks_of(page)]
+
+
+def _blocks_of(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
     fence = re.compile(
         r"^(?:<!-- not run: (?P<reason>\S.*?) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)^```$",
         flags=re.MULTILINE | re.DOTALL,
     )
     return [
-        Block(text.count("\n", 0, m.start()) + 1, m["language"], m["text"], m["reason"])
+        Block(page, text.count("\n", 0, m.start()) + 1, m["language"], m["text"], m["reason"])
         for m in fence.finditer(text)
     ]
 
 
 def _all(language: str, *, are_run: bool = True) -> pytest.MarkDecorator:
     blocks = [b for b in _blocks() if b.language == language and (b.reason is None) == are_run]
-    return pytest.mark.parametrize("block", blocks, ids=lambda block: f"line-{block.line}")
+    return pytest.mark.parametrize("block", blocks, ids=lambda block: block.name)
 
 
 @pytest.fixture
@@ -77,12 +88,19 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_every_block_is_of_a_language_that_is_tested() -> None:
-    fences = re.findall(r"^```(.*)$", README.read_text(encoding="utf-8"), flags=re.MULTILINE)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_block_is_of_a_language_that_is_tested(page: Path) -> None:
+    fences = re.findall(r"^```(.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    blocks = _blocks_of(page)
 
-    assert [block.language for block in _blocks()] == [name for name in fences if name]
-    assert {block.language for block in _blocks()} <= {"python", "sh", "yaml"}
-    assert len(fences) == 2 * len(_blocks())
+    assert [block.language for block in blocks] == [name for name in fences if name]
+    assert {block.language for block in blocks} <= {"python", "sh", "yaml", "json"}
+    assert len(fences) == 2 * len(blocks)
+
+
+@_all("json")
+def test_json_is_json(block: Block) -> None:
+    json.loads(block.text)
 
 
 @_all("yaml")
