@@ -16,7 +16,7 @@ from anyio import to_thread
 
 from kronk_agent.agent import Agent, AgentOptions
 from kronk_agent.config.engine import EngineConfig
-from kronk_agent.config.remote_model import RemoteModelConfig
+from kronk_agent.config.model import LocalModelConfig, RemoteModelConfig
 from kronk_agent.config.schema import Config, WebFetchConfig, WebSearchConfig
 from kronk_agent.errors import ConfigError
 from kronk_agent.messages import Message
@@ -158,14 +158,12 @@ class Runtime:
         """What the configured model's file tells of it; it is not loaded to be run.
 
         Raises:
-            ModelError: the file is missing or cannot be read, or has no chat template.
+            ModelError: a file is missing or cannot be read, or there is no valid chat template.
             ConfigError: the model is on a server.
         """
         if isinstance(self.config.models.get(self.config.model or ""), RemoteModelConfig):
             raise ConfigError("this model is on a server: only files can be shown", key="model")
-        files = {name: m for name, m in self.config.models.items() if isinstance(m, Path)}
-        path = find_model(self.config.model, names=files, base_dir=self._base_dir)
-        return await to_thread.run_sync(_described, path)
+        return await to_thread.run_sync(_described, self._model_file(), self._template_file())
 
     async def _load_model(self) -> ChatModel:
         chosen = self.config.models.get(self.config.model or "")
@@ -180,18 +178,34 @@ class Runtime:
         return await self._resources.enter_async_context(RemoteChatModel.open(upstream))
 
     async def _open_local(self) -> ChatModel:
+        from kronk_agent.chat.jinja import read_template
         from kronk_agent.chat.local import LocalChatModel
         from kronk_agent.engine.engine import Engine
 
-        files = {name: m for name, m in self.config.models.items() if isinstance(m, Path)}
-        path = find_model(self.config.model, names=files, base_dir=self._base_dir)
+        path, template = self._model_file(), self._template_file()
+        templates = {"default": read_template(template)} if template else None
         params = _engine_params(self.config.engine)
         async with AsyncExitStack() as resources:
             engine = await resources.enter_async_context(await Engine.open(path, params))
-            model = LocalChatModel(engine, id=path.stem)
+            model = LocalChatModel(engine, id=path.stem, chat_templates=templates)
             # Only what is of use is kept: a model without a template is closed at once.
             self._resources.push_async_exit(resources.pop_all())
             return model
+
+    def _model_file(self) -> Path:
+        files = {
+            name: m.path if isinstance(m, LocalModelConfig) else m
+            for name, m in self.config.models.items()
+            if not isinstance(m, RemoteModelConfig)
+        }
+        return find_model(self.config.model, names=files, base_dir=self._base_dir)
+
+    def _template_file(self) -> Path | None:
+        """The chat template to use instead of the one in the model's file, if there is one."""
+        chosen = self.config.models.get(self.config.model or "")
+        if not isinstance(chosen, LocalModelConfig) or chosen.template is None:
+            return None
+        return self._base_dir / chosen.template
 
 
 def _engine_params(config: EngineConfig) -> EngineParams:
@@ -210,14 +224,18 @@ class ModelDescription:
     """Architecture, size and quantisation, in llama.cpp's words."""
     trained_context_length: int
     vocabulary_size: int
+    chat_template: str | None
+    """The file of the one that is used instead of the model's own."""
     capabilities: Capabilities
 
 
-def _described(path: Path) -> ModelDescription:
+def _described(path: Path, template: Path | None) -> ModelDescription:
     from kronk_agent.chat.capabilities import find_capabilities
+    from kronk_agent.chat.jinja import read_template
     from kronk_agent.chat.template import ChatTemplate
     from kronk_agent.engine.model import ModelFile
 
+    given = {"default": read_template(template)} if template else None
     model = ModelFile(path)
     try:
         return ModelDescription(
@@ -225,7 +243,8 @@ def _described(path: Path) -> ModelDescription:
             model.description,
             model.trained_context_length,
             model.vocabulary.size,
-            find_capabilities(ChatTemplate(model.chat_templates)),
+            str(template) if template else None,
+            find_capabilities(ChatTemplate(given or model.chat_templates)),
         )
     finally:
         model.close()

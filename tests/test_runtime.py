@@ -12,15 +12,15 @@ from loopback_web import LoopbackWeb
 from kronk_agent import Config, Message, Runtime, tool
 from kronk_agent.agent import AgentOptions
 from kronk_agent.config.engine import EngineConfig, LoraConfig
-from kronk_agent.config.remote_model import RemoteModelConfig
+from kronk_agent.config.model import LocalModelConfig, RemoteModelConfig
 from kronk_agent.config.schema import (
     AgentConfig,
     McpServerConfig,
     SamplingConfig,
 )
-from kronk_agent.errors import ConfigError, ModelError
+from kronk_agent.errors import ConfigError, InvalidRequestError, ModelError
 from kronk_agent.host import ServerStatus
-from kronk_agent.model import SamplingParams, ToolChoice
+from kronk_agent.model import ChatRequest, SamplingParams, ToolChoice
 from kronk_agent.testing import ScriptedModel, call
 
 pytestmark = pytest.mark.usefixtures("own_folders")
@@ -145,3 +145,17 @@ async def test_a_model_elsewhere_that_cannot_be_had_is_an_error_when_it_is_wante
     async with Runtime.open(Config(model="big", models={"big": big})) as runtime:
         with pytest.raises(ModelError, match=r"http://127\.0\.0\.1:1/v1 cannot be reached"):
             await runtime.agent()
+
+
+async def test_a_model_is_prompted_with_the_template_of_the_configuration(
+    tmp_path: Path, starter_model: Path
+) -> None:
+    (tmp_path / "mine.jinja").write_text("{{ raise_exception('my own template') }}")
+    mended = LocalModelConfig(path=starter_model, template=Path("mine.jinja"))
+    config = Config(model="mended", models={"mended": mended})
+
+    async with Runtime.open(config, base_dir=tmp_path) as runtime:
+        model = await runtime.chat_model()
+        with pytest.raises(InvalidRequestError, match="my own template"):
+            async for _ in model.stream(ChatRequest(messages=(Message.user("hi"),))):
+                pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import NoReturn
 
 from jinja2 import Template, TemplateError, TemplateSyntaxError, nodes
@@ -41,6 +42,25 @@ def compile_template(source: str) -> Callable[..., str]:
             raise TemplateRefusal(str(error)) from error
 
     return render
+
+
+def read_template(file: Path) -> str:
+    """The Jinja of a chat template that a person keeps in a file.
+
+    Raises:
+        ModelError: it cannot be read, is not UTF-8 or not valid Jinja; names the file.
+    """
+    try:
+        source = file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ModelError(f"the chat template {file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(f"the chat template {file} is not UTF-8 text") from error
+    try:
+        compile_template(source)
+    except ModelError as error:
+        raise ModelError(f"{file}: {error}") from error
+    return source
 
 
 def _environment() -> SandboxedEnvironment:

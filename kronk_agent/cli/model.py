@@ -44,6 +44,7 @@ async def _show(config: Config, as_json: bool, _: Interrupts) -> int:
         click.echo(json.dumps(values, indent=2))
         return 0
     can = values.pop("capabilities")
+    values["chat_template"] = values["chat_template"] or "the model's own"
     for key, value in {**values, **can}.items():
         shown = ("yes" if value else "no") if isinstance(value, bool) else value
         click.echo(f"{key.replace('_', ' '):<22}{shown}")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from kronk_agent.config.remote_model import MODEL_TAGS
+from kronk_agent.config.model import MODEL_TAGS
 from kronk_agent.config.schema import Config
 from kronk_agent.config.setting import setting_at
 from kronk_agent.config.tree import KeyPath, Node, dotted, find
@@ -67,6 +67,8 @@ def _unknown_key(path: KeyPath) -> str:
     """That the schema has no such key, and which one may have been meant."""
     name = str(path[-1])
     known = _keys_at(path[:-1])
+    if name in known:
+        return f"{name!r} does not go with the other keys here"
     if nearest := difflib.get_close_matches(name, known, n=1):
         return f"unknown key {name!r}: did you mean {nearest[0]!r}?"
     if elsewhere := [repr(dotted(other)) for other in _paths_of_nearest(name)]:
@@ -76,8 +78,7 @@ def _unknown_key(path: KeyPath) -> str:
 
 def _keys_at(path: KeyPath) -> Sequence[str]:
     setting = setting_at(path)
-    section = setting and setting.section
-    return list(section.model_fields) if section else []
+    return list(setting.fields) if setting else []
 
 
 def _paths_of_nearest(name: str) -> Sequence[KeyPath]:

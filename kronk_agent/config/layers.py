@@ -43,7 +43,7 @@ def _path_of(name: str, tree: Node) -> tuple[str, ...]:
     node: Node | None = tree
     for part in name.split("__"):
         children = node.value if node is not None and isinstance(node.value, dict) else {}
-        is_free = setting is not None and setting.section is None
+        is_free = setting is not None and not setting.sections
         key = _free_name(part, children) if is_free else part.lower()
         path.append(key)
         setting = setting and setting.below(key)

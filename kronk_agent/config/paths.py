@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kronk_agent.config.engine import EngineConfig
+from kronk_agent.config.model import LocalModelConfig, ModelConfig
 from kronk_agent.config.schema import Config, McpServerConfig, WebFetchConfig
 from kronk_agent.config.tree import KeyPath, Node, find
 from kronk_agent.errors import ConfigError
@@ -36,11 +37,14 @@ def with_absolute_paths(config: Config, tree: Node) -> tuple[Config, list[Config
             mistakes.append(origin.mistake(error.message, key))
             return Path(path)
 
+    def refuse(message: str, key: KeyPath) -> None:
+        mistakes.append(find(tree, key)[1].origin.mistake(message, key))
+
     resolved = config.model_copy(
         update={
             "model": _model(config, resolve),
             "models": {
-                name: resolve(model, ("models", name)) if isinstance(model, Path) else model
+                name: _model_named(model, ("models", name), resolve, refuse)
                 for name, model in config.models.items()
             },
             "tools": tuple(
@@ -58,6 +62,7 @@ def with_absolute_paths(config: Config, tree: Node) -> tuple[Config, list[Config
 
 
 _Resolve = Callable[[str | Path, KeyPath], Path]
+_Refuse = Callable[[str, KeyPath], None]
 
 
 def _base(source: Path | str) -> Path:
@@ -73,6 +78,21 @@ def _model(config: Config, resolve: _Resolve) -> str | None:
     ):
         return name
     return str(resolve(name, ("model",)))
+
+
+def _model_named(
+    model: ModelConfig, key: KeyPath, resolve: _Resolve, refuse: _Refuse
+) -> ModelConfig:
+    if isinstance(model, Path):
+        return resolve(model, key)
+    if not isinstance(model, LocalModelConfig):
+        return model
+    changes = {"path": resolve(model.path, (*key, "path"))}
+    if model.template is not None:
+        changes["template"] = template = resolve(model.template, (*key, "template"))
+        if not template.is_file():
+            refuse(f"there is no such file as {template}", (*key, "template"))
+    return model.model_copy(update=changes)
 
 
 def _tool(spec: str, key: KeyPath, resolve: _Resolve) -> str:

@@ -20,7 +20,7 @@ from pydantic import (
 
 from kronk_agent.config.engine import EngineConfig
 from kronk_agent.config.mcp_server import McpServerConfig as McpServerConfig
-from kronk_agent.config.remote_model import ModelConfig
+from kronk_agent.config.model import ModelConfig
 from kronk_agent.config.section import (
     Network,
     NotEmptyNames,
@@ -219,7 +219,7 @@ class Config(Section):
     model: str | None = None
     """Path of a GGUF file, or a name from models. null: the starter model."""
     models: dict[str, ModelConfig] = Field(default_factory=dict)
-    """Names for GGUF files, and for models on other machines."""
+    """Names for GGUF files, with another chat template if need be, and for models elsewhere."""
     engine: EngineConfig = EngineConfig()
     sampling: SamplingConfig = SamplingConfig()
     agent: AgentConfig = AgentConfig()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, TypeAlias, Union, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from kronk_agent.config.schema import Config
 
@@ -25,12 +26,12 @@ class Setting:
 
     def below(self, key: str | int) -> Setting | None:
         """The setting of this key; None where the schema knows no such key."""
+        if self.sections:
+            known = self.fields.get(str(key))
+            if known is None:
+                return None
+            return Setting(_members(known.annotation), self.is_secret or not known.repr)
         for kind in self.kinds:
-            if (section := _as_section(kind)) is not None:
-                known = section.model_fields.get(str(key))
-                if known is None:
-                    return None
-                return Setting(_members(known.annotation), self.is_secret or not known.repr)
             if get_origin(kind) is dict:
                 return Setting(_members(get_args(kind)[1]), self.is_secret)
             if get_origin(kind) is tuple:
@@ -38,13 +39,18 @@ class Setting:
         return None
 
     @property
-    def section(self) -> type[BaseModel] | None:
-        """The section this is, when its keys are known by name."""
-        return next((s for kind in self.kinds if (s := _as_section(kind)) is not None), None)
+    def sections(self) -> tuple[type[BaseModel], ...]:
+        """The sections this may be, when its keys are known by name."""
+        return tuple(s for kind in self.kinds if (s := _as_section(kind)) is not None)
+
+    @property
+    def fields(self) -> dict[str, FieldInfo]:
+        """The keys there may be below this one, by name."""
+        return {name: f for s in self.sections for name, f in s.model_fields.items()}
 
     @property
     def is_mapping(self) -> bool:
-        return self.section is not None or any(get_origin(kind) is dict for kind in self.kinds)
+        return bool(self.sections) or any(get_origin(kind) is dict for kind in self.kinds)
 
     @property
     def takes_null(self) -> bool:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from chat.support import HERMES_TEMPLATE
 from click.testing import CliRunner
 
 from kronk_agent.cli.app import app
@@ -40,3 +41,35 @@ def test_a_model_there_is_not_is_one_line_on_stderr() -> None:
 
     assert result.exit_code == 1
     assert "nowhere.gguf" in result.stderr
+
+
+@pytest.fixture
+def mended(tmp_path: Path, starter_model: Path) -> Path:
+    """A configuration whose model has a chat template of its own, in the same folder."""
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        f"model: mended\nmodels:\n  mended: {{path: {starter_model}, template: ./mine.jinja}}\n"
+    )
+    (tmp_path / "mine.jinja").write_text(HERMES_TEMPLATE)
+    return config
+
+
+def test_a_model_is_shown_with_the_template_of_the_configuration(mended: Path) -> None:
+    result = CliRunner().invoke(app, ["--config", str(mended), "model", "show", "--json"])
+
+    shown = json.loads(result.stdout)
+    assert shown["chat_template"] == str(mended.parent / "mine.jinja")
+    assert (shown["capabilities"]["dialect"], shown["capabilities"]["tools"]) == (
+        "native-json",
+        True,
+    )
+
+
+def test_a_template_that_is_no_jinja_is_named(mended: Path) -> None:
+    template = mended.parent / "mine.jinja"
+    template.write_text("one\n{% if %}")
+
+    result = CliRunner().invoke(app, ["--config", str(mended), "model", "show"])
+
+    assert result.exit_code == 1
+    assert f"{template}: the model's chat template has an error in line 2" in result.stderr

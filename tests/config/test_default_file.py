@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from kronk_agent.config.loading import load_config
 from kronk_agent.config.mcp_server import McpServerConfig, OAuthConfig
-from kronk_agent.config.remote_model import RemoteModelConfig
+from kronk_agent.config.model import LocalModelConfig, RemoteModelConfig
 from kronk_agent.config.schema import Config
 from kronk_agent.config.shipped import read_shipped
 
@@ -39,6 +39,7 @@ def test_the_examples_in_comments_work_when_the_comment_sign_is_removed(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(file.parent))
+    (file.parent / "odd.jinja").write_text("")
     before, key, servers = read_shipped("default.yaml").partition("\nmcp_servers:\n")
     head, models, rest = before.partition("\nmodels:\n")
     mine, engine, rest = rest.partition("\nengine:\n")
@@ -53,6 +54,9 @@ def test_the_examples_in_comments_work_when_the_comment_sign_is_removed(
     assert config == Config(
         models={
             "qwen": file.parent / "models/Qwen3-8B-Q4_K_M.gguf",
+            "mended": LocalModelConfig(
+                path=file.parent / "models/odd.gguf", template=file.parent / "odd.jinja"
+            ),
             "big": RemoteModelConfig(
                 url="http://gpu.example:8000/v1", model="Qwen/Qwen3-32B", api_key="hunter3"
             ),
@@ -88,12 +92,12 @@ def test_every_key_of_a_server_is_in_the_examples() -> None:
     assert shown == set(McpServerConfig.model_fields)
 
 
-def test_every_key_of_a_remote_model_is_in_the_examples() -> None:
+def test_every_key_of_a_model_is_in_the_examples() -> None:
     models = read_shipped("default.yaml").partition("\nmodels:\n")[2].partition("\n\n")[0]
 
     shown = {match[1] for match in re.finditer(r"(?m)^  #   ([a-z_]+):", models)}
 
-    assert shown == set(RemoteModelConfig.model_fields)
+    assert shown == {*LocalModelConfig.model_fields, *RemoteModelConfig.model_fields}
 
 
 def _key_order(mapping: dict[str, object]) -> list[object]:

@@ -74,7 +74,12 @@ def told(file: Path, **options: dict[str, str] | dict[str, object]) -> str:
         ("web_fetch: {allow_private: [10.0.0.1/8]}", "1: web_fetch.allow_private[0]: must be an address, or a network such as 127.0.0.0/8 (not 127.0.0.1/8), not '10.0.0.1/8'"),
         ("web_fetch: {allow_private: [10]}", "1: web_fetch.allow_private[0]: must be text such as 127.0.0.0/8, not 10"),
         ("models: {a: ~nobody-of-this-name/x}", "1: models.a: there is no home folder for '~nobody-of-this-name/x'"),
-        # --- remote models
+        # --- models with keys
+        ("models: {odd: {template: x.jinja}}", "1: models.odd: path is missing"),
+        ("models:\n  odd:\n    path: x.gguf\n    templat: x.jinja", "4: models.odd.templat: unknown key 'templat': did you mean 'template'?"),
+        ("models:\n  odd:\n    path: x.gguf\n    template: /nowhere/x.jinja", "4: models.odd.template: there is no such file as /nowhere/x.jinja"),
+        ("models: {odd: {path: x.gguf, template: 5}}", "1: models.odd.template: must be text: put it in quotes"),
+        ("models: {odd: {path: x.gguf, url: http://x/v1, model: m}}", "1: models.odd.path: 'path' does not go with the other keys here"),
         ("models:\n  big:\n    url: http://x/v1", "2: models.big: model is missing"),
         ("models:\n  big: {url: http://x/v1, model: m, api_ky: s}", "2: models.big.api_ky: unknown key 'api_ky': did you mean 'api_key'?"),
         ("models: {big: {url: x/v1, model: m}}", "1: models.big.url: must start with http:// or https://, not 'x/v1'"),

@@ -12,7 +12,7 @@ from benchmarks.baseline import LlamaServer, llama_server, program
 
 from kronk_agent import Config, Message, Runtime, SamplingParams, ToolChoice, tool
 from kronk_agent.chat.remote.forced import CollectedTurn
-from kronk_agent.config.remote_model import RemoteModelConfig
+from kronk_agent.config.model import RemoteModelConfig
 from kronk_agent.errors import ContextLengthError, InvalidRequestError
 from kronk_agent.model import ChatModel, ChatRequest
 from kronk_agent.testing import collect

@@ -1,4 +1,4 @@
-"""What the file may say of a model: the path of its file, or the server it is on."""
+"""What the file may say of a model: where its file is, or the server it is on."""
 
 from __future__ import annotations
 
@@ -26,6 +26,15 @@ def _check_upstream(url: str) -> str:
     return url.rstrip("/")
 
 
+class LocalModelConfig(Section):
+    """A GGUF file that is not run just as it is."""
+
+    path: Path
+    """The GGUF file."""
+    template: Path | None = None
+    """A file with a Jinja chat template to use instead of the GGUF file's own. null: its own."""
+
+
 class RemoteModelConfig(Section):
     """A model on a server that speaks OpenAI's chat completions."""
 
@@ -44,12 +53,23 @@ class RemoteModelConfig(Section):
 
 
 def _kind_of_model(value: object) -> str:
-    return "<remote>" if isinstance(value, dict | RemoteModelConfig) else "<file>"
+    match value:
+        case LocalModelConfig():
+            return "<local>"
+        case RemoteModelConfig():
+            return "<remote>"
+        case dict():
+            is_local = "url" not in value and bool({"path", "template"} & value.keys())
+            return "<local>" if is_local else "<remote>"
+        case _:
+            return "<file>"
 
 
 ModelConfig: TypeAlias = Annotated[
-    Annotated[Path, Tag("<file>")] | Annotated[RemoteModelConfig, Tag("<remote>")],
+    Annotated[Path, Tag("<file>")]
+    | Annotated[LocalModelConfig, Tag("<local>")]
+    | Annotated[RemoteModelConfig, Tag("<remote>")],
     Discriminator(_kind_of_model),
 ]
-MODEL_TAGS = frozenset({"<file>", "<remote>"})
-"""What pydantic puts into the place of an error to say which of the two was meant."""
+MODEL_TAGS = frozenset({"<file>", "<local>", "<remote>"})
+"""What pydantic puts into the place of an error to say which of them was meant."""
