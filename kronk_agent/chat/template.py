@@ -12,7 +12,7 @@ from typing import Protocol
 
 from kronk_agent.chat.conversation import Shape, message_values, tool_value
 from kronk_agent.chat.jinja import TemplateRefusal, compile_template
-from kronk_agent.chat.shapes import TOOL, USER, find_shape, try_render
+from kronk_agent.chat.shapes import CALL, CHAT, TOOL, USER, find_shape, try_render
 from kronk_agent.chat.special_tokens import Disguise, Prompt, SpecialTexts
 from kronk_agent.errors import InvalidRequestError, ModelError
 from kronk_agent.messages import JsonObject, JsonValue, Message
@@ -86,6 +86,12 @@ class ChatTemplate:
         """Does it show tools to the model?"""
         shown = try_render(self.render_values, [USER], [TOOL], self.shape)
         return shown is not None and TOOL.name in shown
+
+    @cached_property
+    def shows_calls(self) -> bool:
+        """Does it write the calls of messages that were?"""
+        shown = try_render(self.render_values, CHAT, [TOOL], self.shape)
+        return shown is not None and CALL.name in shown.rpartition(USER.text)[2]
 
     def render(
         self,

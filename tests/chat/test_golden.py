@@ -50,8 +50,6 @@ OTHER_PROMPTS = {
 NOT_CONSTRAINED = {
     # Words before a call that is required.
     ("Qwen3.5-4B", "required"),
-    # A line break after the last call.
-    ("NVIDIA-Nemotron-3-Nano-30B-A3B-BF16", "tools"),
     # Marks left out that the template has.
     ("Kimi-K2-Thinking", "tools"),
     # A tag as text where a string or an object may be.

@@ -13,7 +13,9 @@ from jsonschema import Draft202012Validator
 
 from kronk_agent.chat.dialects import GENERIC, HERMES
 from kronk_agent.chat.dialects import Grammar as TurnGrammar
+from kronk_agent.chat.dialects.arguments import ArgumentMarks
 from kronk_agent.chat.dialects.call_format import CallFormat, Enclosure
+from kronk_agent.chat.dialects.tagged_calls import TaggedCalls
 from kronk_agent.chat.dialects.template_dialect import TemplateDialect
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.messages import Message, ToolCallStart
@@ -389,3 +391,42 @@ def test_random_tokens_under_the_grammar_are_valid_calls(
     assert 1 <= len(names) <= 2
     for name, arguments in zip(names, arguments_of(deltas), strict=True):
         Draft202012Validator(by_name[name].parameters).validate(arguments)
+
+
+@pytest.mark.parametrize(
+    ("schema", "values"),
+    [
+        ({"type": "boolean"}, ["true", "false", "True", "False"]),
+        ({"type": ["integer", "null"]}, ["null", "1", "None"]),
+        ({"enum": [True, 1]}, ["true", "1", "True"]),
+        ({"anyOf": [{"const": False}, {"type": "integer"}]}, ["false", "1", "False"]),
+        ({"allOf": [{"type": "boolean"}, {"const": True}]}, ["true"]),
+    ],
+)
+def test_where_the_template_writes_as_python_does_its_words_are_allowed_too(
+    schema: dict[str, Any], values: list[str], compile_grammar: Compile
+) -> None:
+    kinds = ["string", "integer", "number", "boolean", "null", "array", "object"]
+    marks = ArgumentMarks(
+        key_begin="<parameter=",
+        value_begin=dict.fromkeys(kinds, ">"),
+        value_end="</parameter>",
+        has_python_words=True,
+    )
+    format = TaggedCalls(
+        trigger="<function=",
+        before_name="<function=",
+        before_arguments=">",
+        arguments=marks,
+        after_arguments="</function>",
+    )
+    tool = make_tool("set", properties={"on": schema}, required=["on"])
+    grammar = compile_grammar(write(tool, format=format))
+
+    tried = ["true", "false", "null", "1", "True", "False", "None"]
+    allowed = [
+        value
+        for value in tried
+        if grammar.accepts(f"<function=set><parameter=on>{value}</parameter></function>")
+    ]
+    assert sorted(allowed) == sorted(values)

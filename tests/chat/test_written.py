@@ -1,24 +1,27 @@
-"""What a template makes of a call, read back: every template writes what its parser reads."""
+"""What a template makes of a call: its parser reads it back, and its grammar allows it."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from chat.support import make_tool
+from chat.support import Grammar, make_tool
 from chat.test_golden import TEMPLATES, load, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kronk_agent.chat.dialects import Grammar as TurnGrammar
 from kronk_agent.chat.dialects import Turn
+from kronk_agent.chat.dialects.turn import TurnFormat
 from kronk_agent.chat.special_tokens import Prompt
 from kronk_agent.chat.template import Options
 from kronk_agent.messages import Message, ToolCall
-from kronk_agent.model import ChatRequest
+from kronk_agent.model import ChatRequest, ToolChoice
 
 LOOK = make_tool(
     "look",
@@ -36,6 +39,11 @@ UNREAD = {
     "CohereForAI-c4ai-command-r-plus-tool_use",
 }
 """Templates that this does not hold for."""
+RESULT_MARKS = ["<|tool_response>"]
+"""What Gemma 4 has after calls: there it stops, and their results begin."""
+ONE_CALL_IS_NOT_CLOSED = {"deepseek-ai-DeepSeek-R1-Distill-Llama-8B"}
+"""Templates that end calls with a mark, but leave it out where there is only one."""
+WHOLE = [name for name in TEMPLATES if name not in UNREAD | ONE_CALL_IS_NOT_CLOSED]
 
 texts = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=20)
 arguments = st.fixed_dictionaries(
@@ -58,22 +66,29 @@ class Writer:
             self._prompt = self._render(USER, add_generation_prompt=True)
             if self._written(Message.assistant("xyzzy")).startswith(self._prompt.text):
                 break
-        self._end = self._written(Message.assistant("xyzzy")).rpartition("xyzzy")[2]
+        end = self._written(Message.assistant("xyzzy")).rpartition("xyzzy")[2]
+        content = getattr(self.dialect, "format", TurnFormat(name="none")).content
+        after_text = end.removeprefix(content.end.strip()) if content else end
+        self._ends = [end, end.strip(), after_text, *RESULT_MARKS]
 
     def write(self, values: dict[str, Any]) -> str:
         call = ToolCall("call00001", "look", json.dumps(values, ensure_ascii=False))
         written = self._written(Message(role="assistant", content=(), tool_calls=(call,)))
         pairs = zip(self._prompt.text, written, strict=False)
-        text = written[sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs)) :]
-        for end in (self._end, self._end.strip()):
+        start = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        tag = written.rfind("<", 0, start)
+        is_in_tag = start < len(self._prompt.text) and ">" not in written[tag:start]
+        text = written[tag if is_in_tag else start :]
+        for end in self._ends:
             text = text.removesuffix(end)
         return text
 
-    def begin_turn(self) -> Turn:
+    def begin_turn(self, choice: str = "auto") -> Turn:
         request = ChatRequest(
             messages=(USER,),
             tools=(LOOK,),
-            enable_thinking=self._is_thinking,
+            tool_choice=ToolChoice.parse(choice),
+            enable_thinking=self._is_thinking or None,
         )
         return self.dialect.begin_turn(self._prompt.opening, request)
 
@@ -83,7 +98,7 @@ class Writer:
     def _render(self, *messages: Message, add_generation_prompt: bool) -> Prompt:
         return self._template.render(
             *self.dialect.arrange(messages, (LOOK,)),
-            options=Options(kwargs={"enable_thinking": self._is_thinking}),
+            options=Options(enable_thinking=self._is_thinking),
             add_generation_prompt=add_generation_prompt,
         )
 
@@ -104,3 +119,46 @@ def test_a_call_as_the_template_writes_it_is_read_back_at_every_split(
         found = read(writer.begin_turn(), [text[:split], text[split:]])
         assert (found["calls"], found["are_complete"]) == ([["look", values]], True)
     assert read(writer.begin_turn(), list(text))["calls"] == [["look", values]]
+
+
+WRITTEN: list[dict[str, Any]] = [
+    {"at": "the door"},
+    {"at": "12", "times": -3},
+    {"at": 'it\'s "so"\n', "close": True},
+    {"at": "ü", "close": False, "words": ["a", "b c"]},
+    {"at": "", "times": 0, "words": []},
+]
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_call_as_the_template_writes_it_is_what_its_grammar_allows(
+    name: str, golden_data: Path, compile_grammar: Callable[[TurnGrammar | None], Grammar]
+) -> None:
+    writer = writer_of(golden_data, name)
+    grammar = compile_grammar(writer.begin_turn("required").grammar)
+
+    refused = [text for v in WRITTEN if not grammar.accepts(text := writer.write(v))]
+    assert refused == []
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_what_is_not_quite_a_call_is_not_in_the_grammar(
+    name: str, golden_data: Path, compile_grammar: Callable[[TurnGrammar | None], Grammar]
+) -> None:
+    writer = writer_of(golden_data, name)
+    grammar = compile_grammar(writer.begin_turn("required").grammar)
+    text = writer.write({"at": "here", "times": 2})
+    assert grammar.accepts(text)
+
+    near_misses = {
+        "another tool": text.replace("look", "lock"),
+        "a required argument left out": writer.write({"times": 2}),
+        "an argument there is not": writer.write({"at": "here", "more": 2}),
+        "words for a number": writer.write({"at": "here", "times": "two"}),
+        "a list for a number": writer.write({"at": "here", "times": [2]}),
+        "cut off": text[: text.index("here") + 2],
+        "without its last sign": text.rstrip()[:-1],
+        "words after it": f"{text} So.",
+        "nothing": "",
+    }
+    assert [what for what, near in near_misses.items() if grammar.accepts(near)] == []

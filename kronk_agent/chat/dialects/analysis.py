@@ -60,7 +60,13 @@ def analyse(render: RenderValues, shape: Shape) -> TurnFormat | None:
     format = replace(format, end=_first_mark(after))
     calls = _Calls(samples, format)
     found = calls.find()
-    return replace(format, name=_name(found), calls=found, before_calls=calls.before_calls)
+    return replace(
+        format,
+        name=_name(found),
+        calls=found,
+        before_calls=calls.before_calls,
+        blanks_around_calls=calls.blanks_around,
+    )
 
 
 def _name(calls: CallFormat | None) -> str:
@@ -241,6 +247,8 @@ class _Calls:
     def __init__(self, samples: _Samples, format: TurnFormat) -> None:
         self.before_calls = ""
         """What is between text and calls."""
+        self.blanks_around = Enclosure("", "")
+        """What is before and after calls where there is nothing else."""
         self._samples = samples
         self._format = format
 
@@ -253,7 +261,11 @@ class _Calls:
         if layout is None:
             return None
         self.before_calls = self._find_before_calls(layout)
-        return layout.format(self._typed_arguments)
+        self.blanks_around = _blanks_around(one)
+        found = layout.format(self._typed_arguments)
+        if isinstance(found, TaggedCalls) and found.arguments and self._writes_python_words():
+            return replace(found, arguments=replace(found.arguments, has_python_words=True))
+        return found
 
     def _written(self, calls: Sequence[ToolCall], text: str = "") -> str | None:
         """Calls as the template writes them, without the end of the turn."""
@@ -292,6 +304,11 @@ class _Calls:
         at = between.find(opening[:8])
         return between[:at] if at >= 0 and between[:at].isspace() else ""
 
+    def _writes_python_words(self) -> bool:
+        """Is true written as Python writes it?"""
+        shown = self._written([_call(0, {_KEYS[0]: True, _KEYS[1]: _VALUES[1]})]) or ""
+        return "True" in shown.partition(_KEYS[0])[2]
+
     def _typed_arguments(self) -> dict[str, str] | None:
         """What is between a key and a value of each type."""
         found: dict[str, str] = {}
@@ -306,6 +323,15 @@ class _Calls:
         if "string" not in found:
             return None
         return {kind: found.get(kind, found["string"]) for kind in _ENUM_KINDS}
+
+
+def _blanks_around(text: str) -> Enclosure:
+    before = text[: len(text) - len(text.lstrip())]
+    return Enclosure(before, _blanks_after(text))
+
+
+def _blanks_after(text: str) -> str:
+    return text[len(text.rstrip()) :]
 
 
 def _spellings(value: JsonValue) -> list[str]:
@@ -382,7 +408,9 @@ class _Layout:
             before_name=before_name,
             before_arguments=before,
             after_arguments=after if layout.section_begin else after.rstrip(),
-            separator=layout.separator,
+            separator=layout.separator
+            if layout.section_begin
+            else _blanks_after(after) + layout.separator,
             section_end=layout.section_end.rstrip(),
             name_key=name_key.group(1),
             arguments_key=arguments_key.group(1),
@@ -444,7 +472,7 @@ class _Layout:
             before_arguments=before,
             arguments=arguments,
             after_arguments=after if self.section_end else after.rstrip(),
-            separator=self.separator,
+            separator=self.separator if self.section_end else _blanks_after(after) + self.separator,
             section_end=self.section_end.rstrip(),
             first_index=self.first_index,
             other_triggers=tuple(o for o in others if o != trigger),

@@ -34,6 +34,8 @@ class ArgumentMarks:
     separator: str = ""
     has_cdata: bool = False
     """Strings may be in XML's CDATA sections."""
+    has_python_words: bool = False
+    """The template writes True, False and None, as Python does, and so do its models."""
 
     @property
     def says_type(self) -> bool:

@@ -54,7 +54,7 @@ def dialect_for(template: ChatTemplate, special_tokens: Mapping[str, int]) -> Di
     if is_functionary(source):
         return FunctionaryDialect(special_tokens=special_tokens)
     format = _format(template)
-    writes_calls = format.calls is not None
+    writes_calls = format.calls is not None or template.shows_calls
     format = _adapted(format, source)
     if format.calls is None:
         format = replace(format, name="generic", calls=GENERIC)

@@ -8,7 +8,7 @@ Kimi K3 … The marks come from the template (``analysis.py``).
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,7 +21,7 @@ from kronk_agent.chat.dialects.call_format import (
     repeated,
     slotted,
 )
-from kronk_agent.chat.dialects.lark import Lark, either
+from kronk_agent.chat.dialects.lark import Lark, either, quoted
 from kronk_agent.chat.dialects.output import Output
 from kronk_agent.chat.dialects.reader import Marks, Reader, Reading
 from kronk_agent.chat.dialects.schema import arguments_schema
@@ -132,10 +132,9 @@ class TaggedCalls:
 
     def _argument_rule(self, lark: Lark, marks: ArgumentMarks, parameter: Parameter) -> str:
         key = slotted(lark, marks.key_begin + parameter.name)
-        end = marks.value_end + marks.separator
         if not marks.says_type:
             begin = lark.exactly(marks.value_begin["string"])
-            return f"{key} {begin} {parameter.rule(lark, end)}"
+            return f"{key} {begin} {either(*self._value_options(lark, marks, parameter))}"
         by_begin: dict[str, list[str]] = {}
         for kind in sorted(parameter.kinds):
             by_begin.setdefault(marks.value_begin[kind], []).append(kind)
@@ -143,8 +142,17 @@ class TaggedCalls:
         for begin, kinds in by_begin.items():
             narrowed = parameter.narrowed(kinds)
             if narrowed is not None:
-                options.append(f"{lark.exactly(begin)} {narrowed.rule(lark, end)}")
+                values = either(*self._value_options(lark, marks, narrowed))
+                options.append(f"{lark.exactly(begin)} {values}")
         return f"{key} {either(*options)}"
+
+    def _value_options(
+        self, lark: Lark, marks: ArgumentMarks, parameter: Parameter
+    ) -> Iterator[str]:
+        end = marks.value_end + marks.separator
+        yield parameter.rule(lark, end)
+        if marks.has_python_words:
+            yield from (f"{quoted(word)} {lark.exactly(end)}" for word in parameter.python_words())
 
     # --- reading -------------------------------------------------------------------------------
 

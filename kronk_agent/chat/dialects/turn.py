@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from kronk_agent.chat.dialects.call_format import CallFormat, Enclosure, Tools, is_bare
 from kronk_agent.chat.dialects.output import Output, new_call_id
@@ -18,6 +18,8 @@ from kronk_agent.messages import Delta
 
 State: TypeAlias = Literal["start", "thinking", "thought", "answering", "content", "called"]
 """Where a turn is; ``content`` is text that has begun by its mark."""
+
+_NOTHING: Final = Enclosure("", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,8 @@ class TurnFormat:
     calls: CallFormat | None = None
     before_calls: str = ""
     """What is between text and calls."""
+    blanks_around_calls: Enclosure = _NOTHING
+    """What is before and after calls where there is nothing else."""
     call_ends_reasoning: bool = True
     """Models of the family go over from thinking to calling without a word."""
     reasons_anywhere: bool = False

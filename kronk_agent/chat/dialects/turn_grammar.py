@@ -167,14 +167,17 @@ class _Writer:
         following = f"{blanks}? {body}" if self._rules.must_call or self._rules.has_form else body
         options = [f"{self._lark.up_to(end, triggers)} {following}"]
         if calls is not None and triggers:
-            rest = calls.rule(self._lark, self._tools, self._rules.max_calls, triggers[0])
+            rest = self._rest(calls, triggers[0])
             options.append(f"{self._lark.up_to(triggers[0], [end])} {rest}")
         return either(*options)
 
     # --- text and calls ------------------------------------------------------------------------
 
-    def _rest(self, calls: CallFormat) -> str:
-        return calls.rule(self._lark, self._tools, self._rules.max_calls, calls.triggers[0])
+    def _rest(self, calls: CallFormat, trigger: str | None = None) -> str:
+        """What comes after a trigger, the first of them if none is given."""
+        trigger = trigger or calls.triggers[0]
+        rest = calls.rule(self._lark, self._tools, self._rules.max_calls, trigger)
+        return f"{rest} {self._lark.maybe(self._format.blanks_around_calls.end)}"
 
     def _body(self, *, is_open: bool) -> str:
         content = self._format.content
@@ -201,7 +204,7 @@ class _Writer:
         trigger = self._lark.exactly(calls.triggers[0])
         rest = self._rest(calls)
         if self._rules.must_call:
-            return f"{trigger} {rest}"
+            return f"{self._lark.maybe(self._format.blanks_around_calls.begin)} {trigger} {rest}"
         called = f"{self._lark.maybe(self._format.before_calls)} {trigger} {rest}"
         options = [self._rules.answer(calls.triggers)]
         if self._rules.has_form:
@@ -211,6 +214,6 @@ class _Writer:
                 options.append(f"{trigger} {rest}")
                 continue
             others = [t for t in calls.triggers if t != mark and not is_bare(t)]
-            rest = calls.rule(self._lark, self._tools, self._rules.max_calls, mark)
+            rest = self._rest(calls, mark)
             options.append(f"{self._lark.up_to(mark, others, self._rules.not_first)} {rest}")
         return either(*options)

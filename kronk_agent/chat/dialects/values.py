@@ -99,6 +99,17 @@ class Parameter:
             return None if schema is None else Parameter(self.name, schema, self.is_strict)
         return Parameter(self.name, {"anyOf": list[JsonValue](strings)}, self.is_strict)
 
+    def python_words(self) -> list[str]:
+        """True, False and None, as far as they are among the values, but for odd schemas."""
+        words: set[str] = set()
+        for schema in self.options():
+            if not schema.keys() & {"allOf", "not", "if", "$ref"}:
+                allowed = schema.get("enum", [schema["const"]] if "const" in schema else None)
+                values = allowed if isinstance(allowed, list) else [True, False, None]
+                kinds = _kinds(schema, self.schema, _MAX_REFERENCES) & {"boolean", "null"}
+                words.update(str(value) for value in values if kind_of(value) in kinds)
+        return sorted(words)
+
     def may_be_json(self, start: str) -> bool:
         """Could a value that begins so be anything but a string?"""
         return not self.is_text and _JSON_START.match(start) is not None
