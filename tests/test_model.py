@@ -5,8 +5,8 @@ import math
 import pytest
 
 from kronk_agent.errors import InvalidRequestError
-from kronk_agent.messages import Message
-from kronk_agent.model import ChatRequest, SamplingParams, ToolChoice
+from kronk_agent.messages import Message, ToolCall
+from kronk_agent.model import ChatRequest, ResponseFormat, SamplingParams, ToolChoice
 from kronk_agent.tool import tool
 
 HELLO = (Message.user("Hello."),)
@@ -112,3 +112,53 @@ def test_stop_texts_that_cannot_be_meant_are_refused(stop: tuple[str, ...]) -> N
     with pytest.raises(InvalidRequestError) as info:
         ChatRequest(messages=(Message.user("x"),), stop=stop)
     assert info.value.param == "stop"
+
+
+CALLED = Message.assistant("", (ToolCall("call_1", "look", "{}"),))
+
+
+@pytest.mark.parametrize(
+    ("values", "param"),
+    [
+        ({"reasoning_budget": -1}, "reasoning_budget"),
+        ({"enable_thinking": True, "reasoning_budget": 0}, "enable_thinking"),
+        ({"enable_thinking": True, "reasoning_effort": "none"}, "enable_thinking"),
+        ({"max_parallel_calls": 0}, "max_parallel_calls"),
+        ({"tool_call_bias": math.nan}, "tool_call_bias"),
+        ({"tool_call_bias": -math.inf}, "tool_call_bias"),
+        ({"continue_final_message": True}, "continue_final_message"),
+        ({"continue_final_message": True, "messages": (*HELLO, CALLED)}, "continue_final_message"),
+        ({"tool_choice": ToolChoice(allowed=("look", "x"))}, "tool_choice"),
+    ],
+)
+def test_a_field_of_a_request_that_cannot_be_meant_is_refused_by_name(
+    values: dict[str, object], param: str
+) -> None:
+    with pytest.raises(InvalidRequestError) as info:
+        ChatRequest(**{"messages": HELLO, "tools": (look,), **values})  # type: ignore[arg-type]
+    assert info.value.param == param
+
+
+@pytest.mark.parametrize("values", [{"mode": "none"}, {"mode": "named", "name": "look"}])
+def test_allowed_tools_go_with_auto_and_required_only(values: dict[str, object]) -> None:
+    with pytest.raises(InvalidRequestError) as info:
+        ToolChoice(**values, allowed=("look",))  # type: ignore[arg-type]
+    assert info.value.param == "tool_choice"
+    with pytest.raises(InvalidRequestError):
+        ToolChoice(allowed=())
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"type": "json_schema"},
+        {"type": "json_object", "schema": {}},
+        {"type": "regex"},
+        {"type": "lark", "pattern": ""},
+        {"type": "text", "pattern": "a"},
+    ],
+)
+def test_a_form_of_answer_without_what_it_needs_is_refused(values: dict[str, object]) -> None:
+    with pytest.raises(InvalidRequestError) as info:
+        ResponseFormat(**values)  # type: ignore[arg-type]
+    assert info.value.param == "response_format"
