@@ -8,6 +8,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
+from hashlib import sha256
 from typing import Protocol
 
 from kronk_agent.chat.conversation import Shape, message_values, tool_value
@@ -45,6 +46,8 @@ class Continuation(Protocol):
 class ChatTemplate:
     """A chat template, and the shape of the messages it wants.
 
+    Two are equal that render alike, so that what was found out of one holds for the other.
+
     Args:
         sources: Jinja by name: ``default``, and ``tool_use`` for requests with tools, if any.
         bos_text: text of the vocabulary's token for the beginning of a sequence.
@@ -75,6 +78,14 @@ class ChatTemplate:
         self._with_tools = compile_template(self.source)
         self._tokens = {"bos_token": bos_text, "eos_token": eos_text}
         self._special = SpecialTexts(special_texts)
+        rendering = json.dumps([default, self.source, bos_text, eos_text])
+        self._digest = sha256(rendering.encode()).digest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ChatTemplate) and other._digest == self._digest
+
+    def __hash__(self) -> int:
+        return hash(self._digest)
 
     @cached_property
     def shape(self) -> Shape:

@@ -7,6 +7,8 @@ from chat.support import HERMES_TEMPLATE, make_tool
 from inline_snapshot import snapshot
 
 from kronk_agent.chat.dialects import Dialect, Turn, dialect_for
+from kronk_agent.chat.dialects.template_dialect import TemplateDialect
+from kronk_agent.chat.dialects.turn import TurnFormat
 from kronk_agent.chat.template import ChatTemplate
 from kronk_agent.messages import ImagePart, Message, TextDelta, TextPart, ToolCall, ToolResult
 from kronk_agent.model import ChatRequest, ToolChoice
@@ -195,3 +197,16 @@ def test_a_prompt_may_have_begun_the_thinking(source: str, prompt: str, expected
     turn = begin(source, prompt)
 
     assert turn.parser.is_thinking is expected
+
+
+def test_a_template_is_analysed_once_whoever_has_it() -> None:
+    def format_of(source: str, eos_text: str) -> TurnFormat:
+        dialect = dialect_for(ChatTemplate({"default": source}, eos_text=eos_text), {})
+        assert isinstance(dialect, TemplateDialect)
+        return dialect.format
+
+    once = format_of(HERMES_TEMPLATE + "{# mine #}", "</s>")
+
+    assert format_of(HERMES_TEMPLATE + "{# mine #}", "</s>") is once
+    assert format_of(HERMES_TEMPLATE + "{# mine #}", "<|end|>") is not once
+    assert format_of(HERMES_TEMPLATE + "{# other #}", "</s>") is not once

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
 from kronk_agent.chat.dialects import gemma4, minimax_m3
@@ -69,6 +70,7 @@ def dialect_for(template: ChatTemplate, special_tokens: Mapping[str, int]) -> Di
     )
 
 
+@lru_cache(maxsize=32)
 def _format(template: ChatTemplate) -> TurnFormat:
     found = analyse(template.render_values, template.shape)
     return found or TurnFormat(name="template")
