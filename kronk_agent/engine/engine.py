@@ -245,7 +245,7 @@ class Engine(ClosedInThread):
                 async for _ in chunks:
                     pass
         except BaseException:
-            self._pinned_tokens -= len(tokens)
+            self._unpin(pin)
             raise
         return pin
 

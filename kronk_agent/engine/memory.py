@@ -44,7 +44,10 @@ class KVMemory:
     def save(self, id: int) -> NDArray[np.uint8] | None:
         """A sequence's state in llama.cpp's own format; None where it cannot be had."""
         size = llama.llama_state_seq_get_size(self._context, id)
-        state = np.empty(size, np.uint8)
+        try:
+            state = np.empty(size, np.uint8)
+        except MemoryError:
+            return None
         if llama.llama_state_seq_get_data(self._context, _bytes(state), size, id) != size:
             return None
         return state

@@ -106,9 +106,12 @@ class PrefixCache:
 
     def is_worth_waiting(self, sequence: Sequence, running: Iterable[Sequence]) -> bool:
         """Is a running sequence about to compute a prefix that this one can then share?"""
+        if self._whole and not self._store.limit_bytes:
+            return False
+        known = self._tree.longest(sequence.prefix)[0]
         for other in running:
             shared = common_prefix_length(sequence.prefix, other.tokens[: other.num_to_read])
-            if shared >= other.num_computed + _WORTH_WAITING_FOR:
+            if shared >= max(other.num_computed, known) + _WORTH_WAITING_FOR:
                 if self._whole:
                     other.checkpoints.add(shared)
                 return True
@@ -134,6 +137,7 @@ class PrefixCache:
             self._release(id)
             return
         tokens = sequence.computed
+        self._memory.drop(id, len(tokens))  # what was drafted when it failed
         is_known = not len(tokens) or self._tree.covers(tokens, besides=id)
         if is_known and sequence.pin is None:
             self._release(id)
@@ -178,9 +182,7 @@ class PrefixCache:
             self._evict(next(iter(self._finished)))
             return True
         if even_pinned and self._pinned:
-            pin, id = next(iter(self._pinned.items()))
-            del self._pinned[pin]
-            self._release(id)
+            self._evict(next(iter(self._pinned.values())))
             return True
         return False
 
@@ -224,6 +226,7 @@ class PrefixCache:
                 self._share_cells(id, prefix[:saved_length])
                 self._begin(sequence, id, saved_length)
                 return
+            length, donor = self._tree.longest(prefix)  # trying may have evicted it
         if donor is None:
             self._begin(sequence, self._free_id(keep=None), 0)
         elif donor in self._finished and self._tree.length(donor) == length:
@@ -234,7 +237,9 @@ class PrefixCache:
             if donor in self._finished:
                 self._finished.move_to_end(donor)
             id = self._free_id(keep=donor)
-            self._memory.copy(donor, id, 0, length)
+            length, donor = self._tree.longest(prefix)  # it may have been the only one to evict
+            if donor is not None:
+                self._memory.copy(donor, id, 0, length)
             self._begin(sequence, id, length)
 
     def _begin(self, sequence: Sequence, id: int, length: int) -> None:
@@ -283,7 +288,9 @@ class PrefixCache:
             self.counters.spills += 1
 
     def _restore(self, saved: SavedState, *, keep: int | None) -> int | None:
-        """An id with the saved state in it; None where there is no room for it."""
+        """An id with the saved state in it; None where it is damaged or has no room."""
+        if not self._store.use(saved):
+            return None
         id = self._free_id(keep=keep)
         while not self._memory.restore(id, saved.state):
             others = (other for other in self._finished if other != keep)
@@ -296,10 +303,15 @@ class PrefixCache:
         return id
 
     def _evict(self, id: int) -> None:
-        del self._finished[id]
+        """Move an idle sequence out; a pinned one stays pinned where it goes to."""
+        pin = next((pin for pin, pinned in self._pinned.items() if pinned == id), None)
+        if pin is not None or self._tree.private_length(id) >= _WORTH_SAVING:
+            self._save(id, self._tree.path(id), pinned=pin is not None)
+        if pin is None:
+            del self._finished[id]
+        else:
+            del self._pinned[pin]
         self.counters.evictions += 1
-        if self._tree.private_length(id) >= _WORTH_SAVING:
-            self._save(id, self._tree.path(id))
         self._release(id)
 
     def _make_compact(self) -> None:
@@ -315,12 +327,10 @@ class PrefixCache:
                 self._evict(id)
 
     def _free_id(self, keep: int | None) -> int:
+        """An id that nobody has; ``keep`` is evicted for it only where there is no other."""
         if not self._free:
-            unused = next((id for id in self._finished if id != keep), None)
-            if unused is None:
-                self.evict(even_pinned=True)
-            else:
-                self._evict(unused)
+            idle = [*self._finished, *self._pinned.values()]
+            self._evict(next((id for id in idle if id != keep), idle[0]))
         return self._free.pop()
 
     def _release(self, id: int) -> None:

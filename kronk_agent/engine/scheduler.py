@@ -30,7 +30,13 @@ from kronk_agent.engine.stats import EngineStats, StepCounters
 from kronk_agent.engine.step_cost import StepCost
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.engine.waiting import WaitingLine
-from kronk_agent.errors import DeadlineError, EngineError, KronkError, OverloadedError
+from kronk_agent.errors import (
+    DeadlineError,
+    EngineError,
+    InvalidRequestError,
+    KronkError,
+    OverloadedError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -132,11 +138,19 @@ class Scheduler:
         """Queue sequences, all or none. Safe from any thread.
 
         Raises:
+            InvalidRequestError: there are more than ever fit.
             OverloadedError: the queue is full.
             EngineError: the engine is closed.
         """
         with self._changed:
             self._check_open()
+            if len(sequences) > self._queue_limit + self._max_sequences:
+                raise InvalidRequestError(
+                    f"{len(sequences)} generations at a time are more than fit into "
+                    f"engine.max_sequences ({self._max_sequences}) and engine.queue_limit "
+                    f"({self._queue_limit})",
+                    param="n",
+                )
             idle = max(0, self._max_sequences - len(self._running))
             if len(self._waiting) + len(sequences) > self._queue_limit + idle:
                 raise OverloadedError(
@@ -210,8 +224,10 @@ class Scheduler:
                 self._step()
             except Exception as error:  # boundary: the thread outlives any fault
                 logger.exception("a decode step failed")
-                self._fail(self._running, EngineError(f"the engine failed: {error}"))
+                for sequence in self._running:
+                    sequence.id = None  # nothing of it can be trusted
                 self._cache.clear()
+                self._fail(self._running, EngineError(f"the engine failed: {error}"))
             if not self._running:
                 self._hand_over()
             self._counters.busy_seconds += time.perf_counter() - started_at
@@ -266,12 +282,14 @@ class Scheduler:
     def _drop_ended(self) -> None:
         """Let go of who is not wanted any more, or not in time."""
         for sequence in [s for s in self._running if s.is_cancelled]:
+            sequence.pin = None
             self._retire(sequence)
         now = time.perf_counter()
         with self._changed:
             late = [s for s in [*self._running, *self._waiting] if s.is_late(now)]
             for sequence in late:
-                self._waiting.remove(sequence)
+                if self._waiting.remove(sequence) and not sequence.is_new:
+                    self._is_full = False  # it had given way and wants its room no more
         for sequence in late:
             self._fail([sequence], DeadlineError(num_tokens=sequence.num_generated))
 
@@ -281,24 +299,27 @@ class Scheduler:
         with self._changed:
             waiting = list(self._waiting)
         for sequence in waiting:
-            if self._is_full or not self._has_place_for(sequence):
+            is_crowded = self._is_full or len(self._running) >= self._max_sequences
+            if is_crowded and not self._can_displace(sequence):
                 return
             if self._waits_for_prefix(sequence):
                 continue
             with self._changed:
                 if not self._waiting.remove(sequence):
                     continue  # cancelled meanwhile
+            if is_crowded:
+                self._pause(self._running[-1])
+                self._is_full = False  # what it computed can be evicted now
             with self._its_own_fault(sequence):
                 self._start(sequence)
 
-    def _has_place_for(self, sequence: Sequence) -> bool:
-        """Is there a place, or someone in the background to give theirs up?"""
-        if len(self._running) < self._max_sequences:
-            return True
-        if sequence.priority == "background" or self._running[-1].priority == "interactive":
-            return False
-        self._pause(self._running[-1])
-        return True
+    def _can_displace(self, sequence: Sequence) -> bool:
+        """Is there someone in the background to give their place up to it?"""
+        return (
+            sequence.priority == "interactive"
+            and bool(self._running)
+            and self._running[-1].priority == "background"
+        )
 
     def _waits_for_prefix(self, sequence: Sequence) -> bool:
         leader = sequence.leader
@@ -435,8 +456,10 @@ class Scheduler:
             if self._cache.evict(even_pinned=True):
                 return
             raise EngineError("the KV memory has no room for a single sequence")
-        youngest = self._running.pop()
+        youngest = self._running[-1]
         self._cache.preempt(youngest)
+        youngest.draft = youngest.draft[:0]
+        self._running.pop()
         self._counters.preemptions += 1
         # Whoever gave way must not come straight back: nothing starts until something ends.
         self._is_full = True
@@ -444,8 +467,8 @@ class Scheduler:
 
     def _pause(self, sequence: Sequence) -> None:
         """Have a sequence give up its place; its cells stay while nobody needs them."""
-        self._running.remove(sequence)
         self._cache.finish(sequence)
+        self._running.remove(sequence)
         sequence.num_computed = 0
         self._counters.preemptions += 1
         self._wait_again(sequence)
@@ -454,6 +477,7 @@ class Scheduler:
         with self._changed:
             if sequence.is_cancelled:
                 sequence.close()
+                self._is_full = False
             else:
                 self._waiting.put_first(sequence)
 
@@ -556,7 +580,7 @@ class Scheduler:
         """What the grammar leaves no choice of. With logprobs it is decoded like the rest, so that
         it too has logits."""
         assert sequence.sampler is not None
-        if sequence.matcher is None or sequence.top_logprobs is not None:
+        if sequence.matcher is None or sequence.top_logprobs is not None or sequence.is_scoring:
             return []
         forced = sequence.matcher.take_forced(limit)
         sequence.sampler.accept_forced(forced)
@@ -568,12 +592,15 @@ class Scheduler:
     ) -> bool:
         """Hand tokens to whoever asked for them; False when the sequence ended with them."""
         prompt_logprobs = () if sequence.num_generated else tuple(sequence.prompt_logprobs)
+        text, count = sequence.decode(tokens, self._vocabulary)
+        tokens, logprobs = tokens[:count], logprobs[:count]
         sequence.extend(tokens)
+        # A draft may have been right beyond a stop text.
+        sequence.num_computed = min(sequence.num_computed, sequence.num_tokens)
         self._counters.generated_tokens += len(tokens)
-        reason = self._end_reason(sequence, tokens)
-        text = sequence.decode(tokens, self._vocabulary, is_last=reason is not None)
-        if sequence.stops.found is not None:
-            reason = "stop"
+        reason = self._end_reason(sequence)
+        if reason is not None and sequence.stops.found is None:
+            text += sequence.rest_of_text()
         end = None if reason is None else sequence.end(reason)
         chunk = Chunk(
             tuple(tokens),
@@ -597,11 +624,11 @@ class Scheduler:
             self._held_since = time.perf_counter()
         self._output.append(output)
 
-    def _end_reason(self, sequence: Sequence, tokens: list[int]) -> EndReason | None:
+    def _end_reason(self, sequence: Sequence) -> EndReason | None:
         if sequence.is_only_read:
             return "length"
         is_complete = sequence.matcher is not None and sequence.matcher.is_finished
-        if sequence.has_said_end or is_complete:
+        if sequence.has_said_end or is_complete or sequence.stops.found is not None:
             return "stop"
         return "length" if sequence.room == 0 else None
 
@@ -618,6 +645,7 @@ class Scheduler:
 
     def _fail(self, sequences: Iterable[Sequence], error: KronkError) -> None:
         for sequence in list(sequences):
+            sequence.pin = None
             self._put((sequence.sink, error), can_wait=False)
             self._retire(sequence)
 
@@ -652,7 +680,7 @@ def _shares(reading: list[Sequence], room: int) -> Iterator[tuple[Sequence, int]
     A step with which a prompt ends is not filled up with those that go on after it: it is over
     sooner.
     """
-    if not reading:
+    if not reading or room <= 0:
         return
     oldest = reading[0]
     reserved = min(len(oldest.pending), max(1, room // _RESERVED_SHARE))

@@ -181,10 +181,19 @@ class Sequence:
         self.tokens[self.num_tokens : self.num_tokens + len(tokens)] = tokens
         self.num_tokens += len(tokens)
 
-    def decode(self, tokens: list[int], vocabulary: Vocabulary, *, is_last: bool) -> str:
-        """The characters these tokens complete, up to a stop text."""
-        text = self._decoder.decode(b"".join(map(vocabulary.piece, tokens)), is_last)
-        return self.stops.push(text, is_last=is_last)
+    def decode(self, tokens: list[int], vocabulary: Vocabulary) -> tuple[str, int]:
+        """The characters these tokens complete, and how many of the tokens they are of: those
+        after a stop text are not."""
+        text = ""
+        for number, token in enumerate(tokens, 1):
+            text += self.stops.push(self._decoder.decode(vocabulary.piece(token)), is_last=False)
+            if self.stops.found is not None:
+                return text, number
+        return text, len(tokens)
+
+    def rest_of_text(self) -> str:
+        """What was held back, now that nothing follows it."""
+        return self.stops.push(self._decoder.decode(b"", True), is_last=True)
 
     def close(self) -> None:
         """Free the sampler. The sequence is over."""

@@ -25,7 +25,6 @@ _WHAT_STATES_DEPEND_ON = (
     "yarn_beta_fast",
     "yarn_beta_slow",
     "yarn_orig_ctx",
-    "lora",
 )
 
 
@@ -34,12 +33,20 @@ def snapshot_folder(model: Path, params: EngineParams) -> Path | None:
     snapshots are off (``EngineParams.cache_dir``)."""
     if params.cache_dir is None:
         return None
-    digest = hashlib.blake2b(digest_size=16)
-    size = model.stat().st_size
-    with model.open("rb") as file:
+    files = [model, *(adapter.path for adapter in params.lora)]
+    values = [getattr(params, name) for name in _WHAT_STATES_DEPEND_ON]
+    scales = [adapter.scale for adapter in params.lora]
+    digest = hashlib.blake2b(repr((version("llama-cpp-python"), values, scales)).encode())
+    for file in files:
+        digest.update(_fingerprint(file))
+    return params.cache_dir / digest.hexdigest()[:32]
+
+
+def _fingerprint(path: Path) -> bytes:
+    size = path.stat().st_size
+    digest = hashlib.blake2b(str(size).encode())
+    with path.open("rb") as file:
         digest.update(file.read(_SAMPLE))
         file.seek(max(0, size - _SAMPLE))
         digest.update(file.read(_SAMPLE))
-    values = [getattr(params, name) for name in _WHAT_STATES_DEPEND_ON]
-    digest.update(repr((size, version("llama-cpp-python"), values)).encode())
-    return params.cache_dir / digest.hexdigest()
+    return digest.digest()

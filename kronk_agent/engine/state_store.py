@@ -48,6 +48,7 @@ class StateStore:
         self._tree: PrefixTree[SavedState] = PrefixTree()
         self._saved: OrderedDict[SavedState, bool] = OrderedDict()
         """States, least recently used first, and whether each is pinned."""
+        self._checked: set[SavedState] = set()
         self.num_bytes = 0
 
     def __len__(self) -> int:
@@ -84,15 +85,18 @@ class StateStore:
     def find(self, tokens: NDArray[np.int32]) -> tuple[int, SavedState | None]:
         """How many of the first tokens the best state covers, and that state."""
         find = self._tree.longest_whole if self._whole else self._tree.longest
-        while True:
-            length, saved = find(tokens)
-            if saved is None or _is_sound(saved):
-                break
+        return find(tokens)
+
+    def use(self, saved: SavedState) -> bool:
+        """Say that a state is to be put back. False where it came from a file and is damaged:
+        llama.cpp trusts the states it is given."""
+        if saved not in self._checked and not _is_sound(saved):
             logger.warning("%s: this snapshot is damaged and is left aside", saved.path)
             self._remove(saved)
-        if saved is not None:
-            self._saved.move_to_end(saved)
-        return length, saved
+            return False
+        self._checked.add(saved)
+        self._saved.move_to_end(saved)
+        return True
 
     def common_length(self, tokens: NDArray[np.int32]) -> int:
         """The longest prefix these tokens share with the tokens of any state."""
@@ -121,8 +125,7 @@ class StateStore:
 
     def read(self, folder: Path) -> None:
         """Take up the states in a folder; each is read from its file when it is first used."""
-        paths = [(path.stat().st_mtime, path) for path in folder.glob(f"*{_TOKENS}")]
-        for _, path in sorted(paths):
+        for path in folder.glob(f"*{_TOKENS}"):
             stem = path.name.removesuffix(_TOKENS)
             try:
                 tokens = np.load(path, allow_pickle=False)
@@ -135,6 +138,7 @@ class StateStore:
 
     def _remove(self, saved: SavedState) -> None:
         del self._saved[saved]
+        self._checked.discard(saved)
         self._tree.remove(saved)
         self.num_bytes -= saved.state.nbytes
 
@@ -146,7 +150,7 @@ def _digest(tokens: NDArray[np.int32], state: NDArray[np.uint8]) -> str:
 
 
 def _is_sound(saved: SavedState) -> bool:
-    """llama.cpp trusts the states it is given, so what comes from a file is checked first."""
+    """Is what comes from a file what was written?"""
     return saved.path is None or _digest(saved.tokens, saved.state) == saved.path.name
 
 

@@ -12,6 +12,7 @@ import pytest
 from engine.support import GREEDY, Generated, chat, endless, generate
 
 from kronk_agent.engine.engine import Chunk, Engine, EngineParams
+from kronk_agent.engine.scheduler import _shares
 from kronk_agent.errors import ConfigError, EngineError, OverloadedError
 
 COUNTRIES = ["France", "Spain", "Italy", "Peru", "Japan", "Kenya"]
@@ -268,3 +269,7 @@ def test_more_sequences_than_batch_rows_is_a_mistake() -> None:
         EngineParams(max_sequences=64, batch_size=32)
     with pytest.raises(ConfigError, match=r"engine\.max_sequences: must not be over"):
         EngineParams(max_sequences=64, context_length=32)
+
+
+def test_a_full_batch_has_no_room_for_prompts() -> None:
+    assert list(_shares([], 8)) == list(_shares([object()], 0)) == []  # type: ignore[list-item]

@@ -110,6 +110,33 @@ async def test_pins_give_way_where_a_single_generation_needs_all_cells(
         await engine.check()
 
 
+async def test_a_prefix_is_shared_where_pins_have_all_ids(starter_model: Path) -> None:
+    params = EngineParams(context_length=1024, max_sequences=1, threads=1)
+    async with await Engine.open(starter_model, params) as engine:
+        prefixes = [tokens_of(engine, f"{n} " + LONG[:400]) for n in range(4)]
+        pins = [await engine.pin(prefix) for prefix in prefixes]
+        prompt = f"0 {LONG[:400]}" + chat("What is the capital of France?")
+        shared = await generate(engine, prompt)
+        await engine.check()
+        for pin in pins:
+            pin.release()
+    async with await Engine.open(starter_model, params) as engine:
+        alone = await generate(engine, prompt)
+
+    assert shared.text == alone.text
+
+
+async def test_a_pin_that_is_given_up_is_not_held(starter_model: Path) -> None:
+    async with await Engine.open(starter_model, SMALL) as engine:
+        for _ in range(10):
+            with anyio.move_on_after(0.02):
+                await engine.pin(tokens_of(engine, LONG))
+        await fill(engine)
+        pin = await engine.pin([1] * (engine.context_length // 2))
+        await engine.check()
+        pin.release()
+
+
 @on_the_engines_loop
 async def test_no_more_than_half_of_the_context_can_be_pinned(engine: Engine) -> None:
     with pytest.raises(InvalidRequestError, match="half of the context") as info:

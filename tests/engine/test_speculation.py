@@ -59,6 +59,18 @@ async def test_drafts_stay_inside_the_grammar(starter_model: Path) -> None:
     assert result.end.reason == "stop"
 
 
+async def test_a_stop_text_inside_a_draft_ends_it_there(starter_model: Path) -> None:
+    async with await Engine.open(starter_model) as engine:
+        whole = await generate(engine, QUOTE, max_tokens=24)
+        stop = whole.text[8:11]
+        result = await generate(engine, QUOTE, max_tokens=24, stop=[stop])
+        await engine.check()
+
+    assert result.text == whole.text[: whole.text.index(stop)]
+    assert engine.detokenize(result.tokens).startswith(result.text)
+    assert len(engine.detokenize(result.tokens)) < len(result.text) + len(stop) + 10
+
+
 async def test_a_draft_ends_where_the_generation_may_end(starter_model: Path) -> None:
     async with await Engine.open(starter_model) as engine:
         for max_tokens in (1, 2, 3, 7):
