@@ -24,7 +24,7 @@ from kronk_agent.messages import JsonObject, JsonValue, ToolCall
 from kronk_agent.tool import Tool, ToolContext, ToolOutput
 
 CATEGORIES = ("simple_python", "multiple", "parallel", "parallel_multiple", "irrelevance")
-_CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
+_VERSION = "2026.3.23"
 _TYPES = {"dict": "object", "float": "number", "tuple": "array"}
 """The leaderboard's names of types, which are Python's, in JSON Schema."""
 _NO_KEYWORDS = {"optional"}
@@ -82,12 +82,11 @@ class Leaderboard:
 
 
 def _installed() -> Path:
-    pins = dict(line.split("==") for line in _CONSTRAINTS.read_text().split() if "==" in line)
-    version = pins["bfcl-eval"]
-    folder = platformdirs.user_cache_path("kronk-agent") / "benchmarks" / f"bfcl-eval-{version}"
+    pin = f"bfcl-eval=={_VERSION}"
+    folder = platformdirs.user_cache_path("kronk-agent") / "benchmarks" / pin
     if not folder.is_dir():
-        print(f"installing bfcl-eval {version} (2 MB) into the cache", file=sys.stderr, flush=True)
-        target = ["--no-deps", "--target", str(folder), f"bfcl-eval=={version}"]
+        print(f"installing {pin} (2 MB) into the cache", file=sys.stderr, flush=True)
+        target = ["--no-deps", "--target", str(folder), pin]
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", *target], check=True)
     return folder
 

@@ -42,6 +42,7 @@ Commands:
   chat    Talk to the model; it may use the tools.
   config  Write, check and show the YAML file.
   mcp     Serve tools to other programs, by MCP.
+  model   Show what a model can do.
   tools   List the tools, or call one.
 """)
 

@@ -54,6 +54,7 @@ def odd_url() -> Iterator[str]:
     At /call/STATUS and /call/hang it is one, and only calls end like that; at /call/event they are
     answered with an event of 2 MB.
     """
+    _Odd.is_over.clear()  # another module may have set it
     with ThreadingHTTPServer(("127.0.0.1", 0), _Odd) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"

@@ -61,7 +61,11 @@ def servers(tmp_path: Path, http_url: str, sse_url: str) -> dict[str, JsonObject
         "modern": {"url": http_url, "protocol": "2026-07-28"},
         "disabled": {"url": http_url, "disabled": True},
         "required": {"command": "no-such-program", "required": True},
-        "late": {"command": sys.executable, "args": ["-c", "input()"], "startup_timeout": 0.2},
+        "late": {
+            "command": sys.executable,
+            "args": ["-c", "open(0).read()"],
+            "startup_timeout": 0.2,
+        },
         "slow": {"url": http_url, "timeout": 0.2},
         "prefix": {"url": http_url, "prefix": "other"},
         "tools": {"url": http_url, "tools": {"allow": ["t*"], "deny": ["travel"]}},
