@@ -11,6 +11,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from kronk_agent.errors import KronkError
+
+_NOT_IN_JSON = {"json": False}
+"""Metadata of a field that ``event_to_json`` leaves out."""
+
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 JsonObject: TypeAlias = dict[str, JsonValue]
 
@@ -277,7 +282,11 @@ class Source:
     title: str | None = None
 
 
-RunEnd: TypeAlias = Literal["stop", "length", "max_steps", "cancelled", "error"]
+RunEnd: TypeAlias = Literal[
+    "stop", "tool_calls", "length", "max_steps", "max_tool_calls", "cancelled", "error"
+]
+"""``tool_calls``: the last assistant message has calls that the caller is to carry out.
+``max_steps`` and ``max_tool_calls``: the model had to answer because the limit was reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,13 +295,16 @@ class RunFinished:
 
     reason: RunEnd
     messages: tuple[Message, ...]
-    """Every message this run added to the conversation."""
+    """Every message this run added to the conversation. When the reason is ``tool_calls``, the
+    results that there are follow the assistant message, and those of the caller go behind them."""
     usage: Usage
     steps: int
     error: str | None = None
     """What went wrong, when the reason is ``error``."""
     sources: tuple[Source, ...] = ()
     """What the answer may cite, by number."""
+    exception: KronkError | None = field(default=None, compare=False, metadata=_NOT_IN_JSON)
+    """The same as ``error``, for those who tell one kind from another."""
 
     @property
     def text(self) -> str:
@@ -329,7 +341,11 @@ def event_to_json(event: Event) -> JsonObject:
 
 def _fields_to_json(value: object) -> JsonObject:
     assert dataclasses.is_dataclass(value)
-    return {f.name: _to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return {
+        f.name: _to_json(getattr(value, f.name))
+        for f in dataclasses.fields(value)
+        if f.metadata.get("json", True)
+    }
 
 
 def _to_json(value: object) -> JsonValue:

@@ -23,6 +23,7 @@ from kronk_agent.messages import (
     Delta,
     Finish,
     FinishReason,
+    JsonObject,
     JsonValue,
     Message,
     ReasoningDelta,
@@ -34,6 +35,7 @@ from kronk_agent.messages import (
     Usage,
 )
 from kronk_agent.model import ChatRequest, ModelInfo, ResponseFormat
+from kronk_agent.tool import Tool, ToolContext, ToolOutput
 
 T = TypeVar("T")
 
@@ -58,6 +60,14 @@ def call(name: str, /, **arguments: JsonValue) -> ToolCall:
 async def collect(items: AsyncIterable[T]) -> list[T]:
     """Everything an async iterable gives, such as the events of a run."""
     return [item async for item in items]
+
+
+async def invoke(
+    tool: Tool, arguments: JsonObject | None = None, context: ToolContext | None = None
+) -> ToolOutput:
+    """Calls a tool as an agent does, but the arguments are not checked, and a failure is raised."""
+    assert tool.call is not None, "a tool of the caller's has nothing to call"
+    return await tool.call(arguments or {}, context or ToolContext())
 
 
 class ScriptedModel:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 
 from kronk_agent.errors import ConfigError, ToolError
 from kronk_agent.messages import ImagePart, JsonObject, TextPart
+from kronk_agent.testing import invoke
 from kronk_agent.tool import StaticToolset, Tool, ToolContext, ToolOutput, tool
 
 # --- the schema of a function ------------------------------------------------------------------
@@ -440,7 +441,7 @@ def test_an_unknown_dialect_of_json_schema_is_taken_for_the_newest() -> None:
 
 
 async def output_of(made: Tool, arguments: JsonObject | None = None) -> ToolOutput:
-    return await made.call(arguments or {}, ToolContext("call_1"))
+    return await invoke(made, arguments or {}, ToolContext("call_1"))
 
 
 async def test_arguments_become_what_the_annotations_say() -> None:
@@ -618,7 +619,7 @@ async def test_progress_of_a_decorated_async_function_arrives() -> None:
     def report(progress: float, total: float | None = None, message: str | None = None) -> None:
         seen.append(progress)
 
-    await tool(decorated).call({}, ToolContext(report_progress=report))
+    await invoke(tool(decorated), {}, ToolContext(report_progress=report))
 
     assert seen == [1]
 

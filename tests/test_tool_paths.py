@@ -8,7 +8,8 @@ import pytest
 
 from kronk_agent.errors import ConfigError
 from kronk_agent.messages import TextPart
-from kronk_agent.tool import ToolContext, ToolOutput
+from kronk_agent.testing import invoke
+from kronk_agent.tool import ToolOutput
 from kronk_agent.tool_paths import load_tool
 
 MY_TOOLS = '''
@@ -55,12 +56,12 @@ async def test_functions_of_a_file_become_tools_that_share_its_module(folder: Pa
     count = load_tool("my_tools.py:count", base_dir=folder)
 
     arguments = area.parse_arguments('{"size": {"width": 3, "height": 4}}')
-    result = await area.call(arguments, ToolContext())
+    result = await invoke(area, arguments)
 
     assert (area.name, area.description) == ("area", "Area of a rectangle.")
     assert result == ToolOutput((TextPart("12"),))
     assert count.name == "count_calls"
-    assert await count.call({}, ToolContext()) == ToolOutput((TextPart("1"),))
+    assert await invoke(count) == ToolOutput((TextPart("1"),))
 
 
 async def test_a_function_of_an_installed_module_becomes_a_tool(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from kronk_agent.agent.options import AgentOptions
 from kronk_agent.agent.tasks import open_task_group
 from kronk_agent.messages import Event, Message, RunFinished
 from kronk_agent.model import ChatModel, ToolChoice
-from kronk_agent.tool import Toolset
+from kronk_agent.tool import Tool, Toolset
 
 _EVENTS_AHEAD = 32
 """Events the run may be ahead of whoever reads them; then it waits."""
@@ -32,7 +32,11 @@ class Agent:
 
     @asynccontextmanager
     async def run(
-        self, messages: Sequence[Message], *, tool_choice: ToolChoice | None = None
+        self,
+        messages: Sequence[Message],
+        *,
+        tool_choice: ToolChoice | None = None,
+        client_tools: Sequence[Tool] = (),
     ) -> AsyncIterator[Run]:
         """Start answering a conversation; iterate over what this gives for the events.
 
@@ -42,6 +46,10 @@ class Agent:
         Args:
             messages: the conversation so far; left as it is.
             tool_choice: in place of the options'.
+            client_tools: tools the caller has, which are without ``call``. A turn that calls one of
+                them ends the run with the reason ``tool_calls``; other calls of that turn are
+                carried out first. To go on, run again with the conversation, the messages of
+                ``RunFinished``, and the results of the caller's own calls.
         """
         # The loop has a task of its own: a generator must not yield from inside a task group.
         send, receive = create_memory_object_stream[Event](_EVENTS_AHEAD)
@@ -51,6 +59,7 @@ class Agent:
             self.toolsets,
             self.options,
             messages,
+            client_tools=client_tools,
             tool_choice=tool_choice or self.options.tool_choice,
             events=send,
         )
@@ -61,11 +70,15 @@ class Agent:
                 group.cancel_scope.cancel()
 
     async def answer(
-        self, messages: Sequence[Message], *, tool_choice: ToolChoice | None = None
+        self,
+        messages: Sequence[Message],
+        *,
+        tool_choice: ToolChoice | None = None,
+        client_tools: Sequence[Tool] = (),
     ) -> RunFinished:
         """The same without the events on the way: how the run ended."""
         last: Event | None = None
-        async with self.run(messages, tool_choice=tool_choice) as run:
+        async with self.run(messages, tool_choice=tool_choice, client_tools=client_tools) as run:
             async for event in run:
                 last = event
         assert isinstance(last, RunFinished)

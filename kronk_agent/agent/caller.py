@@ -18,9 +18,10 @@ from kronk_agent.tool import RunContext, Tool, ToolContext
 
 logger = logging.getLogger(__name__)
 
+_NOW = "Answer now, with what is known."
 _REPEATED = (
-    "This call was made before with the same arguments and was not made again. "
-    "Answer now, with what is known. The earlier result:"
+    f"This call was made before with the same arguments and was not made again. {_NOW} "
+    "The earlier result:"
 )
 
 
@@ -43,7 +44,14 @@ class _Earlier:
 
 
 class Caller:
-    """Makes the calls of one run, none of them twice."""
+    """Makes the calls of one run, none of them twice.
+
+    Args:
+        timeout_seconds: for tools that do not say themselves.
+        events: where progress is told.
+        run: what the tools may know of the run.
+        max_calls: more are not made; None is no limit.
+    """
 
     def __init__(
         self,
@@ -51,11 +59,18 @@ class Caller:
         timeout_seconds: float,
         events: MemoryObjectSendStream[Event],
         run: RunContext | None = None,
+        max_calls: int | None = None,
     ) -> None:
         self._timeout_seconds = timeout_seconds
+        self._max_calls = max_calls
         self._events = events
         self._run = run
         self._earlier: dict[str, _Earlier] = {}
+
+    @property
+    def is_spent(self) -> bool:
+        """Have all calls been made that may be?"""
+        return self._max_calls is not None and len(self._earlier) >= self._max_calls
 
     async def answer(self, call: ToolCall, tools: Mapping[str, Tool]) -> Answer:
         """Look the tool up, check the arguments, and call it if nothing is wrong."""
@@ -71,6 +86,8 @@ class Caller:
         earlier = self._earlier.get(key)
         if earlier is not None:
             return Answer(await _repeated(call, earlier), is_repeat=True)
+        if self.is_spent:
+            return Answer(_failed(call, f"Not called: {self._max_calls} calls is the most. {_NOW}"))
         made = self._earlier[key] = _Earlier()
         try:
             made.result = await self._make(call, tool, arguments)
@@ -79,6 +96,7 @@ class Caller:
         return Answer(made.result)
 
     async def _make(self, call: ToolCall, tool: Tool, arguments: JsonObject) -> ToolResult:
+        assert tool.call is not None, "a tool of the caller's is not called here"
         own = tool.timeout_seconds
         seconds = self._timeout_seconds if own is None else own
         progress = _Progress(call.id, self._events)

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 from anyio import CancelScope, to_thread
 from anyio.abc import TaskGroup
@@ -17,7 +18,7 @@ from kronk_agent.agent.room import fit_results, room_for_results
 from kronk_agent.agent.tasks import open_task_group
 from kronk_agent.agent.toolbox import gather
 from kronk_agent.agent.turn import Turn
-from kronk_agent.errors import EngineError, InvalidRequestError, OverloadedError
+from kronk_agent.errors import EngineError, InvalidRequestError, KronkError, OverloadedError
 from kronk_agent.messages import (
     Event,
     Finish,
@@ -37,7 +38,6 @@ from kronk_agent.tool import RunContext, Tool, Toolset
 
 logger = logging.getLogger(__name__)
 
-_AUTO = ToolChoice("auto")
 _NONE = ToolChoice("none")
 
 
@@ -51,18 +51,23 @@ class Conductor:
         options: AgentOptions,
         messages: Sequence[Message],
         *,
+        client_tools: Sequence[Tool],
         tool_choice: ToolChoice,
         events: MemoryObjectSendStream[Event],
     ) -> None:
         self._model = model
         self._toolsets = toolsets
+        self._client_tools = client_tools
         self._options = options
         self._given = _with_instructions(messages, options.instructions)
         self._first_choice = tool_choice
         self._events = events
         self._context = RunContext(self._given)
         self._caller = Caller(
-            timeout_seconds=options.tool_timeout_seconds, events=events, run=self._context
+            timeout_seconds=options.tool_timeout_seconds,
+            events=events,
+            run=self._context,
+            max_calls=options.max_tool_calls,
         )
         self._added: list[Message] = []
         self._notices: set[str] = set()
@@ -74,13 +79,13 @@ class Conductor:
     async def run(self, scope: CancelScope) -> None:
         """Take steps, then say how it ended; if the scope is cancelled, that is how."""
         reason: RunEnd = "cancelled"
-        error: str | None = None
+        error: KronkError | None = None
         with self._events:
             with scope:
                 try:
                     reason = await self._take_steps()
                 except (EngineError, OverloadedError, InvalidRequestError) as failure:
-                    reason, error = "error", str(failure)
+                    reason, error = "error", failure
             logger.debug("run ended: %s, after %d steps", reason, self._num_steps)
             # Outside the scope, for a cancelled run also says what became of it.
             await self._events.send(
@@ -89,8 +94,9 @@ class Conductor:
                     tuple(self._added),
                     self._usage,
                     self._num_steps,
-                    error,
+                    str(error) if error else None,
                     self._context.sources,
+                    error,
                 )
             )
 
@@ -98,27 +104,27 @@ class Conductor:
         choice = self._first_choice
         for step in range(1, self._options.max_steps + 1):
             tools = await self._current_tools()
-            is_forced = step == self._options.max_steps and bool(tools) and choice != _NONE
-            turn = await self._step(step, tools, self._last_choice(choice) if is_forced else choice)
+            limit = self._limit(step, tools, choice)
+            turn = await self._step(step, tools, _last_choice(choice, tools) if limit else choice)
             if turn.is_cut_off:
                 return "length"
+            if turn.has_calls_for_caller:
+                return "tool_calls"
             if not turn.message.tool_calls:
-                return "max_steps" if is_forced else "stop"
-            choice = _NONE if turn.has_repeat else _AUTO
+                return limit or "stop"
+            choice = _NONE if turn.has_repeat else ToolChoice(allowed=choice.allowed)
         return "max_steps"
 
-    def _last_choice(self, choice: ToolChoice) -> ToolChoice:
-        """In the last step the model must answer, for nobody would read a call's result."""
-        if choice != _AUTO:
-            raise InvalidRequestError(
-                f"tool_choice {choice.name or choice.mode!r} needs max_steps to be 2 or more: "
-                "in the last step the model must answer",
-                param="tool_choice",
-            )
-        return _NONE
+    def _limit(self, step: int, tools: Mapping[str, Tool], choice: ToolChoice) -> RunEnd | None:
+        """What keeps our tools from being called in this step, if something does."""
+        if choice.mode == "none" or all(tool.call is None for tool in tools.values()):
+            return None
+        if self._caller.is_spent:
+            return "max_tool_calls"
+        return "max_steps" if step == self._options.max_steps else None
 
     async def _current_tools(self) -> dict[str, Tool]:
-        tools, hidden = gather(self._toolsets)
+        tools, hidden = gather(self._toolsets, self._client_tools)
         for line in hidden:
             if line not in self._notices:
                 self._notices.add(line)
@@ -127,13 +133,17 @@ class Conductor:
 
     async def _step(self, step: int, tools: Mapping[str, Tool], choice: ToolChoice) -> Turn:
         """One turn of the model, and the answers to its calls."""
-        request = self._request(tools, choice)
+        logger.debug("asking the model: %d tools, tool_choice %s", len(tools), choice)
+        request = self._options.request(
+            self._conversation(), list(tools.values()), choice, is_first=step == 1
+        )
         await self._events.send(StepStarted(step))
         self._num_steps = step
         turn = Turn()
         try:
             async with open_task_group() as calls:
                 await self._generate(request, turn, calls, tools)
+            turn.is_over = True
         finally:
             with CancelScope(shield=True):
                 await self._keep(turn)
@@ -143,16 +153,17 @@ class Conductor:
         )
         return turn
 
-    def _request(self, tools: Mapping[str, Tool], choice: ToolChoice) -> ChatRequest:
-        logger.debug("asking the model: %d tools, tool_choice %s", len(tools), choice)
-        return ChatRequest(
-            messages=(*self._given, *self._added),
-            tools=tuple(tools.values()),
-            tool_choice=choice,
-            parallel_tool_calls=self._options.parallel_tool_calls,
-            sampling=self._options.sampling,
-            max_tokens=self._options.max_tokens,
+    def _conversation(self) -> list[Message]:
+        """What there was and what the run added; a message that was gone on with is one."""
+        if not self._options.continue_final_message or not self._added:
+            return [*self._given, *self._added]
+        begun, rest = self._given[-1], self._added[0]
+        whole = replace(
+            rest,
+            content=Message.assistant(begun.text + rest.text).content,
+            reasoning=begun.reasoning + rest.reasoning,
         )
+        return [*self._given[:-1], whole, *self._added[1:]]
 
     async def _generate(
         self, request: ChatRequest, turn: Turn, calls: TaskGroup, tools: Mapping[str, Tool]
@@ -165,7 +176,11 @@ class Conductor:
                     continue
                 await self._events.send(delta)
                 if isinstance(delta, ToolCallEnd):
-                    calls.start_soon(self._answer, turn, delta.index, tools)
+                    tool = tools.get(turn.call(delta.index).name)
+                    if tool is not None and tool.call is None:
+                        turn.leave(delta.index)
+                    else:
+                        calls.start_soon(self._answer, turn, delta.index, tools)
 
     async def _answer(self, turn: Turn, index: int, tools: Mapping[str, Tool]) -> None:
         call = turn.call(index)
@@ -195,6 +210,29 @@ class Conductor:
             fit_results, turn.results, room, self._model.count_tokens
         )
         self._added += [message, *(result.to_message() for result in results)]
+
+
+def _last_choice(choice: ToolChoice, tools: Mapping[str, Tool]) -> ToolChoice:
+    """What of the choice is left when the model may call none of our tools any more.
+
+    Raises:
+        InvalidRequestError: a call must come, and none may.
+    """
+    allowed = tools if choice.allowed is None else choice.allowed
+    theirs = tuple(name for name in allowed if name in tools and tools[name].call is None)
+    match choice.mode:
+        case "named" if choice.name in theirs:
+            return choice
+        case "auto" | "required" if theirs:
+            return replace(choice, allowed=theirs)
+        case "auto":
+            return _NONE
+        case _:
+            raise InvalidRequestError(
+                f"tool_choice {choice.name or choice.mode!r} needs max_steps to be 2 or more and "
+                "max_tool_calls 1 or more: after the last call the model must answer",
+                param="tool_choice",
+            )
 
 
 def _with_instructions(messages: Sequence[Message], instructions: str) -> list[Message]:

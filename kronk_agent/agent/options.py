@@ -1,14 +1,23 @@
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kronk_agent.errors import InvalidRequestError
-from kronk_agent.model import SamplingParams, ToolChoice
+from kronk_agent.messages import JsonValue, Message
+from kronk_agent.model import (
+    ChatRequest,
+    ReasoningEffort,
+    ResponseFormat,
+    SamplingParams,
+    ToolChoice,
+)
+from kronk_agent.tool import Tool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentOptions:
-    """How an agent works.
+    """How an agent works. What has the name of a field of ``ChatRequest`` goes into each request.
 
     Raises:
         InvalidRequestError: a limit below its minimum; ``param`` names it.
@@ -18,27 +27,73 @@ class AgentOptions:
     """The system message, for conversations that have none; empty for none at all."""
     sampling: SamplingParams = field(default_factory=SamplingParams)
     tool_choice: ToolChoice = field(default_factory=ToolChoice)
-    """``required`` and ``named`` hold for the first step; then the model chooses."""
+    """``required`` and ``named`` hold for the first step; then the model chooses. Which tools are
+    allowed holds for all."""
     parallel_tool_calls: bool = True
     """May the model call several tools in one turn?"""
+    max_parallel_calls: int | None = None
+    """Calls in one turn at most; None is the model's own limit."""
     max_steps: int = 10
     """Model turns in one run; in the last one the model must answer."""
+    max_tool_calls: int | None = None
+    """Calls that are carried out in one run at most, those left to the caller not counted; then
+    the model must answer. None is no limit."""
     max_tokens: int | None = 2048
     """Tokens of one model turn; None is what the context has room for."""
     tool_timeout_seconds: float = 60.0
     """How long one tool call may take, for tools that do not say themselves."""
+    enable_thinking: bool | None = None
+    reasoning_effort: ReasoningEffort | None = None
+    reasoning_budget: int | None = None
+    separate_reasoning: bool = True
+    tool_call_bias: float | None = None
+    response_format: ResponseFormat = field(default_factory=ResponseFormat)
+    stop: tuple[str, ...] = ()
+    chat_template_kwargs: Mapping[str, JsonValue] = field(default_factory=dict)
+    continue_final_message: bool = False
+    """Go on with the conversation's last message, in the first step."""
 
     def __post_init__(self) -> None:
-        if self.max_steps < 1:
-            raise InvalidRequestError(
-                f"max_steps must be at least 1, not {self.max_steps}", param="max_steps"
-            )
-        if self.max_tokens is not None and self.max_tokens < 1:
-            raise InvalidRequestError(
-                f"max_tokens must be at least 1, not {self.max_tokens}", param="max_tokens"
-            )
+        for name, minimum in {"max_steps": 1, "max_tool_calls": 0, "max_tokens": 1}.items():
+            value = getattr(self, name)
+            if value is not None and value < minimum:
+                raise InvalidRequestError(
+                    f"{name} must be at least {minimum}, not {value}", param=name
+                )
         if not self.tool_timeout_seconds > 0:
             raise InvalidRequestError(
                 f"tool_timeout_seconds must be above 0, not {self.tool_timeout_seconds}",
                 param="tool_timeout_seconds",
             )
+
+    def request(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool],
+        choice: ToolChoice,
+        *,
+        is_first: bool,
+    ) -> ChatRequest:
+        """What the model is asked for in a step.
+
+        Raises:
+            InvalidRequestError: the options do not fit the conversation, the tools or each other.
+        """
+        return ChatRequest(
+            messages=tuple(messages),
+            tools=tuple(tools),
+            tool_choice=choice,
+            parallel_tool_calls=self.parallel_tool_calls,
+            max_parallel_calls=self.max_parallel_calls,
+            tool_call_bias=self.tool_call_bias,
+            response_format=self.response_format,
+            enable_thinking=self.enable_thinking,
+            reasoning_effort=self.reasoning_effort,
+            reasoning_budget=self.reasoning_budget,
+            separate_reasoning=self.separate_reasoning,
+            chat_template_kwargs=self.chat_template_kwargs,
+            continue_final_message=self.continue_final_message and is_first,
+            sampling=self.sampling,
+            max_tokens=self.max_tokens,
+            stop=self.stop,
+        )

@@ -2,11 +2,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kronk_agent.errors import InvalidRequestError
 from kronk_agent.tool import Tool, Toolset
 
 
-def gather(toolsets: Sequence[Toolset]) -> tuple[dict[str, Tool], list[str]]:
-    """The tools there are now, by name, and a line for each that another one hides."""
+def gather(
+    toolsets: Sequence[Toolset], client_tools: Sequence[Tool] = ()
+) -> tuple[dict[str, Tool], list[str]]:
+    """The tools there are now, by name, and a line for each that another one hides.
+
+    Raises:
+        InvalidRequestError: a tool of the client has the name of another.
+    """
     tools: dict[str, Tool] = {}
     owners: dict[str, str] = {}
     hidden: list[str] = []
@@ -20,4 +27,12 @@ def gather(toolsets: Sequence[Toolset]) -> tuple[dict[str, Tool], list[str]]:
                 continue
             tools[tool.name] = tool
             owners[tool.name] = toolset.name
+    for tool in client_tools:
+        if tool.name in tools:
+            owner = owners.get(tool.name, "the request")
+            raise InvalidRequestError(
+                f"the tool {tool.name!r} must have another name: {owner} has one of that name",
+                param="tools",
+            )
+        tools[tool.name] = tool
     return tools, hidden

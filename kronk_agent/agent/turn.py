@@ -25,6 +25,7 @@ class _Call:
     name: str
     arguments: list[str] = field(default_factory=list)
     is_complete: bool = False
+    is_for_caller: bool = False
     answer: Answer | None = None
 
 
@@ -32,12 +33,15 @@ class Turn:
     """One turn of the model: its deltas merged as they come, and the results of its calls.
 
     Whenever it is asked, it gives messages that are fit to be sent to a model: a call that never
-    became complete is left out, and one that was never answered is answered as cancelled.
+    became complete is left out, and one that was never answered is answered as cancelled. Calls for
+    the caller are without a result once the turn is over.
     """
 
     def __init__(self) -> None:
         self.finish: Finish | None = None
         """None until the model is done."""
+        self.is_over = False
+        """The model is done, and all its calls are answered that are not for the caller."""
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._calls: dict[int, _Call] = {}
@@ -66,6 +70,10 @@ class Turn:
     def answer(self, index: int, answer: Answer) -> None:
         self._calls[index].answer = answer
 
+    def leave(self, index: int) -> None:
+        """The call is for the caller of the agent to carry out."""
+        self._calls[index].is_for_caller = True
+
     @property
     def is_cut_off(self) -> bool:
         """The model ran out of tokens before it was done."""
@@ -75,6 +83,10 @@ class Turn:
     def has_repeat(self) -> bool:
         """A call of this turn had been made before."""
         return any(call.answer and call.answer.is_repeat for call in self._calls.values())
+
+    @property
+    def has_calls_for_caller(self) -> bool:
+        return any(call.is_for_caller for call in self._calls.values())
 
     @property
     def message(self) -> Message:
@@ -88,9 +100,13 @@ class Turn:
 
     @property
     def results(self) -> list[ToolResult]:
-        """One for each call of the message, in the same order."""
+        """One for each call of the message that is not left to the caller, in the same order."""
         calls = [self._calls[index] for index in self._complete()]
-        return [call.answer.result if call.answer else _cancelled(call) for call in calls]
+        return [
+            call.answer.result if call.answer else _cancelled(call)
+            for call in calls
+            if not (call.is_for_caller and self.is_over)
+        ]
 
     def _complete(self) -> list[int]:
         return sorted(index for index, call in self._calls.items() if call.is_complete)

@@ -174,9 +174,9 @@ async def _get_ready(runtime: Runtime, terminal: Terminal, wait_for_tools: bool)
 def exit_code(finished: RunFinished) -> int:
     """What the shell is told of how a run ended."""
     match finished.reason:
-        case "stop" | "length":
+        case "stop" | "tool_calls" | "length":
             return 0
-        case "max_steps":
+        case "max_steps" | "max_tool_calls":
             return 0 if finished.text else 1
         case "error":
             return 1

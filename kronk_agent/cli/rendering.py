@@ -123,12 +123,14 @@ def _gist(result: ToolResult) -> str:
 def _ending(event: RunFinished) -> str | None:
     """What to say when a run ends in any way but with its answer."""
     match event.reason:
-        case "stop":
+        case "stop" | "tool_calls":
             return None
         case "length":
             return "notice: cut off: max_tokens (--max-tokens) or the context is used up"
         case "max_steps":
             return f"notice: ended after {event.steps} steps, which is max_steps (--max-steps)"
+        case "max_tool_calls":
+            return "notice: no more calls could be made: max_tool_calls is reached"
         case "cancelled":
             return "cancelled"
         case "error":

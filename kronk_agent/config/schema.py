@@ -30,7 +30,7 @@ from kronk_agent.config.section import (
     Url,
     check_not_empty,
 )
-from kronk_agent.model import DEFAULT_SAMPLERS, SamplerName
+from kronk_agent.model import DEFAULT_SAMPLERS, ReasoningEffort, SamplerName
 
 _INT32_MAX = 2**31 - 1
 
@@ -109,12 +109,24 @@ class AgentConfig(Section):
     """auto, none, required, or a tool's name. Holds for the first step; then the model chooses."""
     parallel_tool_calls: bool = True
     """May the model call several tools in one turn?"""
+    max_parallel_calls: Annotated[int, Field(ge=1)] | None = None
+    """Calls in one turn at most. null: the model's own limit."""
     max_steps: Annotated[int, Field(ge=1)] = 10
     """Model turns in one run; in the last one the model must answer."""
+    max_tool_calls: Annotated[int, Field(ge=0)] | None = None
+    """Calls in one run at most; then the model must answer. null: no limit."""
     max_tokens: Annotated[int, Field(ge=1)] | None = 2048
     """Tokens of one model turn. null: what the context has room for."""
     tool_timeout_seconds: Seconds = 60.0
     """How long one tool call may take."""
+    enable_thinking: bool | None = None
+    """Whether to think before answering. null: the model decides."""
+    reasoning_effort: ReasoningEffort | None = None
+    """How much to think, for models that know the word."""
+    reasoning_budget: Annotated[int, Field(ge=0)] | None = None
+    """Tokens of thinking in one turn at most. null: no limit."""
+    tool_call_bias: Annotated[float, Field(ge=-1000, le=1000)] | None = None
+    """Decides by one token before each turn whether to call. null: the model decides."""
 
 
 class SearchResultConfig(Section):

@@ -97,7 +97,8 @@ class Tool:
     description: str
     parameters: JsonObject
     """JSON Schema of the arguments; its type is ``object``."""
-    call: ToolCallable = field(repr=False)
+    call: ToolCallable | None = field(default=None, repr=False)
+    """None: whoever asked the agent carries the call out, and comes back with what came of it."""
     strict: bool = True
     """False for a schema we do not control: what the grammar cannot enforce is validated after."""
     timeout_seconds: float | None = None

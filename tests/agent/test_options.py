@@ -7,7 +7,8 @@ import pytest
 from kronk_agent.agent import AgentOptions
 from kronk_agent.config.schema import AgentConfig, SamplingConfig
 from kronk_agent.errors import InvalidRequestError
-from kronk_agent.model import SamplingParams, ToolChoice
+from kronk_agent.messages import Message
+from kronk_agent.model import ChatRequest, ResponseFormat, SamplingParams, ToolChoice
 
 
 def test_the_defaults_are_those_of_the_configuration() -> None:
@@ -23,13 +24,45 @@ def test_the_defaults_are_those_of_the_configuration() -> None:
 def test_the_configuration_has_every_option() -> None:
     names = {field.name for field in fields(AgentOptions)}
 
-    assert names == {*AgentConfig.model_fields, "sampling"}
+    of_a_request = {
+        *("separate_reasoning", "response_format", "stop", "chat_template_kwargs"),
+        "continue_final_message",
+    }
+    assert names == {*AgentConfig.model_fields, "sampling", *of_a_request}
+
+
+def test_every_option_that_a_request_has_goes_into_it() -> None:
+    options = AgentOptions(
+        sampling=SamplingParams(seed=1),
+        parallel_tool_calls=False,
+        max_parallel_calls=2,
+        max_tokens=3,
+        enable_thinking=True,
+        reasoning_effort="low",
+        reasoning_budget=4,
+        separate_reasoning=False,
+        tool_call_bias=0.5,
+        response_format=ResponseFormat(type="json_object"),
+        stop=("END",),
+        chat_template_kwargs={"x": 1},
+        continue_final_message=True,
+    )
+    begun = Message.assistant("It is")
+
+    request = options.request([begun], [], ToolChoice("none"), is_first=True)
+
+    shared = {field.name for field in fields(AgentOptions)} & {f.name for f in fields(ChatRequest)}
+    given = {name: getattr(options, name) for name in shared} | {"tool_choice": ToolChoice("none")}
+    assert {name: getattr(request, name) for name in shared} == given
+    unchanged = {name for name in shared if getattr(AgentOptions(), name) == given[name]}
+    assert unchanged == set()
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("max_steps", 0),
+        ("max_tool_calls", -1),
         ("max_tokens", 0),
         ("tool_timeout_seconds", 0),
         ("tool_timeout_seconds", -1),

@@ -21,7 +21,7 @@ from mcp import Client, StdioServerParameters, stdio_client
 
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.host import Host, connection
-from kronk_agent.tool import ToolContext
+from kronk_agent.testing import invoke
 
 ROOT = Path(__file__).parents[2]
 NODE_MODULES = ROOT / "node_modules" / "@modelcontextprotocol"
@@ -116,7 +116,7 @@ async def milliseconds_a_call(config: McpServerConfig, folder: Path) -> tuple[fl
         await client.list_tools()
         ways: dict[str, Callable[[], Awaitable[object]]] = {
             "bare": partial(client.call_tool, "echo", {"text": "hello"}),
-            "host": partial(tool.call, {"text": "hello"}, ToolContext()),
+            "host": partial(invoke, tool, {"text": "hello"}),
         }
         for _ in range(CALLS):
             for name, call in ways.items():

@@ -144,6 +144,7 @@ RESULT = Message(role="tool", tool_call_id="c1", name="add")
         (finished("length", ANSWER), 0),
         (finished("max_steps", ANSWER), 0),
         (finished("max_steps", Message.assistant(""), RESULT), 1),
+        (finished("max_tool_calls", ANSWER), 0),
         (finished("error", ANSWER), 1),
         (finished("cancelled", ANSWER), 130),
     ],

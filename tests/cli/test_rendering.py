@@ -204,6 +204,11 @@ def test_a_failure_is_told_by_its_first_line(text: str, gist: str) -> None:
             "notice: cut off: max_tokens (--max-tokens) or the context is used up\n",
         ),
         ("max_steps", None, "notice: ended after 3 steps, which is max_steps (--max-steps)\n"),
+        (
+            "max_tool_calls",
+            None,
+            "notice: no more calls could be made: max_tool_calls is reached\n",
+        ),
         ("cancelled", None, "cancelled\n"),
         ("error", "the engine\n is gone", "error: the engine is gone\n"),
     ],

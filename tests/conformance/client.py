@@ -23,7 +23,8 @@ from kronk_agent.host import Form, FormValues, Host, ModelUse, ToolUse, Visit
 from kronk_agent.host.naming import tool_names
 from kronk_agent.host.oauth import Browser, Logins, authentication
 from kronk_agent.messages import JsonObject
-from kronk_agent.tool import Tool, ToolContext
+from kronk_agent.testing import invoke
+from kronk_agent.tool import Tool
 
 SCENARIO = os.environ.get("MCP_CONFORMANCE_SCENARIO", "")
 CONTEXT = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT") or "{}")
@@ -75,7 +76,7 @@ async def main(url: str) -> None:
         tools = {tool.name: tool for toolset in host.toolsets for tool in toolset.tools()}
         for name, arguments in wanted_calls(tools):
             try:
-                await tools[name].call(arguments, ToolContext())
+                await invoke(tools[name], arguments)
             except ToolError as error:
                 print(error, file=sys.stderr)
 

@@ -16,7 +16,8 @@ import anyio
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.host import Host, ServerState, ServerStatus
 from kronk_agent.messages import JsonObject, TextPart
-from kronk_agent.tool import Tool, ToolContext, ToolOutput
+from kronk_agent.testing import invoke
+from kronk_agent.tool import Tool, ToolOutput
 
 SERVERS = Path(__file__).parent / "servers"
 
@@ -112,7 +113,7 @@ def text_of(output: ToolOutput) -> str:
 
 
 async def call(host: Host, name: str, arguments: JsonObject | None = None) -> ToolOutput:
-    return await tools(host)[name].call(arguments or {}, ToolContext())
+    return await invoke(tools(host)[name], arguments)
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -20,6 +20,7 @@ from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ToolError
 from kronk_agent.host import Host
 from kronk_agent.messages import TextPart
+from kronk_agent.testing import invoke
 from kronk_agent.tool import ToolContext, ToolOutput
 
 
@@ -39,7 +40,7 @@ async def test_calls_bring_back_everything(
             results = [
                 await call(host, "demo__add", {"a": 2, "b": 3}),
                 await call(host, "demo__fail", {"reason": "as asked"}),
-                await countdown.call({"start": 2}, ToolContext(report_progress=watcher)),
+                await invoke(countdown, {"start": 2}, ToolContext(report_progress=watcher)),
             ]
 
     assert results == [
@@ -61,7 +62,7 @@ async def test_cancelling_a_call_cancels_it_on_the_server(
 
     async def hang(host: Host) -> None:
         context = ToolContext(report_progress=watcher)
-        await tools(host)["x__hang"].call({"key": protocol}, context)
+        await invoke(tools(host)["x__hang"], {"key": protocol}, context)
 
     with anyio.fail_after(15):
         async with hosting({"x": server}, tmp_path) as host:
@@ -85,7 +86,7 @@ async def test_a_server_of_before_2025_is_reached(
 
     async def hang(host: Host) -> None:
         context = ToolContext(report_progress=watcher)
-        await tools(host)["x__hang"].call({"key": str(type)}, context)
+        await invoke(tools(host)["x__hang"], {"key": str(type)}, context)
 
     with anyio.fail_after(15):
         async with hosting({"x": server}, tmp_path) as host:

@@ -4,6 +4,7 @@ import math
 
 from kronk_agent.host.definitions import ToolDefinition, to_tools
 from kronk_agent.messages import JsonObject
+from kronk_agent.testing import invoke
 from kronk_agent.tool import Tool, ToolContext, ToolOutput
 
 
@@ -32,7 +33,7 @@ def test_a_tool_says_only_what_can_be_seen_and_bounds_itself() -> None:
 async def test_tools_are_called_by_the_names_their_server_knows() -> None:
     tools = to_tools("fs", [_definition("read.file"), _definition("read file")], _call)
 
-    outputs = [await tool.call({}, ToolContext()) for tool in tools]
+    outputs = [await invoke(tool) for tool in tools]
 
     assert outputs == [ToolOutput.of("read.file"), ToolOutput.of("read file")]
 

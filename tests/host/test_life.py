@@ -27,7 +27,7 @@ from kronk_agent.errors import ToolError
 from kronk_agent.host import ServerStatus
 from kronk_agent.host.log import MAX_BYTES
 from kronk_agent.messages import TextPart
-from kronk_agent.tool import ToolContext
+from kronk_agent.testing import invoke
 
 
 async def test_a_server_that_dies_in_a_call_is_started_again(tmp_path: Path) -> None:
@@ -94,9 +94,9 @@ async def test_a_call_to_a_failed_server_says_why(tmp_path: Path) -> None:
             await host.settled()
             die = tools(host)["x__die"]
             with pytest.raises(ToolError):
-                await die.call({}, ToolContext())
+                await invoke(die)
             with pytest.raises(ToolError) as caught:
-                await die.call({}, ToolContext())
+                await invoke(die)
 
             assert str(caught.value) == error_of(host.statuses()[0])
             assert tools(host) == {}
@@ -158,7 +158,7 @@ async def test_a_tool_kept_after_the_end_says_that_it_is_over(tmp_path: Path) ->
             await host.settled()
             ping = tools(host)["x__ping"]
         with pytest.raises(ToolError, match="MCP server 'x' was closed"):
-            await ping.call({}, ToolContext())
+            await invoke(ping)
 
 
 async def test_a_log_that_has_grown_is_put_aside_while_the_server_runs(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from host.support import Watcher, call, hosting, tools
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.host import ServerStatus
 from kronk_agent.messages import ImagePart, TextPart
+from kronk_agent.testing import invoke
 from kronk_agent.tool import ToolContext, ToolOutput
 
 pytestmark = pytest.mark.e2e
@@ -59,8 +60,10 @@ async def test_server_everything_from_npm(tmp_path: Path) -> None:
                 "conditions": "Cloudy",
                 "humidity": 82,
             }
-            await tools(host)["all__trigger-long-running-operation"].call(
-                {**operation}, ToolContext(report_progress=watcher)
+            await invoke(
+                tools(host)["all__trigger-long-running-operation"],
+                {**operation},
+                ToolContext(report_progress=watcher),
             )
             assert watcher.reports == [(1, 2, None), (2, 2, None)]
 

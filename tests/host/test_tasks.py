@@ -25,6 +25,7 @@ from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ToolError
 from kronk_agent.host import Form
 from kronk_agent.messages import TextPart
+from kronk_agent.testing import invoke
 from kronk_agent.tool import ToolContext, ToolOutput
 
 TASKING = str(SERVERS / "tasking.py")
@@ -53,7 +54,7 @@ async def test_a_task_is_followed_to_its_result(
         server = stdio if transport == "stdio" else _over_http(tasking_url)
         async with hosting({"x": server}, tmp_path) as host:
             await host.settled()
-            output = await tools(host)["x__quick"].call({}, ToolContext(report_progress=watcher))
+            output = await invoke(tools(host)["x__quick"], {}, ToolContext(report_progress=watcher))
 
     assert output == ToolOutput((TextPart("done"),))
     assert watcher.reports == [(1, None, "half done"), (2, None, "completed")]
@@ -89,7 +90,7 @@ async def test_a_task_outlives_the_timeout_and_is_cancelled_with_its_call(
     server = _over_http(tasking_url, timeout=0.3)
 
     async def slow() -> None:
-        await tools(host)["x__slow"].call({}, ToolContext(report_progress=watcher))
+        await invoke(tools(host)["x__slow"], {}, ToolContext(report_progress=watcher))
 
     with anyio.fail_after(10):
         async with hosting({"x": server}, tmp_path) as host:

@@ -13,6 +13,7 @@ from minimal_pdf import pdf
 from kronk_agent.config.schema import WebFetchConfig
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import ImagePart, JsonObject, Message, Source, TextPart
+from kronk_agent.testing import invoke
 from kronk_agent.tool import RunContext, Tool, ToolContext, ToolOutput
 from kronk_tools import web_fetch_tool
 from kronk_tools.guard import Network
@@ -55,7 +56,7 @@ async def fetch(
     by = by or tool()
     parsed = by.parse_arguments(json.dumps({"url": url, **arguments}))
     with anyio.fail_after(20):
-        return await by.call(parsed, ToolContext(run=run))
+        return await invoke(by, parsed, ToolContext(run=run))
 
 
 async def refusal(
@@ -486,7 +487,7 @@ async def test_progress_is_reported(web: LoopbackWeb) -> None:
     def report(progress: float, total: float | None = None, message: str | None = None) -> None:
         said.append(message)
 
-    await tool().call({"url": url}, ToolContext(report_progress=report))
+    await invoke(tool(), {"url": url}, ToolContext(report_progress=report))
 
     assert said == [f"fetching {url}", f"reading 7 bytes of {url}"]
 

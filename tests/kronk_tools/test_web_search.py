@@ -15,6 +15,7 @@ from loopback_web import Answer, LoopbackWeb
 from kronk_agent.config.schema import WebSearchConfig
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import JsonObject, Message, Source, TextPart
+from kronk_agent.testing import invoke
 from kronk_agent.tool import RunContext, Tool, ToolContext, ToolOutput
 from kronk_tools import web_search_tool
 from kronk_tools.search import SearchProvider, SearchQuery, SearchResult
@@ -64,7 +65,7 @@ async def search(
     by = by if isinstance(by, Tool) else tool(by)
     parsed = by.parse_arguments(json.dumps({"query": query, **arguments}))
     with anyio.fail_after(20):
-        return await by.call(parsed, ToolContext(run=run))
+        return await invoke(by, parsed, ToolContext(run=run))
 
 
 async def refusal(by: SearchProvider | Tool, /, query: str, **arguments: Any) -> str:
@@ -263,7 +264,7 @@ async def test_progress_says_who_is_asked() -> None:
         said.append(message)
 
     by = tool(Scripted([[]], name="first"), Scripted([[TEA]], name="second"))
-    await by.call({"query": "tea"}, ToolContext(report_progress=report))
+    await invoke(by, {"query": "tea"}, ToolContext(report_progress=report))
 
     assert said == ["asking first", "asking second"]
 
