@@ -63,7 +63,7 @@ $(STAMPS)/runtime: pyproject.toml constraints.txt $(LLAMA_STAMP)
 
 $(STAMPS)/dev: $(STAMPS)/runtime
 	@echo 'kronk-agent: installing the development tools.' >&2
-	@$(PIP) install -q -c constraints.txt -e '.[dev]' </dev/null >&2
+	@$(PIP) install -q -c constraints.txt -e '.[dev,postgres]' </dev/null >&2
 	@touch $@
 
 # MCP servers from npm and the official conformance suite, which the MCP host is tested against.

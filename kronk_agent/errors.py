@@ -11,6 +11,7 @@ KronkError
 ├── EngineError            the engine itself failed, or was closed under the request
 │   └── UpstreamError      the server a remote model runs on failed, or broke what was agreed
 ├── ServerUnavailableError a registered MCP server is down
+├── StoreError             the database of the sessions cannot be opened, read or written
 └── ToolError              raised by a tool: its text becomes a result the model reads
 
 A tool's failure is never an exception to the caller of an agent: ``ToolError`` is turned into a
@@ -122,6 +123,10 @@ class UpstreamError(EngineError):
 
 class ServerUnavailableError(KronkError):
     """A registered MCP server could not be started or reached, or died."""
+
+
+class StoreError(KronkError):
+    """The database that keeps the sessions cannot be opened, read or written."""
 
 
 class ToolError(KronkError):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kronk_agent.chat.capabilities import Capabilities
     from kronk_agent.engine.params import EngineParams
     from kronk_agent.host import Host, Person, Prompts, Resources, ServerStatus
+    from kronk_agent.sessions import SessionStore
 
 
 class Runtime:
@@ -52,6 +53,8 @@ class Runtime:
         """True when no model was chosen, and the small one that ships with us runs."""
         self._loading = anyio.Lock()
         self._resources = resources
+        self._sessions: SessionStore | None = None
+        self._opening_store = anyio.Lock()
         own = StaticToolset("kronk-agent", _own_tools(config, base_dir, tools))
         self.toolsets: tuple[Toolset, ...] = (own, *(host.toolsets if host else ()))
         """The built-in and the user's own tools, then one toolset for each MCP server."""
@@ -153,6 +156,21 @@ class Runtime:
             if self._model is None:
                 self._model = await self._load_model()
             return self._model
+
+    async def sessions(self) -> SessionStore:
+        """The store of conversations; the first call opens it and upgrades its tables.
+
+        Raises:
+            StoreError: it cannot be opened.
+        """
+        from kronk_agent.sessions import SessionStore  # heavy
+
+        async with self._opening_store:
+            if self._sessions is None:
+                config = self.config.sessions
+                opened = SessionStore.open(config.url, retention_days=config.retention_days)
+                self._sessions = await self._resources.enter_async_context(opened)
+            return self._sessions
 
     async def describe_model(self) -> ModelDescription:
         """What the configured model's file tells of it; it is not loaded to be run.

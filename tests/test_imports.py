@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 HEAVY = {
+    "alembic",
     "ddgs",
     "fastapi",
     "jsonschema",
@@ -17,6 +18,7 @@ HEAVY = {
     "numpy",
     "prompt_toolkit",
     "rich",
+    "sqlalchemy",
     "trafilatura",
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kronk_agent.config.engine import EngineConfig
 from kronk_agent.config.model import LocalModelConfig, ModelConfig
-from kronk_agent.config.schema import Config, McpServerConfig, WebFetchConfig
+from kronk_agent.config.schema import Config, McpServerConfig, SessionsConfig, WebFetchConfig
 from kronk_agent.config.tree import KeyPath, Node, find
 from kronk_agent.errors import ConfigError
 
@@ -52,6 +52,7 @@ def with_absolute_paths(config: Config, tree: Node) -> tuple[Config, list[Config
             ),
             "engine": _engine(config.engine, resolve),
             "web_fetch": _web_fetch(config.web_fetch, resolve),
+            "sessions": _sessions(config.sessions, resolve),
             "mcp_servers": {
                 name: _server(server, ("mcp_servers", name), resolve)
                 for name, server in config.mcp_servers.items()
@@ -118,6 +119,14 @@ def _web_fetch(section: WebFetchConfig, resolve: _Resolve) -> WebFetchConfig:
         return section
     cache_dir = resolve(section.cache_dir, ("web_fetch", "cache_dir"))
     return section.model_copy(update={"cache_dir": cache_dir})
+
+
+def _sessions(section: SessionsConfig, resolve: _Resolve) -> SessionsConfig:
+    scheme, found, path = (section.url or "").partition("sqlite:///")
+    if scheme or not found or not path:
+        return section
+    url = f"sqlite:///{resolve(path, ('sessions', 'url'))}"
+    return section.model_copy(update={"url": url})
 
 
 def _server(server: McpServerConfig, key: KeyPath, resolve: _Resolve) -> McpServerConfig:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -225,6 +225,28 @@ class WebFetchConfig(Section):
     """A proxy for all fetches; then it is the proxy that checks the addresses."""
 
 
+def _check_store_url(url: str) -> str:
+    if not url.startswith(("sqlite://", "postgresql://", "postgres://")):
+        raise ValueError("must start with sqlite:/// or postgresql://")
+    return url
+
+
+StoreUrl: TypeAlias = Annotated[
+    str,
+    AfterValidator(_check_store_url),
+    Field(json_schema_extra={"pattern": "^(sqlite|postgres(ql)?)://"}),
+]
+
+
+class SessionsConfig(Section):
+    """Where conversations are kept."""
+
+    url: Annotated[StoreUrl | None, Field(repr=False)] = None
+    """postgresql://USER:PASSWORD@HOST/DATABASE or sqlite:///PATH. null: a SQLite file of yours."""
+    retention_days: Annotated[float, Field(gt=0)] | None = 30.0
+    """How long responses are kept that belong to no conversation. null: for ever."""
+
+
 class Config(Section):
     """The whole file."""
 
@@ -239,6 +261,7 @@ class Config(Section):
     """web_search, web_fetch, and your own functions as module:function or ./file.py:function."""
     web_search: WebSearchConfig = WebSearchConfig()
     web_fetch: WebFetchConfig = WebFetchConfig()
+    sessions: SessionsConfig = SessionsConfig()
     mcp_servers: dict[ServerName, McpServerConfig] = Field(default_factory=dict)
     """MCP servers whose tools the agent may use, by name."""
 

@@ -16,7 +16,9 @@ from kronk_agent.config.loading import load_config
 from kronk_agent.config.schema import Config
 from kronk_agent.errors import ConfigError
 
-TOP_KEYS = "model, models, engine, sampling, agent, tools, web_search, web_fetch, mcp_servers"
+TOP_KEYS = (
+    "model, models, engine, sampling, agent, tools, web_search, web_fetch, sessions, mcp_servers"
+)
 
 
 def told(file: Path, **options: dict[str, str] | dict[str, object]) -> str:

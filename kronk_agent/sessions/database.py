@@ -1,0 +1,186 @@
+"""The door to the database: opened, brought up to date, and entered one transaction at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import platformdirs
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from alembic.util import CommandError
+from anyio import CancelScope
+from sqlalchemy import Connection, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from kronk_agent.errors import StoreError
+
+_DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgresql": "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+}
+_BUSY_SECONDS = 30
+"""How long a transaction waits for one of another process."""
+_MIGRATION_LOCK = 7_205_759
+"""Any number, the same in every process: PostgreSQL's advisory lock while tables are made."""
+
+
+class Database:
+    """Transactions on an engine. Each is short, runs to its end, and is not cancelled halfway."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._is_sqlite = engine.dialect.name == "sqlite"
+        # SQLite has one writer; waiting here is cheaper than trying again in its busy handler.
+        self._writing = anyio.Lock()
+        # A database in memory has one connection, so its readers wait for each other too.
+        self._is_in_memory = self._is_sqlite and engine.url.database in (None, "", ":memory:")
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str | None) -> AsyncIterator[Database]:
+        """Connect and bring the tables up to date.
+
+        Args:
+            url: ``sqlite:///PATH`` or ``postgresql://…``; None is a SQLite file in the person's
+                data folder.
+
+        Raises:
+            StoreError: it cannot be reached or written, or a newer version has written it.
+        """
+        engine = _create_engine(url)
+        try:
+            database = cls(engine)
+            async with database.write() as connection:
+                await connection.run_sync(_migrate)
+            yield database
+        finally:
+            with CancelScope(shield=True):
+                await engine.dispose()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """One consistent view.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        async with self._transaction(is_write=False) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """All of it is kept, or none.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        async with self._transaction(is_write=True) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _transaction(self, *, is_write: bool) -> AsyncIterator[AsyncConnection]:
+        async with AsyncExitStack() as stack:
+            if self._is_in_memory or (self._is_sqlite and is_write):
+                await stack.enter_async_context(self._writing)
+            # Shielded: a cancelled one would leave its connection in an unknown state.
+            stack.enter_context(CancelScope(shield=True))
+            try:
+                connection = await stack.enter_async_context(self._engine.connect())
+                await connection.execution_options(kronk_write=is_write)
+                async with connection.begin():
+                    yield connection
+            except (SQLAlchemyError, OSError) as error:
+                raise StoreError(f"the session store failed: {_words(error)}") from error
+
+
+def default_path() -> Path:
+    """The SQLite file in the person's own data folder."""
+    return platformdirs.user_data_path("kronk-agent", appauthor=False) / "sessions.db"
+
+
+def _create_engine(url: str | None) -> AsyncEngine:
+    parsed = _parsed(url)
+    if parsed.get_backend_name() != "sqlite":
+        try:
+            return create_async_engine(parsed, pool_pre_ping=True)
+        except ModuleNotFoundError as error:
+            raise StoreError(
+                "PostgreSQL needs one more package: pip install 'kronk-agent[postgres]'"
+            ) from error
+    if parsed.database and parsed.database != ":memory:":
+        _make_private(Path(parsed.database))
+    engine = create_async_engine(parsed, connect_args={"timeout": _BUSY_SECONDS})
+    event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _parsed(url: str | None) -> URL:
+    if url is None:
+        return URL.create("sqlite+aiosqlite", database=str(default_path()))
+    try:
+        parsed = make_url(url)
+        return parsed.set(drivername=_DRIVERS[parsed.drivername])
+    except (ArgumentError, KeyError, NoSuchModuleError):
+        # The URL itself is not repeated: it may hold a password.
+        raise StoreError(
+            "sessions.url must be sqlite:///PATH or postgresql://USER@HOST/DATABASE"
+        ) from None
+
+
+def _make_private(path: Path) -> None:
+    """Make the file so that only the person can read it; SQLite's other files follow its mode."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise StoreError(f"the session store {path} cannot be written: {error.strerror}") from error
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that will write takes the lock at once: one that read first could not wait.
+    is_write = connection.get_execution_options().get("kronk_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
+
+
+def _migrate(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _MIGRATION_LOCK})
+    try:
+        command.upgrade(migrations(connection), "head")
+    except CommandError as error:
+        raise StoreError(
+            f"the session store was written by a newer kronk-agent ({error}): "
+            "use that one, or another sessions.url"
+        ) from error
+
+
+def migrations(connection: Connection | None = None) -> AlembicConfig:
+    """Alembic's configuration, on this connection."""
+    config = AlembicConfig()
+    folder = str(Path(__file__).parent / "migrations")
+    config.set_main_option("script_location", folder.replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def _words(error: Exception) -> str:
+    """What the database said, without the statement and its values, which are private."""
+    return str(error.orig if isinstance(error, DBAPIError) else error)

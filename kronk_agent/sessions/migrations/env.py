@@ -1,0 +1,11 @@
+"""Alembic runs this for each command; the connection is handed over by ``database.py``."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from kronk_agent.sessions.schema import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+with context.begin_transaction():
+    context.run_migrations()
