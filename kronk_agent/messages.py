@@ -13,8 +13,9 @@ from typing import Literal, TypeAlias
 
 from kronk_agent.errors import KronkError
 
-_NOT_IN_JSON = {"json": False}
-"""Metadata of a field that ``event_to_json`` leaves out."""
+_NOT_IN_JSON = {"json": "never"}
+_IN_JSON_IF_SET = {"json": "if set"}
+"""Metadata of fields that ``event_to_json`` leaves out."""
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 JsonObject: TypeAlias = dict[str, JsonValue]
@@ -164,10 +165,28 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token of the answer, how likely the model thought it, and its likeliest alternatives."""
+
+    text: str
+    """U+FFFD where it is not whole characters."""
+    bytes: bytes
+    id: int | None
+    """None where the model is on a server that does not tell."""
+    logprob: float
+    """Natural logarithm of its probability, of the model's own distribution; -inf where that is
+    zero."""
+    top: tuple[TokenLogprob, ...] = ()
+    """The likeliest tokens at this place, likeliest first; theirs is empty."""
+
+
+@dataclass(frozen=True, slots=True)
 class TextDelta:
     """More of the answer's text."""
 
     text: str
+    logprobs: tuple[TokenLogprob, ...] = field(default=(), metadata=_IN_JSON_IF_SET)
+    """The tokens it is made of, where they were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +230,8 @@ class Finish:
     reason: FinishReason
     usage: Usage
     timings: Timings = Timings()
+    stop_sequence: str | None = None
+    """Which of the request's stop texts ended the turn, if one did and it is known."""
 
 
 Delta: TypeAlias = (
@@ -305,6 +326,8 @@ class RunFinished:
     """What the answer may cite, by number."""
     exception: KronkError | None = field(default=None, compare=False, metadata=_NOT_IN_JSON)
     """The same as ``error``, for those who tell one kind from another."""
+    stop_sequence: str | None = None
+    """Which of the stop texts ended the last turn, if one did and it is known."""
 
     @property
     def text(self) -> str:
@@ -344,8 +367,12 @@ def _fields_to_json(value: object) -> JsonObject:
     return {
         f.name: _to_json(getattr(value, f.name))
         for f in dataclasses.fields(value)
-        if f.metadata.get("json", True)
+        if _is_in_json(f.metadata.get("json"), getattr(value, f.name))
     }
+
+
+def _is_in_json(when: str | None, value: object) -> bool:
+    return when is None or (when == "if set" and bool(value))
 
 
 def _to_json(value: object) -> JsonValue:

@@ -14,6 +14,7 @@ from kronk_agent.tool import Tool
 _MAX_BREAKERS = 100
 _MAX_STOPS = 64
 _MAX_BIAS = 1000
+_MAX_TOP_LOGPROBS = 20
 
 SamplerName: TypeAlias = Literal[
     "penalties",
@@ -274,6 +275,10 @@ class ChatRequest:
     """Completion tokens at most; None is what the context has room for."""
     stop: tuple[str, ...] = ()
     """Texts that end the turn; they are not part of the answer."""
+    logprobs: bool = False
+    """Tell the logprobs of the answer's tokens; not of thinking and calls."""
+    top_logprobs: int = 0
+    """With so many alternatives for each, 0 to 20."""
 
     def __post_init__(self) -> None:
         if not self.messages:
@@ -292,6 +297,13 @@ class ChatRequest:
             raise InvalidRequestError(
                 f"stop is at most {_MAX_STOPS} texts, none of them empty", param="stop"
             )
+        if not 0 <= self.top_logprobs <= _MAX_TOP_LOGPROBS:
+            raise InvalidRequestError(
+                f"top_logprobs must be from 0 to {_MAX_TOP_LOGPROBS}, not {self.top_logprobs}",
+                param="top_logprobs",
+            )
+        if self.top_logprobs and not self.logprobs:
+            raise InvalidRequestError("top_logprobs needs logprobs: true", param="top_logprobs")
         self._check_reasoning()
         self._check_continuation()
         names = [tool.name for tool in self.tools]

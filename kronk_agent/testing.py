@@ -28,6 +28,7 @@ from kronk_agent.messages import (
     Message,
     ReasoningDelta,
     TextDelta,
+    TokenLogprob,
     ToolCall,
     ToolCallArguments,
     ToolCallEnd,
@@ -45,6 +46,7 @@ Piece: TypeAlias = str | ReasoningDelta | ToolCall | anyio.Event | Exception
 Turn: TypeAlias = Piece | Sequence[Piece] | Callable[[ChatRequest], Piece | Sequence[Piece]]
 """One turn of a script; a function is given the request and says what the turn is."""
 
+_LOGPROB = -0.5
 _TOKEN = re.compile(r"\s?\w{1,6}|\s?[^\w\s]|\s")
 
 
@@ -76,9 +78,10 @@ class ScriptedModel:
     It keeps the promises that a real model keeps with a grammar (``tool_choice``,
     ``parallel_tool_calls``, ``max_parallel_calls``, ``response_format``, how much it may think) by
     refusing a script that breaks them. What a grammar does not promise of every model it leaves
-    open: a call may name a tool there is not, or have bad arguments. ``max_tokens`` and the context
-    length cut a turn short. Nothing here compiles grammars, so ``lark`` and ``gbnf`` are refused;
-    sampling, ``stop`` and what only a chat template reads change nothing about a script.
+    open: a call may name a tool there is not, or have bad arguments. ``max_tokens``, the context
+    length and the texts of ``stop`` cut a turn short. With ``logprobs`` all tokens are as likely.
+    Nothing here compiles grammars, so ``lark`` and ``gbnf`` are refused; sampling and what only a
+    chat template reads change nothing about a script.
 
     Tokens are counted in a simple way: up to six letters or digits and the blank before them are
     one, every other sign is one. A message costs three more, and a call one.
@@ -113,6 +116,7 @@ class ScriptedModel:
         num_prompt_tokens = sum(self._size(message) for message in request.messages)
         limit = self._limit(request, num_prompt_tokens)
         reason: FinishReason = "stop"
+        pieces, stop_sequence = _up_to_stop(pieces, request.stop)
         num_tokens = num_reasoning = 0
         try:
             for item in self._deltas(pieces):
@@ -128,11 +132,14 @@ class ScriptedModel:
                     reason = "tool_calls"
                 num_reasoning += isinstance(item, ReasoningDelta)
                 await checkpoint()
-                yield item
+                yield _scored(item, request.top_logprobs) if request.logprobs else item
         except (GeneratorExit, anyio.get_cancelled_exc_class()):
             self.num_interrupted += 1
             raise
         usage = Usage(num_prompt_tokens, num_tokens, reasoning_tokens=num_reasoning)
+        if stop_sequence is not None and reason != "length":
+            yield Finish("stop", usage, stop_sequence=stop_sequence)
+            return
         yield Finish(reason, usage)
 
     def _pieces(self, request: ChatRequest) -> Sequence[Piece]:
@@ -187,6 +194,29 @@ class ScriptedModel:
         for fragment in _tokens(call.arguments):
             yield ToolCallArguments(index, fragment)
         yield ToolCallEnd(index)
+
+
+def _up_to_stop(pieces: Sequence[Piece], stop: Sequence[str]) -> tuple[Sequence[Piece], str | None]:
+    """The turn up to the first stop text, and which that was."""
+    for number, piece in enumerate(pieces):
+        said = piece if isinstance(piece, str) else ""
+        found = [(at, text) for text in stop if (at := said.find(text)) >= 0]
+        if found:
+            at, text = min(found)
+            return [*pieces[:number], said[:at]], text
+    return pieces, None
+
+
+def _scored(delta: Delta, num_top: int) -> Delta:
+    if not isinstance(delta, TextDelta):
+        return delta
+    alternatives = [delta.text, *(f"other_{number}" for number in range(1, num_top))]
+    top = tuple(
+        TokenLogprob(text, text.encode(), None, _LOGPROB - number)
+        for number, text in enumerate(alternatives[:num_top])
+    )
+    token = TokenLogprob(delta.text, delta.text.encode(), None, _LOGPROB, top)
+    return TextDelta(delta.text, (token,))
 
 
 def _tokens(text: str) -> list[str]:

@@ -22,6 +22,7 @@ from kronk_agent.messages import (
     TextDelta,
     TextPart,
     Timings,
+    TokenLogprob,
     ToolCall,
     ToolCallArguments,
     ToolCallEnd,
@@ -148,6 +149,7 @@ EVENTS: list[tuple[Event, JsonObject]] = [
                 "steps": 1,
                 "error": "no",
                 "sources": [{"number": 1, "url": "https://a.example/", "title": "A"}],
+                "stop_sequence": None,
             }
         ),
     ),
@@ -160,6 +162,24 @@ def test_an_event_as_json(event: Event, expected: JsonObject) -> None:
 
     assert written == expected
     assert json.loads(json.dumps(written)) == written
+
+
+def test_a_text_delta_as_json_has_logprobs_only_where_there_are_some() -> None:
+    token = TokenLogprob("hi", b"hi", 7, -0.5, (TokenLogprob("hi", b"hi", 7, -0.5),))
+
+    assert event_to_json(TextDelta("hi", (token,))) == {
+        "type": "text_delta",
+        "text": "hi",
+        "logprobs": [
+            {
+                "text": "hi",
+                "bytes": "aGk=",
+                "id": 7,
+                "logprob": -0.5,
+                "top": [{"text": "hi", "bytes": "aGk=", "id": 7, "logprob": -0.5, "top": []}],
+            }
+        ],
+    }
 
 
 def test_every_type_of_event_is_shown_above() -> None:

@@ -162,3 +162,14 @@ def test_a_form_of_answer_without_what_it_needs_is_refused(values: dict[str, obj
     with pytest.raises(InvalidRequestError) as info:
         ResponseFormat(**values)  # type: ignore[arg-type]
     assert info.value.param == "response_format"
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "top", "words"),
+    [(True, 21, "from 0 to 20, not 21"), (True, -1, "from 0 to 20"), (False, 1, "needs logprobs")],
+)
+def test_logprobs_that_cannot_be_given_are_refused(logprobs: bool, top: int, words: str) -> None:
+    with pytest.raises(InvalidRequestError, match=words) as caught:
+        ChatRequest(messages=HELLO, logprobs=logprobs, top_logprobs=top)
+
+    assert caught.value.param == "top_logprobs"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -15,6 +16,7 @@ from kronk_agent.messages import (
     Message,
     ReasoningDelta,
     TextDelta,
+    TokenLogprob,
     ToolCall,
     ToolCallArguments,
     ToolCallEnd,
@@ -183,3 +185,27 @@ async def test_the_example_of_the_module_works() -> None:
     await scope["main"]()
 
     assert len(example) == 3
+
+
+async def test_a_stop_text_ends_a_turn() -> None:
+    request = replace(HELLO, stop=("never", "mor", "Ann"))
+
+    deltas = await collect(ScriptedModel([["Good morning, Ann!", call("wait")]]).stream(request))
+
+    assert deltas == [
+        *map(TextDelta, ["Good", " "]),
+        Finish("stop", Usage(PROMPT_TOKENS, 2), stop_sequence="mor"),
+    ]
+
+
+async def test_logprobs_come_with_every_token_where_they_are_asked_for() -> None:
+    request = replace(HELLO, logprobs=True, top_logprobs=2)
+
+    deltas = await collect(ScriptedModel([[ReasoningDelta("Hm"), "Good"]]).stream(request))
+
+    token = TokenLogprob("Good", b"Good", None, -0.5)
+    other = TokenLogprob("other_1", b"other_1", None, -1.5)
+    assert deltas[:2] == [
+        ReasoningDelta("Hm"),
+        TextDelta("Good", (replace(token, top=(token, other)),)),
+    ]

@@ -73,6 +73,7 @@ class Conductor:
         self._notices: set[str] = set()
         self._usage = Usage()
         self._num_steps = 0
+        self._stop_sequence: str | None = None
         self._num_tokens = 0
         """Of the conversation, as of the last finished turn."""
 
@@ -97,6 +98,7 @@ class Conductor:
                     str(error) if error else None,
                     self._context.sources,
                     error,
+                    self._stop_sequence,
                 )
             )
 
@@ -196,6 +198,7 @@ class Conductor:
         """Add the turn to the conversation: whole, or as far as it came."""
         if turn.finish is not None:
             self._usage += turn.finish.usage
+            self._stop_sequence = turn.finish.stop_sequence
             self._num_tokens = turn.finish.usage.prompt_tokens + turn.finish.usage.completion_tokens
         message = turn.message
         if turn.finish is None and not message.content and not message.tool_calls:

@@ -49,6 +49,8 @@ class AgentOptions:
     tool_call_bias: float | None = None
     response_format: ResponseFormat = field(default_factory=ResponseFormat)
     stop: tuple[str, ...] = ()
+    logprobs: bool = False
+    top_logprobs: int = 0
     chat_template_kwargs: Mapping[str, JsonValue] = field(default_factory=dict)
     continue_final_message: bool = False
     """Go on with the conversation's last message, in the first step."""
@@ -96,4 +98,6 @@ class AgentOptions:
             sampling=self.sampling,
             max_tokens=self.max_tokens,
             stop=self.stop,
+            logprobs=self.logprobs,
+            top_logprobs=self.top_logprobs,
         )

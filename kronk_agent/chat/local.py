@@ -11,6 +11,7 @@ from anyio import to_thread
 
 from kronk_agent.chat.decision import is_call_likeliest
 from kronk_agent.chat.dialects import Grammar, Turn, dialect_for
+from kronk_agent.chat.scores import Scores
 from kronk_agent.chat.template import ChatTemplate, Options
 from kronk_agent.chat.turn_reader import TurnReader
 from kronk_agent.engine.engine import Chunk, Constraint, Engine
@@ -73,7 +74,12 @@ class LocalChatModel:
             # The template begins to think whatever it is told.
             prompt = self._with(prompt, [], "", turn.thought_end)
             turn = self._dialect.begin_turn(prompt.opening, request)
-        reader = TurnReader(turn.parser, request.stop, num_prompt_tokens=len(prompt.tokens))
+        reader = TurnReader(
+            turn.parser,
+            request.stop,
+            num_prompt_tokens=len(prompt.tokens),
+            scores=Scores(self._engine.vocabulary.piece) if request.logprobs else None,
+        )
         if not request.separate_reasoning and not request.continue_final_message:
             for delta in turn.begun:
                 yield delta
@@ -152,6 +158,7 @@ class LocalChatModel:
             prompt.tokens,
             sampling=request.sampling,
             max_tokens=left,
+            top_logprobs=request.top_logprobs if request.logprobs else None,
             constraint=await self._constraint(prompt, turn, request),
         )
         async with aclosing(chunks):

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from kronk_agent.chat.dialects import Parser
 from kronk_agent.chat.dialects.reader import Marks
+from kronk_agent.chat.scores import Scores
 from kronk_agent.engine.engine import Chunk, GenerationEnd
 from kronk_agent.messages import (
     Delta,
@@ -32,13 +33,22 @@ class TurnReader:
         parser: a fresh one, from the dialect.
         stop: texts that end the turn when the answer's text has them; thinking and calls may.
         num_prompt_tokens: to account for a turn that is ended before the engine ends it.
+        scores: puts logprobs beside the text, where they are asked for.
     """
 
-    def __init__(self, parser: Parser, stop: Sequence[str], *, num_prompt_tokens: int) -> None:
+    def __init__(
+        self,
+        parser: Parser,
+        stop: Sequence[str],
+        *,
+        num_prompt_tokens: int,
+        scores: Scores | None = None,
+    ) -> None:
         self.is_over = False
         """Has ``Finish`` been given?"""
         self._parser = parser
         self._stop = _StopFinder(stop)
+        self._scores = scores
         self._num_prompt_tokens = num_prompt_tokens
         self._num_earlier = 0
         """Completion tokens of generations before the one that goes on."""
@@ -67,6 +77,13 @@ class TurnReader:
 
     def read(self, chunk: Chunk) -> list[Delta]:
         """The deltas this chunk adds; ``Finish`` is the last of the turn."""
+        deltas = self._read(chunk)
+        if self._scores is None:
+            return deltas
+        self._scores.add(chunk.logprobs)
+        return [self._scores.score(delta) for delta in deltas]
+
+    def _read(self, chunk: Chunk) -> list[Delta]:
         self._count(chunk)
         deltas = self._parser.push(chunk.text)
         if chunk.end is not None:
@@ -98,9 +115,8 @@ class TurnReader:
                 if self._completes_repeat(delta):
                     return let_through, "tool_calls"
                 continue
-            clear, rest = self._stop.push(delta.text)
-            let_through += _text(clear)
-            if rest is not None:
+            let_through += _text(self._stop.push(delta.text))
+            if self._stop.found is not None:
                 return let_through, "stop"
         return let_through, None
 
@@ -121,14 +137,15 @@ class TurnReader:
         return False
 
     def _stopped(self, reason: FinishReason, end: GenerationEnd | None) -> Finish:
+        stop = self._stop.found
         if end is not None:
-            return Finish(reason, self._total(end), end.timings)
+            return Finish(reason, self._total(end), end.timings, stop)
         now = time.perf_counter()
         first = self._first_token_at or now
         timings = Timings(
             self._queue_seconds, ttft_seconds=first - self._begun_at, generation_seconds=now - first
         )
-        return Finish(reason, self._usage, timings)
+        return Finish(reason, self._usage, timings, stop)
 
     def _ended(self, end: GenerationEnd) -> Finish:
         is_complete = self._parser.num_calls > 0 and not self._parser.is_inside_call
@@ -148,19 +165,21 @@ class _StopFinder:
     """Lets text through up to the first of some texts, holding back what may be one's start."""
 
     def __init__(self, texts: Sequence[str]) -> None:
+        self.found: str | None = None
+        """The first of them that came."""
         self._marks = Marks(texts)
         self._held = ""
 
-    def push(self, chunk: str) -> tuple[str, str | None]:
-        """The text that is clear, and what follows the first stop text if there is one."""
+    def push(self, chunk: str) -> str:
+        """The text that is clear: up to the first stop text if there is one."""
         text = self._held + chunk
         found = self._marks.find(text, 0)
         if found is not None:
-            self._held = ""
-            return text[: found.start()], text[found.end() :]
+            self.found, self._held = found.group(), ""
+            return text[: found.start()]
         clear = self._marks.possible_start(text, 0)
         self._held = text[clear:]
-        return text[:clear], None
+        return text[:clear]
 
     def flush(self) -> str:
         """What was held back, now that nothing follows it."""

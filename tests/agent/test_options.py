@@ -26,7 +26,7 @@ def test_the_configuration_has_every_option() -> None:
 
     of_a_request = {
         *("separate_reasoning", "response_format", "stop", "chat_template_kwargs"),
-        "continue_final_message",
+        *("continue_final_message", "logprobs", "top_logprobs"),
     }
     assert names == {*AgentConfig.model_fields, "sampling", *of_a_request}
 
@@ -44,6 +44,8 @@ def test_every_option_that_a_request_has_goes_into_it() -> None:
         tool_call_bias=0.5,
         response_format=ResponseFormat(type="json_object"),
         stop=("END",),
+        logprobs=True,
+        top_logprobs=5,
         chat_template_kwargs={"x": 1},
         continue_final_message=True,
     )

@@ -183,6 +183,14 @@ async def test_an_answer_that_is_cut_off_ends_with_length() -> None:
     assert (answer.reason, answer.messages) == ("length", (Message.assistant("It is"),))
 
 
+async def test_the_run_says_which_stop_text_ended_it() -> None:
+    options = AgentOptions(stop=("never", " 3"))
+
+    answer = await Agent(ScriptedModel(["It is 3."]), options=options).answer(QUESTION)
+
+    assert (answer.reason, answer.text, answer.stop_sequence) == ("stop", "It is", " 3")
+
+
 async def test_a_call_that_is_cut_off_is_neither_made_nor_kept() -> None:
     model = ScriptedModel([["Look:", call("add", a=1, b=2), call("add", a=3, b=4)]])
     agent = Agent(model, [CALCULATOR], AgentOptions(max_tokens=20))

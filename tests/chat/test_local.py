@@ -303,7 +303,32 @@ async def test_a_stop_text_ends_the_turn_and_is_not_in_it(generic: LocalChatMode
     )
     assert text == TextDelta(whole[0].text[: whole[0].text.index(stop)])
     assert isinstance(finish, Finish)
-    assert finish.reason == "stop"
+    assert (finish.reason, finish.stop_sequence) == ("stop", stop)
+
+
+async def test_a_text_comes_with_the_logprobs_of_its_tokens(hermes: LocalChatModel) -> None:
+    request = ChatRequest(
+        messages=(Message.user("Say something with an é in it."),),
+        tools=(WEATHER,),
+        sampling=GREEDY,
+        max_tokens=24,
+        logprobs=True,
+        top_logprobs=3,
+    )
+
+    async with aclosing(hermes.stream(request)) as stream:
+        deltas = [delta async for delta in stream]
+
+    tokens = [t for d in deltas if isinstance(d, TextDelta) for t in d.logprobs]
+    text = "".join(delta.text for delta in deltas if isinstance(delta, TextDelta))
+    assert b"".join(token.bytes for token in tokens).decode() == text
+    assert len(tokens) == 24
+    for token in tokens:
+        assert token == replace(token.top[0], top=token.top)
+        assert token.logprob <= 0
+        assert [other.logprob for other in token.top] == sorted(
+            (other.logprob for other in token.top), reverse=True
+        )
 
 
 async def test_closing_the_stream_early_leaves_the_model_usable(generic: LocalChatModel) -> None:

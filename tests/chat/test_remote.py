@@ -24,13 +24,14 @@ from chat.support import make_tool, merged
 
 from kronk_agent import Message
 from kronk_agent.chat.remote import RemoteChatModel, Upstream
-from kronk_agent.errors import ModelError
+from kronk_agent.errors import ModelError, UpstreamError
 from kronk_agent.messages import (
     Delta,
     Finish,
     ReasoningDelta,
     TextDelta,
     Timings,
+    TokenLogprob,
     ToolCallArguments,
     ToolCallEnd,
     ToolCallStart,
@@ -236,3 +237,56 @@ async def test_tokens_are_estimated_on_the_safe_side(scripted: ScriptedUpstream)
         assert model.count_tokens("") == 0
         assert model.count_tokens("Hello, world!") == 5
         assert model.count_tokens("你好") == 2
+
+
+# --- logprobs and stop texts -------------------------------------------------------------------
+
+
+def scored(text: str, *tokens: str) -> dict[str, Any]:
+    """A piece of an answer with the logprobs of tokens."""
+    top = [{"token": "x", "logprob": -2.5, "bytes": [120]}]
+    entries = [
+        {"token": token, "logprob": -0.5, "bytes": [*token.encode()], "top_logprobs": top}
+        for token in tokens
+    ]
+    piece = chunk(content=text)
+    piece["choices"][0]["logprobs"] = {"content": entries, "refusal": None}
+    return piece
+
+
+async def test_the_logprobs_of_the_upstream_come_with_the_text(scripted: ScriptedUpstream) -> None:
+    scripted.will_answer([scored("", "He"), scored("Hello", "llo"), *said(finish_reason="stop")])
+    request = replace(ASK, logprobs=True, top_logprobs=1)
+
+    async with RemoteChatModel.open(scripted.upstream()) as model:
+        deltas = await collect(model.stream(request))
+
+    top = (TokenLogprob("x", b"x", None, -2.5),)
+    tokens = (
+        TokenLogprob("He", b"He", None, -0.5, top),
+        TokenLogprob("llo", b"llo", None, -0.5, top),
+    )
+    assert deltas[0] == TextDelta("Hello", tokens)
+    body = scripted.bodies[-1]
+    assert (body["logprobs"], body["top_logprobs"]) == (True, 1)
+
+
+async def test_an_upstream_that_gives_no_logprobs_is_no_use(scripted: ScriptedUpstream) -> None:
+    scripted.will_answer(said("Hello"))
+
+    with pytest.raises(UpstreamError, match="gives no logprobs: leave them out"):
+        await deltas_of(scripted.upstream(), replace(ASK, logprobs=True))
+
+
+@pytest.mark.parametrize("field", ["stop_reason", "matched_stop"])
+@pytest.mark.parametrize(("value", "expected"), [("END", "END"), (151645, None), (None, None)])
+async def test_the_upstream_may_say_which_stop_text_ended_the_turn(
+    scripted: ScriptedUpstream, field: str, value: str | int | None, expected: str | None
+) -> None:
+    last = chunk("stop")
+    last["choices"][0][field] = value
+    scripted.will_answer([chunk(content="Hello"), last, usage()])
+
+    deltas = await deltas_of(scripted.upstream(), replace(ASK, stop=("END",)))
+
+    assert deltas[-1] == Finish("stop", COUNTED, stop_sequence=expected)

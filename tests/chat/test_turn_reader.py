@@ -1,19 +1,23 @@
 from __future__ import annotations
 
+import codecs
 from collections.abc import Sequence
 
 import pytest
 from chat.support import THINK, make_parser, make_tool, merged
 
 from kronk_agent.chat.dialects import HERMES
+from kronk_agent.chat.scores import Scores
 from kronk_agent.chat.turn_reader import TurnReader
 from kronk_agent.engine.engine import Chunk, GenerationEnd
+from kronk_agent.engine.logprobs import TokenLogprob as EngineLogprob
 from kronk_agent.messages import (
     Delta,
     Finish,
     ReasoningDelta,
     TextDelta,
     Timings,
+    TokenLogprob,
     ToolCallEnd,
     Usage,
 )
@@ -50,7 +54,7 @@ def test_a_stop_text_ends_the_turn_wherever_chunks_break_it(stop: list[str]) -> 
     for split in range(len(text) + 1):
         deltas, finish = read([text[:split], text[split:]], "length", stop=stop)
         assert deltas == [TextDelta("Hello ST STO ")]
-        assert finish.reason == "stop"
+        assert (finish.reason, finish.stop_sequence) == ("stop", "STOP")
 
 
 def test_a_turn_that_is_stopped_early_counts_what_was_generated() -> None:
@@ -105,3 +109,80 @@ def test_a_call_made_again_ends_the_turn() -> None:
     assert calls == [0, 1, 2]
     assert finish.reason == "tool_calls"
     assert finish.usage == Usage(prompt_tokens=10, completion_tokens=4)
+
+
+# --- logprobs ----------------------------------------------------------------------------------
+
+
+def read_scored(
+    pieces: Sequence[bytes], *, stop: Sequence[str] = (), thinking: bool = False, step: int = 1
+) -> list[tuple[str, list[bytes]]]:
+    """Each piece is a token; gives the text deltas, and the tokens that come with them.
+
+    Args:
+        pieces: the bytes of each token.
+        stop: texts that end the turn.
+        thinking: may the turn think?
+        step: tokens in a chunk.
+    """
+    reader = TurnReader(
+        make_parser(HERMES, make_tool("go"), thinking=THINK if thinking else None),
+        stop,
+        num_prompt_tokens=10,
+        scores=Scores(pieces.__getitem__),
+    )
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    deltas: list[Delta] = []
+    for first in range(0, len(pieces), step):
+        tokens = tuple(range(first, min(first + step, len(pieces))))
+        is_last = tokens[-1] == len(pieces) - 1
+        end = GenerationEnd("stop", Usage(10, len(pieces)), TIMINGS) if is_last else None
+        text = "".join(decoder.decode(pieces[token]) for token in tokens)
+        scores = tuple(EngineLogprob(token, -float(token), ((token, -1.0),)) for token in tokens)
+        deltas += reader.read(Chunk(tokens, text, end, scores))
+        if reader.is_over:
+            break
+    scored = [delta for delta in deltas if isinstance(delta, TextDelta)]
+    for token in (token for delta in scored for token in delta.logprobs):
+        assert token.id is not None
+        text = pieces[token.id].decode("utf-8", "replace")
+        top = (TokenLogprob(text, pieces[token.id], token.id, -1.0),)
+        assert token == TokenLogprob(text, pieces[token.id], token.id, -float(token.id), top)
+    return [(delta.text, [token.bytes for token in delta.logprobs]) for delta in scored]
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_a_text_comes_with_the_tokens_it_is_made_of(step: int) -> None:
+    read_back = read_scored([b"It", b" is", b" a", b" caf", b"\xc3", b"\xa9", b"."], step=step)
+
+    assert "".join(text for text, _ in read_back) == "It is a café."
+    tokens = [token for _, tokens in read_back for token in tokens]
+    assert tokens == [b"It", b" is", b" a", b" caf", b"\xc3", b"\xa9", b"."]
+
+
+def test_tokens_of_thinking_and_calls_and_marks_are_left_out() -> None:
+    call = [b"<tool_call>", b"\n", b'{"name": "go", ', b'"arguments": {}}', b"\n</tool_call>"]
+    thought = [b"<think>", b"so", b" it is", b"</think>", b"\n\n"]
+
+    read_back = read_scored([*thought, b"so", b" it", b"\n", *call], thinking=True)
+
+    assert read_back == [("so", [b"so"]), (" it", [b" it"])]
+
+
+def test_text_that_was_held_back_comes_with_its_tokens() -> None:
+    read_back = read_scored([b"a", b"<", b"tool", b" b", b"S", b"T"], stop=["STOP"])
+
+    assert read_back == [("a", [b"a"]), ("<tool b", [b"<", b"tool", b" b"]), ("ST", [b"S", b"T"])]
+
+
+@pytest.mark.parametrize("step", [1, 2, 4])
+def test_tokens_of_a_stop_text_are_left_out(step: int) -> None:
+    read_back = read_scored([b"a", b"a", b"ST", b"OP"], stop=["STOP", "aaa"], step=step)
+
+    assert [token for _, tokens in read_back for token in tokens] == [b"a", b"a"]
+
+
+def test_a_token_with_the_beginning_of_a_stop_text_is_given_once() -> None:
+    read_back = read_scored([b"Well S", b"o it is"], stop=["STOP"])
+
+    assert read_back == [("Well ", [b"Well S"]), ("So it is", [b"o it is"])]

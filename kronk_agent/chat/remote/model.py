@@ -87,6 +87,8 @@ class RemoteChatModel:
         async with aclosing(self._turn(request_body(request, self._upstream), request)) as deltas:
             async for delta in deltas:
                 turn.add(delta)
+                if isinstance(delta, TextDelta) and request.logprobs and not delta.logprobs:
+                    raise UpstreamError(f"{self._upstream.url} gives no logprobs: leave them out")
                 if isinstance(delta, Finish) and delta.reason == "stop":
                     problem = problem_of_form(turn.text, request.response_format)
                     if problem is not None:

@@ -7,7 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kronk_agent.chat.dialects.output import new_call_id
-from kronk_agent.chat.remote.wire import ChatChunk, Choice, ToolCallChunk, UsageChunk
+from kronk_agent.chat.remote.wire import (
+    ChatChunk,
+    Choice,
+    LogprobEntry,
+    ToolCallChunk,
+    TopLogprobEntry,
+    UsageChunk,
+)
 from kronk_agent.errors import UpstreamError
 from kronk_agent.messages import (
     Delta,
@@ -16,6 +23,7 @@ from kronk_agent.messages import (
     ReasoningDelta,
     TextDelta,
     Timings,
+    TokenLogprob,
     ToolCallArguments,
     ToolCallEnd,
     ToolCallStart,
@@ -66,6 +74,9 @@ class ChunkReader:
         self._num_calls = 0
         self._call: _Call | None = None
         self._reason: str | None = None
+        self._stop_text: str | None = None
+        self._logprobs: list[TokenLogprob] = []
+        """Of tokens whose text has not come yet."""
         self._usage: UsageChunk | None = None
         self._begun_at = time.perf_counter()
         self._first_at: float | None = None
@@ -100,18 +111,25 @@ class ChunkReader:
         if reason != "length":
             deltas = self._end_call()
             reason = "tool_calls" if self._num_calls else "stop"
-        return [*deltas, Finish(reason, self._total(), self._timings())]
+        stop_text = self._stop_text if reason == "stop" else None
+        return [*deltas, Finish(reason, self._total(), self._timings(), stop_text)]
 
     def _read_choice(self, choice: Choice) -> list[Delta]:
         self._reason = choice.finish_reason or self._reason
+        for said in (choice.stop_reason, choice.matched_stop):
+            self._stop_text = said if isinstance(said, str) else self._stop_text
+        if choice.logprobs is not None:
+            self._logprobs += map(_logprob, choice.logprobs.content or ())
         delta = choice.delta
         deltas: list[Delta] = []
         if reasoning := delta.reasoning_content or delta.reasoning:
             deltas.append(ReasoningDelta(reasoning))
         if text := delta.content or delta.refusal:
-            deltas.append(TextDelta(text))
+            deltas.append(TextDelta(text, tuple(self._logprobs)))
         for call in delta.tool_calls or ():
             deltas += self._read_call(call)
+        if deltas:
+            self._logprobs.clear()
         return deltas
 
     def _read_call(self, chunk: ToolCallChunk) -> list[Delta]:
@@ -168,3 +186,9 @@ class ChunkReader:
         return Timings(
             ttft_seconds=first - self._begun_at, generation_seconds=self._last_at - first
         )
+
+
+def _logprob(entry: TopLogprobEntry) -> TokenLogprob:
+    top = entry.top_logprobs if isinstance(entry, LogprobEntry) else ()
+    data = entry.token.encode() if entry.bytes is None else bytes(entry.bytes)
+    return TokenLogprob(entry.token, data, None, entry.logprob, tuple(map(_logprob, top)))

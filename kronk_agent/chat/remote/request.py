@@ -65,6 +65,8 @@ def request_body(request: ChatRequest, upstream: Upstream) -> JsonObject:
         body[kind.max_tokens] = request.max_tokens
     if request.stop:
         body["stop"] = list(request.stop)
+    if request.logprobs:
+        body |= {"logprobs": True, "top_logprobs": request.top_logprobs}
     tools = _sent_tools(request, kind)
     if tools:
         body["tools"] = [tool_value(tool, kind) for tool in tools]

@@ -2,7 +2,8 @@
 
 From OpenAI's API reference (chat completion chunks, models), and for what others add to it:
 ``reasoning_content`` of vLLM, SGLang and llama-server, ``reasoning`` of vLLM since 0.12 and of
-OpenRouter, ``max_model_len`` of vLLM and SGLang, ``context_length`` of OpenRouter, ``meta.n_ctx``
+OpenRouter, ``stop_reason`` of vLLM, ``matched_stop`` of SGLang,
+``max_model_len`` of vLLM and SGLang, ``context_length`` of OpenRouter, ``meta.n_ctx``
 of llama-server.
 """
 
@@ -37,9 +38,28 @@ class DeltaChunk(_Read):
     tool_calls: tuple[ToolCallChunk, ...] | None = None
 
 
+class TopLogprobEntry(_Read):
+    token: str
+    logprob: float
+    bytes: tuple[int, ...] | None = None
+
+
+class LogprobEntry(TopLogprobEntry):
+    top_logprobs: tuple[TopLogprobEntry, ...] = ()
+
+
+class LogprobsChunk(_Read):
+    content: tuple[LogprobEntry, ...] | None = None
+
+
 class Choice(_Read):
     delta: DeltaChunk = DeltaChunk()
     finish_reason: str | None = None
+    stop_reason: str | int | None = None
+    """Of vLLM: the stop text that ended the answer, or the id of a token."""
+    matched_stop: str | int | None = None
+    """The same, of SGLang."""
+    logprobs: LogprobsChunk | None = None
 
 
 class PromptDetails(_Read):
