@@ -20,6 +20,7 @@ HEAVY = {
     "rich",
     "sqlalchemy",
     "trafilatura",
+    "uvicorn",
 }
 
 

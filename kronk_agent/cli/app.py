@@ -20,6 +20,7 @@ _COMMANDS = (
     LazyCommand("config", "kronk_agent.cli.config:config", "Write, check and show the YAML file."),
     LazyCommand("mcp", "kronk_agent.cli.mcp:mcp", "Serve tools to other programs, by MCP."),
     LazyCommand("model", "kronk_agent.cli.model:model", "Show what a model can do."),
+    LazyCommand("serve", "kronk_agent.cli.serve:serve", "Serve the models to other programs."),
     LazyCommand("tools", "kronk_agent.cli.tools:tools", "List the tools, or call one."),
 )
 

@@ -30,6 +30,7 @@ from kronk_agent.config.section import (
     Url,
     check_not_empty,
 )
+from kronk_agent.config.server import ServerConfig
 from kronk_agent.model import DEFAULT_SAMPLERS, ReasoningEffort, SamplerName
 
 _INT32_MAX = 2**31 - 1
@@ -262,6 +263,7 @@ class Config(Section):
     web_search: WebSearchConfig = WebSearchConfig()
     web_fetch: WebFetchConfig = WebFetchConfig()
     sessions: SessionsConfig = SessionsConfig()
+    server: ServerConfig = ServerConfig()
     mcp_servers: dict[ServerName, McpServerConfig] = Field(default_factory=dict)
     """MCP servers whose tools the agent may use, by name."""
 

@@ -1,0 +1,48 @@
+"""The HTTP application: routes, and one envelope for every error."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from kronk_agent import __version__
+from kronk_agent.api import chat_completions, health, models
+from kronk_agent.api.errors import error_response
+from kronk_agent.api.serving import Serving
+from kronk_agent.errors import KronkError
+from kronk_agent.runtime import Runtime
+
+
+def create_app(runtime: Runtime, *, mcp_app: ASGIApp | None = None) -> FastAPI:
+    """The application for an open runtime, as its ``server:`` section says.
+
+    Args:
+        runtime: stays the caller's to close, after the application has ended.
+        mcp_app: served under ``/mcp``, if given.
+    """
+    serving = Serving(runtime, runtime.config.server)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        serving.started = int(time.time())
+        yield
+
+    app = FastAPI(title="kronk-agent", version=__version__, lifespan=lifespan)
+    for error in (KronkError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(error, _on_error)
+    app.include_router(health.router(serving))
+    app.include_router(models.router(serving))
+    app.include_router(chat_completions.router(serving))
+    if mcp_app is not None:
+        app.mount("/mcp", mcp_app)
+    return app
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    return error_response(error, request.scope)

@@ -1,0 +1,224 @@
+"""The messages of a request, as OpenAI writes them, and as ours."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+from typing import Annotated, Literal, TypeAlias, assert_never
+
+from pydantic import Field
+
+from kronk_agent.api.wire import Wire, encode
+from kronk_agent.errors import InvalidRequestError
+from kronk_agent.messages import AudioPart, ImagePart, Message, Part, TextPart, ToolCall
+
+_DATA_URL = re.compile(r"data:(image/[\w.+-]+);base64,")
+_AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
+
+
+class TextContent(Wire):
+    type: Literal["text"]
+    text: str
+
+
+class Refusal(Wire):
+    type: Literal["refusal"]
+    refusal: str
+
+
+class ImageUrl(Wire):
+    url: str
+    """A data: URL; nothing is fetched."""
+    detail: Literal["auto", "low", "high"] | None = None
+    """All images are seen as the model sees them: only auto."""
+
+
+class ImageContent(Wire):
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+class InputAudio(Wire):
+    data: str
+    format: Literal["wav", "mp3"]
+
+
+class AudioContent(Wire):
+    type: Literal["input_audio"]
+    input_audio: InputAudio
+
+
+TextOnly: TypeAlias = str | list[TextContent]
+UserContent: TypeAlias = (
+    str | list[Annotated[TextContent | ImageContent | AudioContent, Field(discriminator="type")]]
+)
+AssistantContent: TypeAlias = (
+    str | list[Annotated[TextContent | Refusal, Field(discriminator="type")]] | None
+)
+
+
+class SystemMessage(Wire):
+    role: Literal["system", "developer"]
+    content: TextOnly
+
+
+class UserMessage(Wire):
+    role: Literal["user"]
+    content: UserContent
+
+
+class FunctionOfCall(Wire):
+    name: str
+    arguments: str
+
+
+class FunctionCall(Wire):
+    id: str
+    type: Literal["function"]
+    function: FunctionOfCall
+
+
+class CustomOfCall(Wire):
+    name: str
+    input: str
+
+
+class CustomCall(Wire):
+    id: str
+    type: Literal["custom"]
+    custom: CustomOfCall
+
+
+class AssistantMessage(Wire):
+    role: Literal["assistant"]
+    content: AssistantContent = None
+    tool_calls: list[Annotated[FunctionCall | CustomCall, Field(discriminator="type")]] | None = (
+        None
+    )
+    reasoning_content: str | None = None
+    """The thinking that came before, as we gave it."""
+    refusal: str | None = None
+    annotations: list[dict[str, object]] | None = None
+    """As we gave them; the model does not see them."""
+    audio: None = None
+    function_call: None = None
+
+
+class ToolMessage(Wire):
+    role: Literal["tool"]
+    content: TextOnly
+    tool_call_id: str
+    name: str | None = None
+    """The tool's; known from the call."""
+
+
+WireMessage: TypeAlias = Annotated[
+    SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")
+]
+
+
+def to_messages(wire: Sequence[WireMessage]) -> list[Message]:
+    """The conversation as ours.
+
+    Raises:
+        InvalidRequestError: an image that is not in the request, or a result of no call.
+    """
+    messages: list[Message] = []
+    names: dict[str, str] = {}
+    for index, message in enumerate(wire):
+        converted = _message(message, names, f"messages.{index}")
+        names |= {call.id: call.name for call in converted.tool_calls}
+        messages.append(converted)
+    return messages
+
+
+def _message(message: WireMessage, names: dict[str, str], place: str) -> Message:
+    match message:
+        case SystemMessage():
+            return Message("system", _text_parts(message.content))
+        case UserMessage():
+            return Message("user", _user_parts(message.content, f"{place}.content"))
+        case AssistantMessage():
+            return _assistant(message)
+        case ToolMessage(tool_call_id=id):
+            if id not in names:
+                raise InvalidRequestError(
+                    f"{place}.tool_call_id: no earlier assistant message has a call {id!r}",
+                    param=f"{place}.tool_call_id",
+                )
+            return Message("tool", _text_parts(message.content), tool_call_id=id, name=names[id])
+        case _:
+            assert_never(message)
+
+
+def _assistant(message: AssistantMessage) -> Message:
+    content = message.content
+    texts = [content] if isinstance(content, str) else [_words(part) for part in content or ()]
+    if message.refusal:
+        texts.append(message.refusal)
+    text = "".join(texts)
+    return Message(
+        "assistant",
+        (TextPart(text),) if text else (),
+        reasoning=message.reasoning_content or "",
+        tool_calls=tuple(_call(call) for call in message.tool_calls or ()),
+    )
+
+
+def _words(part: TextContent | Refusal) -> str:
+    return part.text if isinstance(part, TextContent) else part.refusal
+
+
+def _call(call: FunctionCall | CustomCall) -> ToolCall:
+    if isinstance(call, FunctionCall):
+        return ToolCall(call.id, call.function.name, call.function.arguments)
+    return ToolCall(call.id, call.custom.name, encode({"input": call.custom.input}))
+
+
+def _text_parts(content: TextOnly) -> tuple[Part, ...]:
+    if isinstance(content, str):
+        return (TextPart(content),)
+    return tuple(TextPart(part.text) for part in content)
+
+
+def _user_parts(content: UserContent, place: str) -> tuple[Part, ...]:
+    if isinstance(content, str):
+        return (TextPart(content),)
+    return tuple(_user_part(part, f"{place}.{index}") for index, part in enumerate(content))
+
+
+def _user_part(part: TextContent | ImageContent | AudioContent, place: str) -> Part:
+    match part:
+        case TextContent(text=text):
+            return TextPart(text)
+        case ImageContent(image_url=image):
+            return _image(image, f"{place}.image_url")
+        case AudioContent(input_audio=audio):
+            data = _decode(audio.data, f"{place}.input_audio.data")
+            return AudioPart(data, _AUDIO_TYPES[audio.format])
+        case _:
+            assert_never(part)
+
+
+def _image(image: ImageUrl, place: str) -> ImagePart:
+    if image.detail not in (None, "auto"):
+        raise InvalidRequestError(
+            f"{place}.detail: only auto, for images are seen as the model sees them",
+            param=f"{place}.detail",
+        )
+    found = _DATA_URL.match(image.url)
+    if found is None:
+        raise InvalidRequestError(
+            f"{place}.url: must be data:image/…;base64,… with the image in it; nothing is fetched",
+            param=f"{place}.url",
+        )
+    return ImagePart(_decode(image.url[found.end() :], f"{place}.url"), found[1])
+
+
+def _decode(data: str, place: str) -> bytes:
+    try:
+        return base64.b64decode(data, validate=True)
+    except binascii.Error as error:
+        raise InvalidRequestError(f"{place}: is not base64: {error}", param=place) from None

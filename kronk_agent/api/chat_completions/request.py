@@ -1,0 +1,194 @@
+"""A request, and what of an agent's options it changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field, JsonValue
+
+from kronk_agent.agent import AgentOptions
+from kronk_agent.api.chat_completions.messages import WireMessage
+from kronk_agent.api.chat_completions.tools import WireTool, WireToolChoice
+from kronk_agent.api.sampling import SamplingFields
+from kronk_agent.api.wire import Count, Refused, Wire
+from kronk_agent.errors import InvalidRequestError
+from kronk_agent.model import ReasoningEffort, ResponseFormat
+
+_MAX_CHOICES = 128
+_MAX_METADATA = 16
+
+
+class TextFormat(Wire):
+    type: Literal["text"]
+
+
+class JsonObjectFormat(Wire):
+    type: Literal["json_object"]
+
+
+class JsonSchema(Wire):
+    name: str
+    """Seen by nobody: the schema is enforced, not described."""
+    schema_: Annotated[dict[str, JsonValue] | None, Field(alias="schema")] = None
+    strict: bool | None = None
+    """True: a schema that cannot be enforced whole is refused."""
+    description: str | None = None
+    """Seen by nobody."""
+
+
+class JsonSchemaFormat(Wire):
+    type: Literal["json_schema"]
+    json_schema: JsonSchema
+
+
+class PatternFormat(Wire):
+    """Ours: the answer follows a regular expression or a grammar."""
+
+    type: Literal["regex", "lark", "gbnf"]
+    pattern: str
+
+
+WireResponseFormat: TypeAlias = Annotated[
+    TextFormat | JsonObjectFormat | JsonSchemaFormat | PatternFormat, Field(discriminator="type")
+]
+
+
+class StreamOptions(Wire):
+    include_usage: bool | None = None
+    """A last chunk with the usage, and null in all others."""
+    include_obfuscation: bool | None = None
+    """Chunks are padded, so that their sizes tell nothing of the text."""
+
+
+class ChatCompletionRequest(SamplingFields):
+    model: str
+    """A model's id, or agent/NAME."""
+    messages: list[WireMessage]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    """Only with stream."""
+    n: Annotated[int, Field(ge=1, le=_MAX_CHOICES)] | None = None
+    """Answers to generate; with a seed, answer i has seed + i."""
+    stop: str | list[str] | None = None
+    """Texts that end the answer and are not part of it."""
+    max_completion_tokens: Count | None = None
+    """Tokens of the answer at most, thinking included."""
+    max_tokens: Count | None = None
+    """The same, by its old name; max_completion_tokens wins."""
+    tools: list[WireTool] | None = None
+    tool_choice: WireToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: WireResponseFormat | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    """Only with logprobs."""
+    reasoning_effort: ReasoningEffort | None = None
+    metadata: Annotated[dict[str, str], Field(max_length=_MAX_METADATA)] | None = None
+    """For whoever reads the log."""
+    prompt_cache_key: str | None = None
+    """Prompts share what they begin with in any case, whatever their keys."""
+    user: str | None = None
+    """For whoever reads the log."""
+    safety_identifier: str | None = None
+    """For whoever reads the log."""
+    store: Literal[False] | None = None
+    """Chat completions are not kept; responses are."""
+    service_tier: Literal["auto", "default"] | None = None
+    """There is one."""
+    verbosity: Literal["medium"] | None = None
+    """As the model does; ask for more or less in words."""
+    modalities: Annotated[list[Literal["text"]], Field(max_length=1)] | None = None
+    audio: Annotated[None, Refused("the answer is text")] = None
+    prediction: Annotated[None, Refused("what is repeated is predicted without being told")] = None
+    moderation: Annotated[None, Refused("nothing is moderated")] = None
+    functions: Annotated[None, Refused("use tools")] = None
+    function_call: Annotated[None, Refused("use tool_choice")] = None
+    # --- ours, and llama.cpp's ---
+    grammar: str | None = None
+    """The answer follows this GBNF grammar."""
+    json_schema: dict[str, JsonValue] | None = None
+    """The answer follows this JSON Schema."""
+    enable_thinking: bool | None = None
+    reasoning_budget: Annotated[int, Field(ge=0)] | None = None
+    """Tokens of thinking at most."""
+    reasoning_format: Literal["auto", "deepseek", "none"] | None = None
+    """none leaves the thinking in the text; otherwise it is reasoning_content."""
+    chat_template_kwargs: dict[str, JsonValue] | None = None
+    """More variables for the chat template."""
+    continue_final_message: bool | None = None
+    """Go on with the last message, which is the assistant's."""
+    max_parallel_calls: Count | None = None
+    """Calls in one turn at most."""
+    tool_call_bias: float | None = None
+    """One token decides before the turn whether to call; added to its logit."""
+    max_steps: Count | None = None
+    """Turns of the model at most, for one that has tools here."""
+    max_tool_calls: Annotated[int, Field(ge=0)] | None = None
+    """Calls carried out here at most."""
+
+    def options(self, base: AgentOptions) -> AgentOptions:
+        """The options of an agent, as this request changes them.
+
+        Raises:
+            InvalidRequestError: fields that contradict each other; names one.
+        """
+        self._check()
+        changes: dict[str, Any] = {
+            "max_tokens": self.max_completion_tokens or self.max_tokens,
+            "parallel_tool_calls": self.parallel_tool_calls,
+            "max_parallel_calls": self.max_parallel_calls,
+            "tool_call_bias": self.tool_call_bias,
+            "enable_thinking": self.enable_thinking,
+            "reasoning_effort": self.reasoning_effort,
+            "reasoning_budget": self.reasoning_budget,
+            "chat_template_kwargs": self.chat_template_kwargs,
+            "continue_final_message": self.continue_final_message,
+            "max_steps": self.max_steps,
+            "max_tool_calls": self.max_tool_calls,
+            "stop": None if self.stop is None else self.stops,
+            "response_format": self._form(),
+            "separate_reasoning": None if self.reasoning_format != "none" else False,
+            "logprobs": self.logprobs,
+            "top_logprobs": self.top_logprobs,
+            "sampling": self.sampling(base.sampling),
+        }
+        return replace(base, **{key: value for key, value in changes.items() if value is not None})
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        stop = self.stop or ()
+        return (stop,) if isinstance(stop, str) else tuple(stop)
+
+    def _check(self) -> None:
+        if self.stream_options is not None and not self.stream:
+            raise InvalidRequestError(
+                "stream_options: only when stream is true", param="stream_options"
+            )
+        if self.top_logprobs is not None and not self.logprobs:
+            raise InvalidRequestError(
+                "top_logprobs: only when logprobs is true", param="top_logprobs"
+            )
+        forms = ("response_format", "grammar", "json_schema")
+        given = [name for name in forms if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise InvalidRequestError(
+                f"{given[1]}: the answer has one form, and {given[0]} says which", param=given[1]
+            )
+
+    def _form(self) -> ResponseFormat | None:
+        if self.grammar is not None:
+            return ResponseFormat(type="gbnf", pattern=self.grammar)
+        if self.json_schema is not None:
+            return ResponseFormat(type="json_schema", schema=self.json_schema)
+        match self.response_format:
+            case None | TextFormat():
+                return None
+            case JsonObjectFormat():
+                return ResponseFormat(type="json_object")
+            case PatternFormat(type=kind, pattern=pattern):
+                return ResponseFormat(type=kind, pattern=pattern)
+            case JsonSchemaFormat(json_schema=given):
+                return ResponseFormat(
+                    type="json_schema", schema=given.schema_ or {}, strict=bool(given.strict)
+                )

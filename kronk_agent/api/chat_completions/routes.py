@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from kronk_agent.agent import Agent
+from kronk_agent.agent.tasks import open_task_group
+from kronk_agent.api.chat_completions.events import ChoiceReader, Piece
+from kronk_agent.api.chat_completions.messages import to_messages
+from kronk_agent.api.chat_completions.request import ChatCompletionRequest
+from kronk_agent.api.chat_completions.response import Answer, error_frame
+from kronk_agent.api.chat_completions.tools import custom_names, to_tool_choice, to_tools
+from kronk_agent.api.serving import Serving, with_seed
+from kronk_agent.api.sse import EventStream, Write, while_connected
+from kronk_agent.messages import Message
+from kronk_agent.model import ToolChoice
+from kronk_agent.tool import Tool
+
+_FIRST = Piece({"role": "assistant", "content": ""})
+_LAST = Piece({})
+
+
+def router(serving: Serving) -> APIRouter:
+    routes = APIRouter(tags=["chat completions"])
+
+    @routes.post("/v1/chat/completions", response_model=None)
+    async def create_chat_completion(body: ChatCompletionRequest, request: Request) -> Response:
+        """Answer a conversation."""
+        stream = body.stream_options
+        answer = Answer(
+            model=body.model,
+            include_usage=bool(stream and stream.include_usage),
+            include_obfuscation=bool(stream and stream.include_obfuscation),
+        )
+        job = await _job(serving, body)
+        if body.stream:
+
+            async def produce(write: Write) -> None:
+                await _stream(job, answer, write)
+
+            return EventStream(
+                produce,
+                error_frame=error_frame,
+                keep_alive_seconds=serving.config.keep_alive_seconds,
+            )
+        return JSONResponse(await while_connected(request, lambda: _collect(job, answer)))
+
+    return routes
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A request, understood."""
+
+    serving: Serving
+    agents: Sequence[Agent]
+    """One for each choice."""
+    messages: Sequence[Message]
+    client_tools: Sequence[Tool]
+    custom_tools: frozenset[str]
+    tool_choice: ToolChoice | None
+
+    def readers(self) -> list[ChoiceReader]:
+        names = frozenset(tool.name for tool in self.client_tools)
+        return [ChoiceReader(names, self.custom_tools) for _ in self.agents]
+
+    async def run(
+        self, index: int, reader: ChoiceReader, take: Callable[[Piece], Awaitable[None]]
+    ) -> None:
+        """Run one choice to its end.
+
+        Raises:
+            KronkError: what the run ended with.
+        """
+        running = self.agents[index].run(
+            self.messages, tool_choice=self.tool_choice, client_tools=self.client_tools
+        )
+        async with running as run:
+            async for event in run:
+                piece = reader.read(event)
+                if piece is not None:
+                    await take(piece)
+        assert reader.finished is not None
+        self.serving.open_turns.keep(reader.finished, reader.calls)
+
+
+async def _job(serving: Serving, body: ChatCompletionRequest) -> _Job:
+    agent = await serving.agent(body.model)
+    agent = replace(agent, options=body.options(agent.options))
+    return _Job(
+        serving,
+        [with_seed(agent, index) for index in range(body.n or 1)],
+        serving.open_turns.restore(to_messages(body.messages)),
+        to_tools(body.tools or ()),
+        custom_names(body.tools or ()),
+        None if body.tool_choice is None else to_tool_choice(body.tool_choice),
+    )
+
+
+async def _stream(job: _Job, answer: Answer, write: Write) -> None:
+    readers = job.readers()
+
+    async def run(index: int) -> None:
+        has_begun = False
+
+        async def take(piece: Piece) -> None:
+            nonlocal has_begun
+            if not has_begun:
+                has_begun = True
+                await write(answer.frame(index, _FIRST))
+            await write(answer.frame(index, piece))
+
+        await job.run(index, readers[index], take)
+        first = "" if has_begun else answer.frame(index, _FIRST)
+        await write(first + answer.frame(index, _LAST, readers[index].finish_reason))
+
+    async with open_task_group() as tasks:
+        for index in range(len(readers)):
+            tasks.start_soon(run, index)
+    await write(answer.last_frames(readers))
+
+
+async def _collect(job: _Job, answer: Answer) -> object:
+    readers = job.readers()
+    pieces: list[list[Piece]] = [[] for _ in readers]
+
+    async def run(index: int) -> None:
+        async def take(piece: Piece) -> None:
+            pieces[index].append(piece)
+
+        await job.run(index, readers[index], take)
+
+    async with open_task_group() as tasks:
+        for index in range(len(readers)):
+            tasks.start_soon(run, index)
+    return answer.whole(readers, pieces)

@@ -1,0 +1,154 @@
+"""The client's tools, and whether they are to be called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, JsonValue
+
+from kronk_agent.api.wire import Wire
+from kronk_agent.errors import ConfigError, InvalidRequestError
+from kronk_agent.messages import JsonObject
+from kronk_agent.model import ToolChoice
+from kronk_agent.tool import Tool
+
+
+class Function(Wire):
+    name: str
+    description: str | None = None
+    parameters: dict[str, JsonValue] | None = None
+    """JSON Schema of the arguments; none at all when left out."""
+    strict: bool | None = None
+    """True: a schema that cannot be enforced whole is refused. Otherwise what cannot be is left
+    to the client to check."""
+
+
+class FunctionTool(Wire):
+    type: Literal["function"]
+    function: Function
+
+
+class TextFormat(Wire):
+    type: Literal["text"]
+
+
+class Grammar(Wire):
+    syntax: Literal["regex"]
+    """Lark grammars cannot be enforced inside a call's arguments."""
+    definition: str
+
+
+class GrammarFormat(Wire):
+    type: Literal["grammar"]
+    grammar: Grammar
+
+
+class Custom(Wire):
+    name: str
+    description: str | None = None
+    format: Annotated[TextFormat | GrammarFormat, Field(discriminator="type")] | None = None
+    """What its input looks like; any text when left out."""
+
+
+class CustomTool(Wire):
+    """A tool whose input is one text."""
+
+    type: Literal["custom"]
+    custom: Custom
+
+
+WireTool: TypeAlias = Annotated[FunctionTool | CustomTool, Field(discriminator="type")]
+
+
+class Name(Wire):
+    name: str
+
+
+class NamedFunction(Wire):
+    type: Literal["function"]
+    function: Name
+
+
+class NamedCustom(Wire):
+    type: Literal["custom"]
+    custom: Name
+
+
+NamedTool: TypeAlias = Annotated[NamedFunction | NamedCustom, Field(discriminator="type")]
+
+
+class Allowed(Wire):
+    mode: Literal["auto", "required"]
+    tools: list[NamedTool]
+
+
+class AllowedTools(Wire):
+    type: Literal["allowed_tools"]
+    allowed_tools: Allowed
+
+
+WireToolChoice: TypeAlias = (
+    Literal["none", "auto", "required"]
+    | Annotated[NamedFunction | NamedCustom | AllowedTools, Field(discriminator="type")]
+)
+
+
+def to_tools(wire: Sequence[WireTool]) -> list[Tool]:
+    """The client's tools, as tools the client calls.
+
+    Raises:
+        InvalidRequestError: a name or a schema that no tool can have.
+    """
+    return [_tool(tool, f"tools.{index}") for index, tool in enumerate(wire)]
+
+
+def custom_names(wire: Sequence[WireTool]) -> frozenset[str]:
+    """The names of the tools whose input is one text."""
+    return frozenset(tool.custom.name for tool in wire if isinstance(tool, CustomTool))
+
+
+def to_tool_choice(wire: WireToolChoice) -> ToolChoice:
+    match wire:
+        case str(mode):
+            return ToolChoice(mode)
+        case AllowedTools(allowed_tools=allowed):
+            return ToolChoice(allowed.mode, allowed=tuple(_name(tool) for tool in allowed.tools))
+        case _:
+            return ToolChoice("named", _name(wire))
+
+
+def _name(tool: NamedFunction | NamedCustom) -> str:
+    return tool.function.name if isinstance(tool, NamedFunction) else tool.custom.name
+
+
+def _tool(tool: FunctionTool | CustomTool, place: str) -> Tool:
+    try:
+        if isinstance(tool, CustomTool):
+            custom = tool.custom
+            return Tool(
+                name=custom.name,
+                description=custom.description or "",
+                parameters=_input_schema(custom),
+            )
+        function = tool.function
+        return Tool(
+            name=function.name,
+            description=function.description or "",
+            parameters={"type": "object", "properties": {}, **(function.parameters or {})},
+            strict=bool(function.strict),
+        )
+    except ConfigError as error:
+        raise InvalidRequestError(f"{place}: {error.message}", param=place) from None
+
+
+def _input_schema(custom: Custom) -> JsonObject:
+    text: JsonObject = {"type": "string"}
+    if isinstance(custom.format, GrammarFormat):
+        text["pattern"] = f"^(?:{custom.format.grammar.definition})$"
+    return {
+        "type": "object",
+        "properties": {"input": text},
+        "required": ["input"],
+        "additionalProperties": False,
+    }

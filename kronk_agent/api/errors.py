@@ -1,0 +1,172 @@
+"""What a client is told when something goes wrong, in its protocol's own envelope."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import Scope
+
+from kronk_agent.errors import (
+    ContextLengthError,
+    DeadlineError,
+    InvalidRequestError,
+    KronkError,
+    ModelError,
+    OverloadedError,
+    ServerUnavailableError,
+    UpstreamError,
+)
+from kronk_agent.messages import JsonObject
+
+logger = logging.getLogger(__name__)
+
+Protocol: TypeAlias = Literal["openai", "anthropic"]
+
+_OPENAI_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+_ANTHROPIC_TYPES = {
+    **_OPENAI_TYPES,
+    413: "request_too_large",
+    503: "overloaded_error",
+}
+
+
+class HttpError(KronkError):
+    """A failure as HTTP has it: a status, and what a program may read of it."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        self.status = status
+        self.code = code
+        self.param = param
+        """The field of the request that is at fault."""
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(message)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        if self.retry_after_seconds is None:
+            return {}
+        return {"retry-after": str(math.ceil(self.retry_after_seconds))}
+
+
+def http_error(error: BaseException) -> HttpError:
+    """Any failure as HTTP has it. What is not ours is logged, and told as an internal error."""
+    match error:
+        case HttpError():
+            return error
+        case RequestValidationError():
+            return _invalid(error)
+        case HTTPException():
+            return HttpError(str(error.detail), status=error.status_code)
+        case ContextLengthError():
+            return HttpError(
+                str(error), status=400, code="context_length_exceeded", param=error.param
+            )
+        case InvalidRequestError():
+            return HttpError(str(error), status=400, param=error.param)
+        case OverloadedError():
+            return HttpError(
+                str(error),
+                status=503,
+                code="overloaded",
+                retry_after_seconds=error.retry_after_seconds,
+            )
+        case ModelError():
+            return HttpError(str(error), status=503, code="model_unavailable")
+        case ServerUnavailableError():
+            return HttpError(str(error), status=503, code="server_unavailable")
+        case UpstreamError():
+            return HttpError(str(error), status=502, code="upstream_error")
+        case DeadlineError():
+            return HttpError(str(error), status=504, code="deadline_exceeded")
+        case KronkError():
+            return HttpError(str(error), status=500)
+        case _:
+            logger.error("a request failed", exc_info=error)
+            return HttpError("internal error: the server's log has more", status=500)
+
+
+def protocol_of(scope: Scope) -> Protocol:
+    """Whose envelope a client expects: by the path, and where both have it by the header."""
+    path: str = scope["path"]
+    if path == "/v1/messages" or path.startswith("/v1/messages/"):
+        return "anthropic"
+    is_shared = path in ("/", "/v1/models") or path.startswith("/v1/models/")
+    has_header = any(name == b"anthropic-version" for name, _ in scope["headers"])
+    return "anthropic" if is_shared and has_header else "openai"
+
+
+def envelope(error: HttpError, protocol: Protocol) -> JsonObject:
+    """The body of the response."""
+    if protocol == "anthropic":
+        kind = _ANTHROPIC_TYPES.get(error.status)
+        kind = kind or ("api_error" if error.status >= 500 else "invalid_request_error")
+        return {"type": "error", "error": {"type": kind, "message": str(error)}}
+    kind = _OPENAI_TYPES.get(error.status)
+    kind = kind or ("server_error" if error.status >= 500 else "invalid_request_error")
+    return {
+        "error": {"message": str(error), "type": kind, "param": error.param, "code": error.code}
+    }
+
+
+def error_response(error: BaseException, scope: Scope) -> JSONResponse:
+    """The whole response to a request that failed."""
+    failure = http_error(error)
+    protocol = protocol_of(scope)
+    # Anthropic's own status for it, which its SDKs know.
+    is_overloaded = protocol == "anthropic" and failure.status == 503
+    return JSONResponse(
+        envelope(failure, protocol),
+        status_code=529 if is_overloaded else failure.status,
+        headers=failure.headers,
+    )
+
+
+def _invalid(error: RequestValidationError) -> HttpError:
+    """The first mistake of a request, in words that name the field."""
+    # In a union, the alternative that was meant is the one that got furthest.
+    worst = max(error.errors(), key=lambda mistake: len(mistake["loc"]))
+    kind, words = worst["type"], worst["msg"].removeprefix("Value error, ")
+    if kind == "json_invalid":
+        return HttpError(f"the body is not JSON: {worst['ctx']['error']}", status=400)
+    # The first step says in which part of the request it is: the body, the query.
+    place = _place(worst["loc"][1:], error.body)
+    if not place:
+        return HttpError(f"the body must be a JSON object: {words}", status=400)
+    if kind == "extra_forbidden":
+        words, code = "not supported here: leave it out", "unsupported_parameter"
+        return HttpError(f"{place}: {words}", status=400, code=code, param=place)
+    return HttpError(f"{place}: {words}", status=400, param=place)
+
+
+def _place(steps: Sequence[str | int], body: object) -> str:
+    """The path of a field, without the steps that only name an alternative of a union."""
+    path: list[str] = []
+    value = body
+    for number, step in enumerate(steps, start=1):
+        is_there = (isinstance(value, dict) and step in value) or (
+            isinstance(value, list) and isinstance(step, int) and step < len(value)
+        )
+        if is_there:
+            value = value[step]  # type: ignore[index]  # seen to be there
+        if is_there or number == len(steps):
+            path.append(str(step))
+    return ".".join(path)

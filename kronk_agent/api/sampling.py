@@ -1,0 +1,78 @@
+"""How the next token is chosen, as a request may say: OpenAI's fields and llama.cpp's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from kronk_agent.api.serving import NUM_SEEDS
+from kronk_agent.api.wire import Wire
+from kronk_agent.errors import InvalidRequestError
+from kronk_agent.model import SamplerName, SamplingParams
+
+
+class SamplingFields(Wire):
+    """What is left out, or null, is as the server's configuration says."""
+
+    temperature: float | None = None
+    """0 takes the likeliest token every time."""
+    top_p: float | None = None
+    """Keep the likeliest tokens that together reach this probability."""
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logit_bias: dict[str, float] | None = None
+    """Token id to what is added to its logit."""
+    seed: int | None = None
+    """The same seed and the same request give the same answer."""
+    top_k: int | None = None
+    """Keep the k likeliest; 0 keeps all."""
+    min_p: float | None = None
+    """Drop what is less likely than this share of the likeliest."""
+    typical_p: float | None = None
+    top_n_sigma: float | None = None
+    dynatemp_range: float | None = None
+    dynatemp_exponent: float | None = None
+    xtc_probability: float | None = None
+    xtc_threshold: float | None = None
+    repeat_penalty: float | None = None
+    repeat_last_n: int | None = None
+    dry_multiplier: float | None = None
+    dry_base: float | None = None
+    dry_allowed_length: int | None = None
+    dry_penalty_last_n: int | None = None
+    dry_sequence_breakers: list[str] | None = None
+    mirostat: int | None = None
+    mirostat_tau: float | None = None
+    mirostat_eta: float | None = None
+    adaptive_target: float | None = None
+    adaptive_decay: float | None = None
+    samplers: list[SamplerName] | None = None
+    """The order they are applied in; one that is left out is not applied."""
+
+    def sampling(self, default: SamplingParams) -> SamplingParams:
+        """The configured sampling, with what the request says in its place.
+
+        Raises:
+            InvalidRequestError: a value out of range, or two that exclude each other.
+        """
+        changes: dict[str, Any] = self.model_dump(
+            include=set(SamplingFields.model_fields), exclude_none=True
+        )
+        if self.logit_bias is not None:
+            changes["logit_bias"] = _by_token(self.logit_bias)
+        if self.seed is not None:
+            changes["seed"] = self.seed % NUM_SEEDS  # the wire's seeds have 64 bits and a sign
+        for name in ("samplers", "dry_sequence_breakers"):
+            if name in changes:
+                changes[name] = tuple(changes[name])
+        return replace(default, **changes)
+
+
+def _by_token(bias: dict[str, float]) -> dict[int, float]:
+    for token in bias:
+        if not token.isdecimal():
+            raise InvalidRequestError(
+                f"logit_bias takes token ids, not {token!r}: /v1/tokenize gives them",
+                param="logit_bias",
+            )
+    return {int(token): value for token, value in bias.items()}

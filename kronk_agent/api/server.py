@@ -1,0 +1,98 @@
+"""Serves an application on a socket, until it is told to end."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import anyio
+import uvicorn
+from anyio import CancelScope
+from starlette.types import ASGIApp
+
+from kronk_agent.agent.tasks import open_task_group
+from kronk_agent.errors import ConfigError
+
+_BACKLOG = 2048
+
+
+class _Server(uvicorn.Server):
+    """Says when it is up; signals are the program's to deal with."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_up = anyio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.is_up.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def serving_at(
+    app: ASGIApp, *, host: str, port: int, drain_seconds: float = 30.0
+) -> AsyncIterator[str]:
+    """Serve inside the block; gives the URL. At its end requests that are under way may finish.
+
+    Args:
+        app: what is served.
+        host: address or name to listen on.
+        port: 0 takes one that is free.
+        drain_seconds: how long they may still take; then they are cancelled.
+
+    Raises:
+        ConfigError: the address cannot be listened on.
+    """
+    listener = _listen(host, port)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=int(drain_seconds),
+        server_header=False,
+        lifespan="on",
+    )
+    server = _Server(config)
+    with listener:
+        async with open_task_group() as tasks:
+            tasks.start_soon(_serve, server, listener)
+            await server.is_up.wait()
+            try:
+                yield _url(listener)
+            finally:
+                server.should_exit = True
+
+
+async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
+    # Cancelling would tear requests apart that may finish: the server ends when it is told to.
+    with CancelScope(shield=True):
+        await server.serve(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(_BACKLOG)
+        except BaseException:
+            listener.close()
+            raise
+    except OSError as error:
+        key = "server.host" if isinstance(error, socket.gaierror) else "server.port"
+        raise ConfigError(
+            f"{host}:{port} cannot be listened on: {error.strerror}", key=key
+        ) from None
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

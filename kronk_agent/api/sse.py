@@ -1,0 +1,127 @@
+"""Responses that are written while a run is under way, and runs that end with their client.
+
+The run lives in the same task as the response, so that nothing of it outlives the connection.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias, TypeVar
+
+import anyio
+from anyio import CancelScope
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from kronk_agent.agent.tasks import open_task_group
+from kronk_agent.api.errors import HttpError, error_response, http_error
+
+logger = logging.getLogger(__name__)
+
+KEEP_ALIVE_SECONDS = 15.0
+"""Proxies and clients give up on a connection that says nothing for long."""
+_COMMENT = ": keep-alive\n\n"
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),  # nginx would hold the events back
+]
+
+Write: TypeAlias = Callable[[str], Awaitable[None]]
+"""Sends frames, whole ones, each with the empty line that ends it."""
+Produce: TypeAlias = Callable[[Write], Awaitable[None]]
+"""Writes a response. What it raises before its first frame becomes an ordinary response with the
+status of an error; afterwards, a frame."""
+
+T = TypeVar("T")
+
+
+class EventStream(Response):
+    """Server-sent events.
+
+    Args:
+        produce: writes them; it is cancelled when the client goes away.
+        error_frame: how the protocol says in a stream that something went wrong.
+        keep_alive_seconds: after so long without a frame, a comment is sent.
+    """
+
+    def __init__(
+        self,
+        produce: Produce,
+        *,
+        error_frame: Callable[[HttpError], str],
+        keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
+    ) -> None:
+        self.status_code = 200
+        self.background = None
+        self.body = b""
+        self._produce = produce
+        self._error_frame = error_frame
+        self._keep_alive_seconds = keep_alive_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        writer = _Writer(send)
+        async with open_task_group() as tasks:
+            tasks.start_soon(_cancel_when_gone, receive, tasks.cancel_scope)
+            tasks.start_soon(writer.keep_alive, self._keep_alive_seconds)
+            try:
+                await self._produce(writer.write)
+            except Exception as error:  # noqa: BLE001  # boundary: a request fails alone
+                if not writer.has_begun:
+                    await error_response(error, scope)(scope, receive, send)
+                    tasks.cancel_scope.cancel()
+                    return
+                await writer.write(self._error_frame(http_error(error)))
+            await writer.end()
+            tasks.cancel_scope.cancel()
+
+
+class _Writer:
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.has_begun = False
+        self._has_ended = False
+        self._num_frames = 0
+
+    async def write(self, frames: str) -> None:
+        self._num_frames += 1
+        if not self.has_begun:
+            self.has_begun = True
+            await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        await self._send({"type": "http.response.body", "body": frames.encode(), "more_body": True})
+
+    async def end(self) -> None:
+        self._has_ended = True
+        if not self.has_begun:
+            self.has_begun = True
+            await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def keep_alive(self, seconds: float) -> None:
+        while True:
+            num_frames = self._num_frames
+            await anyio.sleep(seconds)
+            if num_frames == self._num_frames and not self._has_ended:
+                await self.write(_COMMENT)
+
+
+async def while_connected(request: Request, produce: Callable[[], Awaitable[T]]) -> T:
+    """What ``produce`` gives; it is cancelled when the client goes away.
+
+    The request's body must have been read.
+    """
+    async with open_task_group() as tasks:
+        tasks.start_soon(_cancel_when_gone, request.receive, tasks.cancel_scope)
+        result = await produce()
+        tasks.cancel_scope.cancel()
+        return result
+    raise HttpError("the client went away", status=499)
+
+
+async def _cancel_when_gone(receive: Receive, scope: CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    logger.debug("the client went away")
+    scope.cancel()

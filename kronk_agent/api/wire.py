@@ -1,0 +1,65 @@
+"""What the wire formats of all protocols are made of."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+from typing import Annotated, TypeAlias
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+Count: TypeAlias = Annotated[int, Field(ge=1)]
+
+
+class Wire(BaseModel):
+    """A part of a request: a field we do not know is refused by name, never ignored."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+def encode(value: object) -> str:
+    """JSON without blanks, any character as itself."""
+    return _ENCODER.encode(value)
+
+
+def new_id(prefix: str) -> str:
+    """An id nobody can guess: the prefix and 24 hexadecimal digits."""
+    return f"{prefix}{secrets.token_hex(12)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Marks a field that others have and we do not: null is let pass, all else refused.
+
+    Args:
+        remedy: what would do instead.
+    """
+
+    remedy: str
+
+    def __get_pydantic_core_schema__(
+        self, source: type[object], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._check)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"type": "null", "description": f"Not supported: {self.remedy}."}
+
+    def _check(self, value: object) -> None:
+        if value is not None:
+            raise ValueError(f"not supported here: {self.remedy}")

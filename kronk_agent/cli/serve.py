@@ -1,0 +1,54 @@
+"""``kronk-agent serve``: the models and agents for other programs, over HTTP."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import anyio
+import click
+
+from kronk_agent.cli.loop import Interrupts, run
+from kronk_agent.cli.options import GlobalOptions, global_options
+from kronk_agent.cli.terminal import Terminal
+from kronk_agent.config.loading import load_config
+from kronk_agent.config.schema import Config
+from kronk_agent.runtime import Runtime
+
+_CONFIG_KEYS = {"host": "server.host", "port": "server.port", "model": "model"}
+"""Which key of the configuration a flag overrides."""
+
+
+@click.command()
+@click.option("--host", metavar="ADDRESS", help="Address to listen on; 127.0.0.1 by default.")
+@click.option("--port", type=int, metavar="N", help="Port to listen on; 11435 by default.")
+@click.option("--model", metavar="PATH_OR_NAME", help="A GGUF file, or a name from models:.")
+@global_options
+@click.pass_obj
+def serve(options: GlobalOptions, /, **flags: str | int | None) -> None:
+    """Serve the models and agents over HTTP, as OpenAI's and Anthropic's APIs have it.
+
+    Ctrl-C or SIGTERM ends it when the requests under way are answered; a second one ends it at
+    once.
+    """
+    given = {_CONFIG_KEYS[name]: value for name, value in flags.items() if value is not None}
+    run(partial(_serve, load_config(options.config, overrides=given)))
+
+
+async def _serve(config: Config, _: Interrupts) -> int:
+    from kronk_agent.api import create_app  # heavy, like all that follows
+    from kronk_agent.api.server import serving_at
+
+    terminal = Terminal()
+    server = config.server
+    async with (
+        Runtime.open(config) as runtime,
+        serving_at(
+            create_app(runtime),
+            host=server.host,
+            port=server.port,
+            drain_seconds=server.drain_seconds,
+        ) as url,
+    ):
+        terminal.say(f"serving on {url}/v1; {url}/docs describes it")
+        await anyio.sleep_forever()
+    return 0

@@ -1,0 +1,342 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from api.support import WEATHER, add, echoed, frames, function_calls, running, scripted, steady
+from inline_snapshot import snapshot
+
+from kronk_agent.messages import ReasoningDelta, TextPart
+from kronk_agent.testing import call
+
+HELLO: Any = [{"role": "user", "content": "Hello"}]
+
+
+async def test_an_answer_comes_whole() -> None:
+    async with running(scripted([ReasoningDelta("Hm."), "Hi there."])) as server:
+        response = await server.post("/v1/chat/completions", model="scripted", messages=HELLO)
+
+    body = response.json()
+    assert body.pop("id").startswith("chatcmpl-")
+    assert steady(body) == snapshot(
+        {
+            "object": "chat.completion",
+            "created": "…",
+            "model": "scripted",
+            "system_fingerprint": "…",
+            "choices": [
+                {
+                    "index": 0,
+                    "message": {
+                        "role": "assistant",
+                        "content": "Hi there.",
+                        "refusal": None,
+                        "reasoning_content": "Hm.",
+                    },
+                    "logprobs": None,
+                    "finish_reason": "stop",
+                }
+            ],
+            "usage": {
+                "prompt_tokens": 4,
+                "completion_tokens": 5,
+                "total_tokens": 9,
+                "prompt_tokens_details": {"cached_tokens": 0},
+                "completion_tokens_details": {"reasoning_tokens": 2},
+            },
+            "timings": "…",
+        }
+    )
+
+
+async def test_an_answer_comes_in_chunks() -> None:
+    async with running(scripted([ReasoningDelta("Hm."), "Hi there."])) as server:
+        response = await server.post(
+            "/v1/chat/completions",
+            model="scripted",
+            messages=HELLO,
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+
+    chunks = frames(response.text)
+    assert len({chunk.pop("id") for chunk in chunks[:-1]}) == 1
+    assert steady(chunks) == snapshot(
+        [
+            {
+                "object": "chat.completion.chunk",
+                "created": "…",
+                "model": "scripted",
+                "system_fingerprint": "…",
+                "choices": [
+                    {
+                        "index": 0,
+                        "delta": {"role": "assistant", "content": ""},
+                        "logprobs": None,
+                        "finish_reason": None,
+                    }
+                ],
+                "usage": None,
+            },
+            {
+                "object": "chat.completion.chunk",
+                "created": "…",
+                "model": "scripted",
+                "system_fingerprint": "…",
+                "choices": [
+                    {
+                        "index": 0,
+                        "delta": {"reasoning_content": "Hm"},
+                        "logprobs": None,
+                        "finish_reason": None,
+                    }
+                ],
+                "usage": None,
+            },
+            {
+                "object": "chat.completion.chunk",
+                "created": "…",
+                "model": "scripted",
+                "system_fingerprint": "…",
+                "choices": [
+                    {
+                        "index": 0,
+                        "delta": {"reasoning_content": "."},
+                        "logprobs": None,
+                        "finish_reason": None,
+                    }
+                ],
+                "usage": None,
+            },
+            {
+                "object": "chat.completion.chunk",
+                "created": "…",
+                "model": "scripted",
+                "system_fingerprint": "…",
+                "choices": [
+                    {
+                        "index": 0,
+                        "delta": {"content": "Hi"},
+                        "logprobs": None,
+                        "finish_reason": None,
+                    }
+                ],
+                "usage": None,
+            },
+            {
+                "object": "chat.completion.chunk",
+                "created": "…",
+                "model": "scripted",
+                "system_fingerprint": "…",
+                "choices": [
+                    {
+                        "index": 0,
+                        "delta": {"content": " there"},
+                        "logprobs": None,
+                        "finish_reason": None,
+                    }
+                ],
+                "usage": None,
+            },
+            {
+                "object": "chat.completion.chunk",
+                "created": "…",
+                "model": "scripted",
+                "system_fingerprint": "…",
+                "choices": [
+                    {"index": 0, "delta": {"content": "."}, "logprobs": None, "finish_reason": None}
+                ],
+                "usage": None,
+            },
+            {
+                "object": "chat.completion.chunk",
+                "created": "…",
+                "model": "scripted",
+                "system_fingerprint": "…",
+                "choices": [{"index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop"}],
+                "usage": None,
+            },
+            {
+                "object": "chat.completion.chunk",
+                "created": "…",
+                "model": "scripted",
+                "system_fingerprint": "…",
+                "choices": [],
+                "timings": "…",
+                "usage": {
+                    "prompt_tokens": 4,
+                    "completion_tokens": 5,
+                    "total_tokens": 9,
+                    "prompt_tokens_details": {"cached_tokens": 0},
+                    "completion_tokens_details": {"reasoning_tokens": 2},
+                },
+            },
+            "[DONE]",
+        ]
+    )
+
+
+async def test_the_sdk_reads_a_call_of_its_own_tool_and_comes_back_with_the_result() -> None:
+    model = scripted(call("weather", place="Oslo"), "It rains.")
+    async with running(model) as server:
+        first = await server.openai.chat.completions.create(
+            model="scripted", messages=HELLO, tools=[WEATHER]
+        )
+        choice = first.choices[0]
+        assert choice.finish_reason == "tool_calls"
+        [asked] = function_calls(choice.message)
+        second = await server.openai.chat.completions.create(
+            model="scripted",
+            messages=[
+                *HELLO,
+                echoed(choice.message),
+                {"role": "tool", "tool_call_id": asked.id, "content": "rain"},
+            ],
+            tools=[WEATHER],
+        )
+
+    assert second.choices[0].message.content == "It rains."
+    assert [message.role for message in model.requests[1].messages] == ["user", "assistant", "tool"]
+    assert model.requests[1].messages[2].content == (TextPart("rain"),)
+
+
+async def test_a_call_is_streamed_as_the_sdk_expects_it() -> None:
+    async with (
+        running(scripted(["Let me see.", call("weather", place="Oslo")])) as server,
+        server.openai.chat.completions.stream(
+            model="scripted", messages=HELLO, tools=[WEATHER]
+        ) as stream,
+    ):
+        async for _ in stream:
+            pass
+        final = await stream.get_final_completion()
+
+    message = final.choices[0].message
+    [asked] = function_calls(message)
+    assert (message.content, final.choices[0].finish_reason) == ("Let me see.", "tool_calls")
+    assert (asked.function.name, asked.function.arguments) == ("weather", '{"place": "Oslo"}')
+
+
+async def test_an_agent_uses_its_tools_here_and_shows_that_it_does() -> None:
+    async with running(scripted(["I add.", call("add", a=1, b=2)], "It is 3.")) as server:
+        response = await server.post(
+            "/v1/chat/completions", model="agent/default", messages=HELLO, stream=True
+        )
+        chunks = frames(response.text)[:-1]
+
+    text = "".join(c["choices"][0]["delta"].get("content", "") for c in chunks)
+    activity = [chunk["kronk"]["type"] for chunk in chunks if "kronk" in chunk]
+    assert text == "I add.\n\nIt is 3."
+    assert activity == ["tool_started", "tool_finished"]
+    assert all("tool_calls" not in chunk["choices"][0]["delta"] for chunk in chunks)
+    assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+
+
+async def test_a_turn_that_called_tools_of_both_goes_on_with_both_results() -> None:
+    turns = [call("add", a=1, b=2), call("weather", place="Oslo")]
+    model = scripted(turns, "3, and rain.")
+    async with running(model) as server:
+        first = await server.openai.chat.completions.create(
+            model="agent/default", messages=HELLO, tools=[WEATHER]
+        )
+        [asked] = function_calls(first.choices[0].message)
+        await server.openai.chat.completions.create(
+            model="agent/default",
+            messages=[
+                *HELLO,
+                echoed(first.choices[0].message),
+                {"role": "tool", "tool_call_id": asked.id, "content": "rain"},
+            ],
+            tools=[WEATHER],
+        )
+
+    assert [(m.role, m.name, m.text) for m in model.requests[1].messages[1:]] == [
+        ("user", None, "Hello"),
+        ("assistant", None, ""),
+        ("tool", "add", "3"),
+        ("tool", "weather", "rain"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "error"),
+    [
+        ({"model": "gpt-5"}, 404, {"code": "model_not_found", "param": "model"}),
+        ({"n": 0}, 400, {"param": "n"}),
+        ({"temperature": 200}, 400, {"param": "temperature"}),
+        ({"funny": 1}, 400, {"param": "funny", "code": "unsupported_parameter"}),
+        ({"functions": []}, 400, {"param": "functions"}),
+        ({"messages": []}, 400, {"param": "messages"}),
+        (
+            {"messages": [{"role": "user", "content": "x", "name": "Ann"}]},
+            400,
+            {"param": "messages.0.name"},
+        ),
+        (
+            {"messages": [{"role": "tool", "content": "x", "tool_call_id": "c"}]},
+            400,
+            {"param": "messages.0.tool_call_id"},
+        ),
+        ({"tool_choice": "required"}, 400, {"param": "tool_choice"}),
+        ({"stream_options": {}}, 400, {"param": "stream_options"}),
+        ({"stream": True, "tool_choice": "required"}, 400, {"param": "tool_choice"}),
+        ({"response_format": {"type": "xml"}}, 400, {"param": "response_format"}),
+        ({"logit_bias": {"a": 1}}, 400, {"param": "logit_bias"}),
+    ],
+)
+async def test_what_cannot_be_is_refused_by_name(
+    change: dict[str, object], status: int, error: dict[str, object]
+) -> None:
+    async with running(scripted()) as server:
+        body = {"model": "scripted", "messages": HELLO, **change}
+        response = await server.http.post("/v1/chat/completions", json=body)
+
+    told = response.json()["error"]
+    assert response.status_code == status, told
+    assert error.items() <= told.items()
+    assert str(told["param"]) in told["message"] or told["code"] == "model_not_found"
+
+
+async def test_a_body_that_is_not_json_is_refused() -> None:
+    async with running(scripted()) as server:
+        response = await server.http.post(
+            "/v1/chat/completions", content="{", headers={"content-type": "application/json"}
+        )
+
+    assert (response.status_code, response.json()["error"]["type"]) == (
+        400,
+        "invalid_request_error",
+    )
+
+
+async def test_a_server_tool_and_a_client_tool_of_one_name_cannot_be_told_apart() -> None:
+    clash = {"type": "function", "function": {"name": add.name}}
+    async with running(scripted()) as server:
+        response = await server.post(
+            "/v1/chat/completions", model="agent/default", messages=HELLO, tools=[clash]
+        )
+
+    assert response.status_code == 400
+    assert "add" in response.json()["error"]["message"]
+
+
+async def test_logprobs_come_with_the_tokens_they_are_of() -> None:
+    async with running(scripted("Hi there.", "Hi there.")) as server:
+        whole = await server.openai.chat.completions.create(
+            model="scripted", messages=HELLO, logprobs=True, top_logprobs=1
+        )
+        stream = await server.openai.chat.completions.create(
+            model="scripted", messages=HELLO, logprobs=True, top_logprobs=1, stream=True
+        )
+        streamed = [
+            scored
+            async for chunk in stream
+            for choice in chunk.choices
+            if choice.logprobs
+            for scored in choice.logprobs.content or []
+        ]
+
+    assert whole.choices[0].logprobs
+    assert whole.choices[0].logprobs.content == streamed
+    assert "".join(scored.token for scored in streamed) == "Hi there."
+    assert [len(scored.top_logprobs) for scored in streamed] == [1] * len(streamed)

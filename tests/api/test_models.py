@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from api.support import running, scripted, steady
+
+from kronk_agent import Config
+
+
+async def test_models_are_listed_as_openai_does() -> None:
+    async with running(scripted()) as server:
+        listed = [model.id async for model in server.openai.models.list()]
+        one = await server.openai.models.retrieve("scripted")
+
+    assert listed == ["scripted", "agent/default"]
+    assert (one.id, one.object, one.owned_by) == ("scripted", "model", "kronk-agent")
+
+
+async def test_models_are_listed_as_anthropic_does_for_its_clients() -> None:
+    async with running(scripted()) as server:
+        headers = {"anthropic-version": "2023-06-01"}
+        listed = (await server.http.get("/v1/models", headers=headers)).json()
+        one = (await server.http.get("/v1/models/agent/default", headers=headers)).json()
+        missing = await server.http.get("/v1/models/claude", headers=headers)
+
+    assert (listed["first_id"], listed["last_id"], listed["has_more"]) == (
+        "scripted",
+        "agent/default",
+        False,
+    )
+    assert one in listed["data"]
+    assert (one["type"], one["id"]) == ("model", "agent/default")
+    assert (missing.status_code, missing.json()["error"]["type"]) == (404, "not_found_error")
+
+
+async def test_health_says_why_a_model_cannot_be_had() -> None:
+    async with running(scripted()) as server:
+        well = await server.http.get("/health")
+    async with running(config=Config(model="none.gguf", tools=())) as server:
+        ill = await server.http.get("/health")
+
+    assert (well.status_code, well.json()) == (200, {"status": "ok"})
+    assert ill.status_code == 503
+    assert "none.gguf" in ill.json()["error"]
+
+
+async def test_what_is_not_there_is_told_in_the_envelope() -> None:
+    async with running(scripted()) as server:
+        openai = await server.http.get("/v1/nothing")
+        anthropic = await server.http.get("/v1/messages/nothing")
+        wrong = await server.http.get("/v1/chat/completions")
+
+    assert steady(openai.json())["error"]["type"] == "not_found_error"
+    assert anthropic.json()["type"] == "error"
+    assert (wrong.status_code, wrong.json()["error"]["type"]) == (405, "invalid_request_error")

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx2
+import pytest
+
+
+@pytest.mark.e2e
+def test_serve_says_where_and_ends_when_it_is_told_to(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "kronk_agent", "serve", "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"HOME": str(tmp_path), "PATH": ""},
+    ) as program:
+        assert program.stderr is not None
+        url = program.stderr.readline().split()[2].removesuffix(";")
+        response = httpx2.post(
+            f"{url}/chat/completions",
+            json={
+                "model": "SmolLM2-135M-Instruct.Q4_1",
+                "messages": [{"role": "user", "content": "Hello"}],
+                "max_tokens": 4,
+            },
+            timeout=50,
+        )
+        program.send_signal(signal.SIGTERM)
+        exit_code = program.wait(timeout=10)
+
+    assert response.status_code == 200, response.text
+    assert response.json()["usage"]["completion_tokens"] == 4
+    assert exit_code == 143
+
+
+def test_an_address_that_is_taken_is_said_in_a_line(tmp_path: Path) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "-m", "kronk_agent", "serve", "--port", port],
+            capture_output=True,
+            text=True,
+            env={"HOME": str(tmp_path), "PATH": ""},
+            check=False,
+        )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert f"server.port: 127.0.0.1:{port} cannot be listened on" in done.stderr
