@@ -11,7 +11,7 @@ TIMES := $(VENV)/.times
 .DEFAULT_GOAL := help
 # One recipe at a time: parallel ones would have to share the terminal.
 .NOTPARALLEL:
-.PHONY: help chat test lint conformance-client format bench bench-mcp bench-baseline random-calls soak clean
+.PHONY: help chat test lint conformance-client conformance-server format bench bench-mcp bench-baseline random-calls soak clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -66,7 +66,7 @@ $(STAMPS)/dev: $(STAMPS)/runtime
 	@$(PIP) install -q -c constraints.txt -e '.[dev,postgres]' </dev/null >&2
 	@touch $@
 
-# MCP servers from npm and the official conformance suite, which the MCP host is tested against.
+# MCP servers from npm and the official conformance suite, which the MCP host and our servers are tested against.
 NPM_SERVERS := everything filesystem memory sequential-thinking
 NPM_VERSION := 2026.8.31
 CONFORMANCE_VERSION := 0.2.0-alpha.12
@@ -105,6 +105,10 @@ test: lint $(NPM_STAMP) ## Check everything: lint and all tests (PYTEST_ARGS='-k
 conformance-client: export PATH := $(CURDIR)/$(BIN):$(PATH)
 conformance-client: $(NPM_STAMP) ## Hold the MCP host to the official conformance suite
 	@$(BIN)/python tests/conformance/run.py client
+
+conformance-server: export PATH := $(CURDIR)/$(BIN):$(PATH)
+conformance-server: $(NPM_STAMP) ## Hold the layer under our MCP servers to it
+	@$(BIN)/python tests/conformance/run.py server
 
 format: $(STAMPS)/dev ## Format the code and mend what can be mended
 	@$(BIN)/ruff check --fix .
