@@ -3,7 +3,6 @@
 KronkError
 ├── ConfigError            the YAML, a flag or a tool path is wrong (says where)
 ├── ModelError             a GGUF file is missing, corrupt or cannot do what is asked of it
-│   └── UnknownModelError  nothing in the configuration has that name
 ├── InvalidRequestError    a request that can never work; ``param`` names the field
 │   ├── ContextLengthError the prompt is longer than the context
 │   └── ConstraintError    a JSON Schema or grammar that cannot be compiled
@@ -73,10 +72,6 @@ class ModelError(KronkError):
     """The model file cannot be used."""
 
 
-class UnknownModelError(ModelError):
-    """There is no model, or no agent, of that name."""
-
-
 class InvalidRequestError(KronkError):
     """The request can never work as it is; ``param`` names the field at fault."""
 
@@ -136,6 +131,11 @@ class StoreError(KronkError):
 
 class ToolError(KronkError):
     """Raise from a tool to tell the model what went wrong and what would do."""
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        self.code = code
+        """The same for programs, in the words of Anthropic's web tools (``url_not_allowed``)."""
+        super().__init__(message)
 
 
 def unwrap(error: BaseException) -> BaseException:

@@ -387,10 +387,8 @@ class ChatRequest:
 
 
 Capability: TypeAlias = Literal[
-    "generate", "chat", "tools", "thinking", "embed", "rerank", "fim", "image", "audio"
+    "chat", "tools", "thinking", "embed", "rerank", "fim", "image", "audio"
 ]
-"""``generate`` goes on with any text, ``chat`` answers a conversation, ``fim`` fills in the middle
-of a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,10 +416,17 @@ class ChatModel(Protocol):
             InvalidRequestError: the request can never work with this model.
             OverloadedError: too many requests are waiting.
             EngineError: the engine failed meanwhile.
-            ModelError: it had been unloaded, and cannot be loaded again.
         """
         ...
 
     def count_tokens(self, text: str) -> int:
         """How many tokens a text has, without any template around it."""
+        ...
+
+    async def count_prompt_tokens(self, request: ChatRequest) -> int:
+        """How many tokens the prompt of a request has: messages, tools, and the template.
+
+        Raises:
+            InvalidRequestError: the request can never work with this model.
+        """
         ...

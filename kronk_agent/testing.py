@@ -99,6 +99,9 @@ class ScriptedModel:
     def count_tokens(self, text: str) -> int:
         return len(_tokens(text))
 
+    async def count_prompt_tokens(self, request: ChatRequest) -> int:
+        return sum(self._size(message) for message in request.messages)
+
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         """The next turn of the script.
 
@@ -113,7 +116,7 @@ class ScriptedModel:
             )
         self.requests.append(request)
         pieces = self._pieces(request)
-        num_prompt_tokens = sum(self._size(message) for message in request.messages)
+        num_prompt_tokens = await self.count_prompt_tokens(request)
         limit = self._limit(request, num_prompt_tokens)
         reason: FinishReason = "stop"
         pieces, stop_sequence = _up_to_stop(pieces, request.stop)

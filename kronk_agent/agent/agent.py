@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from anyio import CancelScope, create_memory_object_stream
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from kronk_agent.agent.conductor import Conductor
+from kronk_agent.agent.conductor import Conductor, with_instructions
 from kronk_agent.agent.options import AgentOptions
 from kronk_agent.agent.tasks import open_task_group
+from kronk_agent.agent.toolbox import gather
 from kronk_agent.messages import Event, Message, RunFinished
 from kronk_agent.model import ChatModel, ToolChoice
 from kronk_agent.tool import Tool, Toolset
@@ -83,6 +84,27 @@ class Agent:
                 last = event
         assert isinstance(last, RunFinished)
         return last
+
+    async def count_tokens(
+        self,
+        messages: Sequence[Message],
+        *,
+        tool_choice: ToolChoice | None = None,
+        client_tools: Sequence[Tool] = (),
+    ) -> int:
+        """How many tokens the prompt of a run's first step has. Nothing is generated.
+
+        Raises:
+            InvalidRequestError: such a run can never work.
+        """
+        tools, _ = gather(self.toolsets, client_tools)
+        request = self.options.request(
+            with_instructions(messages, self.options.instructions),
+            list(tools.values()),
+            tool_choice or self.options.tool_choice,
+            is_first=True,
+        )
+        return await self.model.count_prompt_tokens(request)
 
 
 class Run:

@@ -18,13 +18,7 @@ from kronk_agent.agent.room import fit_results, room_for_results
 from kronk_agent.agent.tasks import open_task_group
 from kronk_agent.agent.toolbox import gather
 from kronk_agent.agent.turn import Turn
-from kronk_agent.errors import (
-    EngineError,
-    InvalidRequestError,
-    KronkError,
-    ModelError,
-    OverloadedError,
-)
+from kronk_agent.errors import EngineError, InvalidRequestError, KronkError, OverloadedError
 from kronk_agent.messages import (
     Event,
     Finish,
@@ -45,8 +39,6 @@ from kronk_agent.tool import RunContext, Tool, Toolset
 logger = logging.getLogger(__name__)
 
 _NONE = ToolChoice("none")
-_FAILURES = (EngineError, OverloadedError, InvalidRequestError, ModelError)
-"""What a model may fail with."""
 
 
 class Conductor:
@@ -67,7 +59,7 @@ class Conductor:
         self._toolsets = toolsets
         self._client_tools = client_tools
         self._options = options
-        self._given = _with_instructions(messages, options.instructions)
+        self._given = with_instructions(messages, options.instructions)
         self._first_choice = tool_choice
         self._events = events
         self._context = RunContext(self._given)
@@ -93,7 +85,7 @@ class Conductor:
             with scope:
                 try:
                     reason = await self._take_steps()
-                except _FAILURES as failure:
+                except (EngineError, OverloadedError, InvalidRequestError) as failure:
                     reason, error = "error", failure
             logger.debug("run ended: %s, after %d steps", reason, self._num_steps)
             # Outside the scope, for a cancelled run also says what became of it.
@@ -246,7 +238,8 @@ def _last_choice(choice: ToolChoice, tools: Mapping[str, Tool]) -> ToolChoice:
             )
 
 
-def _with_instructions(messages: Sequence[Message], instructions: str) -> list[Message]:
+def with_instructions(messages: Sequence[Message], instructions: str) -> list[Message]:
+    """The conversation, begun with the instructions unless it has its own."""
     if not instructions or any(message.role == "system" for message in messages):
         return list(messages)
     return [Message.system(instructions), *messages]

@@ -44,7 +44,8 @@ class EventStream(Response):
     Args:
         produce: writes them; it is cancelled when the client goes away.
         error_frame: how the protocol says in a stream that something went wrong.
-        keep_alive_seconds: after so long without a frame, a comment is sent.
+        keep_alive_seconds: after so long without a frame, one is sent that says nothing.
+        keep_alive: that frame; a comment, unless the protocol has one of its own.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class EventStream(Response):
         *,
         error_frame: Callable[[HttpError], str],
         keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
+        keep_alive: str = _COMMENT,
     ) -> None:
         self.status_code = 200
         self.background = None
@@ -60,12 +62,13 @@ class EventStream(Response):
         self._produce = produce
         self._error_frame = error_frame
         self._keep_alive_seconds = keep_alive_seconds
+        self._keep_alive = keep_alive
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         writer = _Writer(send)
         async with open_task_group() as tasks:
             tasks.start_soon(_cancel_when_gone, receive, tasks.cancel_scope)
-            tasks.start_soon(writer.keep_alive, self._keep_alive_seconds)
+            tasks.start_soon(writer.keep_alive, self._keep_alive_seconds, self._keep_alive)
             try:
                 await self._produce(writer.write)
             except Exception as error:  # noqa: BLE001  # boundary: a request fails alone
@@ -99,12 +102,12 @@ class _Writer:
             await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         await self._send({"type": "http.response.body", "body": b""})
 
-    async def keep_alive(self, seconds: float) -> None:
+    async def keep_alive(self, seconds: float, frame: str) -> None:
         while True:
             num_frames = self._num_frames
             await anyio.sleep(seconds)
             if num_frames == self._num_frames and not self._has_ended:
-                await self.write(_COMMENT)
+                await self.write(frame)
 
 
 async def while_connected(request: Request, produce: Callable[[], Awaitable[T]]) -> T:

@@ -65,6 +65,10 @@ class LocalChatModel:
         """How many tokens a text has, without any template around it."""
         return len(self._engine.vocabulary.tokenize(text, parse_special=False))
 
+    async def count_prompt_tokens(self, request: ChatRequest) -> int:
+        """How many tokens the prompt has; see ``ChatModel.count_prompt_tokens``."""
+        return len((await to_thread.run_sync(self._read, request)).tokens)
+
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         """The turn as it is generated; see ``ChatModel.stream``."""
         prompt = await to_thread.run_sync(self._read, request)

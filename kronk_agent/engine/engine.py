@@ -131,7 +131,7 @@ class Engine(ClosedInThread):
 
     @property
     def description(self) -> str:
-        """Architecture, size, and how far it is quantised."""
+        """Architecture, size and quantisation, in llama.cpp's words."""
         return self._model.description
 
     def tokenize(

@@ -36,7 +36,10 @@ def parse_url(text: str) -> httpx2.URL:
     text = text.strip()
     shown = repr(one_line(text, max_chars=200))
     if len(text) > MAX_URL_CHARS:
-        raise ToolError(f"{shown} is longer than {MAX_URL_CHARS:,} characters: use a shorter URL")
+        raise ToolError(
+            f"{shown} is longer than {MAX_URL_CHARS:,} characters: use a shorter URL",
+            code="url_too_long",
+        )
     try:
         url = httpx2.URL(text)
         host = url.host

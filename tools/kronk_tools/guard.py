@@ -111,13 +111,15 @@ class AddressGuard:
                 where = host if str(address) == host else f"{host} ({address})"
                 raise ToolError(
                     f"{where} is {reason}, and only public addresses may be reached; the person "
-                    "who runs this can open its network with the setting web_fetch.allow_private"
+                    "who runs this can open its network with the setting web_fetch.allow_private",
+                    code="url_not_allowed",
                 )
         is_opened = bool(addresses) and all(map(self._is_opened, addresses))
         if not (is_opened or port in _WEB_PORTS or port in self.allow_ports):
             raise ToolError(
                 f"{host}:{port}: only the ports 80 and 443 may be reached; the person who runs "
-                "this can open another with the setting web_fetch.allow_ports"
+                "this can open another with the setting web_fetch.allow_ports",
+                code="url_not_allowed",
             )
 
     def _is_opened(self, address: Address) -> bool:

@@ -80,7 +80,7 @@ class RefusedByServer(ToolError):
 
     def __init__(self, message: str, *, status: int) -> None:
         self.status = status
-        super().__init__(message)
+        super().__init__(message, code="too_many_requests" if status == 429 else None)
 
 
 class Admission(Protocol):
@@ -140,7 +140,9 @@ class Fetcher:
                 except ToolError as error:
                     if hop is url:
                         raise
-                    raise ToolError(f"{url} redirects to {hop}: {error}") from error
+                    raise ToolError(
+                        f"{url} redirects to {hop}: {error}", code=error.code
+                    ) from error
                 if not isinstance(answer, httpx2.URL):
                     return answer
                 if origin(answer) != origin(hop):
@@ -187,7 +189,8 @@ class Fetcher:
             shown = one_line(media_type, max_chars=100)
             raise ToolError(
                 f"{response.url} is {shown}, which cannot be read: web pages, text, JSON, XML, "
-                "feeds, PDF and images can"
+                "feeds, PDF and images can",
+                code="unsupported_content_type",
             )
         if int(response.headers.get("content-length", "0")) > self.max_bytes:
             raise too_large(response.url, self.max_bytes)

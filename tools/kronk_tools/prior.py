@@ -60,7 +60,8 @@ def unknown() -> ToolError:
         "this address was not fetched, because it is not in the conversation: only addresses that "
         "the user wrote, that web_search found, or that are on a page read before may be, so that "
         "nothing can be given away in an address. Copy one of those exactly, search for the page, "
-        "or ask the user for its address (the setting web_fetch.url_policy can lift this)"
+        "or ask the user for its address (the setting web_fetch.url_policy can lift this)",
+        code="url_not_in_prior_context",
     )
 
 

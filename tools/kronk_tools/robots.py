@@ -48,7 +48,8 @@ class Robots:
         raise ToolError(
             f"the robots.txt of {url.host} asks programs not to read {url}: use another source, or "
             "ask the user to open it; the person who runs this can turn the check off with the "
-            "setting web_fetch.robots"
+            "setting web_fetch.robots",
+            code="url_not_allowed",
         )
 
     async def _rules(self, url: httpx2.URL) -> Protego | None:

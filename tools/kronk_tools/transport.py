@@ -68,7 +68,8 @@ def _proxy_pool(proxy: str) -> httpcore2.AsyncConnectionPool:
 def too_large(url: httpx2.URL, max_bytes: int) -> ToolError:
     return ToolError(
         f"{url} is larger than {max_bytes:,} bytes: use a smaller page or another source; the "
-        "person who runs this can raise the setting web_fetch.max_bytes"
+        "person who runs this can raise the setting web_fetch.max_bytes",
+        code="content_too_large",
     )
 
 

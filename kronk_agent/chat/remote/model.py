@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -67,6 +68,12 @@ class RemoteChatModel:
     def count_tokens(self, text: str) -> int:
         """An estimate, rather too high: only the upstream knows its vocabulary."""
         return math.ceil(len(text.encode(errors="replace")) / _BYTES_PER_TOKEN)
+
+    async def count_prompt_tokens(self, request: ChatRequest) -> int:
+        """An estimate like that of ``count_tokens``: of all that is sent."""
+        body = request_body(request, self._upstream)
+        sent = [body.get("messages"), body.get("tools")]
+        return self.count_tokens(json.dumps(sent, ensure_ascii=False))
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         """The turn as it is generated; see ``ChatModel.stream``.
