@@ -3,6 +3,7 @@
 KronkError
 ├── ConfigError            the YAML, a flag or a tool path is wrong (says where)
 ├── ModelError             a GGUF file is missing, corrupt or cannot do what is asked of it
+│   └── UnknownModelError  nothing in the configuration has that name
 ├── InvalidRequestError    a request that can never work; ``param`` names the field
 │   ├── ContextLengthError the prompt is longer than the context
 │   └── ConstraintError    a JSON Schema or grammar that cannot be compiled
@@ -70,6 +71,10 @@ class ConfigError(KronkError):
 
 class ModelError(KronkError):
     """The model file cannot be used."""
+
+
+class UnknownModelError(ModelError):
+    """There is no model, or no agent, of that name."""
 
 
 class InvalidRequestError(KronkError):

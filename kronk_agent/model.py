@@ -387,8 +387,10 @@ class ChatRequest:
 
 
 Capability: TypeAlias = Literal[
-    "chat", "tools", "thinking", "embed", "rerank", "fim", "image", "audio"
+    "generate", "chat", "tools", "thinking", "embed", "rerank", "fim", "image", "audio"
 ]
+"""``generate`` goes on with any text, ``chat`` answers a conversation, ``fim`` fills in the middle
+of a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,6 +418,7 @@ class ChatModel(Protocol):
             InvalidRequestError: the request can never work with this model.
             OverloadedError: too many requests are waiting.
             EngineError: the engine failed meanwhile.
+            ModelError: it had been unloaded, and cannot be loaded again.
         """
         ...
 

@@ -18,7 +18,13 @@ from kronk_agent.agent.room import fit_results, room_for_results
 from kronk_agent.agent.tasks import open_task_group
 from kronk_agent.agent.toolbox import gather
 from kronk_agent.agent.turn import Turn
-from kronk_agent.errors import EngineError, InvalidRequestError, KronkError, OverloadedError
+from kronk_agent.errors import (
+    EngineError,
+    InvalidRequestError,
+    KronkError,
+    ModelError,
+    OverloadedError,
+)
 from kronk_agent.messages import (
     Event,
     Finish,
@@ -39,6 +45,8 @@ from kronk_agent.tool import RunContext, Tool, Toolset
 logger = logging.getLogger(__name__)
 
 _NONE = ToolChoice("none")
+_FAILURES = (EngineError, OverloadedError, InvalidRequestError, ModelError)
+"""What a model may fail with."""
 
 
 class Conductor:
@@ -85,7 +93,7 @@ class Conductor:
             with scope:
                 try:
                     reason = await self._take_steps()
-                except (EngineError, OverloadedError, InvalidRequestError) as failure:
+                except _FAILURES as failure:
                     reason, error = "error", failure
             logger.debug("run ended: %s, after %d steps", reason, self._num_steps)
             # Outside the scope, for a cancelled run also says what became of it.

@@ -39,13 +39,16 @@ def show(options: GlobalOptions, name: str | None, as_json: bool) -> None:
 async def _show(config: Config, as_json: bool, _: Interrupts) -> int:
     async with Runtime.open(config.model_copy(update={"mcp_servers": {}, "tools": ()})) as runtime:
         description = await runtime.describe_model()
-    values = asdict(description)
+    values = {**asdict(description), "capabilities": sorted(description.capabilities)}
     if as_json:
         click.echo(json.dumps(values, indent=2))
         return 0
-    can = values.pop("capabilities")
+    template = values.pop("template") or {}
     values["chat_template"] = values["chat_template"] or "the model's own"
-    for key, value in {**values, **can}.items():
+    values["capabilities"] = ", ".join(values["capabilities"])
+    for name in ("generation_bytes", "embedding_bytes"):
+        values[name.replace("bytes", "memory")] = f"{values.pop(name) / 2**20:,.0f} MiB"
+    for key, value in {**values, **template}.items():
         shown = ("yes" if value else "no") if isinstance(value, bool) else value
         click.echo(f"{key.replace('_', ' '):<22}{shown}")
     return 0

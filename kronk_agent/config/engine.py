@@ -30,6 +30,8 @@ class LoraConfig(Section):
 class EngineConfig(Section):
     """How models are loaded and run."""
 
+    memory_mib: Annotated[int, Field(ge=1)] | None = None
+    """MiB that loaded models may take together. null: what is free at the start."""
     context_length: Annotated[int, Field(ge=256, le=_INT32_MAX)] | None = None
     """Tokens that all running conversations share. null: the model's own, 16384 at most."""
     max_sequences: Annotated[int, Field(ge=1, le=256)] = 16

@@ -31,6 +31,10 @@ class LocalModelConfig(Section):
 
     path: Path
     """The GGUF file."""
+    context_length: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    """In place of engine.context_length; of a model that embeds or ranks, tokens of one input."""
+    pooling: Literal["mean", "cls", "last"] | None = None
+    """How a text's tokens become one vector, for models to embed with that do not say."""
     template: Path | None = None
     """A file with a Jinja chat template to use instead of the GGUF file's own. null: its own."""
 
@@ -59,7 +63,7 @@ def _kind_of_model(value: object) -> str:
         case RemoteModelConfig():
             return "<remote>"
         case dict():
-            is_local = "url" not in value and bool({"path", "template"} & value.keys())
+            is_local = "url" not in value and bool({"path", "template", "pooling"} & value.keys())
             return "<local>" if is_local else "<remote>"
         case _:
             return "<file>"

@@ -17,7 +17,8 @@ from kronk_agent.errors import ModelError
 
 logger = logging.getLogger(__name__)
 
-_DEFAULT_CONTEXT_LENGTH = 16384
+DEFAULT_CONTEXT_LENGTH = 16384
+"""Tokens, where the model has more and nothing is asked for."""
 _MAX_SEQUENCE_IDS = 256
 """LLAMA_MAX_SEQ: what llama.cpp is compiled for."""
 # The binding has no name for bf16: ggml.h.
@@ -76,7 +77,7 @@ def new_context(model: ModelFile, params: EngineParams) -> Context:
         made_for = f"; it was made to {others}" if others else ""
         raise ModelError(f"{model.path}: this model cannot generate text{made_for}")
     settings = context_settings(params)
-    settings.n_ctx = context_length(model, params, at_most=_DEFAULT_CONTEXT_LENGTH)
+    settings.n_ctx = context_length(model, params, at_most=DEFAULT_CONTEXT_LENGTH)
     # Attention models keep finished sequences under ids of their own; for recurrent ones every id
     # has a whole state, so they get no more than can run.
     spare_ids = 3 * params.max_sequences if keeps_any_prefix(model, params) else 0

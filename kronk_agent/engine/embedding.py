@@ -34,7 +34,8 @@ EmbeddingInput: TypeAlias = str | Many[int]
 """A text, which gets the special tokens the model wants around it, or token ids, taken as they are.
 The text of a special token in a text is only text."""
 
-_DEFAULT_LONGEST = 2048
+DEFAULT_LONGEST = 2048
+"""Tokens of an input, where the model has more and nothing is asked for."""
 _POOLING = {
     "mean": llama.LLAMA_POOLING_TYPE_MEAN,
     "cls": llama.LLAMA_POOLING_TYPE_CLS,
@@ -79,7 +80,7 @@ class EmbeddingEngine(ClosedInThread):
         self._loop = loop
         self._is_closed = False
         self.pooling: Pooling = _choose_pooling(model, pooling)
-        self.max_input_tokens = context_length(model, params, at_most=_DEFAULT_LONGEST)
+        self.max_input_tokens = context_length(model, params, at_most=DEFAULT_LONGEST)
         """Tokens one input may have."""
         self.dimensions: int = llama.llama_model_n_embd_out(model.handle)
         """Length of a whole vector."""
@@ -135,7 +136,7 @@ class EmbeddingEngine(ClosedInThread):
 
     @property
     def description(self) -> str:
-        """Architecture, size and quantisation, in llama.cpp's words."""
+        """Architecture, size, and how far it is quantised."""
         return self._model.description
 
     async def embed(
@@ -237,7 +238,7 @@ class EmbeddingEngine(ClosedInThread):
             raise InvalidRequestError(
                 f"{param} has {together}{len(tokens)} tokens and an input may have "
                 f"{self.max_input_tokens}: shorten it"
-                + (", or raise engine.context_length" if self._could_be_longer else ""),
+                + (", or raise the model's context_length" if self._could_be_longer else ""),
                 param=param,
             )
         return np.array(tokens, np.int32)

@@ -131,7 +131,7 @@ class Engine(ClosedInThread):
 
     @property
     def description(self) -> str:
-        """Architecture, size and quantisation, in llama.cpp's words."""
+        """Architecture, size, and how far it is quantised."""
         return self._model.description
 
     def tokenize(

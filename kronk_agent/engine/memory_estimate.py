@@ -1,4 +1,4 @@
-"""How much memory a context takes, to refuse one that cannot be had before it is tried."""
+"""How much memory a model and its context take, as far as that can be told before it is tried."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ BITS_PER_VALUE = {
 """Of llama.cpp's KV types, with the scales of their blocks."""
 
 _GIB = 2**30
+_MIB = 2**20
 _STEP = 256
 """llama.cpp rounds a context up to a multiple of this."""
 
@@ -35,15 +36,32 @@ def kv_bytes_per_token(model: ModelFile, params: EngineParams) -> float | None:
     if model.is_recurrent or model.is_hybrid or model.number("attention.kv_lora_rank"):
         return None
     # A list, one for each layer, does not read as a number.
-    heads = model.number("attention.head_count_kv") or model.number("attention.head_count")
-    if heads is None:
+    query_heads = model.number("attention.head_count")
+    heads = model.number("attention.head_count_kv") or query_heads
+    width, layers = model.number("embedding_length"), model.number("block_count")
+    if heads is None or query_heads is None or width is None or layers is None:
         return None
-    size = llama.llama_model_n_embd(model.handle) / llama.llama_model_n_head(model.handle)
+    size = width / query_heads
     key_bits = (model.number("attention.key_length") or size) * BITS_PER_VALUE[params.cache_type_k]
     value_size = model.number("attention.value_length") or size
     value_bits = value_size * BITS_PER_VALUE[params.cache_type_v]
-    layers: int = llama.llama_model_n_layer(model.handle)
     return layers * heads * (key_bits + value_bits) / 8
+
+
+def total_bytes(model: ModelFile, params: EngineParams, *, longest_default: int) -> int:
+    """About what a model takes when it runs: its weights, its context, a batch's logits, and the
+    host memory its conversations may be moved to.
+
+    Args:
+        model: the file; described is enough.
+        params: how it is to be run.
+        longest_default: tokens of the context, where the model has more and ``params`` says
+            nothing.
+    """
+    length = params.context_length or min(model.trained_context_length, longest_default)
+    context = length * (kv_bytes_per_token(model, params) or 0)
+    logits = params.batch_size * model.vocabulary.size * 4
+    return int(model.weight_bytes + context + logits) + params.cache_ram_mib * _MIB
 
 
 def check_kv_memory(model: ModelFile, params: EngineParams, context_length: int) -> None:

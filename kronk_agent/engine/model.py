@@ -59,17 +59,30 @@ Capability: TypeAlias = Literal["generate", "embed", "rerank", "fim"]
 class ModelFile:
     """A loaded GGUF file: the weights, the vocabulary, the chat templates.
 
+    Args:
+        path: the file.
+        params: how to load it.
+        is_described_only: leave the weights in the file: enough to tell what the model is and to
+            tokenise, and nothing can be run.
+
     Raises:
         ModelError: the file is missing, is not a GGUF file, or llama.cpp cannot load it.
     """
 
-    def __init__(self, path: Path, params: EngineParams = EngineParams()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        params: EngineParams = EngineParams(),
+        *,
+        is_described_only: bool = False,
+    ) -> None:
         check_file(path)
         forward_log()
         llama.llama_backend_init()
         if params.numa is not None:
             place_on_nodes(params.numa)
         settings = _load_settings(params)
+        settings.vocab_only = is_described_only
         with listening() as errors:
             handle = llama.llama_model_load_from_file(os.fsencode(path), settings)
         if handle is None:
@@ -81,7 +94,10 @@ class ModelFile:
         self.handle: Model = handle
         self.path = path
         self.vocabulary = Vocabulary(llama.llama_model_get_vocab(handle))
-        self.trained_context_length: int = llama.llama_model_n_ctx_train(handle)
+        self.trained_context_length = int(self.number("context_length") or 0)
+        """Tokens; 0 where the file does not say."""
+        self.num_parameters: int = llama.llama_model_n_params(handle)
+        self.weight_bytes: int = llama.llama_model_size(handle)
         self.is_recurrent: bool = llama.llama_model_is_recurrent(handle)
         self.is_hybrid: bool = llama.llama_model_is_hybrid(handle)
         self.has_partial_memory = not (self.is_recurrent or self.is_hybrid)
@@ -130,10 +146,10 @@ class ModelFile:
 
     @property
     def description(self) -> str:
-        """llama.cpp's own few words: architecture, size, quantisation."""
-        buffer = ctypes.create_string_buffer(256)
-        llama.llama_model_desc(self.handle, buffer, len(buffer))
-        return buffer.value.decode("utf-8", "replace")
+        """Architecture, size, and how far it is quantised."""
+        bits = 8 * self.weight_bytes / max(self.num_parameters, 1)
+        size = f"{self.num_parameters / 1e6:,.0f}M parameters of {bits:.1f} bits"
+        return f"{self._metadata('general.architecture')}, {size}"
 
     def number(self, key: str) -> float | None:
         """A number from the file's metadata, by its key after the architecture's name; None where
@@ -154,6 +170,11 @@ class ModelFile:
         """Free the weights; nothing made from this model may be used afterwards."""
         self.vocabulary.close()
         llama.llama_model_free(self.handle)
+
+
+def has_gpu() -> bool:
+    """Was llama.cpp built to put layers on a GPU?"""
+    return bool(llama.llama_supports_gpu_offload())
 
 
 def _load_settings(params: EngineParams) -> Any:

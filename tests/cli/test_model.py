@@ -16,7 +16,8 @@ def test_a_model_is_shown_with_what_its_template_can_do(starter_model: Path) -> 
 
     shown = json.loads(result.stdout)
     assert (shown["vocabulary_size"], shown["trained_context_length"]) == (49152, 8192)
-    assert shown["capabilities"] == {
+    assert shown["capabilities"] == ["chat", "generate", "tools"]
+    assert shown["template"] == {
         "dialect": "generic",
         "tools": False,
         "parallel_tool_calls": False,
@@ -59,7 +60,7 @@ def test_a_model_is_shown_with_the_template_of_the_configuration(mended: Path) -
 
     shown = json.loads(result.stdout)
     assert shown["chat_template"] == str(mended.parent / "mine.jinja")
-    assert (shown["capabilities"]["dialect"], shown["capabilities"]["tools"]) == (
+    assert (shown["template"]["dialect"], shown["template"]["tools"]) == (
         "native-json",
         True,
     )

@@ -57,6 +57,7 @@ def test_the_examples_in_comments_work_when_the_comment_sign_is_removed(
             "mended": LocalModelConfig(
                 path=file.parent / "models/odd.gguf", template=file.parent / "odd.jinja"
             ),
+            "embedder": LocalModelConfig(path=file.parent / "models/bge-m3.gguf"),
             "big": RemoteModelConfig(
                 url="http://gpu.example:8000/v1", model="Qwen/Qwen3-32B", api_key="hunter3"
             ),

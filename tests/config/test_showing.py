@@ -34,7 +34,7 @@ def test_the_defaults_can_be_shown(file: Path) -> None:
     file.write_text(shown)
 
     assert load_config(file, environ={}) == Config()
-    assert shown.startswith("model: null\nmodels: {}\nengine:\n  context_length: null\n")
+    assert shown.startswith("model: null\nmodels: {}\nengine:\n  memory_mib: null\n")
 
 
 def test_secrets_are_masked_and_variables_stand_as_written(file: Path) -> None:

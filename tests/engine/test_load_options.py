@@ -159,4 +159,5 @@ async def test_an_adapter_of_another_model_is_refused(starter_model: Path, tmp_p
 
 
 def test_every_option_is_in_the_configuration_under_the_same_name() -> None:
-    assert set(EngineConfig.model_fields) == set(EngineParams.__dataclass_fields__)
+    of_all_models = {"memory_mib"}
+    assert set(EngineConfig.model_fields) == {*EngineParams.__dataclass_fields__, *of_all_models}

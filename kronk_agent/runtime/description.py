@@ -1,0 +1,91 @@
+"""What is known of a model from its file; it is not loaded to be run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kronk_agent.model import Capability
+
+if TYPE_CHECKING:
+    from kronk_agent.chat.capabilities import Capabilities
+    from kronk_agent.engine.model import ModelFile
+    from kronk_agent.engine.params import EngineParams, Pooling
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDescription:
+    """What is known of a model from its file."""
+
+    file: str
+    description: str
+    """Architecture, size, and how far it is quantised."""
+    trained_context_length: int
+    vocabulary_size: int
+    chat_template: str | None
+    """The file of the one that is used instead of the model's own."""
+    capabilities: frozenset[Capability]
+    template: Capabilities | None
+    """What its chat template has a place for; None where it has no template."""
+    generation_bytes: int
+    """About what it takes to generate with it."""
+    embedding_bytes: int
+    """About what it takes to embed or rank with it."""
+
+
+def describe(
+    path: Path, *, template: Path | None, params: EngineParams, pooling: Pooling | None
+) -> ModelDescription:
+    """Read what a file tells; blocks.
+
+    Args:
+        path: the GGUF file.
+        template: the chat template to use instead of its own.
+        params: how it would be run.
+        pooling: how it would embed, where the file does not say.
+
+    Raises:
+        ModelError: a file is missing or cannot be read, or the chat template is not valid.
+    """
+    from kronk_agent.chat.capabilities import find_capabilities
+    from kronk_agent.chat.jinja import read_template
+    from kronk_agent.chat.template import ChatTemplate
+    from kronk_agent.engine.context import DEFAULT_CONTEXT_LENGTH
+    from kronk_agent.engine.embedding import DEFAULT_LONGEST
+    from kronk_agent.engine.memory_estimate import total_bytes
+    from kronk_agent.engine.model import ModelFile
+
+    given = {"default": read_template(template)} if template else None
+    model = ModelFile(path, is_described_only=True)
+    try:
+        templates = given or model.chat_templates
+        is_chat = "generate" in model.capabilities and bool(templates)
+        can = find_capabilities(ChatTemplate(templates)) if is_chat else None
+        return ModelDescription(
+            str(path),
+            model.description,
+            model.trained_context_length,
+            model.vocabulary.size,
+            str(template) if template else None,
+            _capabilities(model, can, pooling),
+            can,
+            total_bytes(model, params, longest_default=DEFAULT_CONTEXT_LENGTH),
+            total_bytes(model, params, longest_default=DEFAULT_LONGEST),
+        )
+    finally:
+        model.close()
+
+
+def _capabilities(
+    model: ModelFile, template: Capabilities | None, pooling: Pooling | None
+) -> frozenset[Capability]:
+    found: set[Capability] = set(model.capabilities)
+    if pooling is not None and "rerank" not in found:
+        found.add("embed")
+    if template is not None:
+        # Tools that the template has no place for are said in words.
+        found |= {"chat", "tools"}
+        if template.thinking:
+            found.add("thinking")
+    return frozenset(found)

@@ -1,0 +1,373 @@
+"""The models of a configuration, by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import anyio
+from anyio import to_thread
+
+from kronk_agent.config.engine import EngineConfig
+from kronk_agent.config.model import LocalModelConfig, RemoteModelConfig
+from kronk_agent.config.schema import Config
+from kronk_agent.errors import EngineError, InvalidRequestError, UnknownModelError
+from kronk_agent.model import Capability, ChatModel
+from kronk_agent.models.store import STARTER_NAME, find_model
+from kronk_agent.runtime.description import ModelDescription, describe
+from kronk_agent.runtime.pool import Pool
+from kronk_agent.runtime.pooled import PooledChatModel
+
+if TYPE_CHECKING:
+    from kronk_agent.chat.local import LocalChatModel
+    from kronk_agent.chat.remote import RemoteChatModel
+    from kronk_agent.engine.embedding import EmbeddingEngine
+    from kronk_agent.engine.engine import Engine
+    from kronk_agent.engine.params import EngineParams
+    from kronk_agent.engine.vocabulary import Vocabulary
+
+_MIB = 1 << 20
+
+ModelPlace: TypeAlias = Literal["local", "remote", "given"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """A model there is to be had."""
+
+    name: str
+    place: ModelPlace
+    """``local`` is a file, ``remote`` is on a server, ``given`` came with ``Runtime.open``."""
+    is_default: bool
+    is_loaded: bool
+
+
+@dataclass(slots=True)
+class _Generating:
+    """A model that is loaded to generate; ``chat`` is there once it has been asked for."""
+
+    engine: Engine
+    chat: LocalChatModel | None = None
+
+    async def close(self) -> None:
+        await self.engine.close()
+
+
+class Models:
+    """Finds, describes and loads models. Those on files are unloaded when room is wanted.
+
+    Args:
+        config: names them, and says how they are run.
+        base_dir: what relative paths are relative to.
+        given: more of them, ready to be used.
+        default: the name of the one that is meant where none is named; None is the configured one.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        base_dir: Path,
+        given: Mapping[str, ChatModel],
+        default: str | None = None,
+    ) -> None:
+        self._engine = config.engine
+        self._base_dir = base_dir
+        self._given = given
+        self._configs: dict[str, LocalModelConfig | RemoteModelConfig] = {
+            name: LocalModelConfig(path=model) if isinstance(model, Path) else model
+            for name, model in config.models.items()
+        }
+        self.default = default or self._add_default(config.model)
+        self._descriptions: dict[str, tuple[object, ModelDescription]] = {}
+        self._describing = anyio.Lock()
+        self._pooled: dict[str, PooledChatModel] = {}
+        self._vocabularies: dict[str, Vocabulary] = {}
+        self._pool: Pool[_Generating | EmbeddingEngine] | None = None
+        self._remote: dict[str, RemoteChatModel] = {}
+        self._opening_remote = {name: anyio.Lock() for name in self._configs}
+        self._resources = AsyncExitStack()
+
+    def entries(self) -> tuple[ModelEntry, ...]:
+        """All there are, the default first."""
+        names = {self.default: None, **self._given, **self._configs}
+        return tuple(
+            ModelEntry(name, self.place(name), name == self.default, self._is_loaded(name))
+            for name in names
+        )
+
+    def name(self, name: str | None) -> str:
+        """The same name, or the default.
+
+        Raises:
+            UnknownModelError: there is no such model.
+        """
+        if name is None:
+            return self.default
+        if name not in self._given and name not in self._configs:
+            known = [*self._given, *self._configs]
+            nearest = difflib.get_close_matches(name, known, n=1) or known
+            raise UnknownModelError(
+                f"there is no model {name!r}; there is {', '.join(map(repr, nearest))}"
+            )
+        return name
+
+    def place(self, name: str) -> ModelPlace:
+        if name in self._given:
+            return "given"
+        return "remote" if isinstance(self._configs[name], RemoteModelConfig) else "local"
+
+    async def capabilities(self, name: str | None) -> frozenset[Capability]:
+        """What a model can do; a file is read for it and not loaded to be run.
+
+        Raises:
+            UnknownModelError: there is no such model.
+            ModelError: its file is missing or cannot be read.
+        """
+        name = self.name(name)
+        if name in self._given:
+            return self._given[name].info.capabilities
+        config = self._configs[name]
+        if isinstance(config, RemoteModelConfig):
+            return frozenset({"chat", "tools"})
+        return (await self.describe(name)).capabilities
+
+    async def describe(self, name: str | None) -> ModelDescription:
+        """What a model's file tells of it.
+
+        Raises:
+            UnknownModelError: there is no such model.
+            ModelError: a file is missing or cannot be read, or the chat template is not valid.
+            InvalidRequestError: the model is no file.
+        """
+        name = self.name(name)
+        config = self._local(name)
+        path, template = self._path(config), self._template(config)
+        stamp = [file and file.is_file() and file.stat().st_mtime_ns for file in (path, template)]
+        async with self._describing:
+            known = self._descriptions.get(name)
+            if known is not None and known[0] == stamp:
+                return known[1]
+            found = await to_thread.run_sync(
+                partial(
+                    describe,
+                    path,
+                    template=template,
+                    params=self._params(config),
+                    pooling=config.pooling,
+                )
+            )
+            self._descriptions[name] = (stamp, found)
+            return found
+
+    async def chat_model(self, name: str | None) -> ChatModel:
+        """A chat model; the first time it is loaded, which takes seconds.
+
+        Raises:
+            UnknownModelError: there is no such model.
+            ModelError: it is missing, cannot be loaded, or has no chat template.
+        """
+        name = self.name(name)
+        if name in self._given:
+            return self._given[name]
+        config = self._configs[name]
+        if isinstance(config, RemoteModelConfig):
+            return await self._open_remote(name, config)
+        if name not in self._pooled:
+            async with self._chat(name) as model:
+                can = (await self.describe(name)).capabilities
+                self._pooled[name] = PooledChatModel(
+                    replace(model.info, capabilities=can),
+                    partial(self._chat, name),
+                    partial(self._count_tokens, name),
+                )
+        return self._pooled[name]
+
+    @asynccontextmanager
+    async def engine(self, name: str | None) -> AsyncIterator[Engine]:
+        """The engine of a model, which stays loaded as long as the block lasts.
+
+        Raises:
+            UnknownModelError: there is no such model.
+            ModelError: it cannot be loaded.
+            InvalidRequestError: it is no file, or was not made to generate.
+        """
+        name = self.name(name)
+        async with self._generating(name) as loaded:
+            yield loaded.engine
+
+    @asynccontextmanager
+    async def embedder(self, name: str | None) -> AsyncIterator[EmbeddingEngine]:
+        """A model loaded to embed or to rank, as long as the block lasts.
+
+        Raises:
+            UnknownModelError: there is no such model.
+            ModelError: it cannot be loaded.
+            InvalidRequestError: it is no file, or was not made for that.
+        """
+        from kronk_agent.engine.embedding import EmbeddingEngine
+
+        name = self.name(name)
+        config, about = self._local(name), await self.describe(name)
+        if not about.capabilities & {"embed", "rerank"}:
+            raise InvalidRequestError(
+                f"the model {name!r} neither embeds nor ranks: name one made for that, or give "
+                "this one `pooling` in the configuration",
+                param="model",
+            )
+        params = self._params(config)
+        if config.context_length is None:  # engine.context_length is about conversations
+            params = replace(params, context_length=None)
+        path = self._path(config)
+        opening = partial(EmbeddingEngine.open, path, params, pooling=config.pooling)
+        size = about.embedding_bytes
+        async with self._limited().use(f"{name} (embedding)", size, opening) as loaded:
+            assert isinstance(loaded, EmbeddingEngine)
+            yield loaded
+
+    async def close(self) -> None:
+        """Close all, whether in use or not."""
+        try:
+            if self._pool is not None:
+                await self._pool.close()
+        finally:
+            await self._resources.aclose()
+
+    # --- loading -------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _generating(self, name: str) -> AsyncIterator[_Generating]:
+        from kronk_agent.engine.engine import Engine
+
+        config, about = self._local(name), await self.describe(name)
+        if "generate" not in about.capabilities:
+            can = " and ".join(sorted(about.capabilities)) or "nothing that is known here"
+            raise InvalidRequestError(
+                f"the model {name!r} cannot generate text; it can {can}", param="model"
+            )
+        path, params = self._path(config), self._params(config)
+
+        async def open() -> _Generating:
+            return _Generating(await Engine.open(path, params))
+
+        async with self._limited().use(name, about.generation_bytes, open) as loaded:
+            assert isinstance(loaded, _Generating)
+            yield loaded
+
+    @asynccontextmanager
+    async def _chat(self, name: str) -> AsyncIterator[ChatModel]:
+        """The chat model on an engine, made when it is first asked for."""
+        async with self._generating(name) as loaded:
+            if loaded.chat is None:
+                loaded.chat = await to_thread.run_sync(self._chat_on, loaded.engine, name)
+            yield loaded.chat
+
+    def _chat_on(self, engine: Engine, name: str) -> LocalChatModel:
+        from kronk_agent.chat.jinja import read_template
+        from kronk_agent.chat.local import LocalChatModel
+
+        template = self._template(self._local(name))
+        templates = {"default": read_template(template)} if template else None
+        return LocalChatModel(engine, id=name, chat_templates=templates)
+
+    async def _open_remote(self, name: str, config: RemoteModelConfig) -> ChatModel:
+        from kronk_agent.chat.remote import RemoteChatModel, Upstream
+
+        async with self._opening_remote[name]:
+            if name not in self._remote:
+                opening = RemoteChatModel.open(Upstream(**config.model_dump()))
+                self._remote[name] = await self._resources.enter_async_context(opening)
+            return self._remote[name]
+
+    def _limited(self) -> Pool[_Generating | EmbeddingEngine]:
+        """The pool; how much is free is asked when the first model is loaded."""
+        if self._pool is None:
+            said = self._engine.memory_mib
+            limit = _free_bytes(self._engine) if said is None else said * _MIB
+            self._pool = Pool(limit, is_limit_strict=said is not None)
+        return self._pool
+
+    def _count_tokens(self, name: str, text: str) -> int:
+        """Counts with the engine, or the vocabulary alone while it is not loaded. Blocks."""
+        loaded = self._limited().loaded(name)
+        if isinstance(loaded, _Generating):
+            try:
+                return loaded.engine.count_tokens(text)
+            except EngineError:  # it was closed this moment
+                pass
+        return len(self._vocabulary(name).tokenize(text, parse_special=False))
+
+    def _vocabulary(self, name: str) -> Vocabulary:
+        from kronk_agent.engine.model import ModelFile
+
+        if name not in self._vocabularies:
+            file = ModelFile(self._path(self._local(name)), is_described_only=True)
+            self._resources.callback(file.close)
+            self._vocabularies[name] = file.vocabulary
+        return self._vocabularies[name]
+
+    # --- the configuration ---------------------------------------------------------------------
+
+    def _add_default(self, model: str | None) -> str:
+        """The name of the configured model; one that is a path gets the name of its file."""
+        if model in self._configs:
+            return model
+        stem = STARTER_NAME if model is None else Path(model).stem
+        name = stem if stem not in self._configs or model is None else model
+        self._configs[name] = LocalModelConfig(path=Path(model)) if model else _STARTER
+        return name
+
+    def _local(self, name: str) -> LocalModelConfig:
+        config = self._configs.get(name)
+        if not isinstance(config, LocalModelConfig):
+            raise InvalidRequestError(
+                f"the model {name!r} is not a file here, and this needs one", param="model"
+            )
+        return config
+
+    def _path(self, config: LocalModelConfig) -> Path:
+        if config is _STARTER:
+            return find_model(None, names={}, base_dir=self._base_dir)
+        return find_model(str(config.path), names={}, base_dir=self._base_dir)
+
+    def _template(self, config: LocalModelConfig) -> Path | None:
+        """The chat template to use instead of the one in the model's file, if there is one."""
+        return None if config.template is None else self._base_dir / config.template
+
+    def _params(self, config: LocalModelConfig) -> EngineParams:
+        from kronk_agent.engine.params import EngineParams, LoraAdapter
+
+        said = self._engine
+        lora = tuple(LoraAdapter(adapter.path, adapter.scale) for adapter in said.lora)
+        params = EngineParams(**said.model_dump(exclude={"lora", "memory_mib"}), lora=lora)
+        if config.context_length is None:
+            return params
+        return replace(params, context_length=config.context_length)
+
+    def _is_loaded(self, name: str) -> bool:
+        if name in self._given or name in self._remote:
+            return True
+        pool = self._pool
+        return pool is not None and any(
+            pool.loaded(key) is not None for key in (name, f"{name} (embedding)")
+        )
+
+
+_STARTER = LocalModelConfig(path=Path(STARTER_NAME))
+"""Where its file is, is found when it is wanted: it may not be installed."""
+
+
+def _free_bytes(config: EngineConfig) -> int | None:
+    """Memory of this machine that is free; None where models go to a GPU, whose is not known."""
+    import psutil
+
+    from kronk_agent.engine.model import has_gpu
+
+    if config.gpu_layers != 0 and has_gpu():
+        return None
+    return int(psutil.virtual_memory().available)

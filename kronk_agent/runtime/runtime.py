@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+
+from kronk_agent.agent import Agent, AgentOptions
+from kronk_agent.config.schema import Config
+from kronk_agent.messages import Message
+from kronk_agent.model import Capability, ChatModel, SamplingParams, ToolChoice
+from kronk_agent.runtime.description import ModelDescription
+from kronk_agent.runtime.models import ModelEntry, Models
+from kronk_agent.runtime.tools import own_tools
+from kronk_agent.tool import StaticToolset, Tool, Toolset
+
+if TYPE_CHECKING:
+    from kronk_agent.engine.embedding import EmbeddingEngine
+    from kronk_agent.engine.engine import Engine
+    from kronk_agent.host import Host, Person, Prompts, Resources, ServerStatus
+    from kronk_agent.sessions import SessionStore
+
+
+class Runtime:
+    """Everything one configuration gives, opened and closed as one. See ``Runtime.open``."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        base_dir: Path,
+        tools: Sequence[Tool],
+        host: Host | None,
+        models: Models,
+        model_is_starter: bool,
+        resources: AsyncExitStack,
+    ) -> None:
+        self.config = config
+        self._base_dir = base_dir
+        self._host = host
+        self._resources = resources
+        self._sessions: SessionStore | None = None
+        self._opening_store = anyio.Lock()
+        self._models = models
+        self.model_is_starter = model_is_starter
+        """True when no model was chosen, and the small one that ships with us runs."""
+        own = StaticToolset("kronk-agent", own_tools(config, base_dir, tools))
+        self.toolsets: tuple[Toolset, ...] = (own, *(host.toolsets if host else ()))
+        """The built-in and the user's own tools, then one toolset for each MCP server."""
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        config: Config | None = None,
+        *,
+        base_dir: Path | None = None,
+        tools: Sequence[Tool] = (),
+        model: ChatModel | None = None,
+        models: Mapping[str, ChatModel] | None = None,
+        person: Person | None = None,
+    ) -> AsyncIterator[Runtime]:
+        """Open a runtime: MCP servers start in the background, models load on first use.
+
+        Args:
+            config: what ``load_config`` gave; None is the defaults.
+            base_dir: what relative paths of tools are relative to; None is the working directory.
+            tools: more tools, beside those of the configuration.
+            model: the default, under its own name (``info.id``), instead of the configured one.
+            models: more models, by name, beside those of the configuration.
+            person: answers what MCP servers ask of a person; None: they may not ask.
+
+        Raises:
+            ConfigError: a tool named in the configuration cannot be had.
+        """
+        config = config or Config()
+
+        async def get_model() -> ChatModel:
+            return await runtime.chat_model()
+
+        host = _host(config, get_model, person)
+        base_dir = base_dir or Path.cwd()
+        given = dict(models or {}) | ({model.info.id: model} if model else {})
+        async with AsyncExitStack() as resources:
+            all_models = Models(
+                config,
+                base_dir=base_dir,
+                given=given,
+                default=model.info.id if model else None,
+            )
+            resources.push_async_callback(all_models.close)
+            runtime = cls(
+                config,
+                base_dir=base_dir,
+                tools=tools,
+                host=host,
+                models=all_models,
+                model_is_starter=model is None and config.model is None,
+                resources=resources,
+            )
+            if host is not None:
+                await resources.enter_async_context(host)
+            yield runtime
+
+    @property
+    def servers(self) -> tuple[ServerStatus, ...]:
+        """How the registered MCP servers are, in the order of the configuration."""
+        return self._host.statuses() if self._host else ()
+
+    async def servers_settled(self) -> None:
+        """Wait until every MCP server is ready or has failed."""
+        if self._host:
+            await self._host.settled()
+
+    async def required_servers(self) -> None:
+        """Wait until every MCP server that is ``required`` is ready.
+
+        Raises:
+            ServerUnavailableError: one of them failed.
+        """
+        if self._host:
+            await self._host.required()
+
+    @property
+    def resources(self) -> Resources | None:
+        """What the MCP servers have to read; None where there are no servers."""
+        return self._host.resources if self._host else None
+
+    @property
+    def prompts(self) -> Prompts | None:
+        """What the MCP servers have to begin with; None where there are no servers."""
+        return self._host.prompts if self._host else None
+
+    async def user_message(self, text: str) -> Message:
+        """The text as a message, with the MCP resources it mentions as ``@server:uri`` attached.
+
+        Raises:
+            ToolError: one of them cannot be read.
+        """
+        return await self._host.resources.attach(text) if self._host else Message.user(text)
+
+    async def agent(self, *, model: str | None = None) -> Agent:
+        """An agent on all tools. The first call loads the model.
+
+        Args:
+            model: one of ``models``; None is the default.
+
+        Raises:
+            UnknownModelError: there is no such model.
+            ModelError: the model is missing or cannot be loaded.
+        """
+        return Agent(await self.chat_model(model), self.toolsets, _agent_options(self.config))
+
+    async def sessions(self) -> SessionStore:
+        """The store of conversations; the first call opens it and upgrades its tables.
+
+        Raises:
+            StoreError: it cannot be opened.
+        """
+        from kronk_agent.sessions import SessionStore  # heavy
+
+        async with self._opening_store:
+            if self._sessions is None:
+                config = self.config.sessions
+                opened = SessionStore.open(config.url, retention_days=config.retention_days)
+                self._sessions = await self._resources.enter_async_context(opened)
+            return self._sessions
+
+    @property
+    def models(self) -> tuple[ModelEntry, ...]:
+        """The models there are to be had, the default first."""
+        return self._models.entries()
+
+    async def chat_model(self, name: str | None = None) -> ChatModel:
+        """A model of ``models`` to chat with; loaded by the first call, which takes seconds.
+
+        It may be unloaded between two turns to make room for others, and is then loaded again.
+
+        Args:
+            name: None is the default.
+
+        Raises:
+            UnknownModelError: there is no such model.
+            ModelError: it is missing, cannot be loaded, or has no chat template.
+            InvalidRequestError: it was not made to generate.
+        """
+        return await self._models.chat_model(name)
+
+    def engine(self, name: str | None = None) -> AbstractAsyncContextManager[Engine]:
+        """The engine of a model on a file: ``async with runtime.engine() as engine``.
+
+        It stays loaded as long as the block lasts; entering may take seconds.
+
+        Raises:
+            UnknownModelError: there is no such model.
+            ModelError: it cannot be loaded.
+            InvalidRequestError: the model is on a server, or was not made to generate.
+        """
+        return self._models.engine(name)
+
+    def embedder(self, name: str | None = None) -> AbstractAsyncContextManager[EmbeddingEngine]:
+        """A model to embed or rank with: ``async with runtime.embedder("bge") as embedder``.
+
+        It stays loaded as long as the block lasts; entering may take seconds.
+
+        Raises:
+            UnknownModelError: there is no such model.
+            ModelError: it cannot be loaded.
+            InvalidRequestError: the model is on a server, or was not made for that.
+        """
+        return self._models.embedder(name)
+
+    async def capabilities(self, name: str | None = None) -> frozenset[Capability]:
+        """What a model can do; a file is read for it and not loaded to be run.
+
+        Raises:
+            UnknownModelError: there is no such model.
+            ModelError: its file is missing or cannot be read.
+        """
+        return await self._models.capabilities(name)
+
+    async def describe_model(self, name: str | None = None) -> ModelDescription:
+        """What a model's file tells of it; it is not loaded to be run.
+
+        Raises:
+            UnknownModelError: there is no such model.
+            ModelError: a file is missing or cannot be read, or the chat template is not valid.
+            InvalidRequestError: the model is on a server.
+        """
+        return await self._models.describe(name)
+
+
+def _agent_options(config: Config) -> AgentOptions:
+    agent = config.agent.model_dump(exclude={"tool_choice"})
+    return AgentOptions(
+        **agent,
+        tool_choice=ToolChoice.parse(config.agent.tool_choice),
+        sampling=SamplingParams(**config.sampling.model_dump()),
+    )
+
+
+def _host(
+    config: Config, get_model: Callable[[], Awaitable[ChatModel]], person: Person | None
+) -> Host | None:
+    if not config.mcp_servers:
+        return None
+    from kronk_agent.host import Host
+    from kronk_agent.host.authenticate import authenticate
+
+    return Host(config.mcp_servers, get_model=get_model, person=person, authenticate=authenticate)
