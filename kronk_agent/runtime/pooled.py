@@ -28,6 +28,11 @@ class PooledChatModel:
         """How many tokens a text has, without any template around it."""
         return self.count(text)
 
+    async def count_prompt_tokens(self, request: ChatRequest) -> int:
+        """How many tokens the prompt of a request has; the model is loaded for it if need be."""
+        async with self.use() as model:
+            return await model.count_prompt_tokens(request)
+
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         """The turn as it is generated; see ``ChatModel.stream``.
 
