@@ -16,6 +16,7 @@ _COMMANDS = (
     LazyCommand("logout", "kronk_agent.cli.mcp_login:logout", "Sign out of a server."),
     LazyCommand("logs", f"{_REGISTERED}:logs", "Show what a server's program wrote."),
     LazyCommand("remove", "kronk_agent.cli.mcp_file:remove", "Take a server out again."),
+    LazyCommand("serve", "kronk_agent.cli.mcp_serve:serve", "Serve the agent by MCP, on stdio."),
     LazyCommand("test", f"{_REGISTERED}:test", "Start a server and list its tools."),
     LazyCommand("web", "kronk_agent.cli.mcp_web:web", "Serve web_search and web_fetch by MCP."),
 )

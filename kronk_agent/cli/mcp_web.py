@@ -25,7 +25,8 @@ def web(options: GlobalOptions) -> None:
 
 async def _serve_web(config: Config, _: Interrupts) -> int:
     from kronk_agent.runtime import web_tools  # heavy, like all that follows
-    from kronk_mcp_servers.web import serve_stdio, web_server
+    from kronk_mcp_servers.stdio import serve_stdio
+    from kronk_mcp_servers.web import web_server
 
     await serve_stdio(web_server(web_tools(config)))
     return 0

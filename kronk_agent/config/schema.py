@@ -20,6 +20,7 @@ from pydantic import (
 
 from kronk_agent.config.engine import EngineConfig
 from kronk_agent.config.mcp_server import McpServerConfig as McpServerConfig
+from kronk_agent.config.mcp_serving import McpServingConfig
 from kronk_agent.config.model import ModelConfig
 from kronk_agent.config.section import (
     Network,
@@ -264,6 +265,7 @@ class Config(Section):
     web_fetch: WebFetchConfig = WebFetchConfig()
     sessions: SessionsConfig = SessionsConfig()
     server: ServerConfig = ServerConfig()
+    mcp_server: McpServingConfig = McpServingConfig()
     mcp_servers: dict[ServerName, McpServerConfig] = Field(default_factory=dict)
     """MCP servers whose tools the agent may use, by name."""
 

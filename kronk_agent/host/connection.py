@@ -6,7 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar, cast
 
 import anyio
 import mcp.types as t
@@ -22,6 +22,7 @@ from kronk_agent.host.definitions import ToolDefinition
 from kronk_agent.host.errors import NotTakenError
 from kronk_agent.host.evidence import Evidence, Exchange, current_exchange
 from kronk_agent.host.failures import CALL_FAILURES, call_failure, start_failure
+from kronk_agent.host.hops import META_KEY, current_hops
 from kronk_agent.host.offers import (
     Prompt,
     PromptArgument,
@@ -188,7 +189,12 @@ class Connection:
             ) from error
 
     async def _call(self, tool: str, arguments: JsonObject, exchange: Exchange) -> t.CallToolResult:
-        return await self._client.call_tool(tool, arguments, progress_callback=exchange.on_progress)
+        return await self._client.call_tool(
+            tool,
+            arguments,
+            progress_callback=exchange.on_progress,
+            meta=cast("t.RequestParamsMeta", {META_KEY: current_hops.get() + 1}),
+        )
 
     async def _visit(self, error: MCPError) -> bool:
         """Have the person do on the web what the server wants first; True when it is done."""

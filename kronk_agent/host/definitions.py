@@ -103,7 +103,14 @@ def _to_tool(name: str, definition: ToolDefinition, call: CallByName) -> Tool:
         call=partial(call, definition.name),
         strict=False,
         timeout_seconds=math.inf,  # the call bounds itself, and progress moves its bound
+        output_schema=_kept_schema(definition.output_schema),
+        annotations=definition.annotations,
     )
+
+
+def _kept_schema(schema: JsonObject | None) -> JsonObject | None:
+    """Only objects are passed on as ``structured``, so nothing else is promised."""
+    return schema if schema is not None and schema.get("type") == "object" else None
 
 
 def _schema_problem(schema: JsonObject) -> str | None:

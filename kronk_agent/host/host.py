@@ -19,6 +19,7 @@ from kronk_agent.host.pins import Pins, pins_directory
 from kronk_agent.host.reading import Reading
 from kronk_agent.host.resources import Prompts, Resources
 from kronk_agent.host.server import Authenticate, McpServer, ServerStatus, Surroundings
+from kronk_agent.host.signals import Signal
 from kronk_agent.tool import Toolset
 
 if TYPE_CHECKING:
@@ -61,8 +62,16 @@ class Host:
         logs = log_dir or log_directory()
         cache = cache_dir or platformdirs.user_cache_path("kronk-agent", appauthor=False) / "mcp"
         pins = pins_dir or pins_directory()
-        self._outputs = Outputs()
-        surroundings = Surroundings(self._outputs, get_model, person, authenticate)
+        self.outputs = Outputs()
+        self.tools_changed = Signal()
+        """Set when the tools of any server may be others than before."""
+        surroundings = Surroundings(
+            self.outputs,
+            get_model,
+            person,
+            authenticate,
+            on_tools_changed=self.tools_changed.set,
+        )
         self._servers = tuple(
             McpServer(
                 name,
@@ -76,7 +85,7 @@ class Host:
         )
         self.resources = Resources(self._servers)
         self.prompts = Prompts(self._servers)
-        self._reading = Reading(self.resources, self._outputs)
+        self._reading = Reading(self.resources, self.outputs)
         self._tasks: TaskGroup | None = None
 
     @property

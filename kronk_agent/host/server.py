@@ -81,6 +81,8 @@ class Surroundings:
     """For what servers ask of the person."""
     authenticate: Authenticate | None = None
     """Signs requests to remote servers."""
+    on_tools_changed: Callable[[], None] = lambda: None
+    """Called when a server's tools may be others than before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +314,7 @@ class McpServer:
 
     def _fail(self, error: str) -> None:
         self._error, self._definitions, self._tools, self._held_back = error, [], (), ()
+        self._surroundings.on_tools_changed()
         self._settled.set()
 
     def _lose(self) -> None:
@@ -333,6 +336,7 @@ class McpServer:
         prefix = self._config.prefix or self._name
         self._tools = to_tools(prefix, review.allowed, self._call)
         self._held_back = tuple(change.now.name for change in review.changes)
+        self._surroundings.on_tools_changed()
         for line in warnings(self._name, review):
             logger.warning("%s", line)
 

@@ -38,7 +38,7 @@ class Runtime:
         resources: AsyncExitStack,
     ) -> None:
         self.config = config
-        self._base_dir = base_dir
+        self.base_dir = base_dir
         self._host = host
         self._resources = resources
         self._sessions: SessionStore | None = None
@@ -122,6 +122,17 @@ class Runtime:
         """
         if self._host:
             await self._host.required()
+
+    async def tools_changed(self) -> None:
+        """Wait until an MCP server's tools have changed; for one who waits."""
+        if self._host is None:
+            await anyio.sleep_forever()
+        else:
+            await self._host.tools_changed.wait()
+
+    def whole_output(self, uri: str) -> str | None:
+        """The whole text of a result that was cut, by the address its marker gives."""
+        return self._host.outputs.get(uri) if self._host else None
 
     @property
     def resources(self) -> Resources | None:

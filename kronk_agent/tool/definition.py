@@ -103,6 +103,11 @@ class Tool:
     """False for a schema we do not control: what the grammar cannot enforce is validated after."""
     timeout_seconds: float | None = None
     """How long one call may take; None leaves it to the agent."""
+    output_schema: JsonObject | None = None
+    """JSON Schema of ``ToolOutput.structured``, where the tool promises one."""
+    annotations: JsonObject = field(default_factory=dict)
+    """What the tool's maker says it does, in MCP's words: ``title``, ``readOnlyHint``,
+    ``destructiveHint``, ``idempotentHint``, ``openWorldHint``. Nothing proves it."""
     _check: ArgumentsCheck = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import anyio
@@ -17,15 +18,26 @@ import anyio
 _CHUNK_BYTES = 65_536
 
 
-def cancellable_stdin() -> anyio.AsyncFile[str] | None:
+@contextmanager
+def cancellable_stdin() -> Iterator[anyio.AsyncFile[str] | None]:
     """Lines for ``stdio_server``; None where the system cannot wait for them, which is its own way.
 
-    That is on Windows, and where stdin is a file.
+    That is on Windows, and where stdin is a file. Inside the block nobody else can read stdin: it
+    is empty for them.
     """
     if sys.platform == "win32" or stat.S_ISREG(os.fstat(0).st_mode):
-        return None
-    # The SDK does nothing with it but to iterate.
-    return cast("anyio.AsyncFile[str]", _Lines(0))
+        yield None
+        return
+    own = os.dup(0)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+    try:
+        # The SDK does nothing with it but to iterate.
+        yield cast("anyio.AsyncFile[str]", _Lines(own))
+    finally:
+        os.dup2(own, 0)
+        os.close(own)
 
 
 class _Lines:

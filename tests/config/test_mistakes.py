@@ -17,7 +17,8 @@ from kronk_agent.config.schema import Config
 from kronk_agent.errors import ConfigError
 
 TOP_KEYS = (
-    "model, models, engine, sampling, agent, tools, web_search, web_fetch, sessions, mcp_servers"
+    "model, models, engine, sampling, agent, tools, web_search, web_fetch, sessions, server, "
+    "mcp_server, mcp_servers"
 )
 
 
@@ -38,7 +39,7 @@ def told(file: Path, **options: dict[str, str] | dict[str, object]) -> str:
         ("max_steps: 1", "1: max_steps: unknown key 'max_steps': did you mean 'agent.max_steps'?"),
         ("agent:\n  model: x", "2: agent.model: unknown key 'model': did you mean 'model'?"),
         ("timeout_seconds: 1", "1: timeout_seconds: unknown key 'timeout_seconds': did you mean 'web_search.timeout_seconds' or 'web_fetch.timeout_seconds'?"),
-        ("mcpserver: {}", "1: mcpserver: unknown key 'mcpserver': did you mean 'mcp_servers'?"),
+        ("mcpserver: {}", "1: mcpserver: unknown key 'mcpserver': did you mean 'mcp_server'?"),
         ("xyz: 1", f"1: xyz: unknown key 'xyz': the keys here are {TOP_KEYS}"),
         ("web_fetch: {xyz: 1}", "1: web_fetch.xyz: unknown key 'xyz': the keys here are timeout_seconds, max_bytes, url_policy, robots, requests_per_host, delay_seconds, cache_seconds, cache_bytes, cache_dir, allow_private, allow_ports, proxy"),
         ("mcp_servers:\n  time:\n    commnd: x\n    command: x", "3: mcp_servers.time.commnd: unknown key 'commnd': did you mean 'command'?"),

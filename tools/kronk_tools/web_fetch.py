@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
@@ -18,6 +19,7 @@ from kronk_tools.passages import count_matches, find_passages, fit
 from kronk_tools.reading.document import Format
 from kronk_tools.reading.formats import is_readable
 from kronk_tools.reading.process import Reader
+from kronk_tools.schemas import FETCH_RESULT
 from kronk_tools.text import end_of_tokens, one_line, outside, part_end
 
 if TYPE_CHECKING:
@@ -109,7 +111,11 @@ def web_fetch_tool(
             _remember(run, found, text)
         return output
 
-    return web_fetch
+    return replace(
+        web_fetch,
+        output_schema=FETCH_RESULT,
+        annotations={"title": "Read a web page", "readOnlyHint": True, "openWorldHint": True},
+    )
 
 
 def _once(make: Callable[[], Pages]) -> Callable[[], Pages]:

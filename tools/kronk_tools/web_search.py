@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, TypeAlias
 
 import anyio
@@ -14,6 +14,7 @@ from pydantic import Field
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import JsonValue, TextPart
 from kronk_agent.tool import ReportProgress, RunContext, Tool, ToolContext, ToolOutput, tool
+from kronk_tools.schemas import SEARCH_RESULT
 from kronk_tools.search import Freshness, SearchProvider, SearchQuery, SearchResult
 from kronk_tools.search.ddgs import DdgsSearch
 from kronk_tools.text import one_line, outside
@@ -88,7 +89,11 @@ def web_search_tool(
         found = await asked.search(wanted, report=context.report_progress)
         return _listing(wanted, found, context.run)
 
-    return web_search
+    return replace(
+        web_search,
+        output_schema=SEARCH_RESULT,
+        annotations={"title": "Search the web", "readOnlyHint": True, "openWorldHint": True},
+    )
 
 
 @dataclass(frozen=True, slots=True)

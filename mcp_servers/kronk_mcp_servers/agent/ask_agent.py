@@ -1,0 +1,231 @@
+"""``ask_agent``: a whole run of the agent, with the tools it has here."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import mcp.types as t
+
+from kronk_agent.agent import Agent
+from kronk_agent.errors import InvalidRequestError, ToolError
+from kronk_agent.messages import JsonObject, JsonValue, Message, RunFinished
+from kronk_agent.model import ResponseFormat
+from kronk_agent.runtime import Runtime
+from kronk_agent.tool import Toolset
+from kronk_mcp_servers.agent.following import Follower, OnResult, usage_value
+from kronk_mcp_servers.agent.schemas import INTEGER, STRING, USAGE, integer, object_schema, text
+from kronk_mcp_servers.agent.toolsets import choose
+from kronk_mcp_servers.serving.call import Call
+from kronk_mcp_servers.serving.registry import ServedTool
+
+_TITLE_CHARACTERS = 80
+
+_DESCRIPTION = (
+    "Give a task to the agent that runs on this machine with a local model. It works on its own "
+    "with its tools (it searches the web, reads pages and uses the MCP servers registered with "
+    "it) and answers when it is done. It knows nothing of your conversation: say all it needs."
+)
+
+
+def _input_schema(max_prompt_characters: int) -> JsonObject:
+    return object_schema(
+        {
+            "prompt": text(
+                "The task, with all that is needed to do it.",
+                minLength=1,
+                maxLength=max_prompt_characters,
+            )
+        },
+        {
+            "model": text("A model by its name; without this the default."),
+            "session_id": text("Go on with an earlier conversation: the id its answer gave."),
+            "tools": {
+                "type": "array",
+                "items": {"type": "string", "minLength": 1},
+                "description": "Names of the tools it may use; * and ? stand for any text. "
+                "Without this all of them; an empty list is none.",
+            },
+            "max_steps": integer("Turns of the model at most.", minimum=1, maximum=100),
+            "response_schema": {
+                "type": "object",
+                "description": "JSON Schema of the answer, which is then JSON.",
+            },
+        },
+    )
+
+
+_OUTPUT_SCHEMA = object_schema(
+    {
+        "answer": text("What the agent said in the end."),
+        "reason": text("Why it ended: stop is as it should be."),
+        "session_id": text("To go on with this conversation."),
+        "sources": {
+            "type": "array",
+            "items": object_schema(
+                {"number": INTEGER, "url": STRING, "title": {"type": ["string", "null"]}}
+            ),
+        },
+        "steps": {
+            "type": "array",
+            "items": object_schema(
+                {
+                    "step": INTEGER,
+                    "tool_calls": {
+                        "type": "array",
+                        "items": object_schema(
+                            {
+                                "tool": STRING,
+                                "is_error": {"type": "boolean"},
+                                "seconds": {"type": "number"},
+                            }
+                        ),
+                    },
+                }
+            ),
+        },
+        "usage": USAGE,
+    },
+    {"data": {"description": "The answer as JSON, with response_schema."}},
+)
+
+
+class AskAgent:
+    """The tool, for one runtime."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        toolsets: Sequence[Toolset],
+        *,
+        max_prompt_characters: int,
+        on_result: OnResult,
+    ) -> None:
+        self._runtime = runtime
+        self._toolsets = toolsets
+        self._on_result = on_result
+        self._busy: set[str] = set()
+        self.tool = ServedTool(
+            definition=t.Tool(
+                name="ask_agent",
+                title="Ask the local agent",
+                description=_DESCRIPTION,
+                input_schema=_input_schema(max_prompt_characters),
+                output_schema=_OUTPUT_SCHEMA,
+                annotations=t.ToolAnnotations(
+                    title="Ask the local agent", read_only_hint=False, open_world_hint=True
+                ),
+            ),
+            call=self._call,
+            task_after_seconds=0,
+        )
+
+    async def _call(self, arguments: JsonObject, call: Call) -> t.CallToolResult:
+        prompt = arguments["prompt"]
+        assert isinstance(prompt, str)
+        given = arguments.get("session_id")
+        session_id = str(given) if given is not None else f"session_{secrets.token_urlsafe(16)}"
+        if session_id in self._busy:
+            raise ToolError(f"session_id: {session_id!r} is being answered: wait, or begin another")
+        self._busy.add(session_id)
+        try:
+            return await self._answer(arguments, prompt, session_id, given is None, call)
+        finally:
+            self._busy.discard(session_id)
+
+    async def _answer(
+        self, arguments: JsonObject, prompt: str, session_id: str, is_new: bool, call: Call
+    ) -> t.CallToolResult:
+        store = await self._runtime.sessions()
+        if not is_new and await store.session(session_id) is None:
+            raise ToolError(f"session_id: there is no session {session_id[:64]!r}; leave it out")
+        earlier = [] if is_new else await store.messages(session_id)
+        follower = Follower(call, on_result=self._on_result)
+        agent = await follower.opening(
+            "loading the model", partial(self._runtime.agent, model=model_of(arguments))
+        )
+        agent = self._as_asked(agent, arguments)
+        said = Message.user(prompt)
+        finished = await follower.follow(agent, [*earlier, said])
+        if is_new:
+            title = prompt.partition("\n")[0][:_TITLE_CHARACTERS]
+            await store.create_session(session_id, title=title)
+        await store.append(session_id, [said, *finished.messages])
+        return _result(finished, follower, session_id, "response_schema" in arguments)
+
+    def _as_asked(self, agent: Agent, arguments: JsonObject) -> Agent:
+        options, toolsets = agent.options, self._toolsets
+        match arguments.get("tools"):
+            case list(patterns):
+                toolsets = choose(toolsets, [str(pattern) for pattern in patterns])
+        match arguments.get("max_steps"):
+            case int(max_steps):
+                options = replace(options, max_steps=max_steps)
+        match arguments.get("response_schema"):
+            case dict(schema):
+                options = replace(options, response_format=json_schema(schema))
+        return replace(agent, toolsets=toolsets, options=options)
+
+
+def model_of(arguments: JsonObject) -> str | None:
+    """The model the caller wants."""
+    model = arguments.get("model")
+    return model if isinstance(model, str) else None
+
+
+def json_schema(schema: JsonObject) -> ResponseFormat:
+    """The answer's form.
+
+    Raises:
+        InvalidRequestError: what is no JSON Schema.
+    """
+    from jsonschema import Draft202012Validator  # heavy
+    from jsonschema.exceptions import SchemaError
+
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        words = f"the schema is wrong at {error.json_path}: {error.message}"
+        raise InvalidRequestError(words, param="response_schema") from None
+    return ResponseFormat(type="json_schema", schema=schema)
+
+
+def _result(
+    finished: RunFinished, follower: Follower, session_id: str, is_json: bool
+) -> t.CallToolResult:
+    steps: list[JsonValue] = list(follower.steps)
+    structured: JsonObject = {
+        "answer": finished.text,
+        "reason": finished.reason,
+        "session_id": session_id,
+        "sources": [
+            {"number": source.number, "url": source.url, "title": source.title}
+            for source in finished.sources
+        ],
+        "steps": steps,
+        "usage": usage_value(finished.usage),
+    }
+    if is_json:
+        structured["data"] = parsed(finished.text)
+    content: list[t.ContentBlock] = [t.TextContent(text=finished.text)]
+    content += [
+        t.ResourceLink(
+            name=f"[{source.number}] {source.title or source.url}",
+            title=source.title,
+            uri=source.url,
+        )
+        for source in finished.sources
+    ]
+    return t.CallToolResult(content=content, structured_content=structured)
+
+
+def parsed(text: str) -> JsonValue:
+    """The answer's JSON; None where the model was cut off before its end."""
+    try:
+        value: JsonValue = json.loads(text)
+    except ValueError:
+        return None
+    return value

@@ -1,0 +1,128 @@
+"""The person behind an MCP client, whom the runtime asks through the call that is under way."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import mcp.types as t
+from mcp import MCPError
+
+from kronk_agent.errors import ToolError
+from kronk_agent.host import Form, FormValues, ModelUse, ToolUse, Visit
+from kronk_agent.messages import JsonObject
+from kronk_mcp_servers.serving.call import Call
+
+_LONGEST_SHOWN = 2000
+_AGREE: JsonObject = {
+    "type": "object",
+    "properties": {
+        "allow": {
+            "type": "boolean",
+            "title": "Allow it?",
+            "description": "Without this it is not done.",
+        }
+    },
+    "required": ["allow"],
+}
+
+
+class ClientPerson:
+    """A ``Person`` who is asked by elicitation.
+
+    The call in whose context the question comes up is asked. What an old server asks comes in
+    no context: then it is the only call under way, or nobody.
+    """
+
+    def __init__(self) -> None:
+        self._current: ContextVar[Call | None] = ContextVar("current call", default=None)
+        self._open: list[Call] = []
+
+    @contextmanager
+    def behind(self, call: Call) -> Iterator[None]:
+        """Inside the block questions go to the person behind this call."""
+        token = self._current.set(call)
+        self._open.append(call)
+        try:
+            yield
+        finally:
+            self._open.remove(call)
+            self._current.reset(token)
+
+    @property
+    def call(self) -> Call | None:
+        """The call whose person is asked now."""
+        current = self._current.get()
+        if current is not None:
+            return current
+        return self._open[0] if len(self._open) == 1 else None
+
+    async def fill_in(self, form: Form) -> FormValues | None:
+        call = self.call
+        if call is None or not call.can_elicit:
+            return None
+        answer = await _refusable(call, f"{form.server} asks: {form.message}", form.schema)
+        return dict(answer.content or {}) if answer and answer.action == "accept" else None
+
+    async def agree_to_visit(self, visit: Visit) -> bool:
+        call = self.call
+        if call is None:
+            return False
+        params = t.ElicitRequestURLParams(
+            message=f"{visit.server} asks: {visit.message}",
+            url=visit.url,
+            elicitation_id=secrets.token_urlsafe(16),
+        )
+        try:
+            answer = (await call.ask({"visit": t.ElicitRequest(params=params)}))["visit"]
+        except MCPError:
+            return False
+        return isinstance(answer, t.ElicitResult) and answer.action == "accept"
+
+    async def agree_to_model_use(self, use: ModelUse) -> bool:
+        call = self.call
+        if call is None or not call.can_elicit:
+            return False
+        said = _shortened("\n".join(f"{message.role}: {message.text}" for message in use.messages))
+        return await agreed(call, f"{use.server} wants to ask the model:\n{said}")
+
+    async def agree_to_tool_use(self, use: ToolUse) -> bool:
+        return await agree_to_call(self.call, f"{use.tool} of {use.server}", use.arguments)
+
+
+async def agree_to_call(call: Call | None, tool: str, arguments: JsonObject) -> bool:
+    """Ask whether a tool may be called.
+
+    Raises:
+        ToolError: there is nobody to ask.
+    """
+    if call is None or not call.can_elicit:
+        raise ToolError(
+            f"{tool} needs the user's consent, and this MCP client cannot ask for it (it has no "
+            "elicitation): do without it, or have the user allow it in kronk-agent's configuration"
+        )
+    shown = _shortened(json.dumps(arguments, ensure_ascii=False, indent=1))
+    return await agreed(call, f"May {tool} be called with these arguments?\n{shown}")
+
+
+async def agreed(call: Call, question: str) -> bool:
+    """The answer to a question of yes or no; anything but a clear yes is no."""
+    answer = await _refusable(call, question, _AGREE)
+    if answer is None or answer.action != "accept":
+        return False
+    return (answer.content or {}).get("allow") is True
+
+
+async def _refusable(call: Call, message: str, schema: JsonObject) -> t.ElicitResult | None:
+    """The answer; None when the client refuses to ask."""
+    try:
+        return await call.elicit(message, schema)
+    except MCPError:
+        return None
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]} …"

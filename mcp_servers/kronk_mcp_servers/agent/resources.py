@@ -1,0 +1,263 @@
+"""What can be read: sessions, pages that were fetched, and results that were cut."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from urllib.parse import quote, unquote
+
+import mcp.types as t
+
+from kronk_agent.errors import ToolError
+from kronk_agent.messages import JsonObject, Message, ToolResult
+from kronk_agent.runtime import Runtime
+from kronk_agent.tool import ToolContext
+from kronk_mcp_servers.serving.call import Call
+from kronk_mcp_servers.serving.listeners import Listeners
+from kronk_mcp_servers.serving.registry import Completed, Contents, ServedTool
+
+_MAX_SESSIONS = 100
+_MAX_PAGES = 100
+_PAGE_TOKENS = 20_000
+_MAX_PARTS = 50
+MARKDOWN, JSON = "text/markdown", "application/json"
+
+
+class Sessions:
+    """``kronk://sessions/{id}``: what was said, for people; with ``/json`` for programs."""
+
+    _PREFIX = "kronk://sessions/"
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    async def resources(self) -> Sequence[t.Resource]:
+        store = await self._runtime.sessions()
+        return [
+            t.Resource(
+                uri=f"{self._PREFIX}{session.id}",
+                name=session.id,
+                title=session.title or None,
+                description=f"Last used {_day(session.updated_at)}.",
+                mime_type=MARKDOWN,
+            )
+            for session in await store.sessions(limit=_MAX_SESSIONS)
+        ]
+
+    async def templates(self) -> Sequence[t.ResourceTemplate]:
+        return [
+            t.ResourceTemplate(
+                uri_template=f"{self._PREFIX}{{id}}",
+                name="session",
+                description="A conversation with the agent.",
+                mime_type=MARKDOWN,
+            ),
+            t.ResourceTemplate(
+                uri_template=f"{self._PREFIX}{{id}}/json",
+                name="session as JSON",
+                description="The same, with the calls of tools.",
+                mime_type=JSON,
+            ),
+        ]
+
+    async def read(self, uri: str, call: Call) -> Sequence[Contents] | None:
+        if not uri.startswith(self._PREFIX):
+            return None
+        id, _, form = uri.removeprefix(self._PREFIX).partition("/")
+        store = await self._runtime.sessions()
+        if form not in ("", "json") or await store.session(id) is None:
+            return None
+        messages = await store.messages(id)
+        if form == "json":
+            text = json.dumps([_value(m) for m in messages], ensure_ascii=False, indent=2)
+            return [t.TextResourceContents(uri=uri, mime_type=JSON, text=text)]
+        text = "\n\n".join(filter(None, map(_markdown, messages)))
+        return [t.TextResourceContents(uri=uri, mime_type=MARKDOWN, text=text)]
+
+    async def complete(
+        self, of: str, argument: str, value: str, others: Mapping[str, str]
+    ) -> Completed | None:
+        if argument != "id" or not of.startswith(self._PREFIX):
+            return None
+        store = await self._runtime.sessions()
+        known = await store.sessions(limit=_MAX_SESSIONS)
+        return Completed(tuple(s.id for s in known if s.id.startswith(value)))
+
+
+class Pages:
+    """``kronk://pages/{url}``: the pages that were fetched while this server runs, read whole."""
+
+    _PREFIX = "kronk://pages/"
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.listeners: Listeners | None = None
+        self._runtime = runtime
+        self._titles: OrderedDict[str, str | None] = OrderedDict()
+
+    async def take(self, result: ToolResult) -> None:
+        """Remember the page, if it is one."""
+        if result.name == "web_fetch" and not result.is_error:
+            await self._remember(result.structured)
+
+    def watched(self, tool: ServedTool) -> ServedTool:
+        """The tool, whose pages are remembered."""
+        if tool.definition.name != "web_fetch":
+            return tool
+
+        async def call_tool(arguments: JsonObject, call: Call) -> t.CallToolResult:
+            result = await tool.call(arguments, call)
+            if not result.is_error and isinstance(result.structured_content, dict):
+                await self._remember(result.structured_content)
+            return result
+
+        return replace(tool, call=call_tool)
+
+    async def _remember(self, structured: JsonObject | None) -> None:
+        match structured:
+            case {"url": str(url), **rest}:
+                title = rest.get("title")
+            case _:
+                return
+        is_new = url not in self._titles
+        self._titles[url] = title if isinstance(title, str) else None
+        self._titles.move_to_end(url)
+        while len(self._titles) > _MAX_PAGES:
+            self._titles.popitem(last=False)
+        if is_new and self.listeners is not None:
+            await self.listeners.resources_changed()
+
+    async def resources(self) -> Sequence[t.Resource]:
+        return [
+            t.Resource(
+                uri=f"{self._PREFIX}{quote(url, safe='')}",
+                name=url,
+                title=title,
+                description="A page that was fetched.",
+                mime_type=MARKDOWN,
+            )
+            for url, title in reversed(self._titles.items())
+        ]
+
+    async def templates(self) -> Sequence[t.ResourceTemplate]:
+        return [
+            t.ResourceTemplate(
+                uri_template=f"{self._PREFIX}{{url}}",
+                name="page",
+                description="A page that was fetched, whole.",
+                mime_type=MARKDOWN,
+            )
+        ]
+
+    async def read(self, uri: str, call: Call) -> Sequence[Contents] | None:
+        url = unquote(uri.removeprefix(self._PREFIX))
+        if not uri.startswith(self._PREFIX) or url not in self._titles:
+            return None
+        text = await self._whole(url)
+        return [t.TextResourceContents(uri=uri, mime_type=MARKDOWN, text=text)]
+
+    async def complete(
+        self, of: str, argument: str, value: str, others: Mapping[str, str]
+    ) -> Completed | None:
+        if (of, argument) != (f"{self._PREFIX}{{url}}", "url"):
+            return None
+        return Completed(tuple(url for url in self._titles if url.startswith(value)))
+
+    async def _whole(self, url: str) -> str:
+        """All parts of the page, from the tool's cache where it is still there."""
+        fetch = next(
+            (
+                tool.call
+                for toolset in self._runtime.toolsets
+                for tool in toolset.tools()
+                if tool.name == "web_fetch"
+            ),
+            None,
+        )
+        if fetch is None:
+            raise ToolError("web_fetch is not among the tools: pages cannot be read")
+        texts: list[str] = []
+        start = 0
+        for _ in range(_MAX_PARTS):
+            arguments: JsonObject = {"url": url, "start": start, "max_tokens": _PAGE_TOKENS}
+            output = await fetch(arguments, ToolContext())
+            texts.append(Message("tool", output.content).text)
+            next_start = (output.structured or {}).get("next_start")
+            if not isinstance(next_start, int):
+                break
+            start = next_start
+        return "\n".join(texts)
+
+
+class Outputs:
+    """``output://…``: whole texts of results that were cut; the marker in them has the address."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    async def resources(self) -> Sequence[t.Resource]:
+        return ()
+
+    async def templates(self) -> Sequence[t.ResourceTemplate]:
+        return [
+            t.ResourceTemplate(
+                uri_template="output://{server}/{number}",
+                name="whole result",
+                description="The whole text of a result that was cut, as its marker names it.",
+                mime_type="text/plain",
+            )
+        ]
+
+    async def read(self, uri: str, call: Call) -> Sequence[Contents] | None:
+        text = self._runtime.whole_output(uri)
+        if text is None:
+            return None
+        return [t.TextResourceContents(uri=uri, mime_type="text/plain", text=text)]
+
+    async def complete(
+        self, of: str, argument: str, value: str, others: Mapping[str, str]
+    ) -> Completed | None:
+        return None
+
+
+def _markdown(message: Message) -> str:
+    """One message for people to read; the results of tools are folded away."""
+    text = message.text
+    match message.role:
+        case "tool":
+            fence = "`" * max(3, _longest_run(text, "`") + 1)
+            shown = f"{fence}\n{text}\n{fence}"
+            return f"<details><summary>{message.name}</summary>\n\n{shown}\n\n</details>"
+        case "assistant":
+            calls = [f"- called `{each.name}`: `{each.arguments}`" for each in message.tool_calls]
+            return "\n".join(["## assistant", *([text] if text else []), *calls])
+        case role:
+            return f"## {role}\n{text}"
+
+
+def _longest_run(text: str, sign: str) -> int:
+    longest = current = 0
+    for character in text:
+        current = current + 1 if character == sign else 0
+        longest = max(longest, current)
+    return longest
+
+
+def _value(message: Message) -> JsonObject:
+    value: JsonObject = {"role": message.role, "text": message.text}
+    if message.reasoning:
+        value["reasoning"] = message.reasoning
+    if message.tool_calls:
+        value["tool_calls"] = [
+            {"id": call.id, "name": call.name, "arguments": call.arguments}
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id is not None:
+        value |= {"tool_call_id": message.tool_call_id, "name": message.name}
+    return value
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,109 @@
+"""Our tools as tools that are served."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from typing import assert_never
+
+import anyio
+import mcp.types as t
+from anyio.streams.memory import MemoryObjectReceiveStream
+
+from kronk_agent.agent.caller import Caller
+from kronk_agent.agent.tasks import open_task_group
+from kronk_agent.messages import (
+    AudioPart,
+    Event,
+    ImagePart,
+    JsonObject,
+    Part,
+    TextPart,
+    ToolCall,
+    ToolProgress,
+    ToolResult,
+)
+from kronk_agent.tool import Tool
+from kronk_mcp_servers.serving.call import Call
+from kronk_mcp_servers.serving.registry import ServedTool
+
+_PROGRESS_AHEAD = 16
+_TASK_AFTER_SECONDS = 5.0
+"""Most calls are answered before a client would ask for a task's state."""
+
+
+def served(tool: Tool, *, timeout_seconds: float) -> ServedTool:
+    """The tool as it is: its schemas, its hints, its progress.
+
+    Args:
+        tool: one that can be called here.
+        timeout_seconds: for one call, where the tool does not say itself.
+    """
+    title = tool.annotations.get("title")
+    definition = t.Tool(
+        name=tool.name,
+        title=title if isinstance(title, str) else None,
+        description=tool.description,
+        input_schema=tool.parameters,
+        output_schema=tool.output_schema,
+        annotations=t.ToolAnnotations.model_validate(tool.annotations)
+        if tool.annotations
+        else None,
+    )
+
+    async def call_tool(arguments: JsonObject, call: Call) -> t.CallToolResult:
+        return to_wire(await _answer(tool, arguments, call, timeout_seconds))
+
+    return ServedTool(definition=definition, call=call_tool, task_after_seconds=_TASK_AFTER_SECONDS)
+
+
+async def _answer(
+    tool: Tool, arguments: JsonObject, call: Call, timeout_seconds: float
+) -> ToolResult:
+    """Call the tool just as the agent does: time limited, failures told in words, progress too."""
+    send, receive = anyio.create_memory_object_stream[Event](_PROGRESS_AHEAD)
+    caller = Caller(timeout_seconds=timeout_seconds, events=send)
+    wanted = ToolCall("call", tool.name, json.dumps(arguments))
+    async with open_task_group() as tasks:
+        tasks.start_soon(_tell_progress, receive, call)
+        with send:
+            answer = await caller.answer(wanted, {tool.name: tool})
+    return answer.result
+
+
+async def _tell_progress(events: MemoryObjectReceiveStream[Event], call: Call) -> None:
+    with events:
+        async for event in events:
+            if isinstance(event, ToolProgress):
+                await call.report_progress(event.progress, event.total, event.message)
+
+
+def to_wire(result: ToolResult) -> t.CallToolResult:
+    """The result in the protocol's form."""
+    return t.CallToolResult(
+        content=blocks(result.content),
+        structured_content=result.structured,
+        is_error=result.is_error,
+    )
+
+
+def blocks(parts: Sequence[Part]) -> list[t.ContentBlock]:
+    """The parts in the protocol's form."""
+    return [_block(part) for part in parts]
+
+
+def _block(part: Part) -> t.ContentBlock:
+    match part:
+        case TextPart():
+            return t.TextContent(text=part.text)
+        case ImagePart():
+            return t.ImageContent(data=_base64(part.data), mime_type=part.media_type)
+        case AudioPart():
+            return t.AudioContent(data=_base64(part.data), mime_type=part.media_type)
+        case _:
+            assert_never(part)
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")

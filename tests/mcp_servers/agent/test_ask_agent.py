@@ -1,0 +1,270 @@
+"""``ask_agent`` and ``generate``, as clients of both eras see them."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import anyio
+import mcp.types as t
+import pytest
+from mcp import Client, MCPError
+from mcp_servers.agent.support import DEMO, connected
+
+from kronk_agent.errors import EngineError
+from kronk_agent.host.hops import META_KEY
+from kronk_agent.host.tasks import Tasks
+from kronk_agent.testing import call
+from kronk_agent.tool import ToolContext, tool
+
+ERAS = pytest.mark.parametrize("mode", ["auto", "legacy"])
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+def text_of(result: t.CallToolResult) -> str:
+    return "\n".join(each.text for each in result.content if isinstance(each, t.TextContent))
+
+
+def structured(result: t.CallToolResult) -> dict[str, Any]:
+    assert not result.is_error, text_of(result)
+    assert isinstance(result.structured_content, dict)
+    return result.structured_content
+
+
+@ERAS
+async def test_the_agent_uses_its_tools_and_says_what_it_did(mode: str) -> None:
+    reports: list[str | None] = []
+
+    async def watch(progress: float, total: float | None, message: str | None) -> None:
+        assert progress == len(reports) + 1
+        reports.append(message)
+
+    async with connected(call("add", a=1, b=2), "It is 3.", tools=[add], mode=mode) as client:
+        result = await client.call_tool("ask_agent", {"prompt": "1 + 2?"}, progress_callback=watch)
+
+    answer = structured(result)
+    assert text_of(result) == "It is 3."
+    (made,) = answer["steps"][0]["tool_calls"]
+    assert (made["tool"], made["is_error"]) == ("add", False)
+    assert {key: answer[key] for key in ("answer", "reason", "sources")} == {
+        "answer": "It is 3.",
+        "reason": "stop",
+        "sources": [],
+    }
+    assert answer["usage"]["completion_tokens"] > 0
+    assert reports[:2] == ["step 1", 'calling add {"a": 1, "b": 2}']
+    assert "".join(str(report) for report in reports[4:]) == "It is 3."
+
+
+@ERAS
+async def test_a_conversation_goes_on_by_its_session_id_and_can_be_read(mode: str) -> None:
+    async with connected("Ada.", "You said: Ada.", mode=mode) as client:
+        first = structured(await client.call_tool("ask_agent", {"prompt": "Say a name."}))
+        id = first["session_id"]
+        arguments = {"prompt": "Which?", "session_id": id}
+        second = structured(await client.call_tool("ask_agent", arguments))
+        listed = await client.list_resources()
+        markdown = await client.read_resource(f"kronk://sessions/{id}")
+        json_ = await client.read_resource(f"kronk://sessions/{id}/json")
+
+    assert second["session_id"] == id
+    uris = {resource.uri: resource.title for resource in listed.resources}
+    assert uris[f"kronk://sessions/{id}"] == "Say a name."
+    (transcript,) = markdown.contents
+    assert isinstance(transcript, t.TextResourceContents)
+    assert transcript.text == (
+        "## user\nSay a name.\n\n## assistant\nAda.\n\n"
+        "## user\nWhich?\n\n## assistant\nYou said: Ada."
+    )
+    (whole,) = json_.contents
+    assert isinstance(whole, t.TextResourceContents)
+    assert '"text": "Which?"' in whole.text
+
+
+async def test_an_answer_under_a_schema_is_also_data() -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    arguments = {"prompt": "A number?", "response_schema": schema}
+
+    async with connected(
+        '{"n": 7}', '{"n": 8}', config={"mcp_server": {"expose": ["*"]}}
+    ) as client:
+        asked = structured(await client.call_tool("ask_agent", arguments))
+        generated = structured(await client.call_tool("generate", arguments))
+
+    assert (asked["data"], generated["data"]) == ({"n": 7}, {"n": 8})
+
+
+async def test_the_agent_has_only_the_tools_the_caller_chose() -> None:
+    async with connected("No tools.", tools=[add]) as client:
+        result = await client.call_tool("ask_agent", {"prompt": "1 + 2?", "tools": []})
+        unknown = await client.call_tool("ask_agent", {"prompt": "?", "tools": ["subtract"]})
+
+    assert structured(result)["answer"] == "No tools."
+    assert unknown.is_error
+    assert text_of(unknown) == "tools: there is no tool 'subtract'; there are: add"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({}, "ask_agent arguments: 'prompt' is a required property"),
+        ({"prompt": 7}, "ask_agent.prompt: 7 is not of type 'string'"),
+        ({"prompt": "x" * 101}, "ask_agent.prompt: "),
+        ({"prompt": "x", "promt": "y"}, "Known are: prompt, model, session_id"),
+        ({"prompt": "x", "max_steps": 0}, "ask_agent.max_steps: 0 is less than the minimum of 1"),
+        ({"prompt": "x", "session_id": "s"}, "session_id: there is no session 's'"),
+        ({"prompt": "x", "response_schema": {"type": 3}}, "the schema is wrong at $.type"),
+    ],
+)
+async def test_what_cannot_be_is_told_in_words_that_can_be_mended(
+    arguments: dict[str, object], words: str
+) -> None:
+    async with connected(config={"mcp_server": {"max_prompt_characters": 100}}) as client:
+        result = await client.call_tool("ask_agent", arguments)
+
+    assert result.is_error
+    assert words in text_of(result)
+
+
+async def test_a_prompt_that_the_context_does_not_hold_is_a_result_too() -> None:
+    async with connected("never said") as client:
+        result = await client.call_tool("ask_agent", {"prompt": "word " * 9000})
+
+    assert result.is_error
+    assert "the context holds 8192" in text_of(result)
+
+
+async def test_a_model_that_fails_is_a_result_that_says_so() -> None:
+    async with connected(EngineError("the graphics card fell out")) as client:
+        result = await client.call_tool("ask_agent", {"prompt": "?"})
+
+    assert result.is_error
+    assert text_of(result) == "the graphics card fell out"
+
+
+@ERAS
+async def test_giving_up_stops_the_model_and_the_tools(mode: str) -> None:
+    began, stopped = anyio.Event(), anyio.Event()
+
+    @tool
+    async def hang(context: ToolContext) -> str:
+        """Never end."""
+        began.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            stopped.set()
+        return "unreachable"
+
+    async with connected(call("hang"), tools=[hang], mode=mode) as client:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.call_tool, "ask_agent", {"prompt": "?"})
+            await began.wait()
+            tasks.cancel_scope.cancel()
+        with anyio.fail_after(5):
+            await stopped.wait()
+
+
+async def test_a_client_that_knows_tasks_gets_one_and_its_result() -> None:
+    async with connected(
+        call("add", a=1, b=2), "It is 3.", tools=[add], extensions=[Tasks()]
+    ) as client:
+        result = await client.call_tool("ask_agent", {"prompt": "1 + 2?"})
+
+    assert structured(result)["answer"] == "It is 3."
+
+
+META = cast("t.RequestParamsMeta", {META_KEY: 3})
+
+
+async def test_a_circle_of_agents_ends() -> None:
+    async with connected("never said") as client:
+        result = await client.call_tool("ask_agent", {"prompt": "?"}, meta=META)
+
+    assert result.is_error
+    assert "agents call one another in a circle: 3 are at work" in text_of(result)
+
+
+# --- consent and questions ---------------------------------------------------------------------
+
+
+class Answers:
+    """A client's person, who gives this answer to every form."""
+
+    def __init__(self, content: dict[str, Any] | None) -> None:
+        self._content = content
+        self.messages: list[str] = []
+
+    async def __call__(self, context: object, params: t.ElicitRequestParams) -> t.ElicitResult:
+        self.messages.append(params.message)
+        if self._content is None:
+            return t.ElicitResult(action="decline")
+        return t.ElicitResult(action="accept", content=self._content)
+
+
+ASKING = {"demo": {**DEMO, "policy": {"*": "ask"}}}
+
+
+@ERAS
+@pytest.mark.parametrize(
+    ("content", "outcome"),
+    [
+        ({"allow": True}, "3"),
+        ({"allow": False}, "the user did not agree to this call of add: do without it"),
+        (None, "the user did not agree to this call of add: do without it"),
+    ],
+)
+async def test_the_person_is_asked_before_a_call_that_needs_consent(
+    mode: str, content: dict[str, Any] | None, outcome: str
+) -> None:
+    answers = Answers(content)
+    seen: list[str] = []
+
+    def last(request: Any) -> str:
+        seen.append(request.messages[-1].text)
+        return "Done."
+
+    async with connected(
+        call("demo__add", a=1, b=2),
+        last,
+        config={"mcp_servers": ASKING},
+        mode=mode,
+        elicitation_callback=answers,
+    ) as client:
+        result = await client.call_tool("ask_agent", {"prompt": "1 + 2?"})
+
+    assert structured(result)["answer"] == "Done."
+    assert outcome in seen[0]
+    assert answers.messages == [
+        'May add of demo be called with these arguments?\n{\n "a": 1,\n "b": 2\n}'
+    ]
+
+
+@ERAS
+async def test_without_elicitation_consent_is_denied_and_the_model_reads_why(mode: str) -> None:
+    seen: list[str] = []
+
+    def last(request: Any) -> str:
+        seen.append(request.messages[-1].text)
+        return "Done."
+
+    async with connected(
+        call("demo__add", a=1, b=2), last, config={"mcp_servers": ASKING}, mode=mode
+    ) as client:
+        structured(await client.call_tool("ask_agent", {"prompt": "1 + 2?"}))
+
+    assert "add of demo needs the user's consent, and this MCP client cannot ask" in seen[0]
+
+
+async def test_a_tool_that_is_no_tool_of_ours_is_an_error_of_the_protocol() -> None:
+    async with connected() as client:
+        with pytest.raises(MCPError, match="there is no tool 'rm': the tools are ask_agent"):
+            await client.call_tool("rm", {})
+
+
+async def names_of(client: Client) -> list[str]:
+    return [each.name for each in (await client.list_tools()).tools]
