@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from kronk_agent import __version__
-from kronk_agent.api import chat_completions, health, messages, models
+from kronk_agent.api import chat_completions, health, messages, models, responses
 from kronk_agent.api.errors import error_response
 from kronk_agent.api.serving import Serving
 from kronk_agent.errors import KronkError
@@ -40,6 +40,8 @@ def create_app(runtime: Runtime, *, mcp_app: ASGIApp | None = None) -> FastAPI:
     app.include_router(models.router(serving))
     app.include_router(chat_completions.router(serving))
     app.include_router(messages.router(serving))
+    app.include_router(responses.router(serving))
+    app.include_router(responses.conversations_router(serving))
     if mcp_app is not None:
         app.mount("/mcp", mcp_app)
     return app

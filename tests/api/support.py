@@ -19,6 +19,7 @@ from openai.types.chat import (
 from kronk_agent import Config, Runtime, tool
 from kronk_agent.api import create_app
 from kronk_agent.api.server import serving_at
+from kronk_agent.config.schema import SessionsConfig
 from kronk_agent.model import ChatModel
 from kronk_agent.testing import ScriptedModel, Turn
 from kronk_agent.tool import Tool
@@ -61,8 +62,13 @@ class Server:
 async def running(
     model: ChatModel | None = None, *, config: Config | None = None, tools: Sequence[Tool] = (add,)
 ) -> AsyncIterator[Server]:
-    """A server; None is the model of the configuration, the starter model by default."""
+    """A server; None is the model of the configuration, the starter model by default.
+
+    What it keeps it keeps in memory, unless the configuration says where.
+    """
     config = config or Config(tools=())
+    if config.sessions.url is None:
+        config = config.model_copy(update={"sessions": SessionsConfig(url="sqlite://")})
     async with (
         Runtime.open(config, tools=tools, model=model) as runtime,
         serving_at(create_app(runtime), host="127.0.0.1", port=0, drain_seconds=5) as url,

@@ -1,0 +1,129 @@
+"""``/v1/conversations``: sessions that responses can be part of."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+
+from kronk_agent.api.errors import HttpError
+from kronk_agent.api.responses.conversation import to_messages
+from kronk_agent.api.responses.items import InputItem
+from kronk_agent.api.responses.paging import page
+from kronk_agent.api.responses.request import Includable, Metadata
+from kronk_agent.api.responses.stored import to_stored
+from kronk_agent.api.serving import Serving
+from kronk_agent.api.wire import Wire, new_id
+from kronk_agent.sessions import Session, SessionStore
+
+_MAX_ITEMS = 20
+
+
+class CreateConversation(Wire):
+    items: list[InputItem] | None = None
+    """What it begins with."""
+    metadata: Metadata | None = None
+
+
+class UpdateConversation(Wire):
+    metadata: Metadata
+
+
+class AddItems(Wire):
+    items: list[InputItem]
+
+
+def router(serving: Serving) -> APIRouter:
+    routes = APIRouter(prefix="/v1/conversations", tags=["conversations"])
+
+    async def opened() -> SessionStore:
+        return await serving.runtime.sessions()
+
+    @routes.post("")
+    async def create_conversation(body: CreateConversation) -> dict[str, Any]:
+        """A new conversation."""
+        store = await opened()
+        messages = to_messages(body.items or ())
+        session = await store.create_session(new_id("conv_"), metadata=body.metadata)
+        if body.items:
+            await store.append(session.id, messages, shown=to_stored(body.items))
+        return _wire(session)
+
+    @routes.get("/{id}")
+    async def get_conversation(id: str) -> dict[str, Any]:
+        """One of them."""
+        return _wire(await _found(await opened(), id))
+
+    @routes.post("/{id}")
+    async def update_conversation(id: str, body: UpdateConversation) -> dict[str, Any]:
+        """Change its metadata."""
+        session = await (await opened()).update_session(id, metadata=body.metadata)
+        if session is None:
+            raise _unknown(id)
+        return _wire(session)
+
+    @routes.delete("/{id}")
+    async def delete_conversation(id: str) -> dict[str, Any]:
+        """Forget it, with all that was said."""
+        if not await (await opened()).delete_session(id):
+            raise _unknown(id)
+        return {"id": id, "object": "conversation.deleted", "deleted": True}
+
+    @routes.post("/{id}/items")
+    async def add_items(
+        id: str, body: AddItems, include: Annotated[list[Includable] | None, Query()] = None
+    ) -> dict[str, Any]:
+        """Add what was said elsewhere."""
+        store = await opened()
+        await _found(store, id)
+        shown = to_stored(body.items)
+        earlier = await store.messages(id)
+        await store.append(id, to_messages(body.items, earlier), shown=shown)
+        return page(shown, limit=max(len(shown), 1), order="asc", after=None)
+
+    @routes.get("/{id}/items")
+    async def list_items(
+        id: str,
+        limit: Annotated[int, Query(ge=1, le=100)] = _MAX_ITEMS,
+        order: Literal["asc", "desc"] = "desc",
+        after: str | None = None,
+        include: Annotated[list[Includable] | None, Query()] = None,
+    ) -> dict[str, Any]:
+        """What was said, a page at a time."""
+        store = await opened()
+        await _found(store, id)
+        return page(await store.items(id), limit=limit, order=order, after=after)
+
+    @routes.get("/{id}/items/{item_id}")
+    async def get_item(
+        id: str, item_id: str, include: Annotated[list[Includable] | None, Query()] = None
+    ) -> dict[str, Any]:
+        """One item."""
+        store = await opened()
+        await _found(store, id)
+        for item in await store.items(id):
+            if item["id"] == item_id:
+                return item
+        raise HttpError(f"there is no item {item_id!r} in {id!r}", status=404, param="item_id")
+
+    return routes
+
+
+async def _found(store: SessionStore, id: str) -> Session:
+    session = await store.session(id)
+    if session is None:
+        raise _unknown(id)
+    return session
+
+
+def _unknown(id: str) -> HttpError:
+    return HttpError(f"there is no conversation {id!r}", status=404, param="conversation_id")
+
+
+def _wire(session: Session) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "object": "conversation",
+        "created_at": int(session.created_at),
+        "metadata": session.metadata,
+    }

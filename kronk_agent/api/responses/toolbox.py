@@ -1,0 +1,316 @@
+"""A request's tools, found: what the model may call, who carries it out, and how it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias, assert_never
+
+from kronk_agent.agent import Agent
+from kronk_agent.api.errors import HttpError
+from kronk_agent.api.hosted import WebLimits, hosted_fetch, hosted_search
+from kronk_agent.api.responses.names import flat_name
+from kronk_agent.api.responses.tools import (
+    AllowedTools,
+    CustomTool,
+    FunctionTool,
+    GrammarFormat,
+    McpTool,
+    NamedCustom,
+    NamedFunction,
+    NamedMcp,
+    NamedSearch,
+    NamedTool,
+    NamespaceTool,
+    WebSearchTool,
+    WireTool,
+    WireToolChoice,
+)
+from kronk_agent.errors import ConfigError, InvalidRequestError
+from kronk_agent.host.server import McpServer
+from kronk_agent.messages import JsonObject
+from kronk_agent.model import ToolChoice
+from kronk_agent.runtime import Runtime
+from kronk_agent.tool import StaticToolset, Tool, ToolContext, ToolOutput, Toolset
+
+ToolKind: TypeAlias = Literal["function", "custom", "web", "mcp", "approval"]
+
+SEARCH = "web_search"
+FETCH = "web_fetch"
+
+_NUM_RESULTS = {"low": 3, "medium": 5, "high": 10}
+_RESOURCES = "resources"
+"""The toolset that reads on in results of MCP servers that were cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How the calls of a tool appear to the client."""
+
+    kind: ToolKind
+    name: str
+    group: str | None = None
+    """The namespace of a function, or the label of an MCP server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The tools of an MCP server, as the client is told of them."""
+
+    server_label: str
+    tools: tuple[tuple[str, Tool], ...]
+    """By the server's own names."""
+
+
+@dataclass(slots=True)
+class Toolbox:
+    """What a request may call."""
+
+    toolsets: list[Toolset] = field(default_factory=list)
+    """Carried out here."""
+    client_tools: list[Tool] = field(default_factory=list)
+    """Carried out by the client, or only when it has agreed."""
+    listings: list[Listing] = field(default_factory=list)
+    held: dict[str, Tool] = field(default_factory=dict)
+    """Those that wait for the client's approval, as they are to be called then."""
+    _shown: dict[str, Shown] = field(default_factory=dict)
+
+    def shown(self, name: str) -> Shown:
+        """How calls of the tool with this name, as the model sees it, appear."""
+        if name in self._shown:
+            return self._shown[name]
+        for toolset in self.toolsets:
+            if any(tool.name == name for tool in toolset.tools()):
+                return _shown(toolset, name)
+        return Shown("function", name)  # there is no such tool; the model is told so
+
+    def add_client(self, tool: Tool, shown: Shown) -> None:
+        self.client_tools.append(tool)
+        self._shown[tool.name] = shown
+
+    def choice(self, wire: WireToolChoice) -> ToolChoice:
+        """What the request says must be called.
+
+        Raises:
+            InvalidRequestError: it names something that is not among its tools.
+        """
+        match wire:
+            case str(mode):
+                return ToolChoice(mode)
+            case AllowedTools(mode=mode, tools=tools):
+                names = [name for tool in tools for name in self._named(tool)]
+                return ToolChoice(mode, allowed=tuple(dict.fromkeys(names)))
+            case _:
+                names = self._named(wire)
+                return (
+                    ToolChoice("named", names[0])
+                    if len(names) == 1
+                    else ToolChoice("required", allowed=tuple(names))
+                )
+
+    def _named(self, wire: NamedTool) -> list[str]:
+        match wire:
+            case NamedFunction(name=name, namespace=None) | NamedCustom(name=name, namespace=None):
+                found = [flat for flat, shown in self._shown.items() if shown.name == name]
+                return found[:1] if found else [name]
+            case (
+                NamedFunction(name=name, namespace=group) | NamedCustom(name=name, namespace=group)
+            ):
+                return [flat_name(group, name)]
+            case NamedSearch():
+                return self._of_kind("web", None, "web_search")
+            case NamedMcp(server_label=label, name=name):
+                found = self._of_kind("mcp", label, label)
+                own = [flat for flat in found if name in (None, self.shown(flat).name)]
+                if not own:
+                    raise InvalidRequestError(
+                        f"tool_choice: MCP server {label!r} has no tool {name!r} here",
+                        param="tool_choice",
+                    )
+                return own
+            case _:
+                assert_never(wire)
+
+    def _of_client(self, name: str, namespace: str | None) -> str:
+        """The name the model sees; a function may be named without its namespace."""
+        if namespace is None:
+            for flat, shown in self._shown.items():
+                if shown.name == name and shown.kind in ("function", "custom"):
+                    return flat
+        return flat_name(namespace, name)
+
+    def _of_kind(self, kind: ToolKind, group: str | None, words: str) -> list[str]:
+        names = [tool.name for toolset in self.toolsets for tool in toolset.tools()]
+        names += [tool.name for tool in self.client_tools]
+        found = []
+        for name in names:
+            shown = self.shown(name)
+            is_kind = shown.kind == kind or (kind == "mcp" and shown.kind == "approval")
+            if is_kind and shown.group == group and (kind != "web" or name == SEARCH):
+                found.append(name)
+        if not found:
+            raise InvalidRequestError(
+                f"tool_choice: {words!r} is not one of the tools", param="tool_choice"
+            )
+        return found
+
+
+async def open_toolbox(runtime: Runtime, agent: Agent, wire: Sequence[WireTool]) -> Toolbox:
+    """Find the tools of a request; those an agent has itself are there in any case.
+
+    Raises:
+        InvalidRequestError: a name or schema no tool can have, or the server does not search.
+        HttpError: an MCP server is not registered (404), or not there (424).
+    """
+    box = Toolbox(list(agent.toolsets))
+    for index, tool in enumerate(wire):
+        place = f"tools.{index}"
+        match tool:
+            case FunctionTool() | CustomTool():
+                box.add_client(_client_tool(tool, place), _client_shown(tool, None))
+            case NamespaceTool(name=namespace, tools=members):
+                for number, member in enumerate(members):
+                    made = _client_tool(member, f"{place}.tools.{number}", tool)
+                    box.add_client(made, _client_shown(member, namespace))
+            case WebSearchTool():
+                _add_search(box, runtime, tool, place)
+            case McpTool():
+                await _add_server(box, runtime, tool, place)
+            case _:
+                assert_never(tool)
+    return box
+
+
+def _shown(toolset: Toolset, name: str) -> Shown:
+    if name in (SEARCH, FETCH):
+        return Shown("web", name)
+    own = name.partition("__")[2] if isinstance(toolset, McpServer) else name
+    return Shown("mcp", own or name, toolset.name)
+
+
+def _client_shown(tool: FunctionTool | CustomTool, namespace: str | None) -> Shown:
+    return Shown("custom" if isinstance(tool, CustomTool) else "function", tool.name, namespace)
+
+
+def _client_tool(
+    tool: FunctionTool | CustomTool, place: str, namespace: NamespaceTool | None = None
+) -> Tool:
+    words = [namespace.description] if namespace else []
+    name = flat_name(namespace.name, tool.name) if namespace else tool.name
+    description = "\n".join(text for text in (*words, tool.description) if text)
+    try:
+        if isinstance(tool, CustomTool):
+            return Tool(name=name, description=description, parameters=_input_schema(tool))
+        return Tool(
+            name=name,
+            description=description,
+            parameters={"type": "object", "properties": {}, **(tool.parameters or {})},
+            strict=bool(tool.strict),
+        )
+    except ConfigError as error:
+        raise InvalidRequestError(f"{place}: {error.message}", param=place) from None
+
+
+def _input_schema(tool: CustomTool) -> JsonObject:
+    text: JsonObject = {"type": "string"}
+    if isinstance(tool.format, GrammarFormat):
+        text["pattern"] = f"^(?:{tool.format.definition})$"
+    return {
+        "type": "object",
+        "properties": {"input": text},
+        "required": ["input"],
+        "additionalProperties": False,
+    }
+
+
+def _add_search(box: Toolbox, runtime: Runtime, tool: WebSearchTool, place: str) -> None:
+    if tool.external_web_access is False:
+        return
+    known = {own.name: own for own in runtime.toolsets[0].tools()}
+    search = known.get(SEARCH)
+    if search is None:
+        raise InvalidRequestError(
+            f"{place}: this server does not search the web: add web_search to tools in its YAML, "
+            "or leave the tool out",
+            param=place,
+        )
+    domains = (tool.filters and tool.filters.allowed_domains) or ()
+    limits = WebLimits(allowed_domains=tuple(domains), param=f"{place}.filters")
+    where = tool.user_location
+    tools = [
+        hosted_search(
+            _listing(search, _NUM_RESULTS[tool.search_context_size or "medium"]),
+            limits,
+            country=where.country if where else None,
+            place=where.words if where else None,
+        )
+    ]
+    if FETCH in known:
+        tools.append(hosted_fetch(known[FETCH], limits))
+    # First, so that its limits hold where the agent has the same tools without them.
+    box.toolsets.insert(0, StaticToolset(SEARCH, tuple(tools)))
+
+
+def _listing(search: Tool, num_results: int) -> Tool:
+    """The search, with so many pages where a call does not say how many."""
+    call = search.call
+    assert call is not None, "the web tools are ours"
+
+    async def listing(arguments: JsonObject, context: ToolContext) -> ToolOutput:
+        return await call({"max_results": num_results, **arguments}, context)
+
+    return replace(search, call=listing)
+
+
+async def _add_server(box: Toolbox, runtime: Runtime, wire: McpTool, place: str) -> None:
+    server = _server(runtime, wire.server_label, place)
+    await server.settled()
+    status = server.status()
+    if status.state in ("failed", "disabled"):
+        raise HttpError(
+            f"{place}: MCP server {wire.server_label!r} is {status.state}"
+            + (f": {status.error}" if status.error else ""),
+            status=424,
+            code="mcp_server_unavailable",
+            param=place,
+        )
+    tools = {_shown(server, tool.name).name: tool for tool in server.tools()}
+    for name in wire.allowed or ():
+        if name not in tools:
+            known = ", ".join(tools) or "none"
+            raise InvalidRequestError(
+                f"{place}.allowed_tools: MCP server {wire.server_label!r} has no tool {name!r}: "
+                f"it has {known}",
+                param=f"{place}.allowed_tools",
+            )
+    allowed = {n: tool for n, tool in tools.items() if wire.allowed is None or n in wire.allowed}
+    box.listings.append(Listing(wire.server_label, tuple(allowed.items())))
+    free: list[Tool] = []
+    for name, tool in allowed.items():
+        if wire.server_description:
+            words = f"{wire.server_description}\n{tool.description}"
+            tool = replace(tool, description=words)
+        is_held = wire.needs_approval(name)
+        box._shown[tool.name] = Shown("approval" if is_held else "mcp", name, wire.server_label)
+        if is_held:
+            box.held[tool.name] = tool
+            box.client_tools.append(replace(tool, call=None))
+        else:
+            free.append(tool)
+    others = [toolset for toolset in box.toolsets if toolset.name != wire.server_label]
+    box.toolsets = [*others, StaticToolset(wire.server_label, tuple(free))]
+    if not any(toolset.name == _RESOURCES for toolset in box.toolsets):
+        box.toolsets += [t for t in runtime.toolsets if t.name == _RESOURCES]
+
+
+def _server(runtime: Runtime, label: str, place: str) -> McpServer:
+    servers = {t.name: t for t in runtime.toolsets if isinstance(t, McpServer)}
+    if label not in servers:
+        known = ", ".join(servers) or "none"
+        raise HttpError(
+            f"{place}.server_label: no MCP server {label!r} is registered here: there are {known}",
+            status=404,
+            code="mcp_server_not_found",
+            param=f"{place}.server_label",
+        )
+    return servers[label]

@@ -1,0 +1,197 @@
+"""The tools a request may name: the client's own, and those the server has."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, JsonValue
+
+from kronk_agent.api.wire import Refused, Wire
+
+
+class FunctionTool(Wire):
+    """A function of the client's."""
+
+    type: Literal["function"]
+    name: str
+    description: str | None = None
+    parameters: dict[str, JsonValue] | None = None
+    """JSON Schema of the arguments; none at all when left out."""
+    strict: bool | None = None
+    """True: a schema that cannot be enforced whole is refused. Otherwise what cannot be is left
+    to the client to check."""
+    defer_loading: Literal[False] | None = None
+    """All tools are there from the beginning."""
+    allowed_callers: list[Literal["direct"]] | None = None
+    """Only the model calls."""
+    output_schema: Annotated[None, Refused("say in the description what comes back")] = None
+
+
+class TextFormat(Wire):
+    type: Literal["text"]
+
+
+class GrammarFormat(Wire):
+    type: Literal["grammar"]
+    syntax: Literal["regex"]
+    """Lark grammars cannot be enforced inside a call's arguments."""
+    definition: str
+
+
+class CustomTool(Wire):
+    """A tool of the client's whose input is one text."""
+
+    type: Literal["custom"]
+    name: str
+    description: str | None = None
+    format: Annotated[TextFormat | GrammarFormat, Field(discriminator="type")] | None = None
+    """What its input looks like; any text when left out."""
+    defer_loading: Literal[False] | None = None
+    """All tools are there from the beginning."""
+    allowed_callers: list[Literal["direct"]] | None = None
+    """Only the model calls."""
+
+
+class NamespaceTool(Wire):
+    """Tools of the client's under a common name. The model sees ``namespace__name``."""
+
+    type: Literal["namespace"]
+    name: str
+    description: str | None = None
+    """Put before the description of each of its tools."""
+    tools: list[Annotated[FunctionTool | CustomTool, Field(discriminator="type")]]
+
+
+class Filters(Wire):
+    allowed_domains: list[str] | None = None
+    """Only pages of these sites."""
+
+
+class UserLocation(Wire):
+    type: Literal["approximate"] = "approximate"
+    city: str | None = None
+    country: Annotated[str, Field(pattern=r"^[A-Za-z]{2}$")] | None = None
+    """ISO 3166-1; decides in which language pages are looked for."""
+    region: str | None = None
+    timezone: str | None = None
+
+    @property
+    def words(self) -> str:
+        """As the model is told."""
+        parts = (self.city, self.region, self.country, self.timezone)
+        return ", ".join(part for part in parts if part)
+
+
+class WebSearchTool(Wire):
+    """The server's web_search, and web_fetch to read what it finds."""
+
+    type: Literal["web_search", "web_search_2025_08_26", "web_search_preview"]
+    external_web_access: bool | None = None
+    """False: there is no index here that could be searched instead, so nothing is searched."""
+    filters: Filters | None = None
+    search_context_size: Literal["low", "medium", "high"] | None = None
+    """How many pages a search lists: 3, 5 or 10."""
+    user_location: UserLocation | None = None
+    """The model is told where the person is."""
+
+
+class ToolNames(Wire):
+    tool_names: list[str] | None = None
+    read_only: Annotated[
+        None, Refused("what a server says of that is not proved: name the tools")
+    ] = None
+
+
+class Approvals(Wire):
+    always: ToolNames | None = None
+    never: ToolNames | None = None
+
+
+class McpTool(Wire):
+    """A registered MCP server."""
+
+    type: Literal["mcp"]
+    server_label: str
+    """Its name under mcp_servers in the YAML."""
+    allowed_tools: list[str] | ToolNames | None = None
+    """Only these of its tools, by its own names."""
+    require_approval: Literal["always", "never"] | Approvals | None = None
+    """Which calls the client is asked about first; all of them when left out."""
+    server_description: str | None = None
+    """Put before the description of each of its tools."""
+    defer_loading: Literal[False] | None = None
+    """All tools are there from the beginning."""
+    server_url: Annotated[None, Refused("register the server under mcp_servers in the YAML")] = None
+    connector_id: Annotated[None, Refused("register a server under mcp_servers in the YAML")] = None
+    tunnel_id: Annotated[None, Refused("register a server under mcp_servers in the YAML")] = None
+    headers: Annotated[None, Refused("put them under mcp_servers in the YAML")] = None
+    authorization: Annotated[None, Refused("put it under mcp_servers in the YAML")] = None
+
+    @property
+    def allowed(self) -> list[str] | None:
+        """The tools there are; None is all."""
+        return (
+            self.allowed_tools.tool_names
+            if isinstance(self.allowed_tools, ToolNames)
+            else self.allowed_tools
+        )
+
+    def needs_approval(self, tool: str) -> bool:
+        match self.require_approval:
+            case None | "always":
+                return True
+            case "never":
+                return False
+            case Approvals(always=always, never=never):
+                if always is not None and tool in (always.tool_names or ()):
+                    return True
+                return never is None or tool not in (never.tool_names or ())
+
+
+WireTool: TypeAlias = Annotated[
+    FunctionTool | CustomTool | NamespaceTool | WebSearchTool | McpTool,
+    Field(discriminator="type"),
+]
+
+
+class NamedFunction(Wire):
+    type: Literal["function"]
+    name: str
+    namespace: str | None = None
+
+
+class NamedCustom(Wire):
+    type: Literal["custom"]
+    name: str
+    namespace: str | None = None
+
+
+class NamedMcp(Wire):
+    type: Literal["mcp"]
+    server_label: str
+    name: str | None = None
+    """Any of the server's tools when left out."""
+
+
+class NamedSearch(Wire):
+    type: Literal["web_search", "web_search_2025_08_26", "web_search_preview"]
+
+
+NamedTool: TypeAlias = Annotated[
+    NamedFunction | NamedCustom | NamedMcp | NamedSearch, Field(discriminator="type")
+]
+
+
+class AllowedTools(Wire):
+    type: Literal["allowed_tools"]
+    mode: Literal["auto", "required"]
+    tools: list[NamedTool]
+
+
+WireToolChoice: TypeAlias = (
+    Literal["none", "auto", "required"]
+    | Annotated[
+        NamedFunction | NamedCustom | NamedMcp | NamedSearch | AllowedTools,
+        Field(discriminator="type"),
+    ]
+)

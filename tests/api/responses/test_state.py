@@ -1,0 +1,336 @@
+"""What is kept of responses and conversations, and responses in the background."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from api.responses.support import WEATHER, ask, events, refusal, short, steady, stream
+from api.support import Server, running, scripted
+from openai import BadRequestError, NotFoundError
+
+from kronk_agent import Config
+from kronk_agent.config.schema import SessionsConfig
+from kronk_agent.errors import EngineError
+from kronk_agent.messages import Message
+from kronk_agent.sessions import StoredResponse
+from kronk_agent.testing import call
+
+
+def in_file(folder: Path) -> Config:
+    url = f"sqlite:///{folder / 'sessions.db'}"
+    return Config(tools=(), sessions=SessionsConfig(url=url))
+
+
+async def get(server: Server, path: str, **params: Any) -> Any:
+    answer = await server.http.get(f"/v1/{path}", params=params)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+# --- responses ---------------------------------------------------------------------------------
+
+
+async def test_a_response_goes_on_from_an_earlier_one_also_after_a_restart(tmp_path: Path) -> None:
+    model = scripted("Hi.", "You said hello.", "Twice.")
+    async with running(model, config=in_file(tmp_path)) as server:
+        first = await ask(server, instructions="Be brief.")
+        second = await ask(server, input="What?", previous_response_id=first["id"])
+    async with running(model, config=in_file(tmp_path)) as server:
+        third = await ask(server, input="Sure?", previous_response_id=second["id"])
+        again = await server.openai.responses.retrieve(first["id"])
+
+    assert model.requests[2].messages == (
+        Message.user("Hello"),
+        Message.assistant("Hi."),
+        Message.user("What?"),
+        Message.assistant("You said hello."),
+        Message.user("Sure?"),
+    )
+    assert third["previous_response_id"] == second["id"]
+    assert again.to_dict() == first
+
+
+async def test_a_response_that_is_not_stored_leaves_nothing() -> None:
+    async with running(scripted("Hi.")) as server:
+        response = await ask(server, store=False)
+        with pytest.raises(NotFoundError, match="there is no response"):
+            await server.openai.responses.retrieve(response["id"])
+        with pytest.raises(BadRequestError, match="there is no response"):
+            await server.openai.responses.create(
+                model="scripted", input="And?", previous_response_id=response["id"]
+            )
+
+
+async def test_a_deleted_response_is_gone() -> None:
+    async with running(scripted("Hi.")) as server:
+        response = await ask(server)
+        await server.openai.responses.delete(response["id"])
+        with pytest.raises(NotFoundError):
+            await server.openai.responses.retrieve(response["id"])
+        with pytest.raises(NotFoundError):
+            await server.openai.responses.delete(response["id"])
+
+
+async def test_the_items_of_a_request_are_listed_a_page_at_a_time() -> None:
+    said = [{"role": "user", "content": str(number)} for number in range(5)]
+    async with running(scripted("Hi.")) as server:
+        response = await ask(server, input=said)
+        items = server.openai.responses.input_items
+        newest = [item async for item in items.list(response["id"], limit=2)]
+        oldest = await get(server, f"responses/{response['id']}/input_items", limit=2, order="asc")
+
+    texts = [item.to_dict()["content"][0]["text"] for item in newest]  # type: ignore[index]
+    assert texts == ["4", "3", "2", "1", "0"]
+    assert steady(oldest) == {
+        "object": "list",
+        "data": [
+            {
+                "type": "message",
+                "role": "user",
+                "content": [{"type": "input_text", "text": text}],
+                "id": f"msg_{number}",
+                "status": "completed",
+            }
+            for number, text in ((1, "0"), (2, "1"))
+        ],
+        "first_id": "msg_1",
+        "last_id": "msg_2",
+        "has_more": True,
+    }
+
+
+async def test_a_response_that_failed_is_not_gone_on_from() -> None:
+    async with running(scripted(["Well", EngineError("it broke")])) as server:
+        failed = (await stream(server))[-1]["response"]
+        refused = await refusal(server, previous_response_id=failed["id"])
+
+    assert refused == (
+        400,
+        f"previous_response_id: the response {failed['id']!r} is failed",
+        "previous_response_id",
+    )
+
+
+async def test_a_response_whose_client_goes_away_is_cancelled_with_its_run() -> None:
+    model = scripted(["Hi", anyio.Event()])
+    async with running(model) as server:
+        async with server.http.stream(
+            "POST", "/v1/responses", json={"model": "scripted", "input": "Hello", "stream": True}
+        ) as answer:
+            lines = answer.aiter_lines()
+            await anext(lines)
+            created = events(f"event: response.created\n{await anext(lines)}\n\n")[0]
+        id = created["response"]["id"]
+        with anyio.fail_after(5):
+            while (await get(server, f"responses/{id}"))["status"] == "in_progress":
+                await anyio.wait_all_tasks_blocked()
+        kept = await get(server, f"responses/{id}")
+
+    assert kept["status"] == "cancelled"
+    assert model.num_interrupted == 1
+
+
+async def test_a_response_of_a_server_that_died_is_failed(tmp_path: Path) -> None:
+    async with running(scripted(), config=in_file(tmp_path)) as server:
+        store = await server.runtime.sessions()
+        body: Any = {"id": "resp_1", "object": "response", "status": "in_progress", "output": []}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("time.time", lambda: 1.0)
+            await store.begin_response(StoredResponse(id="resp_1", status="in_progress", body=body))
+        found = [await get(server, "responses/resp_1") for _ in range(2)]
+
+    assert found[0] == found[1]
+    assert found[0]["status"] == "failed"
+    assert found[0]["error"] == {
+        "code": "server_error",
+        "message": "the server was stopped before it was finished",
+    }
+
+
+# --- conversations -----------------------------------------------------------------------------
+
+
+async def test_responses_become_part_of_a_conversation() -> None:
+    model = scripted("Hi.", [call("weather", place="Oslo")], "It rains.")
+    async with running(model) as server:
+        conversation = await server.openai.conversations.create(
+            items=[{"role": "developer", "content": "Be brief."}], metadata={"topic": "rain"}
+        )
+        await ask(server, conversation=conversation.id)
+        asked = await ask(
+            server, conversation={"id": conversation.id}, tools=[WEATHER], input="Rain?"
+        )
+        output = {
+            "type": "function_call_output",
+            "call_id": asked["output"][0]["call_id"],
+            "output": "rain",
+        }
+        answered = await ask(server, conversation=conversation.id, tools=[WEATHER], input=[output])
+        items = server.openai.conversations.items
+        listed = [item async for item in items.list(conversation.id, order="asc", limit=3)]
+        one = await items.retrieve(listed[0].id or "", conversation_id=conversation.id)
+
+    assert answered["conversation"] == {"id": conversation.id}
+    assert [item.type for item in listed] == [
+        "message",
+        "message",
+        "message",
+        "message",
+        "function_call",
+        "function_call_output",
+        "message",
+    ]
+    assert one == listed[0]
+    assert [message.text for message in model.requests[2].messages] == [
+        "Be brief.",
+        "Hello",
+        "Hi.",
+        "Rain?",
+        "",
+        "rain",
+    ]
+
+
+async def test_a_conversation_is_changed_added_to_and_deleted() -> None:
+    async with running(scripted()) as server:
+        api = server.openai.conversations
+        made = await api.create()
+        changed = await api.update(made.id, metadata={"a": "1"})
+        added = await api.items.create(made.id, items=[{"role": "user", "content": "Hello"}])
+        found = await api.retrieve(made.id)
+        deleted = await api.delete(made.id)
+        with pytest.raises(NotFoundError, match="there is no conversation"):
+            await api.retrieve(made.id)
+        refused = await refusal(server, conversation=made.id)
+
+    assert made.metadata == {}
+    assert found == changed
+    assert changed.metadata == {"a": "1"}
+    assert [item.type for item in added.data] == ["message"]
+    assert deleted.deleted
+    assert refused == (
+        404,
+        f"conversation: there is no conversation {made.id!r}",
+        "conversation",
+    )
+
+
+async def test_a_response_that_fails_leaves_its_conversation_as_it_was() -> None:
+    async with running(scripted(["Well", EngineError("it broke")])) as server:
+        made = await server.openai.conversations.create()
+        await stream(server, conversation=made.id)
+        store = await server.runtime.sessions()
+
+        assert await store.messages(made.id) == []
+        assert await store.items(made.id) == []
+
+
+# --- in the background -------------------------------------------------------------------------
+
+
+async def test_a_response_in_the_background_goes_on_alone() -> None:
+    go_on = anyio.Event()
+    async with running(scripted([go_on, "Hi."], "Hi again.")) as server:
+        queued = await ask(server, background=True)
+        go_on.set()
+        with anyio.fail_after(5):
+            while (found := await get(server, f"responses/{queued['id']}"))["status"] in (
+                "queued",
+                "in_progress",
+            ):
+                await anyio.wait_all_tasks_blocked()
+        second = await ask(server, previous_response_id=queued["id"])
+
+    assert queued["status"] in ("queued", "in_progress")
+    assert queued["background"]
+    assert (found["status"], found["output"][0]["content"][0]["text"]) == ("completed", "Hi.")
+    assert second["output"][0]["content"][0]["text"] == "Hi again."
+
+
+async def test_the_stream_of_a_background_response_can_be_taken_up_again() -> None:
+    go_on = anyio.Event()
+    async with running(scripted(["One ", go_on, "two."])) as server:
+        seen: list[Any] = []
+        api = server.openai.responses
+        async for event in await api.create(
+            model="scripted", input="Hello", background=True, stream=True
+        ):
+            seen.append(event)
+            if event.type == "response.output_text.delta":
+                break  # the client goes away; the run does not
+        id = seen[0].response.id
+        go_on.set()
+        rest = [
+            event
+            async for event in await api.retrieve(
+                id, stream=True, starting_after=seen[-1].sequence_number
+            )
+        ]
+        whole = [event async for event in await api.retrieve(id, stream=True)]
+
+    assert [short(event.to_dict()) for event in seen[:3]] == ["created", "queued", "in_progress"]
+    assert [event.to_dict() for event in [*seen, *rest]] == [event.to_dict() for event in whole]
+    assert [event.sequence_number for event in whole] == list(range(len(whole)))
+    assert whole[-1].type == "response.completed"
+    assert whole[-1].response.output_text == "One two."
+
+
+async def test_a_background_response_is_cancelled() -> None:
+    model = scripted(["One ", anyio.Event()])
+    async with running(model) as server:
+        api = server.openai.responses
+        queued = await ask(server, background=True)
+        async for event in await api.retrieve(queued["id"], stream=True):
+            if event.type == "response.output_text.delta":
+                break
+        cancelled = await api.cancel(queued["id"])
+        again = await api.cancel(queued["id"])
+        *_, last = [event async for event in await api.retrieve(queued["id"], stream=True)]
+
+    assert cancelled.status == "cancelled"
+    assert cancelled.output_text == "One "
+    assert cancelled == again
+    assert last.type == "response.incomplete"
+    assert last.response.status == "cancelled"
+
+
+async def test_deleting_a_background_response_ends_it() -> None:
+    model = scripted(["One ", anyio.Event()])
+    async with running(model) as server:
+        queued = await ask(server, background=True)
+        await server.openai.responses.delete(queued["id"])
+
+    assert model.num_interrupted == 1
+
+
+async def test_a_background_response_that_cannot_work_fails_where_it_is_looked_for() -> None:
+    async with running(scripted(EngineError("it broke"))) as server:
+        streamed = await stream(server, background=True)
+
+    assert [short(event) for event in streamed] == ["created", "queued", "in_progress", "failed"]
+    assert streamed[-1]["response"]["error"]["message"] == "it broke"
+
+
+async def test_background_responses_fail_when_the_server_stops(tmp_path: Path) -> None:
+    async with running(scripted(["One ", anyio.Event()]), config=in_file(tmp_path)) as server:
+        queued = await ask(server, background=True)
+    async with running(scripted(), config=in_file(tmp_path)) as server:
+        found = await get(server, f"responses/{queued['id']}")
+
+    assert found["status"] == "failed"
+    assert found["error"]["message"] == "the server was stopped before it was finished"
+
+
+async def test_only_background_responses_can_be_cancelled_and_streamed_again() -> None:
+    async with running(scripted("Hi.")) as server:
+        response = await ask(server)
+        api = server.openai.responses
+        with pytest.raises(BadRequestError, match="only responses with background: true"):
+            await api.cancel(response["id"])
+        with pytest.raises(BadRequestError, match="were not kept"):
+            await api.retrieve(response["id"], stream=True)
+        with pytest.raises(BadRequestError, match="only when stream is true"):
+            await api.retrieve(response["id"], starting_after=1)
