@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from kronk_agent import __version__
@@ -24,7 +25,7 @@ def create_app(runtime: Runtime, *, mcp_app: ASGIApp | None = None) -> FastAPI:
 
     Args:
         runtime: stays the caller's to close, after the application has ended.
-        mcp_app: served under ``/mcp``, if given.
+        mcp_app: serves ``/mcp``, if given.
     """
     serving = Serving(runtime, runtime.config.server)
 
@@ -43,7 +44,7 @@ def create_app(runtime: Runtime, *, mcp_app: ASGIApp | None = None) -> FastAPI:
     app.include_router(responses.router(serving))
     app.include_router(responses.conversations_router(serving))
     if mcp_app is not None:
-        app.mount("/mcp", mcp_app)
+        app.router.routes.append(Route("/mcp", mcp_app))
     return app
 
 

@@ -11,6 +11,7 @@ _COMMANDS = (
     LazyCommand("add", "kronk_agent.cli.mcp_file:add", "Register a server."),
     LazyCommand("approve", "kronk_agent.cli.mcp_approve:approve", "Let changed tools be used."),
     LazyCommand("import", "kronk_agent.cli.mcp_import:import_", "Register those of another host."),
+    LazyCommand("install", "kronk_agent.cli.mcp_install:install", "Make us known to a client."),
     LazyCommand("list", f"{_REGISTERED}:list_", "List the registered servers."),
     LazyCommand("login", "kronk_agent.cli.mcp_login:login", "Sign in to a server."),
     LazyCommand("logout", "kronk_agent.cli.mcp_login:logout", "Sign out of a server."),

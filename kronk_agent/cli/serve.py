@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from functools import partial
 
 import anyio
@@ -16,6 +17,8 @@ from kronk_agent.runtime import Runtime
 
 _CONFIG_KEYS = {"host": "server.host", "port": "server.port", "model": "model"}
 """Which key of the configuration a flag overrides."""
+_MCP_BODY_BYTES = 4 << 20
+"""Size of an MCP client's request at most."""
 
 
 @click.command()
@@ -25,7 +28,7 @@ _CONFIG_KEYS = {"host": "server.host", "port": "server.port", "model": "model"}
 @global_options
 @click.pass_obj
 def serve(options: GlobalOptions, /, **flags: str | int | None) -> None:
-    """Serve the models and agents over HTTP, as OpenAI's and Anthropic's APIs have it.
+    """Serve the models and agents over HTTP, as OpenAI's and Anthropic's APIs have it, and by MCP.
 
     Ctrl-C or SIGTERM ends it when the requests under way are answered; a second one ends it at
     once.
@@ -37,18 +40,39 @@ def serve(options: GlobalOptions, /, **flags: str | int | None) -> None:
 async def _serve(config: Config, _: Interrupts) -> int:
     from kronk_agent.api import create_app  # heavy, like all that follows
     from kronk_agent.api.server import serving_at
+    from kronk_mcp_servers.agent import ClientPerson, agent_server
+    from kronk_mcp_servers.http import McpApp
 
     terminal = Terminal()
     server = config.server
+    person = ClientPerson()
     async with (
-        Runtime.open(config) as runtime,
-        serving_at(
-            create_app(runtime),
-            host=server.host,
-            port=server.port,
-            drain_seconds=server.drain_seconds,
-        ) as url,
+        Runtime.open(config, person=person) as runtime,
+        agent_server(runtime, person, is_remote=True) as mcp_server,
     ):
-        terminal.say(f"serving on {url}/v1; {url}/docs describes it")
-        await anyio.sleep_forever()
+        # Nobody who asks says who they are, so other machines do not get at the agent's tools.
+        is_local = _is_loopback(server.host)
+        mcp_app = McpApp(mcp_server, max_body_bytes=_MCP_BODY_BYTES)
+        async with (
+            serving_at(
+                create_app(runtime, mcp_app=mcp_app if is_local else None),
+                host=server.host,
+                port=server.port,
+                drain_seconds=server.drain_seconds,
+            ) as url,
+            mcp_app.serving(),
+        ):
+            terminal.say(f"serving on {url}/v1; {url}/docs describes it")
+            where = f"{url}/mcp" if is_local else f"not on {server.host}, only on this machine"
+            terminal.say(f"by MCP: {where}")
+            await anyio.sleep_forever()
     return 0
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -5,8 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anyio
 import httpx2
 import pytest
+from mcp import Client
 
 
 @pytest.mark.e2e
@@ -28,12 +30,20 @@ def test_serve_says_where_and_ends_when_it_is_told_to(tmp_path: Path) -> None:
             },
             timeout=50,
         )
+        by_mcp = program.stderr.readline()
+        tools = anyio.run(_tools, by_mcp.split()[-1])
         program.send_signal(signal.SIGTERM)
         exit_code = program.wait(timeout=10)
 
+    assert tools == ["ask_agent", "web_search", "web_fetch"]
     assert response.status_code == 200, response.text
     assert response.json()["usage"]["completion_tokens"] == 4
     assert exit_code == 143
+
+
+async def _tools(url: str) -> list[str]:
+    async with Client(url) as client:
+        return [tool.name for tool in (await client.list_tools()).tools]
 
 
 def test_an_address_that_is_taken_is_said_in_a_line(tmp_path: Path) -> None:

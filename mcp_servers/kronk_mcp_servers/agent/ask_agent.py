@@ -17,6 +17,7 @@ from kronk_agent.model import ResponseFormat
 from kronk_agent.runtime import Runtime
 from kronk_agent.tool import Toolset
 from kronk_mcp_servers.agent.following import Follower, OnResult, usage_value
+from kronk_mcp_servers.agent.resources import sessions_of_caller
 from kronk_mcp_servers.agent.schemas import INTEGER, STRING, USAGE, integer, object_schema, text
 from kronk_mcp_servers.agent.toolsets import choose
 from kronk_mcp_servers.serving.call import Call
@@ -139,7 +140,7 @@ class AskAgent:
     async def _answer(
         self, arguments: JsonObject, prompt: str, session_id: str, is_new: bool, call: Call
     ) -> t.CallToolResult:
-        store = await self._runtime.sessions()
+        store = await sessions_of_caller(self._runtime)
         if not is_new and await store.session(session_id) is None:
             raise ToolError(f"session_id: there is no session {session_id[:64]!r}; leave it out")
         earlier = [] if is_new else await store.messages(session_id)

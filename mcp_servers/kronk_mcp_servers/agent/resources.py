@@ -7,9 +7,11 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 import mcp.types as t
+from mcp.server.auth.middleware.auth_context import get_access_token
 
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import JsonObject, Message, ToolResult
@@ -18,6 +20,9 @@ from kronk_agent.tool import ToolContext
 from kronk_mcp_servers.serving.call import Call
 from kronk_mcp_servers.serving.listeners import Listeners
 from kronk_mcp_servers.serving.registry import Completed, Contents, ServedTool
+
+if TYPE_CHECKING:
+    from kronk_agent.sessions import SessionStore  # heavy
 
 _MAX_SESSIONS = 100
 _MAX_PAGES = 100
@@ -35,7 +40,7 @@ class Sessions:
         self._runtime = runtime
 
     async def resources(self) -> Sequence[t.Resource]:
-        store = await self._runtime.sessions()
+        store = await sessions_of_caller(self._runtime)
         return [
             t.Resource(
                 uri=f"{self._PREFIX}{session.id}",
@@ -67,7 +72,7 @@ class Sessions:
         if not uri.startswith(self._PREFIX):
             return None
         id, _, form = uri.removeprefix(self._PREFIX).partition("/")
-        store = await self._runtime.sessions()
+        store = await sessions_of_caller(self._runtime)
         if form not in ("", "json") or await store.session(id) is None:
             return None
         messages = await store.messages(id)
@@ -82,7 +87,7 @@ class Sessions:
     ) -> Completed | None:
         if argument != "id" or not of.startswith(self._PREFIX):
             return None
-        store = await self._runtime.sessions()
+        store = await sessions_of_caller(self._runtime)
         known = await store.sessions(limit=_MAX_SESSIONS)
         return Completed(tuple(s.id for s in known if s.id.startswith(value)))
 
@@ -220,6 +225,13 @@ class Outputs:
         self, of: str, argument: str, value: str, others: Mapping[str, str]
     ) -> Completed | None:
         return None
+
+
+async def sessions_of_caller(runtime: Runtime) -> SessionStore:
+    """The sessions of whoever the request under way is from."""
+    token = get_access_token()
+    store = await runtime.sessions()
+    return store if token is None else store.owned_by(token.client_id)
 
 
 def _markdown(message: Message) -> str:

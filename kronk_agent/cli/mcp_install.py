@@ -1,0 +1,66 @@
+"""``kronk-agent mcp install``: makes us known to an MCP client."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from kronk_agent.cli.options import GlobalOptions, global_options
+from kronk_agent.cli.printable import printable
+from kronk_agent.config.editing import write_config
+from kronk_agent.config.hosts import HOSTS
+from kronk_agent.config.installing import CLIENTS, Change, Client, client_file, with_entry
+from kronk_agent.config.loading import load_config
+
+
+@click.command()
+@click.argument("client", type=click.Choice(CLIENTS))
+@click.option("--name", default="kronk-agent", show_default=True, help="The entry's name.")
+@click.option("--project", is_flag=True, help="In this folder's file, not in your own.")
+@click.option("--yes", is_flag=True, help="Write without asking.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be written.")
+@global_options
+@click.pass_obj
+def install(
+    options: GlobalOptions, client: Client, name: str, project: bool, yes: bool, dry_run: bool
+) -> None:
+    """Write an entry for `kronk-agent mcp serve` into the configuration of an MCP client.
+
+    The change is shown first, and the file as it was is kept beside the new one. With --config, the
+    entry names that file. The exit code is 1 if you do not agree.
+    """
+    load_config(options.config)  # better said here than by a client that cannot start us
+    path = client_file(client, home=Path.home(), project=Path.cwd() if project else None)
+    change = with_entry(client, path, name, _command(options))
+    if change is None:
+        click.echo(f"{path} has the entry {name} already", err=True)
+        return
+    click.echo(printable(f"{path}:\n{change.diff()}"))
+    if change.loses_comments:
+        click.echo("notice: the comments in the file will be lost; the backup has them", err=True)
+    if dry_run:
+        return
+    if not (yes or click.confirm("Write it?", err=True)):
+        raise click.exceptions.Exit(1)
+    _write(change)
+    click.echo(f"wrote {path}; {HOSTS[client].title} reads it when it starts", err=True)
+
+
+def _command(options: GlobalOptions) -> list[str]:
+    """How this very kronk-agent is started from anywhere."""
+    program = Path(sys.executable).parent / "kronk-agent"
+    start = [str(program)] if program.exists() else [sys.executable, "-m", "kronk_agent"]
+    config = [] if options.config is None else ["--config", str(options.config.absolute())]
+    return [*start, *config, "mcp", "serve"]
+
+
+def _write(change: Change) -> None:
+    if change.before:
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        backup = change.path.with_name(f"{change.path.name}.{stamp}.backup")
+        write_config(backup, change.before)
+        click.echo(f"kept the file as it was in {backup}", err=True)
+    write_config(change.path, change.after)
