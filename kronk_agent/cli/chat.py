@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 
 import click
@@ -20,6 +22,7 @@ from kronk_agent.config.schema import Config
 from kronk_agent.host import Person
 from kronk_agent.messages import RunFinished
 from kronk_agent.runtime import Runtime
+from kronk_agent.runtime.agents import agent_config, agent_options
 
 _STARTER = (
     ", the starter model: it only shows that all works. --model PATH.gguf, or model: in the "
@@ -46,6 +49,7 @@ _CONFIG_KEYS = {
     is_flag=True,
     help="Wait for all MCP servers; without it, a slow one's tools come when they come.",
 )
+@click.option("--agent", metavar="NAME", help="An agent from agents:, in place of agent:.")
 @click.option("--model", metavar="PATH_OR_NAME", help="A GGUF file, or a name from models:.")
 @click.option(
     "--tool-choice",
@@ -70,6 +74,7 @@ def chat(
     as_json: bool,
     no_tools: bool,
     wait_for_tools: bool,
+    agent: str | None,
     **flags: str | float | None,
 ) -> None:
     """Talk to the model; it may use the tools.
@@ -79,14 +84,41 @@ def chat(
     """
     question = read_question(prompt)
     given = {_CONFIG_KEYS[name]: value for name, value in flags.items() if value is not None}
-    config = load_config(options.config, overrides=given)
+    config = _with_flags(options, agent, given)
     if no_tools:
         config = config.model_copy(update={"tools": (), "mcp_servers": {}})
     else:
         config = with_project_servers(config)
     # Whoever wants a call wants the tools to be there.
-    wait_for_tools = wait_for_tools or config.agent.tool_choice not in ("auto", "none")
-    run(partial(_chat, config, question, as_json, wait_for_tools))
+    choice = agent_options(config, config.agents.get(agent or "")).tool_choice
+    wait_for_tools = wait_for_tools or choice.mode in ("required", "named")
+    chosen = Chosen(agent, model_is_given="model" in given)
+    run(partial(_chat, config, chosen, question, as_json, wait_for_tools))
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Whom the person talks to."""
+
+    agent: str | None = None
+    """A name from agents; None is the one under agent."""
+    model_is_given: bool = False
+    """Is the default model meant, whatever the agent's own is?"""
+
+
+def _with_flags(
+    options: GlobalOptions, agent: str | None, given: Mapping[str, str | float]
+) -> Config:
+    """The configuration, where flags win over what it says of the agent that is meant."""
+    if agent is None:
+        return load_config(options.config, overrides=given)
+    agent_config(load_config(options.config), agent)  # flags would make one that is not there
+    of_agent = {"agent": f"agents.{agent}", "sampling": f"agents.{agent}.sampling"}
+    overrides: dict[str, object] = {}
+    for key, value in given.items():
+        section, _, rest = key.partition(".")
+        overrides[f"{of_agent[section]}.{rest}" if rest else key] = value
+    return load_config(options.config, overrides=overrides)
 
 
 def read_question(prompt: str | None) -> str | None:
@@ -105,6 +137,7 @@ def read_question(prompt: str | None) -> str | None:
 
 async def _chat(
     config: Config,
+    chosen: Chosen,
     question: str | None,
     as_json: bool,
     wait_for_tools: bool,
@@ -116,6 +149,7 @@ async def _chat(
             runtime,
             interrupts,
             terminal,
+            chosen=chosen,
             question=question,
             as_json=as_json,
             wait_for_tools=wait_for_tools,
@@ -138,13 +172,14 @@ async def converse(
     *,
     question: str | None,
     as_json: bool,
+    chosen: Chosen = Chosen(),
     wait_for_tools: bool = False,
 ) -> int:
     """Answer the question, or with none talk to the person; returns the exit code."""
     renderer = JsonRenderer(sys.stdout) if as_json else TextRenderer(terminal)
     failures = FailureNews(runtime, terminal)
     try:
-        agent = await _get_ready(runtime, terminal, wait_for_tools)
+        agent = await _get_ready(runtime, terminal, chosen, wait_for_tools)
         failures.say()
         conversation = Conversation(agent, renderer, interrupts, to_message=runtime.user_message)
         if question is not None:
@@ -159,11 +194,15 @@ async def converse(
         terminal.close()
 
 
-async def _get_ready(runtime: Runtime, terminal: Terminal, wait_for_tools: bool) -> Agent:
+async def _get_ready(
+    runtime: Runtime, terminal: Terminal, chosen: Chosen, wait_for_tools: bool
+) -> Agent:
     """Load the model, while the MCP servers start; wait for all, or only for those required."""
-    is_starter = runtime.model_is_starter
     terminal.status("loading model ...")
-    agent = await runtime.agent()
+    default = runtime.models[0].name
+    model = default if chosen.model_is_given else None
+    agent = await runtime.agent(chosen.agent, model=model)
+    is_starter = runtime.model_is_starter and agent.model.info.id == default
     terminal.say(f"model: {agent.model.info.id}{_STARTER if is_starter else ''}", style="dim")
     if wait_for_tools:
         await wait_until_settled(runtime, terminal)

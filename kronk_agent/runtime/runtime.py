@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from kronk_agent.agent import Agent, AgentOptions
+from kronk_agent.agent import Agent
 from kronk_agent.config.schema import Config
 from kronk_agent.messages import Message
-from kronk_agent.model import Capability, ChatModel, SamplingParams, ToolChoice
+from kronk_agent.model import Capability, ChatModel
+from kronk_agent.runtime.agents import agent_config, agent_options, agent_toolsets
 from kronk_agent.runtime.description import ModelDescription
 from kronk_agent.runtime.models import ModelEntry, Models
 from kronk_agent.runtime.tools import own_tools
@@ -152,17 +153,23 @@ class Runtime:
         """
         return await self._host.resources.attach(text) if self._host else Message.user(text)
 
-    async def agent(self, *, model: str | None = None) -> Agent:
-        """An agent on all tools. The first call loads the model.
+    async def agent(self, name: str | None = None, *, model: str | None = None) -> Agent:
+        """An agent of the configuration. The first call loads the model.
 
         Args:
-            model: one of ``models``; None is the default.
+            name: a key of ``agents``; None is the one under ``agent``.
+            model: one of ``models``, in place of the agent's own.
 
         Raises:
-            UnknownModelError: there is no such model.
+            UnknownModelError: there is no such agent or model.
             ModelError: the model is missing or cannot be loaded.
         """
-        return Agent(await self.chat_model(model), self.toolsets, _agent_options(self.config))
+        own = None if name is None else agent_config(self.config, name)
+        return Agent(
+            await self.chat_model(model or (own.model if own else None)),
+            agent_toolsets(self.toolsets, own),
+            agent_options(self.config, own),
+        )
 
     async def sessions(self) -> SessionStore:
         """The store of conversations; the first call opens it and upgrades its tables.
@@ -241,15 +248,6 @@ class Runtime:
             InvalidRequestError: the model is on a server.
         """
         return await self._models.describe(name)
-
-
-def _agent_options(config: Config) -> AgentOptions:
-    agent = config.agent.model_dump(exclude={"tool_choice"})
-    return AgentOptions(
-        **agent,
-        tool_choice=ToolChoice.parse(config.agent.tool_choice),
-        sampling=SamplingParams(**config.sampling.model_dump()),
-    )
 
 
 def _host(

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from kronk_agent.cli.app import app
-from kronk_agent.cli.chat import converse, exit_code, read_question
+from kronk_agent.cli.chat import Chosen, converse, exit_code, read_question
 from kronk_agent.cli.loop import Interrupts, run
 from kronk_agent.cli.terminal import Terminal
-from kronk_agent.config.schema import AgentConfig, Config, McpServerConfig
+from kronk_agent.config.schema import AgentConfig, Config, McpServerConfig, NamedAgentConfig
 from kronk_agent.errors import EngineError, ServerUnavailableError, unwrap
 from kronk_agent.messages import Message, RunEnd, RunFinished, Usage
 from kronk_agent.runtime import Runtime
@@ -212,3 +212,48 @@ def test_a_configuration_that_is_not_there_is_named(tmp_path: Path) -> None:
         == f"error: {file}: there is no such file: `kronk-agent config init` writes one\n"
     )
     assert result.exit_code == 2
+
+
+# --- agents ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_agent(tmp_path: Path) -> Path:
+    """A configuration with one more agent."""
+    file = tmp_path / "config.yaml"
+    file.write_text("agents:\n  mine: {max_steps: 2, tools: [shout]}\n")
+    return file
+
+
+def test_an_agent_that_there_is_not_is_named(with_agent: Path) -> None:
+    result = chat("-p", "x", "--config", str(with_agent), "--agent", "mime", "--max-steps", "3")
+
+    assert result.stderr == "error: there is no agent 'mime'; there is 'mine'\n"
+    assert result.exit_code == 1
+
+
+def test_a_flag_goes_before_what_the_agent_says(with_agent: Path) -> None:
+    result = chat("-p", "x", "--config", str(with_agent), "--agent", "mine", "--max-steps", "0")
+
+    assert result.stderr.startswith("error: --max-steps: agents.mine.max_steps: ")
+
+
+def test_the_agent_that_was_chosen_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    model = ScriptedModel(["It is 3."])
+
+    async def main(interrupts: Interrupts) -> int:
+        config = Config(tools=(), agents={"mine": NamedAgentConfig(tools=("shout",))})
+        async with Runtime.open(config, tools=[add], model=model) as runtime:
+            return await converse(
+                runtime,
+                interrupts,
+                Terminal(),
+                question="What is 1 + 2?",
+                as_json=False,
+                chosen=Chosen("mine"),
+            )
+
+    with pytest.raises(click.exceptions.Exit):
+        run(main)
+    assert model.requests[0].tools == ()
+    assert capsys.readouterr().out == "It is 3.\n"

@@ -11,11 +11,11 @@ from ruamel.yaml import YAML
 from kronk_agent.config.loading import load_config
 from kronk_agent.config.mcp_server import McpServerConfig, OAuthConfig
 from kronk_agent.config.model import LocalModelConfig, RemoteModelConfig
-from kronk_agent.config.schema import Config
+from kronk_agent.config.schema import Config, NamedAgentConfig, SamplingConfig
 from kronk_agent.config.shipped import read_shipped
 
 # In the file these hold examples in comments and nothing else.
-WITH_EXAMPLES = ("models", "mcp_servers")
+WITH_EXAMPLES = ("models", "agents", "mcp_servers")
 
 
 def test_the_default_file_shows_every_key_with_its_default_and_no_other() -> None:
@@ -44,7 +44,10 @@ def test_the_examples_in_comments_work_when_the_comment_sign_is_removed(
     head, models, rest = before.partition("\nmodels:\n")
     mine, engine, rest = rest.partition("\nengine:\n")
     mine = re.sub(r"(?m)^  # ( *[a-z_]+:(?: |$))", r"  \1", mine)
-    before = head + models + mine + engine + rest
+    rest, agents, others = rest.partition("\nagents:\n")
+    named, tools, others = others.partition("\n# The tools")
+    named = re.sub(r"(?m)^  # ( *[a-z_]+:(?: |$))", r"  \1", named)
+    before = head + models + mine + engine + rest + agents + named + tools + others
     servers = re.sub(r"(?m)^  # ( *[A-Za-z_]+:(?: |$))", r"  \1", servers)
     file.write_text(before + key + servers, encoding="utf-8")
 
@@ -61,6 +64,16 @@ def test_the_examples_in_comments_work_when_the_comment_sign_is_removed(
             "big": RemoteModelConfig(
                 url="http://gpu.example:8000/v1", model="Qwen/Qwen3-32B", api_key="hunter3"
             ),
+        },
+        agents={
+            "researcher": NamedAgentConfig(
+                description="Looks things up and says where it found them.",
+                instructions="You look things up before you answer, and cite what you found.",
+                model="qwen",
+                tools=("web_search", "web_fetch"),
+                max_steps=20,
+                sampling=SamplingConfig(temperature=0.2),
+            )
         },
         mcp_servers={
             "time": McpServerConfig(

@@ -1,0 +1,99 @@
+"""Agents of the configuration, by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from kronk_agent import Config, Runtime, SamplingParams, tool
+from kronk_agent.agent import Agent, AgentOptions
+from kronk_agent.config.agent import AgentConfig, NamedAgentConfig, SamplingConfig
+from kronk_agent.errors import UnknownModelError
+from kronk_agent.model import ToolChoice
+from kronk_agent.testing import ScriptedModel
+
+pytestmark = pytest.mark.usefixtures("own_folders")
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+@tool
+def add_all(numbers: list[int]) -> int:
+    """Add numbers."""
+    return sum(numbers)
+
+
+@tool
+def shout(text: str) -> str:
+    """Make it loud."""
+    return text.upper()
+
+
+def tools_of(agent: Agent) -> list[str]:
+    return [found.name for toolset in agent.toolsets for found in toolset.tools()]
+
+
+def config_of(**agents: NamedAgentConfig) -> Config:
+    return Config(
+        tools=(),
+        agent=AgentConfig(instructions="Be brief.", max_steps=3, tool_choice="required"),
+        sampling=SamplingConfig(temperature=0.5, top_k=7),
+        agents=agents,
+    )
+
+
+async def test_what_an_agent_does_not_say_is_as_it_is_for_all() -> None:
+    config = config_of(
+        mine=NamedAgentConfig(
+            instructions="Count.",
+            max_steps=5,
+            tools=("add*",),
+            sampling=SamplingConfig(temperature=0),
+        )
+    )
+
+    async with Runtime.open(
+        config, model=ScriptedModel([]), tools=[add, add_all, shout]
+    ) as runtime:
+        mine, default = await runtime.agent("mine"), await runtime.agent()
+
+    assert mine.options == AgentOptions(
+        instructions="Count.",
+        max_steps=5,
+        tool_choice=ToolChoice("required"),
+        sampling=SamplingParams(temperature=0, top_k=7),
+    )
+    assert default.options == AgentOptions(
+        instructions="Be brief.",
+        max_steps=3,
+        tool_choice=ToolChoice("required"),
+        sampling=SamplingParams(temperature=0.5, top_k=7),
+    )
+    assert tools_of(mine) == ["add", "add_all"]
+    assert tools_of(default) == ["add", "add_all", "shout"]
+
+
+async def test_an_agent_has_its_own_model_unless_another_is_asked_for() -> None:
+    one, two, three = ScriptedModel([]), ScriptedModel([]), ScriptedModel([])
+    models = {"two": two, "three": three}
+    config = config_of(mine=NamedAgentConfig(model="two"), plain=NamedAgentConfig())
+
+    async with Runtime.open(config, model=one, models=models) as runtime:
+        assert (await runtime.agent("mine")).model is two
+        assert (await runtime.agent("mine", model="three")).model is three
+        assert (await runtime.agent("plain")).model is one
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("mime", "there is no agent 'mime'; there is 'mine'"), ("gone", "there is no model 'nope'")],
+)
+async def test_an_agent_or_a_model_that_there_is_not_is_named(name: str, words: str) -> None:
+    config = config_of(mine=NamedAgentConfig(), gone=NamedAgentConfig(model="nope"))
+
+    async with Runtime.open(config, model=ScriptedModel([])) as runtime:
+        with pytest.raises(UnknownModelError, match=words):
+            await runtime.agent(name)
