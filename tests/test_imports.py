@@ -16,6 +16,7 @@ HEAVY = {
     "llguidance",
     "mcp",
     "numpy",
+    "prometheus_client",
     "prompt_toolkit",
     "rich",
     "sqlalchemy",

@@ -15,6 +15,11 @@ from starlette.types import ASGIApp
 from kronk_agent import __version__
 from kronk_agent.api import chat_completions, health, messages, models, responses
 from kronk_agent.api.errors import error_response
+from kronk_agent.api.guard import Guard
+from kronk_agent.api.keys import KeyFile
+from kronk_agent.api.limits import Limits
+from kronk_agent.api.metrics import Measured, Metrics
+from kronk_agent.api.metrics import router as metrics_router
 from kronk_agent.api.serving import Serving
 from kronk_agent.errors import KronkError
 from kronk_agent.runtime import Runtime
@@ -27,7 +32,10 @@ def create_app(runtime: Runtime, *, mcp_app: ASGIApp | None = None) -> FastAPI:
         runtime: stays the caller's to close, after the application has ended.
         mcp_app: serves ``/mcp``, if given.
     """
-    serving = Serving(runtime, runtime.config.server)
+    config = runtime.config.server
+    limits = Limits(config.max_requests)
+    metrics = Metrics(limits)
+    serving = Serving(runtime, config, metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -43,6 +51,9 @@ def create_app(runtime: Runtime, *, mcp_app: ASGIApp | None = None) -> FastAPI:
     app.include_router(messages.router(serving))
     app.include_router(responses.router(serving))
     app.include_router(responses.conversations_router(serving))
+    app.include_router(metrics_router(metrics))
+    app.add_middleware(Guard, config=config, keys=KeyFile(), limits=limits)
+    app.add_middleware(Measured, metrics=metrics)
     if mcp_app is not None:
         app.router.routes.append(Route("/mcp", mcp_app))
     return app

@@ -6,9 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from kronk_agent.agent import Agent, AgentOptions
+from kronk_agent.api.caller import current_caller
 from kronk_agent.api.errors import HttpError
+from kronk_agent.api.metrics import Metrics
 from kronk_agent.api.open_turns import OpenTurns
 from kronk_agent.config.server import ServerConfig
+from kronk_agent.messages import Usage
 from kronk_agent.runtime import Runtime
 
 Kind: TypeAlias = Literal["model", "agent"]
@@ -30,9 +33,10 @@ class Served:
 class Serving:
     """What is served, and how requests reach it."""
 
-    def __init__(self, runtime: Runtime, config: ServerConfig) -> None:
+    def __init__(self, runtime: Runtime, config: ServerConfig, metrics: Metrics) -> None:
         self.runtime = runtime
         self.config = config
+        self._metrics = metrics
         self.open_turns = OpenTurns()
         self.started = 0
         """When the server started, in seconds since 1970."""
@@ -46,15 +50,27 @@ class Serving:
         """The agent with this id, or a plain model as an agent without tools or instructions.
 
         Raises:
-            HttpError: there is no such model (404).
+            HttpError: there is no such model (404), or the key is not for agents (403).
             ModelError: it cannot be loaded.
         """
+        if id.startswith(AGENT_PREFIX):
+            current_caller().need("agents")
         agent = await self.runtime.agent()
         if id == f"{AGENT_PREFIX}default":
             return agent
         if id != agent.model.info.id:
             raise await self.unknown(id)
         return Agent(agent.model, (), _plain(agent.options))
+
+    def count(self, model: str, usage: Usage) -> None:
+        """Note what an answered request cost."""
+        counted = {
+            "read": usage.prompt_tokens - usage.cached_tokens,
+            "cached": usage.cached_tokens,
+            "written": usage.completion_tokens,
+        }
+        for kind, number in counted.items():
+            self._metrics.tokens.labels(model, kind).inc(number)
 
     async def unknown(self, id: str) -> HttpError:
         """What a request is told that names no model of ours."""

@@ -18,6 +18,7 @@ from kronk_agent.errors import ConfigError, KronkError, unwrap
 _COMMANDS = (
     LazyCommand("chat", "kronk_agent.cli.chat:chat", "Talk to the model; it may use the tools."),
     LazyCommand("config", "kronk_agent.cli.config:config", "Write, check and show the YAML file."),
+    LazyCommand("keys", "kronk_agent.cli.keys:keys", "API keys for the HTTP server."),
     LazyCommand("mcp", "kronk_agent.cli.mcp:mcp", "Serve tools to other programs, by MCP."),
     LazyCommand("model", "kronk_agent.cli.model:model", "Show what a model can do."),
     LazyCommand("serve", "kronk_agent.cli.serve:serve", "Serve the models to other programs."),

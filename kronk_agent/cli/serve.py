@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from functools import partial
 
 import anyio
@@ -13,6 +12,8 @@ from kronk_agent.cli.options import GlobalOptions, global_options
 from kronk_agent.cli.terminal import Terminal
 from kronk_agent.config.loading import load_config
 from kronk_agent.config.schema import Config
+from kronk_agent.config.server import is_loopback
+from kronk_agent.errors import ConfigError
 from kronk_agent.runtime import Runtime
 
 _CONFIG_KEYS = {"host": "server.host", "port": "server.port", "model": "model"}
@@ -39,19 +40,26 @@ def serve(options: GlobalOptions, /, **flags: str | int | None) -> None:
 
 async def _serve(config: Config, _: Interrupts) -> int:
     from kronk_agent.api import create_app  # heavy, like all that follows
+    from kronk_agent.api.keys import KeyFile
     from kronk_agent.api.server import serving_at
     from kronk_mcp_servers.agent import ClientPerson, agent_server
     from kronk_mcp_servers.http import McpApp
 
     terminal = Terminal()
     server = config.server
+    if server.needs_key and not server.api_keys and not KeyFile().all():
+        raise ConfigError(
+            f"{server.host} can be reached from elsewhere, so requests need an API key, and there "
+            "is none: `kronk-agent keys create NAME` makes one",
+            key="server.host",
+        )
     person = ClientPerson()
     async with (
         Runtime.open(config, person=person) as runtime,
         agent_server(runtime, person, is_remote=True) as mcp_server,
     ):
         # Nobody who asks says who they are, so other machines do not get at the agent's tools.
-        is_local = _is_loopback(server.host)
+        is_local = is_loopback(server.host)
         mcp_app = McpApp(mcp_server, max_body_bytes=_MCP_BODY_BYTES)
         async with (
             serving_at(
@@ -67,12 +75,3 @@ async def _serve(config: Config, _: Interrupts) -> int:
             terminal.say(f"by MCP: {where}")
             await anyio.sleep_forever()
     return 0
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

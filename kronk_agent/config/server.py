@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import ipaddress
+from typing import Annotated, TypeAlias
 
 from pydantic import Field
 
 from kronk_agent.config.section import Seconds, Section
+
+_Secret: TypeAlias = Annotated[str, Field(min_length=8)]
 
 
 class ServerConfig(Section):
@@ -20,3 +23,32 @@ class ServerConfig(Section):
     """A stream that has said nothing for so long sends a comment, so that it is not given up."""
     drain_seconds: Annotated[float, Field(ge=0)] = 30.0
     """At the end, how long requests that are under way may still take."""
+    require_api_key: bool | None = None
+    """Must requests have an API key? null: as soon as host is more than this machine."""
+    api_keys: Annotated[tuple[_Secret, ...], Field(repr=False)] = ()
+    """Keys beside those of `kronk-agent keys`, for everything but admin. Write them as ${VAR}."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names the server is reached by, beside localhost; where host is this machine alone, or where
+    any are named, requests to others are refused."""
+    allowed_origins: tuple[str, ...] = ()
+    """Web pages that may ask, such as https://app.example; "*" is all."""
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 32_000_000
+    """Size of a request at most."""
+    max_requests: Annotated[int, Field(ge=1)] = 256
+    """Requests under way at the same time; one more is refused at once."""
+
+    @property
+    def needs_key(self) -> bool:
+        if self.require_api_key is not None:
+            return self.require_api_key
+        return not is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Can only this machine reach an address?"""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -62,3 +62,16 @@ def test_an_address_that_is_taken_is_said_in_a_line(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
     assert f"server.port: 127.0.0.1:{port} cannot be listened on" in done.stderr
+
+
+def test_a_server_others_can_reach_wants_keys(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "kronk_agent", "serve", "--host", "0.0.0.0", "--port", "0"],
+        capture_output=True,
+        text=True,
+        env={"HOME": str(tmp_path), "PATH": ""},
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert "kronk-agent keys create NAME" in done.stderr

@@ -56,6 +56,7 @@ class _Job:
     """A request, understood."""
 
     serving: Serving
+    model: str
     agents: Sequence[Agent]
     """One for each choice."""
     messages: Sequence[Message]
@@ -85,6 +86,7 @@ class _Job:
                     await take(piece)
         assert reader.finished is not None
         self.serving.open_turns.keep(reader.finished, reader.calls)
+        self.serving.count(self.model, reader.usage)
 
 
 async def _job(serving: Serving, body: ChatCompletionRequest) -> _Job:
@@ -92,6 +94,7 @@ async def _job(serving: Serving, body: ChatCompletionRequest) -> _Job:
     agent = replace(agent, options=body.options(agent.options))
     return _Job(
         serving,
+        body.model,
         [with_seed(agent, index) for index in range(body.n or 1)],
         serving.open_turns.restore(to_messages(body.messages)),
         to_tools(body.tools or ()),

@@ -1,0 +1,41 @@
+"""Who asks, for code that is far from the connection."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from kronk_agent.api.errors import HttpError
+from kronk_agent.api.keys import SCOPES, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever a request is from."""
+
+    name: str | None = None
+    """The name of their key; None: no key was needed."""
+    scopes: tuple[Scope, ...] = SCOPES
+
+    def need(self, scope: Scope) -> None:
+        """Go on only if they may.
+
+        Raises:
+            HttpError: they may not (403).
+        """
+        if scope not in self.scopes:
+            raise HttpError(
+                f"the API key {self.name!r} is for {', '.join(self.scopes)}, and this is {scope}: "
+                f"`kronk-agent keys create NAME --scope {scope}` makes one that may",
+                status=403,
+                code="scope_missing",
+            )
+
+
+CALLER: ContextVar[Caller | None] = ContextVar("caller", default=None)
+"""Of the request that is being answered; set by the guard."""
+
+
+def current_caller() -> Caller:
+    """Whoever the request that is being answered is from."""
+    return CALLER.get() or Caller()

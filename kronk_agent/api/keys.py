@@ -1,0 +1,151 @@
+"""API keys: who may ask, for what, and how often. Only their hashes are kept.
+
+A key has 192 random bits, so a plain SHA-256 of it cannot be guessed backwards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias, get_args
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from kronk_agent.errors import ConfigError
+
+Scope: TypeAlias = Literal["generate", "embed", "agents", "admin"]
+
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+DEFAULT_SCOPES: tuple[Scope, ...] = ("generate", "embed", "agents")
+
+_PREFIX = "kronk-"
+_SHOWN = 10
+
+
+class ApiKey(BaseModel):
+    """What is known of a key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    hash: Annotated[str, Field(repr=False)]
+    """SHA-256 of the key, in hexadecimal digits."""
+    start: str
+    """Its first characters, to tell keys apart."""
+    scopes: tuple[Scope, ...] = DEFAULT_SCOPES
+    """generate: models; embed: embeddings and rankings; agents: agents and tools that run on the
+    server; admin: metrics and what is under way."""
+    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
+    max_concurrent: Annotated[int, Field(ge=1)] | None = None
+    """Requests under way at the same time."""
+    created: int
+    """Seconds since 1970."""
+
+
+_KEYS = TypeAdapter(tuple[ApiKey, ...])
+
+
+class KeyFile:
+    """The file the keys are in, which is read again whenever it has changed.
+
+    Args:
+        path: None is the one in the person's own data folder.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = (
+            path or platformdirs.user_data_path("kronk-agent", appauthor=False) / "keys.json"
+        )
+        self._seen: tuple[int, int] | None = None
+        self._keys: dict[str, ApiKey] = {}
+
+    def all(self) -> tuple[ApiKey, ...]:
+        """All of them, as they were created.
+
+        Raises:
+            ConfigError: the file is not one of ours.
+        """
+        self._read()
+        return tuple(self._keys.values())
+
+    def find(self, token: str) -> ApiKey | None:
+        """The key a client presents, if it is one."""
+        self._read()
+        return self._keys.get(hash_key(token))
+
+    def create(
+        self,
+        name: str,
+        *,
+        scopes: Sequence[Scope] = DEFAULT_SCOPES,
+        requests_per_minute: int | None = None,
+        max_concurrent: int | None = None,
+    ) -> str:
+        """A new key, which cannot be had a second time.
+
+        Raises:
+            ConfigError: there is one of this name.
+        """
+        keys = self.all()
+        if any(key.name == name for key in keys):
+            raise ConfigError(f"there is a key called {name!r}: revoke it, or take another name")
+        token = _PREFIX + secrets.token_urlsafe(24)
+        key = ApiKey(
+            name=name,
+            hash=hash_key(token),
+            start=token[:_SHOWN],
+            scopes=tuple(scopes),
+            requests_per_minute=requests_per_minute,
+            max_concurrent=max_concurrent,
+            created=int(time.time()),
+        )
+        self._write([*keys, key])
+        return token
+
+    def revoke(self, name: str) -> None:
+        """Running servers turn it away from their next request on.
+
+        Raises:
+            ConfigError: there is none of this name.
+        """
+        keys = self.all()
+        left = [key for key in keys if key.name != name]
+        if len(left) == len(keys):
+            known = ", ".join(key.name for key in keys) or "none"
+            raise ConfigError(f"there is no key called {name!r}: there are {known}")
+        self._write(left)
+
+    def _read(self) -> None:
+        try:
+            stat = self.path.stat()
+        except FileNotFoundError:
+            self._seen, self._keys = None, {}
+            return
+        seen = (stat.st_mtime_ns, stat.st_ino)
+        if seen == self._seen:
+            return
+        try:
+            keys = _KEYS.validate_json(self.path.read_bytes())
+        except ValidationError:
+            raise ConfigError("this is not a file of API keys", path=self.path) from None
+        self._seen, self._keys = seen, {key.hash: key for key in keys}
+
+    def _write(self, keys: Iterable[ApiKey]) -> None:
+        text = json.dumps([key.model_dump(mode="json") for key in keys], indent=2)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        new = self.path.with_suffix(f".{secrets.token_hex(4)}")
+        # Nobody else reads it, not even for a moment; and it is whole or it is not there.
+        file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(file, "w", encoding="utf-8") as out:
+            out.write(text)
+        new.replace(self.path)
+
+
+def hash_key(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
