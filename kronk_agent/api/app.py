@@ -13,7 +13,16 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from kronk_agent import __version__
-from kronk_agent.api import chat_completions, health, messages, models, responses
+from kronk_agent.api import (
+    chat_completions,
+    completions,
+    embeddings,
+    health,
+    messages,
+    models,
+    responses,
+    tokens,
+)
 from kronk_agent.api.errors import error_response
 from kronk_agent.api.guard import Guard
 from kronk_agent.api.keys import KeyFile
@@ -51,6 +60,9 @@ def create_app(runtime: Runtime, *, mcp_app: ASGIApp | None = None) -> FastAPI:
     app.include_router(messages.router(serving))
     app.include_router(responses.router(serving))
     app.include_router(responses.conversations_router(serving))
+    app.include_router(completions.router(serving))
+    app.include_router(embeddings.router(serving))
+    app.include_router(tokens.router(serving))
     app.include_router(metrics_router(metrics))
     app.add_middleware(Guard, config=config, keys=KeyFile(), limits=limits)
     app.add_middleware(Measured, metrics=metrics)

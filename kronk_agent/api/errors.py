@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import Scope
 
+from kronk_agent.api.wire import encode
 from kronk_agent.errors import (
     ContextLengthError,
     DeadlineError,
@@ -20,6 +21,7 @@ from kronk_agent.errors import (
     ModelError,
     OverloadedError,
     ServerUnavailableError,
+    UnknownModelError,
     UpstreamError,
 )
 from kronk_agent.messages import JsonObject
@@ -89,6 +91,8 @@ def http_error(error: BaseException) -> HttpError:
                 code="overloaded",
                 retry_after_seconds=error.retry_after_seconds,
             )
+        case UnknownModelError():
+            return HttpError(str(error), status=404, code="model_not_found", param="model")
         case ModelError():
             return HttpError(str(error), status=503, code="model_unavailable")
         case ServerUnavailableError():
@@ -125,6 +129,11 @@ def envelope(error: HttpError, protocol: Protocol) -> JsonObject:
     return {
         "error": {"message": str(error), "type": kind, "param": error.param, "code": error.code}
     }
+
+
+def openai_error_frame(error: HttpError) -> str:
+    """An error in a stream that has begun, as OpenAI sends it."""
+    return f"data: {encode(envelope(error, 'openai'))}\n\n"
 
 
 def error_response(error: BaseException, scope: Scope) -> JSONResponse:

@@ -6,20 +6,19 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
 from kronk_agent.api.serving import Serving
-from kronk_agent.errors import KronkError
 
 
 def router(serving: Serving) -> APIRouter:
     routes = APIRouter(tags=["server"])
 
-    @routes.get("/health")
-    @routes.get("/v1/health", include_in_schema=False)
+    @routes.get("/health", response_model=None)
+    @routes.get("/v1/health", include_in_schema=False, response_model=None)
     async def health() -> Response:
-        """200 when the default model answers; 503, with the reason, when it cannot be had."""
-        try:
-            await serving.runtime.chat_model()
-        except KronkError as error:
-            return JSONResponse({"status": "error", "error": str(error)}, status_code=503)
-        return JSONResponse({"status": "ok"})
+        """200 when the default model can be had, and whether it is loaded; 503 with the reason
+        when it cannot."""
+        default = (await serving.served())[0]
+        if default.problem is not None:
+            return JSONResponse({"status": "error", "error": default.problem}, status_code=503)
+        return JSONResponse({"status": "ok", "model": default.id, "loaded": default.is_loaded})
 
     return routes

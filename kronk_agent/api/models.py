@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from kronk_agent.api.errors import protocol_of
+from kronk_agent.api.errors import HttpError, protocol_of
 from kronk_agent.api.serving import Served, Serving
 
 
@@ -35,7 +35,9 @@ def router(serving: Serving) -> APIRouter:
             if one.id == id:
                 is_anthropic = protocol_of(request.scope) == "anthropic"
                 return (_anthropic if is_anthropic else _openai)(one, serving.started)
-        raise await serving.unknown(id)
+        raise HttpError(
+            f"there is no model {id!r}", status=404, code="model_not_found", param="model"
+        )
 
     return routes
 
@@ -47,6 +49,9 @@ def _openai(served: Served, created: int) -> dict[str, Any]:
         "created": created,
         "owned_by": "kronk-agent",
         "kind": served.kind,
+        "loaded": served.is_loaded,
+        "capabilities": list(served.capabilities),
+        **({} if served.problem is None else {"problem": served.problem}),
     }
 
 

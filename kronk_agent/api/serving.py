@@ -1,7 +1,9 @@
-"""From the id of a model, as a request has it, to the agent that answers."""
+"""From the id of a model, as a request has it, to what answers."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -11,7 +13,10 @@ from kronk_agent.api.errors import HttpError
 from kronk_agent.api.metrics import Metrics
 from kronk_agent.api.open_turns import OpenTurns
 from kronk_agent.config.server import ServerConfig
-from kronk_agent.messages import Usage
+from kronk_agent.engine.engine import Engine
+from kronk_agent.errors import InvalidRequestError, ModelError
+from kronk_agent.messages import AudioPart, ImagePart, Message, Usage
+from kronk_agent.model import Capability, SamplingParams
 from kronk_agent.runtime import Runtime
 
 Kind: TypeAlias = Literal["model", "agent"]
@@ -21,6 +26,15 @@ NUM_SEEDS = 2**32 - 1
 AGENT_PREFIX = "agent/"
 """Ids that begin so are agents, whose tools run here; all others are plain models."""
 
+_WHAT_WOULD_DO: dict[Capability, str] = {
+    "chat": "generate text in a chat",
+    "embed": "embed",
+    "rerank": "rank documents",
+    "fim": "fill in a middle",
+    "image": "see images",
+    "audio": "hear sounds",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
@@ -28,6 +42,10 @@ class Served:
 
     id: str
     kind: Kind
+    is_loaded: bool
+    capabilities: tuple[Capability, ...]
+    problem: str | None = None
+    """Why it cannot be had, where that is known."""
 
 
 class Serving:
@@ -38,29 +56,78 @@ class Serving:
         self.config = config
         self._metrics = metrics
         self.open_turns = OpenTurns()
+        self.sampling = SamplingParams(**runtime.config.sampling.model_dump())
+        """What holds where a request does not say."""
         self.started = 0
         """When the server started, in seconds since 1970."""
 
     async def served(self) -> tuple[Served, ...]:
-        """Everything there is, the default first."""
-        model = await self.runtime.chat_model()
-        return (Served(model.info.id, "model"), Served(f"{AGENT_PREFIX}default", "agent"))
+        """Everything there is, the default first. Files are read for it and not loaded."""
+        models = [await self._model(entry.name, entry.is_loaded) for entry in self.runtime.models]
+        default = models[0]
+        agent = replace(default, id=f"{AGENT_PREFIX}default", kind="agent")
+        return (*models, agent)
 
     async def agent(self, id: str) -> Agent:
         """The agent with this id, or a plain model as an agent without tools or instructions.
 
         Raises:
-            HttpError: there is no such model (404), or the key is not for agents (403).
-            ModelError: it cannot be loaded.
+            UnknownModelError: there is no such model.
+            HttpError: the key is not for agents (403).
+            ModelError, InvalidRequestError: it cannot be loaded, or cannot chat.
         """
-        if id.startswith(AGENT_PREFIX):
-            current_caller().need("agents")
-        agent = await self.runtime.agent()
-        if id == f"{AGENT_PREFIX}default":
-            return agent
-        if id != agent.model.info.id:
-            raise await self.unknown(id)
-        return Agent(agent.model, (), _plain(agent.options))
+        if not id.startswith(AGENT_PREFIX):
+            await self.need(id, "chat")
+            agent = await self.runtime.agent(model=id)
+            return Agent(agent.model, (), _plain(agent.options))
+        current_caller().need("agents")
+        if id != f"{AGENT_PREFIX}default":
+            raise await self._unknown(id)
+        return await self.runtime.agent()
+
+    @asynccontextmanager
+    async def engine(self, id: str | None) -> AsyncIterator[Engine]:
+        """The engine of a plain model on a file; None is the default.
+
+        Raises:
+            UnknownModelError, ModelError, InvalidRequestError: it cannot be had.
+        """
+        if id is not None and id.startswith(AGENT_PREFIX):
+            raise InvalidRequestError(
+                f"{id!r} is an agent, and this takes a plain model", param="model"
+            )
+        async with self.runtime.engine(id) as engine:
+            yield engine
+
+    async def need(self, id: str, capability: Capability) -> None:
+        """Refuse what a model was not made for, before it is touched.
+
+        Raises:
+            InvalidRequestError: it cannot do it; names the models that can.
+            UnknownModelError, ModelError: it cannot be had.
+        """
+        name = None if id.startswith(AGENT_PREFIX) else id
+        can = await self.runtime.capabilities(name)
+        if capability in can:
+            return
+        others = [one.id for one in await self.served() if capability in one.capabilities]
+        remedy = f"these can: {', '.join(others)}" if others else "none here can"
+        raise InvalidRequestError(
+            f"the model {id!r} cannot {_WHAT_WOULD_DO.get(capability, capability)}; {remedy}",
+            param="model",
+        )
+
+    async def need_for(self, id: str, messages: list[Message]) -> None:
+        """Refuse pictures for a model that does not see, and sounds for one that does not hear.
+
+        Raises:
+            InvalidRequestError: it cannot; names the models that can.
+        """
+        parts = {type(part) for message in messages for part in message.content}
+        if ImagePart in parts:
+            await self.need(id, "image")
+        if AudioPart in parts:
+            await self.need(id, "audio")
 
     def count(self, model: str, usage: Usage) -> None:
         """Note what an answered request cost."""
@@ -72,11 +139,17 @@ class Serving:
         for kind, number in counted.items():
             self._metrics.tokens.labels(model, kind).inc(number)
 
-    async def unknown(self, id: str) -> HttpError:
-        """What a request is told that names no model of ours."""
-        known = ", ".join(served.id for served in await self.served())
+    async def _model(self, name: str, is_loaded: bool) -> Served:
+        try:
+            can = await self.runtime.capabilities(name)
+        except ModelError as error:
+            return Served(name, "model", is_loaded, (), str(error))
+        return Served(name, "model", is_loaded, tuple(sorted(can)))
+
+    async def _unknown(self, id: str) -> HttpError:
+        known = ", ".join(one.id for one in await self.served() if one.kind == "agent")
         return HttpError(
-            f"there is no model {id!r}: there are {known}",
+            f"there is no agent {id!r}: there are {known}",
             status=404,
             code="model_not_found",
             param="model",
@@ -85,7 +158,13 @@ class Serving:
 
 def _plain(options: AgentOptions) -> AgentOptions:
     """Sampling as configured; everything else as the request says."""
-    return AgentOptions(instructions="", sampling=options.sampling, max_tokens=None)
+    return AgentOptions(
+        instructions="",
+        sampling=options.sampling,
+        max_tokens=None,
+        max_steps=options.max_steps,
+        tool_timeout_seconds=options.tool_timeout_seconds,
+    )
 
 
 def with_seed(agent: Agent, index: int) -> Agent:

@@ -35,6 +35,16 @@ def encode(value: object) -> str:
     return _ENCODER.encode(value)
 
 
+def one_or_many(
+    given: str | list[int] | list[str] | list[list[int]],
+) -> list[str | list[int]]:
+    """The inputs of a request that may have one, or several: texts or token ids."""
+    if isinstance(given, str):
+        return [given]
+    tokens = [item for item in given if isinstance(item, int)]
+    return [tokens] if tokens else [item for item in given if not isinstance(item, int)]
+
+
 def new_id(prefix: str) -> str:
     """An id nobody can guess: the prefix and 24 hexadecimal digits."""
     return f"{prefix}{secrets.token_hex(12)}"

@@ -35,11 +35,11 @@ def keys() -> None:
 @global_options
 def create(name: str, scopes: tuple[str, ...], rate: int | None, concurrent: int | None) -> None:
     """Create a key called NAME and print it. It is not kept and cannot be shown again."""
-    from kronk_agent.api.keys import DEFAULT_SCOPES, SCOPES, KeyFile  # heavy: the HTTP API
+    from kronk_agent.api.keys import DEFAULT_SCOPES, SCOPES, KeyFile, Scope  # heavy: the HTTP API
 
-    chosen = tuple(scope for scope in SCOPES if scope in scopes) or DEFAULT_SCOPES
+    chosen: tuple[Scope, ...] = tuple(scope for scope in SCOPES if scope in scopes)
     token = KeyFile().create(
-        name, scopes=chosen, requests_per_minute=rate, max_concurrent=concurrent
+        name, scopes=chosen or DEFAULT_SCOPES, requests_per_minute=rate, max_concurrent=concurrent
     )
     click.echo(token)
 

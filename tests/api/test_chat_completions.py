@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+import json
+import sys
 from typing import Any
 
 import pytest
 from api.support import WEATHER, add, echoed, frames, function_calls, running, scripted, steady
 from inline_snapshot import snapshot
 
+from kronk_agent import Config
+from kronk_agent.config.mcp_server import McpServerConfig
+from kronk_agent.config.schema import (
+    SearchProviderConfig,
+    SearchResultConfig,
+    WebSearchConfig,
+)
 from kronk_agent.messages import ReasoningDelta, TextPart
 from kronk_agent.testing import call
 
@@ -340,3 +349,128 @@ async def test_logprobs_come_with_the_tokens_they_are_of() -> None:
     assert whole.choices[0].logprobs.content == streamed
     assert "".join(scored.token for scored in streamed) == "Hi there."
     assert [len(scored.top_logprobs) for scored in streamed] == [1] * len(streamed)
+
+
+async def test_several_answers_are_as_each_would_be_alone(models: Config) -> None:
+    asked: dict[str, Any] = {"model": "chatty", "messages": HELLO, "max_tokens": 5}
+    async with running(config=models) as server:
+        both = (await server.post("/v1/chat/completions", **asked, n=2, seed=7)).json()
+        second = (await server.post("/v1/chat/completions", **asked, seed=8)).json()
+        streamed = await server.post("/v1/chat/completions", **asked, n=2, seed=7, stream=True)
+
+    texts = [choice["message"]["content"] for choice in both["choices"]]
+    pieces = ["", ""]
+    for chunk in frames(streamed.text)[:-1]:
+        for choice in chunk["choices"]:
+            pieces[choice["index"]] += choice["delta"].get("content", "")
+    assert texts[1] == second["choices"][0]["message"]["content"]
+    assert pieces == texts
+    assert both["usage"]["completion_tokens"] == 10
+
+
+async def test_a_model_searches_the_web_when_the_request_says_so() -> None:
+    page = SearchResultConfig(title="Tea", url="https://tea.example/", snippet="All about tea.")
+    provider = SearchProviderConfig(type="static", results=(page,))
+    config = Config(web_search=WebSearchConfig(providers=(provider,)))
+    model = scripted(call("web_search", query="tea"), "Tea [1] is nice.")
+    async with running(model, config=config, tools=()) as server:
+        response = await server.openai.chat.completions.create(
+            model="scripted",
+            messages=HELLO,
+            web_search_options={
+                "search_context_size": "low",
+                "user_location": {"type": "approximate", "approximate": {"city": "Oslo"}},
+            },
+        )
+
+    message = response.choices[0].message
+    assert [tool.name for tool in model.requests[0].tools] == ["web_search", "web_fetch"]
+    assert "Oslo" in model.requests[0].tools[0].description
+    assert [one.url_citation.model_dump() for one in message.annotations or ()] == [
+        {"url": "https://tea.example/", "title": "Tea", "start_index": 4, "end_index": 7}
+    ]
+
+
+async def test_mcp_servers_are_there_for_requests_that_name_them() -> None:
+    demo = McpServerConfig(command=sys.executable, args=("-m", "kronk_mcp_servers.demo"))
+    config = Config(tools=(), mcp_servers={"demo": demo})
+    model = scripted(call("demo__add", a=1, b=2), "It is 3.")
+    async with running(model, config=config) as server:
+        await server.runtime.servers_settled()
+        named = await server.post(
+            "/v1/chat/completions",
+            model="scripted",
+            messages=HELLO,
+            metadata={"mcp_servers": "demo"},
+        )
+        unknown = await server.post(
+            "/v1/chat/completions",
+            model="scripted",
+            messages=HELLO,
+            metadata={"mcp_servers": "nope"},
+        )
+
+    assert named.json()["choices"][0]["message"]["content"] == "It is 3."
+    assert [one["type"] for one in named.json()["kronk"]["activity"]] == [
+        "tool_started",
+        "tool_finished",
+    ]
+    assert (unknown.status_code, unknown.json()["error"]["param"]) == (400, "metadata.mcp_servers")
+
+
+async def test_a_custom_tool_gets_one_text_that_its_grammar_allows() -> None:
+    tool: Any = {
+        "type": "custom",
+        "custom": {
+            "name": "dial",
+            "format": {"type": "grammar", "grammar": {"syntax": "regex", "definition": "[0-9]+"}},
+        },
+    }
+    asked: Any = {"model": "scripted", "messages": HELLO, "tools": [tool]}
+    asked["tool_choice"] = {"type": "custom", "custom": {"name": "dial"}}
+    model = scripted(call("dial", input="911"), call("dial", input="911"))
+    async with running(model) as server:
+        whole = await server.openai.chat.completions.create(**asked)
+        stream = await server.post("/v1/chat/completions", **asked, stream=True)
+
+    [made] = whole.choices[0].message.tool_calls or []
+    assert made.type == "custom"
+    assert (made.custom.name, made.custom.input) == ("dial", "911")
+    deltas = [c["choices"][0]["delta"].get("tool_calls") for c in frames(stream.text)[:-1]]
+    assert [one[0]["custom"] for one in deltas if one] == [{"name": "dial", "input": "911"}]
+    schema: Any = model.requests[0].tools[0].parameters
+    assert schema["properties"]["input"]["pattern"] == "^(?:[0-9]+)$"
+
+
+@pytest.mark.e2e
+async def test_a_real_model_calls_answers_and_streams_the_same() -> None:
+    id = "SmolLM2-135M-Instruct.Q4_1"
+    schema: Any = {"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"]}
+    form: Any = {
+        "type": "json_schema",
+        "json_schema": {"name": "n", "schema": schema, "strict": True},
+    }
+    asked: Any = {"model": id, "messages": HELLO, "seed": 3, "max_tokens": 24}
+    async with running(config=Config(tools=())) as server:
+        create = server.openai.chat.completions.create
+        called = await create(**asked, tools=[WEATHER], tool_choice="required")
+        formed = await create(**asked, response_format=form)
+        scored = await create(**asked, logprobs=True, top_logprobs=2)
+        chunks = [
+            choice
+            async for chunk in await create(**asked, logprobs=True, top_logprobs=2, stream=True)
+            for choice in chunk.choices
+        ]
+
+    [made] = function_calls(called.choices[0].message)
+    assert (made.function.name, called.choices[0].finish_reason) == ("weather", "tool_calls")
+    assert set(json.loads(made.function.arguments)) == {"place"}
+    assert json.loads(formed.choices[0].message.content or "")["n"] in (1, 2)
+    text = "".join(choice.delta.content or "" for choice in chunks)
+    tokens = [t for c in chunks if c.logprobs for t in c.logprobs.content or ()]
+    assert text == scored.choices[0].message.content
+    assert scored.choices[0].logprobs
+    assert tokens == scored.choices[0].logprobs.content
+    assert scored.usage
+    assert scored.usage.prompt_tokens_details
+    assert scored.usage.prompt_tokens_details.cached_tokens

@@ -37,9 +37,21 @@ async def test_health_says_why_a_model_cannot_be_had() -> None:
     async with running(config=Config(model="none.gguf", tools=())) as server:
         ill = await server.http.get("/health")
 
-    assert (well.status_code, well.json()) == (200, {"status": "ok"})
+    assert (well.status_code, well.json()) == (
+        200,
+        {"status": "ok", "model": "scripted", "loaded": True},
+    )
     assert ill.status_code == 503
     assert "none.gguf" in ill.json()["error"]
+
+
+async def test_the_api_is_described() -> None:
+    async with running(scripted()) as server:
+        described = (await server.http.get("/openapi.json")).json()
+        page = await server.http.get("/docs")
+
+    assert "/v1/chat/completions" in described["paths"]
+    assert page.status_code == 200
 
 
 async def test_what_is_not_there_is_told_in_the_envelope() -> None:

@@ -61,6 +61,24 @@ class StreamOptions(Wire):
     """Chunks are padded, so that their sizes tell nothing of the text."""
 
 
+class ApproximateLocation(Wire):
+    city: str | None = None
+    country: str | None = None
+    """Two letters; the search prefers results from there."""
+    region: str | None = None
+    timezone: str | None = None
+
+
+class UserLocation(Wire):
+    type: Literal["approximate"]
+    approximate: ApproximateLocation
+
+
+class WebSearchOptions(Wire):
+    search_context_size: Literal["low", "medium", "high"] | None = None
+    user_location: UserLocation | None = None
+
+
 class ChatCompletionRequest(SamplingFields):
     model: str
     """A model's id, or agent/NAME."""
@@ -84,8 +102,11 @@ class ChatCompletionRequest(SamplingFields):
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     """Only with logprobs."""
     reasoning_effort: ReasoningEffort | None = None
+    web_search_options: WebSearchOptions | None = None
+    """The model may search the web, here."""
     metadata: Annotated[dict[str, str], Field(max_length=_MAX_METADATA)] | None = None
-    """For whoever reads the log."""
+    """mcp_servers: names of registered MCP servers, with commas, whose tools may be used, here. All
+    else is for whoever reads the log."""
     prompt_cache_key: str | None = None
     """Prompts share what they begin with in any case, whatever their keys."""
     user: str | None = None

@@ -17,7 +17,6 @@ from kronk_agent.api.chat_completions.events import (
     timings_to_wire,
     usage_to_wire,
 )
-from kronk_agent.api.errors import HttpError, envelope
 from kronk_agent.api.wire import encode, new_id
 from kronk_agent.messages import JsonObject
 
@@ -93,11 +92,6 @@ class Answer:
             "model": self.model,
             "system_fingerprint": _FINGERPRINT,
         }
-
-
-def error_frame(error: HttpError) -> str:
-    """An error in a stream that has begun, as OpenAI sends it."""
-    return f"data: {encode(envelope(error, 'openai'))}\n\n"
 
 
 def _choice(index: int, reader: ChoiceReader, pieces: Sequence[Piece]) -> JsonObject:

@@ -9,10 +9,12 @@ from fastapi.responses import JSONResponse
 from kronk_agent.agent import Agent
 from kronk_agent.agent.tasks import open_task_group
 from kronk_agent.api.chat_completions.events import ChoiceReader, Piece
+from kronk_agent.api.chat_completions.hosted import hosted_toolsets
 from kronk_agent.api.chat_completions.messages import to_messages
 from kronk_agent.api.chat_completions.request import ChatCompletionRequest
-from kronk_agent.api.chat_completions.response import Answer, error_frame
+from kronk_agent.api.chat_completions.response import Answer
 from kronk_agent.api.chat_completions.tools import custom_names, to_tool_choice, to_tools
+from kronk_agent.api.errors import openai_error_frame
 from kronk_agent.api.serving import Serving, with_seed
 from kronk_agent.api.sse import EventStream, Write, while_connected
 from kronk_agent.messages import Message
@@ -43,7 +45,7 @@ def router(serving: Serving) -> APIRouter:
 
             return EventStream(
                 produce,
-                error_frame=error_frame,
+                error_frame=openai_error_frame,
                 keep_alive_seconds=serving.config.keep_alive_seconds,
             )
         return JSONResponse(await while_connected(request, lambda: _collect(job, answer)))
@@ -90,13 +92,19 @@ class _Job:
 
 
 async def _job(serving: Serving, body: ChatCompletionRequest) -> _Job:
+    messages = to_messages(body.messages)
+    await serving.need_for(body.model, messages)
     agent = await serving.agent(body.model)
-    agent = replace(agent, options=body.options(agent.options))
+    agent = replace(
+        agent,
+        toolsets=(*agent.toolsets, *hosted_toolsets(serving, body)),
+        options=body.options(agent.options),
+    )
     return _Job(
         serving,
         body.model,
         [with_seed(agent, index) for index in range(body.n or 1)],
-        serving.open_turns.restore(to_messages(body.messages)),
+        serving.open_turns.restore(messages),
         to_tools(body.tools or ()),
         custom_names(body.tools or ()),
         None if body.tool_choice is None else to_tool_choice(body.tool_choice),
