@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from kronk_agent.api.citations import citations
 from kronk_agent.errors import EngineError
 from kronk_agent.messages import (
     Event,
@@ -34,7 +34,6 @@ from kronk_agent.messages import (
 
 Delta: TypeAlias = dict[str, Any]
 
-_CITATION = re.compile(r"\[(\d+)\]")
 _LEAST_LOGPROB = -9999.0
 """What OpenAI says where the probability is zero: JSON has no infinity."""
 _STEPS_APART = "\n\n"
@@ -234,20 +233,8 @@ def _token(scored: TokenLogprob) -> JsonObject:
 
 def _annotations(text: str, sources: Sequence[Source]) -> list[JsonObject]:
     """What the text cites, where."""
-    by_number = {source.number: source for source in sources}
-    return [
-        {
-            "type": "url_citation",
-            "url_citation": {
-                "url": source.url,
-                "title": source.title or "",
-                "start_index": found.start(),
-                "end_index": found.end(),
-            },
-        }
-        for found in _CITATION.finditer(text)
-        if (source := by_number.get(int(found[1])))
-    ]
+    cited = [{k: v for k, v in one.items() if k != "type"} for one in citations(text, sources)]
+    return [{"type": "url_citation", "url_citation": one} for one in cited]
 
 
 def _rate(number: int, seconds: float) -> float:
