@@ -304,10 +304,18 @@ class Source:
 
 
 RunEnd: TypeAlias = Literal[
-    "stop", "tool_calls", "length", "max_steps", "max_tool_calls", "cancelled", "error"
+    "stop",
+    "tool_calls",
+    "length",
+    "max_steps",
+    "max_tool_calls",
+    "approval",
+    "cancelled",
+    "error",
 ]
 """``tool_calls``: the last assistant message has calls that the caller is to carry out.
-``max_steps`` and ``max_tool_calls``: the model had to answer because the limit was reached."""
+``approval``: whether a call may be made is yet to be decided. ``max_steps`` and ``max_tool_calls``:
+the model had to answer because the limit was reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +336,8 @@ class RunFinished:
     """The same as ``error``, for those who tell one kind from another."""
     stop_sequence: str | None = None
     """Which of the stop texts ended the last turn, if one did and it is known."""
+    pending: tuple[ToolCall, ...] = ()
+    """When the reason is ``approval``: the calls of the last assistant message that wait for it."""
 
     @property
     def text(self) -> str:

@@ -150,6 +150,7 @@ EVENTS: list[tuple[Event, JsonObject]] = [
                 "error": "no",
                 "sources": [{"number": 1, "url": "https://a.example/", "title": "A"}],
                 "stop_sequence": None,
+                "pending": [],
             }
         ),
     ),

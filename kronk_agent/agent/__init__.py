@@ -9,5 +9,15 @@ from __future__ import annotations
 
 from kronk_agent.agent.agent import Agent, Run
 from kronk_agent.agent.options import AgentOptions
+from kronk_agent.agent.policy import Approval, Approve, Approved, Denied, Pending
 
-__all__ = ["Agent", "AgentOptions", "Run"]
+__all__ = [
+    "Agent",
+    "AgentOptions",
+    "Approval",
+    "Approve",
+    "Approved",
+    "Denied",
+    "Pending",
+    "Run",
+]

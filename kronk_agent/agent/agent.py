@@ -9,6 +9,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 
 from kronk_agent.agent.conductor import Conductor, with_instructions
 from kronk_agent.agent.options import AgentOptions
+from kronk_agent.agent.policy import Approve
 from kronk_agent.agent.tasks import open_task_group
 from kronk_agent.agent.toolbox import gather
 from kronk_agent.messages import Event, Message, RunFinished
@@ -38,6 +39,8 @@ class Agent:
         *,
         tool_choice: ToolChoice | None = None,
         client_tools: Sequence[Tool] = (),
+        approve: Approve | None = None,
+        resume: bool = False,
     ) -> AsyncIterator[Run]:
         """Start answering a conversation; iterate over what this gives for the events.
 
@@ -51,6 +54,9 @@ class Agent:
                 them ends the run with the reason ``tool_calls``; other calls of that turn are
                 carried out first. To go on, run again with the conversation, the messages of
                 ``RunFinished``, and the results of the caller's own calls.
+            approve: whom to ask where the policy says ask; None is nobody, and no call then.
+            resume: answer first the calls without a result that the conversation ends with, as
+                after a run that ended with the reason ``approval``. They are under the policy too.
         """
         # The loop has a task of its own: a generator must not yield from inside a task group.
         send, receive = create_memory_object_stream[Event](_EVENTS_AHEAD)
@@ -62,6 +68,8 @@ class Agent:
             messages,
             client_tools=client_tools,
             tool_choice=tool_choice or self.options.tool_choice,
+            approve=approve,
+            resume=resume,
             events=send,
         )
         with send, receive:
@@ -76,10 +84,18 @@ class Agent:
         *,
         tool_choice: ToolChoice | None = None,
         client_tools: Sequence[Tool] = (),
+        approve: Approve | None = None,
+        resume: bool = False,
     ) -> RunFinished:
         """The same without the events on the way: how the run ended."""
         last: Event | None = None
-        async with self.run(messages, tool_choice=tool_choice, client_tools=client_tools) as run:
+        async with self.run(
+            messages,
+            tool_choice=tool_choice,
+            client_tools=client_tools,
+            approve=approve,
+            resume=resume,
+        ) as run:
             async for event in run:
                 last = event
         assert isinstance(last, RunFinished)
@@ -97,7 +113,7 @@ class Agent:
         Raises:
             InvalidRequestError: such a run can never work.
         """
-        tools, _ = gather(self.toolsets, client_tools)
+        tools, _ = gather(self.toolsets, client_tools, policy=self.options.policy)
         request = self.options.request(
             with_instructions(messages, self.options.instructions),
             list(tools.values()),

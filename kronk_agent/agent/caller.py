@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -12,9 +12,10 @@ import anyio
 from anyio import BrokenResourceError, ClosedResourceError, WouldBlock, move_on_after
 from anyio.streams.memory import MemoryObjectSendStream
 
+from kronk_agent.agent.policy import Approve, Approved, Denied, Pending, decide
 from kronk_agent.errors import ServerUnavailableError, ToolError, unwrap
 from kronk_agent.messages import Event, JsonObject, TextPart, ToolCall, ToolProgress, ToolResult
-from kronk_agent.tool import RunContext, Tool, ToolContext
+from kronk_agent.tool import Rule, RunContext, Tool, ToolContext
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ class Caller:
         events: where progress is told.
         run: what the tools may know of the run.
         max_calls: more are not made; None is no limit.
+        policy: which may be made.
+        approve: whom to ask where the policy says ask; None is nobody.
     """
 
     def __init__(
@@ -60,7 +63,11 @@ class Caller:
         events: MemoryObjectSendStream[Event],
         run: RunContext | None = None,
         max_calls: int | None = None,
+        policy: Sequence[Rule] = (),
+        approve: Approve | None = None,
     ) -> None:
+        self._policy = policy
+        self._approve = approve
         self._timeout_seconds = timeout_seconds
         self._max_calls = max_calls
         self._events = events
@@ -72,6 +79,29 @@ class Caller:
         """Have all calls been made that may be?"""
         return self._max_calls is not None and len(self._earlier) >= self._max_calls
 
+    async def permit(self, call: ToolCall, tools: Mapping[str, Tool]) -> Answer | Pending | None:
+        """Whether the policy lets the call be made, to be asked before it is answered.
+
+        None: it may. What is wrong with a call by itself is no question of policy.
+        """
+        tool = tools.get(call.name)
+        if tool is None:
+            return None
+        try:
+            arguments = tool.parse_arguments(call.arguments)
+        except ToolError:
+            return None
+        if _key(call, arguments) in self._earlier:
+            return None
+        match await decide(call, tool, arguments, policy=self._policy, approve=self._approve):
+            case Approved():
+                return None
+            case Pending() as pending:
+                return pending
+            case Denied(reason):
+                words = f"{call.name} was not called: {reason}. Do without it."
+                return Answer(_failed(call, words))
+
     async def answer(self, call: ToolCall, tools: Mapping[str, Tool]) -> Answer:
         """Look the tool up, check the arguments, and call it if nothing is wrong."""
         tool = tools.get(call.name)
@@ -82,7 +112,7 @@ class Caller:
             arguments = tool.parse_arguments(call.arguments)
         except ToolError as error:
             return Answer(_failed(call, str(error)))
-        key = json.dumps([call.name, arguments], sort_keys=True)
+        key = _key(call, arguments)
         earlier = self._earlier.get(key)
         if earlier is not None:
             return Answer(await _repeated(call, earlier), is_repeat=True)
@@ -102,7 +132,10 @@ class Caller:
         progress = _Progress(call.id, self._events)
         try:
             with move_on_after(seconds):
-                output = await tool.call(arguments, ToolContext(call.id, progress, self._run))
+                context = ToolContext(
+                    call.id, progress, self._run, is_approved=self._approve is not None
+                )
+                output = await tool.call(arguments, context)
                 return ToolResult(
                     call.id,
                     call.name,
@@ -136,6 +169,10 @@ class _Progress:
 
     def stop(self) -> None:
         self._events = None
+
+
+def _key(call: ToolCall, arguments: JsonObject) -> str:
+    return json.dumps([call.name, arguments], sort_keys=True)
 
 
 async def _repeated(call: ToolCall, earlier: _Earlier) -> ToolResult:

@@ -14,6 +14,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from kronk_agent.agent.caller import Caller
 from kronk_agent.agent.options import AgentOptions
+from kronk_agent.agent.policy import Approve, Pending
 from kronk_agent.agent.room import fit_results, room_for_results
 from kronk_agent.agent.tasks import open_task_group
 from kronk_agent.agent.toolbox import gather
@@ -34,6 +35,7 @@ from kronk_agent.messages import (
     RunFinished,
     StepFinished,
     StepStarted,
+    ToolCall,
     ToolCallEnd,
     ToolFinished,
     ToolStarted,
@@ -61,6 +63,8 @@ class Conductor:
         *,
         client_tools: Sequence[Tool],
         tool_choice: ToolChoice,
+        approve: Approve | None,
+        resume: bool,
         events: MemoryObjectSendStream[Event],
     ) -> None:
         self._model = model
@@ -76,7 +80,11 @@ class Conductor:
             events=events,
             run=self._context,
             max_calls=options.max_tool_calls,
+            policy=options.policy,
+            approve=approve,
         )
+        self._resumes = resume
+        self._pending: tuple[ToolCall, ...] = ()
         self._added: list[Message] = []
         self._notices: set[str] = set()
         self._usage = Usage()
@@ -107,17 +115,24 @@ class Conductor:
                     self._context.sources,
                     error,
                     self._stop_sequence,
+                    self._pending,
                 )
             )
 
     async def _take_steps(self) -> RunEnd:
         choice = self._first_choice
+        if self._resumes:
+            await self._answer_open_calls()
+        if self._pending:
+            return "approval"
         for step in range(1, self._options.max_steps + 1):
             tools = await self._current_tools()
             limit = self._limit(step, tools, choice)
             turn = await self._step(step, tools, _last_choice(choice, tools) if limit else choice)
             if turn.is_cut_off:
                 return "length"
+            if self._pending:
+                return "approval"
             if turn.has_calls_for_caller:
                 return "tool_calls"
             if not turn.message.tool_calls:
@@ -134,7 +149,7 @@ class Conductor:
         return "max_steps" if step == self._options.max_steps else None
 
     async def _current_tools(self) -> dict[str, Tool]:
-        tools, hidden = gather(self._toolsets, self._client_tools)
+        tools, hidden = gather(self._toolsets, self._client_tools, policy=self._options.policy)
         for line in hidden:
             if line not in self._notices:
                 self._notices.add(line)
@@ -153,7 +168,7 @@ class Conductor:
         try:
             async with open_task_group() as calls:
                 await self._generate(request, turn, calls, tools)
-            turn.is_over = True
+            turn.is_over, self._pending = True, turn.pending
         finally:
             with CancelScope(shield=True):
                 await self._keep(turn)
@@ -194,13 +209,35 @@ class Conductor:
 
     async def _answer(self, turn: Turn, index: int, tools: Mapping[str, Tool]) -> None:
         call = turn.call(index)
+        refused = await self._caller.permit(call, tools)
+        if isinstance(refused, Pending):
+            turn.postpone(index)
+            return
         await self._events.send(ToolStarted(call))
         started = time.perf_counter()
-        answer = await self._caller.answer(call, tools)
+        answer = refused or await self._caller.answer(call, tools)
         turn.answer(index, answer)
         seconds = time.perf_counter() - started
         logger.debug("%s took %.3f s, is_error=%s", call.name, seconds, answer.result.is_error)
         await self._events.send(ToolFinished(answer.result, seconds))
+
+    async def _answer_open_calls(self) -> None:
+        """Answer the calls that the conversation ends with and that have no result."""
+        tools = await self._current_tools()
+        turn = Turn()
+        try:
+            async with open_task_group() as calls:
+                for call in _open_calls(self._given):
+                    tool = tools.get(call.name)
+                    if tool is not None and tool.call is None:
+                        raise InvalidRequestError(
+                            f"the call {call.id!r} of {call.name} has no result", param="messages"
+                        )
+                    calls.start_soon(self._answer, turn, turn.take(call), tools)
+            turn.is_over, self._pending = True, turn.pending
+        finally:
+            with CancelScope(shield=True):
+                await self._keep_results(turn)
 
     async def _keep(self, turn: Turn) -> None:
         """Add the turn to the conversation: whole, or as far as it came."""
@@ -211,6 +248,10 @@ class Conductor:
         message = turn.message
         if turn.finish is None and not message.content and not message.tool_calls:
             return
+        self._added.append(message)
+        await self._keep_results(turn)
+
+    async def _keep_results(self, turn: Turn) -> None:
         room = room_for_results(
             context_length=self._model.info.context_length,
             used=self._num_tokens,
@@ -220,7 +261,7 @@ class Conductor:
         results = await to_thread.run_sync(
             fit_results, turn.results, room, self._model.count_tokens
         )
-        self._added += [message, *(result.to_message() for result in results)]
+        self._added += [result.to_message() for result in results]
 
 
 def _last_choice(choice: ToolChoice, tools: Mapping[str, Tool]) -> ToolChoice:
@@ -244,6 +285,20 @@ def _last_choice(choice: ToolChoice, tools: Mapping[str, Tool]) -> ToolChoice:
                 "max_tool_calls 1 or more: after the last call the model must answer",
                 param="tool_choice",
             )
+
+
+def _open_calls(messages: Sequence[Message]) -> list[ToolCall]:
+    """The calls of the last assistant message that have no result after it."""
+    answered: set[str | None] = set()
+    for message in reversed(messages):
+        match message.role:
+            case "tool":
+                answered.add(message.tool_call_id)
+            case "assistant":
+                return [call for call in message.tool_calls if call.id not in answered]
+            case _:
+                break
+    return []
 
 
 def with_instructions(messages: Sequence[Message], instructions: str) -> list[Message]:

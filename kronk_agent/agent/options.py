@@ -12,7 +12,7 @@ from kronk_agent.model import (
     SamplingParams,
     ToolChoice,
 )
-from kronk_agent.tool import Tool
+from kronk_agent.tool import Rule, Tool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,8 @@ class AgentOptions:
     """Tokens of one model turn; None is what the context has room for."""
     tool_timeout_seconds: float = 60.0
     """How long one tool call may take, for tools that do not say themselves."""
+    policy: tuple[Rule, ...] = ()
+    """Which calls may be made; those of the caller's own tools are its own affair."""
     enable_thinking: bool | None = None
     reasoning_effort: ReasoningEffort | None = None
     reasoning_budget: int | None = None

@@ -3,13 +3,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kronk_agent.errors import InvalidRequestError
-from kronk_agent.tool import Tool, Toolset
+from kronk_agent.tool import Rule, Tool, Toolset
+from kronk_agent.tool.policy import is_never_allowed
 
 
 def gather(
-    toolsets: Sequence[Toolset], client_tools: Sequence[Tool] = ()
+    toolsets: Sequence[Toolset],
+    client_tools: Sequence[Tool] = (),
+    *,
+    policy: Sequence[Rule] = (),
 ) -> tuple[dict[str, Tool], list[str]]:
     """The tools there are now, by name, and a line for each that another one hides.
+
+    Without those that may never be called.
 
     Raises:
         InvalidRequestError: a tool of the client has the name of another.
@@ -19,6 +25,8 @@ def gather(
     hidden: list[str] = []
     for toolset in toolsets:
         for tool in toolset.tools():
+            if is_never_allowed((*policy, *tool.rules), tool.name):
+                continue
             if tool.name in tools:
                 hidden.append(
                     f"tool {tool.name} of {toolset.name} cannot be used: "

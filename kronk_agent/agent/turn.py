@@ -26,6 +26,7 @@ class _Call:
     arguments: list[str] = field(default_factory=list)
     is_complete: bool = False
     is_for_caller: bool = False
+    is_pending: bool = False
     answer: Answer | None = None
 
 
@@ -34,7 +35,7 @@ class Turn:
 
     Whenever it is asked, it gives messages that are fit to be sent to a model: a call that never
     became complete is left out, and one that was never answered is answered as cancelled. Calls for
-    the caller are without a result once the turn is over.
+    the caller, and those that wait for approval, are without a result once the turn is over.
     """
 
     def __init__(self) -> None:
@@ -74,6 +75,22 @@ class Turn:
         """The call is for the caller of the agent to carry out."""
         self._calls[index].is_for_caller = True
 
+    def postpone(self, index: int) -> None:
+        """Whether the call may be made is decided later."""
+        self._calls[index].is_pending = True
+
+    def take(self, call: ToolCall) -> int:
+        """A call of an earlier turn that is answered now; gives its index."""
+        index = len(self._calls)
+        self._calls[index] = _Call(call.id, call.name, [call.arguments], is_complete=True)
+        return index
+
+    @property
+    def pending(self) -> tuple[ToolCall, ...]:
+        """The calls that wait for approval."""
+        calls = self._calls.items()
+        return tuple(self.call(index) for index, call in sorted(calls) if call.is_pending)
+
     @property
     def is_cut_off(self) -> bool:
         """The model ran out of tokens before it was done."""
@@ -105,7 +122,7 @@ class Turn:
         return [
             call.answer.result if call.answer else _cancelled(call)
             for call in calls
-            if not (call.is_for_caller and self.is_over)
+            if not ((call.is_for_caller or call.is_pending) and self.is_over)
         ]
 
     def _complete(self) -> list[int]:

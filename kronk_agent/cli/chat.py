@@ -6,10 +6,11 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
-from kronk_agent.agent import Agent
+from kronk_agent.agent import Agent, Approve
 from kronk_agent.cli.conversation import Conversation
 from kronk_agent.cli.loop import Interrupts, run
 from kronk_agent.cli.options import GlobalOptions, global_options
@@ -19,10 +20,12 @@ from kronk_agent.cli.servers import FailureNews, wait_for_required, wait_until_s
 from kronk_agent.cli.terminal import Terminal
 from kronk_agent.config.loading import load_config
 from kronk_agent.config.schema import Config
-from kronk_agent.host import Person
 from kronk_agent.messages import RunFinished
 from kronk_agent.runtime import Runtime
 from kronk_agent.runtime.agents import agent_config, agent_options
+
+if TYPE_CHECKING:
+    from kronk_agent.cli.person import TerminalPerson
 
 _STARTER = (
     ", the starter model: it only shows that all works. --model PATH.gguf, or model: in the "
@@ -144,7 +147,8 @@ async def _chat(
     interrupts: Interrupts,
 ) -> int:
     terminal = Terminal()
-    async with Runtime.open(config, person=_person_at(terminal)) as runtime:
+    person = _person_at(terminal)
+    async with Runtime.open(config, person=person) as runtime:
         return await converse(
             runtime,
             interrupts,
@@ -153,10 +157,11 @@ async def _chat(
             question=question,
             as_json=as_json,
             wait_for_tools=wait_for_tools,
+            approve=person.approve if person else None,
         )
 
 
-def _person_at(terminal: Terminal) -> Person | None:
+def _person_at(terminal: Terminal) -> TerminalPerson | None:
     """Whoever sits there; None where the input or the screen is not a terminal."""
     if sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
@@ -174,6 +179,7 @@ async def converse(
     as_json: bool,
     chosen: Chosen = Chosen(),
     wait_for_tools: bool = False,
+    approve: Approve | None = None,
 ) -> int:
     """Answer the question, or with none talk to the person; returns the exit code."""
     renderer = JsonRenderer(sys.stdout) if as_json else TextRenderer(terminal)
@@ -181,7 +187,9 @@ async def converse(
     try:
         agent = await _get_ready(runtime, terminal, chosen, wait_for_tools)
         failures.say()
-        conversation = Conversation(agent, renderer, interrupts, to_message=runtime.user_message)
+        conversation = Conversation(
+            agent, renderer, interrupts, to_message=runtime.user_message, approve=approve
+        )
         if question is not None:
             finished = await conversation.turn(question)
             failures.say()
@@ -217,7 +225,7 @@ def exit_code(finished: RunFinished) -> int:
             return 0
         case "max_steps" | "max_tool_calls":
             return 0 if finished.text else 1
-        case "error":
+        case "error" | "approval":
             return 1
         case "cancelled":
             return 130

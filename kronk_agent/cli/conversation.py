@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from kronk_agent.agent import Agent
+from kronk_agent.agent import Agent, Approve
 from kronk_agent.cli.loop import Interrupts
 from kronk_agent.cli.rendering import Renderer
 from kronk_agent.messages import Message, RunFinished
@@ -20,7 +20,9 @@ class Conversation:
         interrupts: Interrupts,
         *,
         to_message: Callable[[str], Awaitable[Message]],
+        approve: Approve | None = None,
     ) -> None:
+        self._approve = approve
         self._agent = agent
         self._to_message = to_message
         self._renderer = renderer
@@ -37,7 +39,7 @@ class Conversation:
         """
         asked = (*self.messages, await self._to_message(text))
         finished: RunFinished | None = None
-        async with self._agent.run(asked) as run:
+        async with self._agent.run(asked, approve=self._approve) as run:
             with self._interrupts.handled_by(run.cancel):
                 async for event in run:
                     self._renderer.render(event)

@@ -9,10 +9,12 @@ import anyio
 import click
 from prompt_toolkit import PromptSession
 
+from kronk_agent.agent import Approval, Approved, Denied
 from kronk_agent.cli.repl import prompt_output
 from kronk_agent.cli.terminal import Terminal
 from kronk_agent.host import Form, FormValues, ModelUse, ToolUse, Visit
-from kronk_agent.messages import JsonObject, JsonValue
+from kronk_agent.messages import JsonObject, JsonValue, ToolCall
+from kronk_agent.tool import Tool
 from kronk_agent.tool.arguments import ArgumentsCheck
 
 _MOST_SHOWN = 1000
@@ -63,9 +65,16 @@ class TerminalPerson:
             return await self._agrees(f"Let it, for up to {use.max_tokens} tokens?")
 
     async def agree_to_tool_use(self, use: ToolUse) -> bool:
+        arguments = json.dumps(use.arguments, ensure_ascii=False)
+        return await self._agrees_to_call(f"{use.tool} of MCP server {use.server!r}", arguments)
+
+    async def approve(self, call: ToolCall, tool: Tool) -> Approval:
+        """May the model make this call?"""
+        return Approved() if await self._agrees_to_call(tool.name, call.arguments) else Denied()
+
+    async def _agrees_to_call(self, tool: str, arguments: str) -> bool:
         async with self._turn:
-            arguments = json.dumps(use.arguments, ensure_ascii=False)
-            self._say(f"The model wants to call {use.tool} of MCP server {use.server!r}:")
+            self._say(f"The model wants to call {tool}:")
             self._terminal.say(f"  {arguments}")
             return await self._agrees("Let it?")
 

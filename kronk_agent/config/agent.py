@@ -12,8 +12,9 @@ from pydantic import (
     model_serializer,
 )
 
-from kronk_agent.config.section import NotEmptyNames, Seconds, Section
+from kronk_agent.config.section import NotEmptyNames, Seconds, Section, ToolPattern
 from kronk_agent.model import DEFAULT_SAMPLERS, ReasoningEffort, SamplerName
+from kronk_agent.tool.policy import Permission
 
 _INT32_MAX = 2**31 - 1
 _AGENT_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
@@ -130,6 +131,8 @@ class NamedAgentConfig(AgentConfig):
     """A name from models. null: the model of all."""
     tools: NotEmptyNames | None = None
     """Tools it has, by the names the model sees; * and ? stand for any text. null: all."""
+    policy: dict[ToolPattern, Permission] = Field(default_factory=dict)
+    """May a tool be called; in addition to what policy says for all."""
     sampling: SamplingConfig = SamplingConfig()
     """How its tokens are chosen; what is not said here is as under sampling."""
 

@@ -14,11 +14,11 @@ from pydantic import (
     model_validator,
 )
 
-from kronk_agent.config.section import Seconds, Section, ServerName, Url
+from kronk_agent.config.section import Seconds, Section, ServerName, ToolPattern, Url
+from kronk_agent.tool.policy import Permission as Permission
 
 MAX_TIMEOUT_SECONDS = 7200
 
-Permission: TypeAlias = Literal["allow", "ask", "deny"]
 """May it happen: yes, when a person agrees, or no."""
 Transport: TypeAlias = Literal["stdio", "http", "sse"]
 
@@ -130,9 +130,8 @@ class McpServerConfig(Section):
     """What the names of its tools begin with. null: the server's name."""
     tools: ToolFilterConfig = ToolFilterConfig()
     """Which of its tools there are."""
-    policy: dict[str, Permission] = Field(default_factory=dict)
-    """May a tool be called: allow, ask or deny, by its own name; * and ? stand for any text. deny
-    wins over allow, allow over ask. Tools that are not named may."""
+    policy: dict[ToolPattern, Permission] = Field(default_factory=dict)
+    """May a tool be called: allow, ask or deny, by its own name, as under policy of the whole."""
     max_output_tokens: Annotated[int, Field(ge=1)] | None = 4000
     """About how many tokens of a result are given at once; the model can read on. null: as many as
     the context has room for, and no more."""

@@ -32,10 +32,12 @@ from kronk_agent.config.section import (
     Seconds,
     Section,
     ServerName,
+    ToolPattern,
     Url,
     check_not_empty,
 )
 from kronk_agent.config.server import ServerConfig
+from kronk_agent.tool.policy import Permission
 
 
 def _check_region(region: str) -> str:
@@ -176,6 +178,10 @@ class Config(Section):
     """More agents, by name; what one does not say is as under agent and sampling."""
     tools: tuple[str, ...] = ("web_search", "web_fetch")
     """web_search, web_fetch, and your own functions as module:function or ./file.py:function."""
+    policy: dict[ToolPattern, Permission] = Field(default_factory=dict)
+    """May a tool be called: allow, ask or deny, by the name the model sees, or only with a value of
+    an argument: TOOL(ARGUMENT=VALUE). * and ? stand for any text. deny wins over allow, allow over
+    ask. What is not named may."""
     web_search: WebSearchConfig = WebSearchConfig()
     web_fetch: WebFetchConfig = WebFetchConfig()
     sessions: SessionsConfig = SessionsConfig()

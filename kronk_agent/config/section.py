@@ -8,6 +8,8 @@ from typing import Annotated, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
 
+from kronk_agent.tool.policy import Rule
+
 _SERVER_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$"
 
 _T = TypeVar("_T")
@@ -42,6 +44,11 @@ def _check_server_name(name: str) -> str:
     return name
 
 
+def _check_tool_pattern(pattern: str) -> str:
+    Rule.parse(pattern, "ask")
+    return pattern
+
+
 Seconds: TypeAlias = Annotated[float, Field(gt=0)]
 Network: TypeAlias = Annotated[
     IPv4Network | IPv6Network, PlainValidator(_parse_network, json_schema_input_type=str)
@@ -53,6 +60,7 @@ Url: TypeAlias = Annotated[
 ServerName: TypeAlias = Annotated[
     str, AfterValidator(_check_server_name), Field(json_schema_extra={"pattern": _SERVER_NAME})
 ]
+ToolPattern: TypeAlias = Annotated[str, AfterValidator(_check_tool_pattern)]
 # pydantic's own `min_length` also speaks up when only an item in the list is wrong.
 NotEmptyNames: TypeAlias = Annotated[
     tuple[str, ...], AfterValidator(check_not_empty), Field(json_schema_extra={"minItems": 1})

@@ -15,7 +15,7 @@ from typing import TypeAlias
 from kronk_agent.host.naming import tool_names
 from kronk_agent.host.text import visible, visible_schema
 from kronk_agent.messages import JsonObject, JsonValue
-from kronk_agent.tool import Tool, ToolContext, ToolOutput
+from kronk_agent.tool import Rule, Tool, ToolContext, ToolOutput
 
 logger = logging.getLogger(__name__)
 
@@ -81,19 +81,28 @@ def usable(server: str, definitions: Sequence[ToolDefinition]) -> list[ToolDefin
 
 
 def to_tools(
-    server: str, definitions: Sequence[ToolDefinition], call: CallByName
+    server: str,
+    definitions: Sequence[ToolDefinition],
+    call: CallByName,
+    *,
+    rules: Callable[[str], tuple[Rule, ...]] = lambda name: (),
 ) -> tuple[Tool, ...]:
-    """Usable definitions as our tools; of two with the same name, the first."""
+    """Usable definitions as our tools; of two with the same name, the first.
+
+    ``rules`` says what the policy has of a tool, by the name the server gives it.
+    """
     by_name: dict[str, ToolDefinition] = {}
     for definition in definitions:
         by_name.setdefault(definition.name, definition)
     return tuple(
-        _to_tool(name, by_name[own_name], call)
+        _to_tool(name, by_name[own_name], call, rules(own_name))
         for name, own_name in tool_names(server, by_name).items()
     )
 
 
-def _to_tool(name: str, definition: ToolDefinition, call: CallByName) -> Tool:
+def _to_tool(
+    name: str, definition: ToolDefinition, call: CallByName, rules: tuple[Rule, ...]
+) -> Tool:
     parameters = visible_schema(definition.input_schema)
     assert isinstance(parameters, dict)
     return Tool(
@@ -102,6 +111,7 @@ def _to_tool(name: str, definition: ToolDefinition, call: CallByName) -> Tool:
         parameters=parameters,
         call=partial(call, definition.name),
         strict=False,
+        rules=rules,
         timeout_seconds=math.inf,  # the call bounds itself, and progress moves its bound
         output_schema=_kept_schema(definition.output_schema),
         annotations=definition.annotations,

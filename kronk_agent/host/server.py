@@ -25,9 +25,10 @@ from kronk_agent.host.outputs import Outputs
 from kronk_agent.host.patience import Patience
 from kronk_agent.host.person import Person, ToolUse
 from kronk_agent.host.pins import Pins, warnings
-from kronk_agent.host.policy import offered, permission
+from kronk_agent.host.policy import offered
 from kronk_agent.messages import JsonObject
 from kronk_agent.tool import Tool, ToolContext, ToolOutput
+from kronk_agent.tool.policy import permission, rules_about, rules_in
 
 if TYPE_CHECKING:  # the SDK takes 0.7 s to import: it is when a server is first connected to
     import httpx2
@@ -334,7 +335,10 @@ class McpServer:
         """Those that the configuration allows and that are as they were when they were pinned."""
         review = self._pins.review(offered(self._config, self._definitions))
         prefix = self._config.prefix or self._name
-        self._tools = to_tools(prefix, review.allowed, self._call)
+        rules = rules_in(self._config.policy)
+        self._tools = to_tools(
+            prefix, review.allowed, self._call, rules=partial(rules_about, rules)
+        )
         self._held_back = tuple(change.now.name for change in review.changes)
         self._surroundings.on_tools_changed()
         for line in warnings(self._name, review):
@@ -351,7 +355,7 @@ class McpServer:
     # --- calls -------------------------------------------------------------------------------
 
     async def _call(self, tool: str, arguments: JsonObject, context: ToolContext) -> ToolOutput:
-        await self._ask_leave(tool, arguments)
+        await self._ask_leave(tool, arguments, context)
         with self._patience.call() as scope:
 
             async def on_progress(
@@ -376,13 +380,16 @@ class McpServer:
                 self._lose()  # its owner is about to notice, and nobody may use it until then
             raise
 
-    async def _ask_leave(self, tool: str, arguments: JsonObject) -> None:
-        if permission(self._config, tool) != "ask":
+    async def _ask_leave(self, tool: str, arguments: JsonObject, context: ToolContext) -> None:
+        """Ask the person, where the policy says so and whoever calls has not seen to it."""
+        said = permission(rules_in(self._config.policy), tool, arguments)
+        if context.is_approved or said == "allow":
             return
         person = self._surroundings.person
         use = ToolUse(self._name, tool, arguments)
-        if person is None or not await person.agree_to_tool_use(use):
-            raise ToolError(f"the user did not agree to this call of {tool}: do without it")
+        if said == "deny" or person is None or not await person.agree_to_tool_use(use):
+            who = "the policy does not allow" if said == "deny" else "the user did not agree to"
+            raise ToolError(f"{who} this call of {tool}: do without it")
 
     def _cut(self, output: ToolOutput) -> ToolOutput:
         limit = self._config.max_output_tokens

@@ -12,8 +12,9 @@ from kronk_agent.config.schema import Config, NamedAgentConfig
 from kronk_agent.errors import UnknownModelError
 from kronk_agent.model import SamplingParams, ToolChoice
 from kronk_agent.tool import Tool, Toolset
+from kronk_agent.tool.policy import rules_in
 
-_OF_ONE = {"description", "model", "tools", "sampling"}
+_OF_ONE = {"description", "model", "tools", "policy", "sampling"}
 """What a named agent has beside what ``agent:`` has."""
 
 
@@ -54,11 +55,15 @@ def agent_options(config: Config, own: NamedAgentConfig | None = None) -> AgentO
     """The options of an agent: its own where it says something, else those of all."""
     values = config.agent.model_dump()
     sampling = config.sampling.model_dump()
+    policy = rules_in(config.policy)
     if own is not None:
+        policy += rules_in(own.policy)
         values |= own.model_dump(exclude=_OF_ONE)
         sampling |= own.sampling.model_dump(include=own.sampling.model_fields_set)
     choice = ToolChoice.parse(values.pop("tool_choice"))
-    return AgentOptions(**values, tool_choice=choice, sampling=SamplingParams(**sampling))
+    return AgentOptions(
+        **values, policy=policy, tool_choice=choice, sampling=SamplingParams(**sampling)
+    )
 
 
 def agent_toolsets(

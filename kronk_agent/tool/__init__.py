@@ -12,10 +12,13 @@ from kronk_agent.tool.definition import (
     Toolset,
 )
 from kronk_agent.tool.function import tool
+from kronk_agent.tool.policy import Permission, Rule
 from kronk_agent.tool.run import RunContext
 
 __all__ = [
+    "Permission",
     "ReportProgress",
+    "Rule",
     "RunContext",
     "StaticToolset",
     "Tool",

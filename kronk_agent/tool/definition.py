@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeAlias
 from kronk_agent.errors import ConfigError, ToolError
 from kronk_agent.messages import AudioPart, ImagePart, JsonObject, JsonValue, Part, TextPart
 from kronk_agent.tool.arguments import ArgumentsCheck, parse_json
+from kronk_agent.tool.policy import Rule
 from kronk_agent.tool.run import RunContext
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -41,6 +42,8 @@ class ToolContext:
     report_progress: ReportProgress = _ignore_progress
     run: RunContext | None = None
     """The run the call is part of; None when a person or a program calls the tool directly."""
+    is_approved: bool = False
+    """Has whoever calls seen to what the tool's rules say, so that nobody is asked again?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,8 @@ class Tool:
     """False for a schema we do not control: what the grammar cannot enforce is validated after."""
     timeout_seconds: float | None = None
     """How long one call may take; None leaves it to the agent."""
+    rules: tuple[Rule, ...] = ()
+    """What whoever registered it says of calling it; the agent's own policy comes on top."""
     output_schema: JsonObject | None = None
     """JSON Schema of ``ToolOutput.structured``, where the tool promises one."""
     annotations: JsonObject = field(default_factory=dict)

@@ -23,12 +23,13 @@ def test_the_defaults_are_those_of_the_configuration() -> None:
 
 def test_the_configuration_has_every_option() -> None:
     names = {field.name for field in fields(AgentOptions)}
+    of_the_whole = {"sampling", "policy"}
 
     of_a_request = {
         *("separate_reasoning", "response_format", "stop", "chat_template_kwargs"),
         *("continue_final_message", "logprobs", "top_logprobs"),
     }
-    assert names == {*AgentConfig.model_fields, "sampling", *of_a_request}
+    assert names == {*AgentConfig.model_fields, *of_the_whole, *of_a_request}
 
 
 def test_every_option_that_a_request_has_goes_into_it() -> None:

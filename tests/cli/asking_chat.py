@@ -44,9 +44,16 @@ async def main(interrupts: Interrupts) -> int:
     )
     config = Config(tools=(), mcp_servers={"x": server})
     model = ScriptedModel([say] * 50)
-    async with Runtime.open(config, model=model, person=TerminalPerson(terminal)) as runtime:
+    person = TerminalPerson(terminal)
+    async with Runtime.open(config, model=model, person=person) as runtime:
         return await converse(
-            runtime, interrupts, terminal, question=None, as_json=False, wait_for_tools=True
+            runtime,
+            interrupts,
+            terminal,
+            question=None,
+            as_json=False,
+            wait_for_tools=True,
+            approve=person.approve,
         )
 
 

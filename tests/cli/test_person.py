@@ -54,10 +54,10 @@ def test_the_model_is_used_only_after_a_yes(chat: TerminalProgram) -> None:
 
 def test_a_tool_is_called_only_after_a_yes(chat: TerminalProgram) -> None:
     chat.type("folders\r")
-    chat.expect("The model wants to call folders of MCP server 'x':\n  {}")
+    chat.expect("The model wants to call x__folders:\n  {}")
     chat.expect("Let it? [y/N]")
     chat.type("\r")
-    chat.expect("the user did not agree to this call of folders")
+    chat.expect("x__folders was not called: the user did not agree")
 
 
 def test_a_mentioned_resource_is_attached(chat: TerminalProgram) -> None:

@@ -251,3 +251,9 @@ def test_json_lines_survive_any_encoding() -> None:
     JsonRenderer(stdout).render(TextDelta("ü\u2028\ud800"))
     stdout.seek(0)
     assert json.loads(stdout.read()) == {"type": "text_delta", "text": "ü\u2028\ud800"}
+
+
+def test_a_run_that_waits_for_approval_says_for_what() -> None:
+    end = RunFinished("approval", (), Usage(), 1, pending=(ToolCall("c1", "rm", "{}"),))
+
+    assert render([end])[1] == "notice: ended, for whether rm may be called is yet to be decided\n"

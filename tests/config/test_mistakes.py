@@ -17,8 +17,8 @@ from kronk_agent.config.schema import Config
 from kronk_agent.errors import ConfigError
 
 TOP_KEYS = (
-    "model, models, engine, sampling, agent, agents, tools, web_search, web_fetch, sessions, "
-    "server, mcp_server, mcp_servers"
+    "model, models, engine, sampling, agent, agents, tools, policy, web_search, web_fetch, "
+    "sessions, server, mcp_server, mcp_servers"
 )
 
 

@@ -10,6 +10,7 @@ from kronk_agent.config.agent import AgentConfig, NamedAgentConfig, SamplingConf
 from kronk_agent.errors import UnknownModelError
 from kronk_agent.model import ToolChoice
 from kronk_agent.testing import ScriptedModel
+from kronk_agent.tool import Rule
 
 pytestmark = pytest.mark.usefixtures("own_folders")
 
@@ -97,3 +98,15 @@ async def test_an_agent_or_a_model_that_there_is_not_is_named(name: str, words: 
     async with Runtime.open(config, model=ScriptedModel([])) as runtime:
         with pytest.raises(UnknownModelError, match=words):
             await runtime.agent(name)
+
+
+async def test_an_agent_is_under_its_own_policy_and_that_of_all() -> None:
+    config = config_of(mine=NamedAgentConfig(policy={"shout": "ask"})).model_copy(
+        update={"policy": {"add*": "deny"}}
+    )
+
+    async with Runtime.open(config, model=ScriptedModel([])) as runtime:
+        mine, default = await runtime.agent("mine"), await runtime.agent()
+
+    assert mine.options.policy == (Rule("deny", "add*"), Rule("ask", "shout"))
+    assert default.options.policy == (Rule("deny", "add*"),)
