@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from kronk_agent.api.citations import citations
 from kronk_agent.api.responses.body import Body
 from kronk_agent.api.responses.conversation import APPROVAL_PREFIX
 from kronk_agent.api.responses.opaque import pack
+from kronk_agent.api.responses.output import (
+    Call,
+    Spoken,
+    call_item,
+    custom_input,
+    logprob,
+    message_item,
+    output_text,
+)
 from kronk_agent.api.responses.toolbox import Listing, Shown, Toolbox
 from kronk_agent.api.wire import new_id
 from kronk_agent.messages import (
@@ -36,41 +43,6 @@ from kronk_agent.messages import (
 
 WireEvent: TypeAlias = JsonObject
 
-_IMPOSSIBLE = -9999.0
-"""What OpenAI writes for minus infinity, which JSON has no word for."""
-
-
-@dataclass(slots=True)
-class _Spoken:
-    """Text or thinking that is being said."""
-
-    index: int
-    id: str
-    texts: list[str] = field(default_factory=list)
-    logprobs: list[JsonValue] = field(default_factory=list)
-
-    @property
-    def text(self) -> str:
-        return "".join(self.texts)
-
-
-@dataclass(slots=True)
-class _Call:
-    """A call that is being made."""
-
-    call_id: str
-    tool: str
-    shown: Shown
-    item_id: str
-    index: int = -1
-    """Its place in the output; -1 while it has none."""
-    fragments: list[str] = field(default_factory=list)
-    approval_id: str | None = None
-
-    @property
-    def arguments(self) -> str:
-        return "".join(self.fragments)
-
 
 class Writer:
     """Writes one response. Each method gives the events that are to be sent next.
@@ -87,11 +59,11 @@ class Writer:
         """All tokens were used up, and that is why the run was cancelled."""
         self._toolbox = toolbox
         self._number = 0
-        self._text: _Spoken | None = None
-        self._thinking: _Spoken | None = None
-        self._turn: dict[int, _Call] = {}
+        self._text: Spoken | None = None
+        self._thinking: Spoken | None = None
+        self._turn: dict[int, Call] = {}
         """The calls of this turn, by their number in it."""
-        self._open: dict[str, _Call] = {}
+        self._open: dict[str, Call] = {}
         """Calls that are not done, by id."""
         wire = body.request
         self._is_summary = wire.reasoning is not None and wire.reasoning.summary is not None
@@ -126,7 +98,7 @@ class Writer:
                 "name": name,
                 "description": tool.description,
                 "input_schema": tool.parameters,
-                "annotations": None,
+                "annotations": tool.annotations or None,
             }
             for name, tool in listing.tools
         ]
@@ -135,7 +107,7 @@ class Writer:
 
     def approved(self, call: ToolCall, shown: Shown) -> Iterator[WireEvent]:
         """A call that waited begins, because the client agreed to it."""
-        made = _Call(call.id, call.name, Shown("mcp", shown.name, shown.group), new_id("mcp_"))
+        made = Call(call.id, call.name, Shown("mcp", shown.name, shown.group), new_id("mcp_"))
         made.fragments = [call.arguments]
         made.approval_id = APPROVAL_PREFIX + call.id
         self._open[call.id] = made
@@ -190,7 +162,7 @@ class Writer:
         for call in list(self._open.values()):
             if call.index >= 0:
                 del self._open[call.call_id]
-                yield self._done(call.index, self._call_item(call, "incomplete"))
+                yield self._done(call.index, self._item(call, "incomplete"))
 
     # --- text and thinking -------------------------------------------------------------------
 
@@ -198,17 +170,17 @@ class Writer:
         yield from self._end_thinking()
         said = self._text
         if said is None:
-            said = self._text = _Spoken(self._take_index(), new_id("msg_"))
-            item = _message(said.id, [], "in_progress")
+            said = self._text = Spoken(self._take_index(), new_id("msg_"))
+            item = message_item(said.id, [], "in_progress")
             yield self._event("response.output_item.added", output_index=said.index, item=item)
-            yield self._at("response.content_part.added", said, part=_output_text("", [], []))
-        scored: list[JsonValue] = [_logprob(token) for token in logprobs]
+            yield self._at("response.content_part.added", said, part=output_text("", [], []))
+        scored: list[JsonValue] = [logprob(token) for token in logprobs]
         said.texts.append(text)
         said.logprobs += scored
         yield self._at("response.output_text.delta", said, delta=text, logprobs=scored)
 
     def _end_text(
-        self, said: _Spoken, found: list[JsonObject], status: str = "completed"
+        self, said: Spoken, found: list[JsonObject], status: str = "completed"
     ) -> Iterator[WireEvent]:
         self._text = None
         for number, citation in enumerate(found):
@@ -220,16 +192,16 @@ class Writer:
             )
         text = said.text
         yield self._at("response.output_text.done", said, text=text, logprobs=said.logprobs)
-        part = _output_text(text, list(found), said.logprobs)
+        part = output_text(text, list(found), said.logprobs)
         yield self._at("response.content_part.done", said, part=part)
-        yield self._done(said.index, _message(said.id, [part], status))
+        yield self._done(said.index, message_item(said.id, [part], status))
 
     def _think(self, text: str) -> Iterator[WireEvent]:
         if self._text is not None:
             yield from self._end_text(self._text, [])
         thought = self._thinking
         if thought is None:
-            thought = self._thinking = _Spoken(self._take_index(), new_id("rs_"))
+            thought = self._thinking = Spoken(self._take_index(), new_id("rs_"))
             item = self._reasoning(thought, "in_progress")
             yield self._event("response.output_item.added", output_index=thought.index, item=item)
             yield self._thought("part.added", thought, part=self._thought_part(""))
@@ -245,7 +217,7 @@ class Writer:
         yield self._thought("part.done", thought, part=self._thought_part(thought.text))
         yield self._done(thought.index, self._reasoning(thought, "completed"))
 
-    def _thought(self, kind: str, thought: _Spoken, **fields: JsonValue) -> WireEvent:
+    def _thought(self, kind: str, thought: Spoken, **fields: JsonValue) -> WireEvent:
         """An event about thinking, which is a summary or content."""
         if self._is_summary:
             place: JsonObject = {"summary_index": 0}
@@ -259,7 +231,7 @@ class Writer:
     def _thought_part(self, text: str) -> JsonObject:
         return {"type": "summary_text" if self._is_summary else "reasoning_text", "text": text}
 
-    def _reasoning(self, thought: _Spoken, status: str) -> JsonObject:
+    def _reasoning(self, thought: Spoken, status: str) -> JsonObject:
         parts: list[JsonValue] = [self._thought_part(thought.text)] if thought.texts else []
         item: JsonObject = {
             "id": thought.id,
@@ -282,16 +254,16 @@ class Writer:
         shown = self._toolbox.shown(name)
         prefix = {"function": "fc_", "custom": "ctc_", "web": "ws_", "mcp": "mcp_"}.get(shown.kind)
         item_id = new_id(prefix) if prefix else APPROVAL_PREFIX + id
-        call = self._turn[number] = self._open[id] = _Call(id, name, shown, item_id)
+        call = self._turn[number] = self._open[id] = Call(id, name, shown, item_id)
         if shown.kind in ("function", "mcp"):  # of the others nothing can be told before the end
             yield from self._add(call)
 
-    def _add(self, call: _Call) -> Iterator[WireEvent]:
+    def _add(self, call: Call) -> Iterator[WireEvent]:
         call.index = self._take_index()
-        empty = _Call(call.call_id, call.tool, call.shown, call.item_id)
+        empty = Call(call.call_id, call.tool, call.shown, call.item_id)
         empty.approval_id = call.approval_id
         is_web = call.shown.kind == "web"
-        item = self._call_item(call if is_web else empty, "in_progress")
+        item = self._item(call if is_web else empty, "in_progress")
         yield self._event("response.output_item.added", output_index=call.index, item=item)
         match call.shown.kind:
             case "mcp":
@@ -302,7 +274,7 @@ class Writer:
             case _:
                 pass
 
-    def _arguments(self, call: _Call, fragment: str) -> Iterator[WireEvent]:
+    def _arguments(self, call: Call, fragment: str) -> Iterator[WireEvent]:
         call.fragments.append(fragment)
         match call.shown.kind:
             case "function":
@@ -312,7 +284,7 @@ class Writer:
             case _:
                 pass
 
-    def _end_call(self, call: _Call) -> Iterator[WireEvent]:
+    def _end_call(self, call: Call) -> Iterator[WireEvent]:
         match call.shown.kind:
             case "function":
                 yield self._about(
@@ -325,7 +297,7 @@ class Writer:
             case "custom":
                 yield from self._add(call)
                 # A text is taken out of its JSON when it is whole.
-                text = _custom_input(call.arguments)
+                text = custom_input(call.arguments)
                 yield self._about("response.custom_tool_call_input.delta", call, delta=text)
                 yield self._about("response.custom_tool_call_input.done", call, input=text)
                 yield from self._end(call)
@@ -337,7 +309,7 @@ class Writer:
                 yield from self._add(call)
                 yield from self._end(call)
 
-    def _mcp_arguments_done(self, call: _Call) -> Iterator[WireEvent]:
+    def _mcp_arguments_done(self, call: Call) -> Iterator[WireEvent]:
         yield self._about("response.mcp_call_arguments.done", call, arguments=call.arguments)
 
     def answered(self, result: ToolResult) -> Iterator[WireEvent]:
@@ -353,54 +325,14 @@ class Writer:
         else:
             yield self._about("response.web_search_call.completed", call)
         del self._open[call.call_id]
-        yield self._done(call.index, self._call_item(call, outcome, result))
+        yield self._done(call.index, self._item(call, outcome, result))
 
-    def _end(self, call: _Call) -> Iterator[WireEvent]:
+    def _end(self, call: Call) -> Iterator[WireEvent]:
         self._open.pop(call.call_id, None)
-        yield self._done(call.index, self._call_item(call, "completed"))
+        yield self._done(call.index, self._item(call, "completed"))
 
-    def _call_item(self, call: _Call, status: str, result: ToolResult | None = None) -> JsonObject:
-        shown = call.shown
-        match shown.kind:
-            case "function" | "custom":
-                is_function = shown.kind == "function"
-                said: JsonObject = (
-                    {"arguments": call.arguments}
-                    if is_function
-                    else {"input": _custom_input(call.arguments)}
-                )
-                group: JsonObject = {} if shown.group is None else {"namespace": shown.group}
-                kind = "function_call" if is_function else "custom_tool_call"
-                head: JsonObject = {"id": call.item_id, "type": kind, "status": status}
-                return {**head, **said, "call_id": call.call_id, "name": shown.name, **group}
-            case "web":
-                action = _action(call, result if self._lists_sources else None)
-                return {
-                    "id": call.item_id,
-                    "type": "web_search_call",
-                    "status": status,
-                    "action": action,
-                }
-            case "mcp":
-                return {
-                    "id": call.item_id,
-                    "type": "mcp_call",
-                    "status": status,
-                    "server_label": shown.group,
-                    "name": shown.name,
-                    "arguments": call.arguments,
-                    "approval_request_id": call.approval_id,
-                    "output": None if result is None or result.is_error else result.text,
-                    "error": _mcp_error(result) if result and result.is_error else None,
-                }
-            case "approval":
-                return {
-                    "id": call.item_id,
-                    "type": "mcp_approval_request",
-                    "server_label": shown.group,
-                    "name": shown.name,
-                    "arguments": call.arguments,
-                }
+    def _item(self, call: Call, status: str, result: ToolResult | None = None) -> JsonObject:
+        return call_item(call, status, result, lists_sources=self._lists_sources)
 
     # --- events ------------------------------------------------------------------------------
 
@@ -413,12 +345,12 @@ class Writer:
         self.body.output[index] = item
         return self._event("response.output_item.done", output_index=index, item=item)
 
-    def _at(self, type: str, said: _Spoken, **fields: JsonValue) -> WireEvent:
+    def _at(self, type: str, said: Spoken, **fields: JsonValue) -> WireEvent:
         return self._event(
             type, item_id=said.id, output_index=said.index, content_index=0, **fields
         )
 
-    def _about(self, type: str, call: _Call, **fields: JsonValue) -> WireEvent:
+    def _about(self, type: str, call: Call, **fields: JsonValue) -> WireEvent:
         return self._event(type, item_id=call.item_id, output_index=call.index, **fields)
 
     def _state(self, type: str) -> WireEvent:
@@ -432,66 +364,3 @@ class Writer:
 
 def _status(finished: RunFinished) -> str:
     return "incomplete" if finished.reason in ("length", "cancelled", "error") else "completed"
-
-
-def _message(id: str, content: list[JsonValue], status: str) -> JsonObject:
-    head: JsonObject = {"id": id, "type": "message", "status": status}
-    return {**head, "role": "assistant", "content": content}
-
-
-def _output_text(text: str, annotations: list[JsonValue], logprobs: list[JsonValue]) -> JsonObject:
-    return {
-        "type": "output_text",
-        "text": text,
-        "annotations": annotations,
-        "logprobs": list(logprobs),
-    }
-
-
-def _logprob(token: TokenLogprob) -> JsonObject:
-    return {**_scored(token), "top_logprobs": [_scored(other) for other in token.top]}
-
-
-def _scored(token: TokenLogprob) -> JsonObject:
-    logprob = max(token.logprob, _IMPOSSIBLE)
-    return {"token": token.text, "bytes": list(token.bytes), "logprob": logprob}
-
-
-def _custom_input(arguments: str) -> str:
-    value = _parsed(arguments).get("input", "")
-    return value if isinstance(value, str) else ""
-
-
-def _parsed(arguments: str) -> JsonObject:
-    try:
-        value = json.loads(arguments)
-    except ValueError:
-        return {}  # cut off, or not what the tool takes; the model is told
-    return value if isinstance(value, dict) else {}
-
-
-def _action(call: _Call, result: ToolResult | None) -> JsonObject:
-    arguments = _parsed(call.arguments)
-    if call.tool == "web_search":
-        query = arguments.get("query", "")
-        action: JsonObject = {"type": "search", "query": query, "queries": [query]}
-        if result is not None:
-            action["sources"] = _sources(result)
-        return action
-    url = arguments.get("url", "")
-    pattern = arguments.get("find")
-    if pattern is not None:
-        return {"type": "find_in_page", "url": url, "pattern": pattern}
-    return {"type": "open_page", "url": url}
-
-
-def _sources(result: ToolResult) -> list[JsonValue]:
-    pages = (result.structured or {}).get("results")
-    if not isinstance(pages, list):
-        return []
-    return [{"type": "url", "url": page["url"]} for page in pages if isinstance(page, dict)]
-
-
-def _mcp_error(result: ToolResult) -> JsonObject:
-    content: list[JsonValue] = [{"type": "text", "text": result.text}]
-    return {"type": "mcp_tool_execution_error", "content": content}

@@ -275,7 +275,7 @@ async def _add_server(box: Toolbox, runtime: Runtime, wire: McpTool, place: str)
             param=place,
         )
     tools = {_shown(server, tool.name).name: tool for tool in server.tools()}
-    for name in wire.allowed or ():
+    for name in wire.filter.tool_names or ():
         if name not in tools:
             known = ", ".join(tools) or "none"
             raise InvalidRequestError(
@@ -283,14 +283,14 @@ async def _add_server(box: Toolbox, runtime: Runtime, wire: McpTool, place: str)
                 f"it has {known}",
                 param=f"{place}.allowed_tools",
             )
-    allowed = {n: tool for n, tool in tools.items() if wire.allowed is None or n in wire.allowed}
+    allowed = {name: tool for name, tool in tools.items() if wire.filter.matches(name, tool)}
     box.listings.append(Listing(wire.server_label, tuple(allowed.items())))
     free: list[Tool] = []
     for name, tool in allowed.items():
         if wire.server_description:
             words = f"{wire.server_description}\n{tool.description}"
             tool = replace(tool, description=words)
-        is_held = wire.needs_approval(name)
+        is_held = wire.needs_approval(name, tool)
         box._shown[tool.name] = Shown("approval" if is_held else "mcp", name, wire.server_label)
         if is_held:
             box.held[tool.name] = tool

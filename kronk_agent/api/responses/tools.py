@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, JsonValue
 
 from kronk_agent.api.wire import Refused, Wire
+from kronk_agent.tool import Tool
 
 
 class FunctionTool(Wire):
@@ -95,16 +96,23 @@ class WebSearchTool(Wire):
     """The model is told where the person is."""
 
 
-class ToolNames(Wire):
+class ToolFilter(Wire):
     tool_names: list[str] | None = None
-    read_only: Annotated[
-        None, Refused("what a server says of that is not proved: name the tools")
-    ] = None
+    """The server's own names; any when left out."""
+    read_only: bool | None = None
+    """Only those of which the server says that they change nothing (``readOnlyHint``), or only
+    the others; nothing proves it."""
+
+    def matches(self, name: str, tool: Tool) -> bool:
+        if self.tool_names is not None and name not in self.tool_names:
+            return False
+        is_read_only = tool.annotations.get("readOnlyHint") is True
+        return self.read_only in (None, is_read_only)
 
 
 class Approvals(Wire):
-    always: ToolNames | None = None
-    never: ToolNames | None = None
+    always: ToolFilter | None = None
+    never: ToolFilter | None = None
 
 
 class McpTool(Wire):
@@ -113,7 +121,7 @@ class McpTool(Wire):
     type: Literal["mcp"]
     server_label: str
     """Its name under mcp_servers in the YAML."""
-    allowed_tools: list[str] | ToolNames | None = None
+    allowed_tools: list[str] | ToolFilter | None = None
     """Only these of its tools, by its own names."""
     require_approval: Literal["always", "never"] | Approvals | None = None
     """Which calls the client is asked about first; all of them when left out."""
@@ -128,24 +136,21 @@ class McpTool(Wire):
     authorization: Annotated[None, Refused("put it under mcp_servers in the YAML")] = None
 
     @property
-    def allowed(self) -> list[str] | None:
-        """The tools there are; None is all."""
-        return (
-            self.allowed_tools.tool_names
-            if isinstance(self.allowed_tools, ToolNames)
-            else self.allowed_tools
-        )
+    def filter(self) -> ToolFilter:
+        """Which of the server's tools there are."""
+        given = self.allowed_tools
+        return given if isinstance(given, ToolFilter) else ToolFilter(tool_names=given)
 
-    def needs_approval(self, tool: str) -> bool:
+    def needs_approval(self, name: str, tool: Tool) -> bool:
         match self.require_approval:
             case None | "always":
                 return True
             case "never":
                 return False
             case Approvals(always=always, never=never):
-                if always is not None and tool in (always.tool_names or ()):
+                if always is not None and always.matches(name, tool):
                     return True
-                return never is None or tool not in (never.tool_names or ())
+                return never is None or not never.matches(name, tool)
 
 
 WireTool: TypeAlias = Annotated[

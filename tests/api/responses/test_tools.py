@@ -480,6 +480,23 @@ async def test_the_tools_of_an_mcp_server_are_listed_and_called(own_folders: Non
     assert [item["type"] for item in second["output"]] == ["message"]
 
 
+@pytest.mark.parametrize(
+    ("filter", "names"),
+    [
+        ({"tool_names": ["echo", "add"]}, ["add", "echo"]),
+        ({"read_only": False}, ["add", "echo", "weather", "countdown", "fail"]),
+        ({"read_only": True}, []),
+    ],
+)
+async def test_a_filter_says_which_tools_of_a_server_there_are(
+    own_folders: None, filter: dict[str, Any], names: list[str]
+) -> None:
+    async with running(scripted("Hi."), config=DEMO) as server:
+        response = await ask(server, tools=[{**SERVER, "allowed_tools": filter}])
+
+    assert [tool["name"] for tool in response["output"][0]["tools"]] == names
+
+
 async def test_a_call_that_fails_is_shown_as_failed(own_folders: None) -> None:
     model = scripted(call("demo__fail", reason="no luck"), "It failed.")
     async with running(model, config=DEMO) as server:
