@@ -13,9 +13,12 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
+
+from kronk_agent.errors import InvalidRequestError
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
@@ -28,6 +31,25 @@ class Wire(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+
+class WholeText(Wire):
+    """A body whose texts are all Unicode: JSON can write half a character, which nothing can keep.
+
+    Raises:
+        InvalidRequestError: half a character stands alone.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_whole(cls, value: object) -> object:
+        try:
+            encode(value).encode()
+        except UnicodeEncodeError as error:
+            raise InvalidRequestError(
+                f"the body has half a character alone (a surrogate): {error.object[error.start]!a}"
+            ) from None
+        return value
 
 
 def encode(value: object) -> str:

@@ -13,23 +13,23 @@ from kronk_agent.api.responses.paging import page
 from kronk_agent.api.responses.request import Includable, Metadata
 from kronk_agent.api.responses.stored import to_stored
 from kronk_agent.api.serving import Serving
-from kronk_agent.api.wire import Wire, new_id
+from kronk_agent.api.wire import WholeText, new_id
 from kronk_agent.sessions import Session, SessionStore
 
 _MAX_ITEMS = 20
 
 
-class CreateConversation(Wire):
+class CreateConversation(WholeText):
     items: list[InputItem] | None = None
     """What it begins with."""
     metadata: Metadata | None = None
 
 
-class UpdateConversation(Wire):
+class UpdateConversation(WholeText):
     metadata: Metadata
 
 
-class AddItems(Wire):
+class AddItems(WholeText):
     items: list[InputItem]
 
 

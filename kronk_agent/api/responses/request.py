@@ -11,7 +11,7 @@ from kronk_agent.agent import AgentOptions
 from kronk_agent.api.responses.items import InputItem, MessageItem
 from kronk_agent.api.responses.tools import WireTool, WireToolChoice
 from kronk_agent.api.sampling import SamplingFields
-from kronk_agent.api.wire import Count, Refused, Wire
+from kronk_agent.api.wire import Count, Refused, WholeText, Wire
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.model import ReasoningEffort, ResponseFormat
 
@@ -91,7 +91,7 @@ class ConversationRef(Wire):
     id: str
 
 
-class Context(Wire):
+class Context(WholeText):
     """What there is to go on from; the same for answering, counting and compacting."""
 
     model: str

@@ -700,6 +700,20 @@ async def test_what_cannot_work_is_refused_by_name_streamed_or_not() -> None:
                 assert refused == (400, words, param)
 
 
+async def test_half_a_character_is_refused() -> None:
+    async with running(scripted()) as server:
+        answer = await server.http.post(
+            "/v1/responses",
+            content=r'{"model": "scripted", "input": "x", "user": "\ud83c"}',
+            headers={"content-type": "application/json"},
+        )
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == (
+        r"the body has half a character alone (a surrogate): '\ud83c'"
+    )
+
+
 async def test_the_official_client_raises_what_it_knows() -> None:
     async with running(scripted()) as server:
         with pytest.raises(NotFoundError, match="there is no model 'gpt-6'"):
