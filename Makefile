@@ -11,7 +11,7 @@ TIMES := $(VENV)/.times
 .DEFAULT_GOAL := help
 # One recipe at a time: parallel ones would have to share the terminal.
 .NOTPARALLEL:
-.PHONY: help chat test lint conformance-client conformance-server format bench bench-mcp bench-baseline random-calls soak clean
+.PHONY: help chat test lint conformance-client conformance-server test-clients load-mcp format bench bench-mcp bench-baseline random-calls soak clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -109,6 +109,26 @@ conformance-client: $(NPM_STAMP) ## Hold the MCP host to the official conformanc
 conformance-server: export PATH := $(CURDIR)/$(BIN):$(PATH)
 conformance-server: $(NPM_STAMP) ## Hold the layer under our MCP servers to it
 	@$(BIN)/python tests/conformance/run.py server
+
+# Other people's clients, in a folder of their own: 500 MB, so not part of `make test`.
+CLIENT_VERSIONS := @modelcontextprotocol/inspector@2.12.0 @anthropic-ai/claude-code@2.1.330
+MCP_V1_VERSION := 1.30.0
+
+build/clients: export PATH := $(CURDIR)/$(BIN):$(PATH)
+build/clients: | $(STAMPS)/dev
+	@mkdir -p $@.new && npm install --prefix $@.new --no-save --no-package-lock --no-audit --no-fund \
+		--no-update-notifier --loglevel=error $(CLIENT_VERSIONS) </dev/null >&2
+	@$(PYTHON) -m venv $@.new/v1 >&2 && $@.new/v1/bin/python -m pip --disable-pip-version-check install -q \
+		mcp==$(MCP_V1_VERSION) </dev/null >&2
+	@mv $@.new $@
+
+test-clients: export PATH := $(CURDIR)/$(BIN):$(PATH)
+test-clients: build/clients ## Try other people's MCP clients on kronk-agent
+	@$(BIN)/python tests/clients/mcp_clients.py build/clients
+
+load-mcp: export PATH := $(CURDIR)/$(BIN):$(PATH)
+load-mcp: build/clients ## Put our MCP server under load, and look at its memory
+	@PYTHONPATH=tests $(BIN)/python -m clients.mcp_load build/clients
 
 format: $(STAMPS)/dev ## Format the code and mend what can be mended
 	@$(BIN)/ruff check --fix .

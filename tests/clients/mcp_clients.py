@@ -1,0 +1,295 @@
+"""Other people's MCP clients against kronk-agent: each calls ``ask_agent`` and a gateway tool.
+
+``python mcp_clients.py FOLDER``: the folder has MCP Inspector and Claude Code in its node_modules,
+and the SDK of before 2026 in the environment ``v1``. Ends with a line for each client.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+FOLDER = Path(sys.argv[1]).absolute()
+BIN = Path(sysconfig.get_path("scripts"))
+TIMEOUT_SECONDS = 120
+
+CONFIG = {
+    "tools": ["web_fetch"],
+    "web_fetch": {"allow_private": ["127.0.0.0/8"], "robots": False, "delay_seconds": 0},
+    "agent": {"max_tokens": 16, "max_steps": 2},
+    "mcp_servers": {"demo": {"command": sys.executable, "args": ["-m", "kronk_mcp_servers.demo"]}},
+    "mcp_server": {"expose": ["ask_agent", "web_fetch", "demo__*"]},
+}
+PROMPT = {"prompt": "Say hello.", "tools": []}
+SUM = {"a": 1, "b": 2}
+
+
+class Failed(Exception):
+    """A client did not do what it should; says what it did instead."""
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        environ = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("XDG_")},
+            "HOME": str(home),
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        }
+        config = home / "kronk.yaml"
+        config.write_text(json.dumps(CONFIG))
+        kronk = [str(BIN / "kronk-agent"), "--config", str(config)]
+        run([*kronk, "tools", "list"], environ)  # the tools of demo are known from now on
+        with serving(kronk, environ) as url:
+            servers: dict[str, dict[str, Any]] = {
+                "stdio": {"command": kronk[0], "args": [*kronk[1:], "mcp", "serve"]},
+                "http": {"type": "streamable-http", "url": url},
+            }
+            outcomes = {
+                **inspector(servers, home, environ),
+                "mcp 1.30, stdio": attempt(lambda: old_sdk(servers["stdio"], environ)),
+                "mcp 1.30, http": attempt(lambda: old_sdk(servers["http"], environ)),
+                "Claude Code": attempt(lambda: claude_code(servers, home, environ)),
+            }
+    for client, problem in outcomes.items():
+        print(f"{client}: {'ok' if problem is None else problem}")
+    sys.exit(any(problem is not None for problem in outcomes.values()))
+
+
+def attempt(client: Callable[[], None]) -> str | None:
+    try:
+        client()
+    except (Failed, subprocess.TimeoutExpired) as failure:
+        return str(failure)
+    return None
+
+
+def run(command: list[str], environ: dict[str, str]) -> str:
+    done = subprocess.run(
+        command,
+        env=environ,
+        cwd=environ["HOME"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        raise Failed(f"exit code {done.returncode}: {done.stdout[-500:]} {done.stderr[-500:]}")
+    return done.stdout
+
+
+@contextmanager
+def serving(kronk: list[str], environ: dict[str, str]) -> Iterator[str]:
+    """``kronk-agent serve`` on any port; gives the address of MCP."""
+    command = [*kronk, "serve", "--port", "0"]
+    with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        try:
+            for line in server.stderr:
+                if found := re.search(r"http://\S+/mcp", line):
+                    yield found[0]
+                    return
+            raise Failed("kronk-agent serve ended")
+        finally:
+            server.terminate()
+
+
+def inspector(
+    servers: dict[str, dict[str, Any]], home: Path, environ: dict[str, str]
+) -> dict[str, str | None]:
+    """MCP Inspector's command line, on both transports, in both eras."""
+    (home / "mcp.json").write_text(json.dumps({"mcpServers": servers}))
+
+    def call(server: str, era: str, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        command = [
+            *(str(FOLDER / "node_modules/.bin/mcp-inspector"), "--cli", "--format", "json"),
+            *("--config", str(home / "mcp.json"), "--server", server, "--protocol-era", era),
+            *("--method", "tools/call", "--tool-name", tool),
+            *("--tool-args-json", json.dumps(arguments)),
+        ]
+        found: dict[str, Any] = json.loads(run(command, environ))
+        result = found.get("result", found)
+        assert isinstance(result, dict)
+        return result
+
+    def both(server: str, era: str) -> None:
+        expect(call(server, era, "demo__add", SUM)["structuredContent"], {"result": 3})
+        answer = call(server, era, "ask_agent", PROMPT)["structuredContent"]
+        expect(answer["steps"], [{"step": 1, "tool_calls": []}])
+
+    return {
+        f"Inspector, {server}, {era}": attempt(partial(both, server, era))
+        for server in servers
+        for era in ("legacy", "modern")
+    }
+
+
+def expect(found: object, wanted: object) -> None:
+    if found != wanted:
+        raise Failed(f"{found!r} in place of {wanted!r}")
+
+
+OLD_SDK = """
+import anyio, json, sys
+from mcp import ClientSession, StdioServerParameters
+from mcp.client.stdio import stdio_client
+from mcp.client.streamable_http import streamablehttp_client
+
+async def main(server, calls):
+    if "url" in server:
+        transport = streamablehttp_client(server["url"])
+    else:
+        transport = stdio_client(StdioServerParameters(**server))
+    async with transport as streams, ClientSession(*streams[:2]) as session:
+        await session.initialize()
+        for name, arguments in calls:
+            result = await session.call_tool(name, arguments)
+            print(json.dumps(result.structuredContent))
+
+anyio.run(main, json.loads(sys.argv[1]), json.loads(sys.argv[2]))
+"""
+
+
+def old_sdk(server: dict[str, Any], environ: dict[str, str]) -> None:
+    """``ClientSession`` of the SDK that most Python clients still use."""
+    calls = [["demo__add", SUM], ["ask_agent", PROMPT]]
+    arguments = [json.dumps(server), json.dumps(calls)]
+    printed = run([str(FOLDER / "v1/bin/python"), "-c", OLD_SDK, *arguments], environ)
+    added, asked = map(json.loads, printed.splitlines())
+    expect(added, {"result": 3})
+    expect(asked["steps"], [{"step": 1, "tool_calls": []}])
+
+
+# --- Claude Code -------------------------------------------------------------------------------
+
+
+def claude_code(servers: dict[str, dict[str, Any]], home: Path, environ: dict[str, str]) -> None:
+    """It sees both servers connected, and calls two tools because a scripted model says so."""
+    claude = str(FOLDER / "node_modules/.bin/claude")
+    settings = {
+        "stdio": {"type": "stdio", **servers["stdio"]},
+        "http": {"type": "http", "url": servers["http"]["url"]},
+    }
+    (home / ".claude.json").write_text(json.dumps({"mcpServers": settings}))
+    listed = run([claude, "mcp", "list"], environ)
+    expect(listed.count("Connected"), 2)
+    (home / "claude.json").write_text(json.dumps({"mcpServers": settings}))
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("mcp__stdio__demo__add", SUM),
+        ("mcp__http__ask_agent", PROMPT),
+    ]
+    with ScriptedMessages(calls) as messages:
+        own = {
+            "ANTHROPIC_BASE_URL": messages.url,
+            "ANTHROPIC_API_KEY": "none",
+            "ENABLE_TOOL_SEARCH": "false",
+            "MCP_CONNECTION_NONBLOCKING": "0",
+            "DISABLE_TELEMETRY": "1",
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        }
+        command = [
+            *(claude, "-p", "Do it.", "--mcp-config", str(home / "claude.json")),
+            *("--strict-mcp-config", "--output-format", "json", "--allowedTools"),
+            ",".join(name for name, _ in calls),
+        ]
+        run(command, environ | own)
+    added, asked = messages.results
+    expect('"result":3' in added.replace(" ", ""), True)
+    expect('"session_id"' in asked, True)
+
+
+class ScriptedMessages:
+    """An Anthropic Messages endpoint whose model makes these calls, one after the other."""
+
+    def __init__(self, calls: list[tuple[str, dict[str, Any]]]) -> None:
+        self.calls = calls
+        self.results: list[str] = []
+        """What came of them, as the model is told."""
+        handler = type("Handler", (_Messages,), {"script": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> ScriptedMessages:
+        Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Messages(BaseHTTPRequestHandler):
+    script: ScriptedMessages
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        names = {tool["name"] for tool in request.get("tools", ())}
+        results = [
+            json.dumps(block.get("content"))
+            for message in request.get("messages", ())
+            if isinstance(message["content"], list)
+            for block in message["content"]
+            if block["type"] == "tool_result"
+        ]
+        if not names & {name for name, _ in self.script.calls}:
+            self._say({"type": "text", "text": ""}, {"type": "text_delta", "text": "ok"})
+            return
+        self.script.results = [result.replace('\\"', '"') for result in results]
+        if len(results) == len(self.script.calls):
+            self._say({"type": "text", "text": ""}, {"type": "text_delta", "text": "Done."})
+            return
+        name, arguments = self.script.calls[len(results)]
+        block = {"type": "tool_use", "id": f"toolu_{len(results)}", "name": name, "input": {}}
+        delta = {"type": "input_json_delta", "partial_json": json.dumps(arguments)}
+        self._say(block, delta, stop_reason="tool_use")
+
+    def _say(
+        self, block: dict[str, Any], delta: dict[str, Any], *, stop_reason: str = "end_turn"
+    ) -> None:
+        message: dict[str, Any] = {
+            "id": f"msg_{time.monotonic_ns()}",
+            "type": "message",
+            "role": "assistant",
+            "model": "scripted",
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": {"input_tokens": 1, "output_tokens": 1},
+        }
+        ending = {"stop_reason": stop_reason, "stop_sequence": None}
+        events: list[tuple[str, dict[str, Any]]] = [
+            ("message_start", {"message": message}),
+            ("content_block_start", {"index": 0, "content_block": block}),
+            ("content_block_delta", {"index": 0, "delta": delta}),
+            ("content_block_stop", {"index": 0}),
+            ("message_delta", {"delta": ending, "usage": {"output_tokens": 1}}),
+            ("message_stop", {}),
+        ]
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        for kind, data in events:
+            text = json.dumps({"type": kind, **data})
+            self.wfile.write(f"event: {kind}\ndata: {text}\n\n".encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing is logged."""
+
+
+if __name__ == "__main__":
+    main()
