@@ -12,14 +12,11 @@ from kronk_agent.cli.options import GlobalOptions, global_options
 from kronk_agent.cli.terminal import Terminal
 from kronk_agent.config.loading import load_config
 from kronk_agent.config.schema import Config
-from kronk_agent.config.server import is_loopback
 from kronk_agent.errors import ConfigError
 from kronk_agent.runtime import Runtime
 
 _CONFIG_KEYS = {"host": "server.host", "port": "server.port", "model": "model"}
 """Which key of the configuration a flag overrides."""
-_MCP_BODY_BYTES = 4 << 20
-"""Size of an MCP client's request at most."""
 
 
 @click.command()
@@ -40,6 +37,7 @@ def serve(options: GlobalOptions, /, **flags: str | int | None) -> None:
 
 async def _serve(config: Config, _: Interrupts) -> int:
     from kronk_agent.api import create_app  # heavy, like all that follows
+    from kronk_agent.api.caller import current_caller
     from kronk_agent.api.keys import KeyFile
     from kronk_agent.api.server import serving_at
     from kronk_mcp_servers.agent import ClientPerson, agent_server
@@ -58,12 +56,14 @@ async def _serve(config: Config, _: Interrupts) -> int:
         Runtime.open(config, person=person) as runtime,
         agent_server(runtime, person, is_remote=True) as mcp_server,
     ):
-        # Nobody who asks says who they are, so other machines do not get at the agent's tools.
-        is_local = is_loopback(server.host)
-        mcp_app = McpApp(mcp_server, max_body_bytes=_MCP_BODY_BYTES)
+        mcp_app = McpApp(
+            mcp_server,
+            caller=lambda: current_caller().name,
+            max_body_bytes=server.max_body_bytes,
+        )
         async with (
             serving_at(
-                create_app(runtime, mcp_app=mcp_app if is_local else None),
+                create_app(runtime, mcp_app=mcp_app),
                 host=server.host,
                 port=server.port,
                 drain_seconds=server.drain_seconds,
@@ -71,7 +71,6 @@ async def _serve(config: Config, _: Interrupts) -> int:
             mcp_app.serving(),
         ):
             terminal.say(f"serving on {url}/v1; {url}/docs describes it")
-            where = f"{url}/mcp" if is_local else f"not on {server.host}, only on this machine"
-            terminal.say(f"by MCP: {where}")
+            terminal.say(f"by MCP: {url}/mcp")
             await anyio.sleep_forever()
     return 0

@@ -1,7 +1,6 @@
 """A server of ours as an ASGI application, streamable HTTP, for another application to mount.
 
-It answers on this machine alone: other values of Host and Origin are refused. Who asks is for
-the other application to know.
+Keys, Host and Origin are for that application to check before.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from mcp.server.transport_security import TransportSecuritySettings
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -24,15 +22,6 @@ MAX_SESSIONS = 1000
 """Of clients of before 2026, who have such; one more is refused."""
 IDLE_SECONDS = 1800.0
 """Without a request, until a session is over."""
-
-
-_OF_THIS_MACHINE = TransportSecuritySettings(
-    enable_dns_rebinding_protection=True,
-    allowed_hosts=["127.0.0.1:*", "localhost:*", "[::1]:*"],
-    allowed_origins=["http://127.0.0.1:*", "http://localhost:*", "http://[::1]:*"],
-)
-"""By what names the server is reached, and which pages may ask. Any page can make a browser send
-requests to this machine, and by DNS rebinding under a name of its own."""
 
 
 class McpApp:
@@ -60,7 +49,6 @@ class McpApp:
             max_request_body_size=max_body_bytes,
             session_idle_timeout=IDLE_SECONDS,
             max_sessions=MAX_SESSIONS,
-            security_settings=_OF_THIS_MACHINE,
         )
         self._inner: ASGIApp = AuthContextMiddleware(self._manager.asgi_app)
 

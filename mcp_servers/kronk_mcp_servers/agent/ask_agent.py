@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 import mcp.types as t
 
 from kronk_agent.agent import Agent
+from kronk_agent.config.schema import NamedAgentConfig
 from kronk_agent.errors import InvalidRequestError, ToolError
 from kronk_agent.messages import JsonObject, JsonValue, Message, RunFinished
 from kronk_agent.model import ResponseFormat
@@ -32,7 +33,8 @@ _DESCRIPTION = (
 )
 
 
-def _input_schema(max_prompt_characters: int) -> JsonObject:
+def _input_schema(max_prompt_characters: int, agents: Mapping[str, NamedAgentConfig]) -> JsonObject:
+    known = "; ".join(f"{name}: {agent.description}".rstrip(": ") for name, agent in agents.items())
     return object_schema(
         {
             "prompt": text(
@@ -42,6 +44,9 @@ def _input_schema(max_prompt_characters: int) -> JsonObject:
             )
         },
         {
+            "agent": text(
+                f"An agent by its name; without this the default. There are: {known or 'none'}."
+            ),
             "model": text("A model by its name; without this the default."),
             "session_id": text("Go on with an earlier conversation: the id its answer gave."),
             "tools": {
@@ -100,13 +105,13 @@ class AskAgent:
     def __init__(
         self,
         runtime: Runtime,
-        toolsets: Sequence[Toolset],
+        guard: Callable[[Sequence[Toolset]], Sequence[Toolset]],
         *,
         max_prompt_characters: int,
         on_result: OnResult,
     ) -> None:
         self._runtime = runtime
-        self._toolsets = toolsets
+        self._guard = guard
         self._on_result = on_result
         self._busy: set[str] = set()
         self.tool = ServedTool(
@@ -114,7 +119,7 @@ class AskAgent:
                 name="ask_agent",
                 title="Ask the local agent",
                 description=_DESCRIPTION,
-                input_schema=_input_schema(max_prompt_characters),
+                input_schema=_input_schema(max_prompt_characters, runtime.config.agents),
                 output_schema=_OUTPUT_SCHEMA,
                 annotations=t.ToolAnnotations(
                     title="Ask the local agent", read_only_hint=False, open_world_hint=True
@@ -146,7 +151,8 @@ class AskAgent:
         earlier = [] if is_new else await store.messages(session_id)
         follower = Follower(call, on_result=self._on_result)
         agent = await follower.opening(
-            "loading the model", partial(self._runtime.agent, model=model_of(arguments))
+            "loading the model",
+            partial(self._runtime.agent, _agent_of(arguments), model=model_of(arguments)),
         )
         agent = self._as_asked(agent, arguments)
         said = Message.user(prompt)
@@ -158,7 +164,7 @@ class AskAgent:
         return _result(finished, follower, session_id, "response_schema" in arguments)
 
     def _as_asked(self, agent: Agent, arguments: JsonObject) -> Agent:
-        options, toolsets = agent.options, self._toolsets
+        options, toolsets = agent.options, self._guard(agent.toolsets)
         match arguments.get("tools"):
             case list(patterns):
                 toolsets = choose(toolsets, [str(pattern) for pattern in patterns])
@@ -169,6 +175,11 @@ class AskAgent:
             case dict(schema):
                 options = replace(options, response_format=json_schema(schema))
         return replace(agent, toolsets=toolsets, options=options)
+
+
+def _agent_of(arguments: JsonObject) -> str | None:
+    agent = arguments.get("agent")
+    return agent if isinstance(agent, str) else None
 
 
 def model_of(arguments: JsonObject) -> str | None:

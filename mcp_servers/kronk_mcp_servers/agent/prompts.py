@@ -19,36 +19,46 @@ _DELEGATE = "delegate"
 
 
 class AgentPrompts:
-    """``delegate``: has the client's model give a task to the agent."""
+    """``delegate`` and, for each named agent, ``delegate_to_NAME``: give a task to the agent."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
     async def prompts(self) -> Sequence[t.Prompt]:
         task = t.PromptArgument(name="task", description="What is to be done.", required=True)
-        return [
+        default = t.Prompt(
+            name=_DELEGATE,
+            title="Delegate to the local agent",
+            description="Have the local agent do a task.",
+            arguments=[task],
+        )
+        named = [
             t.Prompt(
-                name=_DELEGATE,
-                title="Delegate to the local agent",
-                description="Have the local agent do a task.",
+                name=f"{_DELEGATE}_to_{name}",
+                title=f"Delegate to {name}",
+                description=agent.description or f"Have the local agent {name} do a task.",
                 arguments=[task],
             )
+            for name, agent in self._runtime.config.agents.items()
         ]
+        return [default, *named]
 
     async def get(
         self, name: str, arguments: Mapping[str, str], call: Call
     ) -> t.GetPromptResult | None:
-        if name != _DELEGATE:
+        agent = name.removeprefix(f"{_DELEGATE}_to_")
+        if name != _DELEGATE and agent not in self._runtime.config.agents:
             return None
+        whom = "" if name == _DELEGATE else f" (agent: {agent})"
         return _user_message(
-            "Give this task to the tool ask_agent, in words that need no other context, and tell "
-            f"me what it answers, with its sources:\n\n{arguments['task']}"
+            f"Give this task to the tool ask_agent{whom}, in words that need no other context, and "
+            f"tell me what it answers, with its sources:\n\n{arguments['task']}"
         )
 
     async def complete(
         self, of: str, argument: str, value: str, others: Mapping[str, str]
     ) -> Completed | None:
-        return Completed(()) if (of, argument) == (_DELEGATE, "task") else None
+        return Completed(()) if of.startswith(_DELEGATE) and argument == "task" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +103,8 @@ class FilePrompts:
 
     def _read(self, runtime: Runtime, name: str, config: PromptConfig) -> _Filled:
         key = f"mcp_server.prompts.{name}"
-        if name == _DELEGATE:
-            raise ConfigError("there is a prompt of this name already", key=key)
+        if name.startswith(_DELEGATE):
+            raise ConfigError("prompts whose names begin with delegate are ours", key=key)
         source = config.text
         if config.file is not None:
             try:

@@ -89,18 +89,18 @@ class _Exposed:
             self._patterns = remote.expose
         _check_patterns(self._patterns, runtime)
         toolsets: Sequence[Toolset] = (*runtime.toolsets, _missing_web_tools(runtime))
-        agents_own: Sequence[Toolset] = runtime.toolsets
-        if is_remote:
-            toolsets = [Guarded(toolset, remote.policy, person) for toolset in toolsets]
-            agents_own = toolsets[:-1]
-        self._toolsets = toolsets
+
+        def guard(toolsets: Sequence[Toolset]) -> Sequence[Toolset]:
+            if not is_remote:
+                return toolsets
+            return [Guarded(toolset, remote.policy, person) for toolset in toolsets]
+
+        self._toolsets = guard(toolsets)
         self.catalog = ModelCatalog(runtime)
         self.pages = Pages(runtime)
         limit = config.max_prompt_characters
         self._ours = [
-            AskAgent(
-                runtime, agents_own, max_prompt_characters=limit, on_result=self.pages.take
-            ).tool,
+            AskAgent(runtime, guard, max_prompt_characters=limit, on_result=self.pages.take).tool,
             generate_tool(runtime, max_prompt_characters=limit),
             embed_tool(runtime, max_prompt_characters=limit),
             self.catalog.tool,

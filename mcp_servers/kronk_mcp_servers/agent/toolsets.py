@@ -9,23 +9,9 @@ from fnmatch import fnmatchcase
 from kronk_agent.config.mcp_server import Permission
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import JsonObject
+from kronk_agent.runtime.agents import SomeTools
 from kronk_agent.tool import Tool, ToolContext, ToolOutput, Toolset
 from kronk_mcp_servers.agent.person import ClientPerson, agree_to_call
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """The tools of a toolset whose names match one of the patterns."""
-
-    toolset: Toolset
-    patterns: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        return self.toolset.name
-
-    def tools(self) -> Sequence[Tool]:
-        return [tool for tool in self.toolset.tools() if matches(tool.name, self.patterns)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +63,7 @@ def choose(toolsets: Iterable[Toolset], patterns: Sequence[str]) -> list[Toolset
         if not any(fnmatchcase(name, pattern) for name in names):
             known = ", ".join(names) or "none"
             raise ToolError(f"tools: there is no tool {pattern!r}; there are: {known}")
-    return [Chosen(toolset, tuple(patterns)) for toolset in toolsets]
+    return [SomeTools(toolset, tuple(patterns)) for toolset in toolsets]
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:

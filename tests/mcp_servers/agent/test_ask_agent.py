@@ -108,13 +108,39 @@ async def test_the_agent_has_only_the_tools_the_caller_chose() -> None:
     assert text_of(unknown) == "tools: there is no tool 'subtract'; there are: add"
 
 
+async def test_an_agent_is_chosen_by_its_name_and_has_its_own_tools() -> None:
+    @tool
+    def rm(path: str) -> str:
+        """Remove a file."""
+        raise AssertionError
+
+    seen: list[list[str]] = []
+
+    def first(request: Any) -> str:
+        seen.append([each.name for each in request.tools])
+        return "Done."
+
+    agents = {"adder": {"description": "Adds", "tools": ["add"]}}
+    async with connected(first, tools=[add, rm], config={"agents": agents}) as client:
+        (listed, *_) = (await client.list_tools()).tools
+        done = await client.call_tool("ask_agent", {"prompt": "?", "agent": "adder"})
+        unknown = await client.call_tool("ask_agent", {"prompt": "?", "agent": "subber"})
+        prompt = await client.get_prompt("delegate_to_adder", {"task": "1 + 2"})
+
+    assert "There are: adder: Adds." in str(listed.input_schema)
+    assert not done.is_error
+    assert seen == [["add"]]
+    assert text_of(unknown) == "there is no agent 'subber'; there is 'adder'"
+    assert "ask_agent (agent: adder)" in str(prompt.messages[0].content)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ({}, "ask_agent arguments: 'prompt' is a required property"),
         ({"prompt": 7}, "ask_agent.prompt: 7 is not of type 'string'"),
         ({"prompt": "x" * 101}, "ask_agent.prompt: "),
-        ({"prompt": "x", "promt": "y"}, "Known are: prompt, model, session_id"),
+        ({"prompt": "x", "promt": "y"}, "Known are: prompt, agent, model, session_id"),
         ({"prompt": "x", "max_steps": 0}, "ask_agent.max_steps: 0 is less than the minimum of 1"),
         ({"prompt": "x", "session_id": "s"}, "session_id: there is no session 's'"),
         ({"prompt": "x", "response_schema": {"type": 3}}, "the schema is wrong at $.type"),

@@ -17,6 +17,8 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from kronk_agent.api import create_app
+from kronk_agent.api.caller import current_caller
 from kronk_agent.api.server import serving_at
 from kronk_agent.config.schema import Config
 from kronk_agent.runtime import Runtime
@@ -127,16 +129,35 @@ async def test_a_request_that_is_too_large_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("headers", "status"),
-    [({"host": "evil.example"}, 421), ({"origin": "https://evil.example"}, 403)],
+    [
+        ({}, 401),
+        ({"authorization": "Bearer wrong-key"}, 401),
+        ({"authorization": "Bearer right-key", "host": "evil.example"}, 403),
+        ({"authorization": "Bearer right-key", "origin": "https://evil.example"}, 403),
+    ],
 )
-async def test_pages_of_others_and_names_that_are_not_ours_are_turned_away(
-    headers: dict[str, str], status: int
-) -> None:
-    body = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
-    async with serving() as url, httpx2.AsyncClient() as http:
-        response = await http.post(url, json=body, headers=headers)
+async def test_beside_the_other_apis_their_rules_hold(headers: dict[str, str], status: int) -> None:
+    server = {"require_api_key": True, "api_keys": ["right-key"]}
+    settings = Config.model_validate({"tools": [], "server": server})
+    person = ClientPerson()
+    async with (
+        Runtime.open(settings, model=ScriptedModel([]), tools=[add], person=person) as runtime,
+        agent_server(runtime, person, is_remote=True) as mcp_server,
+    ):
+        mcp_app = McpApp(mcp_server, caller=lambda: current_caller().name, max_body_bytes=100_000)
+        app = create_app(runtime, mcp_app=mcp_app)
+        async with (
+            serving_at(app, host="127.0.0.1", port=0) as url,
+            mcp_app.serving(),
+            httpx2.AsyncClient(headers={"authorization": "Bearer right-key"}) as http,
+        ):
+            async with Client(streamable_http_client(f"{url}/mcp", http_client=http)) as client:
+                names = [each.name for each in (await client.list_tools()).tools]
+            async with httpx2.AsyncClient() as stranger:
+                refused = await stranger.post(f"{url}/mcp", json={}, headers=headers)
 
-    assert response.status_code == status
+    assert names == ["ask_agent", "web_search", "web_fetch"]
+    assert refused.status_code == status
 
 
 async def test_an_open_stream_does_not_keep_the_server_from_ending() -> None:
