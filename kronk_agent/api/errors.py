@@ -157,7 +157,7 @@ def _invalid(error: RequestValidationError) -> HttpError:
     if kind == "json_invalid":
         return HttpError(f"the body is not JSON: {worst['ctx']['error']}", status=400)
     # The first step says in which part of the request it is: the body, the query.
-    place = _place(worst["loc"][1:], error.body)
+    place = _place(worst["loc"][1:], error.body, is_missing=kind == "missing")
     if not place:
         return HttpError(f"the body must be a JSON object: {words}", status=400)
     if kind == "extra_forbidden":
@@ -166,7 +166,7 @@ def _invalid(error: RequestValidationError) -> HttpError:
     return HttpError(f"{place}: {words}", status=400, param=place)
 
 
-def _place(steps: Sequence[str | int], body: object) -> str:
+def _place(steps: Sequence[str | int], body: object, *, is_missing: bool) -> str:
     """The path of a field, without the steps that only name an alternative of a union."""
     path: list[str] = []
     value = body
@@ -176,6 +176,6 @@ def _place(steps: Sequence[str | int], body: object) -> str:
         )
         if is_there:
             value = value[step]  # type: ignore[index]  # seen to be there
-        if is_there or number == len(steps):
+        if is_there or (is_missing and number == len(steps)):
             path.append(str(step))
     return ".".join(path)

@@ -58,6 +58,9 @@ def router(serving: Serving) -> APIRouter:
 
 
 async def _job(serving: Serving, body: CountTokensRequest) -> Job:
+    if body.names_servers:
+        # A server that is still starting has no tools yet.
+        await serving.runtime.servers_settled()
     servers = serving.runtime.config.mcp_servers
     return to_job(
         body,

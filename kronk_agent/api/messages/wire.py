@@ -477,6 +477,11 @@ class CountTokensRequest(Wire):
     cache_control: CacheControl | None = None
     speed: Literal["standard"] | None = None
 
+    @property
+    def names_servers(self) -> bool:
+        """Does it want tools of MCP servers?"""
+        return bool(self.mcp_servers) or any(isinstance(t, McpToolset) for t in self.tools)
+
 
 class MessagesRequest(CountTokensRequest):
     """The body of ``POST /v1/messages``."""
