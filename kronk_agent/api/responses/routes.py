@@ -66,9 +66,8 @@ def router(serving: Serving) -> APIRouter:
         """How many tokens a response's prompt would have."""
         needs_past = body.previous_response_id is not None or body.conversation is not None
         store = await _store(serving) if needs_past else None
-        asked = CreateResponse.model_validate(
-            {**body.model_dump(by_alias=True, exclude_unset=True), "store": False}
-        )
+        given = body.model_dump(by_alias=True, exclude_unset=True, exclude={"personality"})
+        asked = CreateResponse.model_validate({**given, "store": False})
         job = await understand(serving, asked, store)
         count = await job.agent.count_tokens(
             job.given.conversation(job.given.new),
