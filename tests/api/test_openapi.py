@@ -20,6 +20,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from schemathesis import Case, GenerationMode
+from schemathesis.core.result import Ok
+from schemathesis.schemas import APIOperation
 
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.model import ChatRequest
@@ -30,7 +32,7 @@ _BOUNDED = settings(
     deadline=None,
     database=None,
     derandomize=True,  # the same requests every time: what fails here fails for everybody
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 
 
@@ -59,14 +61,14 @@ def url() -> Iterator[str]:
 @pytest.mark.timeout(240)
 def test_every_request_is_answered_or_refused_in_the_envelope(url: str) -> None:
     document = schemathesis.openapi.from_url(f"{url}/openapi.json")
-    operations = [result.ok() for result in document.get_all_operations()]
+    operations = [result.ok() for result in document.get_all_operations() if isinstance(result, Ok)]
     assert "POST /v1/messages" in [operation.label for operation in operations]
     for operation in operations:
         for mode in GenerationMode:
 
             @_BOUNDED
             @given(case=operation.as_strategy(generation_mode=mode))
-            def ask(case: Case) -> None:
+            def ask(case: Case[APIOperation[Any, Any, Any, Any]]) -> None:
                 response = case.call()
                 assert response.status_code < 500, response.text
                 check(response.status_code, case.path, response.headers, response.content)

@@ -35,11 +35,8 @@ MARK = "kronk-42"
 QUESTION = f"Run the shell command `echo {MARK}` and tell me its output."
 DONE = f"round trip of {MARK} complete"
 _SHELLS = ("Bash", "bash", "exec_command", "shell", "run_shell_command", "echo")
-_PAGE: JsonObject = {
-    "title": "Tea",
-    "url": "https://tea.example/",
-    "snippet": "Tea is a drink.",
-}
+_URL = "https://tea.example/"
+_PAGE: JsonObject = {"title": "Tea", "url": _URL, "snippet": "Tea is a drink."}
 
 
 class Failed(Exception):
@@ -136,7 +133,7 @@ async def claude_code(place: Place) -> None:
 async def claude_code_search(place: Place) -> None:
     output = await _claude(place, "Search the web for tea.", "WebSearch")
     _expect(DONE in output, "the answer has not come")
-    _expect(_PAGE["url"] in output, "the page that was found is not among the results")
+    _expect(_URL in output, "the page that was found is not among the results")
 
 
 async def _claude(place: Place, question: str, tool: str) -> str:

@@ -12,7 +12,7 @@ from loopback_web import LoopbackWeb
 
 from kronk_agent import Config
 from kronk_agent.messages import JsonObject
-from kronk_agent.testing import call
+from kronk_agent.testing import Piece, call
 from kronk_agent.tool import Tool
 
 SEARCH: dict[str, Any] = {"type": "web_search_20250305", "name": "web_search"}
@@ -217,7 +217,7 @@ async def test_a_redirect_does_not_lead_around_the_limits(web: LoopbackWeb) -> N
 
 
 async def test_a_turn_with_both_runs_ours_returns_theirs_and_goes_on_with_both() -> None:
-    both = ["Both.", call("web_search", query="tea"), call("weather", place="Oslo")]
+    both: list[Piece] = ["Both.", call("web_search", query="tea"), call("weather", place="Oslo")]
     async with serving(both, "Tea, and rain.", config=config()) as server:
         first = await server.message(tools=[SEARCH, WEATHER])
         result = {"type": "tool_result", "tool_use_id": "toolu_2", "content": "rain"}
