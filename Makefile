@@ -122,8 +122,24 @@ build/clients: | $(STAMPS)/dev
 		mcp==$(MCP_V1_VERSION) </dev/null >&2
 	@mv $@.new $@
 
+# Programs that use our HTTP API, of fixed versions, in a folder of their own: about 1 GB.
+CLIENTS_NPM := @anthropic-ai/claude-code@2.1.197 @openai/codex@0.169.0 opencode-ai@1.18.33 \
+	@qwen-code/qwen-code@0.15.10 openai@7.57.0 @anthropic-ai/sdk@1.12.0
+CLIENTS_PYTHON := pydantic-ai-slim[openai]==2.68.0 openai-agents==0.24.0 llm==0.36
+
+build/http-clients/node_modules: export PATH := $(CURDIR)/$(BIN):$(PATH)
+build/http-clients/node_modules: | $(STAMPS)/dev
+	@echo 'kronk-agent: installing programs that use our HTTP API from npm (about 1 GB).' >&2
+	@npm install --prefix build/http-clients --no-save --no-package-lock --no-audit --no-fund --no-update-notifier \
+		--loglevel=error $(CLIENTS_NPM) </dev/null >&2 \
+	|| echo 'kronk-agent: npm could not install them: they will be skipped.' >&2
+
+build/http-clients/python: | $(STAMPS)/dev
+	@$(PIP) install -q -c constraints.txt --target $@ $(CLIENTS_PYTHON:%='%') </dev/null >&2
+
 test-clients: export PATH := $(CURDIR)/$(BIN):$(PATH)
-test-clients: build/clients ## Try other people's MCP clients on kronk-agent
+test-clients: build/clients build/http-clients/node_modules build/http-clients/python ## Try other people's clients on our HTTP API and MCP server
+	@$(BIN)/python tests/clients/http_clients.py
 	@$(BIN)/python tests/clients/mcp_clients.py build/clients
 
 load-mcp: export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -145,25 +161,6 @@ build/mcp-servers: | $(STAMPS)/dev
 bench-mcp: export PATH := $(PATH):$(CURDIR)/$(BIN)
 bench-mcp: build/mcp-servers $(NPM_STAMP) ## Measure what the MCP host adds to what servers take
 	@$(BIN)/python tests/benchmarks/mcp_host.py
-
-# Programs that use our HTTP API, of fixed versions, in a folder of their own: about 1 GB.
-CLIENTS_NPM := @anthropic-ai/claude-code@2.1.197 @openai/codex@0.169.0 opencode-ai@1.18.33 \
-	@qwen-code/qwen-code@0.15.10 openai@7.57.0 @anthropic-ai/sdk@1.12.0
-CLIENTS_PYTHON := pydantic-ai-slim[openai]==2.68.0 openai-agents==0.24.0 llm==0.36
-
-build/clients/node_modules: | $(STAMPS)/dev
-	@echo 'kronk-agent: installing programs that use our API from npm (about 1 GB).' >&2
-	@npm install --prefix build/clients --no-save --no-package-lock --no-audit --no-fund --no-update-notifier \
-		--loglevel=error $(CLIENTS_NPM) </dev/null >&2 \
-	|| echo 'kronk-agent: npm could not install them: they will be skipped.' >&2
-
-build/clients/python: | $(STAMPS)/dev
-	@$(PIP) install -q -c constraints.txt --target $@ $(CLIENTS_PYTHON:%='%') </dev/null >&2
-
-.PHONY: test-clients
-test-clients: export PATH := $(PATH):$(CURDIR)/$(BIN)
-test-clients: build/clients/node_modules build/clients/python ## Let Codex, Claude Code and others use our API (CLIENTS='codex opencode' for some)
-	@$(BIN)/python tests/clients/run.py $(CLIENTS)
 
 random-calls: $(STAMPS)/dev ## Ask a small model for 2,000 random calls, and count the valid ones
 	@$(BIN)/python tests/benchmarks/random_calls.py

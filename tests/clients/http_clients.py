@@ -28,8 +28,8 @@ from kronk_agent.testing import Piece, ScriptedModel, call
 from kronk_agent.tool import Tool
 
 ROOT = Path(__file__).parents[2]
-NODE_MODULES = ROOT / "build" / "clients" / "node_modules"
-PYTHON_PACKAGES = ROOT / "build" / "clients" / "python"
+NODE_MODULES = ROOT / "build" / "http-clients" / "node_modules"
+PYTHON_PACKAGES = ROOT / "build" / "http-clients" / "python"
 SECONDS = 180
 MARK = "kronk-42"
 QUESTION = f"Run the shell command `echo {MARK}` and tell me its output."
