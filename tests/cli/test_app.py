@@ -41,8 +41,10 @@ Options:
 Commands:
   chat    Talk to the model; it may use the tools.
   config  Write, check and show the YAML file.
+  keys    API keys for the HTTP server.
   mcp     Serve tools to other programs, by MCP.
   model   Show what a model can do.
+  serve   Serve the models to other programs.
   tools   List the tools, or call one.
 """)
 
