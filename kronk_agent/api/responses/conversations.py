@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
+from kronk_agent.api.caller import current_caller
 from kronk_agent.api.errors import HttpError
 from kronk_agent.api.responses.conversation import to_messages
 from kronk_agent.api.responses.items import InputItem
@@ -37,7 +38,7 @@ def router(serving: Serving) -> APIRouter:
     routes = APIRouter(prefix="/v1/conversations", tags=["conversations"])
 
     async def opened() -> SessionStore:
-        return await serving.runtime.sessions()
+        return (await serving.runtime.sessions()).owned_by(current_caller().name or "")
 
     @routes.post("")
     async def create_conversation(body: CreateConversation) -> dict[str, Any]:

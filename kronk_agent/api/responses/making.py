@@ -36,6 +36,7 @@ _CARRIED_OUT_HERE = ("mcp", "web")
 class Job:
     """A request, understood."""
 
+    serving: Serving
     agent: Agent
     given: Given
     toolbox: Toolbox
@@ -69,16 +70,18 @@ async def understand(serving: Serving, wire: CreateResponse, store: SessionStore
         KronkError: it cannot work; says which field is at fault.
     """
     wire.check()
-    agent = await serving.agent(wire.model)
     past = await read_past(
         store, previous_id=wire.previous_response_id, conversation_id=wire.conversation_id
     )
     given = read_given(past, wire.items, instructions=wire.instructions)
+    await serving.need_for(wire.model, [*past.messages, *given.new])
+    agent = await serving.agent(wire.model)
     agent = replace(agent, options=options(wire, agent.options))
     toolbox = await open_toolbox(serving.runtime, agent, wire.tools or ())
     for call in given.approvals.granted:
         _held_tool(toolbox, call)
     return Job(
+        serving=serving,
         agent=replace(agent, toolsets=toolbox.toolsets),
         given=given,
         toolbox=toolbox,
@@ -153,6 +156,8 @@ async def _stay_alive(job: Job, work: CancelScope) -> None:
 
 async def _end(job: Job, events: Sequence[StoredEvent], *, has_begun: bool) -> None:
     body = job.body
+    if body.usage is not None:
+        job.serving.count(body.request.model, body.usage)
     if body.status not in FINAL:
         # Cancelled from outside: by its client, by somebody else, or with the server.
         if job.is_cancelled or not body.request.background:

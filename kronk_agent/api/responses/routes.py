@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from kronk_agent.api.caller import current_caller
 from kronk_agent.api.errors import HttpError
 from kronk_agent.api.responses.background import Background, Watched
 from kronk_agent.api.responses.compaction import compact
@@ -182,7 +183,8 @@ def router(serving: Serving) -> APIRouter:
 
 
 async def _store(serving: Serving) -> SessionStore:
-    return await serving.runtime.sessions()
+    """What the caller has in it: each API key has its own."""
+    return (await serving.runtime.sessions()).owned_by(current_caller().name or "")
 
 
 async def _unheard(event: WireEvent) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias, assert_never
 
 from kronk_agent.agent import Agent
+from kronk_agent.api.caller import current_caller
 from kronk_agent.api.errors import HttpError
 from kronk_agent.api.hosted import WebLimits, hosted_fetch, hosted_search
 from kronk_agent.api.responses.names import flat_name
@@ -71,6 +72,8 @@ class Toolbox:
     client_tools: list[Tool] = field(default_factory=list)
     """Carried out by the client, or only when it has agreed."""
     listings: list[Listing] = field(default_factory=list)
+    servers: frozenset[str] = frozenset()
+    """The names of all MCP servers."""
     held: dict[str, Tool] = field(default_factory=dict)
     """Those that wait for the client's approval, as they are to be called then."""
     _shown: dict[str, Shown] = field(default_factory=dict)
@@ -81,7 +84,7 @@ class Toolbox:
             return self._shown[name]
         for toolset in self.toolsets:
             if any(tool.name == name for tool in toolset.tools()):
-                return _shown(toolset, name)
+                return _shown(name, toolset.name, is_server=toolset.name in self.servers)
         return Shown("function", name)  # there is no such tool; the model is told so
 
     def add_client(self, tool: Tool, shown: Shown) -> None:
@@ -160,9 +163,11 @@ async def open_toolbox(runtime: Runtime, agent: Agent, wire: Sequence[WireTool])
 
     Raises:
         InvalidRequestError: a name or schema no tool can have, or the server does not search.
-        HttpError: an MCP server is not registered (404), or not there (424).
+        HttpError: an MCP server is not registered (404), or not there (424), or the key is not
+            for tools that run here (403).
     """
-    box = Toolbox(list(agent.toolsets))
+    servers = frozenset(t.name for t in runtime.toolsets if isinstance(t, McpServer))
+    box = Toolbox(list(agent.toolsets), servers=servers)
     for index, tool in enumerate(wire):
         place = f"tools.{index}"
         match tool:
@@ -173,19 +178,21 @@ async def open_toolbox(runtime: Runtime, agent: Agent, wire: Sequence[WireTool])
                     made = _client_tool(member, f"{place}.tools.{number}", tool)
                     box.add_client(made, _client_shown(member, namespace))
             case WebSearchTool():
+                current_caller().need("agents")
                 _add_search(box, runtime, tool, place)
             case McpTool():
+                current_caller().need("agents")
                 await _add_server(box, runtime, tool, place)
             case _:
                 assert_never(tool)
     return box
 
 
-def _shown(toolset: Toolset, name: str) -> Shown:
+def _shown(name: str, toolset: str, *, is_server: bool) -> Shown:
     if name in (SEARCH, FETCH):
         return Shown("web", name)
-    own = name.partition("__")[2] if isinstance(toolset, McpServer) else name
-    return Shown("mcp", own or name, toolset.name)
+    own = name.partition("__")[2] if is_server else name
+    return Shown("mcp", own or name, toolset)
 
 
 def _client_shown(tool: FunctionTool | CustomTool, namespace: str | None) -> Shown:
@@ -274,7 +281,7 @@ async def _add_server(box: Toolbox, runtime: Runtime, wire: McpTool, place: str)
             code="mcp_server_unavailable",
             param=place,
         )
-    tools = {_shown(server, tool.name).name: tool for tool in server.tools()}
+    tools = {_shown(tool.name, server.name, is_server=True).name: tool for tool in server.tools()}
     for name in wire.filter.tool_names or ():
         if name not in tools:
             known = ", ".join(tools) or "none"

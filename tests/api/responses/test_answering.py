@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -410,6 +411,7 @@ async def test_thinking_that_another_server_packed_is_refused_by_name() -> None:
 
 async def test_what_the_client_says_becomes_messages() -> None:
     model = scripted("Yes.")
+    model.info = replace(model.info, capabilities=model.info.capabilities | {"image"})
     image = "data:image/png;base64,iVBORw0KGgo="
     content = [
         {"type": "input_text", "text": "Look"},
