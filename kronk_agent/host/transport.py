@@ -23,6 +23,7 @@ from kronk_agent.config.mcp_server import Transport
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.host.environment import added_environment
 from kronk_agent.host.evidence import Evidence, current_exchange
+from kronk_agent.host.lines import UTF_8_LINES, register
 from kronk_agent.host.log import ServerLog
 from kronk_agent.host.repair import readable
 
@@ -69,11 +70,15 @@ class Wire:
     @asynccontextmanager
     async def _stdio(self) -> AsyncGenerator[TransportStreams, None]:
         assert self._config.command is not None
+        register()
         program = StdioServerParameters(
             command=self._config.command,
             args=list(self._config.args),
             env=await to_thread.run_sync(added_environment, self._config, os.environ),
             cwd=self._config.cwd,
+            encoding=UTF_8_LINES,
+            # A server that prints another encoding makes noise; that does not end the connection.
+            encoding_error_handler="replace",
         )
         with self.log.open() as stderr:
             async with stdio_client(program, errlog=stderr) as streams:

@@ -26,6 +26,7 @@ from kronk_agent.testing import invoke
 ROOT = Path(__file__).parents[2]
 NODE_MODULES = ROOT / "node_modules" / "@modelcontextprotocol"
 PYTHON_SERVERS = ROOT / "build" / "mcp-servers"
+LONG_LINES = "tests/benchmarks/long_lines.py"
 ROUNDS = 3
 CALLS = 500
 
@@ -126,6 +127,31 @@ async def milliseconds_a_call(config: McpServerConfig, folder: Path) -> tuple[fl
     return statistics.median(times["bare"]), statistics.median(times["host"])
 
 
+async def beside_a_long_line(config: McpServerConfig, folder: Path) -> tuple[float, float]:
+    """Seconds that a call with a result of 20 MB takes, and the longest of the calls to another
+    server meanwhile, in milliseconds."""
+    both = {"long": config, "other": config}
+    slowest = 0.0
+    async with Host(both, log_dir=folder, cache_dir=folder / "l", pins_dir=folder / "q") as host:
+        await host.settled()
+        tools = {tool.name: tool for toolset in host.toolsets for tool in toolset.tools()}
+
+        async def keep_calling() -> None:
+            nonlocal slowest
+            while True:
+                begin = time.perf_counter()
+                await tools["other__text"].call({"size": 1}, ToolContext())
+                slowest = max(slowest, time.perf_counter() - begin)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(keep_calling)
+            begin = time.perf_counter()
+            await tools["long__text"].call({"size": 20_000_000}, ToolContext())
+            seconds = time.perf_counter() - begin
+            tasks.cancel_scope.cancel()
+    return seconds, slowest * 1000
+
+
 async def main() -> None:
     folder = Path(tempfile.mkdtemp())
     configs = servers(folder)
@@ -158,6 +184,13 @@ async def main() -> None:
     print(
         f"a call, median of {CALLS}: bare client {bare_call:.2f} ms, host {host_call:.2f} ms, "
         f"{host_call - bare_call:.2f} ms more"
+    )
+    seconds, milliseconds = await beside_a_long_line(
+        McpServerConfig(command=sys.executable, args=(str(ROOT / LONG_LINES),)), folder
+    )
+    print(
+        f"a result of 20 MB in one line: {seconds:.2f} s; the slowest call to another server "
+        f"meanwhile: {milliseconds:.1f} ms"
     )
     holds = [
         min(ratios) <= MOST_OVER_SLOWEST,

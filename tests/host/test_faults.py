@@ -154,8 +154,6 @@ def _cell(outcome: str) -> str:
     return outcome
 
 
-# The SDK puts a long line together in a time that grows with its square: 20 MB take a while.
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.fault}, {case.tools}")
 async def test_the_fault_table_is_true(case: Case, tmp_path: Path, odd_url: str) -> None:
     outcome = _cell(await _outcome(case, tmp_path, odd_url))

@@ -12,9 +12,10 @@ from host.support import asking, call, faulty, hosting, text_of, tools, until
 from kronk_agent.errors import ToolError
 from kronk_agent.host import Form, FormValues, ModelUse, ToolUse, Visit
 from kronk_agent.host.sampling import REQUESTS_PER_CALL
-from kronk_agent.messages import Message, TextPart
-from kronk_agent.model import ChatModel, SamplingParams
-from kronk_agent.testing import ScriptedModel
+from kronk_agent.messages import Message, TextPart, ToolCall
+from kronk_agent.model import ChatModel, SamplingParams, ToolChoice
+from kronk_agent.testing import ScriptedModel, Turn
+from kronk_agent.testing import call as scripted_call
 from kronk_agent.tool import ToolOutput
 
 ERAS = pytest.mark.parametrize("protocol", ["legacy", "2026-07-28"])
@@ -50,7 +51,7 @@ class Decided:
 class Models:
     """Gives a scripted model, as a runtime gives the one it loads."""
 
-    def __init__(self, *answers: str) -> None:
+    def __init__(self, *answers: Turn) -> None:
         self.model = ScriptedModel(answers)
 
     async def __call__(self) -> ChatModel:
@@ -75,6 +76,31 @@ async def test_a_server_may_ask_our_model(tmp_path: Path, protocol: str) -> None
     (request,) = models.model.requests
     assert request.messages == (Message.system("Be brief."), Message.user("Summarise: Long."))
     assert (request.max_tokens, request.sampling) == (64, SamplingParams())
+
+
+async def test_a_server_may_lend_our_model_its_tools(tmp_path: Path) -> None:
+    models = Models(["Let me look. ", scripted_call("weather", city="Oslo")], "Yes.")
+    server = asking(protocol="legacy", sampling="allow")
+
+    with anyio.fail_after(15):
+        async with hosting({"x": server}, tmp_path, get_model=models) as host:
+            await host.settled()
+            said = text_of(await call(host, "x__forecast", {"city": "Oslo"}))
+
+    assert said == (
+        'endTurn: {"content":[{"type":"text","text":"Yes.","annotations":null,"meta":null}]}'
+    )
+    first, second = models.model.requests
+    assert [(tool.name, tool.parameters) for tool in first.tools] == [
+        ("weather", {"type": "object", "properties": {"city": {"type": "string"}}})
+    ]
+    assert first.tool_choice == ToolChoice("auto")
+    asked = ToolCall("call_1", "weather", '{"city": "Oslo"}')
+    assert second.messages == (
+        Message.user("Umbrella in Oslo?"),
+        Message.assistant("Let me look. ", (asked,)),
+        Message("tool", (TextPart("rain in Oslo"),), tool_call_id="call_1", name="weather"),
+    )
 
 
 @ERAS

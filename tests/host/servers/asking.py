@@ -88,6 +88,35 @@ async def nag(context: Context) -> str:
     return "no end"
 
 
+WEATHER = t.Tool(
+    name="weather",
+    description="The weather in a city",
+    input_schema={"type": "object", "properties": {"city": {"type": "string"}}},
+)
+
+
+@server.tool(structured_output=False)
+async def forecast(context: Context, city: str) -> str:
+    """Let the client's model use a tool of ours. For clients of 2025."""
+    messages = [question(f"Umbrella in {city}?")]
+    while True:
+        answer = await context.session.create_message(
+            messages, max_tokens=64, tools=[WEATHER], tool_choice=t.ToolChoice(mode="auto")
+        )
+        uses = [block for block in answer.content_as_list if isinstance(block, t.ToolUseContent)]
+        if not uses:
+            return f"{answer.stop_reason}: {answer.model_dump_json(include={'content'})}"
+        messages.append(t.SamplingMessage(role="assistant", content=answer.content_as_list))
+        results: list[t.SamplingMessageContentBlock] = [
+            t.ToolResultContent(
+                tool_use_id=use.id,
+                content=[t.TextContent(text=f"rain in {use.input['city']}")],
+            )
+            for use in uses
+        ]
+        messages.append(t.SamplingMessage(role="user", content=results))
+
+
 @server.tool(structured_output=False)
 async def sign_up(context: Context) -> str:
     """Send the user to a page first. For clients of 2025."""

@@ -96,6 +96,7 @@ def healthy() -> None:
 
 def noisy() -> None:
     write("Listening on stdio!\n{not json\n")
+    sys.stdout.buffer.write("café\n".encode("latin-1"))
     serve([PING])
 
 
