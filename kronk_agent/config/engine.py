@@ -66,6 +66,8 @@ class EngineConfig(Section):
     """Type of the values in the KV memory; the quantised ones need FlashAttention."""
     flash_attention: Literal["auto", "on", "off"] = "auto"
     """FlashAttention; auto uses it where it is supported."""
+    kv_unified: bool = True
+    """One KV memory for all, which share it; false: each of max_sequences has a part of it."""
     swa_full: bool = True
     """Keep what has left a model's sliding window, so that prompts can share prefixes."""
     rope_scaling: Literal["none", "linear", "yarn", "longrope"] | None = None

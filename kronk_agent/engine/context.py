@@ -17,8 +17,10 @@ from kronk_agent.errors import ModelError
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_CONTEXT_LENGTH = 16384
+_DEFAULT_CONTEXT_LENGTH = 16384
 """Tokens, where the model has more and nothing is asked for."""
+_EACH = 4096
+"""The same for each generation, where every one has a memory of its own."""
 _MAX_SEQUENCE_IDS = 256
 """LLAMA_MAX_SEQ: what llama.cpp is compiled for."""
 # The binding has no name for bf16: ggml.h.
@@ -77,13 +79,27 @@ def new_context(model: ModelFile, params: EngineParams) -> Context:
         made_for = f"; it was made to {others}" if others else ""
         raise ModelError(f"{model.path}: this model cannot generate text{made_for}")
     settings = context_settings(params)
-    settings.n_ctx = context_length(model, params, at_most=DEFAULT_CONTEXT_LENGTH)
-    # Attention models keep finished sequences under ids of their own; for recurrent ones every id
-    # has a whole state, so they get no more than can run.
-    spare_ids = 3 * params.max_sequences if keeps_any_prefix(model, params) else 0
+    settings.n_ctx = _num_cells(model, params)
+    # Where cells are shared, finished sequences keep theirs under ids of their own; where every id
+    # has a memory of its own, and with recurrent models a whole state, no more ids than can run.
+    shares_cells = params.kv_unified and keeps_any_prefix(model, params)
+    spare_ids = 3 * params.max_sequences if shares_cells else 0
     settings.n_seq_max = min(params.max_sequences + spare_ids, _MAX_SEQUENCE_IDS)
+    settings.kv_unified = params.kv_unified
     check_kv_memory(model, params, settings.n_ctx)
     return open_context(model, params, settings)
+
+
+def default_memories(params: EngineParams) -> tuple[int, int]:
+    """Where nothing is asked for: how many KV memories there are, and how many tokens each has at
+    most."""
+    return (1, _DEFAULT_CONTEXT_LENGTH) if params.kv_unified else (params.max_sequences, _EACH)
+
+
+def _num_cells(model: ModelFile, params: EngineParams) -> int:
+    number, at_most = default_memories(params)
+    length = context_length(model, params, at_most=at_most)
+    return length if params.context_length is not None else number * length
 
 
 def context_settings(params: EngineParams) -> Any:

@@ -67,7 +67,7 @@ class Engine(ClosedInThread):
         self._loop = loop
         self._is_closed = False
         self._context = new_context(model, params)
-        self.context_length: int = llama.llama_n_ctx(self._context)
+        self.context_length: int = llama.llama_n_ctx_seq(self._context)
         self._compiler = ConstraintCompiler(model.vocabulary)
         self._pins = itertools.count()
         self._pinned_tokens = 0
@@ -77,7 +77,7 @@ class Engine(ClosedInThread):
         if self._folder is not None:
             self._store.read(self._folder)
         self._cache = PrefixCache(
-            KVMemory(self._context),
+            KVMemory(self._context, is_unified=params.kv_unified),
             self._store,
             num_ids=llama.llama_n_seq_max(self._context),
             whole=is_whole,
@@ -88,6 +88,7 @@ class Engine(ClosedInThread):
             self._cache,
             deliver=self._deliver,
             context_length=self.context_length,
+            num_cells=llama.llama_n_ctx(self._context),
             batch_size=llama.llama_n_batch(self._context),
             max_sequences=params.max_sequences,
             queue_limit=params.queue_limit,

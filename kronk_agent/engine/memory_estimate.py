@@ -48,7 +48,9 @@ def kv_bytes_per_token(model: ModelFile, params: EngineParams) -> float | None:
     return layers * heads * (key_bits + value_bits) / 8
 
 
-def total_bytes(model: ModelFile, params: EngineParams, *, longest_default: int) -> int:
+def total_bytes(
+    model: ModelFile, params: EngineParams, *, longest_default: int, num_memories: int = 1
+) -> int:
     """About what a model takes when it runs: its weights, its context, a batch's logits, and the
     host memory its conversations may be moved to.
 
@@ -57,8 +59,10 @@ def total_bytes(model: ModelFile, params: EngineParams, *, longest_default: int)
         params: how it is to be run.
         longest_default: tokens of the context, where the model has more and ``params`` says
             nothing.
+        num_memories: so many of these there are then.
     """
-    length = params.context_length or min(model.trained_context_length, longest_default)
+    default = num_memories * min(model.trained_context_length, longest_default)
+    length = params.context_length or default
     context = length * (kv_bytes_per_token(model, params) or 0)
     logits = params.batch_size * model.vocabulary.size * 4
     return int(model.weight_bytes + context + logits) + params.cache_ram_mib * _MIB

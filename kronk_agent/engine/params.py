@@ -98,6 +98,10 @@ class EngineParams:
     """Type of the values in the KV memory; a quantised one needs FlashAttention."""
     flash_attention: FlashAttention = "auto"
     """``auto`` uses it where the device has it for this model."""
+    kv_unified: bool = True
+    """One KV memory for all generations, which share the cells of what their prompts have in
+    common. False gives each of ``max_sequences`` its own part of ``context_length``: the CPU then
+    passes over fewer cells, and a shared prefix is copied."""
     swa_full: bool = True
     """Keep what has left a model's sliding window, so that its prefixes can be shared."""
     rope_scaling: RopeScaling | None = None

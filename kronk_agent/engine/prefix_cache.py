@@ -1,8 +1,9 @@
 """Who holds what in the KV memory, and what of it can be used again.
 
-The memory is unified: a cell belongs to any number of sequences, so sharing a prefix costs a few
-bytes of bookkeeping and no copy. A finished sequence keeps its cells under its id until the cells
-or the id are wanted; then the least recently used goes first, to host memory where there is room.
+Where the memory is unified, a cell belongs to any number of sequences, and sharing a prefix costs a
+few bytes of bookkeeping and no copy; else it is copied from one id's memory to another's. A
+finished sequence keeps its cells under its id until the cells or the id are wanted; then the least
+recently used goes first, to host memory where there is room.
 
 Recurrent and hybrid models, and those whose sliding window is pruned, cannot keep a part of a
 sequence's memory. With these only whole states are shared, which are saved at the boundaries of
@@ -15,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +40,11 @@ _IDLE_CELLS = 2048
 """Cells that finished sequences may keep for themselves where there is host memory for them. On a
 CPU every row of a batch passes over every used cell: 6,000 idle ones cost a single stream a sixth
 of its speed, and to restore 1,500 takes 2 ms."""
+
+
+_STEPS_WITH_GAPS = 16
+"""So many steps in a row must have gaps between their ids for a move to pay. Moving 1,500 tokens
+takes about 5 ms, and 40 to save what another conversation has there."""
 
 
 @dataclass(slots=True)
@@ -75,12 +82,16 @@ class PrefixCache:
         self._store = store
         self._whole = whole
         self._num_ids = num_ids
-        self._free = list(range(num_ids))[::-1]
+        self._free = list(range(num_ids))
+        """A heap: low ids are given first, so that those in use are next to each other. llama.cpp
+        computes rows of memories of their own together only where their ids are consecutive."""
         self._tree: PrefixTree[int] = PrefixTree()
         """Every token of the finished sequences, and of the running ones what they were given
-        and what nobody else had when they computed it: each run of it has cells of its own."""
+        and what nobody else had when they computed it. Each run of it has cells of its own where
+        the memory is unified; else each holder has."""
         self._finished: OrderedDict[int, None] = OrderedDict()
         """Ids of finished sequences that are still in memory, least recently used first."""
+        self._steps_with_gaps = 0
         self._pinned: dict[int, int] = {}
         """Ids that are not to be evicted, by pin."""
 
@@ -90,12 +101,21 @@ class PrefixCache:
         return len(self._finished) + len(self._pinned)
 
     @property
+    def is_unified(self) -> bool:
+        """Do all ids share one memory?"""
+        return self._memory.is_unified
+
+    @property
     def can_drop_a_part(self) -> bool:
         """Can the end of a sequence be taken back?"""
         return not self._whole
 
     def num_cells(self, running: Iterable[Sequence]) -> int:
         """Cells in use."""
+        running = [sequence for sequence in running if sequence.id is not None]
+        if not self._memory.is_unified:
+            idle = sum(map(self._tree.length, [*self._finished, *self._pinned.values()]))
+            return idle + sum(sequence.num_computed for sequence in running)
         return self._tree.num_tokens + sum(
             sequence.num_computed - self._tree.length(sequence.id)
             for sequence in running
@@ -125,6 +145,31 @@ class PrefixCache:
             self._admit_sharing(sequence, running)
         if sequence.is_new:
             self._count(sequence)
+
+    def close_ranks(self, running: Iterable[Sequence]) -> None:
+        """Move running sequences so that their ids are next to each other.
+
+        Of memories of their own llama.cpp computes rows together only where the ids rise by one:
+        with gaps a step takes up to twice as long. A gap may be that of a conversation whose next
+        turn is about to come, so it has to last.
+        """
+        if self._memory.is_unified or self._whole:
+            return
+        by_id = {sequence.id: sequence for sequence in running if sequence.id is not None}
+        has_gaps = bool(by_id) and max(by_id) - min(by_id) >= len(by_id)
+        self._steps_with_gaps = self._steps_with_gaps + 1 if has_gaps else 0
+        if self._steps_with_gaps < _STEPS_WITH_GAPS:
+            return
+        self._steps_with_gaps = 0
+        starts = range(self._num_ids - len(by_id) + 1)
+        rank = max(
+            (range(start, start + len(by_id)) for start in starts),
+            key=lambda ids: sum(id in ids for id in by_id),
+        )
+        gaps = [id for id in rank if id not in by_id]
+        outside = [sequence for id, sequence in by_id.items() if id not in rank]
+        for sequence, gap in zip(outside, gaps, strict=True):
+            self._move(sequence, gap)
 
     def finish(self, sequence: Sequence) -> None:
         """The sequence needs its id no more; its cells stay for others to use."""
@@ -194,7 +239,7 @@ class PrefixCache:
     def clear(self) -> None:
         """Forget everything in the KV memory, after a fault that left it in an unknown state."""
         self._memory.clear()
-        self._free = list(range(self._num_ids))[::-1]
+        self._free = list(range(self._num_ids))
         self._tree = PrefixTree()
         self._finished.clear()
         self._pinned.clear()
@@ -229,18 +274,27 @@ class PrefixCache:
             length, donor = self._tree.longest(prefix)  # trying may have evicted it
         if donor is None:
             self._begin(sequence, self._free_id(keep=None), 0)
-        elif donor in self._finished and self._tree.length(donor) == length:
-            # A conversation goes on: the finished turn's id is taken over whole.
+        elif donor in self._finished and self._can_be_taken_over(donor, length):
+            # A conversation goes on: the finished turn's id is taken over.
             del self._finished[donor]
+            if self._tree.length(donor) > length:
+                self._memory.drop(donor, length)
+                self._tree.remove(donor)
             self._begin(sequence, donor, length)
         else:
             if donor in self._finished:
                 self._finished.move_to_end(donor)
             id = self._free_id(keep=donor)
             length, donor = self._tree.longest(prefix)  # it may have been the only one to evict
-            if donor is not None:
-                self._memory.copy(donor, id, 0, length)
+            if donor is not None and not self._memory.copy(donor, id, length):
+                length = 0
             self._begin(sequence, id, length)
+
+    def _can_be_taken_over(self, donor: int, length: int) -> bool:
+        """Is what the donor has beyond ``length`` nothing, or cheaper to lose than to copy the
+        rest?"""
+        lost = self._tree.length(donor) - length
+        return lost == 0 or (not self._memory.is_unified and lost < _WORTH_SAVING)
 
     def _begin(self, sequence: Sequence, id: int, length: int) -> None:
         self._tree.extend(id, sequence.tokens[:length])
@@ -248,11 +302,13 @@ class PrefixCache:
 
     def _share_cells(self, id: int, tokens: NDArray[np.int32]) -> None:
         """Where others have the same tokens, give back the sequence's own cells for theirs."""
+        if not self._memory.is_unified:
+            return
         start = self._tree.length(id)
         shared, other = self._tree.longest(tokens)
         if other is not None and shared > start:
             self._memory.drop(id, start, shared)
-            self._memory.copy(other, id, start, shared)
+            self._memory.share(other, id, start, shared)
 
     # --- models that can share only whole states --------------------------------------------
 
@@ -296,11 +352,26 @@ class PrefixCache:
             others = (other for other in self._finished if other != keep)
             oldest = next(others, None)
             if oldest is None:
-                self._free.append(id)
+                heappush(self._free, id)
                 return None
             self._evict(oldest)
         self.counters.restores += 1
         return id
+
+    def _move(self, sequence: Sequence, to: int) -> None:
+        """Give a running sequence another id, which nobody runs under."""
+        id = sequence.id
+        assert id is not None
+        if to not in self._free:
+            self._evict(to)
+        if not self._memory.copy(id, to, sequence.num_computed):
+            return  # then it stays where it is
+        self._free.remove(to)
+        heapify(self._free)
+        self._memory.drop(id)
+        self._tree.rename(id, to)
+        sequence.id = to
+        heappush(self._free, id)
 
     def _evict(self, id: int) -> None:
         """Move an idle sequence out; a pinned one stays pinned where it goes to."""
@@ -316,7 +387,9 @@ class PrefixCache:
 
     def _make_compact(self) -> None:
         """Move finished sequences to host memory, the least recently used first, but not the
-        latest, until few cells are idle."""
+        latest, until few cells are idle. Those in a memory of their own are in nobody's way."""
+        if not self._memory.is_unified:
+            return
         idle = {id: self._tree.private_length(id) for id in self._finished}
         num_idle = sum(idle.values())
         for id in list(self._finished)[:-1]:
@@ -331,9 +404,9 @@ class PrefixCache:
         if not self._free:
             idle = [*self._finished, *self._pinned.values()]
             self._evict(next((id for id in idle if id != keep), idle[0]))
-        return self._free.pop()
+        return heappop(self._free)
 
     def _release(self, id: int) -> None:
         self._tree.remove(id)
         self._memory.drop(id)
-        self._free.append(id)
+        heappush(self._free, id)

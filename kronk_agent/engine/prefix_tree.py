@@ -89,6 +89,20 @@ class PrefixTree(Generic[H]):
         self._tips[holder] = node
         return node.depth
 
+    def rename(self, holder: H, other: H) -> None:
+        """Give a holder's path, if it has one, to another who has none."""
+        assert other not in self._tips
+        node: _Node[H] | None = self._tips.pop(holder, None)
+        if node is None:
+            return
+        self._tips[other] = node
+        node.tips.discard(holder)
+        node.tips.add(other)
+        while node is not None:
+            node.holders.discard(holder)
+            node.holders.add(other)
+            node = node.parent
+
     def remove(self, holder: H) -> None:
         """Forget a holder and what only it held."""
         node: _Node[H] | None = self._tips.pop(holder, None)

@@ -58,6 +58,10 @@ about 15 % of the speed at which a prompt is read on a CPU."""
 _STEP_SECONDS_BOTH = 0.2
 """The same while anyone generates and several prompts are read: the short ones get on sooner."""
 
+_PROMPT_SECONDS = 0.1
+"""What prompts get of a step in any case. With thirty streams, which take longer than that, they
+would else be read a few tokens at a time, and the streams would start and end one by one."""
+
 _HOLD_SECONDS = 0.015
 """How long tokens may be held back to be handed over together. Waking the event loop costs more
 than all else that Python does in a step, and takes a core from llama.cpp's threads, which wait for
@@ -95,6 +99,7 @@ class Scheduler:
         *,
         deliver: Callable[[list[Output]], None],
         context_length: int,
+        num_cells: int,
         batch_size: int,
         max_sequences: int,
         queue_limit: int,
@@ -106,6 +111,7 @@ class Scheduler:
         self._cache = cache
         self._deliver = deliver
         self._context_length = context_length
+        self._num_cells = num_cells
         self._batch = Batch(batch_size)
         self._max_sequences = max_sequences
         self._queue_limit = queue_limit
@@ -200,7 +206,7 @@ class Scheduler:
             running=self._running,
             waiting=list(self._waiting),
             cells_used=self._cache.num_cells(self._running),
-            cells_total=self._context_length,
+            cells_total=self._num_cells,
             resident=self._cache.num_resident,
         )
 
@@ -257,6 +263,7 @@ class Scheduler:
     def _step(self) -> None:
         self._drop_ended()
         self._admit()
+        self._cache.close_ranks(self._running)
         rows = self._fill_batch()
         self._hand_over(within=self._cost.seconds(self._batch.size))
         if not self._decode(rows):
@@ -365,28 +372,35 @@ class Scheduler:
         self._batch.clear()
         generating = [s for s in self._running if not s.is_reading]
         reading = [s for s in self._running if s.is_reading]
-        rows = []
+        chosen: list[tuple[Sequence, int]] = []
+        num_rows = 0
         for sequence in generating:
-            self._draft(sequence, len(generating))
-            rows.append(self._add_rows(sequence, len(sequence.pending)))
-        room = min(self._batch.room, self._prompt_rows(len(generating), len(reading)))
-        rows += [self._add_rows(s, share) for s, share in _shares(reading, room)]
+            self._draft(sequence, len(generating), self._batch.capacity - num_rows)
+            chosen.append((sequence, len(sequence.pending)))
+            num_rows += len(sequence.pending) + len(sequence.draft)
+        num_prompt_rows = self._prompt_rows(len(generating), num_rows, len(reading))
+        chosen += _shares(reading, min(self._batch.capacity - num_rows, num_prompt_rows))
+        if not self._cache.is_unified:
+            # Rows of different memories are computed together if their ids rise by one.
+            chosen.sort(key=lambda choice: choice[0].id or 0)
+        rows = [self._add_rows(sequence, count) for sequence, count in chosen]
         return [part for part in rows if part.count]
 
-    def _prompt_rows(self, num_generating: int, num_reading: int) -> int:
-        """How many prompt tokens this step may have at most."""
+    def _prompt_rows(self, num_generating: int, num_rows: int, num_reading: int) -> int:
+        """How many prompt tokens this step may have at most, beside the rows it has."""
         if num_generating:
             seconds = _STEP_SECONDS_BOTH if num_reading > 1 else _STEP_SECONDS_GENERATING
         elif num_reading > 1 or time.perf_counter() < self._company_until:
             seconds = _STEP_SECONDS
         else:
             seconds = _STEP_SECONDS_ALONE
+        seconds = max(seconds, self._cost.seconds(num_rows) + _PROMPT_SECONDS)
         within = self._cost.rows_within(seconds)
         if within is None:
             return self._batch.capacity
-        return max(within - self._batch.size, _FEWEST_PROMPT_ROWS)
+        return max(within - num_rows, _FEWEST_PROMPT_ROWS)
 
-    def _draft(self, sequence: Sequence, num_generating: int) -> None:
+    def _draft(self, sequence: Sequence, num_generating: int, room: int) -> None:
         """Guess the sequence's next tokens, if checking them is likely to pay."""
         sequence.draft = sequence.draft[:0]
         if sequence.lookup is None or len(sequence.pending) != 1:
@@ -394,7 +408,7 @@ class Scheduler:
         # k more rows in a step of n give m more tokens if m of them are right. That is faster
         # when (n + m) / (fixed + each·(n + k)) > n / (fixed + each·n), which is m/k > this:
         worth = self._cost.share_of_rows(num_generating)
-        limit = min(sequence.room, self._batch.room - num_generating) - 1
+        limit = min(sequence.room, room - num_generating) - 1
         draft = sequence.lookup.draft(sequence.num_tokens, limit, worth=worth)
         if len(draft) and sequence.matcher is not None:
             draft = draft[: sequence.matcher.count_allowed(draft.tolist())]

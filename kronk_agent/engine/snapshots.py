@@ -16,6 +16,7 @@ _WHAT_STATES_DEPEND_ON = (
     "cache_type_k",
     "cache_type_v",
     "flash_attention",
+    "kv_unified",
     "swa_full",
     "rope_scaling",
     "rope_freq_base",

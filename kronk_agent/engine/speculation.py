@@ -18,6 +18,13 @@ _CONVINCING = 8
 
 _LONGEST_DRAFT = 16
 
+_WORTH_PROBING = 0.85
+"""Where more of a draft must be right for it to pay, little is won even then: with many streams on
+a CPU, where each row takes its time and a batch of another shape has to be planned anew."""
+
+_FIRST_PAUSE = 8
+"""Tokens until the next try if one was wrong; twice as many after each that was."""
+
 _ITEM = 4
 """Bytes of a token id."""
 
@@ -33,19 +40,23 @@ class PromptLookup:
     """
 
     def __init__(self, tokens: NDArray[np.int32]) -> None:
-        self.acceptance = 0.7
+        self.acceptance = 0.5
         """The part of the drafted tokens that was right lately; a guess at first."""
         self._tokens = tokens
         self._num_indexed = _NGRAM
         self._places: dict[bytes, int] = {}
         """Where the text goes on after each n-gram's latest occurrence."""
         self._draft_length = 4
+        self._pause = _FIRST_PAUSE
+        self._probe_from = 0
+        """So many tokens there must be for the next probe."""
 
     def draft(self, num_tokens: int, limit: int, *, worth: float) -> NDArray[np.int32]:
         """What may follow the first ``num_tokens`` tokens, at most ``limit``; often nothing.
 
         Args:
-            worth: the acceptance from which a draft pays. Below it, only a long match is tried.
+            worth: the acceptance from which a draft pays. Below it, only a long match is tried,
+                and the more seldom the more often that was wrong.
         """
         self._index(num_tokens)
         nothing = self._tokens[:0]
@@ -54,8 +65,12 @@ class PromptLookup:
         place = self._places.get(self._tokens[num_tokens - _NGRAM : num_tokens].tobytes())
         if place is None:
             return nothing
-        if self.acceptance < worth and not self._matches(place, num_tokens, _CONVINCING):
-            return nothing
+        if self.acceptance < worth:
+            if worth > _WORTH_PROBING or num_tokens < self._probe_from:
+                return nothing
+            if not self._matches(place, num_tokens, _CONVINCING):
+                return nothing
+            self._probe_from = num_tokens + self._pause
         length = min(self._draft_length, limit, num_tokens - place)
         return self._tokens[place : place + length]
 
@@ -64,7 +79,10 @@ class PromptLookup:
         self.acceptance = _MEMORY * self.acceptance + (1 - _MEMORY) * accepted / drafted
         if accepted == drafted:
             self._draft_length = min(2 * self._draft_length, _LONGEST_DRAFT)
+            self._pause = _FIRST_PAUSE
+            self._probe_from = 0
         else:
+            self._pause *= 2
             self._draft_length = max(2, accepted + 1)
 
     def _index(self, num_tokens: int) -> None:

@@ -51,7 +51,7 @@ def describe(
     from kronk_agent.chat.capabilities import find_capabilities
     from kronk_agent.chat.jinja import read_template
     from kronk_agent.chat.template import ChatTemplate
-    from kronk_agent.engine.context import DEFAULT_CONTEXT_LENGTH
+    from kronk_agent.engine.context import default_memories
     from kronk_agent.engine.embedding import DEFAULT_LONGEST
     from kronk_agent.engine.memory_estimate import total_bytes
     from kronk_agent.engine.model import ModelFile
@@ -59,6 +59,7 @@ def describe(
     given = {"default": read_template(template)} if template else None
     model = ModelFile(path, is_described_only=True)
     try:
+        number, at_most = default_memories(params)
         templates = given or model.chat_templates
         is_chat = "generate" in model.capabilities and bool(templates)
         can = find_capabilities(ChatTemplate(templates)) if is_chat else None
@@ -70,7 +71,7 @@ def describe(
             str(template) if template else None,
             _capabilities(model, can, pooling),
             can,
-            total_bytes(model, params, longest_default=DEFAULT_CONTEXT_LENGTH),
+            total_bytes(model, params, longest_default=at_most, num_memories=number),
             total_bytes(model, params, longest_default=DEFAULT_LONGEST),
         )
     finally:

@@ -7,6 +7,7 @@ output, an error nobody asked for, memory that grows.
 
     make soak                          # 20 minutes
     python tests/benchmarks/soak.py --minutes 2 --seed 7
+    make soak SOAK_ARGS=--separate     # each generation with a part of the KV memory of its own
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import random
 import time
 from collections import Counter
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Unpack
 
@@ -38,6 +39,7 @@ from kronk_agent.models import store
 PARAMS = EngineParams(
     context_length=2048, max_sequences=8, queue_limit=24, cache_ram_mib=32, batch_size=256
 )
+SEPARATE = replace(PARAMS, context_length=8 * 1024, kv_unified=False)
 GREEDY = SamplingParams(temperature=0)
 TOPICS = ["tides", "bread", "bees", "glass", "maps", "clocks", "rope", "salt", "ink", "snow"]
 SHARED = "You are an assistant who answers in few words and never guesses. " * 10
@@ -244,9 +246,11 @@ async def main() -> None:
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--clients", type=int, default=12)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--separate", action="store_true", help="with kv_unified: false")
     parser.add_argument("--model", type=Path, default=store.starter_model())
     arguments = parser.parse_args()
-    async with await Engine.open(arguments.model, PARAMS) as engine:
+    params = SEPARATE if arguments.separate else PARAMS
+    async with await Engine.open(arguments.model, params) as engine:
         soak = Soak(
             engine,
             random.Random(arguments.seed),

@@ -50,6 +50,14 @@ class TreeAgainstDict(RuleBasedStateMachine):
         assert length == expected
         self.paths[holder] = path[:length]
 
+    @rule(holder=HOLDERS, other=HOLDERS)
+    def rename(self, holder: int, other: int) -> None:
+        if other in self.paths or other in self.tree.holders:
+            return
+        self.tree.rename(holder, other)
+        if holder in self.paths:
+            self.paths[other] = self.paths.pop(holder)
+
     @rule(holder=HOLDERS)
     def remove(self, holder: int) -> None:
         self.tree.remove(holder)

@@ -10,7 +10,6 @@ from engine.support import GREEDY, chat, generate
 
 from kronk_agent.engine.engine import Engine, EngineParams
 from kronk_agent.engine.speculation import PromptLookup
-from kronk_agent.engine.step_cost import StepCost
 from kronk_agent.model import SamplingParams
 
 POEM = (
@@ -98,34 +97,20 @@ def test_where_drafts_do_not_pay_only_a_long_match_is_tried() -> None:
         assert lookup.draft(len(tokens) - 1, 16, worth=0.5).tolist() == expected
 
 
-def test_the_cost_of_a_step_is_learnt_from_steps() -> None:
-    cost = StepCost()
-    assert (cost.rows_within(1.0), cost.share_of_rows(1)) == (None, 1.0)
+def test_a_short_draft_that_was_wrong_is_tried_again_later_and_later() -> None:
+    tokens = np.tile(np.arange(100, 110, dtype=np.int32), 40)
+    lookup = PromptLookup(tokens)
+    lookup.acceptance = 0.1
+    tried = []
+    for num_tokens in range(20, 300):
+        if len(lookup.draft(num_tokens, 16, worth=0.5)):
+            tried.append(num_tokens)
+            lookup.learn(2, 0)
 
-    for rows in (1, 64, 8, 1, 32) * 10:
-        cost.add(rows, 0.004 + 0.002 * rows)
-
-    assert cost.seconds_per_row == pytest.approx(0.002)
-    assert cost.fixed_seconds == pytest.approx(0.004)
-    assert cost.rows_within(0.101) == 48
-    assert cost.share_of_rows(1) == pytest.approx(1 / 3)
-
-
-def test_steps_that_become_slower_are_soon_expected_to_be_slow() -> None:
-    cost = StepCost()
-    for rows in (1, 64, 8, 1, 32) * 10:
-        cost.add(rows, 0.002 * rows)
-    for _ in range(8):
-        cost.add(32, 0.128)
-
-    assert 0.11 < cost.seconds(32) < 0.14
-    assert 28 < (cost.rows_within(0.128) or 0) < 36
+    assert tried == [20, 28, 44, 76, 140, 268]
 
 
-def test_steps_that_are_all_alike_count_as_the_rows() -> None:
-    cost = StepCost()
-    for _ in range(5):
-        cost.add(2, 0.01)
+def test_where_rows_cost_too_much_nothing_is_tried() -> None:
+    tokens = np.tile(np.arange(100, 110, dtype=np.int32), 4)
 
-    assert cost.seconds_per_row == pytest.approx(0.005)
-    assert cost.fixed_seconds == pytest.approx(0)
+    assert len(PromptLookup(tokens).draft(30, 16, worth=0.9)) == 0

@@ -23,7 +23,12 @@ _CONTEXT_LENGTH = 32 * 256
 
 async def aggregate(setup: Setup) -> Measured:
     most = max(_WIDTHS)
-    params = EngineParams(context_length=_CONTEXT_LENGTH, max_sequences=most, threads=setup.threads)
+    params = EngineParams(
+        context_length=_CONTEXT_LENGTH,
+        max_sequences=most,
+        threads=setup.threads,
+        kv_unified=False,
+    )
     options = server_options(
         streams=most, context_length=_CONTEXT_LENGTH, threads=setup.threads, is_unified=False
     )

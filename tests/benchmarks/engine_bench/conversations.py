@@ -51,7 +51,9 @@ async def _conversations(
     setup: Setup, script: Script, *, key: str, title: str, agents: int, cells_each: int, bar: Bar
 ) -> Measured:
     cells = agents * cells_each
-    params = EngineParams(context_length=cells, max_sequences=agents, threads=setup.threads)
+    params = EngineParams(
+        context_length=cells, max_sequences=agents, threads=setup.threads, kv_unified=False
+    )
     options = server_options(
         streams=agents, context_length=cells, threads=setup.threads, is_unified=False
     )

@@ -21,7 +21,12 @@ async def distinct_contexts(setup: Setup) -> Measured:
     """Decoding only: every prompt has been read by both before the time runs. llama-server keeps
     each sequence in a stream of its own here, and no row attends over another one's cells."""
     cells = _SEQUENCES * _CELLS_EACH
-    params = EngineParams(context_length=cells, max_sequences=_SEQUENCES, threads=setup.threads)
+    params = EngineParams(
+        context_length=cells,
+        max_sequences=_SEQUENCES,
+        threads=setup.threads,
+        kv_unified=False,
+    )
     options = server_options(
         streams=_SEQUENCES, context_length=cells, threads=setup.threads, is_unified=False
     )

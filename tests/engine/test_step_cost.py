@@ -1,0 +1,57 @@
+"""How long the next step will take is learnt from those before it."""
+
+from __future__ import annotations
+
+import pytest
+
+from kronk_agent.engine.step_cost import StepCost
+
+
+def learnt(*steps: tuple[int, float]) -> StepCost:
+    cost = StepCost()
+    for rows, seconds in steps:
+        for _ in range(20):
+            cost.add(rows, seconds)
+    return cost
+
+
+def test_nothing_is_foretold_before_the_first_step() -> None:
+    cost = StepCost()
+    assert (cost.seconds(8), cost.rows_within(0.1), cost.share_of_rows(1)) == (0, None, 1)
+
+
+def test_times_lie_between_those_of_the_sizes_that_were_seen() -> None:
+    cost = learnt((1, 0.01), (64, 0.2), (512, 1.4))
+
+    assert cost.seconds(1) == pytest.approx(0.01, rel=0.01)
+    assert cost.seconds(288) == pytest.approx(0.8, rel=0.01)
+    assert cost.seconds(1024) == pytest.approx(2.8, rel=0.01)
+    assert cost.rows_within(0.8) == pytest.approx(288, abs=2)
+    assert cost.rows_within(2.8) == pytest.approx(1024, abs=2)
+
+
+def test_a_further_row_costs_less_the_more_there_are_already() -> None:
+    cost = learnt((1, 0.009), (2, 0.016), (8, 0.040), (16, 0.071))
+
+    assert cost.share_of_rows(1) == pytest.approx(7 / 9)
+    assert cost.share_of_rows(8) == pytest.approx(31 / 40)
+    assert cost.share_of_rows(16) == 1  # nothing is known of more
+
+
+def test_that_prompts_are_cheap_says_nothing_of_what_many_streams_cost() -> None:
+    cost = learnt((1, 0.009), (30, 0.150), (200, 0.250))
+
+    assert cost.share_of_rows(30) == pytest.approx(1 - 9 / 150)
+
+
+def test_where_rows_are_free_no_part_of_the_time_is_theirs() -> None:
+    assert learnt((1, 0.01), (64, 0.01)).share_of_rows(1) == 0
+
+
+def test_a_context_that_fills_up_makes_all_sizes_slower() -> None:
+    cost = learnt((4, 0.02), (64, 0.2))
+    for _ in range(10):
+        cost.add(64, 0.4)
+
+    assert cost.seconds(64) == pytest.approx(0.4, rel=0.15)
+    assert 0.02 < cost.seconds(4) < 0.05
