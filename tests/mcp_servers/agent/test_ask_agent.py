@@ -240,8 +240,8 @@ ASKING = {"demo": {**DEMO, "policy": {"*": "ask"}}}
     ("content", "outcome"),
     [
         ({"allow": True}, "3"),
-        ({"allow": False}, "the user did not agree to this call of add: do without it"),
-        (None, "the user did not agree to this call of add: do without it"),
+        ({"allow": False}, "the user did not agree"),
+        (None, "the user did not agree"),
     ],
 )
 async def test_the_person_is_asked_before_a_call_that_needs_consent(
@@ -266,7 +266,7 @@ async def test_the_person_is_asked_before_a_call_that_needs_consent(
     assert structured(result)["answer"] == "Done."
     assert outcome in seen[0]
     assert answers.messages == [
-        'May add of demo be called with these arguments?\n{\n "a": 1,\n "b": 2\n}'
+        'May demo__add be called with these arguments?\n{\n "a": 1,\n "b": 2\n}'
     ]
 
 
@@ -283,7 +283,23 @@ async def test_without_elicitation_consent_is_denied_and_the_model_reads_why(mod
     ) as client:
         structured(await client.call_tool("ask_agent", {"prompt": "1 + 2?"}))
 
-    assert "add of demo needs the user's consent, and this MCP client cannot ask" in seen[0]
+    assert "demo__add needs the user's consent, and this MCP client cannot ask" in seen[0]
+
+
+async def test_the_agents_own_policy_asks_the_person_too() -> None:
+    answers = Answers({"allow": True})
+
+    async with connected(
+        call("add", a=1, b=2),
+        "It is 3.",
+        tools=[add],
+        config={"policy": {"add": "ask"}},
+        elicitation_callback=answers,
+    ) as client:
+        result = await client.call_tool("ask_agent", {"prompt": "1 + 2?"})
+
+    assert structured(result)["steps"][0]["tool_calls"][0]["is_error"] is False
+    assert len(answers.messages) == 1
 
 
 async def test_a_tool_that_is_no_tool_of_ours_is_an_error_of_the_protocol() -> None:
