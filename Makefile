@@ -171,6 +171,10 @@ bench-baseline: $(STAMPS)/dev ## Build llama.cpp's own server, to measure agains
 soak: $(STAMPS)/dev ## Put the engine under random load for 20 minutes
 	@$(BIN)/python tests/benchmarks/soak.py $(SOAK_ARGS)
 
+.PHONY: bench-http
+bench-http: $(STAMPS)/dev ## Measure what the HTTP layer adds to a model that takes no time
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.http_layer
+
 .PHONY: bench-tool-calls
 # The shell splits ARGS here too.
 bench-tool-calls: export BENCH_ARGS := $(value ARGS)

@@ -9,7 +9,6 @@ from typing import Literal, TypeAlias
 
 from kronk_agent.agent import Agent, AgentOptions
 from kronk_agent.api.caller import current_caller
-from kronk_agent.api.errors import HttpError
 from kronk_agent.api.metrics import Metrics
 from kronk_agent.api.open_turns import OpenTurns
 from kronk_agent.config.server import ServerConfig
@@ -25,6 +24,9 @@ NUM_SEEDS = 2**32 - 1
 """Seeds are 0 to this, itself left out."""
 AGENT_PREFIX = "agent/"
 """Ids that begin so are agents, whose tools run here; all others are plain models."""
+
+_DEFAULT_AGENT = "default"
+"""The one under ``agent:``."""
 
 _WHAT_WOULD_DO: dict[Capability, str] = {
     "chat": "generate text in a chat",
@@ -64,16 +66,26 @@ class Serving:
     async def served(self) -> tuple[Served, ...]:
         """Everything there is, the default first. Files are read for it and not loaded."""
         models = [await self._model(entry.name, entry.is_loaded) for entry in self.runtime.models]
+        by_name = {model.id: model for model in models}
         default = models[0]
-        agent = replace(default, id=f"{AGENT_PREFIX}default", kind="agent")
-        return (*models, agent)
+        agents: dict[str, Served] = {_DEFAULT_AGENT: default}
+        for name, config in self.runtime.config.agents.items():
+            model = default if config.model is None else by_name.get(config.model, default)
+            agents[name] = model
+        return (
+            *models,
+            *(
+                replace(model, id=AGENT_PREFIX + name, kind="agent")
+                for name, model in agents.items()
+            ),
+        )
 
     async def agent(self, id: str) -> Agent:
         """The agent with this id, or a plain model as an agent without tools or instructions.
 
         Raises:
-            UnknownModelError: there is no such model.
-            HttpError: the key is not for agents (403).
+            UnknownModelError: there is none such.
+            HttpError: the caller's key is not for agents (403).
             ModelError, InvalidRequestError: it cannot be loaded, or cannot chat.
         """
         if not id.startswith(AGENT_PREFIX):
@@ -81,9 +93,9 @@ class Serving:
             agent = await self.runtime.agent(model=id)
             return Agent(agent.model, (), _plain(agent.options))
         current_caller().need("agents")
-        if id != f"{AGENT_PREFIX}default":
-            raise await self._unknown(id)
-        return await self.runtime.agent()
+        name = id.removeprefix(AGENT_PREFIX)
+        is_default = name == _DEFAULT_AGENT and name not in self.runtime.config.agents
+        return await self.runtime.agent(None if is_default else name)
 
     @asynccontextmanager
     async def engine(self, id: str | None) -> AsyncIterator[Engine]:
@@ -106,8 +118,7 @@ class Serving:
             InvalidRequestError: it cannot do it; names the models that can.
             UnknownModelError, ModelError: it cannot be had.
         """
-        name = None if id.startswith(AGENT_PREFIX) else id
-        can = await self.runtime.capabilities(name)
+        can = await self.runtime.capabilities(self._model_of(id))
         if capability in can:
             return
         others = [one.id for one in await self.served() if capability in one.capabilities]
@@ -146,14 +157,12 @@ class Serving:
             return Served(name, "model", is_loaded, (), str(error))
         return Served(name, "model", is_loaded, tuple(sorted(can)))
 
-    async def _unknown(self, id: str) -> HttpError:
-        known = ", ".join(one.id for one in await self.served() if one.kind == "agent")
-        return HttpError(
-            f"there is no agent {id!r}: there are {known}",
-            status=404,
-            code="model_not_found",
-            param="model",
-        )
+    def _model_of(self, id: str) -> str | None:
+        """The model behind an id; None is the default."""
+        if not id.startswith(AGENT_PREFIX):
+            return id
+        config = self.runtime.config.agents.get(id.removeprefix(AGENT_PREFIX))
+        return None if config is None else config.model
 
 
 def _plain(options: AgentOptions) -> AgentOptions:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from api.support import running, scripted, steady
 
 from kronk_agent import Config
+from kronk_agent.config.schema import NamedAgentConfig
 
 
 async def test_models_are_listed_as_openai_does() -> None:
@@ -43,6 +44,25 @@ async def test_health_says_why_a_model_cannot_be_had() -> None:
     )
     assert ill.status_code == 503
     assert "none.gguf" in ill.json()["error"]
+
+
+async def test_every_agent_is_there_by_its_name() -> None:
+    brief = NamedAgentConfig(instructions="Be brief.")
+    config = Config(tools=(), agents={"brief": brief})
+    model = scripted("Hi")
+    async with running(model, config=config) as server:
+        listed = [one.id async for one in server.openai.models.list()]
+        await server.openai.chat.completions.create(
+            model="agent/brief", messages=[{"role": "user", "content": "Hello"}]
+        )
+        unknown = await server.http.post(
+            "/v1/chat/completions",
+            json={"model": "agent/brie", "messages": [{"role": "user", "content": "Hello"}]},
+        )
+
+    assert listed == ["scripted", "agent/default", "agent/brief"]
+    assert model.requests[0].messages[0].text == "Be brief."
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "model_not_found")
 
 
 async def test_the_api_is_described() -> None:
