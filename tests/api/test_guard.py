@@ -122,6 +122,33 @@ async def test_a_key_is_for_what_it_was_made_for() -> None:
     assert agent.json()["error"]["code"] == "scope_missing"
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"messages": HELLO, "web_search_options": {}}),
+        ("/v1/responses", {"input": "Hello", "tools": [{"type": "web_search"}]}),
+        (
+            "/v1/messages",
+            {
+                "messages": HELLO,
+                "max_tokens": 5,
+                "tools": [{"type": "web_search_20250305", "name": "web_search"}],
+            },
+        ),
+    ],
+)
+async def test_tools_that_run_here_are_for_keys_that_are_for_agents(
+    path: str, body: dict[str, Any]
+) -> None:
+    headers = {"x-api-key": KeyFile().create("mine", scopes=("generate",))}
+    config = Config(server=ServerConfig(require_api_key=True))
+    async with running(scripted(), config=config) as server:
+        response = await server.http.post(path, json=body | {"model": "scripted"}, headers=headers)
+
+    assert response.status_code == 403, response.text
+    assert "is for generate, and this is agents" in response.json()["error"]["message"]
+
+
 async def test_a_key_that_asks_too_often_is_told_when_to_come_back() -> None:
     headers = {"x-api-key": KeyFile().create("mine", requests_per_minute=1)}
     async with serving(require_api_key=True) as server:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kronk_agent.agent import Agent, AgentOptions
+from kronk_agent.api.caller import current_caller
 from kronk_agent.api.messages.conversation import to_messages
 from kronk_agent.api.messages.stream import Form
 from kronk_agent.api.messages.thinking import Cleared, clear_thinking
@@ -59,8 +60,11 @@ def to_job(
 
     Raises:
         InvalidRequestError: it can never work; ``param`` names the field.
+        HttpError: the caller's key is not for tools that run here (403).
     """
     tools = to_tools(body.tools, body.mcp_servers, toolsets, urls)
+    if tools.hosted:
+        current_caller().need("agents")
     names = {place: name for name, place in servers_of(toolsets).items()}
     messages = to_messages(body.system, body.messages, names)
     cleared: list[Cleared] = []

@@ -233,6 +233,7 @@ def _input_schema(tool: CustomTool) -> JsonObject:
 def _add_search(box: Toolbox, runtime: Runtime, tool: WebSearchTool, place: str) -> None:
     if tool.external_web_access is False:
         return
+    current_caller().need("agents")
     known = {own.name: own for own in runtime.toolsets[0].tools()}
     search = known.get(SEARCH)
     if search is None:
@@ -270,6 +271,7 @@ def _listing(search: Tool, num_results: int) -> Tool:
 
 
 async def _add_server(box: Toolbox, runtime: Runtime, wire: McpTool, place: str) -> None:
+    current_caller().need("agents")
     server = _server(runtime, wire.server_label, place)
     await server.settled()
     status = server.status()
