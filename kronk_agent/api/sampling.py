@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 from kronk_agent.api.serving import NUM_SEEDS
-from kronk_agent.api.wire import Wire
+from kronk_agent.api.wire import WholeText
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.model import SamplerName, SamplingParams
 
 
-class SamplingFields(Wire):
+class SamplingFields(WholeText):
     """What is left out, or null, is as the server's configuration says."""
 
     temperature: float | None = None

@@ -147,7 +147,7 @@ def gbnf_to_lark(grammar: str) -> str:
     """
     try:
         converted: str = convert_gbnf(grammar)
-    except (ValueError, IndexError, RecursionError) as error:
+    except Exception as error:  # boundary: it raises Exception itself
         raise ConstraintError(f"the GBNF grammar was refused: {_first_line(str(error))}") from error
     return converted
 

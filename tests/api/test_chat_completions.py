@@ -474,3 +474,24 @@ async def test_a_real_model_calls_answers_and_streams_the_same() -> None:
     assert scored.usage
     assert scored.usage.prompt_tokens_details
     assert scored.usage.prompt_tokens_details.cached_tokens
+
+
+@pytest.mark.parametrize("grammar", ["x", "\x00", "root ::= nothing"])
+async def test_a_grammar_that_is_none_is_refused(models: Config, grammar: str) -> None:
+    async with running(config=models) as server:
+        response = await server.post(
+            "/v1/chat/completions", model="chatty", messages=HELLO, grammar=grammar
+        )
+
+    assert response.status_code == 400, response.text
+
+
+async def test_half_a_character_is_refused() -> None:
+    body = '{"model": "scripted", "messages": [], "json_schema": {"const": "\\ud800"}}'
+    async with running(scripted()) as server:
+        response = await server.http.post(
+            "/v1/chat/completions", content=body, headers={"content-type": "application/json"}
+        )
+
+    assert response.status_code == 400
+    assert "half a character" in response.json()["error"]["message"]

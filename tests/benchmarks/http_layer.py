@@ -111,6 +111,7 @@ async def _first_bytes(client: httpx2.AsyncClient) -> list[float]:
 async def _hold(client: httpx2.AsyncClient, server: psutil.Process) -> float:
     """MiB that the server takes more while it holds streams, per stream."""
     before = server.memory_info().rss
+    taken = 0
     async with anyio.create_task_group() as tasks:
         begun = [anyio.Event() for _ in range(_HELD)]
 
