@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Sequence
 from typing import Annotated, Literal, TypeAlias, assert_never
@@ -220,5 +219,5 @@ def _image(image: ImageUrl, place: str) -> ImagePart:
 def _decode(data: str, place: str) -> bytes:
     try:
         return base64.b64decode(data, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise InvalidRequestError(f"{place}: is not base64: {error}", param=place) from None

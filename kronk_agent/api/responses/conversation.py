@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -212,5 +211,5 @@ def _part(part: Content, place: str) -> Part:
 def _decoded(data: str, place: str) -> bytes:
     try:
         return base64.b64decode(data, validate=True)
-    except binascii.Error:
+    except ValueError:
         raise InvalidRequestError(f"{place}: not base64", param=place) from None
