@@ -291,6 +291,20 @@ async def test_a_turn_that_called_tools_of_both_goes_on_with_both_results() -> N
         ({"stream": True, "tool_choice": "required"}, 400, {"param": "tool_choice"}),
         ({"response_format": {"type": "xml"}}, 400, {"param": "response_format"}),
         ({"logit_bias": {"a": 1}}, 400, {"param": "logit_bias"}),
+        (
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [
+                            {"type": "input_audio", "input_audio": {"data": "é", "format": "wav"}}
+                        ],
+                    }
+                ]
+            },
+            400,
+            {"param": "messages.0.content.0.input_audio.data"},
+        ),
     ],
 )
 async def test_what_cannot_be_is_refused_by_name(
