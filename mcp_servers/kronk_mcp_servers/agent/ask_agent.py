@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Protocol
 
 import mcp.types as t
 
@@ -25,6 +26,13 @@ from kronk_mcp_servers.serving.call import Call
 from kronk_mcp_servers.serving.registry import ServedTool
 
 _TITLE_CHARACTERS = 80
+
+
+class OnAnswer(Protocol):
+    """Hears that a session has a new answer, and whether it is its first."""
+
+    async def __call__(self, session_id: str, /, *, is_new: bool) -> None: ...
+
 
 _DESCRIPTION = (
     "Give a task to the agent that runs on this machine with a local model. It works on its own "
@@ -109,10 +117,12 @@ class AskAgent:
         *,
         max_prompt_characters: int,
         on_result: OnResult,
+        on_answer: OnAnswer,
     ) -> None:
         self._runtime = runtime
         self._guard = guard
         self._on_result = on_result
+        self._on_answer = on_answer
         self._busy: set[str] = set()
         self.tool = ServedTool(
             definition=t.Tool(
@@ -161,6 +171,7 @@ class AskAgent:
             title = prompt.partition("\n")[0][:_TITLE_CHARACTERS]
             await store.create_session(session_id, title=title)
         await store.append(session_id, [said, *finished.messages])
+        await self._on_answer(session_id, is_new=is_new)
         return _result(finished, follower, session_id, "response_schema" in arguments)
 
     def _as_asked(self, agent: Agent, arguments: JsonObject) -> Agent:

@@ -37,7 +37,18 @@ class Sessions:
     _PREFIX = "kronk://sessions/"
 
     def __init__(self, runtime: Runtime) -> None:
+        self.listeners: Listeners | None = None
         self._runtime = runtime
+
+    async def answered(self, id: str, *, is_new: bool) -> None:
+        """Tell those who listen that there is a session more, or more in this one."""
+        if self.listeners is None:
+            return
+        if is_new:
+            await self.listeners.resources_changed()
+            return
+        await self.listeners.resource_updated(f"{self._PREFIX}{id}")
+        await self.listeners.resource_updated(f"{self._PREFIX}{id}/json")
 
     async def resources(self) -> Sequence[t.Resource]:
         store = await sessions_of_caller(self._runtime)

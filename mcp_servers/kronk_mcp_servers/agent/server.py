@@ -55,14 +55,14 @@ async def agent_server(
     server = build_server(
         Registry(
             tools=exposed.tools,
-            resources=(exposed.catalog, Sessions(runtime), exposed.pages, Outputs(runtime)),
+            resources=(exposed.catalog, exposed.sessions, exposed.pages, Outputs(runtime)),
             prompts=(AgentPrompts(runtime), FilePrompts(runtime)),
         ),
         name="kronk-agent",
         title="kronk-agent",
         instructions=_INSTRUCTIONS,
     )
-    exposed.pages.listeners = server.listeners
+    exposed.pages.listeners = exposed.sessions.listeners = server.listeners
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_tell_changes, runtime, server)
         yield server
@@ -98,9 +98,16 @@ class _Exposed:
         self._toolsets = guard(toolsets)
         self.catalog = ModelCatalog(runtime)
         self.pages = Pages(runtime)
+        self.sessions = Sessions(runtime)
         limit = config.max_prompt_characters
         self._ours = [
-            AskAgent(runtime, guard, max_prompt_characters=limit, on_result=self.pages.take).tool,
+            AskAgent(
+                runtime,
+                guard,
+                max_prompt_characters=limit,
+                on_result=self.pages.take,
+                on_answer=self.sessions.answered,
+            ).tool,
             generate_tool(runtime, max_prompt_characters=limit),
             embed_tool(runtime, max_prompt_characters=limit),
             self.catalog.tool,

@@ -8,6 +8,8 @@ import anyio
 import mcp.types as t
 import pytest
 from mcp import Client, MCPError
+from mcp.client.session import IncomingMessage
+from mcp.client.subscriptions import ResourcesListChanged, ResourceUpdated
 from mcp_servers.agent.support import DEMO, connected
 
 from kronk_agent.errors import EngineError
@@ -58,6 +60,53 @@ async def test_the_agent_uses_its_tools_and_says_what_it_did(mode: str) -> None:
     assert answer["usage"]["completion_tokens"] > 0
     assert reports[:2] == ["step 1", 'calling add {"a": 1, "b": 2}']
     assert "".join(str(report) for report in reports[4:]) == "It is 3."
+
+
+async def test_who_subscribed_to_a_session_before_2026_hears_of_its_new_answer() -> None:
+    news: list[tuple[str, str | None]] = []
+    told = anyio.Event()
+
+    async def hear(message: IncomingMessage) -> None:
+        match message:
+            case t.ResourceListChangedNotification():
+                news.append((message.method, None))
+            case t.ResourceUpdatedNotification():
+                news.append((message.method, str(message.params.uri)))
+                told.set()
+            case _:
+                pass
+
+    turns = ("Ada.", "Bob.", "You said: Ada.")
+    async with connected(*turns, mode="legacy", message_handler=hear) as client:
+        first = structured(await client.call_tool("ask_agent", {"prompt": "Say a name."}))
+        id = first["session_id"]
+        params = t.SubscribeRequestParams(uri=f"kronk://sessions/{id}/json")
+        await client.session.send_request(t.SubscribeRequest(params=params), t.EmptyResult)
+        await client.call_tool("ask_agent", {"prompt": "Say another."})
+        await client.call_tool("ask_agent", {"prompt": "Which?", "session_id": id})
+        with anyio.fail_after(5):
+            await told.wait()
+
+    assert news == [
+        ("notifications/resources/list_changed", None),  # of the session begun after it subscribed
+        ("notifications/resources/updated", f"kronk://sessions/{id}/json"),
+    ]
+
+
+async def test_who_listens_to_a_session_since_2026_hears_of_its_new_answer() -> None:
+    async with connected("Ada.", "Bob.", "You said: Ada.") as client:
+        first = structured(await client.call_tool("ask_agent", {"prompt": "Say a name."}))
+        id = first["session_id"]
+        uri = f"kronk://sessions/{id}"
+        async with client.listen(
+            resources_list_changed=True, resource_subscriptions=[uri]
+        ) as events:
+            await client.call_tool("ask_agent", {"prompt": "Say another."})
+            await client.call_tool("ask_agent", {"prompt": "Which?", "session_id": id})
+            with anyio.fail_after(5):
+                heard = [await anext(events) for _ in range(2)]
+
+    assert heard == [ResourcesListChanged(), ResourceUpdated(uri=uri)]
 
 
 @ERAS
