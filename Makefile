@@ -111,7 +111,8 @@ conformance-server: $(NPM_STAMP) ## Hold the layer under our MCP servers to it
 	@$(BIN)/python tests/conformance/run.py server
 
 # Other people's clients, in a folder of their own: 500 MB, so not part of `make test`.
-CLIENT_VERSIONS := @modelcontextprotocol/inspector@2.12.0 @anthropic-ai/claude-code@2.1.330
+CLIENT_VERSIONS := @modelcontextprotocol/inspector@2.12.0 @anthropic-ai/claude-code@2.1.330 \
+	@anthropic-ai/mcpb@2.1.2
 MCP_V1_VERSION := 1.30.0
 
 build/clients: export PATH := $(CURDIR)/$(BIN):$(PATH)

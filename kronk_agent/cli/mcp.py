@@ -10,6 +10,7 @@ _REGISTERED = "kronk_agent.cli.mcp_servers"
 _COMMANDS = (
     LazyCommand("add", "kronk_agent.cli.mcp_file:add", "Register a server."),
     LazyCommand("approve", "kronk_agent.cli.mcp_approve:approve", "Let changed tools be used."),
+    LazyCommand("bundle", "kronk_agent.cli.mcp_bundle:bundle", "Write an extension for Claude."),
     LazyCommand("import", "kronk_agent.cli.mcp_import:import_", "Register those of another host."),
     LazyCommand("install", "kronk_agent.cli.mcp_install:install", "Make us known to a client."),
     LazyCommand("list", f"{_REGISTERED}:list_", "List the registered servers."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import click
 
 from kronk_agent.cli.options import GlobalOptions, global_options
 from kronk_agent.cli.printable import printable
+from kronk_agent.cli.starting import own_command
 from kronk_agent.config.editing import write_config
 from kronk_agent.config.hosts import HOSTS
 from kronk_agent.config.installing import CLIENTS, Change, Client, client_file, with_entry
@@ -50,11 +50,9 @@ def install(
 
 
 def _command(options: GlobalOptions) -> list[str]:
-    """How this very kronk-agent is started from anywhere."""
-    program = Path(sys.executable).parent / "kronk-agent"
-    start = [str(program)] if program.exists() else [sys.executable, "-m", "kronk_agent"]
+    """What the client is to run."""
     config = [] if options.config is None else ["--config", str(options.config.absolute())]
-    return [*start, *config, "mcp", "serve"]
+    return [*own_command(), *config, "mcp", "serve"]
 
 
 def _write(change: Change) -> None:

@@ -1,7 +1,8 @@
 """Other people's MCP clients against kronk-agent: each calls ``ask_agent`` and a gateway tool.
 
-``python mcp_clients.py FOLDER``: the folder has MCP Inspector and Claude Code in its node_modules,
-and the SDK of before 2026 in the environment ``v1``. Ends with a line for each client.
+``python mcp_clients.py FOLDER``: the folder has MCP Inspector, Claude Code and mcpb in its
+node_modules, and the SDK of before 2026 in the environment ``v1``. Ends with a line for each
+client.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ def main() -> None:
                 **inspector(servers, home, environ),
                 "mcp 1.30, stdio": attempt(lambda: old_sdk(servers["stdio"], environ)),
                 "mcp 1.30, http": attempt(lambda: old_sdk(servers["http"], environ)),
+                "mcpb": attempt(lambda: bundle(kronk, home, environ)),
                 "Claude Code": attempt(lambda: claude_code(servers, home, environ)),
             }
     for client, problem in outcomes.items():
@@ -173,6 +175,30 @@ def old_sdk(server: dict[str, Any], environ: dict[str, str]) -> None:
     added, asked = map(json.loads, printed.splitlines())
     expect(added, {"result": 3})
     expect(asked["steps"], [{"step": 1, "tool_calls": []}])
+
+
+START_OF_BUNDLE = """
+import { readFileSync } from "node:fs";
+const { getMcpConfigForManifest } = await import(process.argv[1]);
+const manifest = JSON.parse(readFileSync(process.argv[2] + "/manifest.json", "utf8"));
+const start = await getMcpConfigForManifest({
+    manifest, extensionPath: process.argv[2], systemDirs: {}, userConfig: {}, pathSeparator: "/",
+});
+console.log(JSON.stringify(start));
+"""
+
+
+def bundle(kronk: list[str], home: Path, environ: dict[str, str]) -> None:
+    """The bundle is what the format's own tool wants, and starts us by what that makes of it."""
+    file, folder = home / "kronk.mcpb", home / "extension"
+    mcpb = str(FOLDER / "node_modules/.bin/mcpb")
+    run([*kronk, "mcp", "bundle", str(file)], environ)
+    run([mcpb, "info", str(file)], environ)
+    run([mcpb, "unpack", str(file), str(folder)], environ)
+    run([mcpb, "validate", str(folder)], environ)
+    library = (FOLDER / "node_modules/@anthropic-ai/mcpb/dist/index.js").as_uri()
+    node = ["node", "--input-type=module", "-e", START_OF_BUNDLE, library, str(folder)]
+    old_sdk(json.loads(run(node, environ)), environ)
 
 
 # --- Claude Code -------------------------------------------------------------------------------
