@@ -190,8 +190,8 @@ async def test_bad_inputs_are_refused_by_name(tiny: TinyModels) -> None:
         )
         assert await refusal(["cat " * 31]) == (
             "input[0]",
-            "input[0] has 33 tokens and an input may have 32: shorten it, or raise "
-            "engine.context_length",
+            "input[0] has 33 tokens and an input may have 32: shorten it, or raise the model's "
+            "context_length",
         )
         assert await refusal(["a"], dimensions=0) == (
             "dimensions",

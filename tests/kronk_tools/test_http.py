@@ -460,14 +460,14 @@ async def test_requests_to_one_host_are_few_at_a_time_and_to_others_not_held_up(
     web: LoopbackWeb,
 ) -> None:
     most = now = 0
-    counting = threading.Lock()
+    counting, other_is_read = threading.Lock(), threading.Event()
 
     def slowly(handler: BaseHTTPRequestHandler) -> None:
         nonlocal most, now
         with counting:
             now += 1
             most = max(most, now)
-        web.closing.wait(0.05)
+        other_is_read.wait(5)
         with counting:
             now -= 1
         handler.send_response(404)
@@ -482,7 +482,7 @@ async def test_requests_to_one_host_are_few_at_a_time_and_to_others_not_held_up(
             for _ in range(6):
                 tasks.start_soon(refusal, web.url, by)
             assert (await by.get(other.url)).body == b"<p>other"
-            assert now > 0
+            other_is_read.set()
 
     assert most == 2
 
