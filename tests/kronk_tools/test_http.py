@@ -18,6 +18,7 @@ from pathlib import Path
 import anyio
 import brotli  # type: ignore[import-untyped]  # has no types
 import pytest
+from anyio import to_thread
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -460,13 +461,16 @@ async def test_requests_to_one_host_are_few_at_a_time_and_to_others_not_held_up(
     web: LoopbackWeb,
 ) -> None:
     most = now = 0
-    counting, other_is_read = threading.Lock(), threading.Event()
+    counting = threading.Lock()
+    two_are_there, other_is_read = threading.Event(), threading.Event()
 
     def slowly(handler: BaseHTTPRequestHandler) -> None:
         nonlocal most, now
         with counting:
             now += 1
             most = max(most, now)
+            if now == 2:
+                two_are_there.set()
         other_is_read.wait(5)
         with counting:
             now -= 1
@@ -482,6 +486,7 @@ async def test_requests_to_one_host_are_few_at_a_time_and_to_others_not_held_up(
             for _ in range(6):
                 tasks.start_soon(refusal, web.url, by)
             assert (await by.get(other.url)).body == b"<p>other"
+            await to_thread.run_sync(two_are_there.wait, 5)
             other_is_read.set()
 
     assert most == 2
