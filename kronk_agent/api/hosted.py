@@ -9,11 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
 
 from kronk_agent.errors import InvalidRequestError, ToolError
 from kronk_agent.messages import JsonObject, JsonValue, TextPart
 from kronk_agent.tool import Tool, ToolContext, ToolOutput
 
+ContextSize: TypeAlias = Literal["low", "medium", "high"]
+
+_NUM_RESULTS: dict[ContextSize, int] = {"low": 3, "medium": 5, "high": 10}
 _DOMAIN = re.compile(r"(?:\*\.)?[\w-]+(?:\.[\w-]+)*")
 _MAX_DOMAINS = 10
 _HOST = re.compile(r"https?://(?:[^/?#]*@)?([^/?#:]+)", re.IGNORECASE)
@@ -64,6 +68,23 @@ class WebLimits:
 def _is_below(host: str, domain: str) -> bool:
     domain = domain.lower().removeprefix("*.").removeprefix("www.")
     return host == domain or host.endswith(f".{domain}")
+
+
+def listing(search: Tool, size: ContextSize | None) -> Tool:
+    """``web_search``, with as many pages as OpenAI's sizes stand for where a call does not say."""
+    call = search.call
+    assert call is not None, "the web tools are ours"
+    number = _NUM_RESULTS[size or "medium"]
+
+    async def counted(arguments: JsonObject, context: ToolContext) -> ToolOutput:
+        return await call({"max_results": number, **arguments}, context)
+
+    return replace(search, call=counted)
+
+
+def own_name(name: str) -> str:
+    """What an MCP server calls its tool; the first ``__`` ends the server's prefix."""
+    return name.partition("__")[2] or name
 
 
 def hosted_search(

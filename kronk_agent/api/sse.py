@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 KEEP_ALIVE_SECONDS = 15.0
 """Proxies and clients give up on a connection that says nothing for long."""
+DONE = "data: [DONE]\n\n"
+"""Ends a stream of OpenAI's completions."""
 _COMMENT = ": keep-alive\n\n"
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),

@@ -22,6 +22,8 @@ from kronk_agent.errors import InvalidRequestError
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
+_MAX_PADDING = 16
+
 Count: TypeAlias = Annotated[int, Field(ge=1)]
 
 
@@ -70,6 +72,11 @@ def one_or_many(
 def new_id(prefix: str) -> str:
     """An id nobody can guess: the prefix and 24 hexadecimal digits."""
     return f"{prefix}{secrets.token_hex(12)}"
+
+
+def padding() -> str:
+    """Letters without meaning, so that the size of what is sent tells nothing of the text."""
+    return secrets.token_hex(secrets.randbelow(_MAX_PADDING) + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from kronk_agent.api.citations import citations
+from kronk_agent.api.client_tools import text_in
+from kronk_agent.api.logprobs import logprob_to_wire
 from kronk_agent.errors import EngineError
 from kronk_agent.messages import (
     Event,
@@ -34,8 +35,6 @@ from kronk_agent.messages import (
 
 Delta: TypeAlias = dict[str, Any]
 
-_LEAST_LOGPROB = -9999.0
-"""What OpenAI says where the probability is zero: JSON has no infinity."""
 _STEPS_APART = "\n\n"
 _FINISH_REASONS = {"tool_calls": "tool_calls", "length": "length"}
 
@@ -140,7 +139,7 @@ class ChoiceReader:
                     return None
                 call = self.calls[number]
                 # A text is taken out of its JSON when it is whole.
-                custom = {"name": call.name, "input": json.loads(call.arguments)["input"]}
+                custom = {"name": call.name, "input": text_in(call.arguments)}
                 return _call_piece(number, id=call.id, type="custom", custom=custom)
 
     def _add(self, timings: Timings) -> None:
@@ -192,10 +191,7 @@ def timings_to_wire(reader: ChoiceReader) -> JsonObject:
 
 def logprobs_to_wire(logprobs: Sequence[TokenLogprob]) -> JsonObject:
     return {
-        "content": [
-            {**_token(scored), "top_logprobs": [_token(other) for other in scored.top]}
-            for scored in logprobs
-        ],
+        "content": [logprob_to_wire(scored) for scored in logprobs],
         "refusal": None,
     }
 
@@ -221,14 +217,6 @@ def _merge_call(calls: list[dict[str, Any]], delta: Mapping[str, Any]) -> None:
 
 def _call_piece(number: int, **fields: object) -> Piece:
     return Piece({"tool_calls": [{"index": number, **fields}]})
-
-
-def _token(scored: TokenLogprob) -> JsonObject:
-    return {
-        "token": scored.text,
-        "bytes": list(scored.bytes),
-        "logprob": max(scored.logprob, _LEAST_LOGPROB),
-    }
 
 
 def _annotations(text: str, sources: Sequence[Source]) -> list[JsonObject]:

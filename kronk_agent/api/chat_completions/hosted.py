@@ -10,13 +10,12 @@ from kronk_agent.api.chat_completions.request import (
     ChatCompletionRequest,
     WebSearchOptions,
 )
+from kronk_agent.api.hosted import listing
 from kronk_agent.api.serving import Serving
 from kronk_agent.errors import InvalidRequestError
-from kronk_agent.messages import JsonObject
-from kronk_agent.tool import StaticToolset, Tool, ToolContext, ToolOutput, Toolset
+from kronk_agent.tool import StaticToolset, Tool, Toolset
 
 _MCP_SERVERS = "mcp_servers"
-_NUM_RESULTS = {"low": 3, "medium": 5, "high": 10}
 
 
 def hosted_toolsets(serving: Serving, body: ChatCompletionRequest) -> list[Toolset]:
@@ -62,16 +61,10 @@ def _web(own: Toolset, options: WebSearchOptions) -> Toolset:
 
 def _search(tool: Tool, options: WebSearchOptions) -> Tool:
     """``web_search`` with as many results as the request wants, which knows where the person is."""
-    call = tool.call
-    assert call is not None, "the server's own tools are called here"
-    number = _NUM_RESULTS[options.search_context_size or "medium"]
-
-    async def search(arguments: JsonObject, context: ToolContext) -> ToolOutput:
-        return await call({"max_results": number, **arguments}, context)
-
     place = "" if options.user_location is None else _place(options.user_location.approximate)
     described = f"{tool.description} The person is in or near {place}." if place else None
-    return replace(tool, description=described or tool.description, call=search)
+    sized = listing(tool, options.search_context_size)
+    return replace(sized, description=described or tool.description)
 
 
 def _place(location: ApproximateLocation) -> str:

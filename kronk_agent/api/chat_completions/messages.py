@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import re
 from collections.abc import Sequence
 from typing import Annotated, Literal, TypeAlias, assert_never
 
 from pydantic import Field
 
-from kronk_agent.api.wire import Wire, encode
+from kronk_agent.api.client_tools import text_arguments
+from kronk_agent.api.media import audio_in, image_at
+from kronk_agent.api.wire import Wire
 from kronk_agent.errors import InvalidRequestError
-from kronk_agent.messages import AudioPart, ImagePart, Message, Part, TextPart, ToolCall
-
-_DATA_URL = re.compile(r"data:(image/[\w.+-]+);base64,")
-_AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
+from kronk_agent.messages import ImagePart, Message, Part, TextPart, ToolCall
 
 
 class TextContent(Wire):
@@ -173,7 +170,7 @@ def _words(part: TextContent | Refusal) -> str:
 def _call(call: FunctionCall | CustomCall) -> ToolCall:
     if isinstance(call, FunctionCall):
         return ToolCall(call.id, call.function.name, call.function.arguments)
-    return ToolCall(call.id, call.custom.name, encode({"input": call.custom.input}))
+    return ToolCall(call.id, call.custom.name, text_arguments(call.custom.input))
 
 
 def _text_parts(content: TextOnly) -> tuple[Part, ...]:
@@ -195,8 +192,7 @@ def _user_part(part: TextContent | ImageContent | AudioContent, place: str) -> P
         case ImageContent(image_url=image):
             return _image(image, f"{place}.image_url")
         case AudioContent(input_audio=audio):
-            data = _decode(audio.data, f"{place}.input_audio.data")
-            return AudioPart(data, _AUDIO_TYPES[audio.format])
+            return audio_in(audio.data, audio.format, f"{place}.input_audio.data")
         case _:
             assert_never(part)
 
@@ -207,17 +203,4 @@ def _image(image: ImageUrl, place: str) -> ImagePart:
             f"{place}.detail: only auto, for images are seen as the model sees them",
             param=f"{place}.detail",
         )
-    found = _DATA_URL.match(image.url)
-    if found is None:
-        raise InvalidRequestError(
-            f"{place}.url: must be data:image/…;base64,… with the image in it; nothing is fetched",
-            param=f"{place}.url",
-        )
-    return ImagePart(_decode(image.url[found.end() :], f"{place}.url"), found[1])
-
-
-def _decode(data: str, place: str) -> bytes:
-    try:
-        return base64.b64decode(data, validate=True)
-    except ValueError as error:
-        raise InvalidRequestError(f"{place}: is not base64: {error}", param=place) from None
+    return image_at(image.url, f"{place}.url")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,13 +16,11 @@ from kronk_agent.api.chat_completions.events import (
     timings_to_wire,
     usage_to_wire,
 )
-from kronk_agent.api.wire import encode, new_id
+from kronk_agent.api.sse import DONE
+from kronk_agent.api.wire import encode, new_id, padding
 from kronk_agent.messages import JsonObject
 
-DONE = "data: [DONE]\n\n"
-
 _FINGERPRINT = f"kronk-agent-{__version__}"
-_MAX_PADDING = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +78,7 @@ class Answer:
         if self.include_usage:
             chunk["usage"] = usage
         if self.include_obfuscation:
-            chunk["obfuscation"] = secrets.token_hex(secrets.randbelow(_MAX_PADDING) + 1)
+            chunk["obfuscation"] = padding()
         return f"data: {encode(chunk)}\n\n"
 
     def _head(self, kind: str) -> dict[str, Any]:

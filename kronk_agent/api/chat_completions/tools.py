@@ -7,9 +7,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, JsonValue
 
+from kronk_agent.api.client_tools import function_tool, text_tool
 from kronk_agent.api.wire import Wire
-from kronk_agent.errors import ConfigError, InvalidRequestError
-from kronk_agent.messages import JsonObject
 from kronk_agent.model import ToolChoice
 from kronk_agent.tool import Tool
 
@@ -123,32 +122,16 @@ def _name(tool: NamedFunction | NamedCustom) -> str:
 
 
 def _tool(tool: FunctionTool | CustomTool, place: str) -> Tool:
-    try:
-        if isinstance(tool, CustomTool):
-            custom = tool.custom
-            return Tool(
-                name=custom.name,
-                description=custom.description or "",
-                parameters=_input_schema(custom),
-            )
-        function = tool.function
-        return Tool(
-            name=function.name,
-            description=function.description or "",
-            parameters={"type": "object", "properties": {}, **(function.parameters or {})},
-            strict=bool(function.strict),
-        )
-    except ConfigError as error:
-        raise InvalidRequestError(f"{place}: {error.message}", param=place) from None
-
-
-def _input_schema(custom: Custom) -> JsonObject:
-    text: JsonObject = {"type": "string"}
-    if isinstance(custom.format, GrammarFormat):
-        text["pattern"] = f"^(?:{custom.format.grammar.definition})$"
-    return {
-        "type": "object",
-        "properties": {"input": text},
-        "required": ["input"],
-        "additionalProperties": False,
-    }
+    if isinstance(tool, CustomTool):
+        custom = tool.custom
+        form = custom.format
+        regex = form.grammar.definition if isinstance(form, GrammarFormat) else None
+        return text_tool(custom.name, custom.description or "", regex=regex, place=place)
+    function = tool.function
+    return function_tool(
+        function.name,
+        function.description or "",
+        function.parameters,
+        strict=function.strict,
+        place=place,
+    )

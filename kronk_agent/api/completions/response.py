@@ -5,14 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kronk_agent.api.logprobs import finite
+from kronk_agent.api.sse import DONE
 from kronk_agent.api.wire import encode, new_id
 from kronk_agent.engine.engine import Engine, TokenLogprob
 from kronk_agent.messages import JsonObject, Usage
-
-DONE = "data: [DONE]\n\n"
-
-_LEAST_LOGPROB = -9999.0
-"""What OpenAI says where the probability is zero: JSON has no infinity."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +72,13 @@ class Logprobs:
             self._offset += len(text)
         return {
             "tokens": list(texts),
-            "token_logprobs": [None if one is None else _finite(one.logprob) for one in logprobs],
+            "token_logprobs": [None if one is None else finite(one.logprob) for one in logprobs],
             "top_logprobs": [None if one is None else self._top(one) for one in logprobs],
             "text_offset": list(offsets),
         }
 
     def _top(self, scored: TokenLogprob) -> JsonObject:
-        return {self._text(token): _finite(logprob) for token, logprob in scored.top}
+        return {self._text(token): finite(logprob) for token, logprob in scored.top}
 
     def _text(self, token: int) -> str:
         return self._engine.vocabulary.piece(token).decode("utf-8", "replace")
@@ -95,7 +92,3 @@ def usage_to_wire(usages: Sequence[Usage], num_prompt_tokens: int, num_cached: i
         "total_tokens": num_prompt_tokens + written,
         "prompt_tokens_details": {"cached_tokens": num_cached},
     }
-
-
-def _finite(logprob: float) -> float:
-    return max(logprob, _LEAST_LOGPROB)

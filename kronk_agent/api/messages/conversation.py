@@ -7,13 +7,12 @@ there, and a message here.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, assert_never
 
+from kronk_agent.api.media import decoded
 from kronk_agent.api.messages.results import fetch_text, mcp_text, search_text
 from kronk_agent.api.messages.thinking import is_ours
 from kronk_agent.api.messages.wire import (
@@ -178,13 +177,7 @@ def _image(source: Base64Source | UrlSource | FileSource, place: str) -> ImagePa
         raise InvalidRequestError(
             f"{place}.media_type: {source.media_type!r} is no image", param=f"{place}.media_type"
         )
-    try:
-        data = base64.b64decode(source.data, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InvalidRequestError(
-            f"{place}.data: is not base64: {error}", param=f"{place}.data"
-        ) from None
-    return ImagePart(data, source.media_type)
+    return ImagePart(decoded(source.data, f"{place}.data"), source.media_type)
 
 
 def _document(block: DocumentBlock, place: str) -> list[Part]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kronk_agent.api.hosted import WebLimits, hosted_fetch, hosted_search
+from kronk_agent.api.client_tools import client_tool
+from kronk_agent.api.hosted import WebLimits, hosted_fetch, hosted_search, own_name
 from kronk_agent.api.messages.wire import (
     AnyChoice,
     AutoChoice,
@@ -22,7 +23,7 @@ from kronk_agent.api.messages.wire import (
     WebSearchTool,
 )
 from kronk_agent.api.wire import encode
-from kronk_agent.errors import ConfigError, InvalidRequestError
+from kronk_agent.errors import InvalidRequestError
 from kronk_agent.model import ToolChoice
 from kronk_agent.tool import StaticToolset, Tool, Toolset
 
@@ -112,15 +113,8 @@ def is_parallel(wire: ToolChoiceParam | None) -> bool | None:
 
 def _custom(tool: CustomTool, place: str) -> Tool:
     examples = [f"Example: {encode(example)}" for example in tool.input_examples or ()]
-    try:
-        return Tool(
-            name=tool.name,
-            description="\n".join([tool.description, *examples]).strip(),
-            parameters=tool.input_schema,
-            strict=tool.strict,
-        )
-    except ConfigError as error:
-        raise InvalidRequestError(f"{place}: {error.message}", param=place) from None
+    description = "\n".join([tool.description, *examples]).strip()
+    return client_tool(tool.name, description, tool.input_schema, strict=tool.strict, place=place)
 
 
 # --- ours ----------------------------------------------------------------------------------------
@@ -242,11 +236,6 @@ class _Servers:
 
 def _allows(names: Sequence[str] | None) -> Callable[[str], bool]:
     return lambda tool: names is None or tool in names
-
-
-def own_name(name: str) -> str:
-    """What a tool's server calls it; the first ``__`` ends the server's prefix."""
-    return name.partition("__")[2] or name
 
 
 def servers_of(toolsets: Sequence[Toolset]) -> Mapping[str, tuple[str, str]]:

@@ -52,10 +52,7 @@ def read_approvals(items: Sequence[InputItem], messages: Sequence[Message]) -> A
         if item.approve:
             granted.append(call)
         else:
-            text = "The person does not allow this call." + (
-                f" {item.reason}" if item.reason else ""
-            )
-            refused.append(Message("tool", (TextPart(text),), tool_call_id=call.id, name=call.name))
+            refused.append(_refusal(call, item.reason))
     return Approvals(tuple(granted), tuple(refused))
 
 

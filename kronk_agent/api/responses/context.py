@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kronk_agent.api.caller import current_caller
 from kronk_agent.api.errors import HttpError
 from kronk_agent.api.responses.approval import Approvals, read_approvals, unanswered
 from kronk_agent.api.responses.conversation import to_messages
 from kronk_agent.api.responses.items import InputItem, McpListToolsItem
+from kronk_agent.api.serving import Serving
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonObject, Message, TextPart
 from kronk_agent.sessions import FINAL, SessionStore
@@ -45,6 +47,11 @@ class Given:
             return whole
         text = "\n\n".join(message.text for message in whole[:first])
         return [Message("system", (TextPart(text),)), *whole[first:]]
+
+
+async def store_of(serving: Serving) -> SessionStore:
+    """What the caller has in it: each API key has its own."""
+    return (await serving.runtime.sessions()).owned_by(current_caller().name or "")
 
 
 async def read_past(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from kronk_agent.api.client_tools import text_arguments
+from kronk_agent.api.media import audio_in, image_at
 from kronk_agent.api.responses.items import (
     CompactionItem,
     Content,
@@ -37,14 +37,12 @@ from kronk_agent.api.responses.names import flat_name
 from kronk_agent.api.responses.opaque import unpack
 from kronk_agent.api.wire import encode
 from kronk_agent.errors import InvalidRequestError
-from kronk_agent.messages import AudioPart, ImagePart, Message, Part, Role, TextPart, ToolCall
+from kronk_agent.messages import Message, Part, Role, TextPart, ToolCall
 
 APPROVAL_PREFIX = "mcpr_"
 """An approval request's id is this and the id of the call it is about."""
 SUMMARY_HEAD = "Summary of the conversation so far:\n"
 
-_DATA_URL = re.compile(r"data:(image/[\w.+-]+);base64,")
-_AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 _GONE = "[What was found is not at hand any more.{}]"
 
 
@@ -90,7 +88,7 @@ class _Reader:
                 self._call(item.call_id, flat_name(item.namespace, item.name), item.arguments)
             case CustomCallItem():
                 name = flat_name(item.namespace, item.name)
-                self._call(item.call_id, name, encode({"input": item.input}))
+                self._call(item.call_id, name, text_arguments(item.input))
             case FunctionCallOutputItem() | CustomCallOutputItem():
                 self.end_turn()
                 parts = _parts(item.output, f"{place}.output")
@@ -193,23 +191,8 @@ def _part(part: Content, place: str) -> Part:
         case InputText(text=text) | OutputText(text=text) | Refusal(refusal=text):
             return TextPart(text)
         case InputImage(image_url=url):
-            found = _DATA_URL.match(url or "")
-            if url is None or found is None:
-                raise InvalidRequestError(
-                    f"{place}.image_url: must be data:image/…;base64,… with the image in it; "
-                    "nothing is fetched",
-                    param=f"{place}.image_url",
-                )
-            return ImagePart(_decoded(url[found.end() :], f"{place}.image_url"), found[1])
+            return image_at(url, f"{place}.image_url")
         case InputAudio(input_audio=audio):
-            data = _decoded(audio.data, f"{place}.input_audio.data")
-            return AudioPart(data, _AUDIO_TYPES[audio.format])
+            return audio_in(audio.data, audio.format, f"{place}.input_audio.data")
         case _:
             assert_never(part)
-
-
-def _decoded(data: str, place: str) -> bytes:
-    try:
-        return base64.b64decode(data, validate=True)
-    except ValueError:
-        raise InvalidRequestError(f"{place}: not base64", param=place) from None

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
-from kronk_agent.api.caller import current_caller
 from kronk_agent.api.errors import HttpError
+from kronk_agent.api.responses.context import store_of
 from kronk_agent.api.responses.conversation import to_messages
 from kronk_agent.api.responses.items import InputItem
 from kronk_agent.api.responses.paging import page
@@ -37,13 +37,10 @@ class AddItems(WholeText):
 def router(serving: Serving) -> APIRouter:
     routes = APIRouter(prefix="/v1/conversations", tags=["conversations"])
 
-    async def opened() -> SessionStore:
-        return (await serving.runtime.sessions()).owned_by(current_caller().name or "")
-
     @routes.post("")
     async def create_conversation(body: CreateConversation) -> dict[str, Any]:
         """A new conversation."""
-        store = await opened()
+        store = await store_of(serving)
         messages = to_messages(body.items or ())
         session = await store.create_session(new_id("conv_"), metadata=body.metadata)
         if body.items:
@@ -53,12 +50,12 @@ def router(serving: Serving) -> APIRouter:
     @routes.get("/{id}")
     async def get_conversation(id: str) -> dict[str, Any]:
         """One of them."""
-        return _wire(await _found(await opened(), id))
+        return _wire(await _found(await store_of(serving), id))
 
     @routes.post("/{id}")
     async def update_conversation(id: str, body: UpdateConversation) -> dict[str, Any]:
         """Change its metadata."""
-        session = await (await opened()).update_session(id, metadata=body.metadata)
+        session = await (await store_of(serving)).update_session(id, metadata=body.metadata)
         if session is None:
             raise _unknown(id)
         return _wire(session)
@@ -66,7 +63,7 @@ def router(serving: Serving) -> APIRouter:
     @routes.delete("/{id}")
     async def delete_conversation(id: str) -> dict[str, Any]:
         """Forget it, with all that was said."""
-        if not await (await opened()).delete_session(id):
+        if not await (await store_of(serving)).delete_session(id):
             raise _unknown(id)
         return {"id": id, "object": "conversation.deleted", "deleted": True}
 
@@ -75,7 +72,7 @@ def router(serving: Serving) -> APIRouter:
         id: str, body: AddItems, include: Annotated[list[Includable] | None, Query()] = None
     ) -> dict[str, Any]:
         """Add what was said elsewhere."""
-        store = await opened()
+        store = await store_of(serving)
         await _found(store, id)
         shown = to_stored(body.items)
         earlier = await store.messages(id)
@@ -91,7 +88,7 @@ def router(serving: Serving) -> APIRouter:
         include: Annotated[list[Includable] | None, Query()] = None,
     ) -> dict[str, Any]:
         """What was said, a page at a time."""
-        store = await opened()
+        store = await store_of(serving)
         await _found(store, id)
         return page(await store.items(id), limit=limit, order=order, after=after)
 
@@ -100,7 +97,7 @@ def router(serving: Serving) -> APIRouter:
         id: str, item_id: str, include: Annotated[list[Includable] | None, Query()] = None
     ) -> dict[str, Any]:
         """One item."""
-        store = await opened()
+        store = await store_of(serving)
         await _found(store, id)
         for item in await store.items(id):
             if item["id"] == item_id:

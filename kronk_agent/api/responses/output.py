@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 
+from kronk_agent.api.client_tools import parsed_arguments, text_in
 from kronk_agent.api.responses.toolbox import Shown
-from kronk_agent.messages import JsonObject, JsonValue, TokenLogprob, ToolResult
-
-_IMPOSSIBLE = -9999.0
-"""What OpenAI writes for minus infinity, which JSON has no word for."""
+from kronk_agent.messages import JsonObject, JsonValue, ToolResult
 
 
 @dataclass(slots=True)
@@ -58,15 +55,6 @@ def output_text(text: str, annotations: list[JsonValue], logprobs: list[JsonValu
     }
 
 
-def logprob(token: TokenLogprob) -> JsonObject:
-    return {**_scored(token), "top_logprobs": [_scored(other) for other in token.top]}
-
-
-def _scored(token: TokenLogprob) -> JsonObject:
-    logprob = max(token.logprob, _IMPOSSIBLE)
-    return {"token": token.text, "bytes": list(token.bytes), "logprob": logprob}
-
-
 def call_item(
     call: Call, status: str, result: ToolResult | None = None, *, lists_sources: bool
 ) -> JsonObject:
@@ -83,9 +71,7 @@ def call_item(
         case "function" | "custom":
             is_function = shown.kind == "function"
             said: JsonObject = (
-                {"arguments": call.arguments}
-                if is_function
-                else {"input": custom_input(call.arguments)}
+                {"arguments": call.arguments} if is_function else {"input": text_in(call.arguments)}
             )
             group: JsonObject = {} if shown.group is None else {"namespace": shown.group}
             kind = "function_call" if is_function else "custom_tool_call"
@@ -121,21 +107,8 @@ def call_item(
             }
 
 
-def custom_input(arguments: str) -> str:
-    value = _parsed(arguments).get("input", "")
-    return value if isinstance(value, str) else ""
-
-
-def _parsed(arguments: str) -> JsonObject:
-    try:
-        value = json.loads(arguments)
-    except ValueError:
-        return {}  # cut off, or not what the tool takes; the model is told
-    return value if isinstance(value, dict) else {}
-
-
 def _action(call: Call, result: ToolResult | None) -> JsonObject:
-    arguments = _parsed(call.arguments)
+    arguments = parsed_arguments(call.arguments)
     if call.tool == "web_search":
         query = arguments.get("query", "")
         action: JsonObject = {"type": "search", "query": query, "queries": [query]}

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
@@ -8,23 +7,21 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from kronk_agent.api.caller import current_caller
 from kronk_agent.api.errors import HttpError
 from kronk_agent.api.responses.background import Background, Watched
 from kronk_agent.api.responses.compaction import compact
-from kronk_agent.api.responses.context import read_given, read_past
+from kronk_agent.api.responses.context import read_given, read_past, store_of
 from kronk_agent.api.responses.making import make, understand
 from kronk_agent.api.responses.paging import page
 from kronk_agent.api.responses.request import Compact, CountTokens, CreateResponse, Includable
 from kronk_agent.api.responses.stream import WireEvent
 from kronk_agent.api.serving import Serving
 from kronk_agent.api.sse import EventStream, Write, while_connected
-from kronk_agent.api.wire import encode
+from kronk_agent.api.wire import encode, padding
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonObject
 from kronk_agent.sessions import FINAL, SessionStore, StoredResponse
 
-_MAX_PADDING = 16
 _LOST = "the server was stopped before it was finished"
 
 
@@ -42,7 +39,7 @@ def router(serving: Serving) -> APIRouter:
     async def create_response(body: CreateResponse, request: Request) -> Response:
         """Answer, with items for all that happens on the way."""
         needs_past = body.previous_response_id is not None or body.conversation is not None
-        store = await _store(serving) if body.is_stored or needs_past else None
+        store = await store_of(serving) if body.is_stored or needs_past else None
         job = await understand(serving, body, store)
         options = body.stream_options
         is_padded = bool(options and options.include_obfuscation)
@@ -66,7 +63,7 @@ def router(serving: Serving) -> APIRouter:
     async def count_input_tokens(body: CountTokens) -> dict[str, Any]:
         """How many tokens a response's prompt would have."""
         needs_past = body.previous_response_id is not None or body.conversation is not None
-        store = await _store(serving) if needs_past else None
+        store = await store_of(serving) if needs_past else None
         given = body.model_dump(by_alias=True, exclude_unset=True, exclude={"personality"})
         asked = CreateResponse.model_validate({**given, "store": False})
         job = await understand(serving, asked, store)
@@ -80,7 +77,7 @@ def router(serving: Serving) -> APIRouter:
     @routes.post("/compact")
     async def compact_conversation(body: Compact, request: Request) -> dict[str, Any]:
         """A conversation made shorter: what was asked, and a summary of the rest."""
-        store = await _store(serving) if body.previous_response_id is not None else None
+        store = await store_of(serving) if body.previous_response_id is not None else None
         past = await read_past(store, previous_id=body.previous_response_id, conversation_id=None)
         given = read_given(past, body.items, instructions=None)
         agent = await serving.agent(body.model)
@@ -97,7 +94,7 @@ def router(serving: Serving) -> APIRouter:
         include_obfuscation: bool = False,
     ) -> Response:
         """A response as it stands; with stream=true the events of one in the background."""
-        store = await _store(serving)
+        store = await store_of(serving)
         found = await _found(store, id)
         if not stream:
             if starting_after is not None:
@@ -127,7 +124,7 @@ def router(serving: Serving) -> APIRouter:
     @routes.delete("/{id}")
     async def delete_response(id: str) -> dict[str, Any]:
         """Forget a response, and end it if it is under way in the background."""
-        store = await _store(serving)
+        store = await store_of(serving)
         await _found(store, id)
         watched = background.find(id)
         if watched is not None:
@@ -138,7 +135,7 @@ def router(serving: Serving) -> APIRouter:
     @routes.post("/{id}/cancel")
     async def cancel_response(id: str) -> dict[str, Any]:
         """End a response that is under way in the background."""
-        store = await _store(serving)
+        store = await store_of(serving)
         found = await _found(store, id)
         if not found.body["background"]:
             raise InvalidRequestError(
@@ -164,7 +161,7 @@ def router(serving: Serving) -> APIRouter:
         include: Annotated[list[Includable] | None, Query()] = None,
     ) -> dict[str, Any]:
         """The items a response was given; those of earlier responses are listed there."""
-        store = await _store(serving)
+        store = await store_of(serving)
         await _found(store, id)
         return page(await store.given_items(id), limit=limit, order=order, after=after)
 
@@ -180,11 +177,6 @@ def router(serving: Serving) -> APIRouter:
         return StoredResponse(id=id, status="failed", body=body)
 
     return routes
-
-
-async def _store(serving: Serving) -> SessionStore:
-    """What the caller has in it: each API key has its own."""
-    return (await serving.runtime.sessions()).owned_by(current_caller().name or "")
 
 
 async def _unheard(event: WireEvent) -> None:
@@ -210,8 +202,7 @@ def _stream(serving: Serving, produce: Any) -> EventStream:
 def _frame(event: WireEvent, *, is_padded: bool) -> str:
     kind = event["type"]
     if is_padded and str(kind).endswith(".delta"):
-        padding = secrets.token_hex(secrets.randbelow(_MAX_PADDING) + 1)
-        event = {**event, "obfuscation": padding}
+        event = {**event, "obfuscation": padding()}
     return f"event: {kind}\ndata: {encode(event)}\n\n"
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 from kronk_agent.api.citations import citations
+from kronk_agent.api.client_tools import text_in
+from kronk_agent.api.logprobs import logprob_to_wire
 from kronk_agent.api.responses.body import Body
 from kronk_agent.api.responses.conversation import APPROVAL_PREFIX
 from kronk_agent.api.responses.opaque import pack
@@ -13,8 +15,6 @@ from kronk_agent.api.responses.output import (
     Call,
     Spoken,
     call_item,
-    custom_input,
-    logprob,
     message_item,
     output_text,
 )
@@ -174,7 +174,7 @@ class Writer:
             item = message_item(said.id, [], "in_progress")
             yield self._event("response.output_item.added", output_index=said.index, item=item)
             yield self._at("response.content_part.added", said, part=output_text("", [], []))
-        scored: list[JsonValue] = [logprob(token) for token in logprobs]
+        scored: list[JsonValue] = [logprob_to_wire(scored) for scored in logprobs]
         said.texts.append(text)
         said.logprobs += scored
         yield self._at("response.output_text.delta", said, delta=text, logprobs=scored)
@@ -297,7 +297,7 @@ class Writer:
             case "custom":
                 yield from self._add(call)
                 # A text is taken out of its JSON when it is whole.
-                text = custom_input(call.arguments)
+                text = text_in(call.arguments)
                 yield self._about("response.custom_tool_call_input.delta", call, delta=text)
                 yield self._about("response.custom_tool_call_input.done", call, input=text)
                 yield from self._end(call)

@@ -8,8 +8,9 @@ from typing import Literal, TypeAlias, assert_never
 
 from kronk_agent.agent import Agent
 from kronk_agent.api.caller import current_caller
+from kronk_agent.api.client_tools import function_tool, text_tool
 from kronk_agent.api.errors import HttpError
-from kronk_agent.api.hosted import WebLimits, hosted_fetch, hosted_search
+from kronk_agent.api.hosted import WebLimits, hosted_fetch, hosted_search, listing, own_name
 from kronk_agent.api.responses.names import flat_name
 from kronk_agent.api.responses.tools import (
     AllowedTools,
@@ -27,19 +28,17 @@ from kronk_agent.api.responses.tools import (
     WireTool,
     WireToolChoice,
 )
-from kronk_agent.errors import ConfigError, InvalidRequestError
+from kronk_agent.errors import InvalidRequestError
 from kronk_agent.host.server import McpServer
-from kronk_agent.messages import JsonObject
 from kronk_agent.model import ToolChoice
 from kronk_agent.runtime import Runtime
-from kronk_agent.tool import StaticToolset, Tool, ToolContext, ToolOutput, Toolset
+from kronk_agent.tool import StaticToolset, Tool, Toolset
 
 ToolKind: TypeAlias = Literal["function", "custom", "web", "mcp", "approval"]
 
 SEARCH = "web_search"
 FETCH = "web_fetch"
 
-_NUM_RESULTS = {"low": 3, "medium": 5, "high": 10}
 _RESOURCES = "resources"
 """The toolset that reads on in results of MCP servers that were cut."""
 
@@ -134,14 +133,6 @@ class Toolbox:
             case _:
                 assert_never(wire)
 
-    def _of_client(self, name: str, namespace: str | None) -> str:
-        """The name the model sees; a function may be named without its namespace."""
-        if namespace is None:
-            for flat, shown in self._shown.items():
-                if shown.name == name and shown.kind in ("function", "custom"):
-                    return flat
-        return flat_name(namespace, name)
-
     def _of_kind(self, kind: ToolKind, group: str | None, words: str) -> list[str]:
         names = [tool.name for toolset in self.toolsets for tool in toolset.tools()]
         names += [tool.name for tool in self.client_tools]
@@ -191,8 +182,7 @@ async def open_toolbox(runtime: Runtime, agent: Agent, wire: Sequence[WireTool])
 def _shown(name: str, toolset: str, *, is_server: bool) -> Shown:
     if name in (SEARCH, FETCH):
         return Shown("web", name)
-    own = name.partition("__")[2] if is_server else name
-    return Shown("mcp", own or name, toolset)
+    return Shown("mcp", own_name(name) if is_server else name, toolset)
 
 
 def _client_shown(tool: FunctionTool | CustomTool, namespace: str | None) -> Shown:
@@ -205,35 +195,16 @@ def _client_tool(
     words = [namespace.description] if namespace else []
     name = flat_name(namespace.name, tool.name) if namespace else tool.name
     description = "\n".join(text for text in (*words, tool.description) if text)
-    try:
-        if isinstance(tool, CustomTool):
-            return Tool(name=name, description=description, parameters=_input_schema(tool))
-        return Tool(
-            name=name,
-            description=description,
-            parameters={"type": "object", "properties": {}, **(tool.parameters or {})},
-            strict=bool(tool.strict),
-        )
-    except ConfigError as error:
-        raise InvalidRequestError(f"{place}: {error.message}", param=place) from None
-
-
-def _input_schema(tool: CustomTool) -> JsonObject:
-    text: JsonObject = {"type": "string"}
-    if isinstance(tool.format, GrammarFormat):
-        text["pattern"] = f"^(?:{tool.format.definition})$"
-    return {
-        "type": "object",
-        "properties": {"input": text},
-        "required": ["input"],
-        "additionalProperties": False,
-    }
+    if isinstance(tool, CustomTool):
+        form = tool.format
+        regex = form.definition if isinstance(form, GrammarFormat) else None
+        return text_tool(name, description, regex=regex, place=place)
+    return function_tool(name, description, tool.parameters, strict=tool.strict, place=place)
 
 
 def _add_search(box: Toolbox, runtime: Runtime, tool: WebSearchTool, place: str) -> None:
     if tool.external_web_access is False:
         return
-    current_caller().need("agents")
     known = {own.name: own for own in runtime.toolsets[0].tools()}
     search = known.get(SEARCH)
     if search is None:
@@ -247,7 +218,7 @@ def _add_search(box: Toolbox, runtime: Runtime, tool: WebSearchTool, place: str)
     where = tool.user_location
     tools = [
         hosted_search(
-            _listing(search, _NUM_RESULTS[tool.search_context_size or "medium"]),
+            listing(search, tool.search_context_size),
             limits,
             country=where.country if where else None,
             place=where.words if where else None,
@@ -259,19 +230,7 @@ def _add_search(box: Toolbox, runtime: Runtime, tool: WebSearchTool, place: str)
     box.toolsets.insert(0, StaticToolset(SEARCH, tuple(tools)))
 
 
-def _listing(search: Tool, num_results: int) -> Tool:
-    """The search, with so many pages where a call does not say how many."""
-    call = search.call
-    assert call is not None, "the web tools are ours"
-
-    async def listing(arguments: JsonObject, context: ToolContext) -> ToolOutput:
-        return await call({"max_results": num_results, **arguments}, context)
-
-    return replace(search, call=listing)
-
-
 async def _add_server(box: Toolbox, runtime: Runtime, wire: McpTool, place: str) -> None:
-    current_caller().need("agents")
     server = _server(runtime, wire.server_label, place)
     await server.settled()
     status = server.status()
