@@ -36,7 +36,7 @@ class EmbeddingRequest(Wire):
     dimensions: Count | None = None
     """Cut the vectors to so many, for models trained that way."""
     user: str | None = None
-    """For whoever reads the log."""
+    """Who asked, in the client's words; nothing here depends on it."""
 
     @property
     def inputs(self) -> list[str | list[int]]:

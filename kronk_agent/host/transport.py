@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 import httpx2
-from anyio import to_thread
+from anyio import CancelScope, to_thread
 from mcp import StdioServerParameters, stdio_client
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import MCP_SESSION_ID, streamable_http_client
@@ -80,8 +80,11 @@ class Wire:
             # A server that prints another encoding makes noise; that does not end the connection.
             encoding_error_handler="replace",
         )
-        with self.log.open() as stderr:
+        # A process that is being started when the connection is given up would be left behind:
+        # asyncio does not wait for it. Starting is quick, and ending it is the SDK's work.
+        with self.log.open() as stderr, CancelScope(shield=True) as starting:
             async with stdio_client(program, errlog=stderr) as streams:
+                starting.shield = False
                 yield streams
 
     @asynccontextmanager

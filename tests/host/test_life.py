@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import ExitStack
 from pathlib import Path
 
 import anyio
+import psutil
 import pytest
 from host.support import (
     call,
@@ -186,3 +188,21 @@ async def test_nothing_a_server_writes_reaches_the_terminal(
     assert capfd.readouterr() == ("", "")
     assert "no licence" in (tmp_path / "x.log").read_text()
     assert (tmp_path / "x.log").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("steps", range(6))
+def test_a_host_that_is_left_while_a_server_starts_waits_for_its_process(
+    steps: int, tmp_path: Path
+) -> None:
+    async def leave() -> None:
+        others = psutil.Process().children()
+        async with hosting({"x": McpServerConfig(command="cat")}, tmp_path):
+            while psutil.Process().children() == others:
+                await anyio.lowlevel.checkpoint()
+            for _ in range(steps):
+                await anyio.lowlevel.checkpoint()
+
+    anyio.run(leave)
+
+    # A process nobody waited for warns when it is collected, and a warning fails a test.
+    gc.collect()

@@ -106,13 +106,13 @@ class ChatCompletionRequest(SamplingFields):
     """The model may search the web, here."""
     metadata: Annotated[dict[str, str], Field(max_length=_MAX_METADATA)] | None = None
     """mcp_servers: names of registered MCP servers, with commas, whose tools may be used, here. All
-    else is for whoever reads the log."""
+    else is the client's own; nothing here depends on it."""
     prompt_cache_key: str | None = None
     """Prompts share what they begin with in any case, whatever their keys."""
     user: str | None = None
-    """For whoever reads the log."""
+    """Who asked, in the client's words; nothing here depends on it."""
     safety_identifier: str | None = None
-    """For whoever reads the log."""
+    """Who asked, in the client's words; nothing here depends on it."""
     store: Literal[False] | None = None
     """Chat completions are not kept; responses are."""
     service_tier: Literal["auto", "default"] | None = None

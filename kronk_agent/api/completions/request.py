@@ -52,7 +52,7 @@ class CompletionRequest(SamplingFields):
     """Tell every token's, with so many alternatives; with echo the prompt's too."""
     stop: str | list[str] | None = None
     user: str | None = None
-    """For whoever reads the log."""
+    """Who asked, in the client's words; nothing here depends on it."""
     grammar: Annotated[None, Refused("use lark, or json_schema")] = None
     lark: str | None = None
     """The completion follows this Lark grammar, as llguidance has them."""

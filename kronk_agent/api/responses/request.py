@@ -166,9 +166,9 @@ class CreateResponse(Prompt, SamplingFields):
     """So many alternatives to each token."""
     metadata: Metadata | None = None
     user: str | None = None
-    """For whoever reads the log."""
+    """Who asked, in the client's words; nothing here depends on it."""
     safety_identifier: str | None = None
-    """For whoever reads the log."""
+    """Who asked, in the client's words; nothing here depends on it."""
     client_metadata: dict[str, JsonValue] | None = None
     """What Codex says of itself."""
     access_programs: Annotated[None, Refused("there are none")] = None
