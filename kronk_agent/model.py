@@ -403,6 +403,16 @@ class ModelInfo:
     capabilities: frozenset[Capability]
 
 
+@dataclass(frozen=True, slots=True)
+class RenderedPrompt:
+    """A prompt as the model reads it."""
+
+    text: str
+    """Without a beginning-of-sequence token that the template did not write."""
+    num_tokens: int
+    """With it."""
+
+
 class ChatModel(Protocol):
     """Generates turns. Safe to use from several tasks at once."""
 
@@ -431,5 +441,14 @@ class ChatModel(Protocol):
 
         Raises:
             InvalidRequestError: the request can never work with this model.
+        """
+        ...
+
+    async def render_prompt(self, request: ChatRequest) -> RenderedPrompt:
+        """The prompt of a request: messages and tools, as the template writes them.
+
+        Raises:
+            InvalidRequestError: the request can never work with this model, or the prompt is
+                written elsewhere and not known here.
         """
         ...

@@ -35,7 +35,7 @@ from kronk_agent.messages import (
     ToolCallStart,
     Usage,
 )
-from kronk_agent.model import ChatRequest, ModelInfo, ResponseFormat
+from kronk_agent.model import ChatRequest, ModelInfo, RenderedPrompt, ResponseFormat
 from kronk_agent.tool import Tool, ToolContext, ToolOutput
 
 T = TypeVar("T")
@@ -101,6 +101,10 @@ class ScriptedModel:
 
     async def count_prompt_tokens(self, request: ChatRequest) -> int:
         return sum(self._size(message) for message in request.messages)
+
+    async def render_prompt(self, request: ChatRequest) -> RenderedPrompt:
+        """Refused: there is no template."""
+        raise InvalidRequestError("a scripted model has no chat template", param="model")
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         """The next turn of the script.

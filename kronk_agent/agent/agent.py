@@ -13,7 +13,7 @@ from kronk_agent.agent.policy import Approve
 from kronk_agent.agent.tasks import open_task_group
 from kronk_agent.agent.toolbox import gather
 from kronk_agent.messages import Event, Message, RunFinished
-from kronk_agent.model import ChatModel, ToolChoice
+from kronk_agent.model import ChatModel, ChatRequest, RenderedPrompt, ToolChoice
 from kronk_agent.tool import Tool, Toolset
 
 _EVENTS_AHEAD = 32
@@ -113,14 +113,37 @@ class Agent:
         Raises:
             InvalidRequestError: such a run can never work.
         """
+        request = self._first_request(messages, tool_choice, client_tools)
+        return await self.model.count_prompt_tokens(request)
+
+    async def render_prompt(
+        self,
+        messages: Sequence[Message],
+        *,
+        client_tools: Sequence[Tool] = (),
+    ) -> RenderedPrompt:
+        """The prompt of a run's first step, as the model reads it. Nothing is generated.
+
+        Raises:
+            InvalidRequestError: such a run can never work, or the model is on a server, which
+                writes its prompts itself.
+        """
+        request = self._first_request(messages, None, client_tools)
+        return await self.model.render_prompt(request)
+
+    def _first_request(
+        self,
+        messages: Sequence[Message],
+        tool_choice: ToolChoice | None,
+        client_tools: Sequence[Tool],
+    ) -> ChatRequest:
         tools, _ = gather(self.toolsets, client_tools, policy=self.options.policy)
-        request = self.options.request(
+        return self.options.request(
             with_instructions(messages, self.options.instructions),
             list(tools.values()),
             tool_choice or self.options.tool_choice,
             is_first=True,
         )
-        return await self.model.count_prompt_tokens(request)
 
 
 class Run:

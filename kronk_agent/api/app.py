@@ -57,6 +57,7 @@ def create_app(runtime: Runtime, *, mcp_app: ASGIApp | None = None) -> FastAPI:
     app.include_router(health.router(serving))
     app.include_router(models.router(serving))
     app.include_router(chat_completions.router(serving))
+    app.include_router(chat_completions.template_router(serving))
     app.include_router(messages.router(serving))
     app.include_router(responses.router(serving))
     app.include_router(responses.conversations_router(serving))

@@ -17,7 +17,13 @@ from kronk_agent.chat.turn_reader import TurnReader
 from kronk_agent.engine.engine import Chunk, Constraint, Engine
 from kronk_agent.errors import ConstraintError, InvalidRequestError
 from kronk_agent.messages import Delta, Message
-from kronk_agent.model import ChatRequest, ModelInfo, ResponseFormat, ToolChoice
+from kronk_agent.model import (
+    ChatRequest,
+    ModelInfo,
+    RenderedPrompt,
+    ResponseFormat,
+    ToolChoice,
+)
 from kronk_agent.tool import Tool
 
 logger = logging.getLogger(__name__)
@@ -27,6 +33,7 @@ _ANY = (Message.user("x"),)
 
 @dataclass(frozen=True, slots=True)
 class _Prompt:
+    text: str
     tokens: list[int]
     opening: str
     """What of it begins the assistant's turn."""
@@ -67,17 +74,19 @@ class LocalChatModel:
 
     async def count_prompt_tokens(self, request: ChatRequest) -> int:
         """How many tokens the prompt has; see ``ChatModel.count_prompt_tokens``."""
-        return len((await to_thread.run_sync(self._read, request)).tokens)
+        return (await self.render_prompt(request)).num_tokens
+
+    async def render_prompt(self, request: ChatRequest) -> RenderedPrompt:
+        """The prompt as text; see ``ChatModel.render_prompt``."""
+        prompt = await to_thread.run_sync(self._read, request)
+        prompt, _ = self._begun(prompt, request)
+        return RenderedPrompt(prompt.text, len(prompt.tokens))
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         """The turn as it is generated; see ``ChatModel.stream``."""
         prompt = await to_thread.run_sync(self._read, request)
         request = await self._decided(prompt, request)
-        turn = self._dialect.begin_turn(prompt.opening, request)
-        if request.is_thinking_enabled is False and turn.parser.is_thinking:
-            # The template begins to think whatever it is told.
-            prompt = self._with(prompt, [], "", turn.thought_end)
-            turn = self._dialect.begin_turn(prompt.opening, request)
+        prompt, turn = self._begun(prompt, request)
         reader = TurnReader(
             turn.parser,
             request.stop,
@@ -147,12 +156,25 @@ class LocalChatModel:
             ),
             continuation=self._dialect.begin_message if request.continue_final_message else None,
         )
-        return _Prompt(prompt.tokenize(self._engine.vocabulary), prompt.opening)
+        return _Prompt(prompt.text, prompt.tokenize(self._engine.vocabulary), prompt.opening)
+
+    def _begun(self, prompt: _Prompt, request: ChatRequest) -> tuple[_Prompt, Turn]:
+        """The turn that a prompt begins, and the prompt it really begins with."""
+        turn = self._dialect.begin_turn(prompt.opening, request)
+        if request.is_thinking_enabled is False and turn.parser.is_thinking:
+            # The template begins to think whatever it is told.
+            prompt = self._with(prompt, [], "", turn.thought_end)
+            turn = self._dialect.begin_turn(prompt.opening, request)
+        return prompt, turn
 
     def _with(self, prompt: _Prompt, tokens: Sequence[int], text: str, end: str) -> _Prompt:
         """A prompt that goes on with what was generated, and the end of the thinking."""
         ending = self._engine.vocabulary.tokenize(end, parse_special=True)
-        return _Prompt([*prompt.tokens, *tokens, *ending], prompt.opening + text + end)
+        return _Prompt(
+            prompt.text + text + end,
+            [*prompt.tokens, *tokens, *ending],
+            prompt.opening + text + end,
+        )
 
     async def _generate(
         self, prompt: _Prompt, turn: Turn, request: ChatRequest, num_generated: int

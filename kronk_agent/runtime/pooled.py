@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 
 from kronk_agent.messages import Delta
-from kronk_agent.model import ChatModel, ChatRequest, ModelInfo
+from kronk_agent.model import ChatModel, ChatRequest, ModelInfo, RenderedPrompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,11 @@ class PooledChatModel:
         """How many tokens the prompt of a request has; the model is loaded for it if need be."""
         async with self.use() as model:
             return await model.count_prompt_tokens(request)
+
+    async def render_prompt(self, request: ChatRequest) -> RenderedPrompt:
+        """The prompt as text; the model is loaded for it if need be."""
+        async with self.use() as model:
+            return await model.render_prompt(request)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         """The turn as it is generated; see ``ChatModel.stream``.

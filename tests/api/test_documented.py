@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from kronk_agent.api.chat_completions.request import ChatCompletionRequest
+from kronk_agent.api.chat_completions.template import ApplyTemplateRequest
 from kronk_agent.api.completions.request import CompletionRequest
 from kronk_agent.api.embeddings import EmbeddingRequest, RerankRequest
 from kronk_agent.api.messages.wire import MessagesRequest
@@ -22,6 +23,7 @@ ENDPOINTS: Mapping[str, type[BaseModel]] = {
     "responses": CreateResponse,
     "messages": MessagesRequest,
     "completions": CompletionRequest,
+    "apply-template": ApplyTemplateRequest,
     "embeddings": EmbeddingRequest,
     "rerank": RerankRequest,
 }

@@ -30,7 +30,7 @@ from kronk_agent.chat.remote.request import request_body
 from kronk_agent.chat.remote.upstream import Upstream, UpstreamClient, open_client
 from kronk_agent.errors import InvalidRequestError, UpstreamError
 from kronk_agent.messages import Delta, Finish, JsonObject, TextDelta, ToolCallStart
-from kronk_agent.model import ChatRequest, ModelInfo
+from kronk_agent.model import ChatRequest, ModelInfo, RenderedPrompt
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +74,14 @@ class RemoteChatModel:
         body = request_body(request, self._upstream)
         sent = [body.get("messages"), body.get("tools")]
         return self.count_tokens(json.dumps(sent, ensure_ascii=False))
+
+    async def render_prompt(self, request: ChatRequest) -> RenderedPrompt:
+        """Refused: only the upstream knows its template."""
+        raise InvalidRequestError(
+            f"the model {self._info.id!r} is on a server, which writes its prompts itself: take a "
+            "model on a file here",
+            param="model",
+        )
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         """The turn as it is generated; see ``ChatModel.stream``.
