@@ -13,6 +13,7 @@ from kronk_agent.api.chat_completions.request import ChatCompletionRequest
 from kronk_agent.api.chat_completions.template import ApplyTemplateRequest
 from kronk_agent.api.completions.request import CompletionRequest
 from kronk_agent.api.embeddings import EmbeddingRequest, RerankRequest
+from kronk_agent.api.llama_server.request import InfillRequest, LlamaCompletionRequest
 from kronk_agent.api.messages.wire import MessagesRequest
 from kronk_agent.api.responses.request import CreateResponse
 from kronk_agent.api.wire import Refused
@@ -24,6 +25,8 @@ ENDPOINTS: Mapping[str, type[BaseModel]] = {
     "messages": MessagesRequest,
     "completions": CompletionRequest,
     "apply-template": ApplyTemplateRequest,
+    "/completion": LlamaCompletionRequest,
+    "/infill": InfillRequest,
     "embeddings": EmbeddingRequest,
     "rerank": RerankRequest,
 }

@@ -172,9 +172,8 @@ def usage_to_wire(usages: Sequence[Usage]) -> JsonObject:
     }
 
 
-def timings_to_wire(reader: ChoiceReader) -> JsonObject:
+def timings_to_wire(usage: Usage, timings: Timings) -> JsonObject:
     """llama.cpp's ``timings``: what was read and written, in tokens and milliseconds."""
-    usage, timings = reader.usage, reader.timings
     num_read = usage.prompt_tokens - usage.cached_tokens
     read_seconds = max(0.0, timings.ttft_seconds - timings.queue_seconds)
     return {

@@ -51,7 +51,7 @@ class Answer:
         if not self.include_usage:
             return DONE
         usage = usage_to_wire([reader.usage for reader in readers])
-        timings = timings_to_wire(readers[0])
+        timings = timings_to_wire(readers[0].usage, readers[0].timings)
         return self._frame([], usage, {"timings": timings}) + DONE
 
     def whole(
@@ -67,7 +67,7 @@ class Answer:
                 for index, (reader, one) in enumerate(zip(readers, pieces, strict=True))
             ],
             "usage": usage_to_wire([reader.usage for reader in readers]),
-            "timings": timings_to_wire(readers[0]),
+            "timings": timings_to_wire(readers[0].usage, readers[0].timings),
             **more,
         }
 

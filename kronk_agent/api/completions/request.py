@@ -127,7 +127,10 @@ def prompt_tokens(engine: Engine, prompt: str | Sequence[int], suffix: str | Non
     if suffix is None:
         if not isinstance(prompt, str):
             return list(prompt)
-        return engine.tokenize(prompt, add_special=True, parse_special=True)
+        # A prompt from /v1/apply-template may have the BOS token already.
+        bos = engine.vocabulary.bos_text
+        has_bos = bos != "" and prompt.startswith(bos)
+        return engine.tokenize(prompt, add_special=not has_bos, parse_special=True)
     fim = engine.vocabulary.fim
     if fim is None:
         raise InvalidRequestError(

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kronk_agent.api.chat_completions.events import timings_to_wire
+from kronk_agent.api.wire import encode
+from kronk_agent.engine.engine import Chunk, Engine, GenerationEnd, TokenLogprob
+from kronk_agent.messages import JsonObject
+from kronk_agent.model import SamplingParams
+
+_LEAST_LOGPROB = -9999.0
+"""For a probability of zero: JSON has no infinity."""
+_ANY = -1
+"""What llama.cpp says for a number it would draw, or that has no bound."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What all chunks of an answer have in common."""
+
+    engine: Engine
+    model: str
+    prompt: Sequence[int]
+    settings: JsonObject
+
+    def frame(self, chunk: Chunk) -> str:
+        """A chunk with more of the text."""
+        shown = self._shown(chunk.text, chunk.tokens, chunk.logprobs)
+        return f"data: {encode({**shown, 'stop': False})}\n\n"
+
+    def last_frame(self, end: GenerationEnd) -> str:
+        """What comes after the text."""
+        return f"data: {encode({**self._shown('', (), ()), **self._ended(end)})}\n\n"
+
+    def whole(self, chunks: Sequence[Chunk], *, with_tokens: bool) -> JsonObject:
+        """The same, not streamed."""
+        tokens = [token for chunk in chunks for token in chunk.tokens]
+        shown = self._shown(
+            "".join(chunk.text for chunk in chunks),
+            tokens if with_tokens else (),
+            [scored for chunk in chunks for scored in chunk.logprobs],
+        )
+        end = chunks[-1].end
+        assert end is not None
+        return {**shown, **self._ended(end)}
+
+    def _shown(
+        self, text: str, tokens: Sequence[int], logprobs: Sequence[TokenLogprob]
+    ) -> JsonObject:
+        scored: JsonObject = (
+            {"completion_probabilities": [self._scored(one) for one in logprobs]}
+            if logprobs
+            else {}
+        )
+        return {"index": 0, "content": text, "tokens": list(tokens), **scored}
+
+    def _ended(self, end: GenerationEnd) -> JsonObject:
+        usage = end.usage
+        num_tokens = usage.prompt_tokens + usage.completion_tokens
+        stop_type = "limit" if end.reason == "length" else "word" if end.stop_text else "eos"
+        return {
+            "stop": True,
+            "model": self.model,
+            "prompt": self.engine.detokenize(self.prompt),
+            "generation_settings": self.settings,
+            "tokens_predicted": usage.completion_tokens,
+            "tokens_evaluated": usage.prompt_tokens,
+            "tokens_cached": usage.cached_tokens,
+            "truncated": num_tokens >= self.engine.context_length,
+            "stop_type": stop_type,
+            "stopping_word": end.stop_text or "",
+            "timings": timings_to_wire(usage, end.timings),
+        }
+
+    def _scored(self, scored: TokenLogprob) -> JsonObject:
+        top = [self._token(token, logprob) for token, logprob in scored.top]
+        return {**self._token(scored.token, scored.logprob), "top_logprobs": list(top)}
+
+    def _token(self, token: int, logprob: float) -> JsonObject:
+        piece = self.engine.vocabulary.piece(token)
+        return {
+            "id": token,
+            "token": piece.decode("utf-8", "replace"),
+            "bytes": list(piece),
+            "logprob": max(logprob, _LEAST_LOGPROB),
+        }
+
+
+def settings_to_wire(sampling: SamplingParams, *, context_length: int) -> JsonObject:
+    """What a completion is generated with, as far as it is not the client's alone."""
+    values: dict[str, Any] = asdict(sampling)
+    values["logit_bias"] = [[token, bias] for token, bias in sampling.logit_bias.items()]
+    values["seed"] = _ANY if sampling.seed is None else sampling.seed
+    for name in ("samplers", "dry_sequence_breakers"):
+        values[name] = list(values[name])
+    return {"n_ctx": context_length, "n_predict": _ANY, **values}

@@ -1,0 +1,165 @@
+"""llama.cpp's own completions, on models with and without tokens to fill in a middle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from api.support import frames, running
+
+from kronk_agent import Config
+from kronk_agent.config.model import LocalModelConfig
+
+PROMPT = "the quick brown"
+
+
+async def test_a_completion_is_that_of_openais_route_in_llama_cpps_form() -> None:
+    async with running() as server:
+        model = server.runtime.models[0].name
+        asked: dict[str, Any] = {"prompt": "One, two, three,", "temperature": 0, "stop": ["six"]}
+        theirs = await server.post("/completion", **asked, n_predict=16, return_tokens=True)
+        ours = await server.post("/v1/completions", model=model, **asked, max_tokens=16)
+        back = await server.post("/detokenize", tokens=theirs.json()["tokens"])
+        body = theirs.json()
+
+    assert body["content"] == ours.json()["choices"][0]["text"] == " four, five, "
+    assert back.json()["content"] == " four, five, six"
+    assert body["tokens_evaluated"] == ours.json()["usage"]["prompt_tokens"]
+    told = ("model", "stop", "stop_type", "stopping_word", "truncated", "prompt", "index")
+    assert {name: body[name] for name in told} == {
+        "model": model,
+        "stop": True,
+        "stop_type": "word",
+        "stopping_word": "six",
+        "truncated": False,
+        "prompt": "One, two, three,",
+        "index": 0,
+    }
+    assert body["generation_settings"]["temperature"] == 0
+    assert body["generation_settings"]["n_predict"] == 16
+
+
+async def test_a_streamed_completion_is_the_same_as_whole(models: Config) -> None:
+    asked: dict[str, Any] = {
+        "model": "fim",
+        "prompt": PROMPT,
+        "n_predict": 6,
+        "seed": 7,
+        "n_probs": 2,
+        "return_tokens": True,
+        "cache_prompt": True,
+    }
+    async with running(config=models) as server:
+        whole = (await server.post("/completion", **asked)).json()
+        *chunks, last = frames((await server.post("/completion", **asked, stream=True)).text)
+
+    assert "".join(chunk["content"] for chunk in chunks) == whole["content"]
+    assert [t for chunk in chunks for t in chunk["tokens"]] == whole["tokens"]
+    scored = [s for chunk in chunks for s in chunk["completion_probabilities"]]
+    assert [s["id"] for s in scored] == [s["id"] for s in whole["completion_probabilities"]]
+    assert [len(s["top_logprobs"]) for s in scored] == [2] * 6
+    assert {chunk["stop"] for chunk in chunks} == {False}
+    assert (last["content"], last["stop"], last["stop_type"]) == ("", True, "limit")
+    assert last["tokens_predicted"] == whole["tokens_predicted"] == 6
+
+
+async def test_a_rendered_prompt_goes_on_as_it_was_rendered(models: Config, tmp_path: Path) -> None:
+    template = tmp_path / "bos.jinja"
+    template.write_text("{{ bos_token }}{% for m in messages %}{{ m.content }}\n{% endfor %}")
+    chatty = models.models["chatty"]
+    assert isinstance(chatty, LocalModelConfig)
+    chatty = chatty.model_copy(update={"template": template})
+    config = models.model_copy(update={"models": {"chatty": chatty}})
+    messages = [{"role": "user", "content": "Hello"}]
+    async with running(config=config) as server:
+        made = (await server.post("/v1/apply-template", model="chatty", messages=messages)).json()
+        answer = (await server.post("/completion", prompt=made["prompt"], n_predict=1)).json()
+
+    assert made["count"] == answer["tokens_evaluated"]
+    assert answer["prompt"] == made["prompt"]
+
+
+async def test_a_middle_is_filled_in_between_two_texts(models: Config) -> None:
+    asked: dict[str, Any] = {
+        "model": "fim",
+        "input_prefix": "def f(",
+        "input_suffix": "return x",
+        "input_extra": [{"filename": "a.py", "text": "x = 1"}],
+        "prompt": "x",
+        "n_predict": 4,
+        "temperature": 0,
+    }
+    async with running(config=models) as server:
+        answer = (await server.post("/infill", **asked)).json()
+        plain = (
+            await server.post("/infill", **{**asked, "input_extra": None, "prompt": ""})
+        ).json()
+        ours = await server.post(
+            "/v1/completions",
+            model="fim",
+            prompt="def f(",
+            suffix="return x",
+            max_tokens=4,
+            temperature=0,
+        )
+        refused = await server.post("/infill", **{**asked, "model": "chatty"})
+        loaded = [one.name for one in server.runtime.models if one.is_loaded]
+
+    assert plain["content"] == ours.json()["choices"][0]["text"]
+    assert answer["prompt"].replace(" ", "") == (
+        "a.py\nx=1\n<|fim_prefix|>deff(<|fim_suffix|>returnx<|fim_middle|>x"
+    )
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "model")
+    assert "cannot fill in a middle; these can: fim" in refused.json()["error"]["message"]
+    assert loaded == ["fim"]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [{"grammar": 'root ::= "yes" | "no"'}, {"json_schema": {"enum": ["yes", "no"]}}],
+    ids=["grammar", "schema"],
+)
+async def test_a_completion_follows_a_grammar_or_a_schema(
+    models: Config, form: dict[str, Any]
+) -> None:
+    async with running(config=models) as server:
+        answer = (await server.post("/completion", prompt=PROMPT, **form)).json()
+
+    assert answer["content"].strip('"') in ("yes", "no")
+    assert answer["stop_type"] == "eos"
+
+
+async def test_a_seed_of_minus_one_is_drawn_every_time(models: Config) -> None:
+    asked: dict[str, Any] = {"prompt": PROMPT, "n_predict": 24, "temperature": 2}
+    async with running(config=models) as server:
+        drawn = [(await server.post("/completion", **asked, seed=-1)).json() for _ in range(2)]
+        given = [(await server.post("/completion", **asked, seed=5)).json() for _ in range(2)]
+
+    assert drawn[0]["content"] != drawn[1]["content"]
+    assert given[0]["content"] == given[1]["content"]
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "words"),
+    [
+        ({"lora": [{"id": 0, "scale": 1}]}, "lora", "engine.lora"),
+        ({"cache_prompt": False}, "cache_prompt", "True"),
+        ({"response_fields": ["content"]}, "response_fields", "leave aside"),
+        ({"image_data": []}, "image_data", "image_data"),
+        ({"grammar": "root ::= (", "n_predict": 1}, "grammar", "the GBNF grammar was refused"),
+        ({"json_schema": {"type": "nothing"}}, "json_schema", "the grammar was refused"),
+        ({"grammar": 'root ::= "a"', "json_schema": {}}, "json_schema", "one form"),
+        ({"n_predict": -2}, "n_predict", "-1"),
+        ({"model": "agent/default"}, "model", "is an agent"),
+    ],
+)
+async def test_what_cannot_be_honoured_is_refused_by_name(
+    models: Config, body: dict[str, Any], param: str, words: str
+) -> None:
+    async with running(config=models) as server:
+        response = await server.http.post("/completion", json={"prompt": PROMPT, **body})
+
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == param
+    assert words in response.json()["error"]["message"]
