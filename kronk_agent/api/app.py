@@ -64,6 +64,7 @@ def create_app(runtime: Runtime, *, mcp_app: ASGIApp | None = None) -> FastAPI:
     app.include_router(responses.conversations_router(serving))
     app.include_router(completions.router(serving))
     app.include_router(llama_server.router(serving))
+    app.include_router(llama_server.introspection_router(serving))
     app.include_router(embeddings.router(serving))
     app.include_router(tokens.router(serving))
     app.include_router(metrics_router(metrics))

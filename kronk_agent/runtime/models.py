@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -200,6 +200,19 @@ class Models:
         name = self.name(name)
         async with self._generating(name) as loaded:
             yield loaded.engine
+
+    @contextmanager
+    def loaded_engine(self, name: str | None) -> Iterator[Engine | None]:
+        """The engine of a model that is loaded to generate, as long as the block lasts.
+
+        Raises:
+            UnknownModelError: there is no such model.
+            InvalidRequestError: it is no file.
+        """
+        name = self.name(name)
+        self._local(name)
+        with self._limited().look(name) as loaded:
+            yield loaded.engine if isinstance(loaded, _Generating) else None
 
     @asynccontextmanager
     async def embedder(self, name: str | None) -> AsyncIterator[EmbeddingEngine]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -92,6 +92,21 @@ class Pool(Generic[T]):
         finally:
             entry.num_users -= 1
             entry.last_used = next(self._clock)
+            self._changed()
+
+    @contextmanager
+    def look(self, key: Hashable) -> Iterator[T | None]:
+        """What is loaded under this key, and not closed as long as the block lasts; None where
+        nothing is. To look at it makes it no more recently used."""
+        entry = self._entries.get(key)
+        if entry is None or entry.value is None:
+            yield None
+            return
+        entry.num_users += 1
+        try:
+            yield entry.value
+        finally:
+            entry.num_users -= 1
             self._changed()
 
     async def close(self) -> None:

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+)
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -217,6 +222,17 @@ class Runtime:
             InvalidRequestError: the model is on a server, or was not made to generate.
         """
         return self._models.engine(name)
+
+    def loaded_engine(self, name: str | None = None) -> AbstractContextManager[Engine | None]:
+        """The engine of a model on a file, if it is loaded to generate: ``with … as engine``.
+
+        It stays loaded as long as the block lasts; where it is not loaded, this gives None.
+
+        Raises:
+            UnknownModelError: there is no such model.
+            InvalidRequestError: the model is on a server.
+        """
+        return self._models.loaded_engine(name)
 
     def embedder(self, name: str | None = None) -> AbstractAsyncContextManager[EmbeddingEngine]:
         """A model to embed or rank with: ``async with runtime.embedder("bge") as embedder``.

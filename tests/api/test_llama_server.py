@@ -12,6 +12,8 @@ from kronk_agent import Config
 from kronk_agent.config.model import LocalModelConfig
 
 PROMPT = "the quick brown"
+NEVER_ENDS = {"2": -100.0}
+"""The tiny models' token for the end."""
 
 
 async def test_a_completion_is_that_of_openais_route_in_llama_cpps_form() -> None:
@@ -163,3 +165,43 @@ async def test_what_cannot_be_honoured_is_refused_by_name(
     assert response.status_code == 400
     assert response.json()["error"]["param"] == param
     assert words in response.json()["error"]["message"]
+
+
+async def test_only_loaded_models_are_shown_and_none_is_loaded_for_it(models: Config) -> None:
+    async with running(config=models) as server:
+        before = await server.http.get("/props")
+        none = (await server.http.get("/slots")).json()
+        loaded = [one.name for one in server.runtime.models if one.is_loaded]
+        await server.post("/completion", prompt=PROMPT, n_predict=1)
+        after = (await server.http.get("/props")).json()
+        idle = (await server.http.get("/slots")).json()
+        other = (await server.http.get("/slots", params={"model": "fim"})).json()
+        unknown = await server.http.get("/slots", params={"model": "gpt"})
+
+    assert (before.status_code, before.json()["error"]["param"]) == (400, "model")
+    assert "is not loaded: its first completion loads it" in before.json()["error"]["message"]
+    assert (none, loaded, other) == ([], [], [])
+    settings = after["default_generation_settings"]
+    assert (after["model_alias"], after["total_slots"], settings["n_ctx"]) == ("chatty", 4, 512)
+    assert settings["params"]["top_k"] == models.sampling.top_k
+    assert after["modalities"] == {"vision": False, "audio": False}
+    assert idle == [
+        {"id": index, "model": "chatty", "n_ctx": 512, "is_processing": False} for index in range(4)
+    ]
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "model_not_found")
+
+
+async def test_a_slot_shows_what_is_being_generated(models: Config) -> None:
+    # It goes on for seconds, unless the client goes away.
+    engine = models.engine.model_copy(update={"context_length": 4096})
+    async with running(config=models.model_copy(update={"engine": engine})) as server:
+        body = {"prompt": PROMPT, "n_predict": 4000, "stream": True, "logit_bias": NEVER_ENDS}
+        async with server.http.stream("POST", "/completion", json=body) as response:
+            lines = response.aiter_lines()
+            await anext(lines)
+            slots = (await server.http.get("/slots")).json()
+
+    assert [slot["is_processing"] for slot in slots] == [True, False, False, False]
+    busy = slots[0]
+    assert busy["n_prompt_tokens_processed"] == busy["n_prompt_tokens"] > 0
+    assert busy["next_token"][0]["n_decoded"] >= 1

@@ -1,10 +1,11 @@
-"""llama.cpp's own completions: ``/completion`` and ``/infill``.
+"""llama.cpp's own routes: ``/completion`` and ``/infill``, ``/props`` and ``/slots``.
 
 Fields and answers are those that the README of llama.cpp's server describes.
 """
 
 from __future__ import annotations
 
+from kronk_agent.api.llama_server.introspection import router as introspection_router
 from kronk_agent.api.llama_server.routes import router
 
-__all__ = ["router"]
+__all__ = ["introspection_router", "router"]
