@@ -67,7 +67,7 @@ def create_app(runtime: Runtime, *, mcp_app: ASGIApp | None = None) -> FastAPI:
     app.include_router(llama_server.introspection_router(serving))
     app.include_router(embeddings.router(serving))
     app.include_router(tokens.router(serving))
-    app.include_router(metrics_router(metrics))
+    app.include_router(metrics_router(metrics, runtime))
     app.add_middleware(Guard, config=config, keys=KeyFile(), limits=limits)
     app.add_middleware(Measured, metrics=metrics)
     if mcp_app is not None:

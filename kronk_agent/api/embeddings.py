@@ -14,7 +14,7 @@ from pydantic import Field
 from kronk_agent.api.serving import Serving
 from kronk_agent.api.sse import while_connected
 from kronk_agent.api.wire import Count, Wire, one_or_many
-from kronk_agent.messages import JsonObject
+from kronk_agent.messages import JsonObject, Usage
 
 _MAX_INPUTS = 2048
 
@@ -79,6 +79,7 @@ async def _embed(serving: Serving, body: EmbeddingRequest) -> JsonObject:
     await serving.need(body.model, "embed")
     async with serving.runtime.embedder(body.model) as embedder:
         result = await embedder.embed(body.inputs, dimensions=body.dimensions)
+    serving.count(body.model, Usage(result.num_tokens))
     is_text = body.encoding_format == "base64"
     return {
         "object": "list",
@@ -100,6 +101,7 @@ async def _rerank(serving: Serving, body: RerankRequest) -> JsonObject:
     texts = [one if isinstance(one, str) else one.text for one in body.documents]
     async with serving.runtime.embedder(body.model) as embedder:
         ranking = await embedder.rerank(body.query, texts)
+    serving.count(body.model, Usage(ranking.num_tokens))
     best_first = sorted(range(len(texts)), key=lambda index: -ranking.scores[index])
     results: list[JsonObject] = [
         {"index": index, "relevance_score": ranking.scores[index]}

@@ -9,7 +9,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 from prometheus_client import generate_latest as rendered
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from kronk_agent.api.engine_metrics import EngineMetrics
 from kronk_agent.api.limits import Limits
+from kronk_agent.runtime import Runtime
 
 _SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
@@ -42,7 +44,7 @@ class Metrics:
         )
         self.tokens = Counter(
             "kronk_agent_tokens",
-            "Tokens of answered requests: read, of those from the cache, and written.",
+            "Tokens of requests: read, found in the cache, written.",
             ("model", "kind"),
             registry=self.registry,
         )
@@ -87,12 +89,14 @@ class Measured:
             self._metrics.first_byte_seconds.labels(*labels).observe(first_byte)
 
 
-def router(metrics: Metrics) -> APIRouter:
+def router(metrics: Metrics, runtime: Runtime) -> APIRouter:
     routes = APIRouter(tags=["server"])
 
     @routes.get("/metrics")
     async def get_metrics() -> Response:
         """What a Prometheus server collects."""
-        return Response(rendered(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        engines = await EngineMetrics.of(runtime)
+        text = rendered(metrics.registry) + rendered(engines)
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     return routes

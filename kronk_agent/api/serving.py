@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, TypeAlias
 
 from kronk_agent.agent import Agent, AgentOptions
 from kronk_agent.api.caller import current_caller
+from kronk_agent.api.counted import CountedChatModel
 from kronk_agent.api.metrics import Metrics
 from kronk_agent.api.open_turns import OpenTurns
 from kronk_agent.config.server import ServerConfig
@@ -83,6 +85,8 @@ class Serving:
     async def agent(self, id: str) -> Agent:
         """The agent with this id, or a plain model as an agent without tools or instructions.
 
+        The turns of its model are counted.
+
         Raises:
             UnknownModelError: there is none such.
             HttpError: the caller's key is not for agents (403).
@@ -91,11 +95,13 @@ class Serving:
         if not id.startswith(AGENT_PREFIX):
             await self.need(id, "chat")
             agent = await self.runtime.agent(model=id)
-            return Agent(agent.model, (), _plain(agent.options))
-        current_caller().need("agents")
-        name = id.removeprefix(AGENT_PREFIX)
-        is_default = name == _DEFAULT_AGENT and name not in self.runtime.config.agents
-        return await self.runtime.agent(None if is_default else name)
+            agent = Agent(agent.model, (), _plain(agent.options))
+        else:
+            current_caller().need("agents")
+            name = id.removeprefix(AGENT_PREFIX)
+            is_default = name == _DEFAULT_AGENT and name not in self.runtime.config.agents
+            agent = await self.runtime.agent(None if is_default else name)
+        return replace(agent, model=CountedChatModel(agent.model, partial(self.count, id)))
 
     @asynccontextmanager
     async def engine(self, id: str | None) -> AsyncIterator[Engine]:
@@ -141,7 +147,7 @@ class Serving:
             await self.need(id, "audio")
 
     def count(self, model: str, usage: Usage) -> None:
-        """Note what an answered request cost."""
+        """Note what a turn of a model cost; for those that are no agent's."""
         counted = {
             "read": usage.prompt_tokens - usage.cached_tokens,
             "cached": usage.cached_tokens,

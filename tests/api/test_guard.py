@@ -13,7 +13,7 @@ from kronk_agent import Config
 from kronk_agent.api.keys import DEFAULT_SCOPES, KeyFile
 from kronk_agent.config.server import ServerConfig
 from kronk_agent.model import ChatRequest
-from kronk_agent.testing import ScriptedModel, Turn
+from kronk_agent.testing import Turn
 
 pytestmark = pytest.mark.usefixtures("own_folders")
 
@@ -219,17 +219,3 @@ def test_keys_are_kept_as_hashes_that_nobody_else_reads() -> None:
     assert token not in keys.path.read_text(encoding="utf-8")
     assert keys.path.stat().st_mode & 0o777 == 0o600
     assert [(key.name, key.scopes) for key in KeyFile().all()] == [("mine", DEFAULT_SCOPES)]
-
-
-async def test_metrics_count_requests_by_route() -> None:
-    model: ScriptedModel = scripted("Hi there.")
-    async with running(model) as server:
-        await server.post("/v1/chat/completions", **ASK)
-        await server.http.get("/v1/some/secret/path")
-        text = (await server.http.get("/metrics")).text
-
-    route = 'method="POST",route="/v1/chat/completions"'
-    assert f'kronk_agent_http_requests_total{{{route},status="200"}} 1.0' in text
-    assert f"kronk_agent_http_request_seconds_count{{{route}}} 1.0" in text
-    assert 'kronk_agent_tokens_total{kind="written",model="scripted"} 3.0' in text
-    assert "secret" not in text

@@ -88,7 +88,6 @@ class _Job:
                     await take(piece)
         assert reader.finished is not None
         self.serving.open_turns.keep(reader.finished, reader.calls)
-        self.serving.count(self.model, reader.usage)
 
 
 async def _job(serving: Serving, body: ChatCompletionRequest) -> _Job:

@@ -84,11 +84,10 @@ class Logprobs:
         return self._engine.vocabulary.piece(token).decode("utf-8", "replace")
 
 
-def usage_to_wire(usages: Sequence[Usage], num_prompt_tokens: int, num_cached: int) -> JsonObject:
-    written = sum(usage.completion_tokens for usage in usages)
+def usage_to_wire(usage: Usage) -> JsonObject:
     return {
-        "prompt_tokens": num_prompt_tokens,
-        "completion_tokens": written,
-        "total_tokens": num_prompt_tokens + written,
-        "prompt_tokens_details": {"cached_tokens": num_cached},
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
     }

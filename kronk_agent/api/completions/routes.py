@@ -104,8 +104,7 @@ async def _stream(serving: Serving, body: CompletionRequest, answer: Answer, wri
             await write(answer.frame(made))
 
         ends = await _generate(job, take)
-        usage = _usage(serving, job, ends)
-        await write(answer.last_frames(usage))
+        await write(answer.last_frames(_usage(serving, job, ends)))
 
 
 async def _collect(serving: Serving, body: CompletionRequest, answer: Answer) -> object:
@@ -127,10 +126,10 @@ async def _collect(serving: Serving, body: CompletionRequest, answer: Answer) ->
 
 async def _generate(
     job: _Job, take: Callable[[JsonObject], Awaitable[None]]
-) -> dict[int, GenerationEnd]:
-    """All choices of all prompts, side by side."""
+) -> list[list[GenerationEnd]]:
+    """All choices of all prompts, side by side; gives how they ended, for each prompt."""
     number = job.body.num_choices
-    ends: dict[int, GenerationEnd] = {}
+    ends: list[list[GenerationEnd]] = [[] for _ in job.prompts]
 
     async def run(place: int, prompt: list[int]) -> None:
         writers = [job.writer(place * number + index) for index in range(number)]
@@ -138,7 +137,7 @@ async def _generate(
         async with aclosing(stream):
             async for index, chunk in stream:
                 if chunk.end is not None:
-                    ends[place * number + index] = chunk.end
+                    ends[place].append(chunk.end)
                 await take(writers[index].write(chunk))
 
     async with open_task_group() as tasks:
@@ -151,27 +150,32 @@ async def _best(serving: Serving, job: _Job, answer: Answer) -> object:
     number, best_of = job.body.num_choices, job.body.best_of
     assert best_of is not None
     choices: list[JsonObject] = []
-    usages: list[Usage] = []
+    ends: list[list[GenerationEnd]] = []
     for place, prompt in enumerate(job.prompts):
-        best = await generate_best(
-            job.engine, prompt, n=number, best_of=best_of, sampling=job.sampling, **job.options
+        ranked = await generate_best(
+            job.engine, prompt, n=best_of, best_of=best_of, sampling=job.sampling, **job.options
         )
-        for index, completion in enumerate(best):
+        ends.append([completion.end for completion in ranked])
+        for index, completion in enumerate(ranked[:number]):
             whole = Chunk(completion.tokens, completion.text, completion.end, completion.logprobs)
             choices.append(job.writer(place * number + index).write(whole))
-            usages.append(completion.end.usage)
-    num_prompt_tokens = sum(map(len, job.prompts))
-    return answer.whole(choices, usage_to_wire(usages, num_prompt_tokens, 0))
+    return answer.whole(choices, _usage(serving, job, ends))
 
 
-def _usage(serving: Serving, job: _Job, ends: dict[int, GenerationEnd]) -> JsonObject:
-    usages = [ends[index].usage for index in sorted(ends)]
-    firsts = usages[:: job.body.num_choices]
-    num_cached = sum(usage.cached_tokens for usage in firsts)
-    num_read = sum(map(len, job.prompts))
-    written = sum(usage.completion_tokens for usage in usages)
-    serving.count(job.body.model, Usage(num_read, written, num_cached))
-    return usage_to_wire(usages, num_read, num_cached)
+def _usage(serving: Serving, job: _Job, ends: Sequence[Sequence[GenerationEnd]]) -> JsonObject:
+    """What was read and written, also for choices that are not given.
+
+    Args:
+        ends: of all generations, for each prompt.
+    """
+    usage = Usage(
+        sum(map(len, job.prompts)),
+        sum(end.usage.completion_tokens for group in ends for end in group),
+        # Of a prompt that is generated after several times, all but one find it computed.
+        sum(min(end.usage.cached_tokens for end in group) for group in ends),
+    )
+    serving.count(job.body.model, usage)
+    return usage_to_wire(usage)
 
 
 def _joined(first: JsonObject, more: JsonObject) -> JsonObject:

@@ -156,8 +156,6 @@ async def _stay_alive(job: Job, work: CancelScope) -> None:
 
 async def _end(job: Job, events: Sequence[StoredEvent], *, has_begun: bool) -> None:
     body = job.body
-    if body.usage is not None:
-        job.serving.count(body.request.model, body.usage)
     if body.status not in FINAL:
         # Cancelled from outside: by its client, by somebody else, or with the server.
         if job.is_cancelled or not body.request.background:
