@@ -22,7 +22,7 @@ _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _OPEN = ("/health", "/v1/health", "/")
 """These tell nothing of anybody."""
 _ADMIN = ("/metrics", "/slots")
-_EMBED = ("/v1/embeddings", "/v1/rerank")
+_EMBED = ("/v1/embeddings", "/v1/rerank", "/v1/reranking", "/rerank")
 
 
 class Guard:

@@ -8,8 +8,10 @@ import anyio
 import httpx2
 import pytest
 from api.support import Server, running, scripted
+from fastapi.routing import iter_route_contexts
 
 from kronk_agent import Config
+from kronk_agent.api import create_app
 from kronk_agent.api.keys import DEFAULT_SCOPES, KeyFile
 from kronk_agent.config.server import ServerConfig
 from kronk_agent.model import ChatRequest
@@ -120,6 +122,64 @@ async def test_a_key_is_for_what_it_was_made_for() -> None:
 
     assert (plain.status_code, agent.status_code, metrics) == (200, 403, 403)
     assert agent.json()["error"]["code"] == "scope_missing"
+
+
+async def test_every_route_is_for_the_keys_it_should_be_for() -> None:
+    """A new route has to be added here."""
+    good_for_nothing = {"x-api-key": KeyFile().create("none", scopes=())}
+    needed: dict[str, set[str]] = {}
+    async with serving(require_api_key=True) as server:
+        for route in iter_route_contexts(create_app(server.runtime).routes):
+            assert route.path
+            assert route.methods
+            method = min(route.methods)  # GET before HEAD, which only / has alone
+            path = route.path.replace("{", "").replace("}", "")
+            stranger = await server.http.request(method, path)
+            answer = await server.http.request(method, path, headers=good_for_nothing)
+            what = "nobody's" if stranger.status_code != 401 else "anybody's"
+            if answer.status_code == 403:
+                what = answer.json()["error"]["message"].split("this is ")[1].split(":")[0]
+            needed.setdefault(what, set()).add(f"{method} {route.path}")
+
+    assert needed == {
+        "nobody's": {"HEAD /", "GET /health", "GET /v1/health"},
+        "anybody's": {"GET /v1/models", "GET /v1/models/{id:path}"},
+        "embed": {"POST /v1/embeddings", "POST /v1/rerank", "POST /v1/reranking", "POST /rerank"},
+        "admin": {"GET /metrics", "GET /slots"},
+        "generate": {
+            "GET /docs",
+            "GET /docs/oauth2-redirect",
+            "GET /openapi.json",
+            "GET /redoc",
+            "POST /v1/chat/completions",
+            "POST /v1/apply-template",
+            "POST /apply-template",
+            "POST /v1/messages",
+            "POST /v1/messages/count_tokens",
+            "POST /v1/responses",
+            "POST /v1/responses/input_tokens",
+            "POST /v1/responses/compact",
+            "GET /v1/responses/{id}",
+            "DELETE /v1/responses/{id}",
+            "POST /v1/responses/{id}/cancel",
+            "GET /v1/responses/{id}/input_items",
+            "POST /v1/conversations",
+            "GET /v1/conversations/{id}",
+            "POST /v1/conversations/{id}",
+            "DELETE /v1/conversations/{id}",
+            "POST /v1/conversations/{id}/items",
+            "GET /v1/conversations/{id}/items",
+            "GET /v1/conversations/{id}/items/{item_id}",
+            "POST /v1/completions",
+            "POST /completion",
+            "POST /infill",
+            "GET /props",
+            "POST /v1/tokenize",
+            "POST /v1/detokenize",
+            "POST /tokenize",
+            "POST /detokenize",
+        },
+    }
 
 
 @pytest.mark.parametrize(
