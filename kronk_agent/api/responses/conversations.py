@@ -9,9 +9,10 @@ from fastapi import APIRouter, Query
 from kronk_agent.api.errors import HttpError
 from kronk_agent.api.responses.context import store_of
 from kronk_agent.api.responses.conversation import to_messages
+from kronk_agent.api.responses.included import Included, with_included
 from kronk_agent.api.responses.items import InputItem
 from kronk_agent.api.responses.paging import page
-from kronk_agent.api.responses.request import Includable, Metadata
+from kronk_agent.api.responses.request import Metadata
 from kronk_agent.api.responses.stored import to_stored
 from kronk_agent.api.serving import Serving
 from kronk_agent.api.wire import WholeText, new_id
@@ -68,40 +69,37 @@ def router(serving: Serving) -> APIRouter:
         return {"id": id, "object": "conversation.deleted", "deleted": True}
 
     @routes.post("/{id}/items")
-    async def add_items(
-        id: str, body: AddItems, include: Annotated[list[Includable] | None, Query()] = None
-    ) -> dict[str, Any]:
+    async def add_items(id: str, body: AddItems, include: Included) -> dict[str, Any]:
         """Add what was said elsewhere."""
         store = await store_of(serving)
         await _found(store, id)
         shown = to_stored(body.items)
+        added = page(shown, limit=max(len(shown), 1), order="asc", after=None, include=include)
         earlier = await store.messages(id)
         await store.append(id, to_messages(body.items, earlier), shown=shown)
-        return page(shown, limit=max(len(shown), 1), order="asc", after=None)
+        return added
 
     @routes.get("/{id}/items")
     async def list_items(
         id: str,
+        include: Included,
         limit: Annotated[int, Query(ge=1, le=100)] = _MAX_ITEMS,
         order: Literal["asc", "desc"] = "desc",
         after: str | None = None,
-        include: Annotated[list[Includable] | None, Query()] = None,
     ) -> dict[str, Any]:
         """What was said, a page at a time."""
         store = await store_of(serving)
         await _found(store, id)
-        return page(await store.items(id), limit=limit, order=order, after=after)
+        return page(await store.items(id), limit=limit, order=order, after=after, include=include)
 
     @routes.get("/{id}/items/{item_id}")
-    async def get_item(
-        id: str, item_id: str, include: Annotated[list[Includable] | None, Query()] = None
-    ) -> dict[str, Any]:
+    async def get_item(id: str, item_id: str, include: Included) -> dict[str, Any]:
         """One item."""
         store = await store_of(serving)
         await _found(store, id)
         for item in await store.items(id):
             if item["id"] == item_id:
-                return item
+                return with_included(item, include)
         raise HttpError(f"there is no item {item_id!r} in {id!r}", status=404, param="item_id")
 
     return routes

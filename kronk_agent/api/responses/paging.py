@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from kronk_agent.api.responses.included import with_included
+from kronk_agent.api.responses.request import Includable
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonObject
 
@@ -15,6 +17,7 @@ def page(
     limit: int,
     order: Literal["asc", "desc"],
     after: str | None,
+    include: Sequence[Includable],
 ) -> JsonObject:
     """The items behind the one called ``after``.
 
@@ -23,9 +26,10 @@ def page(
         limit: how many at most.
         order: the oldest or the newest first.
         after: the last item of the page before.
+        include: what each item is to have beside what it has anyway.
 
     Raises:
-        InvalidRequestError: there is no such item.
+        InvalidRequestError: there is no such item, or it was not kept with all that.
     """
     ordered = list(items) if order == "asc" else list(items)[::-1]
     ids = [str(item["id"]) for item in ordered]
@@ -33,7 +37,7 @@ def page(
         if after not in ids:
             raise InvalidRequestError(f"after: there is no item {after!r} here", param="after")
         ordered = ordered[ids.index(after) + 1 :]
-    data = ordered[:limit]
+    data = [with_included(item, include) for item in ordered[:limit]]
     return {
         "object": "list",
         "data": list(data),

@@ -11,9 +11,10 @@ from kronk_agent.api.errors import HttpError
 from kronk_agent.api.responses.background import Background, Watched
 from kronk_agent.api.responses.compaction import compact
 from kronk_agent.api.responses.context import read_given, read_past, store_of
+from kronk_agent.api.responses.included import Included, with_included
 from kronk_agent.api.responses.making import make, understand
 from kronk_agent.api.responses.paging import page
-from kronk_agent.api.responses.request import Compact, CountTokens, CreateResponse, Includable
+from kronk_agent.api.responses.request import Compact, CountTokens, CreateResponse
 from kronk_agent.api.responses.stream import WireEvent
 from kronk_agent.api.serving import Serving
 from kronk_agent.api.sse import EventStream, Write, while_connected
@@ -88,7 +89,7 @@ def router(serving: Serving) -> APIRouter:
     @routes.get("/{id}", response_model=None)
     async def get_response(
         id: str,
-        include: Annotated[list[Includable] | None, Query()] = None,
+        include: Included,
         stream: bool = False,
         starting_after: Annotated[int, Query(ge=0)] | None = None,
         include_obfuscation: bool = False,
@@ -101,7 +102,14 @@ def router(serving: Serving) -> APIRouter:
                 raise InvalidRequestError(
                     "starting_after: only when stream is true", param="starting_after"
                 )
-            return JSONResponse(found.body)
+            output = found.body["output"]
+            assert isinstance(output, list)
+            shown = [with_included(item, include) for item in output if isinstance(item, dict)]
+            return JSONResponse({**found.body, "output": shown})
+        if include:
+            raise InvalidRequestError(
+                "include: only when stream is not true: events are as they were", param="include"
+            )
         after = -1 if starting_after is None else starting_after
         watched = background.find(id)
         if watched is not None:
@@ -155,15 +163,16 @@ def router(serving: Serving) -> APIRouter:
     @routes.get("/{id}/input_items")
     async def list_input_items(
         id: str,
+        include: Included,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         order: Literal["asc", "desc"] = "desc",
         after: str | None = None,
-        include: Annotated[list[Includable] | None, Query()] = None,
     ) -> dict[str, Any]:
         """The items a response was given; those of earlier responses are listed there."""
         store = await store_of(serving)
         await _found(store, id)
-        return page(await store.given_items(id), limit=limit, order=order, after=after)
+        items = await store.given_items(id)
+        return page(items, limit=limit, order=order, after=after, include=include)
 
     async def _found(store: SessionStore, id: str) -> StoredResponse:
         found = await store.response(id)

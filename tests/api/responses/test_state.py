@@ -12,9 +12,15 @@ from api.support import Server, running, scripted
 from openai import BadRequestError, NotFoundError
 
 from kronk_agent import Config
-from kronk_agent.config.schema import SessionsConfig
+from kronk_agent.api.responses.opaque import unpack
+from kronk_agent.config.schema import (
+    SearchProviderConfig,
+    SearchResultConfig,
+    SessionsConfig,
+    WebSearchConfig,
+)
 from kronk_agent.errors import EngineError
-from kronk_agent.messages import Message
+from kronk_agent.messages import Message, ReasoningDelta
 from kronk_agent.sessions import StoredResponse
 from kronk_agent.testing import call
 
@@ -334,3 +340,62 @@ async def test_only_background_responses_can_be_cancelled_and_streamed_again() -
             await api.retrieve(response["id"], stream=True)
         with pytest.raises(BadRequestError, match="only when stream is true"):
             await api.retrieve(response["id"], starting_after=1)
+
+
+# --- include -----------------------------------------------------------------------------------
+
+
+async def test_what_is_read_again_has_what_is_asked_for() -> None:
+    async with running(scripted([ReasoningDelta("Hm."), "Hi."], "And?")) as server:
+        made = await ask(server)
+        read = await server.openai.responses.retrieve(
+            made["id"], include=["reasoning.encrypted_content", "message.input_image.image_url"]
+        )
+        items: Any = read.to_dict()["output"]
+        more = {"role": "user", "content": "More."}
+        gone_on = await ask(server, input=[*items, more], store=False)
+
+    thought, said = items
+    assert unpack(thought.pop("encrypted_content"), param="") == "Hm."
+    assert [thought, said] == made["output"]
+    assert gone_on["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    "included", ["message.output_text.logprobs", "web_search_call.action.sources"]
+)
+async def test_what_was_not_kept_is_not_given_in_silence(included: Any) -> None:
+    model = scripted(call("web_search", query="tea"), "Tea.")
+    found = SearchResultConfig(title="Tea", url="https://tea.example", snippet="All about tea.")
+    provider = SearchProviderConfig(type="static", results=(found,))
+    config = Config(web_search=WebSearchConfig(providers=(provider,)))
+    async with running(model, config=config) as server:
+        made = await ask(server, tools=[{"type": "web_search"}])
+        read = await server.http.get(f"/v1/responses/{made['id']}", params={"include": included})
+
+    assert read.status_code == 400
+    assert read.json()["error"]["param"] == "include"
+    assert included in read.json()["error"]["message"]
+
+
+async def test_items_that_lack_what_is_asked_for_are_not_added() -> None:
+    said = [{"role": "assistant", "content": "Hi."}]
+    async with running(scripted()) as server:
+        conversation = (await server.post("/v1/conversations")).json()["id"]
+        path = f"/v1/conversations/{conversation}/items"
+        refused = await server.http.post(
+            path, json={"items": said}, params={"include[]": "message.output_text.logprobs"}
+        )
+        listed = await get(server, path.removeprefix("/v1/"))
+
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "include")
+    assert listed["data"] == []
+
+
+async def test_events_are_as_they_were_whatever_is_asked_for() -> None:
+    async with running(scripted("Hi.")) as server:
+        made = await ask(server, background=True)
+        params = {"stream": "true", "include": "reasoning.encrypted_content"}
+        refused = await server.http.get(f"/v1/responses/{made['id']}", params=params)
+
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "include")
