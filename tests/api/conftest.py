@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from engine.tiny_gguf import TinyModels
 
@@ -18,10 +16,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
     return TinyModels(tmp_path_factory.mktemp("tiny"))
 
 
-@pytest.fixture
-def models(tiny: TinyModels, tmp_path: Path) -> Config:
+@pytest.fixture(scope="session")
+def models(tiny: TinyModels, tmp_path_factory: pytest.TempPathFactory) -> Config:
     """A configuration with a model of each kind: chatty, fim, bert and ranker."""
-    template = tmp_path / "chat.jinja"
+    template = tmp_path_factory.mktemp("templates") / "chat.jinja"
     template.write_text("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}")
     return Config(
         model="chatty",
