@@ -137,7 +137,7 @@ class Agent:
         tool_choice: ToolChoice | None,
         client_tools: Sequence[Tool],
     ) -> ChatRequest:
-        tools, _ = gather(self.toolsets, client_tools, policy=self.options.policy)
+        tools, _ = gather(self.toolsets, client_tools, policy=self.options.all_rules)
         return self.options.request(
             with_instructions(messages, self.options.instructions),
             list(tools.values()),

@@ -53,6 +53,7 @@ class Caller:
         run: what the tools may know of the run.
         max_calls: more are not made; None is no limit.
         policy: which may be made.
+        limits: which may be made at most, whatever the policy allows.
         approve: whom to ask where the policy says ask; None is nobody.
     """
 
@@ -64,9 +65,11 @@ class Caller:
         run: RunContext | None = None,
         max_calls: int | None = None,
         policy: Sequence[Rule] = (),
+        limits: Sequence[Rule] = (),
         approve: Approve | None = None,
     ) -> None:
         self._policy = policy
+        self._limits = limits
         self._approve = approve
         self._timeout_seconds = timeout_seconds
         self._max_calls = max_calls
@@ -93,7 +96,14 @@ class Caller:
             return None
         if _key(call, arguments) in self._earlier:
             return None
-        match await decide(call, tool, arguments, policy=self._policy, approve=self._approve):
+        match await decide(
+            call,
+            tool,
+            arguments,
+            policy=self._policy,
+            limits=self._limits,
+            approve=self._approve,
+        ):
             case Approved():
                 return None
             case Pending() as pending:

@@ -81,6 +81,7 @@ class Conductor:
             run=self._context,
             max_calls=options.max_tool_calls,
             policy=options.policy,
+            limits=options.limits,
             approve=approve,
         )
         self._resumes = resume
@@ -149,7 +150,7 @@ class Conductor:
         return "max_steps" if step == self._options.max_steps else None
 
     async def _current_tools(self) -> dict[str, Tool]:
-        tools, hidden = gather(self._toolsets, self._client_tools, policy=self._options.policy)
+        tools, hidden = gather(self._toolsets, self._client_tools, policy=self._options.all_rules)
         for line in hidden:
             if line not in self._notices:
                 self._notices.add(line)

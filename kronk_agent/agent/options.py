@@ -44,6 +44,8 @@ class AgentOptions:
     """How long one tool call may take, for tools that do not say themselves."""
     policy: tuple[Rule, ...] = ()
     """Which calls may be made; those of the caller's own tools are its own affair."""
+    limits: tuple[Rule, ...] = ()
+    """Which calls may be made at most: a second policy, that lifts nothing of the first."""
     enable_thinking: bool | None = None
     reasoning_effort: ReasoningEffort | None = None
     reasoning_budget: int | None = None
@@ -69,6 +71,11 @@ class AgentOptions:
                 f"tool_timeout_seconds must be above 0, not {self.tool_timeout_seconds}",
                 param="tool_timeout_seconds",
             )
+
+    @property
+    def all_rules(self) -> tuple[Rule, ...]:
+        """What one of them always denies, there is not."""
+        return (*self.policy, *self.limits)
 
     def request(
         self,

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from kronk_agent.messages import JsonObject, ToolCall
 from kronk_agent.tool import Rule, Tool
-from kronk_agent.tool.policy import permission
+from kronk_agent.tool.policy import permission, stricter
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +42,18 @@ async def decide(
     arguments: JsonObject,
     *,
     policy: Sequence[Rule],
+    limits: Sequence[Rule] = (),
     approve: Approve | None,
 ) -> Approval:
     """May this call be made? Asks, where the rules say so.
 
+    What the policy and the tool's own rules allow is still under the limits.
     With nobody to ask it may not where the policy says ask. Where a tool's own rules do, that is
     left to the tool, which may know whom to ask.
     """
     own = [rule for rule in tool.rules if approve is not None or rule.permission != "ask"]
-    match permission((*policy, *own), call.name, arguments):
+    said = permission((*policy, *own), call.name, arguments)
+    match stricter(said, permission(limits, call.name, arguments)):
         case "allow":
             return Approved()
         case "deny":

@@ -8,8 +8,8 @@ from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 
-from kronk_agent.config.mcp_server import Permission
-from kronk_agent.config.section import Section
+from kronk_agent.config.section import Section, ToolPattern
+from kronk_agent.tool.policy import Permission
 
 _PROMPT_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 
@@ -50,9 +50,9 @@ class RemoteCallersConfig(Section):
 
     expose: tuple[str, ...] | None = None
     """In place of mcp_server.expose. null: the same."""
-    policy: dict[str, Permission] = Field(default_factory=dict)
-    """May a tool be called, by them or by the agent for them: allow, ask or deny, by name; * and ?
-    stand for any text. deny wins over allow, allow over ask. Tools that are not named may."""
+    policy: dict[ToolPattern, Permission] = Field(default_factory=dict)
+    """May a tool be called, by them or by the agent for them: allow, ask or deny, as under policy
+    of the whole, which holds too: of the two the stricter one does."""
 
 
 class McpServingConfig(Section):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Sequence
 
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.host.definitions import ToolDefinition
-from kronk_agent.tool.policy import is_never_allowed, rules_in
+from kronk_agent.tool.policy import is_named, is_never_allowed, rules_in
 
 
 def offered(config: McpServerConfig, definitions: Sequence[ToolDefinition]) -> list[ToolDefinition]:
@@ -16,11 +15,7 @@ def offered(config: McpServerConfig, definitions: Sequence[ToolDefinition]) -> l
     return [
         definition
         for definition in definitions
-        if _matches(definition.name, config.tools.allow)
-        and not _matches(definition.name, config.tools.deny)
+        if is_named(definition.name, config.tools.allow)
+        and not is_named(definition.name, config.tools.deny)
         and not is_never_allowed(rules, definition.name)
     ]
-
-
-def _matches(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)

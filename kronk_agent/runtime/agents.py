@@ -5,14 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from kronk_agent.agent import AgentOptions
 from kronk_agent.config.schema import Config, NamedAgentConfig
 from kronk_agent.errors import UnknownModelError
 from kronk_agent.model import SamplingParams, ToolChoice
 from kronk_agent.tool import Tool, Toolset
-from kronk_agent.tool.policy import rules_in
+from kronk_agent.tool.policy import is_named, rules_in
 
 _OF_ONE = {"description", "model", "tools", "policy", "sampling"}
 """What a named agent has beside what ``agent:`` has."""
@@ -30,11 +29,7 @@ class SomeTools:
         return self.toolset.name
 
     def tools(self) -> Sequence[Tool]:
-        return [
-            tool
-            for tool in self.toolset.tools()
-            if any(fnmatchcase(tool.name, glob) for glob in self.globs)
-        ]
+        return [tool for tool in self.toolset.tools() if is_named(tool.name, self.globs)]
 
 
 def agent_config(config: Config, name: str) -> NamedAgentConfig:

@@ -84,12 +84,22 @@ def is_never_allowed(rules: Iterable[Rule], name: str) -> bool:
     )
 
 
+def is_named(name: str, globs: Iterable[str]) -> bool:
+    """Is a tool one of those that globs name?"""
+    return any(fnmatchcase(name, glob) for glob in globs)
+
+
 def permission(rules: Iterable[Rule], name: str, arguments: JsonObject) -> Permission:
     """deny wins over allow, allow over ask; what no rule is about may be called."""
     said = {rule.permission for rule in rules if rule.is_about(name) and rule.covers(arguments)}
     if "deny" in said:
         return "deny"
     return "ask" if said == {"ask"} else "allow"
+
+
+def stricter(one: Permission, other: Permission) -> Permission:
+    """What holds where two policies both have to agree."""
+    return next(said for said in ("deny", "ask", "allow") if said in (one, other))
 
 
 def _texts(value: JsonValue, path: list[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -12,16 +12,18 @@ from typing import Protocol
 import mcp.types as t
 
 from kronk_agent.agent import Agent
+from kronk_agent.agent.toolbox import gather
 from kronk_agent.config.schema import NamedAgentConfig
 from kronk_agent.errors import InvalidRequestError, ToolError
 from kronk_agent.messages import JsonObject, JsonValue, Message, RunFinished
 from kronk_agent.model import ResponseFormat
 from kronk_agent.runtime import Runtime
-from kronk_agent.tool import Toolset
+from kronk_agent.runtime.agents import SomeTools
+from kronk_agent.tool import Rule
+from kronk_agent.tool.policy import is_named
 from kronk_mcp_servers.agent.following import Follower, OnResult, usage_value
 from kronk_mcp_servers.agent.resources import sessions_of_caller
 from kronk_mcp_servers.agent.schemas import INTEGER, STRING, USAGE, integer, object_schema, text
-from kronk_mcp_servers.agent.toolsets import choose
 from kronk_mcp_servers.serving.call import Call
 from kronk_mcp_servers.serving.registry import ServedTool
 
@@ -113,14 +115,14 @@ class AskAgent:
     def __init__(
         self,
         runtime: Runtime,
-        guard: Callable[[Sequence[Toolset]], Sequence[Toolset]],
         *,
+        limits: tuple[Rule, ...],
         max_prompt_characters: int,
         on_result: OnResult,
         on_answer: OnAnswer,
     ) -> None:
         self._runtime = runtime
-        self._guard = guard
+        self._limits = limits
         self._on_result = on_result
         self._on_answer = on_answer
         self._busy: set[str] = set()
@@ -175,17 +177,33 @@ class AskAgent:
         return _result(finished, follower, session_id, "response_schema" in arguments)
 
     def _as_asked(self, agent: Agent, arguments: JsonObject) -> Agent:
-        options, toolsets = agent.options, self._guard(agent.toolsets)
+        agent = replace(agent, options=replace(agent.options, limits=self._limits))
+        options = agent.options
         match arguments.get("tools"):
             case list(patterns):
-                toolsets = choose(toolsets, [str(pattern) for pattern in patterns])
+                agent = _with_tools(agent, tuple(str(pattern) for pattern in patterns))
         match arguments.get("max_steps"):
             case int(max_steps):
                 options = replace(options, max_steps=max_steps)
         match arguments.get("response_schema"):
             case dict(schema):
                 options = replace(options, response_format=json_schema(schema))
-        return replace(agent, toolsets=toolsets, options=options)
+        return replace(agent, options=options)
+
+
+def _with_tools(agent: Agent, patterns: Sequence[str]) -> Agent:
+    """With only those of its tools.
+
+    Raises:
+        ToolError: there is none of that name, or none that may be called.
+    """
+    tools, _ = gather(agent.toolsets, policy=agent.options.all_rules)
+    for pattern in patterns:
+        if not any(is_named(name, [pattern]) for name in tools):
+            known = ", ".join(tools) or "none"
+            raise ToolError(f"tools: there is no tool {pattern!r}; there are: {known}")
+    toolsets = tuple(SomeTools(toolset, tuple(patterns)) for toolset in agent.toolsets)
+    return replace(agent, toolsets=toolsets)
 
 
 def _agent_of(arguments: JsonObject) -> str | None:

@@ -8,7 +8,7 @@ from typing import TypeAlias, TypeVar
 
 import anyio
 
-from kronk_agent.agent import Agent, Approval, Approved, Denied
+from kronk_agent.agent import Agent
 from kronk_agent.agent.tasks import open_task_group
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import (
@@ -20,15 +20,13 @@ from kronk_agent.messages import (
     RunFinished,
     StepStarted,
     TextDelta,
-    ToolCall,
     ToolFinished,
     ToolProgress,
     ToolResult,
     ToolStarted,
     Usage,
 )
-from kronk_agent.tool import Tool
-from kronk_mcp_servers.agent.person import agree_to_call
+from kronk_mcp_servers.agent.person import approving
 from kronk_mcp_servers.serving.call import Call
 
 _Opened = TypeVar("_Opened")
@@ -69,7 +67,7 @@ class Follower:
             KronkError: it could not be brought to an end; says why.
         """
         finished: RunFinished | None = None
-        async with agent.run(messages, approve=self._approve) as run:
+        async with agent.run(messages, approve=approving(self._call)) as run:
             async for event in run:
                 await self._take(event)
                 if isinstance(event, RunFinished):
@@ -79,15 +77,6 @@ class Follower:
         if finished.reason == "error":
             raise finished.exception or ToolError(finished.error or "the run failed")
         return finished
-
-    async def _approve(self, call: ToolCall, tool: Tool) -> Approval:
-        """Whatever the policy says to ask about is asked of the person behind the client."""
-        try:
-            arguments = tool.parse_arguments(call.arguments)
-            is_agreed = await agree_to_call(self._call, tool.name, arguments)
-        except ToolError as error:
-            return Denied(str(error))
-        return Approved() if is_agreed else Denied()
 
     async def _take(self, event: Event) -> None:
         match event:

@@ -11,9 +11,11 @@ from contextvars import ContextVar
 import mcp.types as t
 from mcp import MCPError
 
+from kronk_agent.agent import Approval, Approve, Approved, Denied
 from kronk_agent.errors import ToolError
 from kronk_agent.host import Form, FormValues, ModelUse, ToolUse, Visit
-from kronk_agent.messages import JsonObject
+from kronk_agent.messages import JsonObject, ToolCall
+from kronk_agent.tool import Tool
 from kronk_mcp_servers.serving.call import Call
 
 _LONGEST_SHOWN = 2000
@@ -90,10 +92,24 @@ class ClientPerson:
         return await agreed(call, f"{use.server} wants to ask the model:\n{said}")
 
     async def agree_to_tool_use(self, use: ToolUse) -> bool:
-        return await agree_to_call(self.call, f"{use.tool} of {use.server}", use.arguments)
+        return await _agree_to_call(self.call, f"{use.tool} of {use.server}", use.arguments)
 
 
-async def agree_to_call(call: Call | None, tool: str, arguments: JsonObject) -> bool:
+def approving(call: Call) -> Approve:
+    """Asks the person behind this call whatever a policy says to ask."""
+
+    async def approve(wanted: ToolCall, tool: Tool) -> Approval:
+        try:
+            arguments = tool.parse_arguments(wanted.arguments)
+            is_agreed = await _agree_to_call(call, tool.name, arguments)
+        except ToolError as error:
+            return Denied(str(error))
+        return Approved() if is_agreed else Denied()
+
+    return approve
+
+
+async def _agree_to_call(call: Call | None, tool: str, arguments: JsonObject) -> bool:
     """Ask whether a tool may be called.
 
     Raises:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import anyio
 import mcp.types as t
+from anyio.streams.memory import MemoryObjectSendStream
 
+from kronk_agent.agent.caller import Caller
+from kronk_agent.agent.policy import Approved, Denied, decide
+from kronk_agent.agent.toolbox import gather
 from kronk_agent.errors import ConfigError
 from kronk_agent.host.hops import META_KEY, current_hops
-from kronk_agent.messages import JsonObject
+from kronk_agent.messages import Event, JsonObject, ToolCall
 from kronk_agent.runtime import Runtime, web_tools
 from kronk_agent.tool import StaticToolset, Tool, Toolset
+from kronk_agent.tool.policy import is_named, is_never_allowed, rules_in
 from kronk_mcp_servers.agent.ask_agent import AskAgent
 from kronk_mcp_servers.agent.embed import embed_tool
 from kronk_mcp_servers.agent.generate import generate_tool
 from kronk_mcp_servers.agent.models import ModelCatalog
-from kronk_mcp_servers.agent.person import ClientPerson
+from kronk_mcp_servers.agent.person import ClientPerson, approving
 from kronk_mcp_servers.agent.prompts import AgentPrompts, FilePrompts
 from kronk_mcp_servers.agent.resources import Outputs, Pages, Sessions
-from kronk_mcp_servers.agent.toolsets import Guarded, matches
 from kronk_mcp_servers.serving import Call, LayeredServer, Registry, ServedTool, build_server
 from kronk_mcp_servers.serving.server import error_result
 from kronk_mcp_servers.serving.tools import served
@@ -88,14 +93,9 @@ class _Exposed:
         if is_remote and remote.expose is not None:
             self._patterns = remote.expose
         _check_patterns(self._patterns, runtime)
-        toolsets: Sequence[Toolset] = (*runtime.toolsets, _missing_web_tools(runtime))
-
-        def guard(toolsets: Sequence[Toolset]) -> Sequence[Toolset]:
-            if not is_remote:
-                return toolsets
-            return [Guarded(toolset, remote.policy, person) for toolset in toolsets]
-
-        self._toolsets = guard(toolsets)
+        self._policy = rules_in(runtime.config.policy)
+        self._limits = rules_in(remote.policy) if is_remote else ()
+        self._toolsets: Sequence[Toolset] = (*runtime.toolsets, _missing_web_tools(runtime))
         self.catalog = ModelCatalog(runtime)
         self.pages = Pages(runtime)
         self.sessions = Sessions(runtime)
@@ -103,7 +103,7 @@ class _Exposed:
         self._ours = [
             AskAgent(
                 runtime,
-                guard,
+                limits=self._limits,
                 max_prompt_characters=limit,
                 on_result=self.pages.take,
                 on_answer=self.sessions.answered,
@@ -116,20 +116,57 @@ class _Exposed:
 
     def tools(self) -> Sequence[ServedTool]:
         """Ours first, then those of the runtime, of each name the first."""
-        found = {tool.definition.name: self._behind_person(tool) for tool in self._ours}
-        for toolset in self._toolsets:
-            for tool in toolset.tools():
-                if tool.name not in found:
-                    found[tool.name] = self._served_as(tool)
-        return [tool for name, tool in found.items() if matches(name, self._patterns)]
+        found = {
+            tool.definition.name: self._behind_person(self._limited(tool)) for tool in self._ours
+        }
+        tools, _ = gather(self._toolsets, policy=(*self._policy, *self._limits))
+        found |= {name: self._served_as(tool) for name, tool in tools.items() if name not in found}
+        return [
+            tool
+            for name, tool in found.items()
+            if is_named(name, self._patterns) and not is_never_allowed(self._limits, name)
+        ]
 
     def _served_as(self, tool: Tool) -> ServedTool:
         known = self._served.get(tool.name)
         if known is None or known[0] != tool:
-            offered = self.pages.watched(served(tool, timeout_seconds=self._timeout_seconds))
+            offered = self.pages.watched(served(tool, self._open_caller))
             known = (tool, self._behind_person(offered))
             self._served[tool.name] = known
         return known[1]
+
+    def _open_caller(self, call: Call, events: MemoryObjectSendStream[Event]) -> Caller:
+        return Caller(
+            timeout_seconds=self._timeout_seconds,
+            events=events,
+            policy=self._policy,
+            limits=self._limits,
+            approve=approving(call),
+        )
+
+    def _limited(self, tool: ServedTool) -> ServedTool:
+        """A tool of ours, which is no tool of the agent, as those who call it may."""
+        name = tool.definition.name
+        described = Tool(name=name, description="", parameters=tool.definition.input_schema)
+
+        async def call_tool(arguments: JsonObject, call: Call) -> t.CallToolResult:
+            wanted = ToolCall(call.id, name, json.dumps(arguments))
+            approval = await decide(
+                wanted,
+                described,
+                arguments,
+                policy=(),
+                limits=self._limits,
+                approve=approving(call),
+            )
+            match approval:
+                case Denied(reason):
+                    return error_result(f"{name} was not called: {reason}")
+                case _:
+                    assert isinstance(approval, Approved), "the person answers within the call"
+                    return await tool.call(arguments, call)
+
+        return replace(tool, call=call_tool)
 
     def _behind_person(self, tool: ServedTool) -> ServedTool:
         """The tool as every one of them is called: questions find their way, and circles end."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
-from typing import assert_never
+from collections.abc import Callable, Sequence
+from typing import TypeAlias, assert_never
 
 import anyio
 import mcp.types as t
-from anyio.streams.memory import MemoryObjectReceiveStream
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from kronk_agent.agent.caller import Caller
+from kronk_agent.agent.policy import Pending
 from kronk_agent.agent.tasks import open_task_group
 from kronk_agent.messages import (
     AudioPart,
@@ -28,17 +29,20 @@ from kronk_agent.tool import Tool
 from kronk_mcp_servers.serving.call import Call
 from kronk_mcp_servers.serving.registry import ServedTool
 
+OpenCaller: TypeAlias = Callable[[Call, MemoryObjectSendStream[Event]], Caller]
+"""Gives what makes one call, and tells its progress."""
+
 _PROGRESS_AHEAD = 16
 _TASK_AFTER_SECONDS = 5.0
 """Most calls are answered before a client would ask for a task's state."""
 
 
-def served(tool: Tool, *, timeout_seconds: float) -> ServedTool:
+def served(tool: Tool, open_caller: OpenCaller) -> ServedTool:
     """The tool as it is: its schemas, its hints, its progress.
 
     Args:
         tool: one that can be called here.
-        timeout_seconds: for one call, where the tool does not say itself.
+        open_caller: says how long a call may take, and which may be made.
     """
     title = tool.annotations.get("title")
     definition = t.Tool(
@@ -53,22 +57,24 @@ def served(tool: Tool, *, timeout_seconds: float) -> ServedTool:
     )
 
     async def call_tool(arguments: JsonObject, call: Call) -> t.CallToolResult:
-        return to_wire(await _answer(tool, arguments, call, timeout_seconds))
+        return to_wire(await _answer(tool, arguments, call, open_caller))
 
     return ServedTool(definition=definition, call=call_tool, task_after_seconds=_TASK_AFTER_SECONDS)
 
 
 async def _answer(
-    tool: Tool, arguments: JsonObject, call: Call, timeout_seconds: float
+    tool: Tool, arguments: JsonObject, call: Call, open_caller: OpenCaller
 ) -> ToolResult:
-    """Call the tool just as the agent does: time limited, failures told in words, progress too."""
+    """Call the tool just as the agent does: under its policy, time limited, failures in words."""
     send, receive = anyio.create_memory_object_stream[Event](_PROGRESS_AHEAD)
-    caller = Caller(timeout_seconds=timeout_seconds, events=send)
+    caller = open_caller(call, send)
     wanted = ToolCall("call", tool.name, json.dumps(arguments))
     async with open_task_group() as tasks:
         tasks.start_soon(_tell_progress, receive, call)
         with send:
-            answer = await caller.answer(wanted, {tool.name: tool})
+            refused = await caller.permit(wanted, {tool.name: tool})
+            assert not isinstance(refused, Pending), "the person answers within the call"
+            answer = refused or await caller.answer(wanted, {tool.name: tool})
     return answer.result
 
 

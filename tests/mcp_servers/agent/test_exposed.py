@@ -112,6 +112,92 @@ async def test_remote_callers_have_a_policy_of_their_own_also_through_the_agent(
     assert seen == [["add"]]
 
 
+async def test_a_remote_callers_question_is_asked_once_however_many_policies_ask() -> None:
+    config = {
+        "policy": {"add": "ask"},
+        "mcp_server": {"expose": ["ask_agent", "add"], "remote": {"policy": {"add": "ask"}}},
+    }
+    asked: list[str] = []
+
+    async def agree(context: object, params: t.ElicitRequestParams) -> t.ElicitResult:
+        asked.append(params.message)
+        return t.ElicitResult(action="accept", content={"allow": True})
+
+    async with connected(
+        call("add", a=1, b=2),
+        "It is 3.",
+        tools=[add],
+        config=config,
+        is_remote=True,
+        elicitation_callback=agree,
+    ) as client:
+        added = await client.call_tool("add", {"a": 1, "b": 2})
+        await client.call_tool("ask_agent", {"prompt": "1 + 2?"})
+
+    assert added.content == [t.TextContent(text="3")]
+    assert asked == ['May add be called with these arguments?\n{\n "a": 1,\n "b": 2\n}'] * 2
+
+
+async def test_what_is_allowed_here_is_not_thereby_allowed_to_remote_callers() -> None:
+    config = {
+        "policy": {"add": "allow"},
+        "mcp_server": {
+            "expose": ["ask_agent", "add"],
+            "remote": {"policy": {"add(a=1)": "deny", "add(a=2)": "ask"}},
+        },
+    }
+    seen: list[str] = []
+
+    def last(request: Any) -> str:
+        seen.append(request.messages[-1].text)
+        return "Done."
+
+    async with connected(
+        call("add", a=1, b=2), last, tools=[add], config=config, is_remote=True
+    ) as client:
+        denied = await client.call_tool("add", {"a": 1, "b": 2})
+        asking = await client.call_tool("add", {"a": 2, "b": 2})
+        added = await client.call_tool("add", {"a": 3, "b": 2})
+        await client.call_tool("ask_agent", {"prompt": "1 + 2?"})
+
+    words = "add was not called: the policy does not allow it. Do without it."
+    assert denied.content == [t.TextContent(text=words)]
+    assert "add needs the user's consent" in str(asking.content)
+    assert added.content == [t.TextContent(text="5")]
+    assert seen == [words]
+
+
+async def test_the_policy_of_the_agent_holds_for_those_who_call_its_tools_themselves() -> None:
+    config = {
+        "policy": {"add(a=1)": "deny", "rm": "deny"},
+        "mcp_server": {"expose": ["add", "rm"]},
+    }
+
+    @tool
+    def rm(path: str) -> str:
+        """Remove a file."""
+        raise AssertionError
+
+    async with connected(tools=[add, rm], config=config) as client:
+        names = await names_of(client)
+        denied = await client.call_tool("add", {"a": 1, "b": 2})
+
+    assert names == ["add"]
+    assert "the policy does not allow it" in str(denied.content)
+
+
+async def test_the_policy_of_remote_callers_holds_for_our_own_tools() -> None:
+    remote = {"policy": {"generate": "deny", "list_models": "ask"}}
+    config = {"mcp_server": {"expose": ["generate", "list_models"], "remote": remote}}
+
+    async with connected(config=config, is_remote=True) as client:
+        names = await names_of(client)
+        refused = await client.call_tool("list_models", {})
+
+    assert names == ["list_models"]
+    assert "list_models needs the user's consent" in str(refused.content)
+
+
 async def test_a_remote_caller_that_cannot_ask_is_denied() -> None:
     config = {"mcp_server": {"expose": ["*"], "remote": {"policy": {"add": "ask"}}}}
 
