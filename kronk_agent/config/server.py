@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Annotated, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from kronk_agent.config.section import Seconds, Section
+from kronk_agent.config.section import Seconds, Section, Url
 
 _Secret: TypeAlias = Annotated[str, Field(min_length=8)]
+_PORTS = {"http": 80, "https": 443}
+_PLAIN = re.compile(r"[!-\[\]-~]+")
+"""Printable ASCII but the backslash, which not everybody takes for the same."""
+_LEADS_ELSEWHERE = re.compile(r"\.\.|%(2e|2f|5c)", re.IGNORECASE)
+"""In a path, which others may resolve: dots that go up, also written as escapes."""
 
 
 class ServerConfig(Section):
@@ -37,11 +44,36 @@ class ServerConfig(Section):
     max_requests: Annotated[int, Field(ge=1)] = 256
     """Requests under way at the same time; one more is refused at once."""
 
+    allow_server_urls: tuple[Url, ...] = ()
+    """Where requests may lead to MCP servers of their own: what the addresses begin with, such as
+    https://mcp.example.com/; empty is nowhere. Private addresses are as good as others here."""
+
     @property
     def needs_key(self) -> bool:
         if self.require_api_key is not None:
             return self.require_api_key
         return not is_loopback(self.host)
+
+    def allows_server_url(self, url: str) -> bool:
+        """May a request make this server connect there?"""
+        return any(_is_below(url, start) for start in self.allow_server_urls)
+
+
+def _is_below(url: str, start: str) -> bool:
+    """Is an address another, or below it? The host is compared as a whole."""
+    try:
+        given, allowed = urlsplit(url), urlsplit(start)
+        origins = [
+            (one.scheme, one.hostname, one.port or _PORTS.get(one.scheme))
+            for one in (given, allowed)
+        ]
+    except ValueError:
+        return False
+    if origins[0] != origins[1] or given.username is not None or not _PLAIN.fullmatch(url):
+        return False
+    root = allowed.path.rstrip("/")
+    is_below = given.path == root or given.path.startswith(f"{root}/")
+    return is_below and not _LEADS_ELSEWHERE.search(given.path)
 
 
 def is_loopback(host: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from kronk_agent.api.responses.request import CreateResponse
 from kronk_agent.api.responses.tools import WireTool
@@ -109,14 +110,18 @@ def usage_to_wire(usage: Usage) -> JsonObject:
 
 
 def tools_to_wire(tools: Sequence[WireTool]) -> list[JsonValue]:
-    """The tools as they were given, and what was left out as it holds."""
-    return [
-        {
-            **({"parameters": None, "strict": False} if tool.type == "function" else {}),
-            **tool.model_dump(mode="json", by_alias=True, exclude_none=True),
-        }
-        for tool in tools
-    ]
+    """The tools as they were given, without secrets, and what was left out as it holds."""
+    return [_tool(tool) for tool in tools]
+
+
+def _tool(tool: WireTool) -> JsonObject:
+    given: JsonObject = tool.model_dump(
+        mode="json", by_alias=True, exclude_none=True, exclude={"headers", "authorization"}
+    )
+    match given.get("server_url"):
+        case str(url):
+            given["server_url"] = urlsplit(url)._replace(query="", fragment="").geturl()
+    return {"parameters": None, "strict": False, **given} if tool.type == "function" else given
 
 
 def _text(wire: CreateResponse) -> JsonObject:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -11,13 +12,14 @@ from anyio import CancelScope
 
 from kronk_agent.agent import Agent, Run
 from kronk_agent.agent.tasks import open_task_group
+from kronk_agent.api.guests import visiting
 from kronk_agent.api.responses.approval import carry_out, with_results
 from kronk_agent.api.responses.body import Body
 from kronk_agent.api.responses.context import Given, read_given, read_past
 from kronk_agent.api.responses.request import CreateResponse, options
 from kronk_agent.api.responses.stored import to_stored
 from kronk_agent.api.responses.stream import WireEvent, Writer
-from kronk_agent.api.responses.toolbox import Toolbox, open_toolbox
+from kronk_agent.api.responses.toolbox import Toolbox, add_guests, open_toolbox
 from kronk_agent.api.responses.truncation import shortened
 from kronk_agent.api.serving import Serving
 from kronk_agent.errors import ContextLengthError, EngineError, InvalidRequestError
@@ -40,12 +42,12 @@ class Job:
     agent: Agent
     given: Given
     toolbox: Toolbox
-    tool_choice: ToolChoice | None
     body: Body
     store: SessionStore | None
     """None: the response is not kept."""
     items: list[JsonObject]
     """The input, as it is kept."""
+    tool_choice: ToolChoice | None = None
     is_cancelled: bool = False
     """Somebody asked for its end."""
     run: Run | None = None
@@ -77,19 +79,36 @@ async def understand(serving: Serving, wire: CreateResponse, store: SessionStore
     await serving.need_for(wire.model, [*past.messages, *given.new])
     agent = await serving.agent(wire.model)
     agent = replace(agent, options=options(wire, agent.options))
-    toolbox = await open_toolbox(serving.runtime, agent, wire.tools or ())
-    for call in given.approvals.granted:
-        _held_tool(toolbox, call)
     return Job(
         serving=serving,
-        agent=replace(agent, toolsets=toolbox.toolsets),
+        agent=agent,
         given=given,
-        toolbox=toolbox,
-        tool_choice=None if wire.tool_choice is None else toolbox.choice(wire.tool_choice),
+        toolbox=await open_toolbox(serving.runtime, agent, wire.tools or ()),
         body=Body(request=wire, sampling=agent.options.sampling),
         store=store if wire.is_stored else None,
         items=to_stored(wire.items),
     )
+
+
+@asynccontextmanager
+async def equipped(job: Job) -> AsyncIterator[None]:
+    """Connect to the servers that the request brings along, inside the block, and give the agent
+    its tools.
+
+    Raises:
+        KronkError: something is not there, or not among the tools.
+    """
+    async with AsyncExitStack() as stack:
+        box = job.toolbox
+        if box.guests:
+            configs = {label: guest.config for label, guest in box.guests.items()}
+            await add_guests(box, await stack.enter_async_context(visiting(configs)))
+        for call in job.given.approvals.granted:
+            _held_tool(box, call)
+        choice = job.body.request.tool_choice
+        job.tool_choice = None if choice is None else box.choice(choice)
+        job.agent = replace(job.agent, toolsets=box.toolsets)
+        yield
 
 
 async def make(job: Job, emit: Emit) -> JsonObject:
@@ -105,6 +124,12 @@ async def make(job: Job, emit: Emit) -> JsonObject:
     Raises:
         KronkError: it failed before its first event, and nothing of it is kept.
     """
+    async with equipped(job):
+        await _make(job, emit)
+    return job.body.to_json()
+
+
+async def _make(job: Job, emit: Emit) -> None:
     events: list[StoredEvent] = []
     is_background = bool(job.body.request.background)
     has_begun = is_background
@@ -126,7 +151,6 @@ async def make(job: Job, emit: Emit) -> JsonObject:
             tasks.cancel_scope.cancel()
     finally:
         await _end(job, events, has_begun=has_begun)
-    return job.body.to_json()
 
 
 async def _begin(job: Job) -> None:

@@ -12,7 +12,7 @@ from kronk_agent.api.responses.background import Background, Watched
 from kronk_agent.api.responses.compaction import compact
 from kronk_agent.api.responses.context import read_given, read_past, store_of
 from kronk_agent.api.responses.included import Included, with_included
-from kronk_agent.api.responses.making import make, understand
+from kronk_agent.api.responses.making import equipped, make, understand
 from kronk_agent.api.responses.paging import page
 from kronk_agent.api.responses.request import Compact, CountTokens, CreateResponse
 from kronk_agent.api.responses.stream import WireEvent
@@ -68,11 +68,12 @@ def router(serving: Serving) -> APIRouter:
         given = body.model_dump(by_alias=True, exclude_unset=True, exclude={"personality"})
         asked = CreateResponse.model_validate({**given, "store": False})
         job = await understand(serving, asked, store)
-        count = await job.agent.count_tokens(
-            job.given.conversation(job.given.new),
-            tool_choice=job.tool_choice,
-            client_tools=job.toolbox.client_tools,
-        )
+        async with equipped(job):
+            count = await job.agent.count_tokens(
+                job.given.conversation(job.given.new),
+                tool_choice=job.tool_choice,
+                client_tools=job.toolbox.client_tools,
+            )
         return {"object": "response.input_tokens", "input_tokens": count}
 
     @routes.post("/compact")

@@ -10,6 +10,7 @@ from kronk_agent.agent import Agent
 from kronk_agent.api.caller import current_caller
 from kronk_agent.api.client_tools import function_tool, text_tool
 from kronk_agent.api.errors import HttpError
+from kronk_agent.api.guests import Readings, guest
 from kronk_agent.api.hosted import WebLimits, hosted_fetch, hosted_search, listing, own_name
 from kronk_agent.api.responses.names import flat_name
 from kronk_agent.api.responses.tools import (
@@ -28,7 +29,9 @@ from kronk_agent.api.responses.tools import (
     WireTool,
     WireToolChoice,
 )
+from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import InvalidRequestError
+from kronk_agent.host import Host
 from kronk_agent.host.server import McpServer
 from kronk_agent.model import ToolChoice
 from kronk_agent.runtime import Runtime
@@ -62,6 +65,15 @@ class Listing:
     """By the server's own names."""
 
 
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """An MCP server that the request brings along."""
+
+    wire: McpTool
+    config: McpServerConfig
+    place: str
+
+
 @dataclass(slots=True)
 class Toolbox:
     """What a request may call."""
@@ -75,6 +87,8 @@ class Toolbox:
     """The names of all MCP servers."""
     held: dict[str, Tool] = field(default_factory=dict)
     """Those that wait for the client's approval, as they are to be called then."""
+    guests: dict[str, Guest] = field(default_factory=dict)
+    """By label; their tools come when they are connected to."""
     _shown: dict[str, Shown] = field(default_factory=dict)
 
     def shown(self, name: str) -> Shown:
@@ -171,9 +185,15 @@ async def open_toolbox(runtime: Runtime, agent: Agent, wire: Sequence[WireTool])
             case WebSearchTool():
                 current_caller().need("agents")
                 _add_search(box, runtime, tool, place)
+            case McpTool(server_url=None):
+                current_caller().need("agents")
+                _check_registered(tool, place)
+                await _add_server(box, _server(runtime, tool.server_label, place), tool, place)
+                if not any(toolset.name == _RESOURCES for toolset in box.toolsets):
+                    box.toolsets += [t for t in runtime.toolsets if t.name == _RESOURCES]
             case McpTool():
                 current_caller().need("agents")
-                await _add_server(box, runtime, tool, place)
+                box.guests[tool.server_label] = _guest(runtime, box, tool, place)
             case _:
                 assert_never(tool)
     return box
@@ -230,8 +250,52 @@ def _add_search(box: Toolbox, runtime: Runtime, tool: WebSearchTool, place: str)
     box.toolsets.insert(0, StaticToolset(SEARCH, tuple(tools)))
 
 
-async def _add_server(box: Toolbox, runtime: Runtime, wire: McpTool, place: str) -> None:
-    server = _server(runtime, wire.server_label, place)
+def _check_registered(wire: McpTool, place: str) -> None:
+    for name in ("headers", "authorization"):
+        if getattr(wire, name) is not None:
+            raise InvalidRequestError(
+                f"{place}.{name}: only with server_url: those of registered servers are under "
+                "mcp_servers in the YAML",
+                param=f"{place}.{name}",
+            )
+
+
+def _guest(runtime: Runtime, box: Toolbox, wire: McpTool, place: str) -> Guest:
+    assert wire.server_url is not None
+    if wire.server_label in box.guests:
+        raise InvalidRequestError(
+            f"{place}.server_label: two servers are {wire.server_label!r}",
+            param=f"{place}.server_label",
+        )
+    headers = dict(wire.headers or {})
+    if wire.authorization is not None:
+        if any(name.lower() == "authorization" for name in headers):
+            raise InvalidRequestError(
+                f"{place}.authorization: headers have one already", param=f"{place}.authorization"
+            )
+        headers["Authorization"] = f"Bearer {wire.authorization}"
+    config = guest(runtime.config, wire.server_label, wire.server_url, headers, place=place)
+    return Guest(wire, config, place)
+
+
+async def add_guests(box: Toolbox, host: Host) -> None:
+    """Add the tools of the servers that the request brings along.
+
+    Raises:
+        InvalidRequestError: one has not a tool that the request names.
+        HttpError: one cannot be connected to (424).
+    """
+    *servers, reading = host.toolsets
+    for server in servers:
+        assert isinstance(server, McpServer)
+        one = box.guests[server.name]
+        await _add_server(box, server, one.wire, one.place)
+    own = next((toolset for toolset in box.toolsets if toolset.name == _RESOURCES), None)
+    others = [toolset for toolset in box.toolsets if toolset is not own]
+    box.toolsets = [*others, Readings(own, reading, list(box.guests))]
+
+
+async def _add_server(box: Toolbox, server: McpServer, wire: McpTool, place: str) -> None:
     await server.settled()
     status = server.status()
     if status.state in ("failed", "disabled"):
@@ -267,8 +331,6 @@ async def _add_server(box: Toolbox, runtime: Runtime, wire: McpTool, place: str)
             free.append(tool)
     others = [toolset for toolset in box.toolsets if toolset.name != wire.server_label]
     box.toolsets = [*others, StaticToolset(wire.server_label, tuple(free))]
-    if not any(toolset.name == _RESOURCES for toolset in box.toolsets):
-        box.toolsets += [t for t in runtime.toolsets if t.name == _RESOURCES]
 
 
 def _server(runtime: Runtime, label: str, place: str) -> McpServer:

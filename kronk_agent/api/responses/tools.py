@@ -116,11 +116,17 @@ class Approvals(Wire):
 
 
 class McpTool(Wire):
-    """A registered MCP server."""
+    """An MCP server: a registered one, or one that the request brings along."""
 
     type: Literal["mcp"]
     server_label: str
-    """Its name under mcp_servers in the YAML."""
+    """Its name under mcp_servers in the YAML; any other, for one that the request brings along."""
+    server_url: str | None = None
+    """Where that one is; ``server.allow_server_urls`` in the YAML says where it may be."""
+    headers: Annotated[dict[str, str] | None, Field(repr=False)] = None
+    """Sent to it with every request; only with server_url, and not kept."""
+    authorization: Annotated[str | None, Field(repr=False)] = None
+    """A token for it, sent as a Bearer; only with server_url, and not kept."""
     allowed_tools: list[str] | ToolFilter | None = None
     """Only these of its tools, by its own names."""
     require_approval: Literal["always", "never"] | Approvals | None = None
@@ -129,11 +135,8 @@ class McpTool(Wire):
     """Put before the description of each of its tools."""
     defer_loading: Literal[False] | None = None
     """All tools are there from the beginning."""
-    server_url: Annotated[None, Refused("register the server under mcp_servers in the YAML")] = None
     connector_id: Annotated[None, Refused("register a server under mcp_servers in the YAML")] = None
     tunnel_id: Annotated[None, Refused("register a server under mcp_servers in the YAML")] = None
-    headers: Annotated[None, Refused("put them under mcp_servers in the YAML")] = None
-    authorization: Annotated[None, Refused("put it under mcp_servers in the YAML")] = None
 
     @property
     def filter(self) -> ToolFilter:

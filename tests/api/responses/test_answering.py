@@ -683,7 +683,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ),
     (
         {"tools": [{"type": "mcp", "server_label": "x", "server_url": "http://x"}]},
-        "tools.0.server_url: not supported here: register the server under mcp_servers in the YAML",
+        "tools.0.server_url: this server does not connect there for a request: "
+        "server.allow_server_urls in its YAML says where it does",
         "tools.0.server_url",
     ),
     (
