@@ -16,7 +16,7 @@ from mcp.server.auth.middleware.auth_context import get_access_token
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import JsonObject, Message, ToolResult
 from kronk_agent.runtime import Runtime
-from kronk_agent.tool import ToolContext
+from kronk_agent.tool import ToolContext, Toolset
 from kronk_mcp_servers.serving.call import Call
 from kronk_mcp_servers.serving.listeners import Listeners
 from kronk_mcp_servers.serving.registry import Completed, Contents, ServedTool
@@ -108,9 +108,9 @@ class Pages:
 
     _PREFIX = "kronk://pages/"
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, toolsets: Sequence[Toolset]) -> None:
         self.listeners: Listeners | None = None
-        self._runtime = runtime
+        self._toolsets = toolsets
         self._titles: OrderedDict[str, str | None] = OrderedDict()
 
     async def take(self, result: ToolResult) -> None:
@@ -186,7 +186,7 @@ class Pages:
         fetch = next(
             (
                 tool.call
-                for toolset in self._runtime.toolsets
+                for toolset in self._toolsets
                 for tool in toolset.tools()
                 if tool.name == "web_fetch"
             ),

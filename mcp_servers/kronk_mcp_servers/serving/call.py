@@ -53,6 +53,8 @@ class Call:
         self.scope = anyio.CancelScope()
         self.is_over = False
         self.is_task = False
+        self.forgotten = anyio.Event()
+        """Nobody can ask for the result any more."""
         self._answers = dict(answers)
         self._num_asked = 0
         self._news = anyio.Event()

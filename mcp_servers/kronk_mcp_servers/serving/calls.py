@@ -25,7 +25,8 @@ Work: TypeAlias = Callable[[Call], Awaitable[t.Result]]
 WAIT_SECONDS = 600.0
 """How long a call waits for a client to come back with what was asked for."""
 TASK_SECONDS = 4 * 3600.0
-"""From a task's creation: until then its result is kept, then it is cancelled and forgotten."""
+"""From a task's creation: until then its result is kept, unless newer ones need the room; then it
+is cancelled and forgotten."""
 MAX_KEPT = 1000
 """Calls that wait for their clients, and tasks, together."""
 
@@ -111,11 +112,20 @@ class Calls:
         return t.InputRequiredResult(input_requests=dict(call.pending), request_state=call.id)
 
     def _keep(self, call: Call, seconds: float) -> None:
-        if len(self._kept) >= MAX_KEPT:
+        if len(self._kept) >= MAX_KEPT and not self._forget_oldest_result():
             call.scope.cancel()
             raise MCPError(t.INTERNAL_ERROR, "too many calls are waiting: try again later")
         self._kept[call.id] = call
         call.scope.deadline = anyio.current_time() + seconds
+
+    def _forget_oldest_result(self) -> bool:
+        """Make room; False where all calls are still under way."""
+        oldest = next((call for call in self._kept.values() if call.is_over), None)
+        if oldest is None:
+            return False
+        del self._kept[oldest.id]
+        oldest.forgotten.set()
+        return True
 
     def _take(self, state: str, context: Context) -> Call:
         call = self._kept.get(state)
@@ -138,7 +148,8 @@ class Calls:
                 error = t.ErrorData(code=t.INTERNAL_ERROR, message="internal error; see the log")
         call.end(result, error)
         if call.is_task:
-            await anyio.sleep_until(call.scope.deadline)
+            with anyio.CancelScope(deadline=call.scope.deadline):
+                await call.forgotten.wait()
         self._kept.pop(call.id, None)
 
 

@@ -208,10 +208,13 @@ async def test_a_remote_caller_that_cannot_ask_is_denied() -> None:
     assert "add needs the user's consent" in str(result.content)
 
 
-async def test_a_page_that_was_fetched_can_be_read_whole(web: LoopbackWeb) -> None:
+@pytest.mark.parametrize("tools", [["web_fetch"], []])
+async def test_a_page_that_was_fetched_can_be_read_whole(
+    tools: list[str], web: LoopbackWeb
+) -> None:
     url = web.html("/tea", "<title>Tea</title><p>" + "Leaves and water. " * 200)
     config = {
-        "tools": ["web_fetch"],
+        "tools": tools,  # of the agent; what is exposed has nothing to do with it
         "web_fetch": {"allow_private": [str(LOOPBACK)], "delay_seconds": 0},
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import anyio
+import anyio.lowlevel
 import mcp.types as t
 import pytest
 from mcp import Client, MCPError
@@ -13,6 +14,7 @@ from kronk_agent.errors import InvalidRequestError, ToolError
 from kronk_agent.host.tasks import Tasks
 from kronk_agent.messages import JsonObject
 from kronk_mcp_servers.serving import Call
+from kronk_mcp_servers.serving.calls import MAX_KEPT
 
 ERAS = pytest.mark.parametrize("mode", ["auto", "legacy"])
 NAME: JsonObject = {
@@ -199,6 +201,25 @@ async def test_a_slow_call_goes_on_as_a_task_and_may_ask(seconds: float) -> None
         result = await client.call_tool("work", {})
 
     assert result.content == said("accept {'name': 'Ada'}, accept {'name': 'Bob'}").content
+
+
+async def test_results_that_are_kept_make_room_for_new_tasks() -> None:
+    """They are kept for hours, in case somebody asks again."""
+    ids: set[str] = set()
+
+    async def work(arguments: JsonObject, call: Call) -> t.CallToolResult:
+        while not call.is_task:
+            await anyio.lowlevel.checkpoint()
+        ids.add(call.id)
+        return said("done")
+
+    server = server_of(served(work, task_after_seconds=0))
+    async with Client(server, extensions=[Tasks()]) as client:
+        for _ in range(MAX_KEPT + 1):
+            result = await client.call_tool("work", {})
+            assert result.content == said("done").content
+
+    assert len(ids) == MAX_KEPT + 1
 
 
 async def test_a_task_nobody_waits_for_is_cancelled() -> None:
