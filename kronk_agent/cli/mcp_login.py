@@ -45,7 +45,8 @@ def _remote_server(options: GlobalOptions, name: str) -> McpServerConfig:
         raise ConfigError(no_such_server(name, servers))
     server = servers[name]
     if server.url is None:
-        raise ConfigError("is a program on this machine: there is nothing to sign in to", key=name)
+        words = "is a program on this machine: there is nothing to sign in to"
+        raise ConfigError(words, key=f"mcp_servers.{name}")
     if any(header.lower() == "authorization" for header in server.headers):
         words = "is signed in to by headers.Authorization: remove that to sign in by OAuth"
         raise ConfigError(words, key=f"mcp_servers.{name}")

@@ -6,7 +6,7 @@ import webbrowser
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import anyio
 import httpx2
@@ -15,11 +15,19 @@ from mcp import Client
 from mcp.client.auth import OAuthFlowError, OAuthRegistrationError, OAuthTokenError
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.auth import OAuthClientInformationFull
 
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import KronkError, ServerUnavailableError, unwrap
 from kronk_agent.host.callback import listening
-from kronk_agent.host.oauth import Browser, Login, Logins, authentication, check_address
+from kronk_agent.host.oauth import (
+    Browser,
+    Login,
+    Logins,
+    authentication,
+    check_address,
+    own_client,
+)
 from kronk_agent.host.text import visible
 
 TakeTo: TypeAlias = Callable[[str], Awaitable[None]]
@@ -96,13 +104,13 @@ async def sign_out(server: str, config: McpServerConfig, logins: Logins) -> bool
     login = await logins.read(server, config.url)
     await logins.delete(server)
     if login.tokens is not None:
-        await _revoke(login)
+        await _revoke(login, own_client(config.oauth) or login.client)
     return login.tokens is not None
 
 
-async def _revoke(login: Login) -> None:
+async def _revoke(login: Login, client: OAuthClientInformationFull | None) -> None:
     """As RFC 7009 says, where the authorization server can; the login is forgotten in any case."""
-    metadata, client, tokens = login.authorization_server, login.client, login.tokens
+    metadata, tokens = login.authorization_server, login.tokens
     assert tokens is not None
     if metadata is None or client is None or metadata.revocation_endpoint is None:
         return
@@ -111,12 +119,16 @@ async def _revoke(login: Login) -> None:
         "token_type_hint": "refresh_token" if tokens.refresh_token else "access_token",
         "client_id": client.client_id,
     }
+    auth: tuple[str, str] | None = None
     if client.client_secret is not None:
-        form["client_secret"] = client.client_secret
+        if client.token_endpoint_auth_method == "client_secret_basic":  # RFC 6749, section 2.3.1
+            auth = (quote(client.client_id, safe=""), quote(client.client_secret, safe=""))
+        else:
+            form["client_secret"] = client.client_secret
     url = str(metadata.revocation_endpoint)
     try:
         check_address(url, urlsplit(login.url).hostname or "")
-        async with httpx2.AsyncClient(timeout=_HTTP_SECONDS) as http:
+        async with httpx2.AsyncClient(auth=auth, timeout=_HTTP_SECONDS) as http:
             await http.post(url, data=form)
     except (OAuthFlowError, httpx2.HTTPError):
         return

@@ -201,20 +201,8 @@ class _ForAPerson(OAuthClientProvider):
         )
         if login.authorization_server is not None:
             context.auth_server_url = str(login.authorization_server.issuer)
-        context.client_info = self._own_client() or login.client
+        context.client_info = own_client(self._config) or login.client
         self._initialized = True
-
-    def _own_client(self) -> OAuthClientInformationFull | None:
-        config = self._config
-        if config.client_id is None:
-            return None
-        method = "client_secret_basic" if config.client_secret else "none"
-        return OAuthClientInformationFull(
-            client_id=config.client_id,
-            client_secret=config.client_secret,
-            token_endpoint_auth_method=method,
-            issuer=config.issuer,
-        )
 
     async def _perform_authorization(self) -> httpx2.Request:
         """Ask for tokens: refuse to bother anyone who is not there."""
@@ -240,6 +228,19 @@ class _ForAPerson(OAuthClientProvider):
             authorization_server=self.context.oauth_metadata,
             resource=self.context.protected_resource_metadata,
         )
+
+
+def own_client(config: OAuthConfig) -> OAuthClientInformationFull | None:
+    """Who we are to the authorization server, where the configuration says so."""
+    if config.client_id is None:
+        return None
+    method = "client_secret_basic" if config.client_secret else "none"
+    return OAuthClientInformationFull(
+        client_id=config.client_id,
+        client_secret=config.client_secret,
+        token_endpoint_auth_method=method,
+        issuer=config.issuer,
+    )
 
 
 async def _for_a_program(url: str, config: OAuthConfig, storage: _Storage) -> httpx2.Auth:

@@ -211,6 +211,8 @@ async def test_our_own_client_and_scopes_are_used_where_the_configuration_has_th
     assert await sign_in("work", server, logins, browse)
     assert await whisper(server, logins) == "the secret"
     assert guarded.told("log") == ["authorize read write", "code"]
+    assert await sign_out("work", server, logins)
+    assert guarded.told("log") == ["revoke"]
 
 
 async def test_a_program_signs_in_with_its_secret(guarded: Guarded, logins: Logins) -> None:
