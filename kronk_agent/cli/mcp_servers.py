@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import time
 from collections import deque
@@ -120,7 +121,14 @@ async def _test(config: Config, _: Interrupts) -> int:
 
 @click.command()
 @click.argument("name")
-@click.option("-n", "--lines", default=100, show_default=True, help="Lines, from the end.")
+@click.option(
+    "-n",
+    "--lines",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    help="Lines, from the end.",
+)
 @click.option("-f", "--follow", is_flag=True, help="Go on as more is written, until Ctrl-C.")
 @global_options
 @click.pass_obj
@@ -132,25 +140,27 @@ def logs(options: GlobalOptions, name: str, lines: int, follow: bool) -> None:
         raise ConfigError(no_such_server(name, known))
     if not _size(file):
         click.echo(f"{name} has written nothing to {file} yet", err=True)
-    for line in _last_lines(file, lines):
-        click.echo(printable(line))
+    last, position = _last_lines(file, lines)
+    click.echo(printable(last), nl=False)
     if follow:
-        run(partial(_follow, file))
+        run(partial(_follow, file, position))
 
 
-def _last_lines(file: Path, number: int) -> list[str]:
+def _last_lines(file: Path, number: int) -> tuple[str, int]:
+    """The last lines, and where they end in the file: what comes later is not among them."""
     if not file.exists():
-        return []
-    with file.open(encoding="utf-8", errors="replace") as opened:
-        return [line.rstrip("\n") for line in deque(opened, number)]
+        return "", 0
+    with file.open("rb") as opened:
+        lines = b"".join(deque(opened, number))
+        return lines.decode("utf-8", errors="replace"), opened.tell()
 
 
-async def _follow(file: Path, _: Interrupts) -> int:
-    position = await to_thread.run_sync(_size, file)
+async def _follow(file: Path, position: int, _: Interrupts) -> int:
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     while True:
         await anyio.sleep(_LOOK_SECONDS)
         data, position = await to_thread.run_sync(_read_on, file, position)
-        click.echo(printable(data.decode("utf-8", errors="replace")), nl=False)
+        click.echo(printable(decoder.decode(data)), nl=False)
 
 
 def _size(file: Path) -> int:

@@ -13,7 +13,7 @@ _NAMES = (
 )
 # In JSON, in a form or URL, and as bytes or text in the repr of a header list.
 _NAMED = re.compile(
-    rf"""(?P<name>\b(?:{_NAMES})\b["']?\s*(?:[:=]|,\s*(?=b?["']))\s*)"""
+    rf"""(?P<name>(?<![a-z0-9])(?:{_NAMES})\b["']?\s*(?:[:=]|,\s*(?=b?["']))\s*)"""
     rf"""(?P<value>b?"[^"]*"|b?'[^']*'|[^\s"'&,;)}}\]]+)""",
     re.IGNORECASE,
 )

@@ -72,6 +72,7 @@ def test_an_inner_block_takes_the_place_of_an_outer_one(
         ("[(b'Set-Cookie', b'hunter2'), (b'Age', b'1')]", "[(b'Set-Cookie', '***'), (b'Age', b'1')]"),
         ("GET http://127.0.0.1:1/callback?code=hunter2&state=hunter3", "GET http://127.0.0.1:1/callback?code=***&state=***"),
         ("api_key='hunter2' password: hunter2", "api_key='***' password: ***"),
+        ("TAVILY_API_KEY=hunter2 WEB_PASSWORD: hunter2", "TAVILY_API_KEY=*** WEB_PASSWORD: ***"),
         ("the secret agent has a token budget", "the secret agent has a token budget"),
     ],
 )  # fmt: skip

@@ -267,6 +267,22 @@ def test_test_starts_a_server_and_lists_its_tools(mcp: Invoke, greeting: Path) -
     assert mcp("logs", "greeter", "-n", "0").stdout == ""
 
 
+def test_a_negative_number_of_lines_is_refused(mcp: Invoke, greeting: Path) -> None:
+    mcp("test", "greeter")
+
+    result = mcp("logs", "greeter", "-n", "-1")
+
+    assert result.exit_code == 2
+    assert "Invalid value for '-n' / '--lines': -1 is not in the range x>=0." in result.stderr
+
+
+def test_only_a_server_on_the_network_can_be_signed_in_to(mcp: Invoke, greeting: Path) -> None:
+    result = mcp("login", "greeter")
+
+    words = "mcp_servers.greeter: is a program on this machine: there is nothing to sign in to"
+    assert (result.exit_code, result.stderr) == (2, f"error: {words}\n")
+
+
 def test_test_of_a_server_that_fails_says_why(mcp: Invoke) -> None:
     mcp("add", "gone", "no-such-program")
 
