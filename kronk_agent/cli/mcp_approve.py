@@ -40,6 +40,7 @@ def approve(options: GlobalOptions, name: str, yes: bool) -> None:
 def _approve_changes(name: str, config: McpServerConfig, yes: bool) -> None:
     from kronk_agent.host.pins import Pins, pins_directory
     from kronk_agent.host.suspicion import suspicions
+    from kronk_agent.host.text import escaped
 
     pins = Pins(pins_directory() / f"{name}.json", config)
     changes = pins.changes()
@@ -47,7 +48,7 @@ def _approve_changes(name: str, config: McpServerConfig, yes: bool) -> None:
         click.echo(f"nothing of {name} waits for approval", err=True)
         return
     for change in changes:
-        click.echo(printable(f"{name} changed its tool {change.now.name}:"))
+        click.echo(escaped(f"{name} changed its tool {change.now.name}:"))
         click.echo(printable("\n".join(f"  {line}" for line in change.diff())))
         for sign in suspicions(change.now):
             click.echo(printable(f"  warning: it {sign}"))

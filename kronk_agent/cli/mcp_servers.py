@@ -22,6 +22,7 @@ from kronk_agent.cli.tools import tool_table
 from kronk_agent.config.loading import LoadedConfig, load_config, read_config
 from kronk_agent.config.project import Consents, command_line, project_servers
 from kronk_agent.config.schema import Config
+from kronk_agent.config.secrets import masked_url
 from kronk_agent.config.showing import server_as_shown
 from kronk_agent.errors import ConfigError
 from kronk_agent.host.log import log_directory
@@ -70,13 +71,18 @@ def _of_the_project(options: GlobalOptions) -> list[JsonObject]:
         {
             "name": server.name,
             "transport": "stdio" if "command" in server.entry else "http",
-            "runs": command_line(server.entry),
+            "runs": _shown_command(server.entry),
             "state": f"{states[consents.verdict(server)]} (.mcp.json)",
             "description": "",
         }
         for server in project_servers(Path.cwd())
         if server.name not in known
     ]
+
+
+def _shown_command(entry: JsonObject) -> str:
+    url = entry.get("url")
+    return masked_url(url) if isinstance(url, str) else command_line(entry)
 
 
 def _table(servers: list[JsonObject]) -> list[str]:

@@ -19,7 +19,6 @@ from kronk_agent.tool.policy import Permission as Permission
 
 MAX_TIMEOUT_SECONDS = 7200
 
-"""May it happen: yes, when a person agrees, or no."""
 Transport: TypeAlias = Literal["stdio", "http", "sse"]
 
 

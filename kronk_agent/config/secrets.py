@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from kronk_agent.config.hosts import variable_for
 from kronk_agent.messages import JsonObject, JsonValue
 
+MASK = "***"
+
 _NAME = re.compile(r"key|token|secret|passw|credential|auth|cookie|(^|_)pat$", re.IGNORECASE)
 _VALUE = re.compile(
     r"(sk|pk|rk|ghp|gho|ghs|github_pat|glpat|xox[abp]|eyJ|AKIA|AIza|hf|npm)[-_]?\w{12,}"
@@ -28,6 +30,12 @@ class Secret:
 def secrets_in(name: str, entry: JsonObject) -> list[Secret]:
     """Those of a server's entry; a value that takes a variable is none."""
     return [secret for secret, _ in _found(name, entry)]
+
+
+def masked_url(url: str) -> str:
+    """The URL with user, password and query masked: many remote servers take their key there."""
+    place, question, _ = url.partition("#")[0].partition("?")
+    return re.sub(r"//[^/]*@", f"//{MASK}@", place, count=1) + (f"?{MASK}" if question else "")
 
 
 def without_secrets(name: str, entry: JsonObject) -> JsonObject:

@@ -7,19 +7,19 @@ import io
 from ruamel.yaml import YAML
 
 from kronk_agent.config.loading import LoadedConfig
+from kronk_agent.config.secrets import MASK, masked_url
 from kronk_agent.config.setting import setting_at
 from kronk_agent.config.tree import KeyPath
 from kronk_agent.config.variables import escape
 from kronk_agent.messages import JsonObject, JsonValue
 
-MASK = "***"
-
 
 def to_yaml(loaded: LoadedConfig) -> str:
     """The configuration as YAML that can be loaded again, but for the masked values.
 
-    Values of headers and of environment variables are masked. A text that takes ``${VAR}`` stands
-    as the file writes it, since what the variable holds may be a secret.
+    Values of headers and of environment variables are masked, and what in the URL of an MCP server
+    may be a key. A text that takes ``${VAR}`` stands as the file writes it, since what the variable
+    holds may be a secret.
     """
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
@@ -46,7 +46,9 @@ def _shown(value: JsonValue, path: KeyPath, loaded: LoadedConfig) -> JsonValue:
             return [_shown(item, (*path, index), loaded) for index, item in enumerate(value)]
         case str():
             setting = setting_at(path)
-            is_secret = setting is not None and setting.is_secret
-            return MASK if is_secret else loaded.written.get(path) or escape(value)
+            if setting is not None and setting.is_secret:
+                return MASK
+            is_server_url = path[0] == "mcp_servers" and path[-1] == "url"
+            return loaded.written.get(path) or escape(masked_url(value) if is_server_url else value)
         case _:
             return value

@@ -73,7 +73,7 @@ def test_add_writes_what_list_shows_and_remove_takes_out(mcp: Invoke, file: Path
     assert outcome(mcp("list")) == (
         "NAME  STATE    RUNS\n"
         "time  enabled  uvx mcp-server-time --local-timezone UTC\n"
-        "work  enabled  https://mcp.example.com/sse?key=x\n",
+        "work  enabled  https://mcp.example.com/sse?***\n",
         "",
         0,
     )
@@ -138,12 +138,16 @@ def test_list_shows_no_secrets_and_what_a_server_is_for(mcp: Invoke, file: Path)
         "mcp_servers:\n"
         "  a: {command: x, args: [--key, '${KEY:-hunter2}'], description: Adds., disabled: true}\n"
         "  b: {url: 'https://x/', headers: {Authorization: hunter2}}\n"
+        "  c: {url: 'https://me:hunter2@x/y?key=hunter2#z'}\n"
     )
+    Path(".mcp.json").write_text('{"mcpServers": {"d": {"url": "https://x/?key=hunter2"}}}')
 
     assert mcp("list").stdout == (
-        "NAME  STATE     RUNS\n"
-        "a     disabled  x --key '${KEY:-hunter2}'  # Adds.\n"
-        "b     enabled   https://x/\n"
+        "NAME  STATE                     RUNS\n"
+        "a     disabled                  x --key '${KEY:-hunter2}'  # Adds.\n"
+        "b     enabled                   https://x/\n"
+        "c     enabled                   https://***@x/y?***\n"
+        "d     not approved (.mcp.json)  https://x/?***\n"
     )
     assert json.loads(mcp("list", "--json").stdout)[0] == {
         "name": "a",

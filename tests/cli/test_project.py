@@ -61,6 +61,16 @@ def not_run(project: Path) -> str:
     )
 
 
+def test_what_is_drawn_as_nothing_or_backwards_is_shown_as_a_number(
+    run: Invoke, project: Path
+) -> None:
+    ask(project, ["-c", "safe # \u202e\u200b\x1b[2K"])
+
+    shown = run("mcp", "approve", "helper", typed="n\n").stderr
+
+    assert "-c 'safe # \\u{202e}\\u{200b}\\u{1b}[2K'" in shown
+
+
 def test_nobody_to_ask_means_no(run: Invoke, project: Path) -> None:
     result = run("tools", "list")
 

@@ -47,6 +47,7 @@ def test_secrets_are_masked_and_variables_stand_as_written(file: Path) -> None:
         "    args: [--key, '${KEY}']\n"
         "    env: {PLAIN: hunter1, FROM: '${KEY}'}\n"
         "  b: {url: 'https://x/${KEY}', headers: {Authorization: 'Bearer ${KEY}'}}\n"
+        "  c: {url: 'https://hunter4:hunter5@x/y?key=hunter6'}\n"
     )
     environ = {"KEY": "hunter2", "KRONK_AGENT_MCP_SERVERS__B__HEADERS__More": "hunter3"}
 
@@ -67,6 +68,8 @@ def test_secrets_are_masked_and_variables_stand_as_written(file: Path) -> None:
         "    headers:\n"
         "      Authorization: '***'\n"
         "      More: '***'\n"
+        "  c:\n"
+        "    url: https://***@x/y?***\n"
     )
 
 
