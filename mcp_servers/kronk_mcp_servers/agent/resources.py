@@ -104,14 +104,15 @@ class Sessions:
 
 
 class Pages:
-    """``kronk://pages/{url}``: the pages that were fetched while this server runs, read whole."""
+    """``kronk://pages/{url}``: the pages that a caller fetched while this server runs, whole."""
 
     _PREFIX = "kronk://pages/"
 
     def __init__(self, toolsets: Sequence[Toolset]) -> None:
         self.listeners: Listeners | None = None
         self._toolsets = toolsets
-        self._titles: OrderedDict[str, str | None] = OrderedDict()
+        self._titles: OrderedDict[tuple[str | None, str], str | None] = OrderedDict()
+        """By whose they are, and the address."""
 
     async def take(self, result: ToolResult) -> None:
         """Remember the page, if it is one."""
@@ -137,9 +138,10 @@ class Pages:
                 title = rest.get("title")
             case _:
                 return
-        is_new = url not in self._titles
-        self._titles[url] = title if isinstance(title, str) else None
-        self._titles.move_to_end(url)
+        key = (_caller(), url)
+        is_new = key not in self._titles
+        self._titles[key] = title if isinstance(title, str) else None
+        self._titles.move_to_end(key)
         while len(self._titles) > _MAX_PAGES:
             self._titles.popitem(last=False)
         if is_new and self.listeners is not None:
@@ -154,7 +156,8 @@ class Pages:
                 description="A page that was fetched.",
                 mime_type=MARKDOWN,
             )
-            for url, title in reversed(self._titles.items())
+            for (owner, url), title in reversed(self._titles.items())
+            if owner == _caller()
         ]
 
     async def templates(self) -> Sequence[t.ResourceTemplate]:
@@ -169,7 +172,7 @@ class Pages:
 
     async def read(self, uri: str, call: Call) -> Sequence[Contents] | None:
         url = unquote(uri.removeprefix(self._PREFIX))
-        if not uri.startswith(self._PREFIX) or url not in self._titles:
+        if not uri.startswith(self._PREFIX) or (_caller(), url) not in self._titles:
             return None
         text = await self._whole(url)
         return [t.TextResourceContents(uri=uri, mime_type=MARKDOWN, text=text)]
@@ -179,7 +182,8 @@ class Pages:
     ) -> Completed | None:
         if (of, argument) != (f"{self._PREFIX}{{url}}", "url"):
             return None
-        return Completed(tuple(url for url in self._titles if url.startswith(value)))
+        mine = [url for owner, url in self._titles if owner == _caller()]
+        return Completed(tuple(url for url in mine if url.startswith(value)))
 
     async def _whole(self, url: str) -> str:
         """All parts of the page, from the tool's cache where it is still there."""
@@ -240,9 +244,14 @@ class Outputs:
 
 async def sessions_of_caller(runtime: Runtime) -> SessionStore:
     """The sessions of whoever the request under way is from."""
+    caller, store = _caller(), await runtime.sessions()
+    return store if caller is None else store.owned_by(caller)
+
+
+def _caller() -> str | None:
+    """Whoever the request under way is from; None where callers are not told apart."""
     token = get_access_token()
-    store = await runtime.sessions()
-    return store if token is None else store.owned_by(token.client_id)
+    return None if token is None else token.client_id
 
 
 def _markdown(message: Message) -> str:

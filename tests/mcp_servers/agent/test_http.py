@@ -11,6 +11,7 @@ import anyio
 import httpx2
 import mcp.types as t
 import pytest
+from loopback_web import LOOPBACK, LoopbackWeb
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from starlette.applications import Starlette
@@ -117,6 +118,30 @@ async def test_the_conversations_of_one_caller_are_not_another_s(mode: str) -> N
     assert not mine.is_error
     assert theirs.is_error
     assert f"there is no session '{id}'" in str(theirs.content)
+
+
+async def test_the_pages_that_one_caller_fetched_are_not_another_s(web: LoopbackWeb) -> None:
+    url = web.html("/tea", "<title>Tea</title><p>Leaves and water.")
+    fetching = {"allow_private": [str(LOOPBACK)], "delay_seconds": 0}
+
+    async with serving(web_fetch=fetching) as served:
+        async with connected(served, name="ada") as ada:
+            await ada.call_tool("web_fetch", {"url": url})
+            page = (await ada.list_resources()).resources[-1]
+            (mine,) = (await ada.read_resource(page.uri)).contents
+        async with connected(served, name="bob") as bob:
+            theirs = await bob.list_resources()
+            completed = await bob.complete(
+                t.ResourceTemplateReference(uri="kronk://pages/{url}"), {"name": "url", "value": ""}
+            )
+            with pytest.raises(MCPError, match="there is no resource"):
+                await bob.read_resource(page.uri)
+
+    assert page.name == url
+    assert isinstance(mine, t.TextResourceContents)
+    assert "Leaves and water." in mine.text
+    assert [resource.uri for resource in theirs.resources] == ["kronk://models"]
+    assert completed.completion.values == []
 
 
 async def test_a_request_that_is_too_large_is_refused() -> None:
