@@ -12,6 +12,7 @@ from pathlib import Path
 from anyio import TemporaryDirectory
 from pydantic import TypeAdapter, ValidationError
 
+from kronk_agent.api.hosted import reading
 from kronk_agent.config.schema import Config, McpServerConfig
 from kronk_agent.config.section import ServerName
 from kronk_agent.errors import InvalidRequestError
@@ -27,8 +28,17 @@ _NOT_THEIRS = {"host", "connection", "content-length", "transfer-encoding", "upg
 """Headers that say where a request goes and how long it is."""
 
 
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where in a request a server is described, for errors."""
+
+    label: str
+    url: str
+    headers: str
+
+
 def guest(
-    config: Config, label: str, url: str, headers: Mapping[str, str], *, place: str
+    config: Config, label: str, url: str, headers: Mapping[str, str], places: Places
 ) -> McpServerConfig:
     """A server as a request describes it.
 
@@ -37,48 +47,61 @@ def guest(
         label: what the request calls it.
         url: where it is, for streamable HTTP.
         headers: sent with every request to it.
-        place: where in the request it stands, for errors.
+        places: where all that stands.
 
     Raises:
         InvalidRequestError: it may not be connected to, or is called what it cannot be.
     """
     if not config.server.allows_server_url(url):
         raise InvalidRequestError(
-            f"{place}.server_url: this server does not connect there for a request: "
+            f"{places.url}: this server does not connect there for a request: "
             "server.allow_server_urls in its YAML says where it does",
-            param=f"{place}.server_url",
+            param=places.url,
         )
-    param = f"{place}.server_label"
     if label in config.mcp_servers:
         raise InvalidRequestError(
-            f"{param}: {label!r} is registered here: leave server_url out, or use another label",
-            param=param,
+            f"{places.label}: {label!r} is registered here: leave its address out, or give another "
+            "name",
+            param=places.label,
         )
     try:
         _LABEL.validate_python(label)
     except ValidationError as error:
         words = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise InvalidRequestError(f"{param}: {words}", param=param) from None
+        raise InvalidRequestError(f"{places.label}: {words}", param=places.label) from None
     for name, value in headers.items():
         is_good = _HEADER.fullmatch(name) and _VALUE.fullmatch(value)
         if not is_good or name.lower() in _NOT_THEIRS:
             raise InvalidRequestError(
-                f"{place}.headers: {name!r} cannot be sent", param=f"{place}.headers"
+                f"{places.headers}: {name!r} cannot be sent", param=places.headers
             )
     return McpServerConfig(url=url, type="http", headers=dict(headers))
 
 
 @asynccontextmanager
-async def visiting(guests: Mapping[str, McpServerConfig]) -> AsyncIterator[Host]:
+async def visiting(guests: Mapping[str, McpServerConfig]) -> AsyncIterator[Host | None]:
     """Connects to them inside the block, and waits until each is there or has failed.
 
-    They may ask neither our model nor a person, and nothing is kept of them afterwards.
+    They may ask neither our model nor a person, and nothing is kept of them afterwards. None where
+    there are none.
     """
+    if not guests:
+        yield None
+        return
     async with TemporaryDirectory(prefix="kronk-agent-") as folder:
         place = Path(folder)
         async with Host(guests, log_dir=place, cache_dir=place / "mcp", pins_dir=place) as host:
             await host.settled()
             yield host
+
+
+def beside(toolsets: Sequence[Toolset], host: Host) -> tuple[Toolset, ...]:
+    """The toolsets with those of the servers that a request brings along, and one to read with."""
+    *servers, theirs = host.toolsets
+    own = reading(toolsets)
+    others = [toolset for toolset in toolsets if toolset not in own]
+    labels = [server.name for server in servers]
+    return (*others, *servers, Readings(own[0] if own else None, theirs, labels))
 
 
 @dataclass(frozen=True, slots=True)

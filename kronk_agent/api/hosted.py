@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 from kronk_agent.errors import InvalidRequestError, ToolError
 from kronk_agent.messages import JsonObject, JsonValue, TextPart
-from kronk_agent.tool import Tool, ToolContext, ToolOutput
+from kronk_agent.tool import Tool, ToolContext, ToolOutput, Toolset
 
 ContextSize: TypeAlias = Literal["low", "medium", "high"]
 
@@ -80,6 +80,11 @@ def listing(search: Tool, size: ContextSize | None) -> Tool:
         return await call({"max_results": number, **arguments}, context)
 
     return replace(search, call=counted)
+
+
+def reading(toolsets: Sequence[Toolset]) -> list[Toolset]:
+    """What reads on in results of MCP servers that were cut, where there is such a thing."""
+    return [toolset for toolset in toolsets if toolset.name == "resources"]
 
 
 def own_name(name: str) -> str:

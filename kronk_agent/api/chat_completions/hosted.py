@@ -10,7 +10,7 @@ from kronk_agent.api.chat_completions.request import (
     ChatCompletionRequest,
     WebSearchOptions,
 )
-from kronk_agent.api.hosted import listing
+from kronk_agent.api.hosted import listing, reading
 from kronk_agent.api.serving import Serving
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.tool import StaticToolset, Tool, Toolset
@@ -39,6 +39,8 @@ def hosted_toolsets(serving: Serving, body: ChatCompletionRequest) -> list[Tools
                 param="metadata.mcp_servers",
             )
         wanted.append(found)
+    if names:
+        wanted += reading(servers)
     if wanted:
         current_caller().need("agents")
     return wanted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,6 +49,7 @@ def to_job(
     agent: Agent,
     toolsets: Sequence[Toolset],
     urls: Mapping[str, str | None],
+    guests: Collection[str] = (),
 ) -> Job:
     """The run a request asks for.
 
@@ -56,13 +57,14 @@ def to_job(
         body: the request.
         agent: what the request's model stands for.
         toolsets: everything that can run here.
-        urls: the registered MCP servers, and where those are that are not programs.
+        urls: the MCP servers there are, and where those are that are not programs.
+        guests: those among them that the request brings along.
 
     Raises:
         InvalidRequestError: it can never work; ``param`` names the field.
         HttpError: the caller's key is not for tools that run here (403).
     """
-    tools = to_tools(body.tools, body.mcp_servers, toolsets, urls)
+    tools = to_tools(body.tools, body.mcp_servers, toolsets, urls, guests)
     if tools.hosted:
         current_caller().need("agents")
     names = {place: name for name, place in servers_of(toolsets).items()}

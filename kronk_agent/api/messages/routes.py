@@ -1,18 +1,23 @@
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from kronk_agent.api.caller import current_caller
 from kronk_agent.api.errors import HttpError, envelope
+from kronk_agent.api.guests import beside, visiting
 from kronk_agent.api.messages.request import Job, form_of, to_job
 from kronk_agent.api.messages.response import whole_message
 from kronk_agent.api.messages.stream import Form, MessageStream
+from kronk_agent.api.messages.tools import to_guests
 from kronk_agent.api.messages.wire import CountTokensRequest, MessagesRequest
 from kronk_agent.api.serving import Serving
 from kronk_agent.api.sse import EventStream, Write, while_connected
 from kronk_agent.api.wire import encode
+from kronk_agent.host import Host
 from kronk_agent.messages import JsonObject
 
 
@@ -22,15 +27,14 @@ def router(serving: Serving) -> APIRouter:
     @routes.post("/v1/messages", response_model=None)
     async def create_message(body: MessagesRequest, request: Request) -> Response:
         """Answer a conversation."""
-        job = await _job(serving, body)
-        form = form_of(body, job)
         if body.stream:
 
             async def produce(write: Write) -> None:
                 async def send(event: JsonObject) -> None:
                     await write(_frame(event))
 
-                await _run(job, form, send)
+                async with _job(serving, body) as job:
+                    await _run(job, form_of(body, job), send)
 
             return EventStream(
                 produce,
@@ -38,15 +42,15 @@ def router(serving: Serving) -> APIRouter:
                 keep_alive=_frame({"type": "ping"}),
                 keep_alive_seconds=serving.config.keep_alive_seconds,
             )
-        return JSONResponse(await while_connected(request, lambda: _collect(job, form)))
+        return JSONResponse(await while_connected(request, lambda: _collect(serving, body)))
 
     @routes.post("/v1/messages/count_tokens")
     async def count_message_tokens(body: CountTokensRequest) -> dict[str, int]:
         """How many tokens a conversation has, with its tools."""
-        job = await _job(serving, body)
-        count = await job.agent.count_tokens(
-            job.messages, tool_choice=job.tool_choice, client_tools=job.client_tools
-        )
+        async with _job(serving, body) as job:
+            count = await job.agent.count_tokens(
+                job.messages, tool_choice=job.tool_choice, client_tools=job.client_tools
+            )
         return {"input_tokens": count}
 
     @routes.head("/", include_in_schema=False)
@@ -57,17 +61,42 @@ def router(serving: Serving) -> APIRouter:
     return routes
 
 
-async def _job(serving: Serving, body: CountTokensRequest) -> Job:
+@asynccontextmanager
+async def _job(serving: Serving, body: CountTokensRequest) -> AsyncIterator[Job]:
+    """What a request asks for; the servers it brings along are there inside the block."""
     if body.names_servers:
         # A server that is still starting has no tools yet.
         await serving.runtime.servers_settled()
-    servers = serving.runtime.config.mcp_servers
-    return to_job(
-        body,
-        await serving.agent(body.model),
-        serving.runtime.toolsets,
-        {name: server.url for name, server in servers.items()},
-    )
+    config = serving.runtime.config
+    agent = await serving.agent(body.model)
+    guests = to_guests(body.mcp_servers, config)
+    if guests:
+        current_caller().need("agents")
+    urls = {name: server.url for name, server in {**config.mcp_servers, **guests}.items()}
+    async with visiting(guests) as host:
+        toolsets = serving.runtime.toolsets
+        if host is not None:
+            _check_there(host, body)
+            toolsets = beside(toolsets, host)
+        yield to_job(body, agent, toolsets, urls, guests)
+
+
+def _check_there(host: Host, body: CountTokensRequest) -> None:
+    """See that the servers a request brings along could be connected to.
+
+    Raises:
+        HttpError: one could not (424).
+    """
+    failed = {status.name: status for status in host.statuses() if status.state == "failed"}
+    for index, server in enumerate(body.mcp_servers):
+        if server.name in failed:
+            raise HttpError(
+                f"mcp_servers.{index}: MCP server {server.name!r} is failed: "
+                f"{failed[server.name].error}",
+                status=424,
+                code="mcp_server_unavailable",
+                param=f"mcp_servers.{index}",
+            )
 
 
 async def _run(job: Job, form: Form, send: Callable[[JsonObject], Awaitable[None]]) -> None:
@@ -82,13 +111,14 @@ async def _run(job: Job, form: Form, send: Callable[[JsonObject], Awaitable[None
                 await send(written)
 
 
-async def _collect(job: Job, form: Form) -> JsonObject:
+async def _collect(serving: Serving, body: MessagesRequest) -> JsonObject:
     events: list[JsonObject] = []
 
     async def keep(event: JsonObject) -> None:
         events.append(event)
 
-    await _run(job, form, keep)
+    async with _job(serving, body) as job:
+        await _run(job, form_of(body, job), keep)
     return whole_message(events)
 
 

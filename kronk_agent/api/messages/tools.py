@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kronk_agent.api.client_tools import client_tool
-from kronk_agent.api.hosted import WebLimits, hosted_fetch, hosted_search, own_name
+from kronk_agent.api.guests import Places, guest
+from kronk_agent.api.hosted import WebLimits, hosted_fetch, hosted_search, own_name, reading
 from kronk_agent.api.messages.wire import (
     AnyChoice,
     AutoChoice,
@@ -23,6 +24,7 @@ from kronk_agent.api.messages.wire import (
     WebSearchTool,
 )
 from kronk_agent.api.wire import encode
+from kronk_agent.config.schema import Config, McpServerConfig
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.model import ToolChoice
 from kronk_agent.tool import StaticToolset, Tool, Toolset
@@ -43,6 +45,7 @@ def to_tools(
     servers: Sequence[McpServer],
     toolsets: Sequence[Toolset],
     urls: Mapping[str, str | None],
+    guests: Collection[str],
 ) -> Tools:
     """The tools a request gives or names.
 
@@ -50,7 +53,8 @@ def to_tools(
         wire: its ``tools``.
         servers: its ``mcp_servers``.
         toolsets: everything that can run here.
-        urls: the registered MCP servers, and where those are that are not programs.
+        urls: the MCP servers there are, and where those are that are not programs.
+        guests: those among them that the request brings along.
 
     Raises:
         InvalidRequestError: a tool that no model can be given, or one there is not here.
@@ -58,7 +62,7 @@ def to_tools(
     client: list[Tool] = []
     web: list[Tool] = []
     mcp: list[Toolset] = []
-    defined = _Servers(servers, toolsets, urls)
+    defined = _Servers(servers, toolsets, urls, guests)
     for index, tool in enumerate(wire):
         place = f"tools.{index}"
         match tool:
@@ -75,7 +79,8 @@ def to_tools(
     if len(set(names)) < len(names):
         raise InvalidRequestError(f"tools: two are {names[-1]}", param="tools")
     hosted = [StaticToolset("the request", tuple(web))] if web else []
-    return Tools(tuple(client), (*hosted, *mcp))
+    more = reading(toolsets) if mcp else []
+    return Tools(tuple(client), (*hosted, *mcp, *more))
 
 
 def cites_pages(wire: Sequence[ToolParam]) -> bool:
@@ -164,6 +169,28 @@ def _fetch(tool: WebFetchTool, base: Tool, place: str) -> Tool:
 # --- MCP servers ---------------------------------------------------------------------------------
 
 
+def to_guests(wire: Sequence[McpServer], config: Config) -> dict[str, McpServerConfig]:
+    """The servers that a request brings along, by name: those that are not registered.
+
+    Raises:
+        InvalidRequestError: one may not be connected to, or is called what it cannot be.
+    """
+    guests: dict[str, McpServerConfig] = {}
+    for index, server in enumerate(wire):
+        if not server.url or server.name in config.mcp_servers:
+            continue
+        place = f"mcp_servers.{index}"
+        if server.name in guests:
+            raise InvalidRequestError(
+                f"{place}.name: two servers are {server.name!r}", param=f"{place}.name"
+            )
+        token = server.authorization_token
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        places = Places(f"{place}.name", f"{place}.url", f"{place}.authorization_token")
+        guests[server.name] = guest(config, server.name, server.url, headers, places)
+    return guests
+
+
 @dataclass(frozen=True, slots=True)
 class _Chosen:
     """Some of a server's tools."""
@@ -182,11 +209,12 @@ class _Chosen:
 
 @dataclass(slots=True)
 class _Servers:
-    """The registered servers, and what the request's ``mcp_servers`` says of them."""
+    """The servers there are, and what the request's ``mcp_servers`` says of them."""
 
     definitions: Sequence[McpServer]
     toolsets: Sequence[Toolset]
     urls: Mapping[str, str | None]
+    guests: Collection[str]
     mentioned: set[str] = field(default_factory=set)
 
     def toolset(self, wire: McpToolset, place: str) -> Toolset:
@@ -203,7 +231,8 @@ class _Servers:
         chosen: list[Toolset] = []
         for index, server in enumerate(self.definitions):
             place = f"mcp_servers.{index}"
-            if server.authorization_token is not None:
+            is_guest = server.name in self.guests
+            if server.authorization_token is not None and not is_guest:
                 raise InvalidRequestError(
                     f"{place}.authorization_token: the logins of registered servers are in the "
                     "server's own configuration: leave it out",
@@ -227,8 +256,7 @@ class _Servers:
         known = {toolset.name: toolset for toolset in self.toolsets if toolset.name in self.urls}
         if name not in known:
             raise InvalidRequestError(
-                f"{place}: no MCP server {name!r} is registered here (a server's url alone is not "
-                f"connected to); registered are: {', '.join(known) or 'none'}",
+                f"{place}: there is no MCP server {name!r}: there are {', '.join(known) or 'none'}",
                 param=place,
             )
         return known[name]

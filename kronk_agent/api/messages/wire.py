@@ -367,8 +367,9 @@ class McpToolConfiguration(Wire):
 class McpServer(Wire):
     type: Literal["url"] = "url"
     name: str
-    """As the server is registered in the configuration."""
+    """As the server is registered in the configuration; any other, for one of the request's own."""
     url: str | None = None
+    """Where that one is; ``server.allow_server_urls`` in the YAML says where it may be."""
     authorization_token: str | None = Field(default=None, repr=False)
     tool_configuration: McpToolConfiguration | None = None
 

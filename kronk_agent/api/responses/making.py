@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -98,11 +98,10 @@ async def equipped(job: Job) -> AsyncIterator[None]:
     Raises:
         KronkError: something is not there, or not among the tools.
     """
-    async with AsyncExitStack() as stack:
-        box = job.toolbox
-        if box.guests:
-            configs = {label: guest.config for label, guest in box.guests.items()}
-            await add_guests(box, await stack.enter_async_context(visiting(configs)))
+    box = job.toolbox
+    async with visiting({label: guest.config for label, guest in box.guests.items()}) as host:
+        if host is not None:
+            await add_guests(box, host)
         for call in job.given.approvals.granted:
             _held_tool(box, call)
         choice = job.body.request.tool_choice

@@ -10,8 +10,15 @@ from kronk_agent.agent import Agent
 from kronk_agent.api.caller import current_caller
 from kronk_agent.api.client_tools import function_tool, text_tool
 from kronk_agent.api.errors import HttpError
-from kronk_agent.api.guests import Readings, guest
-from kronk_agent.api.hosted import WebLimits, hosted_fetch, hosted_search, listing, own_name
+from kronk_agent.api.guests import Places, beside, guest
+from kronk_agent.api.hosted import (
+    WebLimits,
+    hosted_fetch,
+    hosted_search,
+    listing,
+    own_name,
+    reading,
+)
 from kronk_agent.api.responses.names import flat_name
 from kronk_agent.api.responses.tools import (
     AllowedTools,
@@ -41,9 +48,6 @@ ToolKind: TypeAlias = Literal["function", "custom", "web", "mcp", "approval"]
 
 SEARCH = "web_search"
 FETCH = "web_fetch"
-
-_RESOURCES = "resources"
-"""The toolset that reads on in results of MCP servers that were cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +193,8 @@ async def open_toolbox(runtime: Runtime, agent: Agent, wire: Sequence[WireTool])
                 current_caller().need("agents")
                 _check_registered(tool, place)
                 await _add_server(box, _server(runtime, tool.server_label, place), tool, place)
-                if not any(toolset.name == _RESOURCES for toolset in box.toolsets):
-                    box.toolsets += [t for t in runtime.toolsets if t.name == _RESOURCES]
+                if not reading(box.toolsets):
+                    box.toolsets += reading(runtime.toolsets)
             case McpTool():
                 current_caller().need("agents")
                 box.guests[tool.server_label] = _guest(runtime, box, tool, place)
@@ -274,7 +278,8 @@ def _guest(runtime: Runtime, box: Toolbox, wire: McpTool, place: str) -> Guest:
                 f"{place}.authorization: headers have one already", param=f"{place}.authorization"
             )
         headers["Authorization"] = f"Bearer {wire.authorization}"
-    config = guest(runtime.config, wire.server_label, wire.server_url, headers, place=place)
+    places = Places(f"{place}.server_label", f"{place}.server_url", f"{place}.headers")
+    config = guest(runtime.config, wire.server_label, wire.server_url, headers, places)
     return Guest(wire, config, place)
 
 
@@ -285,14 +290,11 @@ async def add_guests(box: Toolbox, host: Host) -> None:
         InvalidRequestError: one has not a tool that the request names.
         HttpError: one cannot be connected to (424).
     """
-    *servers, reading = host.toolsets
-    for server in servers:
-        assert isinstance(server, McpServer)
-        one = box.guests[server.name]
-        await _add_server(box, server, one.wire, one.place)
-    own = next((toolset for toolset in box.toolsets if toolset.name == _RESOURCES), None)
-    others = [toolset for toolset in box.toolsets if toolset is not own]
-    box.toolsets = [*others, Readings(own, reading, list(box.guests))]
+    box.toolsets = [*beside(box.toolsets, host)]
+    for server in host.toolsets:
+        if isinstance(server, McpServer):
+            one = box.guests[server.name]
+            await _add_server(box, server, one.wire, one.place)
 
 
 async def _add_server(box: Toolbox, server: McpServer, wire: McpTool, place: str) -> None:

@@ -348,13 +348,16 @@ async def test_an_agents_own_tools_are_seen_at_work() -> None:
         ),
         (
             {"tools": [{"type": "mcp_toolset", "mcp_server_name": "x"}]},
-            "tools.0.mcp_server_name: no MCP server 'x' is registered here (a server's url alone "
-            "is not connected to); registered are: none",
+            "tools.0.mcp_server_name: there is no MCP server 'x': there are none",
         ),
         (
             {"mcp_servers": [{"type": "url", "name": "x", "url": "https://x.example/mcp"}]},
-            "mcp_servers.0.name: no MCP server 'x' is registered here (a server's url alone is not "
-            "connected to); registered are: none",
+            "mcp_servers.0.url: this server does not connect there for a request: "
+            "server.allow_server_urls in its YAML says where it does",
+        ),
+        (
+            {"mcp_servers": [{"type": "url", "name": "x"}]},
+            "mcp_servers.0.name: there is no MCP server 'x': there are none",
         ),
     ],
 )
