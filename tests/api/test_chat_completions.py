@@ -432,6 +432,24 @@ async def test_mcp_servers_are_there_for_requests_that_name_them() -> None:
     assert (unknown.status_code, unknown.json()["error"]["param"]) == (400, "metadata.mcp_servers")
 
 
+async def test_results_of_mcp_servers_that_were_cut_can_be_read_on() -> None:
+    demo = McpServerConfig(
+        command=sys.executable, args=("-m", "kronk_mcp_servers.demo"), max_output_tokens=2
+    )
+    config = Config(tools=(), mcp_servers={"demo": demo})
+    model = scripted(
+        call("demo__echo", text="one two three four"),
+        call("read_resource", uri="output://demo/1", start=8),
+        "Done.",
+    )
+    async with running(model, config=config) as server:
+        await server.runtime.servers_settled()
+        chosen = {"mcp_servers": "demo"}
+        await server.post("/v1/chat/completions", model="scripted", messages=HELLO, metadata=chosen)
+
+    assert model.requests[2].messages[-1].text.endswith("three four")
+
+
 async def test_a_custom_tool_gets_one_text_that_its_grammar_allows() -> None:
     tool: Any = {
         "type": "custom",
