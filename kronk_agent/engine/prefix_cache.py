@@ -400,11 +400,48 @@ class PrefixCache:
                 self._evict(id)
 
     def _free_id(self, keep: int | None) -> int:
-        """An id that nobody has; ``keep`` is evicted for it only where there is no other."""
+        """An id that nobody has; ``keep`` is evicted for it only where there is no other.
+
+        Where every id has a memory of its own, it is next to those at work, and a conversation that
+        rests there moves: to be moved later takes longer, and until then every step does.
+        """
         if not self._free:
             idle = [*self._finished, *self._pinned.values()]
             self._evict(next((id for id in idle if id != keep), idle[0]))
+        if self._memory.is_unified or self._whole:
+            return heappop(self._free)
+        for id in self._near_work():
+            if id in self._free:
+                self._free.remove(id)
+                heapify(self._free)
+                return id
+            if id in self._finished and id != keep and self._rest_at(self._free[0], id):
+                heappop(self._free)
+                return id
         return heappop(self._free)
+
+    def _near_work(self) -> list[int]:
+        """Ids that nobody runs under among those at work and beside them, gaps first."""
+        idle = {*self._free, *self._finished, *self._pinned.values()}
+        at_work = [id for id in range(self._num_ids) if id not in idle]
+        if not at_work:
+            return []
+        first, last = at_work[0], at_work[-1]
+        gaps = [id for id in range(first, last) if id in idle]
+        beside = [id for id in (first - 1, last + 1) if id in idle]
+        return [*gaps, *sorted(beside, key=self._finished.__contains__)]
+
+    def _rest_at(self, to: int, id: int) -> bool:
+        """Have a finished sequence rest under another id, which nobody has. False where there is
+        no memory to do it."""
+        if not self._memory.copy(id, to, self._tree.length(id)):
+            return False
+        self._memory.drop(id)
+        self._tree.rename(id, to)
+        self._finished = OrderedDict.fromkeys(
+            to if other == id else other for other in self._finished
+        )
+        return True
 
     def _release(self, id: int) -> None:
         self._tree.remove(id)
