@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kronk_agent.engine.binding import Context, llama
+from kronk_agent.errors import EngineError
 
 _END = -1
 """As a position: to the very end."""
@@ -43,16 +45,26 @@ class KVMemory:
             self.share(source, target, 0, length)
             return True
         # llama.cpp copies between memories too, but only whole ones, used or not.
-        size = llama.llama_state_seq_get_size(self._context, source)
-        if size > len(self._scratch):
-            try:
-                self._scratch = np.empty(size, np.uint8)
-            except MemoryError:
-                return False
-        state = self._scratch[:size]
-        return (
-            self._read(source, state) and self.restore(target, state) and self.drop(target, length)
-        )
+        states = self._states([source])
+        return states is not None and self.restore(target, *states) and self.drop(target, length)
+
+    def swap(self, one: int, other: int) -> bool:
+        """Give two ids what the other has, each in a memory of its own. False, with nothing done,
+        where there is no memory to do it.
+
+        Raises:
+            EngineError: what was read could not be written.
+        """
+        moves = [move for move in ((one, other), (other, one)) if self.last_position(move[0]) >= 0]
+        states = self._states([source for source, _ in moves])
+        if states is None:
+            return False
+        for source, _ in moves:
+            self.drop(source)
+        for (_, target), state in zip(moves, states, strict=True):
+            if not self.restore(target, state):
+                raise EngineError(f"the KV memory of sequence {target} cannot be written")
+        return True
 
     def drop(self, id: int, start: int = 0, end: int = _END) -> bool:
         """Take cells from a sequence, all by default. False, with nothing done, where the model
@@ -82,6 +94,18 @@ class KVMemory:
             return True
         self.drop(id)
         return False
+
+    def _states(self, ids: Sequence[int]) -> list[NDArray[np.uint8]] | None:
+        """What these have, as long as nothing else is asked for; None where there is no memory for
+        it."""
+        sizes = [llama.llama_state_seq_get_size(self._context, id) for id in ids]
+        if sum(sizes) > len(self._scratch):
+            try:
+                self._scratch = np.empty(sum(sizes), np.uint8)
+            except MemoryError:
+                return None
+        states = np.split(self._scratch[: sum(sizes)], np.cumsum(sizes[:-1]))
+        return states if all(map(self._read, ids, states)) else None
 
     def _read(self, id: int, state: NDArray[np.uint8]) -> bool:
         size = len(state)

@@ -42,9 +42,9 @@ CPU every row of a batch passes over every used cell: 6,000 idle ones cost a sin
 of its speed, and to restore 1,500 takes 2 ms."""
 
 
-_STEPS_WITH_GAPS = 16
-"""So many steps in a row must have gaps between their ids for a move to pay. Moving 1,500 tokens
-takes about 5 ms, and 40 to save what another conversation has there."""
+_TOKENS_A_GAP_IS_WORTH = 512
+"""So many tokens are moved for each step that had gaps between its ids: 1,500 take about 5 ms, and
+a step with gaps takes about as much longer."""
 
 
 @dataclass(slots=True)
@@ -151,16 +151,15 @@ class PrefixCache:
 
         Of memories of their own llama.cpp computes rows together only where the ids rise by one:
         with gaps a step takes up to twice as long. A gap may be that of a conversation whose next
-        turn is about to come, so it has to last.
+        turn is about to come, so it has to last, the longer the more there is to move.
         """
         if self._memory.is_unified or self._whole:
             return
         by_id = {sequence.id: sequence for sequence in running if sequence.id is not None}
-        has_gaps = bool(by_id) and max(by_id) - min(by_id) >= len(by_id)
-        self._steps_with_gaps = self._steps_with_gaps + 1 if has_gaps else 0
-        if self._steps_with_gaps < _STEPS_WITH_GAPS:
+        if not by_id or max(by_id) - min(by_id) < len(by_id):
+            self._steps_with_gaps = 0
             return
-        self._steps_with_gaps = 0
+        self._steps_with_gaps += 1
         starts = range(self._num_ids - len(by_id) + 1)
         rank = max(
             (range(start, start + len(by_id)) for start in starts),
@@ -168,8 +167,14 @@ class PrefixCache:
         )
         gaps = [id for id in rank if id not in by_id]
         outside = [sequence for id, sequence in by_id.items() if id not in rank]
+        num_tokens = sum(sequence.num_computed for sequence in outside)
+        num_tokens += sum(map(self._tree.length, gaps))
+        if num_tokens > self._steps_with_gaps * _TOKENS_A_GAP_IS_WORTH:
+            return
         for sequence, gap in zip(outside, gaps, strict=True):
-            self._move(sequence, gap)
+            assert sequence.id is not None
+            if self._swap(sequence.id, gap):
+                sequence.id = gap
 
     def finish(self, sequence: Sequence) -> None:
         """The sequence needs its id no more; its cells stay for others to use."""
@@ -358,20 +363,17 @@ class PrefixCache:
         self.counters.restores += 1
         return id
 
-    def _move(self, sequence: Sequence, to: int) -> None:
-        """Give a running sequence another id, which nobody runs under."""
-        id = sequence.id
-        assert id is not None
-        if to not in self._free:
-            self._evict(to)
-        if not self._memory.copy(id, to, sequence.num_computed):
-            return  # then it stays where it is
-        self._free.remove(to)
+    def _swap(self, one: int, other: int) -> bool:
+        """Let two ids be each other, whatever they are. False where there is no memory to do it."""
+        if not self._memory.swap(one, other):
+            return False
+        self._tree.swap(one, other)
+        now = {one: other, other: one}
+        self._free = [now.get(id, id) for id in self._free]
         heapify(self._free)
-        self._memory.drop(id)
-        self._tree.rename(id, to)
-        sequence.id = to
-        heappush(self._free, id)
+        self._finished = OrderedDict.fromkeys(now.get(id, id) for id in self._finished)
+        self._pinned = {pin: now.get(id, id) for pin, id in self._pinned.items()}
+        return True
 
     def _evict(self, id: int) -> None:
         """Move an idle sequence out; a pinned one stays pinned where it goes to."""
@@ -411,12 +413,9 @@ class PrefixCache:
         if self._memory.is_unified or self._whole:
             return heappop(self._free)
         for id in self._near_work():
-            if id in self._free:
+            if id in self._free or (id != keep and self._swap(id, self._free[0])):
                 self._free.remove(id)
                 heapify(self._free)
-                return id
-            if id in self._finished and id != keep and self._rest_at(self._free[0], id):
-                heappop(self._free)
                 return id
         return heappop(self._free)
 
@@ -429,19 +428,7 @@ class PrefixCache:
         first, last = at_work[0], at_work[-1]
         gaps = [id for id in range(first, last) if id in idle]
         beside = [id for id in (first - 1, last + 1) if id in idle]
-        return [*gaps, *sorted(beside, key=self._finished.__contains__)]
-
-    def _rest_at(self, to: int, id: int) -> bool:
-        """Have a finished sequence rest under another id, which nobody has. False where there is
-        no memory to do it."""
-        if not self._memory.copy(id, to, self._tree.length(id)):
-            return False
-        self._memory.drop(id)
-        self._tree.rename(id, to)
-        self._finished = OrderedDict.fromkeys(
-            to if other == id else other for other in self._finished
-        )
-        return True
+        return [*gaps, *sorted(beside, key=lambda id: id not in self._free)]
 
     def _release(self, id: int) -> None:
         self._tree.remove(id)

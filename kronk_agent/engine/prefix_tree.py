@@ -39,11 +39,7 @@ class PrefixTree(Generic[H]):
 
     def path(self, holder: H) -> NDArray[np.int32]:
         """A holder's tokens, in a new array."""
-        runs = []
-        node = self._tips.get(holder)
-        while node is not None:
-            runs.append(node.run)
-            node = node.parent
+        runs = [node.run for node in _up_from(self._tips.get(holder))]
         return np.concatenate(runs[::-1]) if runs else np.empty(0, np.int32)
 
     def private_length(self, holder: H) -> int:
@@ -89,19 +85,20 @@ class PrefixTree(Generic[H]):
         self._tips[holder] = node
         return node.depth
 
-    def rename(self, holder: H, other: H) -> None:
-        """Give a holder's path, if it has one, to another who has none."""
-        assert other not in self._tips
-        node: _Node[H] | None = self._tips.pop(holder, None)
-        if node is None:
-            return
-        self._tips[other] = node
-        node.tips.discard(holder)
-        node.tips.add(other)
-        while node is not None:
-            node.holders.discard(holder)
-            node.holders.add(other)
-            node = node.parent
+    def swap(self, one: H, other: H) -> None:
+        """Give two holders each other's paths; who has none gives none."""
+        moves = [(one, other, self._tips.pop(one, None)), (other, one, self._tips.pop(other, None))]
+        for holder, _, tip in moves:
+            for node in _up_from(tip):
+                node.holders.discard(holder)
+                node.tips.discard(holder)
+        for _, holder, tip in moves:
+            if tip is None:
+                continue
+            self._tips[holder] = tip
+            tip.tips.add(holder)
+            for node in _up_from(tip):
+                node.holders.add(holder)
 
     def remove(self, holder: H) -> None:
         """Forget a holder and what only it held."""
@@ -187,6 +184,13 @@ class _Node(Generic[H]):
     def is_leaf_of(self, holder: H) -> bool:
         """Is this the end of a path that nobody else's goes on from?"""
         return self.parent is not None and not self.children and self.holders == {holder}
+
+
+def _up_from(node: _Node[H] | None) -> Iterator[_Node[H]]:
+    """The node, and all on the way to the root."""
+    while node is not None:
+        yield node
+        node = node.parent
 
 
 def common_prefix_length(a: NDArray[np.int32], b: NDArray[np.int32]) -> int:

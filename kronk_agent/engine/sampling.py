@@ -35,9 +35,11 @@ class Sampler:
         context_length: int,
     ) -> None:
         looks_back = _looks_back(params, context_length)
+        stages = list(_stages(params, vocabulary, context_length))
+        self._is_greedy = params.temperature == 0 and not params.mirostat and len(stages) == 1
         self._is_stateful = bool(looks_back or params.mirostat or params.adaptive_target >= 0)
         self._chain = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
-        for stage in _stages(params, vocabulary, context_length):
+        for stage in stages:
             llama.llama_sampler_chain_add(self._chain, stage)
         if looks_back:
             # Penalties look back into the prompt, as in llama.cpp's server.
@@ -47,23 +49,23 @@ class Sampler:
         self,
         context: Context,
         row: int,
-        logits: NDArray[np.float32] | None,
+        logits: NDArray[np.float32],
         matcher: Matcher | None,
     ) -> int:
         """The token after batch row ``row``, one that ``matcher`` allows.
 
-        ``logits`` views that row, and is needed, and may be changed, where there is a matcher.
+        ``logits`` views that row, and may be changed where there is a matcher.
         """
-        if matcher is None or logits is None:
-            return self._sample(context, row)
+        if matcher is None:
+            return self._sample(context, row, logits)
         if not self._is_stateful:
-            token = self._sample(context, row)
+            token = self._sample(context, row, logits)
             if matcher.allows(token):
                 return token
         # What is sampled changes the state of these samplers, so with them a token that would be
         # refused must not be sampled in the first place.
         matcher.mask(logits)
-        return self._sample(context, row)
+        return self._sample(context, row, logits)
 
     def sample_scored(
         self, logits: NDArray[np.float32], matcher: Matcher | None, num_top: int
@@ -107,7 +109,9 @@ class Sampler:
             llama.llama_sampler_free(self._chain)
             self._chain = None
 
-    def _sample(self, context: Context, row: int) -> int:
+    def _sample(self, context: Context, row: int, logits: NDArray[np.float32]) -> int:
+        if self._is_greedy:  # llama.cpp makes a list of all candidates first
+            return int(logits.argmax())
         return int(llama.llama_sampler_sample(self._chain, context, row))
 
 

@@ -408,6 +408,9 @@ class Scheduler:
         # k more rows in a step of n give m more tokens if m of them are right. That is faster
         # when (n + m) / (fixed + each·(n + k)) > n / (fixed + each·n), which is m/k > this:
         worth = self._cost.share_of_rows(num_generating)
+        if num_generating > 1 and not self._cache.is_unified:
+            # Several rows of one memory are not computed with one row of each of the others.
+            worth = self._cost.share_of_rows_apart(num_generating, sequence.lookup.draft_length)
         limit = min(sequence.room, room - num_generating) - 1
         draft = sequence.lookup.draft(sequence.num_tokens, limit, worth=worth)
         if len(draft) and sequence.matcher is not None:
@@ -578,9 +581,8 @@ class Scheduler:
         matcher = sequence.matcher
         if matcher is not None and matcher.is_finished:
             return []
-        logits = None if matcher is None else self._logits(row)
         started_at = time.perf_counter()
-        token = sequence.sampler.sample(self._context, row, logits, matcher)
+        token = sequence.sampler.sample(self._context, row, self._logits(row), matcher)
         self._counters.sampling_seconds += time.perf_counter() - started_at
         if token in self._vocabulary.end_of_generation:
             sequence.has_said_end = True

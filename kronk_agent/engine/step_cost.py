@@ -71,6 +71,13 @@ class StepCost:
         slope = (following.seconds - now) / (following.rows - rows)
         return min(max(slope * rows / now, 1 - self._on_curve(1) / now), 1.0)
 
+    def share_of_rows_apart(self, rows: int, more: int) -> float:
+        """The same where ``more`` rows are computed after the others and not with them: how long
+        one of these takes, by how long one of the others does. More than 1 where there are fewer
+        of them."""
+        now = self._on_curve(rows)
+        return self._on_curve(more) / more / (now / rows) if now else 1.0
+
     def _on_curve(self, rows: int) -> float:
         if not self._points:
             return 0.0

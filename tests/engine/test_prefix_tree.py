@@ -50,13 +50,12 @@ class TreeAgainstDict(RuleBasedStateMachine):
         assert length == expected
         self.paths[holder] = path[:length]
 
-    @rule(holder=HOLDERS, other=HOLDERS)
-    def rename(self, holder: int, other: int) -> None:
-        if other in self.paths or other in self.tree.holders:
-            return
-        self.tree.rename(holder, other)
-        if holder in self.paths:
-            self.paths[other] = self.paths.pop(holder)
+    @rule(one=HOLDERS, other=HOLDERS)
+    def swap(self, one: int, other: int) -> None:
+        if one != other:
+            self.tree.swap(one, other)
+            paths = {one: self.paths.pop(other, None), other: self.paths.pop(one, None)}
+            self.paths |= {holder: path for holder, path in paths.items() if path is not None}
 
     @rule(holder=HOLDERS)
     def remove(self, holder: int) -> None:
