@@ -25,7 +25,7 @@ from kronk_agent.engine.logprobs import RowLogprobs, TokenLogprob
 from kronk_agent.engine.prefix_cache import PrefixCache
 from kronk_agent.engine.sampling import Sampler
 from kronk_agent.engine.sequence import Chunk, EndReason, Sequence, Sink
-from kronk_agent.engine.speculation import PromptLookup
+from kronk_agent.engine.speculation import FIRST_DRAFT_LENGTH, PromptLookup
 from kronk_agent.engine.stats import EngineStats, StepCounters
 from kronk_agent.engine.step_cost import StepCost
 from kronk_agent.engine.vocabulary import Vocabulary
@@ -303,6 +303,8 @@ class Scheduler:
     def _admit(self) -> None:
         """Start waiting sequences in order, save those whose prefix another one is computing at
         this moment: these wait and then share it."""
+        if not self._waiting:  # a look without the lock: who comes right now is seen next time
+            return
         with self._changed:
             waiting = list(self._waiting)
         for sequence in waiting:
@@ -374,8 +376,10 @@ class Scheduler:
         reading = [s for s in self._running if s.is_reading]
         chosen: list[tuple[Sequence, int]] = []
         num_rows = 0
+        worth = self._worth_of_drafts(len(generating))
         for sequence in generating:
-            self._draft(sequence, len(generating), self._batch.capacity - num_rows)
+            room = self._batch.capacity - num_rows - len(generating)
+            self._draft(sequence, room - 1, worth)
             chosen.append((sequence, len(sequence.pending)))
             num_rows += len(sequence.pending) + len(sequence.draft)
         num_prompt_rows = self._prompt_rows(len(generating), num_rows, len(reading))
@@ -400,18 +404,24 @@ class Scheduler:
             return self._batch.capacity
         return max(within - num_rows, _FEWEST_PROMPT_ROWS)
 
-    def _draft(self, sequence: Sequence, num_generating: int, room: int) -> None:
-        """Guess the sequence's next tokens, if checking them is likely to pay."""
+    def _worth_of_drafts(self, num_generating: int) -> float:
+        """The part of a draft that must be right for it to pay.
+
+        k more rows in a step of n give m more tokens if m of them are right. That is faster when
+        (n + m) / (fixed + each·(n + k)) > n / (fixed + each·n), which is m/k > each·n / (fixed +
+        each·n). Where each sequence has a memory of its own, several rows of one are not computed
+        with the one row of each of the others: these are shared by nobody.
+        """
+        if num_generating > 1 and not self._cache.is_unified:
+            return self._cost.share_of_rows_apart(num_generating, FIRST_DRAFT_LENGTH)
+        return self._cost.share_of_rows(num_generating)
+
+    def _draft(self, sequence: Sequence, limit: int, worth: float) -> None:
+        """Guess its next tokens, at most ``limit``, if to check them is likely to pay."""
         sequence.draft = sequence.draft[:0]
         if sequence.lookup is None or len(sequence.pending) != 1:
             return
-        # k more rows in a step of n give m more tokens if m of them are right. That is faster
-        # when (n + m) / (fixed + each·(n + k)) > n / (fixed + each·n), which is m/k > this:
-        worth = self._cost.share_of_rows(num_generating)
-        if num_generating > 1 and not self._cache.is_unified:
-            # Several rows of one memory are not computed with one row of each of the others.
-            worth = self._cost.share_of_rows_apart(num_generating, sequence.lookup.draft_length)
-        limit = min(sequence.room, room - num_generating) - 1
+        limit = min(sequence.room - 1, limit)
         draft = sequence.lookup.draft(sequence.num_tokens, limit, worth=worth)
         if len(draft) and sequence.matcher is not None:
             draft = draft[: sequence.matcher.count_allowed(draft.tolist())]
@@ -693,11 +703,12 @@ def _shares(reading: list[Sequence], room: int) -> Iterator[tuple[Sequence, int]
     """Divide ``room`` rows: the shortest first, so that a long prompt does not hold up a short
     one, but some for the one that has been reading longest, so that it gets on too.
 
-    A step with which a prompt ends is not filled up with those that go on after it: it is over
+    A step with which a prompt ends is not filled up with long ones that go on after it: it is over
     sooner.
     """
     if not reading or room <= 0:
         return
+    budget = room
     oldest = reading[0]
     reserved = min(len(oldest.pending), max(1, room // _RESERVED_SHARE))
     room -= reserved
@@ -705,7 +716,8 @@ def _shares(reading: list[Sequence], room: int) -> Iterator[tuple[Sequence, int]
     for sequence in sorted(reading, key=lambda sequence: len(sequence.pending)):
         own = reserved if sequence is oldest else 0
         wanted = len(sequence.pending) - own
-        taken = wanted if wanted <= room else 0 if someone_ends else room
+        is_long = wanted > 2 * budget
+        taken = 0 if someone_ends and is_long else min(wanted, room)
         someone_ends |= taken == wanted
         room -= taken
         yield sequence, own + taken

@@ -22,6 +22,9 @@ _WORTH_PROBING = 0.7
 """Where more of a draft must be right for it to pay, little is won even then: with many streams on
 a CPU, where each row takes its time and a batch of another shape has to be planned anew."""
 
+FIRST_DRAFT_LENGTH = 4
+"""Tokens of a draft while little is known of how good they are."""
+
 _FIRST_PAUSE = 8
 """Tokens until the next try if one was wrong; twice as many after each that was."""
 
@@ -46,8 +49,7 @@ class PromptLookup:
         self._num_indexed = _NGRAM
         self._places: dict[bytes, int] = {}
         """Where the text goes on after each n-gram's latest occurrence."""
-        self.draft_length = 4
-        """Tokens that are drafted where so many are wanted."""
+        self._draft_length = FIRST_DRAFT_LENGTH
         self._pause = _FIRST_PAUSE
         self._probe_from = 0
         """So many tokens there must be for the next probe."""
@@ -72,19 +74,19 @@ class PromptLookup:
             if not self._matches(place, num_tokens, _CONVINCING):
                 return nothing
             self._probe_from = num_tokens + self._pause
-        length = min(self.draft_length, limit, num_tokens - place)
+        length = min(self._draft_length, limit, num_tokens - place)
         return self._tokens[place : place + length]
 
     def learn(self, drafted: int, accepted: int) -> None:
         """How many tokens of a draft the model agreed with."""
         self.acceptance = _MEMORY * self.acceptance + (1 - _MEMORY) * accepted / drafted
         if accepted == drafted:
-            self.draft_length = min(2 * self.draft_length, _LONGEST_DRAFT)
+            self._draft_length = min(2 * self._draft_length, _LONGEST_DRAFT)
             self._pause = _FIRST_PAUSE
             self._probe_from = 0
         else:
             self._pause *= 2
-            self.draft_length = max(2, accepted + 1)
+            self._draft_length = max(2, accepted + 1)
 
     def _index(self, num_tokens: int) -> None:
         """Note the n-grams that are followed by a token."""
