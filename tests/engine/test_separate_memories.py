@@ -14,6 +14,11 @@ from kronk_agent.errors import ContextLengthError
 LONG = "You know everything about the world and answer with one word. " * 12
 SEPARATE = EngineParams(context_length=4 * 512, max_sequences=4, kv_unified=False)
 COUNTRIES = ["France", "Spain", "Italy", "Norway"]
+TOPICS = ["tides", "bread", "clocks", "glass", "maps", "ropes"]
+
+
+def all_about(topic: str) -> str:
+    return f"All there is to know of {topic}: {topic} " * 20
 
 
 def about(country: str) -> str:
@@ -88,14 +93,34 @@ async def test_generations_are_moved_together_when_one_between_them_ends(
     assert later[1].tokens == alone[0].tokens[:4]
 
 
+async def test_a_conversation_that_makes_room_beside_those_at_work_loses_nothing(
+    starter_model: Path,
+) -> None:
+    """Two new ones come where the oldest two, which have to go, rest apart."""
+    prompts = [all_about(topic) for topic in TOPICS]
+    async with await Engine.open(starter_model, SEPARATE) as engine:
+        for prompt in [*prompts[:4], prompts[1], prompts[2]]:
+            await generate(engine, prompt, max_tokens=4)
+        await together(engine, prompts[4:], lengths=[12, 12])
+        await engine.check()
+        again = [await generate(engine, prompt, max_tokens=4) for prompt in prompts]
+        await engine.check()
+    async with await Engine.open(starter_model, SEPARATE) as engine:
+        alone = [await generate(engine, prompt, max_tokens=4) for prompt in prompts]
+
+    assert [answer.tokens for answer in again] == [answer.tokens for answer in alone]
+    for answer in again:
+        assert answer.end.usage.cached_tokens == answer.end.usage.prompt_tokens - 1
+
+
 async def test_a_conversation_without_a_place_comes_back_from_host_memory(
     starter_model: Path,
 ) -> None:
     params = EngineParams(context_length=2 * 512, max_sequences=2, kv_unified=False)
     async with await Engine.open(starter_model, params) as engine:
         first = await generate(engine, about("France"), max_tokens=4)
-        for word in ("tides", "bread"):
-            await generate(engine, f"All there is to know of {word}: {word} " * 20, max_tokens=1)
+        for topic in TOPICS[:2]:
+            await generate(engine, all_about(topic), max_tokens=1)
         again = await generate(engine, about("France"), max_tokens=4)
         stats = await engine.stats()
         await engine.check()
