@@ -26,6 +26,7 @@ from benchmarks.engine_bench.conversations import eight_agents, one_session
 from benchmarks.engine_bench.distinct import distinct_contexts
 from benchmarks.engine_bench.fairness import short_behind_long
 from benchmarks.engine_bench.for_the_record import for_the_record
+from benchmarks.engine_bench.kv_types import kv_types
 from benchmarks.engine_bench.large_vocabulary import large_vocabulary_model
 from benchmarks.engine_bench.measuring import Figure, Measure, Setup
 from benchmarks.engine_bench.prefixes import shared_prefix
@@ -47,6 +48,7 @@ MEASURES: dict[str, Measure] = {
     "python_share": python_share,
     "distinct_contexts": distinct_contexts,
     "speculation": speculation,
+    "kv_types": kv_types,
     "for_the_record": for_the_record,
 }
 
