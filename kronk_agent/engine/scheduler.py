@@ -67,10 +67,10 @@ _HOLD_SECONDS = 0.015
 than all else that Python does in a step, and takes a core from llama.cpp's threads, which wait for
 one another: on 2 cores and a small model a wake-up each token costs a tenth of the speed."""
 
-_RESERVED_SHARE = 16
+_RESERVED_SHARE = 32
 """One prompt row of so many is the oldest prompt's, however many shorter ones come."""
 
-_FEWEST_PROMPT_ROWS = 16
+_FEWEST_PROMPT_ROWS = 8
 """Prompts go on by at least this many tokens a step, together, however slow the steps are."""
 
 _SCORED_PROMPT_ROWS = 64
@@ -265,8 +265,9 @@ class Scheduler:
         self._admit()
         self._cache.close_ranks(self._running)
         rows = self._fill_batch()
-        self._hand_over(within=self._cost.seconds(self._batch.size))
-        if not self._decode(rows):
+        cells = sum(part.count * self._cells_of(part.sequence) for part in rows)
+        self._hand_over(within=self._cost.seconds(self._batch.size, cells=cells))
+        if not self._decode(rows, cells):
             return
         for part in rows:
             self._advance(part)
@@ -376,33 +377,52 @@ class Scheduler:
         reading = [s for s in self._running if s.is_reading]
         chosen: list[tuple[Sequence, int]] = []
         num_rows = 0
-        worth = self._worth_of_drafts(len(generating))
+        # As long as there are prompts to read no row is idle that a draft could have.
+        worth = math.inf if reading else self._worth_of_drafts(len(generating))
         for sequence in generating:
             room = self._batch.capacity - num_rows - len(generating)
             self._draft(sequence, room - 1, worth)
             chosen.append((sequence, len(sequence.pending)))
             num_rows += len(sequence.pending) + len(sequence.draft)
-        num_prompt_rows = self._prompt_rows(len(generating), num_rows, len(reading))
-        chosen += _shares(reading, min(self._batch.capacity - num_rows, num_prompt_rows))
+        if reading:
+            most = self._prompt_rows(generating, num_rows, reading)
+            chosen += _shares(
+                reading, min(most, self._batch.capacity - num_rows), self._seconds_a_row
+            )
         if not self._cache.is_unified:
             # Rows of different memories are computed together if their ids rise by one.
             chosen.sort(key=lambda choice: choice[0].id or 0)
         rows = [self._add_rows(sequence, count) for sequence, count in chosen]
         return [part for part in rows if part.count]
 
-    def _prompt_rows(self, num_generating: int, num_rows: int, num_reading: int) -> int:
-        """How many prompt tokens this step may have at most, beside the rows it has."""
-        if num_generating:
-            seconds = _STEP_SECONDS_BOTH if num_reading > 1 else _STEP_SECONDS_GENERATING
-        elif num_reading > 1 or time.perf_counter() < self._company_until:
+    def _prompt_rows(
+        self, generating: list[Sequence], num_rows: int, reading: list[Sequence]
+    ) -> int:
+        """How many tokens of the shortest prompt this step may have at most, beside the rows it
+        has."""
+        if generating:
+            seconds = _STEP_SECONDS_BOTH if len(reading) > 1 else _STEP_SECONDS_GENERATING
+        elif len(reading) > 1 or time.perf_counter() < self._company_until:
             seconds = _STEP_SECONDS
         else:
             seconds = _STEP_SECONDS_ALONE
-        seconds = max(seconds, self._cost.seconds(num_rows) + _PROMPT_SECONDS)
-        within = self._cost.rows_within(seconds)
+        cells = sum(map(self._cells_of, generating))
+        seconds = max(seconds, self._cost.seconds(num_rows, cells=cells) + _PROMPT_SECONDS)
+        shortest = min(reading, key=_num_pending)
+        within = self._cost.rows_within(
+            seconds, beside=num_rows, cells=cells, cells_each=self._cells_of(shortest)
+        )
         if within is None:
             return self._batch.capacity
-        return max(within - num_rows, _FEWEST_PROMPT_ROWS)
+        return max(within, _FEWEST_PROMPT_ROWS)
+
+    def _seconds_a_row(self, sequence: Sequence, rows: int) -> float:
+        """What one of so many rows of a sequence takes; 0 before anything is known."""
+        return self._cost.seconds(rows, cells=rows * self._cells_of(sequence)) / rows
+
+    def _cells_of(self, sequence: Sequence) -> int:
+        """Cells that each of its rows looks at, beyond those at which all rows look."""
+        return 0 if self._cache.is_unified else sequence.num_computed
 
     def _worth_of_drafts(self, num_generating: int) -> float:
         """The part of a draft that must be right for it to pay.
@@ -455,7 +475,7 @@ class Scheduler:
             )
         return _Rows(sequence, count, first_row + count - 1 if is_last else None, first_row)
 
-    def _decode(self, rows: list[_Rows]) -> bool:
+    def _decode(self, rows: list[_Rows], cells: int) -> bool:
         """Run the batch. False when there was no batch, or no room for it and one sequence had to
         give way: then the batch has to be filled anew."""
         if self._batch.size == 0:
@@ -470,7 +490,7 @@ class Scheduler:
         seconds = time.perf_counter() - started_at
         if status != 0:
             raise EngineError(f"llama_decode answered {status}")
-        self._cost.add(self._batch.size, seconds)
+        self._cost.add(self._batch.size, seconds, cells=cells)
         self._counters.add_step(
             seconds,
             rows=self._batch.size,
@@ -699,28 +719,47 @@ class _Rows:
     first_row: int = 0
 
 
-def _shares(reading: list[Sequence], room: int) -> Iterator[tuple[Sequence, int]]:
-    """Divide ``room`` rows: the shortest first, so that a long prompt does not hold up a short
-    one, but some for the one that has been reading longest, so that it gets on too.
+def _shares(
+    reading: list[Sequence], room: int, seconds_a_row: Callable[[Sequence, int], float]
+) -> Iterator[tuple[Sequence, int]]:
+    """Divide ``room`` rows of the shortest prompt, or what takes as long: the shortest first, so
+    that a long prompt does not hold up a short one, but some for the one that has been reading
+    longest, so that it gets on too.
 
     A step with which a prompt ends is not filled up with long ones that go on after it: it is over
     sooner.
+
+    Args:
+        reading: the prompts, the oldest first.
+        room: how many rows.
+        seconds_a_row: what one of so many rows of a prompt takes.
     """
     if not reading or room <= 0:
         return
-    budget = room
+    shortest_first = sorted(reading, key=_num_pending)
+    seconds = [seconds_a_row(sequence, room) for sequence in shortest_first]
     oldest = reading[0]
     reserved = min(len(oldest.pending), max(1, room // _RESERVED_SHARE))
-    room -= reserved
+    left = room - reserved * _ratio(seconds[shortest_first.index(oldest)], seconds[0])
     someone_ends = False
-    for sequence in sorted(reading, key=lambda sequence: len(sequence.pending)):
+    for sequence, each in zip(shortest_first, seconds, strict=True):
+        price = _ratio(each, seconds[0])
         own = reserved if sequence is oldest else 0
         wanted = len(sequence.pending) - own
-        is_long = wanted > 2 * budget
-        taken = 0 if someone_ends and is_long else min(wanted, room)
+        is_long = wanted * price > 2 * room
+        taken = 0 if someone_ends and is_long else min(wanted, max(int(left / price), 0))
         someone_ends |= taken == wanted
-        room -= taken
+        left -= taken * price
         yield sequence, own + taken
+
+
+def _ratio(a: float, b: float) -> float:
+    """1 where nothing is known."""
+    return a / b if a and b else 1.0
+
+
+def _num_pending(sequence: Sequence) -> int:
+    return len(sequence.pending)
 
 
 def _common_length(tokens: list[int], draft: list[int]) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -9,8 +11,15 @@ _NEWEST = 0.2
 """Weight of the newest step against those of about the same size before it: times follow a context
 that fills up within some ten steps."""
 
+_NEWEST_CELLS = 0.5
+"""The same for what cells cost."""
+
+_MOST_ROWS = 1 << 16
+"""No batch has more."""
+
 _NEWEST_DRIFT = 0.25
-"""The same for how far the latest steps of any size were off what was known."""
+"""The same for how far the latest steps of any size were off what was known, where it is not known
+at how many cells they looked."""
 
 
 @dataclass(slots=True)
@@ -22,40 +31,64 @@ class _Point:
 
 
 class StepCost:
-    """Seconds by rows: straight lines between the sizes that were seen, by powers of two.
+    """Seconds by rows, and by the cells at which all of them together look.
 
-    It is no one line: on two CPU cores a second row costs almost what the first does, and the
-    fiftieth a third of that; on a GPU the first fifty may cost nothing.
+    By rows it is straight lines between the sizes that were seen, by powers of two, and no one
+    line: on two CPU cores a second row costs almost what the first does, and the fiftieth a third
+    of that; on a GPU the first fifty may cost nothing. The cells make a difference where each
+    sequence has a memory of its own: a row of a prompt of 6,000 tokens takes four times as long as
+    one of a new prompt there, while in a memory for all each row passes over all cells.
     """
 
     def __init__(self) -> None:
         self._points: dict[int, _Point] = {}
         self._drift = 1.0
+        self._per_cell = 0.0
+        self._mean_square_cells = 0.0
 
-    def add(self, rows: int, seconds: float) -> None:
+    def add(self, rows: int, seconds: float, *, cells: int = 0) -> None:
         """Learn from one step."""
-        if expected := self._on_curve(rows):
+        if cells:
+            self._learn_cells(seconds - self.seconds(rows, cells=cells), cells)
+        seconds = max(seconds - self._per_cell * cells, 0.0)
+        expected = self._on_curve(rows)
+        if expected and not cells:
             self._drift += _NEWEST_DRIFT * (seconds / expected - self._drift)
         point = self._points.setdefault(rows.bit_length(), _Point(rows, seconds))
         point.rows += _NEWEST * (rows - point.rows)
         point.seconds += _NEWEST * (seconds - point.seconds)
 
-    def seconds(self, rows: int) -> float:
+    def seconds(self, rows: int, *, cells: int = 0) -> float:
         """How long a step of so many rows takes; 0 before anything is known."""
-        return self._drift * self._on_curve(rows)
+        return self._drift * self._on_curve(rows) + self._per_cell * cells
 
-    def rows_within(self, seconds: float) -> int | None:
-        """How many rows a step may have to take so long at most; None before it is known."""
+    def rows_within(
+        self, seconds: float, *, beside: int = 0, cells: int = 0, cells_each: int = 0
+    ) -> int | None:
+        """How many rows that each look at so many cells a step may have ``beside`` others for it to
+        take so long at most; None before anything is known.
+
+        Args:
+            seconds: how long it may take.
+            beside: other rows in the step.
+            cells: those at which these look, all together.
+            cells_each: those at which each of the rows in question looks.
+        """
         if not self._points:
             return None
-        wanted = seconds / self._drift
-        curve = self._curve()
-        for lower, upper in pairwise(curve):
-            if lower.seconds <= wanted < upper.seconds:
-                share = (wanted - lower.seconds) / (upper.seconds - lower.seconds)
-                return int(lower.rows + share * (upper.rows - lower.rows))
-        last = curve[-1]
-        return int(last.rows * wanted / last.seconds)
+
+        def is_too_long(more: int) -> bool:
+            taken = self.seconds(beside + more, cells=cells + more * cells_each)
+            return taken > seconds
+
+        return max(bisect_left(range(_MOST_ROWS), True, key=is_too_long) - 1, 0)
+
+    def _learn_cells(self, error: float, cells: int) -> None:
+        """By normalized least mean squares: the more cells a step had, the more of what was not
+        foretold is theirs."""
+        self._mean_square_cells += _NEWEST_CELLS * (cells * cells - self._mean_square_cells)
+        share = cells / (cells * cells + self._mean_square_cells)
+        self._per_cell = max(self._per_cell + _NEWEST_CELLS * error * share, 0.0)
 
     def share_of_rows(self, rows: int) -> float:
         """Which part of the time of a step of so many rows grows with a few rows more, 0 to 1.
@@ -91,4 +124,11 @@ class StepCost:
         return nearest.seconds * rows / nearest.rows
 
     def _curve(self) -> list[_Point]:
-        return [_Point(0, 0), *sorted(self._points.values(), key=lambda point: point.rows)]
+        """The points by size, with no larger size taking less time: where it did, the smaller one's
+        rows had more cells to look at than was known."""
+        curve: list[_Point] = []
+        least = math.inf
+        for point in sorted(self._points.values(), key=lambda point: -point.rows):
+            least = min(least, point.seconds)
+            curve.append(_Point(point.rows, least))
+        return [_Point(0, 0), *reversed(curve)]

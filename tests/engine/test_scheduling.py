@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -272,4 +274,47 @@ def test_more_sequences_than_batch_rows_is_a_mistake() -> None:
 
 
 def test_a_full_batch_has_no_room_for_prompts() -> None:
-    assert list(_shares([], 8)) == list(_shares([object()], 0)) == []  # type: ignore[list-item]
+    """And where no prompt is read there is nothing to share out."""
+    anyone: list[Any] = [object()]
+
+    assert list(_shares([], 8, lambda *_: 1.0)) == []
+    assert list(_shares(anyone, 0, lambda *_: 1.0)) == []
+
+
+@dataclass(eq=False)
+class Prompt:
+    """What sharing out looks at of a sequence."""
+
+    num_pending: int
+    seconds: float = 1.0
+
+    @property
+    def pending(self) -> range:
+        return range(self.num_pending)
+
+
+def shares(room: int, *prompts: Prompt) -> list[int]:
+    reading: list[Any] = [*prompts]
+    divided: dict[Any, int] = dict(_shares(reading, room, _seconds_a_row))
+    return [divided[prompt] for prompt in reading]
+
+
+def _seconds_a_row(prompt: Any, _: int) -> float:
+    return float(prompt.seconds)
+
+
+def test_the_shortest_prompt_is_read_first_and_the_oldest_gets_on() -> None:
+    assert shares(64, Prompt(6000), Prompt(100)) == [2, 62]
+    assert shares(64, Prompt(6000), Prompt(40)) == [2, 40]
+
+
+def test_a_step_is_filled_up_with_other_short_prompts() -> None:
+    assert shares(64, Prompt(40), Prompt(42), Prompt(44)) == [40, 24, 0]
+
+
+def test_rows_that_take_longer_take_up_more_room() -> None:
+    assert shares(64, Prompt(50, seconds=2.0), Prompt(34)) == [2 + 13, 34]
+
+
+def test_a_long_prompt_does_not_draw_out_a_step_with_which_a_short_one_ends() -> None:
+    assert shares(64, Prompt(106, seconds=4.0), Prompt(34)) == [2, 34]

@@ -48,6 +48,20 @@ def test_where_rows_are_free_no_part_of_the_time_is_theirs() -> None:
     assert learnt((1, 0.01), (64, 0.01)).share_of_rows(1) == 0
 
 
+def test_rows_that_look_at_many_cells_take_longer_than_as_many_that_do_not() -> None:
+    """Of prompts with memories of their own, a long one and short ones in turn."""
+    cost = StepCost()
+    for _ in range(60):
+        cost.add(17, 0.060 + 17 * 5000 * 2e-6, cells=17 * 5000)
+        for _ in range(3):
+            cost.add(45, 0.150 + 45 * 50 * 2e-6, cells=45 * 50)
+
+    assert cost.seconds(17, cells=17 * 5000) == pytest.approx(0.230, rel=0.1)
+    assert cost.seconds(45, cells=45 * 50) == pytest.approx(0.155, rel=0.1)
+    assert cost.rows_within(0.1, cells_each=5000) == pytest.approx(7, abs=2)
+    assert cost.rows_within(0.155, beside=1, cells_each=50) == pytest.approx(44, abs=4)
+
+
 def test_a_context_that_fills_up_makes_all_sizes_slower() -> None:
     cost = learnt((4, 0.02), (64, 0.2))
     for _ in range(10):

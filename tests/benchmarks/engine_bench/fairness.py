@@ -17,7 +17,8 @@ from benchmarks.engine_bench.streams import question
 from kronk_agent.engine.engine import EngineParams
 from kronk_agent.messages import JsonObject
 
-_CONTEXT_LENGTH = 16384
+_SEQUENCES = 4
+_CELLS_EACH = 8192
 _LONG_TOKENS = 6000
 _SHORT_TOKENS = 100
 _ALONE = 20
@@ -26,7 +27,13 @@ _PAUSES = (0.05, 0.21, 0.13, 0.34, 0.0, 0.27)
 
 
 async def short_behind_long(setup: Setup) -> Measured:
-    params = EngineParams(context_length=_CONTEXT_LENGTH, threads=setup.threads)
+    """In memories of their own: in one for all, every row passes over the long prompt's cells."""
+    params = EngineParams(
+        context_length=_SEQUENCES * _CELLS_EACH,
+        max_sequences=_SEQUENCES,
+        threads=setup.threads,
+        kv_unified=False,
+    )
     long_tokens = _LONG_TOKENS // 3 if setup.is_quick else _LONG_TOKENS
     async with ours(setup.model, params) as us:
         seeds = itertools.count(1)
