@@ -37,7 +37,7 @@ async def kv_types(setup: Setup) -> Measured:
         )
         for type in _TYPES[1:]
     ]
-    raw: JsonObject = {**speeds}
+    raw: JsonObject = {type: [*found] for type, found in speeds.items()}
     return Measured(tuple(figures), raw)
 
 
