@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import OrderedDict
 from dataclasses import replace
 
@@ -12,13 +13,17 @@ MAX_KEPT_CHARACTERS = 64_000_000
 """Of all kept texts together; the oldest make room."""
 SCHEME = "output://"
 
+_LETTERS = "bcdfghjkmnpqrstvwxz"
+"""Make no words, and none looks like another."""
+_NUM_LETTERS = 10
+"""About 42 bits: one caller cannot guess what was kept for another, and a small model copies it."""
+
 
 class Outputs:
     """Whole texts of results that were cut, by address, for the life of a host."""
 
     def __init__(self) -> None:
         self._texts: OrderedDict[str, str] = OrderedDict()
-        self._num_kept = 0
 
     def __bool__(self) -> bool:
         return bool(self._texts)
@@ -42,8 +47,8 @@ class Outputs:
         return replace(output, content=(TextPart(whole[:end] + marker), *others))
 
     def _keep(self, server: str, text: str) -> str:
-        self._num_kept += 1
-        uri = f"{SCHEME}{server}/{self._num_kept}"
+        name = "".join(secrets.choice(_LETTERS) for _ in range(_NUM_LETTERS))
+        uri = f"{SCHEME}{server}/{name}"
         self.hold(uri, text)
         return uri
 

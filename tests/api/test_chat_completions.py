@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import Any
 
@@ -16,7 +17,8 @@ from kronk_agent.config.schema import (
     WebSearchConfig,
 )
 from kronk_agent.messages import ReasoningDelta, TextPart
-from kronk_agent.testing import call
+from kronk_agent.model import ChatRequest
+from kronk_agent.testing import Piece, call
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 
@@ -437,9 +439,15 @@ async def test_results_of_mcp_servers_that_were_cut_can_be_read_on() -> None:
         command=sys.executable, args=("-m", "kronk_mcp_servers.demo"), max_output_tokens=2
     )
     config = Config(tools=(), mcp_servers={"demo": demo})
+
+    def reads_on(request: ChatRequest) -> Piece:
+        found = re.search("output://demo/[a-z]{10}", request.messages[-1].text)
+        assert found
+        return call("read_resource", uri=found[0], start=8)
+
     model = scripted(
         call("demo__echo", text="one two three four"),
-        call("read_resource", uri="output://demo/1", start=8),
+        reads_on,
         "Done.",
     )
     async with running(model, config=config) as server:

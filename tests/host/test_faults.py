@@ -149,6 +149,7 @@ def _cell(outcome: str) -> str:
     outcome = re.sub(
         r"There is no tool (\S+)\. The tools are: .*", r"There is no tool \1. …", outcome
     )
+    outcome = re.sub(r"output://bad/[a-z]+", "output://bad/…", outcome)
     outcome = re.sub(r"(x{10})x{100,}", r"\1…", outcome)
     outcome = outcome.replace("\n", " ").replace("|", "\\|").strip()
     return outcome

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import anyio
@@ -20,6 +21,7 @@ from kronk_agent.host import (
 )
 from kronk_agent.messages import ImagePart, Message, TextPart
 
+OUTPUT = re.compile("output://x/[a-z]{10}")
 ERAS = pytest.mark.parametrize("protocol", ["legacy", "2026-07-28"])
 
 TODAY = Resource("x", "note://today", "today", "Today", "What is up today", "text/plain")
@@ -177,13 +179,16 @@ async def test_a_long_result_is_cut_and_can_be_read_on(tmp_path: Path) -> None:
             await host.settled()
             short = text_of(await call(host, "x__log", {"text": "short"}))
             cut = text_of(await call(host, "x__essay"))
-            rest = text_of(await call(host, "read_resource", {"uri": "output://x/1", "start": 400}))
+            again = text_of(await call(host, "x__essay"))
+            [uri], [other] = OUTPUT.findall(cut), OUTPUT.findall(again)
+            rest = text_of(await call(host, "read_resource", {"uri": uri, "start": 400}))
             with pytest.raises(ToolError, match="output://x/2 is not kept any more"):
                 await call(host, "read_resource", {"uri": "output://x/2"})
 
     assert short == "logged"
     assert cut == whole[:400] + (
         "\n[Cut here: these are the first 400 of 100000 characters. To read on, "
-        'call read_resource with {"uri": "output://x/1", "start": 400}.]'
+        f'call read_resource with {{"uri": "{uri}", "start": 400}}.]'
     )
     assert whole[400:8400] in rest
+    assert uri != other  # nobody can guess those of others

@@ -223,7 +223,7 @@ class Outputs:
     async def templates(self) -> Sequence[t.ResourceTemplate]:
         return [
             t.ResourceTemplate(
-                uri_template="output://{server}/{number}",
+                uri_template="output://{server}/{name}",
                 name="whole result",
                 description="The whole text of a result that was cut, as its marker names it.",
                 mime_type="text/plain",
