@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from typing import TextIO
 import platformdirs
 
 from kronk_agent.errors import ServerUnavailableError
+
+logger = logging.getLogger(__name__)
 
 MAX_BYTES = 1_000_000
 """A log that is larger becomes ``NAME.log.1``, and that ``NAME.log.2``; older ones are dropped."""
@@ -29,6 +32,7 @@ class ServerLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._start = 0
+        self._has_warned = False
 
     @contextmanager
     def open(self) -> Iterator[TextIO]:
@@ -40,7 +44,7 @@ class ServerLog:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.touch(mode=0o600)  # servers print what they please, secrets included
-            self.rotate_if_full()
+            self.keep_small()
             file = self.path.open("a", encoding="utf-8")
         except OSError as error:
             raise ServerUnavailableError(
@@ -56,7 +60,16 @@ class ServerLog:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(f"{line}\n")
 
-    def rotate_if_full(self) -> None:
+    def keep_small(self) -> None:
+        """Rotate the log if it is full. Where that fails it stays, and the server runs on."""
+        try:
+            self._rotate_if_full()
+        except OSError as error:
+            if not self._has_warned:
+                logger.warning("the log %s cannot be rotated: %s", self.path, error.strerror)
+            self._has_warned = True
+
+    def _rotate_if_full(self) -> None:
         """Keep the size within bounds, also while a program is writing.
 
         The program holds the file open, so its content is copied away and the file emptied: it was

@@ -299,7 +299,7 @@ class McpServer:
     async def _tend_log(self) -> None:
         while True:
             await anyio.sleep(LOOK_SECONDS)
-            self._log.rotate_if_full()
+            self._log.keep_small()
 
     def _become_ready(self, connection: Connection, way: _Way) -> None:
         connection.evidence.was_ready = True

@@ -163,6 +163,23 @@ async def test_a_tool_kept_after_the_end_says_that_it_is_over(tmp_path: Path) ->
             await invoke(ping)
 
 
+async def test_a_log_that_cannot_be_put_aside_costs_no_connection(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = tmp_path / "x.log"
+    log.write_text("y" * (MAX_BYTES + 1))
+    (tmp_path / "x.log.1").mkdir()
+
+    with anyio.fail_after(15):
+        async with hosting({"x": faulty("chatty")}, tmp_path) as host:
+            await host.settled()
+            [state] = states(host).values()
+
+    assert state == "ready"
+    assert log.stat().st_size > MAX_BYTES
+    assert caplog.text.count(f"the log {log} cannot be rotated: Is a directory") == 1
+
+
 async def test_a_log_that_has_grown_is_put_aside_while_the_server_runs(tmp_path: Path) -> None:
     log, old, older = (tmp_path / f"x.log{suffix}" for suffix in ("", ".1", ".2"))
 
