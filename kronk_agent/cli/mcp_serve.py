@@ -31,7 +31,7 @@ async def _serve(config: Config, _: Interrupts) -> int:
     from kronk_mcp_servers.agent import ClientPerson, agent_server
     from kronk_mcp_servers.stdio import serve_stdio
 
-    person = ClientPerson()
+    person = ClientPerson(is_only_one=True)
     async with (
         Runtime.open(config, person=person) as runtime,
         agent_server(runtime, person) as server,

@@ -13,12 +13,13 @@ from kronk_agent.agent import Approval, Approved, Denied
 from kronk_agent.cli.repl import prompt_output
 from kronk_agent.cli.terminal import Terminal
 from kronk_agent.host import Form, FormValues, ModelUse, ToolUse, Visit
+from kronk_agent.host.text import escaped
 from kronk_agent.messages import JsonObject, JsonValue, ToolCall
 from kronk_agent.tool import Tool
 from kronk_agent.tool.arguments import ArgumentsCheck
 
 _MOST_SHOWN = 1000
-"""Characters of what a server wants to send to the model."""
+"""Characters of what a server or the model wrote, in one question."""
 _BOOLEANS = {"y": True, "yes": True, "true": True, "n": False, "no": False, "false": False}
 
 
@@ -50,8 +51,9 @@ class TerminalPerson:
     async def agree_to_visit(self, visit: Visit) -> bool:
         async with self._turn:
             self._say(f"MCP server {visit.server!r} asks you to open a page: {visit.message}")
-            self._terminal.say(f"  {visit.url}")
-            if not await self._agrees(f"Open it, on {urlsplit(visit.url).hostname}?"):
+            self._terminal.say(f"  {_to_show(visit.url)}")
+            host = _to_show(urlsplit(visit.url).hostname or "")
+            if not await self._agrees(f"Open it, on {host}?"):
                 return False
             await anyio.to_thread.run_sync(click.launch, visit.url)
             return True
@@ -60,8 +62,7 @@ class TerminalPerson:
         async with self._turn:
             self._say(f"MCP server {use.server!r} asks to use the model:")
             text = "\n".join(f"  {message.role}: {message.text}" for message in use.messages)
-            is_long = len(text) > _MOST_SHOWN
-            self._terminal.say(f"{text[:_MOST_SHOWN]} …" if is_long else text)
+            self._terminal.say(_to_show(text))
             return await self._agrees(f"Let it, for up to {use.max_tokens} tokens?")
 
     async def agree_to_tool_use(self, use: ToolUse) -> bool:
@@ -75,7 +76,7 @@ class TerminalPerson:
     async def _agrees_to_call(self, tool: str, arguments: str) -> bool:
         async with self._turn:
             self._say(f"The model wants to call {tool}:")
-            self._terminal.say(f"  {arguments}")
+            self._terminal.say(f"  {_to_show(arguments)}")
             return await self._agrees("Let it?")
 
     async def _field(self, name: str, field: JsonObject) -> str | float | bool | list[str] | None:
@@ -111,6 +112,13 @@ class TerminalPerson:
     def _say(self, text: str) -> None:
         self._terminal.close()
         self._terminal.say(text, style="bold")
+
+
+def _to_show(text: str) -> str:
+    """Bounded, and with what one cannot see (bidi, zero-width) written as numbers."""
+    cut = len(text) - _MOST_SHOWN
+    rest = f" … ({cut} more characters)" if cut > 0 else ""
+    return escaped(text[:_MOST_SHOWN]) + rest
 
 
 def _choices(field: JsonObject) -> list[str]:

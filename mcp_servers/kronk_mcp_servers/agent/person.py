@@ -14,6 +14,7 @@ from mcp import MCPError
 from kronk_agent.agent import Approval, Approve, Approved, Denied
 from kronk_agent.errors import ToolError
 from kronk_agent.host import Form, FormValues, ModelUse, ToolUse, Visit
+from kronk_agent.host.text import escaped
 from kronk_agent.messages import JsonObject, ToolCall
 from kronk_agent.tool import Tool
 from kronk_mcp_servers.serving.call import Call
@@ -36,10 +37,13 @@ class ClientPerson:
     """A ``Person`` who is asked by elicitation.
 
     The call in whose context the question comes up is asked. What an old server asks comes in
-    no context: then it is the only call under way, or nobody.
+    no context, and nobody knows which run made it ask: then nobody is asked, unless this is the
+    only person there is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_only_one: bool = False) -> None:
+        """``is_only_one``: whatever the runtime does is done for one client, as on stdio."""
+        self._is_only_one = is_only_one
         self._current: ContextVar[Call | None] = ContextVar("current call", default=None)
         self._open: list[Call] = []
 
@@ -60,7 +64,8 @@ class ClientPerson:
         current = self._current.get()
         if current is not None:
             return current
-        return self._open[0] if len(self._open) == 1 else None
+        is_known = self._is_only_one and len(self._open) == 1
+        return self._open[0] if is_known else None
 
     async def fill_in(self, form: Form) -> FormValues | None:
         call = self.call
@@ -120,7 +125,7 @@ async def _agree_to_call(call: Call | None, tool: str, arguments: JsonObject) ->
             f"{tool} needs the user's consent, and this MCP client cannot ask for it (it has no "
             "elicitation): do without it, or have the user allow it in kronk-agent's configuration"
         )
-    shown = _shortened(json.dumps(arguments, ensure_ascii=False, indent=1))
+    shown = _shortened(escaped(json.dumps(arguments, ensure_ascii=False, indent=1)))
     return await agreed(call, f"May {tool} be called with these arguments?\n{shown}")
 
 

@@ -28,7 +28,7 @@ async def connected(
 ) -> AsyncIterator[Client]:
     """A client of the agent whose model says these turns. The sessions are in memory."""
     given = {"tools": [], "sessions": {"url": "sqlite://"}, **(config or {})}
-    person = ClientPerson()
+    person = ClientPerson(is_only_one=not is_remote)
     async with (
         Runtime.open(
             Config.model_validate(given), tools=tools, model=ScriptedModel(turns), person=person

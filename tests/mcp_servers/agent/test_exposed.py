@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import mcp.types as t
 import pytest
+from host.support import asking
 from loopback_web import LOOPBACK, LoopbackWeb
 from mcp import Client
 from mcp_servers.agent.support import DEMO, connected
@@ -110,6 +112,29 @@ async def test_remote_callers_have_a_policy_of_their_own_also_through_the_agent(
     assert added.content == [t.TextContent(text="3")]
     assert not asked.is_error
     assert seen == [["add"]]
+
+
+@pytest.mark.parametrize("is_remote", [False, True])
+async def test_an_old_servers_question_reaches_nobody_where_there_may_be_several_people(
+    is_remote: bool,
+) -> None:
+    """Which run made it ask is not known: it may be another caller's."""
+    server = asking(protocol="legacy").model_dump(mode="json", exclude_unset=True)
+    asked: list[str] = []
+
+    async def answer(context: object, params: t.ElicitRequestParams) -> t.ElicitResult:
+        asked.append(params.message)
+        return t.ElicitResult(action="accept", content={"city": "Oslo", "nights": 2})
+
+    async with connected(
+        config={"mcp_servers": {"x": server}, "mcp_server": {"expose": ["x__travel"]}},
+        is_remote=is_remote,
+        elicitation_callback=answer,
+    ) as client:
+        result = await client.call_tool("x__travel", {})
+
+    assert asked == ([] if is_remote else ["x asks: Where to?"])
+    assert ("decline" in str(result.content)) == is_remote
 
 
 async def test_a_remote_callers_question_is_asked_once_however_many_policies_ask() -> None:
@@ -241,9 +266,9 @@ async def test_what_was_cut_of_a_result_can_be_read() -> None:
 
     async with connected(config=config) as client:
         cut = await client.call_tool("demo__echo", {"text": "word " * 100})
-        (contents,) = (await client.read_resource("output://demo/1")).contents
+        [uri] = re.findall("output://demo/[a-z]{10}", str(cut.content))
+        (contents,) = (await client.read_resource(uri)).contents
 
-    assert "output://demo/1" in str(cut.content)
     assert isinstance(contents, t.TextResourceContents)
     assert contents.text == "word " * 100
 
