@@ -90,12 +90,12 @@ class TerminalPerson:
         if isinstance(default, str | int | float | list):
             label += f" [{_shown(default)}]"
         check = ArgumentsCheck({"type": "object", "properties": {name: field}})
-        while text := await self._read(f"{label}: "):
+        while text := await self._read(f"{_to_show(label)}: "):
             value = _value(text, field)
             as_json: JsonValue = [*value] if isinstance(value, list) else value
             if (problem := check.problem({name: as_json})) is None:
                 return value
-            self._terminal.say(problem.removeprefix("."))
+            self._terminal.say(_to_show(problem.removeprefix(".")))
         return None  # the default, if there is one, is put in by the host
 
     async def _agrees(self, question: str) -> bool:
@@ -111,7 +111,7 @@ class TerminalPerson:
 
     def _say(self, text: str) -> None:
         self._terminal.close()
-        self._terminal.say(text, style="bold")
+        self._terminal.say(_to_show(text), style="bold")
 
 
 def _to_show(text: str) -> str:

@@ -70,6 +70,9 @@ one another: on 2 cores and a small model a wake-up each token costs a tenth of 
 _RESERVED_SHARE = 32
 """One prompt row of so many is the oldest prompt's, however many shorter ones come."""
 
+_LONG_STEPS = 8
+"""A prompt is long that takes more steps than that."""
+
 _FEWEST_PROMPT_ROWS = 8
 """Prompts go on by at least this many tokens a step, together, however slow the steps are."""
 
@@ -746,7 +749,7 @@ def _shares(
         price = _ratio(each, seconds[0])
         own = reserved if sequence is oldest else 0
         wanted = len(sequence.pending) - own
-        is_long = wanted * price > 2 * room
+        is_long = wanted * price > _LONG_STEPS * room
         taken = 0 if someone_ends and is_long else min(wanted, max(int(left / price), 0))
         someone_ends |= taken == wanted
         left -= taken * price

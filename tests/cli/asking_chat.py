@@ -14,6 +14,7 @@ from kronk_agent.cli.loop import Interrupts, run
 from kronk_agent.cli.person import TerminalPerson
 from kronk_agent.cli.terminal import Terminal
 from kronk_agent.config.schema import Config, McpServerConfig
+from kronk_agent.messages import ToolCall
 from kronk_agent.model import ChatRequest
 from kronk_agent.runtime import Runtime
 from kronk_agent.testing import Piece, ScriptedModel, call
@@ -31,6 +32,8 @@ def say(request: ChatRequest) -> list[Piece]:
             return ["in short"]
         case _, "summarise":
             return [call("x__summarise", text="long")]
+        case _, "hidden":
+            return [ToolCall("", "x__write_note", '{"text": "safe\u202e\u200b"}')]
         case _, tool if "@" not in tool:
             return [call(f"x__{tool}")]
         case _:
@@ -40,7 +43,10 @@ def say(request: ChatRequest) -> list[Piece]:
 async def main(interrupts: Interrupts) -> int:
     terminal = Terminal()
     server = McpServerConfig(
-        command=sys.executable, args=(str(ASKING),), policy={"folders": "ask"}, protocol="legacy"
+        command=sys.executable,
+        args=(str(ASKING),),
+        policy={"folders": "ask", "write_note": "ask"},
+        protocol="legacy",
     )
     config = Config(tools=(), mcp_servers={"x": server})
     model = ScriptedModel([say] * 50)

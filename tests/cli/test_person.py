@@ -67,3 +67,10 @@ def test_a_mentioned_resource_is_attached(chat: TerminalProgram) -> None:
     chat.type("look at @x:note://nothing\r")
     chat.expect("error: MCP server 'x' refused the request")
     chat.expect(">")
+
+
+def test_what_cannot_be_seen_in_a_call_is_shown_as_numbers(chat: TerminalProgram) -> None:
+    chat.type("hidden\r")
+    chat.expect("The model wants to call x__write_note:")
+    chat.expect(r"safe\u{202e}\u{200b}")
+    chat.type("\r")

@@ -317,4 +317,4 @@ def test_rows_that_take_longer_take_up_more_room() -> None:
 
 
 def test_a_long_prompt_does_not_draw_out_a_step_with_which_a_short_one_ends() -> None:
-    assert shares(64, Prompt(106, seconds=4.0), Prompt(34)) == [2, 34]
+    assert shares(64, Prompt(600, seconds=4.0), Prompt(34)) == [2, 34]
