@@ -230,8 +230,8 @@ class Soak:
         tokens = [token for chunk in chunks for token in chunk.tokens]
         for token, scored in zip(tokens, reference.scored, strict=False):
             if token != scored.token:
-                logprobs = dict(scored.top)
-                assert scored.logprob - logprobs.get(token, float("-inf")) < _NEAR_TIE
+                distance = scored.logprob - dict(scored.top).get(token, float("-inf"))
+                assert distance < _NEAR_TIE, f"{token} instead of {scored}"
                 self.counts["near_ties"] += 1
                 return
 

@@ -171,6 +171,7 @@ def test_json_goes_to_the_file_line_by_line(in_terminal: InTerminal, tmp_path: P
     chat = in_terminal(SCRIPTED_CHAT, "--json", stdout=out)
     chat.expect(PROMPT)
     chat.type("add\r")
+    chat.expect("add\n")  # what was typed is shown behind the first prompt
     chat.expect(PROMPT)
     chat.type(CTRL_D)
     chat.end()
