@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
+from kronk_agent.api.errors import HttpError
 from kronk_agent.errors import InvalidRequestError, ToolError
+from kronk_agent.host import ServerStatus
 from kronk_agent.messages import JsonObject, JsonValue, TextPart
 from kronk_agent.tool import Tool, ToolContext, ToolOutput, Toolset
 
@@ -85,6 +87,22 @@ def listing(search: Tool, size: ContextSize | None) -> Tool:
 def reading(toolsets: Sequence[Toolset]) -> list[Toolset]:
     """What reads on in results of MCP servers that were cut, where there is such a thing."""
     return [toolset for toolset in toolsets if toolset.name == "resources"]
+
+
+def need_there(status: ServerStatus, place: str) -> None:
+    """See that an MCP server is there, or will be.
+
+    Raises:
+        HttpError: it failed, or is switched off (424).
+    """
+    if status.state in ("failed", "disabled"):
+        raise HttpError(
+            f"{place}: MCP server {status.name!r} is {status.state}"
+            + (f": {status.error}" if status.error else ""),
+            status=424,
+            code="mcp_server_unavailable",
+            param=place,
+        )
 
 
 def own_name(name: str) -> str:

@@ -82,6 +82,10 @@ class Serving:
             ),
         )
 
+    def named(self, id: str | None) -> str:
+        """The same id, or the default model's, for routes that may leave it out."""
+        return self.runtime.models[0].name if id is None else id
+
     async def agent(self, id: str) -> Agent:
         """The agent with this id, or a plain model as an agent without tools or instructions.
 

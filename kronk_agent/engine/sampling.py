@@ -36,7 +36,7 @@ class Sampler:
     ) -> None:
         looks_back = _looks_back(params, context_length)
         stages = list(_stages(params, vocabulary, context_length))
-        self._is_greedy = params.temperature == 0 and not params.mirostat and len(stages) == 1
+        self._is_greedy = params.temperature == 0 and len(stages) == 1
         self._is_stateful = bool(looks_back or params.mirostat or params.adaptive_target >= 0)
         self._chain = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
         for stage in stages:

@@ -61,8 +61,8 @@ def router(serving: Serving) -> APIRouter:
     @routes.post("/apply-template", tags=["llama.cpp"])
     async def llama_apply_template(body: LlamaApplyTemplateRequest) -> dict[str, str]:
         """As llama.cpp's server has it."""
-        model = serving.runtime.models[0].name if body.model is None else body.model
-        return {"prompt": (await _render(serving, model, body)).text}
+        prompt = await _render(serving, serving.named(body.model), body)
+        return {"prompt": prompt.text}
 
     return routes
 

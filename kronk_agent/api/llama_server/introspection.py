@@ -20,7 +20,7 @@ def router(serving: Serving) -> APIRouter:
     @routes.get("/props", response_model=None)
     async def props(model: str | None = None) -> JsonObject:
         """A loaded model, and what it generates with where a request does not say."""
-        name = serving.runtime.models[0].name if model is None else model
+        name = serving.named(model)
         can = await serving.runtime.capabilities(name)
         with serving.runtime.loaded_engine(name) as engine:
             if engine is None:

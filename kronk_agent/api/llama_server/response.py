@@ -5,13 +5,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from kronk_agent.api.chat_completions.events import timings_to_wire
+from kronk_agent.api.logprobs import finite
 from kronk_agent.api.wire import encode
 from kronk_agent.engine.engine import Chunk, Engine, GenerationEnd, TokenLogprob
 from kronk_agent.messages import JsonObject
 from kronk_agent.model import SamplingParams
 
-_LEAST_LOGPROB = -9999.0
-"""For a probability of zero: JSON has no infinity."""
 _ANY = -1
 """What llama.cpp says for a number it would draw, or that has no bound."""
 
@@ -84,7 +83,7 @@ class Answer:
             "id": token,
             "token": piece.decode("utf-8", "replace"),
             "bytes": list(piece),
-            "logprob": max(logprob, _LEAST_LOGPROB),
+            "logprob": finite(logprob),
         }
 
 

@@ -26,7 +26,7 @@ def router(serving: Serving) -> APIRouter:
     @routes.post("/infill", response_model=None)
     async def infill(body: InfillRequest, request: Request) -> Response:
         """Fill in what is between two texts, as llama.cpp's server has it."""
-        await serving.need(_model(serving, body), "fim")
+        await serving.need(serving.named(body.model), "fim")
         return await _respond(serving, body, request)
 
     return routes
@@ -65,7 +65,7 @@ async def _generating(
     serving: Serving, body: LlamaCompletionRequest | InfillRequest
 ) -> AsyncIterator[tuple[Answer, AsyncIterator[Chunk]]]:
     """The generation a request asks for; leaving the block ends it."""
-    model = _model(serving, body)
+    model = serving.named(body.model)
     async with serving.engine(model) as engine:
         sampling = body.sampling(serving.sampling)
         prompt = body.tokens(engine)
@@ -83,7 +83,3 @@ async def _generating(
 
         async with aclosing(engine.generate(prompt, sampling=sampling, **options)) as chunks:
             yield answer, counted()
-
-
-def _model(serving: Serving, body: LlamaCompletionRequest | InfillRequest) -> str:
-    return serving.runtime.models[0].name if body.model is None else body.model

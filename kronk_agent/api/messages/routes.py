@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from kronk_agent.api.caller import current_caller
 from kronk_agent.api.errors import HttpError, envelope
 from kronk_agent.api.guests import beside, visiting
+from kronk_agent.api.hosted import need_there
 from kronk_agent.api.messages.request import Job, form_of, to_job
 from kronk_agent.api.messages.response import whole_message
 from kronk_agent.api.messages.stream import Form, MessageStream
@@ -87,16 +88,10 @@ def _check_there(host: Host, body: CountTokensRequest) -> None:
     Raises:
         HttpError: one could not (424).
     """
-    failed = {status.name: status for status in host.statuses() if status.state == "failed"}
+    statuses = {status.name: status for status in host.statuses()}
     for index, server in enumerate(body.mcp_servers):
-        if server.name in failed:
-            raise HttpError(
-                f"mcp_servers.{index}: MCP server {server.name!r} is failed: "
-                f"{failed[server.name].error}",
-                status=424,
-                code="mcp_server_unavailable",
-                param=f"mcp_servers.{index}",
-            )
+        if server.name in statuses:
+            need_there(statuses[server.name], f"mcp_servers.{index}")
 
 
 async def _run(job: Job, form: Form, send: Callable[[JsonObject], Awaitable[None]]) -> None:

@@ -16,6 +16,7 @@ from kronk_agent.api.hosted import (
     hosted_fetch,
     hosted_search,
     listing,
+    need_there,
     own_name,
     reading,
 )
@@ -299,15 +300,7 @@ async def add_guests(box: Toolbox, host: Host) -> None:
 
 async def _add_server(box: Toolbox, server: McpServer, wire: McpTool, place: str) -> None:
     await server.settled()
-    status = server.status()
-    if status.state in ("failed", "disabled"):
-        raise HttpError(
-            f"{place}: MCP server {wire.server_label!r} is {status.state}"
-            + (f": {status.error}" if status.error else ""),
-            status=424,
-            code="mcp_server_unavailable",
-            param=place,
-        )
+    need_there(server.status(), place)
     tools = {_shown(tool.name, server.name, is_server=True).name: tool for tool in server.tools()}
     for name in wire.filter.tool_names or ():
         if name not in tools:
