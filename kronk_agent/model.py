@@ -279,6 +279,9 @@ class ChatRequest:
     """Tell the logprobs of the answer's tokens; not of thinking and calls."""
     top_logprobs: int = 0
     """With so many alternatives for each, 0 to 20."""
+    streamed: bool = True
+    """False when nobody reads the turn as it comes. The model may then hold it back for a moment,
+    and work in longer steps, which is faster."""
 
     def __post_init__(self) -> None:
         if not self.messages:

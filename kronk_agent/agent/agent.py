@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from anyio import CancelScope, create_memory_object_stream
 from anyio.streams.memory import MemoryObjectReceiveStream
@@ -89,7 +89,8 @@ class Agent:
     ) -> RunFinished:
         """The same without the events on the way: how the run ended."""
         last: Event | None = None
-        async with self.run(
+        unwatched = replace(self, options=replace(self.options, streamed=False))
+        async with unwatched.run(
             messages,
             tool_choice=tool_choice,
             client_tools=client_tools,

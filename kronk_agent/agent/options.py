@@ -55,6 +55,7 @@ class AgentOptions:
     stop: tuple[str, ...] = ()
     logprobs: bool = False
     top_logprobs: int = 0
+    streamed: bool = True
     chat_template_kwargs: Mapping[str, JsonValue] = field(default_factory=dict)
     continue_final_message: bool = False
     """Go on with the conversation's last message, in the first step."""
@@ -109,4 +110,5 @@ class AgentOptions:
             stop=self.stop,
             logprobs=self.logprobs,
             top_logprobs=self.top_logprobs,
+            streamed=self.streamed,
         )

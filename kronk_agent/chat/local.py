@@ -186,6 +186,7 @@ class LocalChatModel:
             max_tokens=left,
             top_logprobs=request.top_logprobs if request.logprobs else None,
             constraint=await self._constraint(prompt, turn, request),
+            streamed=request.streamed,
         )
         async with aclosing(chunks):
             async for chunk in chunks:

@@ -46,6 +46,7 @@ async def generate_best(
     """
     if not 1 <= n <= best_of:
         raise InvalidRequestError(f"n must be from 1 to best_of ({best_of}), not {n}", param="n")
+    options["streamed"] = False
     if options.get("top_logprobs") is None:
         options["top_logprobs"] = 0
     chunks: list[list[Chunk]] = [[] for _ in range(best_of)]

@@ -45,6 +45,9 @@ class GenerateOptions(TypedDict, total=False):
     nothing comes from the prefix cache."""
     priority: Priority
     """``background`` waits for, and gives way to, ``interactive``, which is the default."""
+    streamed: bool
+    """False when nobody reads the tokens as they come. The engine may then hold them back for a
+    moment, and take longer steps, which is faster for everyone. True is the default."""
     deadline_seconds: float | None
     """The time it has from now on."""
 
@@ -62,6 +65,7 @@ class Request:
     logprobs_after_sampling: bool = False
     prompt_logprobs: int | None = None
     priority: Priority = "interactive"
+    streamed: bool = True
     deadline_seconds: float | None = None
 
     def check(self, *, vocabulary_size: int, context_length: int) -> None:
@@ -119,6 +123,7 @@ class Request:
             is_scored_after_sampling=self.logprobs_after_sampling,
             top_prompt_logprobs=self.prompt_logprobs,
             priority=self.priority,
+            is_streamed=self.streamed,
             deadline=None if seconds is None else time.perf_counter() + seconds,
         )
 

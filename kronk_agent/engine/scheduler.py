@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from kronk_agent.engine.batch import Batch
 from kronk_agent.engine.binding import Context, llama
+from kronk_agent.engine.filling import Filling
 from kronk_agent.engine.logprobs import RowLogprobs, TokenLogprob
 from kronk_agent.engine.prefix_cache import PrefixCache
 from kronk_agent.engine.sampling import Sampler
@@ -40,41 +41,17 @@ from kronk_agent.errors import (
 
 logger = logging.getLogger(__name__)
 
-_STEP_SECONDS = 0.25
-"""How long the prompts in a step may make it: what a prompt that comes now waits to be looked at.
-On 2 CPU cores and a small model that is about 80 tokens; on a GPU it is more than a batch holds."""
-
-_STEP_SECONDS_ALONE = 1.0
-"""The same while one prompt has the engine to itself, and had for a while: larger batches read a
-third faster on a CPU."""
-
-_COMPANY_SECONDS = 5.0
-"""How long after a request that met others more of them are expected."""
-
-_STEP_SECONDS_GENERATING = 0.1
-"""The same while anyone generates: then it is the gap between two of their tokens too. It costs
-about 15 % of the speed at which a prompt is read on a CPU."""
-
-_STEP_SECONDS_BOTH = 0.2
-"""The same while anyone generates and several prompts are read: the short ones get on sooner."""
-
-_PROMPT_SECONDS = 0.1
-"""What prompts get of a step in any case. With thirty streams, which take longer than that, they
-would else be read a few tokens at a time, and the streams would start and end one by one."""
-
 _HOLD_SECONDS = 0.015
 """How long tokens may be held back to be handed over together. Waking the event loop costs more
 than all else that Python does in a step, and takes a core from llama.cpp's threads, which wait for
 one another: on 2 cores and a small model a wake-up each token costs a tenth of the speed."""
 
-_RESERVED_SHARE = 32
-"""One prompt row of so many is the oldest prompt's, however many shorter ones come."""
+_HOLD_SECONDS_UNWATCHED = 0.25
+"""The same for tokens that nobody reads as they come: whoever collects them still sees soon enough
+if they are not to go on."""
 
-_LONG_STEPS = 8
-"""A prompt is long that takes more steps than that."""
-
-_FEWEST_PROMPT_ROWS = 8
-"""Prompts go on by at least this many tokens a step, together, however slow the steps are."""
+_COMPANY_SECONDS = 5.0
+"""How long after a request that met others more of them are expected."""
 
 _SCORED_PROMPT_ROWS = 64
 """Prompt tokens in a step that all want logits, each of which is as large as the vocabulary."""
@@ -121,11 +98,12 @@ class Scheduler:
         self._speculation = speculation
         self._on_close = on_close
         self._cost = StepCost()
+        self._filling = Filling(self._cost, capacity=batch_size, is_unified=cache.is_unified)
         self._counters = StepCounters()
         self._output: list[Output] = []
         """What is still to be handed over."""
-        self._held_since: float | None = None
-        """When the first of it came; None where there is nothing that can wait."""
+        self._due_at = math.inf
+        """When, on the clock of ``time.perf_counter``."""
         self._running: list[Sequence] = []
         """Admitted sequences, oldest first."""
         self._waiting = WaitingLine()
@@ -268,7 +246,7 @@ class Scheduler:
         self._admit()
         self._cache.close_ranks(self._running)
         rows = self._fill_batch()
-        cells = sum(part.count * self._cells_of(part.sequence) for part in rows)
+        cells = sum(self._filling.cells(part.sequence, part.num_rows) for part in rows)
         self._hand_over(within=self._cost.seconds(self._batch.size, cells=cells))
         if not self._decode(rows, cells):
             return
@@ -276,17 +254,11 @@ class Scheduler:
             self._advance(part)
 
     def _hand_over(self, *, within: float = math.inf) -> None:
-        """Hand over what there is, unless it can wait for what will be there ``within`` seconds:
-        neither a first token nor an end does."""
-        if not self._output:
-            return
-        if self._held_since is not None:
-            held = time.perf_counter() - self._held_since
-            if held + within < _HOLD_SECONDS:
-                return
-        self._deliver(self._output)
-        self._output = []
-        self._held_since = time.perf_counter()
+        """Hand over what there is, unless it can wait for what will be there ``within`` seconds."""
+        if self._output and self._due_at <= time.perf_counter() + within:
+            self._deliver(self._output)
+            self._output = []
+            self._due_at = math.inf
 
     # --- admission --------------------------------------------------------------------------
 
@@ -388,44 +360,15 @@ class Scheduler:
             chosen.append((sequence, len(sequence.pending)))
             num_rows += len(sequence.pending) + len(sequence.draft)
         if reading:
-            most = self._prompt_rows(generating, num_rows, reading)
-            chosen += _shares(
-                reading, min(most, self._batch.capacity - num_rows), self._seconds_a_row
+            expects_others = time.perf_counter() < self._company_until
+            chosen += self._filling.shares(
+                reading, generating, num_rows, expects_others=expects_others
             )
         if not self._cache.is_unified:
             # Rows of different memories are computed together if their ids rise by one.
             chosen.sort(key=lambda choice: choice[0].id or 0)
         rows = [self._add_rows(sequence, count) for sequence, count in chosen]
         return [part for part in rows if part.count]
-
-    def _prompt_rows(
-        self, generating: list[Sequence], num_rows: int, reading: list[Sequence]
-    ) -> int:
-        """How many tokens of the shortest prompt this step may have at most, beside the rows it
-        has."""
-        if generating:
-            seconds = _STEP_SECONDS_BOTH if len(reading) > 1 else _STEP_SECONDS_GENERATING
-        elif len(reading) > 1 or time.perf_counter() < self._company_until:
-            seconds = _STEP_SECONDS
-        else:
-            seconds = _STEP_SECONDS_ALONE
-        cells = sum(map(self._cells_of, generating))
-        seconds = max(seconds, self._cost.seconds(num_rows, cells=cells) + _PROMPT_SECONDS)
-        shortest = min(reading, key=_num_pending)
-        within = self._cost.rows_within(
-            seconds, beside=num_rows, cells=cells, cells_each=self._cells_of(shortest)
-        )
-        if within is None:
-            return self._batch.capacity
-        return max(within, _FEWEST_PROMPT_ROWS)
-
-    def _seconds_a_row(self, sequence: Sequence, rows: int) -> float:
-        """What one of so many rows of a sequence takes; 0 before anything is known."""
-        return self._cost.seconds(rows, cells=rows * self._cells_of(sequence)) / rows
-
-    def _cells_of(self, sequence: Sequence) -> int:
-        """Cells that each of its rows looks at, beyond those at which all rows look."""
-        return 0 if self._cache.is_unified else sequence.num_computed
 
     def _worth_of_drafts(self, num_generating: int) -> float:
         """The part of a draft that must be right for it to pay.
@@ -478,7 +421,7 @@ class Scheduler:
             )
         return _Rows(sequence, count, first_row + count - 1 if is_last else None, first_row)
 
-    def _decode(self, rows: list[_Rows], cells: int) -> bool:
+    def _decode(self, rows: list[_Rows], cells: float) -> bool:
         """Run the batch. False when there was no batch, or no room for it and one sequence had to
         give way: then the batch has to be filled anew."""
         if self._batch.size == 0:
@@ -660,18 +603,22 @@ class Scheduler:
             sequence.num_cached,
             sequence.queue_seconds,
         )
-        is_first = sequence.num_generated == len(tokens)
-        self._put((sequence.sink, chunk), can_wait=not is_first and end is None)
+        if end is not None:
+            hold = 0.0
+        elif not sequence.is_watched:
+            hold = _HOLD_SECONDS_UNWATCHED
+        else:
+            is_first = sequence.num_generated == len(tokens)
+            hold = 0.0 if is_first else _HOLD_SECONDS
+        self._put((sequence.sink, chunk), hold=hold)
         if end is not None:
             self._retire(sequence)
         return end is None
 
-    def _put(self, output: Output, *, can_wait: bool) -> None:
-        if not can_wait:
-            self._held_since = None
-        elif not self._output:
-            self._held_since = time.perf_counter()
+    def _put(self, output: Output, *, hold: float) -> None:
+        """Have it handed over, in so many seconds at the latest."""
         self._output.append(output)
+        self._due_at = min(self._due_at, time.perf_counter() + hold)
 
     def _end_reason(self, sequence: Sequence) -> EndReason | None:
         if sequence.is_only_read:
@@ -695,7 +642,7 @@ class Scheduler:
     def _fail(self, sequences: Iterable[Sequence], error: KronkError) -> None:
         for sequence in list(sequences):
             sequence.pin = None
-            self._put((sequence.sink, error), can_wait=False)
+            self._put((sequence.sink, error), hold=0)
             self._retire(sequence)
 
     def _retire(self, sequence: Sequence) -> None:
@@ -713,56 +660,19 @@ class Scheduler:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """A sequence's part of a batch, without its draft."""
+    """A sequence's part of a batch."""
 
     sequence: Sequence
     count: int
+    """Tokens, without the draft."""
     last_row: int | None
     """Batch row of its last token, when it is all the sequence had pending and can be sampled."""
     first_row: int = 0
 
-
-def _shares(
-    reading: list[Sequence], room: int, seconds_a_row: Callable[[Sequence, int], float]
-) -> Iterator[tuple[Sequence, int]]:
-    """Divide ``room`` rows of the shortest prompt, or what takes as long: the shortest first, so
-    that a long prompt does not hold up a short one, but some for the one that has been reading
-    longest, so that it gets on too.
-
-    A step with which a prompt ends is not filled up with long ones that go on after it: it is over
-    sooner.
-
-    Args:
-        reading: the prompts, the oldest first.
-        room: how many rows.
-        seconds_a_row: what one of so many rows of a prompt takes.
-    """
-    if not reading or room <= 0:
-        return
-    shortest_first = sorted(reading, key=_num_pending)
-    seconds = [seconds_a_row(sequence, room) for sequence in shortest_first]
-    oldest = reading[0]
-    reserved = min(len(oldest.pending), max(1, room // _RESERVED_SHARE))
-    left = room - reserved * _ratio(seconds[shortest_first.index(oldest)], seconds[0])
-    someone_ends = False
-    for sequence, each in zip(shortest_first, seconds, strict=True):
-        price = _ratio(each, seconds[0])
-        own = reserved if sequence is oldest else 0
-        wanted = len(sequence.pending) - own
-        is_long = wanted * price > _LONG_STEPS * room
-        taken = 0 if someone_ends and is_long else min(wanted, max(int(left / price), 0))
-        someone_ends |= taken == wanted
-        left -= taken * price
-        yield sequence, own + taken
-
-
-def _ratio(a: float, b: float) -> float:
-    """1 where nothing is known."""
-    return a / b if a and b else 1.0
-
-
-def _num_pending(sequence: Sequence) -> int:
-    return len(sequence.pending)
+    @property
+    def num_rows(self) -> int:
+        """With the draft."""
+        return self.count + len(self.sequence.draft)
 
 
 def _common_length(tokens: list[int], draft: list[int]) -> int:

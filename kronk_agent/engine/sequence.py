@@ -89,6 +89,8 @@ class Sequence:
     top_prompt_logprobs: int | None = None
     """The same for the prompt's tokens, all of which are then computed."""
     priority: Priority = "interactive"
+    is_streamed: bool = True
+    """Does somebody read its tokens as they come?"""
     deadline: float | None = None
     """On the clock of ``time.perf_counter``."""
     pin: int | None = None
@@ -152,6 +154,11 @@ class Sequence:
             self.top_prompt_logprobs is not None
             and len(self.prompt_logprobs) < self.num_prompt_tokens - 1
         )
+
+    @property
+    def is_watched(self) -> bool:
+        """Would somebody see it stand still for a moment?"""
+        return self.is_streamed and self.priority == "interactive"
 
     @property
     def is_reading(self) -> bool:

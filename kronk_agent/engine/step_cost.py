@@ -42,11 +42,13 @@ class StepCost:
 
     def __init__(self) -> None:
         self._points: dict[int, _Point] = {}
+        """By powers of two."""
+        self._curve = [_Point(0, 0)]
         self._drift = 1.0
         self._per_cell = 0.0
         self._mean_square_cells = 0.0
 
-    def add(self, rows: int, seconds: float, *, cells: int = 0) -> None:
+    def add(self, rows: int, seconds: float, *, cells: float = 0) -> None:
         """Learn from one step."""
         if cells:
             self._learn_cells(seconds - self.seconds(rows, cells=cells), cells)
@@ -57,13 +59,14 @@ class StepCost:
         point = self._points.setdefault(rows.bit_length(), _Point(rows, seconds))
         point.rows += _NEWEST * (rows - point.rows)
         point.seconds += _NEWEST * (seconds - point.seconds)
+        self._curve = self._drawn()
 
-    def seconds(self, rows: int, *, cells: int = 0) -> float:
+    def seconds(self, rows: int, *, cells: float = 0) -> float:
         """How long a step of so many rows takes; 0 before anything is known."""
         return self._drift * self._on_curve(rows) + self._per_cell * cells
 
     def rows_within(
-        self, seconds: float, *, beside: int = 0, cells: int = 0, cells_each: int = 0
+        self, seconds: float, *, beside: int = 0, cells: float = 0, cells_each: float = 0
     ) -> int | None:
         """How many rows that each look at so many cells a step may have ``beside`` others for it to
         take so long at most; None before anything is known.
@@ -83,7 +86,7 @@ class StepCost:
 
         return max(bisect_left(range(_MOST_ROWS), True, key=is_too_long) - 1, 0)
 
-    def _learn_cells(self, error: float, cells: int) -> None:
+    def _learn_cells(self, error: float, cells: float) -> None:
         """By normalized least mean squares: the more cells a step had, the more of what was not
         foretold is theirs."""
         self._mean_square_cells += _NEWEST_CELLS * (cells * cells - self._mean_square_cells)
@@ -114,21 +117,21 @@ class StepCost:
     def _on_curve(self, rows: int) -> float:
         if not self._points:
             return 0.0
-        curve = self._curve()
-        for lower, upper in pairwise(curve):
+        for lower, upper in pairwise(self._curve):
             if lower.rows <= rows < upper.rows:
                 share = (rows - lower.rows) / (upper.rows - lower.rows)
                 return lower.seconds + share * (upper.seconds - lower.seconds)
         # Beyond what was seen a row is taken to cost what it did on the average.
-        nearest = min(curve[1:] or curve, key=lambda point: abs(point.rows - rows))
+        nearest = min(self._curve[1:], key=lambda point: abs(point.rows - rows))
         return nearest.seconds * rows / nearest.rows
 
-    def _curve(self) -> list[_Point]:
-        """The points by size, with no larger size taking less time: where it did, the smaller one's
-        rows had more cells to look at than was known."""
+    def _drawn(self) -> list[_Point]:
+        """The points by size, with no larger size taking less time, nor more of it for each row:
+        where it did, what cells cost was taken for what rows do, or the other way round."""
         curve: list[_Point] = []
-        least = math.inf
+        larger = _Point(1, math.inf)
         for point in sorted(self._points.values(), key=lambda point: -point.rows):
-            least = min(least, point.seconds)
-            curve.append(_Point(point.rows, least))
+            least = larger.seconds * point.rows / larger.rows if curve else 0.0
+            larger = _Point(point.rows, min(max(point.seconds, least), larger.seconds))
+            curve.append(larger)
         return [_Point(0, 0), *reversed(curve)]

@@ -177,6 +177,7 @@ def _request(params: t.CreateMessageRequestParams) -> ChatRequest:
         sampling=sampling,
         max_tokens=min(params.max_tokens, TOKENS_PER_REQUEST),
         stop=tuple(params.stop_sequences or ()),
+        streamed=False,
     )
 
 

@@ -107,3 +107,23 @@ async def test_requests_under_way_are_answered_when_the_server_ends() -> None:
         end.set()
 
     assert texts == ["Hi"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/v1/chat/completions", ASK),
+        ("/v1/responses", {"model": "scripted", "input": "Hello"}),
+        ("/v1/messages", {**ASK, "max_tokens": 9}),
+    ],
+)
+async def test_the_model_is_told_whether_somebody_reads_along(
+    path: str, asked: dict[str, Any], stream: bool
+) -> None:
+    model = scripted("Hi")
+    async with running(model) as server:
+        response = await server.post(path, **asked, stream=stream)
+
+    assert response.status_code == 200
+    assert [request.streamed for request in model.requests] == [stream]

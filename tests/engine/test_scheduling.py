@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
 from engine.support import GREEDY, Generated, chat, endless, generate
 
 from kronk_agent.engine.engine import Chunk, Engine, EngineParams
-from kronk_agent.engine.scheduler import _shares
 from kronk_agent.errors import ConfigError, EngineError, OverloadedError
 
 COUNTRIES = ["France", "Spain", "Italy", "Peru", "Japan", "Kenya"]
@@ -273,48 +271,22 @@ def test_more_sequences_than_batch_rows_is_a_mistake() -> None:
         EngineParams(max_sequences=64, context_length=32)
 
 
-def test_a_full_batch_has_no_room_for_prompts() -> None:
-    """And where no prompt is read there is nothing to share out."""
-    anyone: list[Any] = [object()]
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_tokens_that_nobody_reads_along_are_handed_over_together(
+    starter_model: Path, streamed: bool
+) -> None:
+    turns = 0
 
-    assert list(_shares([], 8, lambda *_: 1.0)) == []
-    assert list(_shares(anyone, 0, lambda *_: 1.0)) == []
+    def count() -> None:
+        nonlocal turns
+        turns += 1
+        asyncio.get_running_loop().call_soon(count)
 
+    async with await Engine.open(starter_model) as engine:
+        prompt = engine.vocabulary.tokenize(chat("Count."), parse_special=True)
+        chunks = engine.generate(prompt, sampling=endless(engine), max_tokens=2, streamed=streamed)
+        count()
+        turns_at = [turns async for _ in chunks]
 
-@dataclass(eq=False)
-class Prompt:
-    """What sharing out looks at of a sequence."""
-
-    num_pending: int
-    seconds: float = 1.0
-
-    @property
-    def pending(self) -> range:
-        return range(self.num_pending)
-
-
-def shares(room: int, *prompts: Prompt) -> list[int]:
-    reading: list[Any] = [*prompts]
-    divided: dict[Any, int] = dict(_shares(reading, room, _seconds_a_row))
-    return [divided[prompt] for prompt in reading]
-
-
-def _seconds_a_row(prompt: Any, _: int) -> float:
-    return float(prompt.seconds)
-
-
-def test_the_shortest_prompt_is_read_first_and_the_oldest_gets_on() -> None:
-    assert shares(64, Prompt(6000), Prompt(100)) == [2, 62]
-    assert shares(64, Prompt(6000), Prompt(40)) == [2, 40]
-
-
-def test_a_step_is_filled_up_with_other_short_prompts() -> None:
-    assert shares(64, Prompt(40), Prompt(42), Prompt(44)) == [40, 24, 0]
-
-
-def test_rows_that_take_longer_take_up_more_room() -> None:
-    assert shares(64, Prompt(50, seconds=2.0), Prompt(34)) == [2 + 13, 34]
-
-
-def test_a_long_prompt_does_not_draw_out_a_step_with_which_a_short_one_ends() -> None:
-    assert shares(64, Prompt(600, seconds=4.0), Prompt(34)) == [2, 34]
+    assert len(turns_at) == 2
+    assert (turns_at[0] == turns_at[1]) == (not streamed)

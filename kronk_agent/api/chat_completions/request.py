@@ -172,6 +172,7 @@ class ChatCompletionRequest(SamplingFields):
             "separate_reasoning": None if self.reasoning_format != "none" else False,
             "logprobs": self.logprobs,
             "top_logprobs": self.top_logprobs,
+            "streamed": bool(self.stream),
             "sampling": self.sampling(base.sampling),
         }
         return replace(base, **{key: value for key, value in changes.items() if value is not None})

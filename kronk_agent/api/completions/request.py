@@ -104,6 +104,7 @@ class CompletionRequest(SamplingFields):
             stop=stop,
             top_logprobs=self.logprobs,
             prompt_logprobs=self.logprobs if self.echo else None,
+            streamed=bool(self.stream),
         )
         constraint = await self._constraint(engine)
         if constraint is not None:

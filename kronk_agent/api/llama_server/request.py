@@ -90,6 +90,7 @@ class LlamaFields(SamplingFields):
             stop=self.stop or [],
             top_logprobs=self.n_probs or None,
             constraint=await self._constraint(engine),
+            streamed=bool(self.stream),
         )
 
     async def _constraint(self, engine: Engine) -> Constraint | None:

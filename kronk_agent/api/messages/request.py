@@ -115,6 +115,7 @@ def _options(body: CountTokensRequest, base: AgentOptions, *, goes_on: bool) -> 
         changes |= {
             "max_tokens": body.max_tokens,
             "stop": tuple(body.stop_sequences) or None,
+            "streamed": bool(body.stream),
             "sampling": _sampling(body, base.sampling),
         }
     return replace(base, **{key: value for key, value in changes.items() if value is not None})

@@ -255,6 +255,7 @@ def options(wire: CreateResponse, base: AgentOptions) -> AgentOptions:
         "response_format": wire.text.form() if wire.text else None,
         "logprobs": has_logprobs or None,
         "top_logprobs": wire.top_logprobs,
+        "streamed": bool(wire.stream),
         "sampling": wire.sampling(base.sampling),
     }
     return replace(base, **{key: value for key, value in changes.items() if value is not None})

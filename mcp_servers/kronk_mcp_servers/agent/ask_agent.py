@@ -177,8 +177,7 @@ class AskAgent:
         return _result(finished, follower, session_id, "response_schema" in arguments)
 
     def _as_asked(self, agent: Agent, arguments: JsonObject) -> Agent:
-        agent = replace(agent, options=replace(agent.options, limits=self._limits))
-        options = agent.options
+        options = replace(agent.options, limits=self._limits, streamed=False)
         match arguments.get("tools"):
             case list(patterns):
                 agent = _with_tools(agent, tuple(str(pattern) for pattern in patterns))

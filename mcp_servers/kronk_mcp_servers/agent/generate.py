@@ -83,7 +83,11 @@ def generate_tool(runtime: Runtime, *, max_prompt_characters: int) -> ServedTool
 
 def _options(configured: AgentOptions, arguments: JsonObject) -> AgentOptions:
     options = AgentOptions(
-        instructions="", sampling=configured.sampling, max_tokens=configured.max_tokens, max_steps=1
+        instructions="",
+        sampling=configured.sampling,
+        max_tokens=configured.max_tokens,
+        max_steps=1,
+        streamed=False,
     )
     match arguments.get("system"):
         case str(system):

@@ -91,7 +91,8 @@ async def _while_reading(
         seen.gaps.clear()
         group.start_soon(_short_prompts, us, seeds, seen)
         asked_at = time.perf_counter()
-        await us.ask(Ask(prompt=text_of(num_tokens, next(seeds), us.tokenize), max_tokens=1))
+        prompt = text_of(num_tokens, next(seeds), us.tokenize)
+        await us.ask(Ask(prompt=prompt, max_tokens=1, is_streamed=True))
         seen.seconds = time.perf_counter() - asked_at
         group.cancel_scope.cancel()
     return seen
@@ -117,4 +118,4 @@ async def _short_prompts(us: Ours, seeds: Iterator[int], seen: _Meanwhile) -> No
 
 async def _ttft(us: Ours, seed: int) -> float:
     prompt = question(seed, us.tokenize, _SHORT_TOKENS)
-    return (await us.ask(Ask(prompt=prompt, max_tokens=1))).seconds
+    return (await us.ask(Ask(prompt=prompt, max_tokens=1, is_streamed=True))).seconds

@@ -32,6 +32,8 @@ class Ask:
     """JSON that the answer has to be; the answer then ends with it, and otherwise only after
     ``max_tokens``, since end-of-generation tokens are banned."""
     top_logprobs: int | None = None
+    is_streamed: bool = False
+    """Does somebody read along? Only our engine is told; llama-server writes whole answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,7 @@ class Ours:
             max_tokens=ask.max_tokens,
             constraint=constraint,
             top_logprobs=ask.top_logprobs,
+            streamed=ask.is_streamed,
         )
         async with aclosing(stream):
             chunks = [chunk async for chunk in stream]

@@ -1,0 +1,141 @@
+"""What the prompts get of a step, beside those who generate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from kronk_agent.engine.filling import Filling
+from kronk_agent.engine.step_cost import StepCost
+
+ROW = 0.004
+"""Seconds a row takes."""
+CELL = 2e-6
+"""Seconds more for each cell at which it looks."""
+
+
+@dataclass(eq=False)
+class Prompt:
+    """What filling looks at of a sequence."""
+
+    num_pending: int
+    num_computed: int = 0
+    is_watched: bool = True
+
+    @property
+    def pending(self) -> range:
+        return range(self.num_pending)
+
+
+@dataclass(eq=False)
+class Stream(Prompt):
+    num_pending: int = 1
+
+
+def learnt() -> StepCost:
+    cost = StepCost()
+    for _ in range(40):
+        for rows in (1, 8, 16, 32, 64, 128, 256, 512):
+            cost.add(rows, ROW * rows)
+        cost.add(8, ROW * 8 + CELL * 8 * 4000, cells=8 * 4000)
+    return cost
+
+
+def shares(
+    *prompts: Prompt,
+    beside: tuple[Stream, ...] = (),
+    is_unified: bool = False,
+    expects_others: bool = False,
+    cost: StepCost | None = None,
+) -> list[int]:
+    filling = Filling(cost or learnt(), capacity=512, is_unified=is_unified)
+    reading: list[Any] = [*prompts]
+    generating: list[Any] = [*beside]
+    chosen: dict[Any, int] = dict(
+        filling.shares(reading, generating, len(generating), expects_others=expects_others)
+    )
+    return [chosen.get(prompt, 0) for prompt in reading]
+
+
+WATCHED = (Stream(),)
+UNWATCHED = (Stream(is_watched=False),)
+
+
+def long(number: int = 6000, *, is_watched: bool = True) -> Prompt:
+    return Prompt(number, is_watched=is_watched)
+
+
+def short(number: int = 40, *, is_watched: bool = False) -> Prompt:
+    return Prompt(number, is_watched=is_watched)
+
+
+def test_before_anything_is_known_a_step_is_all_there_is_to_read() -> None:
+    assert shares(long(), cost=StepCost()) == [512]
+
+
+def test_beside_a_stream_a_prompt_gets_a_tenth_of_a_second() -> None:
+    assert shares(long(), beside=WATCHED) == [pytest.approx(0.1 / ROW, abs=2)]
+
+
+def test_the_shortest_prompt_is_read_first_and_the_oldest_gets_on() -> None:
+    oldest, youngest = shares(long(), short(45), beside=WATCHED)
+
+    assert (oldest > 0, youngest) == (True, 45)
+
+
+def test_a_step_is_filled_up_with_other_short_prompts() -> None:
+    assert shares(short(20), short(22), short(24), beside=WATCHED) == [20, 22, pytest.approx(6, 1)]
+
+
+def test_rows_that_look_at_many_cells_take_up_more_room() -> None:
+    near = shares(Prompt(60), short(10), beside=WATCHED)[0]
+    far = shares(Prompt(60, num_computed=4000), short(10), beside=WATCHED)[0]
+
+    assert far == pytest.approx(near * ROW / (ROW + 4000 * CELL), abs=3)
+
+
+def test_a_long_prompt_does_not_draw_out_a_step_with_which_a_short_one_ends() -> None:
+    oldest, youngest = shares(long(), short(20), beside=WATCHED)
+
+    assert (oldest <= 2, youngest) == (True, 20)
+
+
+def test_where_nobody_watches_prompts_are_read_to_their_ends() -> None:
+    assert shares(short(100), beside=UNWATCHED) == [100]
+    assert shares(short(40), short(45), short(50), beside=UNWATCHED) == [40, 45, 50]
+    assert shares(short(40), short(45), long(5000, is_watched=False)) == [40, 45, 0]
+
+
+def test_in_memories_of_their_own_two_prompts_that_make_tiles_are_read_in_turn() -> None:
+    prompts = [short(70), short(90), short(30), short(20)]
+
+    assert shares(*prompts, beside=UNWATCHED) == [1, 0, 30, 20]
+    assert shares(*prompts[:2], beside=UNWATCHED) == [70, 0]
+    assert shares(*prompts, beside=UNWATCHED, is_unified=True) == [70, 90, 30, 20]
+
+
+def test_whoever_is_watched_gets_short_steps_whoever_else_is_there() -> None:
+    assert shares(short(100), beside=(*WATCHED, *UNWATCHED))[0] < 30
+    assert shares(short(100), short(100, is_watched=True), beside=UNWATCHED)[0] <= 64
+
+
+def test_a_prompt_too_long_for_a_step_leaves_those_who_generate_their_tokens() -> None:
+    assert shares(long(is_watched=False), beside=UNWATCHED)[0] < 64
+
+
+def test_a_prompt_alone_is_read_in_whole_tiles() -> None:
+    assert shares(long()) == [256]
+    assert shares(Prompt(6000, num_computed=4000)) == [128]
+    assert shares(long(), expects_others=True) == [64]
+
+
+def test_a_rest_no_longer_than_a_step_is_not_left_over() -> None:
+    assert shares(Prompt(300, num_computed=2000)) == [300]
+
+
+def test_a_full_batch_has_no_room_for_prompts() -> None:
+    streams = tuple(Stream() for _ in range(512))
+
+    assert shares(short(10), beside=streams) == [0]
