@@ -24,7 +24,12 @@ async def is_call_likeliest(
         bias: natural logarithm of odds; above 0 for more calls.
     """
     chunks = engine.generate(
-        prompt, sampling=_GREEDY, max_tokens=1, constraint=calls, top_logprobs=2
+        prompt,
+        sampling=_GREEDY,
+        max_tokens=1,
+        constraint=calls,
+        top_logprobs=2,
+        streamed=False,
     )
     async with aclosing(chunks):
         async for chunk in chunks:

@@ -139,8 +139,13 @@ class Filling:
             rows = min(within(self.cells(sequence, 1)) or 0, _TILE - 1)
         return max(rows, _FEWEST_ROWS)
 
-    def _seconds_a_row(self, sequence: Sequence, rows: int) -> float:
-        """What one of so many rows of a sequence takes; 0 before anything is known."""
+    def _seconds_a_row(self, sequence: Sequence, room: int) -> float:
+        """What one of its rows takes in a step with about so much room; 0 before anything is known.
+
+        Steps with the last few rows of a long prompt tell nothing of what as many of a short one
+        take, so that its own number counts.
+        """
+        rows = min(_num_pending(sequence), max(room, _TILE - 1))
         return self._cost.seconds(rows, cells=self.cells(sequence, rows)) / rows
 
 
@@ -157,7 +162,7 @@ def _divide(
     Args:
         reading: the prompts, the oldest first.
         room: how many rows.
-        seconds_a_row: what one of so many rows of a prompt takes.
+        seconds_a_row: what a row of a prompt takes in a step with so much room.
     """
     if not reading or room <= 0:
         return

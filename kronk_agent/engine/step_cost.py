@@ -126,12 +126,11 @@ class StepCost:
         return nearest.seconds * rows / nearest.rows
 
     def _drawn(self) -> list[_Point]:
-        """The points by size, with no larger size taking less time, nor more of it for each row:
-        where it did, what cells cost was taken for what rows do, or the other way round."""
+        """The points by size, with no larger size taking less time: where it did, the smaller one's
+        rows had more cells to look at than was known."""
         curve: list[_Point] = []
-        larger = _Point(1, math.inf)
+        least = math.inf
         for point in sorted(self._points.values(), key=lambda point: -point.rows):
-            least = larger.seconds * point.rows / larger.rows if curve else 0.0
-            larger = _Point(point.rows, min(max(point.seconds, least), larger.seconds))
-            curve.append(larger)
+            least = min(least, point.seconds)
+            curve.append(_Point(point.rows, least))
         return [_Point(0, 0), *reversed(curve)]

@@ -33,6 +33,7 @@ from benchmarks.engine_bench.prefixes import shared_prefix
 from benchmarks.engine_bench.python_share import python_share
 from benchmarks.engine_bench.report import ResultFile, machine, table, versions
 from benchmarks.engine_bench.speculation import speculation
+from benchmarks.engine_bench.tiles import tiles
 
 from kronk_agent.messages import JsonObject
 from kronk_agent.models.store import starter_model
@@ -49,6 +50,7 @@ MEASURES: dict[str, Measure] = {
     "distinct_contexts": distinct_contexts,
     "speculation": speculation,
     "kv_types": kv_types,
+    "tiles": tiles,
     "for_the_record": for_the_record,
 }
 

@@ -157,6 +157,7 @@ class Soak:
         return {
             "max_tokens": draw.randint(1, 120),
             "priority": draw.choice(["interactive", "background"]),
+            "streamed": draw.choice([True, False]),
             "stop": draw.choice([(), ("\n",), ("and", ".")]),
         }
 

@@ -15,6 +15,7 @@ from mcp_servers.agent.support import DEMO, connected
 from kronk_agent.errors import EngineError
 from kronk_agent.host.hops import META_KEY
 from kronk_agent.host.tasks import Tasks
+from kronk_agent.model import ChatRequest
 from kronk_agent.testing import call
 from kronk_agent.tool import ToolContext, tool
 
@@ -60,6 +61,20 @@ async def test_the_agent_uses_its_tools_and_says_what_it_did(mode: str) -> None:
     assert answer["usage"]["completion_tokens"] > 0
     assert reports[:2] == ["step 1", 'calling add {"a": 1, "b": 2}']
     assert "".join(str(report) for report in reports[4:]) == "It is 3."
+
+
+@pytest.mark.parametrize("name", ["ask_agent", "generate"])
+async def test_the_model_is_told_that_nobody_reads_along(name: str) -> None:
+    asked: list[ChatRequest] = []
+
+    def turn(request: ChatRequest) -> str:
+        asked.append(request)
+        return "Hi"
+
+    async with connected(turn) as client:
+        await client.call_tool(name, {"prompt": "Hello"})
+
+    assert [request.streamed for request in asked] == [False]
 
 
 async def test_who_subscribed_to_a_session_before_2026_hears_of_its_new_answer() -> None:
