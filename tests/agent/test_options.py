@@ -27,7 +27,7 @@ def test_the_configuration_has_every_option() -> None:
 
     of_a_request = {
         *("separate_reasoning", "response_format", "stop", "chat_template_kwargs"),
-        *("continue_final_message", "logprobs", "top_logprobs", "limits"),
+        *("continue_final_message", "logprobs", "top_logprobs", "limits", "streamed"),
     }
     assert names == {*AgentConfig.model_fields, *of_the_whole, *of_a_request}
 
@@ -47,6 +47,7 @@ def test_every_option_that_a_request_has_goes_into_it() -> None:
         stop=("END",),
         logprobs=True,
         top_logprobs=5,
+        streamed=False,
         chat_template_kwargs={"x": 1},
         continue_final_message=True,
     )

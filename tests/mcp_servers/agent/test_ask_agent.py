@@ -71,7 +71,7 @@ async def test_the_model_is_told_that_nobody_reads_along(name: str) -> None:
         asked.append(request)
         return "Hi"
 
-    async with connected(turn) as client:
+    async with connected(turn, config={"mcp_server": {"expose": ["*"]}}) as client:
         await client.call_tool(name, {"prompt": "Hello"})
 
     assert [request.streamed for request in asked] == [False]
