@@ -113,15 +113,16 @@ class Filling:
             # goes, and neither of these parts might be a tile.
             if chosen and count >= _TILE and not self._is_unified:
                 break
-            num_rows += count
+            with_it = num_rows + count
             cells += self.cells(sequence, count)
-            seconds = self._cost.seconds(num_rows, cells=cells)
-            if num_rows > self._capacity or seconds > _SECONDS_UNWATCHED:
+            seconds = self._cost.seconds(with_it, cells=cells)
+            if with_it > self._capacity or seconds > _SECONDS_UNWATCHED:
                 break
+            num_rows = with_it
             chosen.append((sequence, count))
         if chosen and all(sequence is not reading[0] for sequence, _ in chosen):
-            reserved = min(num_rows // _RESERVED_SHARE, self._capacity - num_rows)
-            chosen.append((reading[0], max(reserved, 0)))
+            reserved = max(1, num_rows // _RESERVED_SHARE)
+            chosen.append((reading[0], min(reserved, self._capacity - num_rows)))
         return chosen
 
     def _room(self, sequence: Sequence, seconds: float, num_rows: int, cells: float) -> int:
@@ -164,7 +165,7 @@ def _divide(
         room: how many rows.
         seconds_a_row: what a row of a prompt takes in a step with so much room.
     """
-    if not reading or room <= 0:
+    if room <= 0:
         return
     shortest_first = sorted(reading, key=_num_pending)
     seconds = [seconds_a_row(sequence, room) for sequence in shortest_first]

@@ -1,6 +1,6 @@
 """How fast the engine is, beside llama.cpp's own server built from the same commit. ``make bench``.
 
-    make bench                                                  # everything, about 12 minutes
+    make bench                                                  # everything, about 30 minutes
     make bench BENCH_ARGS='--only aggregate,required_call_49k'  # some
     make bench BENCH_ARGS='--quick'                             # short runs and one round: noisy
     make bench BENCH_ARGS='--model path.gguf'                   # another model

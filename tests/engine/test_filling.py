@@ -86,7 +86,11 @@ def test_the_shortest_prompt_is_read_first_and_the_oldest_gets_on() -> None:
 
 
 def test_a_step_is_filled_up_with_other_short_prompts() -> None:
-    assert shares(short(20), short(22), short(24), beside=WATCHED) == [20, 22, pytest.approx(6, 1)]
+    assert shares(short(20), short(22), short(24), beside=WATCHED) == [
+        20,
+        22,
+        pytest.approx(7, abs=1),
+    ]
 
 
 def test_rows_that_look_at_many_cells_take_up_more_room() -> None:
@@ -106,6 +110,13 @@ def test_where_nobody_watches_prompts_are_read_to_their_ends() -> None:
     assert shares(short(100), beside=UNWATCHED) == [100]
     assert shares(short(40), short(45), short(50), beside=UNWATCHED) == [40, 45, 50]
     assert shares(short(40), short(45), long(5000, is_watched=False)) == [40, 45, 0]
+
+
+def test_where_nobody_watches_the_oldest_gets_on_whatever_ends_before_it() -> None:
+    oldest = long(is_watched=False)
+
+    assert shares(oldest, short(40), short(50)) == [2, 40, 50]
+    assert shares(oldest, short(20)) == [1, 20]
 
 
 def test_in_memories_of_their_own_two_prompts_that_make_tiles_are_read_in_turn() -> None:

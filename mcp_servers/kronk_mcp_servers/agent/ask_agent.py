@@ -178,6 +178,7 @@ class AskAgent:
 
     def _as_asked(self, agent: Agent, arguments: JsonObject) -> Agent:
         options = replace(agent.options, limits=self._limits, streamed=False)
+        agent = replace(agent, options=options)
         match arguments.get("tools"):
             case list(patterns):
                 agent = _with_tools(agent, tuple(str(pattern) for pattern in patterns))
