@@ -374,3 +374,12 @@ async def test_a_tool_that_is_no_tool_of_ours_is_an_error_of_the_protocol() -> N
 
 async def names_of(client: Client) -> list[str]:
     return [each.name for each in (await client.list_tools()).tools]
+
+
+async def test_a_tool_that_remote_callers_are_denied_is_none_they_can_choose() -> None:
+    config = {"mcp_server": {"remote": {"policy": {"add": "deny"}}}}
+    async with connected(tools=[add], is_remote=True, config=config) as client:
+        result = await client.call_tool("ask_agent", {"prompt": "1 + 2?", "tools": ["add"]})
+
+    assert result.is_error
+    assert text_of(result).startswith("tools: there is no tool 'add'")
