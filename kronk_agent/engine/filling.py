@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from kronk_agent.engine.sequence import Sequence
@@ -69,6 +68,7 @@ class Filling:
         num_rows: int,
         *,
         expects_others: bool,
+        since_last: float = 0.0,
     ) -> list[Share]:
         """How many tokens of each prompt this step reads.
 
@@ -77,25 +77,24 @@ class Filling:
             generating: who generates in this step.
             num_rows: the rows these have in it.
             expects_others: are more requests likely to come soon?
+            since_last: seconds since the last step, which are part of the gap between two tokens
+                of those who generate.
         """
         cells = sum(self.cells(sequence, 1) for sequence in generating)
         is_watched = any(sequence.is_watched for sequence in (*generating, *reading))
         if not is_watched and (whole := self._whole(reading, num_rows, cells)):
             return whole
-        if any(sequence.is_watched for sequence in generating):
+        is_read_along = any(sequence.is_watched for sequence in generating)
+        if is_read_along:
             seconds = _SECONDS_BOTH if len(reading) > 1 else _SECONDS_GENERATING
         elif generating or len(reading) > 1 or expects_others:
             seconds = _SECONDS
         else:
             seconds = _SECONDS_UNWATCHED
         seconds = max(seconds, self._cost.seconds(num_rows, cells=cells) + _PROMPT_SECONDS)
-        shortest = min(reading, key=_num_pending)
-        room = self._room(shortest, seconds, num_rows, cells)
-        if not generating and room >= _TILE // 2:
-            room = -(-room // _TILE) * _TILE
-            if _num_pending(shortest) <= 2 * room:
-                room = max(room, _num_pending(shortest))
-        return list(_divide(reading, min(room, self._capacity - num_rows), self._seconds_a_row))
+        if is_read_along:
+            seconds -= since_last
+        return self._divide(reading, seconds, num_rows, cells, is_alone=not generating)
 
     def cells(self, sequence: Sequence, rows: int) -> float:
         """Cells at which so many rows of a sequence look, all together, beyond those at which all
@@ -125,6 +124,57 @@ class Filling:
             chosen.append((reading[0], min(reserved, self._capacity - num_rows)))
         return chosen
 
+    def _divide(
+        self,
+        reading: list[Sequence],
+        seconds: float,
+        num_rows: int,
+        cells: float,
+        *,
+        is_alone: bool,
+    ) -> list[Share]:
+        """As many rows of the shortest prompt as a step of so many seconds may have, and where that
+        leaves time those of the next: a long prompt does not hold up a short one. Some are the
+        oldest's in any case, so that it gets on too.
+
+        A step with which a prompt ends is not filled up with long ones that go on after it: it is
+        over sooner.
+        """
+        capacity = self._capacity
+        if num_rows >= capacity:
+            return []
+        shortest_first = sorted(reading, key=_num_pending)
+        shortest, oldest = shortest_first[0], reading[0]
+        room = max(self._room(shortest, seconds, num_rows, cells), _FEWEST_ROWS)
+        if is_alone and room >= _TILE // 2:
+            room = -(-room // _TILE) * _TILE
+            if _num_pending(shortest) <= 2 * room:
+                room = max(room, _num_pending(shortest))
+        room = min(room, capacity - num_rows)
+        seconds = max(
+            seconds, self._cost.seconds(num_rows + room, cells=cells + self.cells(shortest, room))
+        )
+        at_first = num_rows, cells
+        chosen = dict.fromkeys(reading, 0)
+        reserved = room if oldest is shortest else max(1, room // _RESERVED_SHARE)
+        chosen[oldest] = min(_num_pending(oldest), reserved)
+        num_rows += chosen[oldest]
+        cells += self.cells(oldest, chosen[oldest])
+        someone_ends = False
+        for sequence in shortest_first:
+            wanted = _num_pending(sequence) - chosen[sequence]
+            if someone_ends and wanted > _LONG_STEPS * self._room(sequence, seconds, *at_first):
+                continue
+            fitting = min(self._room(sequence, seconds, num_rows, cells), capacity - num_rows)
+            taken = min(wanted, fitting)
+            someone_ends |= taken == wanted
+            chosen[sequence] += taken
+            num_rows += taken
+            cells += self.cells(sequence, taken)
+            if taken == fitting:
+                break
+        return [*chosen.items()]
+
     def _room(self, sequence: Sequence, seconds: float, num_rows: int, cells: float) -> int:
         """How many rows of a sequence a step may have at most, beside those it has."""
 
@@ -136,57 +186,7 @@ class Filling:
         rows = within(self.cells(sequence, _TILE) / _TILE)
         if rows is None:
             return self._capacity
-        if rows < _TILE:
-            rows = min(within(self.cells(sequence, 1)) or 0, _TILE - 1)
-        return max(rows, _FEWEST_ROWS)
-
-    def _seconds_a_row(self, sequence: Sequence, room: int) -> float:
-        """What one of its rows takes in a step with about so much room; 0 before anything is known.
-
-        Steps with the last few rows of a long prompt tell nothing of what as many of a short one
-        take, so that its own number counts.
-        """
-        rows = min(_num_pending(sequence), max(room, _TILE - 1))
-        return self._cost.seconds(rows, cells=self.cells(sequence, rows)) / rows
-
-
-def _divide(
-    reading: list[Sequence], room: int, seconds_a_row: Callable[[Sequence, int], float]
-) -> Iterator[Share]:
-    """Divide ``room`` rows of the shortest prompt, or what takes as long: the shortest first, so
-    that a long prompt does not hold up a short one, but some for the one that has been reading
-    longest, so that it gets on too.
-
-    A step with which a prompt ends is not filled up with long ones that go on after it: it is over
-    sooner.
-
-    Args:
-        reading: the prompts, the oldest first.
-        room: how many rows.
-        seconds_a_row: what a row of a prompt takes in a step with so much room.
-    """
-    if room <= 0:
-        return
-    shortest_first = sorted(reading, key=_num_pending)
-    seconds = [seconds_a_row(sequence, room) for sequence in shortest_first]
-    oldest = reading[0]
-    reserved = min(len(oldest.pending), max(1, room // _RESERVED_SHARE))
-    left = room - reserved * _ratio(seconds[shortest_first.index(oldest)], seconds[0])
-    someone_ends = False
-    for sequence, each in zip(shortest_first, seconds, strict=True):
-        price = _ratio(each, seconds[0])
-        own = reserved if sequence is oldest else 0
-        wanted = len(sequence.pending) - own
-        is_long = wanted * price > _LONG_STEPS * room
-        taken = 0 if someone_ends and is_long else min(wanted, max(int(left / price), 0))
-        someone_ends |= taken == wanted
-        left -= taken * price
-        yield sequence, own + taken
-
-
-def _ratio(a: float, b: float) -> float:
-    """1 where nothing is known."""
-    return a / b if a and b else 1.0
+        return rows if rows >= _TILE else min(within(self.cells(sequence, 1)) or 0, _TILE - 1)
 
 
 def _num_pending(sequence: Sequence) -> int:

@@ -35,6 +35,10 @@ _WORTH_RESTORING = 16
 _WORTH_WAITING_FOR = 16
 """Tokens another prompt must be about to compute for us before waiting for it pays."""
 
+_MOVED_PER_TOKEN_SAVED = 64
+"""Tokens that may be moved for each that need not be computed then, where ids have memories of
+their own: llama.cpp reads only the whole of one. On a CPU to compute one takes as long as to move
+300 to memory that is new, or 2,000 to memory that was used before."""
 
 _IDLE_CELLS = 2048
 """Cells that finished sequences may keep for themselves where there is host memory for them. On a
@@ -267,7 +271,7 @@ class PrefixCache:
             if other.id is not None:
                 self._tree.extend(other.id, other.computed, onto_others=False)
         prefix = sequence.prefix
-        length, donor = self._tree.longest(prefix)
+        length, donor = self._donor(prefix)
         saved_length, saved = self._store.find(prefix)
         if saved is not None and saved_length >= length + _WORTH_RESTORING:
             id = self._restore(saved, keep=donor)
@@ -276,7 +280,7 @@ class PrefixCache:
                 self._share_cells(id, prefix[:saved_length])
                 self._begin(sequence, id, saved_length)
                 return
-            length, donor = self._tree.longest(prefix)  # trying may have evicted it
+            length, donor = self._donor(prefix)  # trying may have evicted it
         if donor is None:
             self._begin(sequence, self._free_id(keep=None), 0)
         elif donor in self._finished and self._can_be_taken_over(donor, length):
@@ -290,10 +294,20 @@ class PrefixCache:
             if donor in self._finished:
                 self._finished.move_to_end(donor)
             id = self._free_id(keep=donor)
-            length, donor = self._tree.longest(prefix)  # it may have been the only one to evict
+            length, donor = self._donor(prefix)  # it may have been the only one to evict
             if donor is not None and not self._memory.copy(donor, id, length):
                 length = 0
             self._begin(sequence, id, length)
+
+    def _donor(self, prefix: NDArray[np.int32]) -> tuple[int, int | None]:
+        """How much of a prefix is in memory, and who has it; 0 and None where it is not worth
+        moving."""
+        length, donor = self._tree.longest(prefix)
+        if donor is None or self._memory.is_unified:
+            return length, donor
+        num_moved = self._memory.last_position(donor) + 1
+        is_worth_it = num_moved <= length * _MOVED_PER_TOKEN_SAVED
+        return (length, donor) if is_worth_it else (0, None)
 
     def _can_be_taken_over(self, donor: int, length: int) -> bool:
         """Is what the donor has beyond ``length`` nothing, or cheaper to lose than to copy the

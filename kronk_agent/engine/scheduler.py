@@ -114,6 +114,8 @@ class Scheduler:
         """Someone was preempted, and nothing has ended since."""
         self._company_until = 0.0
         """On the clock of ``time.perf_counter``: until then others are expected to come."""
+        self._stepped_at = 0.0
+        """When the last step was over, on the same clock."""
         self._changed = threading.Condition()
         self._is_closing = False
         self._thread = threading.Thread(target=self._work, name="kronk-engine", daemon=True)
@@ -360,9 +362,13 @@ class Scheduler:
             chosen.append((sequence, len(sequence.pending)))
             num_rows += len(sequence.pending) + len(sequence.draft)
         if reading:
-            expects_others = time.perf_counter() < self._company_until
+            now = time.perf_counter()
             chosen += self._filling.shares(
-                reading, generating, num_rows, expects_others=expects_others
+                reading,
+                generating,
+                num_rows,
+                expects_others=now < self._company_until,
+                since_last=now - self._stepped_at,
             )
         if not self._cache.is_unified:
             # Rows of different memories are computed together if their ids rise by one.
@@ -433,7 +439,8 @@ class Scheduler:
                 return False
         # The first look at the results waits for them, where a GPU computes them.
         llama.llama_synchronize(self._context)
-        seconds = time.perf_counter() - started_at
+        self._stepped_at = time.perf_counter()
+        seconds = self._stepped_at - started_at
         if status != 0:
             raise EngineError(f"llama_decode answered {status}")
         self._cost.add(self._batch.size, seconds, cells=cells)

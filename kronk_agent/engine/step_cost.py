@@ -11,6 +11,9 @@ _NEWEST = 0.2
 """Weight of the newest step against those of about the same size before it: times follow a context
 that fills up within some ten steps."""
 
+_FEW_CELLS = 256
+"""A row that looks at no more takes hardly longer than one that looks at none, of any model."""
+
 _NEWEST_CELLS = 0.5
 """The same for what cells cost."""
 
@@ -43,22 +46,22 @@ class StepCost:
     def __init__(self) -> None:
         self._points: dict[int, _Point] = {}
         """By powers of two."""
+        self._near: set[int] = set()
+        """Which of these are from steps that looked at few cells."""
         self._curve = [_Point(0, 0)]
         self._drift = 1.0
         self._per_cell = 0.0
         self._mean_square_cells = 0.0
 
     def add(self, rows: int, seconds: float, *, cells: float = 0) -> None:
-        """Learn from one step."""
-        if cells:
-            self._learn_cells(seconds - self.seconds(rows, cells=cells), cells)
-        seconds = max(seconds - self._per_cell * cells, 0.0)
-        expected = self._on_curve(rows)
-        if expected and not cells:
-            self._drift += _NEWEST_DRIFT * (seconds / expected - self._drift)
-        point = self._points.setdefault(rows.bit_length(), _Point(rows, seconds))
-        point.rows += _NEWEST * (rows - point.rows)
-        point.seconds += _NEWEST * (seconds - point.seconds)
+        """Learn from one step: of rows where these look at few cells, else of cells."""
+        expected = self.seconds(rows, cells=cells)
+        is_near = cells <= rows * _FEW_CELLS
+        if not is_near:
+            self._learn_cells(seconds - expected, cells)
+        elif expected and not cells:
+            self._drift += _NEWEST_DRIFT * (seconds / self._on_curve(rows) - self._drift)
+        self._learn_rows(rows, seconds, cells, is_near=is_near)
         self._curve = self._drawn()
 
     def seconds(self, rows: int, *, cells: float = 0) -> float:
@@ -92,6 +95,29 @@ class StepCost:
         self._mean_square_cells += _NEWEST_CELLS * (cells * cells - self._mean_square_cells)
         share = cells / (cells * cells + self._mean_square_cells)
         self._per_cell = max(self._per_cell + _NEWEST_CELLS * error * share, 0.0)
+
+    def _learn_rows(self, rows: int, seconds: float, cells: float, *, is_near: bool) -> None:
+        """From steps that look at many cells only for sizes that cannot be told from those that do
+        not: rows that cost nothing and cells that cost more, or the other way round, would explain
+        as well what steps of one size take that all look at about as many."""
+        size = rows.bit_length()
+        newest = _NEWEST
+        of_rows = max(seconds - self._per_cell * cells, 0.0)
+        if not is_near:
+            if self._is_amid_near(size):
+                return
+            newest *= (of_rows / seconds) ** 2
+        elif size not in self._near:
+            told_by_far = self._points.keys() - self._near
+            self._near.add(size)
+            for far in filter(self._is_amid_near, told_by_far):
+                del self._points[far]
+        point = self._points.setdefault(size, _Point(rows, of_rows))
+        point.rows += newest * (rows - point.rows)
+        point.seconds += newest * (of_rows - point.seconds)
+
+    def _is_amid_near(self, size: int) -> bool:
+        return bool(self._near) and min(self._near) <= size <= max(self._near)
 
     def share_of_rows(self, rows: int) -> float:
         """Which part of the time of a step of so many rows grows with a few rows more, 0 to 1.

@@ -48,13 +48,20 @@ def shares(
     beside: tuple[Stream, ...] = (),
     is_unified: bool = False,
     expects_others: bool = False,
+    since_last: float = 0.0,
     cost: StepCost | None = None,
 ) -> list[int]:
     filling = Filling(cost or learnt(), capacity=512, is_unified=is_unified)
     reading: list[Any] = [*prompts]
     generating: list[Any] = [*beside]
     chosen: dict[Any, int] = dict(
-        filling.shares(reading, generating, len(generating), expects_others=expects_others)
+        filling.shares(
+            reading,
+            generating,
+            len(generating),
+            expects_others=expects_others,
+            since_last=since_last,
+        )
     )
     return [chosen.get(prompt, 0) for prompt in reading]
 
@@ -77,6 +84,30 @@ def test_before_anything_is_known_a_step_is_all_there_is_to_read() -> None:
 
 def test_beside_a_stream_a_prompt_gets_a_tenth_of_a_second() -> None:
     assert shares(long(), beside=WATCHED) == [pytest.approx(0.1 / ROW, abs=2)]
+
+
+def test_what_came_between_two_steps_is_part_of_the_gap_a_stream_sees() -> None:
+    late = shares(long(), beside=WATCHED, since_last=0.06)
+    too_late = shares(long(), beside=WATCHED, since_last=0.3)
+    unwatched = shares(long(), beside=UNWATCHED, since_last=0.3)
+
+    assert late == [pytest.approx(0.04 / ROW, abs=2)]
+    assert too_late == [8]
+    assert unwatched == shares(long(), beside=UNWATCHED)
+
+
+def test_a_step_takes_no_longer_for_the_last_tokens_of_a_prompt_beside_another() -> None:
+    """However little a row more adds to what a step takes in any case."""
+    cost = learnt()
+    for _ in range(40):
+        cost.add(1, 0.1)
+        cost.add(2, 0.1)
+
+    oldest, ending = shares(Prompt(50, num_computed=4000), short(2), beside=WATCHED, cost=cost)
+
+    seconds = cost.seconds(3 + oldest, cells=oldest * 4000)
+    assert ending == 2
+    assert seconds == pytest.approx(0.2, abs=0.02)
 
 
 def test_the_shortest_prompt_is_read_first_and_the_oldest_gets_on() -> None:

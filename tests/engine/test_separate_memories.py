@@ -71,6 +71,23 @@ async def test_a_prefix_is_computed_once_and_copied_to_those_who_share_it(
     )
 
 
+async def test_a_few_tokens_are_computed_again_rather_than_moved_with_a_long_conversation(
+    starter_model: Path,
+) -> None:
+    """llama.cpp reads only the whole of one, and streams would wait for it."""
+    async with await Engine.open(starter_model, SEPARATE) as engine:
+        beginning = all_about("tides")[:12]
+        await generate(engine, all_about("tides"), max_tokens=4)
+        of_few = await generate(engine, beginning + "s and moons", max_tokens=1)
+        of_many = await generate(engine, all_about("tides") + " and moons", max_tokens=1)
+        await engine.check()
+        few = len(tokens_of(engine, beginning))
+
+    assert 0 < few < 8
+    assert of_few.end.usage.cached_tokens == 0
+    assert of_many.end.usage.cached_tokens > 64
+
+
 async def test_generations_are_moved_together_when_one_between_them_ends(
     starter_model: Path,
 ) -> None:

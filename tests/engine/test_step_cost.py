@@ -62,6 +62,41 @@ def test_rows_that_look_at_many_cells_take_longer_than_as_many_that_do_not() -> 
     assert cost.rows_within(0.155, beside=1, cells_each=50) == pytest.approx(44, abs=4)
 
 
+def true_seconds(rows: int, cells: float) -> float:
+    return 0.006 + 0.003 * rows + 2.5e-6 * cells
+
+
+def test_what_rows_cost_is_not_forgotten_where_all_look_at_many_cells() -> None:
+    """A long prompt beside a stream: steps of nine rows are seen only far on, where a cell takes a
+    little more than before it."""
+    cost = StepCost()
+    for _ in range(10):
+        for rows in (1, 50):
+            cost.add(rows, true_seconds(rows, 0))
+    for at in range(1000, 5000, 9):
+        cells = 9 * at
+        cost.add(9, true_seconds(9, cells) + 2e-11 * at * cells, cells=cells)
+        cost.add(1, true_seconds(1, 50), cells=50)
+
+    assert cost.seconds(1) == pytest.approx(true_seconds(1, 0), rel=0.05)
+    assert cost.seconds(9) == pytest.approx(true_seconds(9, 0), rel=0.1)
+    assert cost.seconds(50) == pytest.approx(true_seconds(50, 0), rel=0.05)
+    assert cost.seconds(58, cells=40_000) == pytest.approx(true_seconds(58, 40_000), rel=0.1)
+
+
+def test_sizes_first_seen_far_on_are_corrected_by_steps_that_are_not() -> None:
+    cost = StepCost()
+    for _ in range(20):
+        cost.add(20, true_seconds(20, 80_000), cells=80_000)
+    assert cost.seconds(20, cells=80_000) == pytest.approx(true_seconds(20, 80_000), rel=0.05)
+
+    for _ in range(10):
+        for rows in (1, 64):
+            cost.add(rows, true_seconds(rows, 0))
+
+    assert cost.seconds(20) == pytest.approx(true_seconds(20, 0), rel=0.05)
+
+
 def test_a_context_that_fills_up_makes_all_sizes_slower() -> None:
     cost = learnt((4, 0.02), (64, 0.2))
     for _ in range(10):
