@@ -38,7 +38,7 @@ _WORTH_WAITING_FOR = 16
 _MOVED_PER_TOKEN_SAVED = 64
 """Tokens that may be moved for each that need not be computed then, where ids have memories of
 their own: llama.cpp reads only the whole of one. On a CPU to compute one takes as long as to move
-300 to memory that is new, or 2,000 to memory that was used before."""
+60 by way of memory that was never used, or 1,000 by way of memory that was."""
 
 _IDLE_CELLS = 2048
 """Cells that finished sequences may keep for themselves where there is host memory for them. On a
