@@ -18,6 +18,8 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only
+from tenacity import Retrying, retry_if_exception_message, stop_after_delay, wait_random
 
 from kronk_agent.errors import StoreError
 
@@ -148,7 +150,17 @@ def _make_private(path: Path) -> None:
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+    # Two that make a new file a WAL at once: SQLite tells one of them at once that it is locked,
+    # however long it may wait.
+    again = Retrying(
+        retry=retry_if_exception_message(match="database is locked"),
+        wait=wait_random(0.01, 0.05),
+        stop=stop_after_delay(_BUSY_SECONDS),
+        sleep=lambda seconds: await_only(anyio.sleep(seconds)),
+        reraise=True,
+    )
+    again(cursor.execute, "PRAGMA journal_mode=WAL")
+    for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
