@@ -47,7 +47,7 @@ $(LLAMA_STAMP): | $(STAMPS)/venv
 	@echo 'kronk-agent: installing llama.cpp. Compiling it takes about 2 minutes on 2 cores, and longer for a' >&2
 	@echo 'kronk-agent: GPU; it happens once. While it lasts, pip says "still running" once a minute.' >&2
 	@SKBUILD_BUILD_TARGETS='llama;mtmd' \
-	CMAKE_ARGS="-DCMAKE_PROJECT_llama_cpp_INCLUDE='$(CURDIR)/cmake/trim-llama.cmake' $$CMAKE_ARGS" \
+	CMAKE_ARGS="-DCMAKE_PROJECT_llama_cpp_INCLUDE='$(CURDIR)/cmake/llama.cmake' $$CMAKE_ARGS" \
 	$(PIP) install --no-deps $(if $(LLAMA_REBUILD),--force-reinstall --no-cache-dir) \
 		llama-cpp-python==$(LLAMA_VERSION) </dev/null >&2 || { \
 		echo 'kronk-agent: llama.cpp could not be installed; why is said above. It needs a C and a C++ compiler' >&2; \

@@ -32,6 +32,7 @@ _OPTIONS = (
     "LLAMA_BUILD_UI=OFF",
     "LLAMA_USE_PREBUILT_UI=OFF",
     "LLAMA_OPENSSL=OFF",
+    f"CMAKE_PROJECT_llama.cpp_INCLUDE={Path(__file__).parents[2] / 'cmake' / 'amx.cmake'}",
 )
 _START_SECONDS = 120.0
 _STOP_SECONDS = 10.0
