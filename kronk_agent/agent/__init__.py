@@ -1,8 +1,9 @@
 """The agent: a chat model, tools, and the loop between them.
 
-One run is a ``Conductor`` (conductor.py) that takes steps. In a step the model's deltas are merged
-into a ``Turn`` (turn.py) and its calls are answered while it still speaks (caller.py); what came of
-them is cut to the room the context has (room.py).
+One run is a ``RunLoop`` (loop.py) that takes steps. In a step the model's deltas are merged into a
+``Turn`` (turn.py), whose calls are executed while the model still generates (tool_executor.py), in
+an order that keeps reads behind the writes before them (call_order.py). Results are truncated to
+the context (truncation.py), and calls that repeat without progress are noticed (repeats.py).
 """
 
 from __future__ import annotations

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from anyio import CancelScope, create_memory_object_stream
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from kronk_agent.agent.conductor import Conductor, with_instructions
+from kronk_agent.agent.loop import RunLoop, with_instructions
 from kronk_agent.agent.options import AgentOptions
 from kronk_agent.agent.policy import Approve
 from kronk_agent.agent.tasks import open_task_group
-from kronk_agent.agent.toolbox import gather
+from kronk_agent.agent.tool_executor import collect_tools
 from kronk_agent.messages import Event, Message, RunFinished
 from kronk_agent.model import ChatModel, ChatRequest, RenderedPrompt, ToolChoice
 from kronk_agent.tool import Tool, Toolset
@@ -61,7 +61,7 @@ class Agent:
         # The loop has a task of its own: a generator must not yield from inside a task group.
         send, receive = create_memory_object_stream[Event](_EVENTS_AHEAD)
         scope = CancelScope()
-        conductor = Conductor(
+        loop = RunLoop(
             self.model,
             self.toolsets,
             self.options,
@@ -74,7 +74,7 @@ class Agent:
         )
         with send, receive:
             async with open_task_group() as group:
-                group.start_soon(conductor.run, scope)
+                group.start_soon(loop.run, scope)
                 yield Run(receive, scope)
                 group.cancel_scope.cancel()
 
@@ -138,7 +138,7 @@ class Agent:
         tool_choice: ToolChoice | None,
         client_tools: Sequence[Tool],
     ) -> ChatRequest:
-        tools, _ = gather(self.toolsets, client_tools, policy=self.options.all_rules)
+        tools, _ = collect_tools(self.toolsets, client_tools, policy=self.options.all_rules)
         return self.options.request(
             with_instructions(messages, self.options.instructions),
             list(tools.values()),

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from kronk_agent.agent.call_order import ParallelTools
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonValue, Message
 from kronk_agent.model import (
@@ -14,10 +15,12 @@ from kronk_agent.model import (
 )
 from kronk_agent.tool import Rule, Tool
 
+_MINIMUMS = {"max_steps": 1, "max_tool_calls": 0, "max_identical_calls": 2, "max_tokens": 1}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentOptions:
-    """How an agent works. What has the name of a field of ``ChatRequest`` goes into each request.
+    """How an agent works. Fields that ``ChatRequest`` has too are passed on with each request.
 
     Raises:
         InvalidRequestError: a limit below its minimum; ``param`` names it.
@@ -30,14 +33,19 @@ class AgentOptions:
     """``required`` and ``named`` hold for the first step; then the model chooses. Which tools are
     allowed holds for all."""
     parallel_tool_calls: bool = True
-    """May the model call several tools in one turn?"""
+    """Whether the model may call several tools in one turn."""
     max_parallel_calls: int | None = None
-    """Calls in one turn at most; None is the model's own limit."""
+    """Calls in one turn at most; None for the model's own limit."""
+    parallel_tools: ParallelTools = "auto"
+    """Which calls of one turn run side by side."""
     max_steps: int = 10
     """Model turns in one run; in the last one the model must answer."""
     max_tool_calls: int | None = None
-    """Calls that are carried out in one run at most, those left to the caller not counted; then
-    the model must answer. None is no limit."""
+    """Calls executed in one run at most, client-side calls not counted; then the model must answer.
+    None for no limit."""
+    max_identical_calls: int = 3
+    """Identical calls in a row, with identical results, after which the model is told to do
+    something else. After two more it must answer."""
     max_tokens: int | None = 2048
     """Tokens of one model turn; None is what the context has room for."""
     tool_timeout_seconds: float = 60.0
@@ -61,7 +69,7 @@ class AgentOptions:
     """Go on with the conversation's last message, in the first step."""
 
     def __post_init__(self) -> None:
-        for name, minimum in {"max_steps": 1, "max_tool_calls": 0, "max_tokens": 1}.items():
+        for name, minimum in _MINIMUMS.items():
             value = getattr(self, name)
             if value is not None and value < minimum:
                 raise InvalidRequestError(
@@ -75,7 +83,7 @@ class AgentOptions:
 
     @property
     def all_rules(self) -> tuple[Rule, ...]:
-        """What one of them always denies, there is not."""
+        """Policy and limits together. A tool that either always denies is hidden from the model."""
         return (*self.policy, *self.limits)
 
     def request(

@@ -3,7 +3,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from kronk_agent.agent.caller import Answer
+from kronk_agent.agent.call_order import CallOrder, ParallelTools, ScheduledCall
+from kronk_agent.agent.tool_executor import call_key, failed
 from kronk_agent.messages import (
     Delta,
     Finish,
@@ -24,25 +25,45 @@ class _Call:
     id: str
     name: str
     arguments: list[str] = field(default_factory=list)
-    is_complete: bool = False
+    schedule: ScheduledCall | None = None
+    """None until the call is complete."""
     is_for_caller: bool = False
     is_pending: bool = False
-    answer: Answer | None = None
+    result: ToolResult | None = None
+    usage: str = ""
+    """How to call the tool, for the model to read after a failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredCall:
+    """A call of a turn and its result."""
+
+    key: str
+    """See ``call_key``."""
+    result: ToolResult
+    usage: str
+    """How to call the tool, if the call failed and that may help; else empty."""
+    is_duplicate: bool
+    """The result is that of an identical call of the same turn."""
 
 
 class Turn:
     """One turn of the model: its deltas merged as they come, and the results of its calls.
 
-    Whenever it is asked, it gives messages that are fit to be sent to a model: a call that never
-    became complete is left out, and one that was never answered is answered as cancelled. Calls for
-    the caller, and those that wait for approval, are without a result once the turn is over.
+    At any moment its messages can be sent to a model: an incomplete call is left out, and a call
+    without a result is answered as cancelled. Once the turn is over, client tool calls and those
+    that wait for approval have no result.
+
+    Args:
+        parallel_tools: which calls run side by side.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, parallel_tools: ParallelTools = "auto") -> None:
         self.finish: Finish | None = None
         """None until the model is done."""
         self.is_over = False
-        """The model is done, and all its calls are answered that are not for the caller."""
+        """The model is done, and every call that is executed here has a result."""
+        self._order = CallOrder(parallel_tools)
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._calls: dict[int, _Call] = {}
@@ -57,8 +78,8 @@ class Turn:
                 self._calls[index] = _Call(id, name)
             case ToolCallArguments(index, fragment):
                 self._calls[index].arguments.append(fragment)
-            case ToolCallEnd(index):
-                self._calls[index].is_complete = True
+            case ToolCallEnd():
+                pass  # whoever executes the call schedules it
             case Finish():
                 self.finish = delta
             case _:
@@ -68,21 +89,29 @@ class Turn:
         call = self._calls[index]
         return ToolCall(call.id, call.name, "".join(call.arguments))
 
-    def answer(self, index: int, answer: Answer) -> None:
-        self._calls[index].answer = answer
+    def schedule(self, index: int, *, is_read_only: bool) -> ScheduledCall:
+        """Mark a call as complete, and give it its place in the order of execution."""
+        schedule = self._order.add(call_key(self.call(index)), is_read_only=is_read_only)
+        self._calls[index].schedule = schedule
+        return schedule
+
+    def answer(self, index: int, result: ToolResult, *, usage: str = "") -> None:
+        self._calls[index].result = result
+        self._calls[index].usage = usage
 
     def leave(self, index: int) -> None:
-        """The call is for the caller of the agent to carry out."""
+        """Mark a call as complete, and as the client's to execute."""
+        self.schedule(index, is_read_only=True).end()
         self._calls[index].is_for_caller = True
 
     def postpone(self, index: int) -> None:
-        """Whether the call may be made is decided later."""
+        """Mark a call as waiting for approval."""
         self._calls[index].is_pending = True
 
     def take(self, call: ToolCall) -> int:
-        """A call of an earlier turn that is answered now; gives its index."""
+        """Add a call of an earlier turn that is answered now; gives its index."""
         index = len(self._calls)
-        self._calls[index] = _Call(call.id, call.name, [call.arguments], is_complete=True)
+        self._calls[index] = _Call(call.id, call.name, [call.arguments])
         return index
 
     @property
@@ -93,13 +122,8 @@ class Turn:
 
     @property
     def is_cut_off(self) -> bool:
-        """The model ran out of tokens before it was done."""
+        """True if the model ran out of tokens before it was done."""
         return self.finish is not None and self.finish.reason == "length"
-
-    @property
-    def has_repeat(self) -> bool:
-        """A call of this turn had been made before."""
-        return any(call.answer and call.answer.is_repeat for call in self._calls.values())
 
     @property
     def has_calls_for_caller(self) -> bool:
@@ -116,19 +140,18 @@ class Turn:
         )
 
     @property
-    def results(self) -> list[ToolResult]:
-        """One for each call of the message that is not left to the caller, in the same order."""
-        calls = [self._calls[index] for index in self._complete()]
-        return [
-            call.answer.result if call.answer else _cancelled(call)
-            for call in calls
-            if not ((call.is_for_caller or call.is_pending) and self.is_over)
-        ]
+    def answered(self) -> list[AnsweredCall]:
+        """The calls of the message that are executed here, in the order of the calls."""
+        answered = []
+        for index in self._complete():
+            call = self._calls[index]
+            assert call.schedule is not None
+            if (call.is_for_caller or call.is_pending) and self.is_over:
+                continue
+            result = call.result or failed(self.call(index), "cancelled before it was finished")
+            is_duplicate = call.schedule.duplicate_of is not None
+            answered.append(AnsweredCall(call.schedule.key, result, call.usage, is_duplicate))
+        return answered
 
     def _complete(self) -> list[int]:
-        return sorted(index for index, call in self._calls.items() if call.is_complete)
-
-
-def _cancelled(call: _Call) -> ToolResult:
-    text = "cancelled before it was finished"
-    return ToolResult(call.id, call.name, (TextPart(text),), is_error=True)
+        return sorted(index for index, call in self._calls.items() if call.schedule is not None)

@@ -13,8 +13,7 @@ import anyio
 import click
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from kronk_agent.agent.caller import Caller
-from kronk_agent.agent.toolbox import gather
+from kronk_agent.agent.tool_executor import ToolExecutor, collect_tools
 from kronk_agent.cli.loop import Interrupts, run
 from kronk_agent.cli.options import GlobalOptions, global_options
 from kronk_agent.cli.printable import printable
@@ -104,7 +103,7 @@ async def _call(config: Config, call: ToolCall, as_json: bool, _: Interrupts) ->
 
 
 def _find(name: str, toolsets: Sequence[Toolset]) -> Tool:
-    known, _ = gather(toolsets)
+    known, _ = collect_tools(toolsets)
     if name in known:
         return known[name]
     nearest = difflib.get_close_matches(name, known)
@@ -117,14 +116,14 @@ async def _make(
 ) -> ToolFinished:
     """Call the tool just as the agent does: arguments checked, time limited."""
     send, receive = anyio.create_memory_object_stream[Event](16)
-    caller = Caller(timeout_seconds=timeout_seconds, events=send)
+    executor = ToolExecutor(timeout_seconds=timeout_seconds, events=send)
     finished: ToolFinished | None = None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_show_progress, receive, terminal)
         started = time.perf_counter()
         with send:
-            answer = await caller.answer(call, {tool.name: tool})
-        finished = ToolFinished(answer.result, time.perf_counter() - started)
+            execution = await executor.execute(call, {tool.name: tool})
+        finished = ToolFinished(execution.result, time.perf_counter() - started)
     assert finished is not None
     return finished
 

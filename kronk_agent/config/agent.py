@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -104,10 +104,16 @@ class AgentConfig(Section):
     """May the model call several tools in one turn?"""
     max_parallel_calls: Annotated[int, Field(ge=1)] | None = None
     """Calls in one turn at most. null: the model's own limit."""
+    parallel_tools: Literal["auto", "always", "never"] = "auto"
+    """Which calls of one turn run side by side. auto: those of read-only tools, the others in
+    order."""
     max_steps: Annotated[int, Field(ge=1)] = 10
     """Model turns in one run; in the last one the model must answer."""
     max_tool_calls: Annotated[int, Field(ge=0)] | None = None
     """Calls in one run at most; then the model must answer. null: no limit."""
+    max_identical_calls: Annotated[int, Field(ge=2)] = 3
+    """Identical calls in a row, with identical results, until the model is told to do something
+    else; after two more it must answer."""
     max_tokens: Annotated[int, Field(ge=1)] | None = 2048
     """Tokens of one model turn. null: what the context has room for."""
     tool_timeout_seconds: Seconds = 60.0

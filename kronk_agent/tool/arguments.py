@@ -52,6 +52,12 @@ class ArgumentsCheck:
             reason = str(error).partition("\n")[0]
             return f" cannot be called, its JSON Schema is broken: {type(error).__name__}: {reason}"
 
+    @property
+    def example(self) -> JsonValue:
+        """The smallest valid arguments; None if none were found."""
+        example = _Example(self._schema).arguments(also=None)
+        return example if self.problem(example) is None else None
+
     @cached_property
     def _validator(self) -> Validator:
         from jsonschema.validators import Draft202012Validator, validator_for

@@ -122,6 +122,16 @@ class Tool:
             raise ConfigError(f"tool {self.name}: the schema's type must be 'object'")
         object.__setattr__(self, "_check", ArgumentsCheck(self.parameters))
 
+    @property
+    def is_read_only(self) -> bool:
+        """True if the tool's maker says that a call changes nothing (``readOnlyHint``)."""
+        return self.annotations.get("readOnlyHint") is True
+
+    @property
+    def example(self) -> JsonValue:
+        """The smallest valid arguments; None if none were found."""
+        return self._check.example
+
     def parse_arguments(self, text: str) -> JsonObject:
         """The arguments as an object, valid under the schema. No text is no arguments.
 

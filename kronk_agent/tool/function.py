@@ -29,7 +29,11 @@ _PREFIX = "arg_"
 def tool(function: Callable[..., object], /) -> Tool: ...
 @overload
 def tool(
-    *, name: str | None = None, description: str | None = None, timeout_seconds: float | None = None
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    timeout_seconds: float | None = None,
+    read_only: bool = False,
 ) -> Callable[[Callable[..., object]], Tool]: ...
 def tool(
     function: Callable[..., object] | None = None,
@@ -38,12 +42,20 @@ def tool(
     name: str | None = None,
     description: str | None = None,
     timeout_seconds: float | None = None,
+    read_only: bool = False,
 ) -> Tool | Callable[[Callable[..., object]], Tool]:
     """Make a tool of a typed function: its signature gives the schema, its docstring the words.
 
     A plain function runs in a worker thread, an async one on the event loop. A parameter annotated
     ``ToolContext`` is handed the context and stays out of the schema. Parameter descriptions come
     from ``Annotated[..., Field(description=...)]`` or from the docstring's list of arguments.
+
+    Args:
+        function: the function, when used as ``@tool`` without arguments.
+        name: the tool's name; None for the function's.
+        description: None for the docstring.
+        timeout_seconds: time limit of one call; None for the agent's.
+        read_only: a call changes nothing, so calls of one turn may run side by side.
 
     Raises:
         ConfigError: the function has no name, or a parameter that cannot be described to a model.
@@ -54,7 +66,7 @@ def tool(
         if own_name is None:
             raise ConfigError(f"{target!r} has no name: give one with @tool(name=...)")
         try:
-            return _tool_of(target, own_name, description, timeout_seconds)
+            return _tool_of(target, own_name, description, timeout_seconds, read_only)
         except _NotATool as error:
             raise ConfigError(f"tool {own_name}: {error}") from error.__cause__
 
@@ -70,6 +82,7 @@ def _tool_of(
     name: str,
     description: str | None,
     timeout_seconds: float | None,
+    read_only: bool,
 ) -> Tool:
     from docstring_parser import parse
     from pydantic.errors import PydanticUserError
@@ -90,6 +103,7 @@ def _tool_of(
         parameters=schema,
         call=_FunctionCall(function, model, context_names),
         timeout_seconds=timeout_seconds,
+        annotations={"readOnlyHint": True} if read_only else {},
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from anyio.streams.memory import MemoryObjectSendStream
 
-from kronk_agent.agent.caller import Caller
+from kronk_agent.agent.tool_executor import ToolExecutor
 from kronk_agent.messages import Event
 from kronk_agent.tool import Tool
 from kronk_mcp_servers.serving import Call, LayeredServer, Registry, build_server
@@ -22,7 +22,7 @@ _TIMEOUT_SECONDS = 60.0
 
 def web_server(tools: Sequence[Tool]) -> LayeredServer:
     """A server of these tools, on any transport."""
-    offered = tuple(served(tool, _caller) for tool in tools)
+    offered = tuple(served(tool, _executor) for tool in tools)
     return build_server(
         Registry(tools=lambda: offered),
         name="kronk-web",
@@ -34,5 +34,5 @@ def web_server(tools: Sequence[Tool]) -> LayeredServer:
     )
 
 
-def _caller(_: Call, events: MemoryObjectSendStream[Event]) -> Caller:
-    return Caller(timeout_seconds=_TIMEOUT_SECONDS, events=events)
+def _executor(_: Call, events: MemoryObjectSendStream[Event]) -> ToolExecutor:
+    return ToolExecutor(timeout_seconds=_TIMEOUT_SECONDS, events=events)

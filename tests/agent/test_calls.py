@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 
@@ -55,17 +56,17 @@ async def failure_of(*tools: Tool, made: ToolCall, options: AgentOptions | None 
 # --- side by side ------------------------------------------------------------------------------
 
 
-async def test_the_calls_of_one_turn_run_at_the_same_time() -> None:
+async def test_read_only_calls_of_one_turn_run_at_the_same_time() -> None:
     here, there = anyio.Event(), anyio.Event()
 
-    @tool
+    @tool(read_only=True)
     async def ping() -> str:
         """Each waits for the other, so one after the other would never end."""
         here.set()
         await there.wait()
         return "ping"
 
-    @tool
+    @tool(read_only=True)
     async def pong() -> str:
         """The other."""
         there.set()
@@ -101,13 +102,13 @@ async def test_a_tool_runs_while_the_model_still_speaks() -> None:
 async def test_results_stand_in_the_order_of_the_calls_whichever_is_done_first() -> None:
     second_is_done = anyio.Event()
 
-    @tool
+    @tool(read_only=True)
     async def first() -> str:
         """Done last."""
         await second_is_done.wait()
         return "first"
 
-    @tool
+    @tool(read_only=True)
     async def second() -> str:
         """Done first."""
         second_is_done.set()
@@ -130,13 +131,13 @@ async def test_results_stand_in_the_order_of_the_calls_whichever_is_done_first()
 async def test_a_plain_function_runs_in_a_thread_and_the_loop_goes_on() -> None:
     loop_went_on = threading.Event()
 
-    @tool
+    @tool(read_only=True)
     def block() -> str:
         """Blocks its thread until the event loop has done something else."""
         assert loop_went_on.wait(timeout=5)
         return threading.current_thread().name
 
-    @tool
+    @tool(read_only=True)
     async def release() -> str:
         """Runs on the loop."""
         loop_went_on.set()
@@ -273,7 +274,8 @@ async def test_the_model_reads_why_arguments_were_wrong_and_can_mend_them() -> N
     answer = await Agent(model, [StaticToolset("mine", (add,))]).answer(QUESTION)
 
     assert [message.text for message in answer.messages if message.role == "tool"] == [
-        "add.b: '2' is not of type 'integer'. Valid would be, for example: {\"a\": 1, \"b\": 1}",
+        "add.b: '2' is not of type 'integer'. Valid would be, for example: {\"a\": 1, \"b\": 1}\n"
+        "Usage: add(a: integer, b: integer)",
         "3",
     ]
 
@@ -399,3 +401,51 @@ async def test_one_tool_failing_leaves_the_others_alone() -> None:
         "add": ("3", False),
         "nope": ("There is no tool 'nope'. The tools are: add, fail", True),
     }
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (SystemExit(3), "failed: SystemExit: 3"),
+        (KeyboardInterrupt(), "failed: KeyboardInterrupt"),
+        (asyncio.CancelledError(), "failed: the tool cancelled itself"),
+        (BaseExceptionGroup("two", [SystemExit(1), ValueError("x")]), "failed: SystemExit: 1"),
+    ],
+)
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_no_way_of_failing_leaves_the_tool(
+    error: BaseException, text: str, is_async: bool
+) -> None:
+    def fail() -> None:
+        """Fail."""
+        raise error
+
+    async def fail_later() -> None:
+        """Fail."""
+        raise error
+
+    made = tool(name="fail")(fail_later if is_async else fail)
+
+    results = await results_of(agent_with(made, add, turn=[call("fail"), call("add", a=1, b=2)]))
+
+    assert [result.text for result in results] == [text, "3"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "done"), (b"\x01\x02", None), ("x" * 50_000_000, None)],
+    ids=["none", "bytes", "50 MB"],
+)
+async def test_whatever_a_tool_returns_the_run_goes_on(value: object, text: str | None) -> None:
+    @tool
+    async def give() -> object:
+        """Give."""
+        return value
+
+    agent = agent_with(give, turn=call("give"))
+
+    answer = await agent.answer(QUESTION)
+
+    assert answer.text == "Done."
+    (read,) = (message.text for message in answer.messages if message.role == "tool")
+    assert read == text if text else len(read) < 100_000

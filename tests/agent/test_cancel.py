@@ -26,10 +26,10 @@ QUESTION = [Message.user("Go.")]
 class _Sleeper:
     """A tool that sleeps until it is cancelled, and says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, read_only: bool = False) -> None:
         self.num_cancelled = 0
 
-        @tool
+        @tool(read_only=read_only)
         async def sleep() -> None:
             """Sleep."""
             try:
@@ -105,9 +105,9 @@ async def test_cancelled_in_the_middle_of_a_tool_stops_it_and_answers_its_call()
 
 async def test_cancelled_keeps_the_results_there_are() -> None:
     quick_is_done = anyio.Event()
-    sleeper = _Sleeper()
+    sleeper = _Sleeper(read_only=True)
 
-    @tool
+    @tool(read_only=True)
     async def quick() -> str:
         """Quick."""
         quick_is_done.set()

@@ -201,7 +201,7 @@ async def test_calls_of_one_turn_beyond_the_limit_are_not_made() -> None:
 
     assert [message.text for message in answer.messages if message.role == "tool"] == [
         "3",
-        "Not called: 1 calls is the most. Answer now, with what is known.",
+        "Not called: the limit of 1 calls is reached.",
     ]
 
 

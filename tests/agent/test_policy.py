@@ -156,10 +156,13 @@ async def test_the_rules_of_a_tool_come_on_top_of_the_policy() -> None:
     assert answer.messages[1].text == "3"
 
 
-async def test_nobody_is_asked_about_calls_that_cannot_be_made_or_were_made() -> None:
+async def test_nobody_is_asked_about_calls_that_cannot_be_made_nor_twice_in_one_turn() -> None:
     person = Decided(Approved())
     model = ScriptedModel(
-        [[call("add", a="x"), call("gone"), call("add", a=1, b=2)], call("add", a=1, b=2), "3"]
+        [
+            [call("add", a="x"), call("gone"), call("add", a=1, b=2), call("add", a=1, b=2)],
+            "3",
+        ]
     )
 
     await agent_with(model, {"*": "ask"}).answer(QUESTION, approve=person)

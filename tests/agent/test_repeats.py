@@ -1,162 +1,186 @@
-"""The same call with the same arguments is made once in a run."""
+"""A call that was made before is made again; only calls without progress are stopped."""
 
 from __future__ import annotations
 
-import anyio
 import pytest
 
 from kronk_agent.agent import Agent, AgentOptions
 from kronk_agent.errors import ToolError
-from kronk_agent.messages import Event, Message, RunFinished, ToolCall, ToolStarted
-from kronk_agent.testing import ScriptedModel, call
-from kronk_agent.tool import StaticToolset, Tool, tool
+from kronk_agent.messages import Message, Notice, ToolCall
+from kronk_agent.model import ChatRequest
+from kronk_agent.testing import ScriptedModel, call, collect
+from kronk_agent.tool import StaticToolset, tool
 
 QUESTION = [Message.user("Go.")]
-NOTE = (
-    "This call was made before with the same arguments and was not made again. "
-    "Answer now, with what is known. The earlier result:\n"
+UNCHANGED = "\n(Unchanged: the same call gave the same result before.)"
+TOLD = (
+    "\n(This call was made {} times in a row and gave the same result each time. Do not make it "
+    "again: call something else, or answer.)"
 )
 
 
-class _Counter:
-    """A tool that counts how often it is really called."""
+class _Notes:
+    """Notes that can be listed and added to; counts how often they were listed."""
 
     def __init__(self) -> None:
-        self.num_calls = 0
+        self.notes: list[str] = []
+        self.num_listed = 0
 
         @tool
-        async def look(where: str, deep: bool = False) -> str:
-            """Look somewhere."""
-            self.num_calls += 1
-            if where == "nowhere":
-                raise ToolError("there is no such place")
-            return f"{where} {self.num_calls}"
+        async def list_notes(about: str = "", tags: list[str] | None = None) -> str:
+            """List the notes."""
+            self.num_listed += 1
+            if about == "nothing":
+                raise ToolError("there is nothing about that")
+            return "notes: " + ", ".join(self.notes)
 
-        self.tool: Tool = look
-        self.toolset = StaticToolset("counter", (look,))
+        @tool
+        async def add_note(text: str) -> str:
+            """Add a note."""
+            self.notes.append(text)
+            return "added"
+
+        self.toolset = StaticToolset("notes", (list_notes, add_note))
 
 
 def tool_texts(messages: tuple[Message, ...]) -> list[str]:
     return [message.text for message in messages if message.role == "tool"]
 
 
-async def test_a_repeated_call_gets_the_earlier_result_and_then_the_model_must_answer() -> None:
-    counter = _Counter()
-    model = ScriptedModel([call("look", where="box"), call("look", where="box"), "A cat."])
+def modes(model: ScriptedModel) -> list[str]:
+    return [request.tool_choice.mode for request in model.requests]
 
-    answer = await Agent(model, [counter.toolset]).answer(QUESTION)
 
-    assert counter.num_calls == 1
-    assert tool_texts(answer.messages) == ["box 1", f"{NOTE}box 1"]
-    assert [request.tool_choice.mode for request in model.requests] == ["auto", "auto", "none"]
-    assert (answer.reason, answer.text) == ("stop", "A cat.")
+async def test_a_call_is_made_again_and_reads_what_changed_in_between() -> None:
+    notes = _Notes()
+    model = ScriptedModel(
+        [call("list_notes"), call("add_note", text="milk"), call("list_notes"), "Milk."]
+    )
+
+    answer = await Agent(model, [notes.toolset]).answer(QUESTION)
+
+    assert tool_texts(answer.messages) == ["notes: ", "added", "notes: milk"]
+    assert modes(model) == ["auto"] * 4
+
+
+async def test_polling_until_something_changes_is_not_disturbed() -> None:
+    states = iter(["running", "running at 50 %", "finished"])
+
+    @tool
+    async def job_state() -> str:
+        """State of the job."""
+        return next(states)
+
+    model = ScriptedModel([*[call("job_state")] * 3, "Finished."])
+
+    answer = await Agent(model, [StaticToolset("job", (job_state,))]).answer(QUESTION)
+
+    assert tool_texts(answer.messages) == ["running", "running at 50 %", "finished"]
+    assert modes(model) == ["auto"] * 4
+
+
+async def test_an_unchanged_result_says_so_and_the_third_tells_the_model_to_do_something_else() -> (
+    None
+):
+    notes = _Notes()
+    model = ScriptedModel([*[call("list_notes")] * 3, call("add_note", text="milk"), "Done."])
+
+    async with Agent(model, [notes.toolset]).run(QUESTION) as run:
+        *events, last = await collect(run)
+
+    assert tool_texts(last.messages) == [  # type: ignore[union-attr]
+        "notes: ",
+        f"notes: {UNCHANGED}",
+        f"notes: {TOLD.format(3)}",
+        "added",
+    ]
+    assert [event for event in events if isinstance(event, Notice)] == [
+        Notice(
+            "list_notes was called 3 times in a row with the same arguments and the same result: "
+            "the model was told to do something else"
+        )
+    ]
+    assert modes(model) == ["auto"] * 5
+
+
+async def test_after_two_more_the_model_must_answer() -> None:
+    notes = _Notes()
+    model = ScriptedModel([*[call("list_notes")] * 5, "There are none."])
+
+    answer = await Agent(model, [notes.toolset]).answer(QUESTION)
+
+    assert notes.num_listed == 5
+    assert modes(model) == ["auto"] * 5 + ["none"]
+    assert model.requests[-1].messages[-1] == Message.user(
+        "You have the results. Answer my question in words now, without calling a tool."
+    )
+    assert (answer.reason, answer.text) == ("stop", "There are none.")
+
+
+async def test_the_number_of_identical_calls_can_be_set() -> None:
+    model = ScriptedModel([*[call("list_notes")] * 4, "None."])
+    options = AgentOptions(max_identical_calls=2)
+
+    answer = await Agent(model, [_Notes().toolset], options).answer(QUESTION)
+
+    assert tool_texts(answer.messages)[1] == f"notes: {TOLD.format(2)}"
+    assert modes(model) == ["auto"] * 4 + ["none"]
+
+
+async def test_a_failure_never_counts_and_can_be_retried() -> None:
+    tries = iter([TimeoutError("the network was slow")] * 6)
+
+    @tool
+    async def flaky() -> str:
+        """Fails six times."""
+        for error in tries:
+            raise error
+        return "fine now"
+
+    model = ScriptedModel([*[call("flaky")] * 7, "Fine."])
+    agent = Agent(model, [StaticToolset("x", (flaky,))])
+
+    answer = await agent.answer(QUESTION)
+
+    assert tool_texts(answer.messages)[-1] == "fine now"
+    assert modes(model) == ["auto"] * 8
 
 
 @pytest.mark.parametrize(
-    "again", ['{"where":"box","deep":true}', '{ "deep": true, "where": "b\\u006fx" }']
+    ("again", "is_noted"),
+    [
+        ('{ "tags": ["a"], "about": "m\\u0069lk" }', True),
+        ('{"about": "milk", "tags": ["b"]}', False),
+        ('{"about": "milk"}', False),
+    ],
 )
-async def test_arguments_are_compared_by_what_they_mean(again: str) -> None:
-    counter = _Counter()
-    first = ToolCall("a", "look", '{"where": "box", "deep": true}')
-    model = ScriptedModel([first, ToolCall("b", "look", again), "A cat."])
+async def test_arguments_are_compared_by_what_they_mean(again: str, is_noted: bool) -> None:
+    first = ToolCall("a", "list_notes", '{"about":"milk","tags":["a"]}')
+    model = ScriptedModel([first, ToolCall("b", "list_notes", again), "None."])
 
-    await Agent(model, [counter.toolset]).answer(QUESTION)
+    answer = await Agent(model, [_Notes().toolset]).answer(QUESTION)
 
-    assert counter.num_calls == 1
-
-
-async def test_other_arguments_are_another_call() -> None:
-    counter = _Counter()
-    model = ScriptedModel(
-        [call("look", where="box"), call("look", where="box", deep=True), "A cat."]
-    )
-
-    await Agent(model, [counter.toolset]).answer(QUESTION)
-
-    assert counter.num_calls == 2
-    assert [request.tool_choice.mode for request in model.requests] == ["auto"] * 3
-
-
-async def test_the_same_call_twice_in_one_turn_is_made_once() -> None:
-    release = anyio.Event()
-    num_calls = 0
-
-    @tool
-    async def wait() -> str:
-        """Still running when it is called again."""
-        nonlocal num_calls
-        num_calls += 1
-        await release.wait()
-        return "waited"
-
-    model = ScriptedModel([[call("wait"), call("wait")], "Done."])
-    agent = Agent(model, [StaticToolset("x", (wait,))])
-
-    with anyio.fail_after(5):
-        async with anyio.create_task_group() as group:
-            group.start_soon(agent.answer, QUESTION)
-            await anyio.wait_all_tasks_blocked()
-            release.set()
-
-    assert num_calls == 1
-    assert tool_texts(model.requests[1].messages) == ["waited", f"{NOTE}waited"]
-
-
-async def test_a_failed_call_is_not_made_again_either() -> None:
-    counter = _Counter()
-    model = ScriptedModel([call("look", where="nowhere"), call("look", where="nowhere"), "No."])
-
-    answer = await Agent(model, [counter.toolset]).answer(QUESTION)
-
-    assert counter.num_calls == 1
-    assert tool_texts(answer.messages)[1] == f"{NOTE}there is no such place"
+    assert tool_texts(answer.messages)[1].endswith(UNCHANGED) == is_noted
 
 
 async def test_each_run_starts_anew() -> None:
-    counter = _Counter()
-    model = ScriptedModel([call("look", where="box"), "A cat."] * 2)
-    agent = Agent(model, [counter.toolset])
+    model = ScriptedModel([call("list_notes"), "None."] * 2)
+    agent = Agent(model, [_Notes().toolset])
 
     await agent.answer(QUESTION)
-    await agent.answer(QUESTION)
+    answer = await agent.answer(QUESTION)
 
-    assert counter.num_calls == 2
+    assert tool_texts(answer.messages) == ["notes: "]
 
 
 async def test_a_model_that_repeats_for_ever_ends_with_its_steps() -> None:
-    counter = _Counter()
+    notes = _Notes()
 
-    def stubborn(_: object) -> ToolCall:
-        return call("look", where="box")
+    def stubborn(request: ChatRequest) -> ToolCall | str:
+        return "Very well." if request.tool_choice.mode == "none" else call("list_notes")
 
-    model = ScriptedModel([stubborn, stubborn, "Very well."])
+    model = ScriptedModel([stubborn] * 10)
 
-    answer = await Agent(model, [counter.toolset], AgentOptions(max_steps=3)).answer(QUESTION)
+    answer = await Agent(model, [notes.toolset], AgentOptions(max_steps=3)).answer(QUESTION)
 
-    assert (answer.steps, answer.text, counter.num_calls) == (3, "Very well.", 1)
-
-
-async def test_a_tool_that_cancels_itself_leaves_nobody_waiting() -> None:
-    started = anyio.Event()
-
-    @tool
-    async def give_up() -> None:
-        """Gives up the way a library that lost its connection may."""
-        await started.wait()
-        raise anyio.get_cancelled_exc_class()
-
-    model = ScriptedModel([[call("give_up"), call("give_up"), started], "Done."])
-    agent = Agent(model, [StaticToolset("x", (give_up,))])
-
-    last: Event | None = None
-    with anyio.fail_after(5):
-        async with agent.run(QUESTION) as run:
-            async for last in run:
-                if isinstance(last, ToolStarted) and last.call.id == "call_2":
-                    started.set()
-
-    assert isinstance(last, RunFinished)
-    assert tool_texts(last.messages) == [
-        "cancelled before it was finished",
-        "The same call was made before and was cancelled",
-    ]
+    assert (answer.reason, answer.steps, answer.text) == ("max_steps", 3, "Very well.")

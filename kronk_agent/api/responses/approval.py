@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from kronk_agent.agent.caller import Caller
+from kronk_agent.agent.tool_executor import ToolExecutor
 from kronk_agent.api.responses.conversation import APPROVAL_PREFIX
 from kronk_agent.api.responses.items import InputItem, McpApprovalResponseItem
 from kronk_agent.errors import InvalidRequestError
@@ -88,5 +88,7 @@ async def carry_out(
     """Make a call that was agreed to; what goes wrong is a result the model reads."""
     send, receive = anyio.create_memory_object_stream[Event](_EVENTS_AHEAD)
     with send, receive:
-        caller = Caller(timeout_seconds=timeout_seconds, events=send, run=RunContext(messages))
-        return (await caller.answer(call, {tool.name: tool})).result
+        executor = ToolExecutor(
+            timeout_seconds=timeout_seconds, events=send, run=RunContext(messages)
+        )
+        return (await executor.execute(call, {tool.name: tool})).result

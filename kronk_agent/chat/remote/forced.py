@@ -15,7 +15,6 @@ from typing import Final
 
 from kronk_agent.chat.dialects.json_schema import with_schemas
 from kronk_agent.chat.dialects.output import new_call_id
-from kronk_agent.chat.dialects.signature import describe_tool
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import (
     Delta,
@@ -34,6 +33,7 @@ from kronk_agent.messages import (
 from kronk_agent.model import ChatRequest, ResponseFormat, ToolChoice
 from kronk_agent.tool import Tool, ToolContext, ToolOutput
 from kronk_agent.tool.arguments import parse_json
+from kronk_agent.tool.signature import describe_tool
 
 _MAX_CALLS: Final = 8
 """In one turn that must call, as in this process."""

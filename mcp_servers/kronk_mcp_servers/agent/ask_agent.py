@@ -12,7 +12,7 @@ from typing import Protocol
 import mcp.types as t
 
 from kronk_agent.agent import Agent
-from kronk_agent.agent.toolbox import gather
+from kronk_agent.agent.tool_executor import collect_tools
 from kronk_agent.config.schema import NamedAgentConfig
 from kronk_agent.errors import InvalidRequestError, ToolError
 from kronk_agent.messages import JsonObject, JsonValue, Message, RunFinished
@@ -197,7 +197,7 @@ def _with_tools(agent: Agent, patterns: Sequence[str]) -> Agent:
     Raises:
         ToolError: there is none of that name, or none that may be called.
     """
-    tools, _ = gather(agent.toolsets, policy=agent.options.all_rules)
+    tools, _ = collect_tools(agent.toolsets, policy=agent.options.all_rules)
     for pattern in patterns:
         if not any(is_named(name, [pattern]) for name in tools):
             known = ", ".join(tools) or "none"

@@ -11,9 +11,8 @@ import anyio
 import mcp.types as t
 from anyio.streams.memory import MemoryObjectSendStream
 
-from kronk_agent.agent.caller import Caller
 from kronk_agent.agent.policy import Approved, Denied, decide
-from kronk_agent.agent.toolbox import gather
+from kronk_agent.agent.tool_executor import ToolExecutor, collect_tools
 from kronk_agent.errors import ConfigError
 from kronk_agent.host.hops import META_KEY, current_hops
 from kronk_agent.messages import Event, JsonObject, ToolCall
@@ -119,7 +118,7 @@ class _Exposed:
         found = {
             tool.definition.name: self._behind_person(self._limited(tool)) for tool in self._ours
         }
-        tools, _ = gather(self._toolsets, policy=(*self._policy, *self._limits))
+        tools, _ = collect_tools(self._toolsets, policy=(*self._policy, *self._limits))
         found |= {name: self._served_as(tool) for name, tool in tools.items() if name not in found}
         return [
             tool
@@ -130,13 +129,13 @@ class _Exposed:
     def _served_as(self, tool: Tool) -> ServedTool:
         known = self._served.get(tool.name)
         if known is None or known[0] != tool:
-            offered = self.pages.watched(served(tool, self._open_caller))
+            offered = self.pages.watched(served(tool, self._open_executor))
             known = (tool, self._behind_person(offered))
             self._served[tool.name] = known
         return known[1]
 
-    def _open_caller(self, call: Call, events: MemoryObjectSendStream[Event]) -> Caller:
-        return Caller(
+    def _open_executor(self, call: Call, events: MemoryObjectSendStream[Event]) -> ToolExecutor:
+        return ToolExecutor(
             timeout_seconds=self._timeout_seconds,
             events=events,
             policy=self._policy,

@@ -11,9 +11,9 @@ import anyio
 import mcp.types as t
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from kronk_agent.agent.caller import Caller
 from kronk_agent.agent.policy import Pending
 from kronk_agent.agent.tasks import open_task_group
+from kronk_agent.agent.tool_executor import ToolExecutor
 from kronk_agent.messages import (
     AudioPart,
     Event,
@@ -29,20 +29,20 @@ from kronk_agent.tool import Tool
 from kronk_mcp_servers.serving.call import Call
 from kronk_mcp_servers.serving.registry import ServedTool
 
-OpenCaller: TypeAlias = Callable[[Call, MemoryObjectSendStream[Event]], Caller]
-"""Gives what makes one call, and tells its progress."""
+OpenExecutor: TypeAlias = Callable[[Call, MemoryObjectSendStream[Event]], ToolExecutor]
+"""Makes the executor of one call, which sends its progress to the stream."""
 
 _PROGRESS_AHEAD = 16
 _TASK_AFTER_SECONDS = 5.0
 """Most calls are answered before a client would ask for a task's state."""
 
 
-def served(tool: Tool, open_caller: OpenCaller) -> ServedTool:
+def served(tool: Tool, open_executor: OpenExecutor) -> ServedTool:
     """The tool as it is: its schemas, its hints, its progress.
 
     Args:
         tool: one that can be called here.
-        open_caller: says how long a call may take, and which may be made.
+        open_executor: makes the executor of each call, with its limits and policy.
     """
     title = tool.annotations.get("title")
     definition = t.Tool(
@@ -57,25 +57,26 @@ def served(tool: Tool, open_caller: OpenCaller) -> ServedTool:
     )
 
     async def call_tool(arguments: JsonObject, call: Call) -> t.CallToolResult:
-        return to_wire(await _answer(tool, arguments, call, open_caller))
+        return to_wire(await _answer(tool, arguments, call, open_executor))
 
     return ServedTool(definition=definition, call=call_tool, task_after_seconds=_TASK_AFTER_SECONDS)
 
 
 async def _answer(
-    tool: Tool, arguments: JsonObject, call: Call, open_caller: OpenCaller
+    tool: Tool, arguments: JsonObject, call: Call, open_executor: OpenExecutor
 ) -> ToolResult:
     """Call the tool just as the agent does: under its policy, time limited, failures in words."""
     send, receive = anyio.create_memory_object_stream[Event](_PROGRESS_AHEAD)
-    caller = open_caller(call, send)
+    executor = open_executor(call, send)
     wanted = ToolCall("call", tool.name, json.dumps(arguments))
     async with open_task_group() as tasks:
         tasks.start_soon(_tell_progress, receive, call)
         with send:
-            refused = await caller.permit(wanted, {tool.name: tool})
+            refused = await executor.authorize(wanted, {tool.name: tool})
             assert not isinstance(refused, Pending), "the person answers within the call"
-            answer = refused or await caller.answer(wanted, {tool.name: tool})
-    return answer.result
+            if refused is not None:
+                return refused
+            return (await executor.execute(wanted, {tool.name: tool})).result
 
 
 async def _tell_progress(events: MemoryObjectReceiveStream[Event], call: Call) -> None:

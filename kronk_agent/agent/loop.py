@@ -1,4 +1,4 @@
-"""The loop: generate, run the tools, and again, until there is a reason to end."""
+"""The run loop: generate a turn, execute its tool calls, repeat until there is a reason to end."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from anyio import CancelScope, to_thread
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
 
-from kronk_agent.agent.caller import Caller
+from kronk_agent.agent.call_order import ScheduledCall
 from kronk_agent.agent.options import AgentOptions
 from kronk_agent.agent.policy import Approve, Pending
-from kronk_agent.agent.room import fit_results, room_for_results
+from kronk_agent.agent.repeats import RepeatGuard
 from kronk_agent.agent.tasks import open_task_group
-from kronk_agent.agent.toolbox import gather
-from kronk_agent.agent.turn import Turn
+from kronk_agent.agent.tool_executor import Execution, ToolExecutor, collect_tools, failed
+from kronk_agent.agent.truncation import result_token_budget, truncate_results
+from kronk_agent.agent.turn import AnsweredCall, Turn
 from kronk_agent.errors import (
     EngineError,
     InvalidRequestError,
@@ -35,9 +36,11 @@ from kronk_agent.messages import (
     RunFinished,
     StepFinished,
     StepStarted,
+    TextPart,
     ToolCall,
     ToolCallEnd,
     ToolFinished,
+    ToolResult,
     ToolStarted,
     Usage,
 )
@@ -48,10 +51,16 @@ logger = logging.getLogger(__name__)
 
 _NONE = ToolChoice("none")
 _FAILURES = (EngineError, OverloadedError, InvalidRequestError, ModelError)
-"""What a model may fail with."""
+"""Errors of a model that end the run."""
+
+_ANSWER_NOW = Message.user(
+    "You have the results. Answer my question in words now, without calling a tool."
+)
+"""Asks for the answer in a step that may not call tools. Measured with Qwen2.5-Coder 1.5B on four
+jobs: with this line 4 of 4 answers were right, without it 0 of 4 (each began another call)."""
 
 
-class Conductor:
+class RunLoop:
     """One run of an agent; ``run`` is to be called once."""
 
     def __init__(
@@ -75,7 +84,7 @@ class Conductor:
         self._first_choice = tool_choice
         self._events = events
         self._context = RunContext(self._given)
-        self._caller = Caller(
+        self._executor = ToolExecutor(
             timeout_seconds=options.tool_timeout_seconds,
             events=events,
             run=self._context,
@@ -84,6 +93,7 @@ class Conductor:
             limits=options.limits,
             approve=approve,
         )
+        self._repeats = RepeatGuard(options.max_identical_calls)
         self._resumes = resume
         self._pending: tuple[ToolCall, ...] = ()
         self._added: list[Message] = []
@@ -95,7 +105,7 @@ class Conductor:
         """Of the conversation, as of the last finished turn."""
 
     async def run(self, scope: CancelScope) -> None:
-        """Take steps, then say how it ended; if the scope is cancelled, that is how."""
+        """Take steps, then send ``RunFinished``; its reason is ``cancelled`` if the scope is."""
         reason: RunEnd = "cancelled"
         error: KronkError | None = None
         with self._events:
@@ -105,7 +115,7 @@ class Conductor:
                 except _FAILURES as failure:
                     reason, error = "error", failure
             logger.debug("run ended: %s, after %d steps", reason, self._num_steps)
-            # Outside the scope, for a cancelled run also says what became of it.
+            # Outside the scope: a cancelled run reports its end too.
             await self._events.send(
                 RunFinished(
                     reason,
@@ -128,8 +138,8 @@ class Conductor:
             return "approval"
         for step in range(1, self._options.max_steps + 1):
             tools = await self._current_tools()
-            limit = self._limit(step, tools, choice)
-            turn = await self._step(step, tools, _last_choice(choice, tools) if limit else choice)
+            last = self._last_reason(step, tools, choice)
+            turn = await self._step(step, tools, _last_choice(choice, tools) if last else choice)
             if turn.is_cut_off:
                 return "length"
             if self._pending:
@@ -137,35 +147,45 @@ class Conductor:
             if turn.has_calls_for_caller:
                 return "tool_calls"
             if not turn.message.tool_calls:
-                return limit or "stop"
-            choice = _NONE if turn.has_repeat else ToolChoice(allowed=choice.allowed)
+                return last or "stop"
+            choice = ToolChoice(allowed=choice.allowed)
         return "max_steps"
 
-    def _limit(self, step: int, tools: Mapping[str, Tool], choice: ToolChoice) -> RunEnd | None:
-        """What keeps our tools from being called in this step, if something does."""
+    def _last_reason(
+        self, step: int, tools: Mapping[str, Tool], choice: ToolChoice
+    ) -> RunEnd | None:
+        """How the run ends with this step, if server-side tools may not be called in it."""
         if choice.mode == "none" or all(tool.call is None for tool in tools.values()):
             return None
-        if self._caller.is_spent:
+        if self._executor.is_exhausted:
             return "max_tool_calls"
+        if self._repeats.must_answer:
+            return "stop"
         return "max_steps" if step == self._options.max_steps else None
 
     async def _current_tools(self) -> dict[str, Tool]:
-        tools, hidden = gather(self._toolsets, self._client_tools, policy=self._options.all_rules)
+        tools, hidden = collect_tools(
+            self._toolsets, self._client_tools, policy=self._options.all_rules
+        )
         for line in hidden:
-            if line not in self._notices:
-                self._notices.add(line)
-                await self._events.send(Notice(line))
+            await self._notify_once(line)
         return tools
 
+    async def _notify_once(self, text: str) -> None:
+        if text not in self._notices:
+            self._notices.add(text)
+            await self._events.send(Notice(text))
+
     async def _step(self, step: int, tools: Mapping[str, Tool], choice: ToolChoice) -> Turn:
-        """One turn of the model, and the answers to its calls."""
+        """Generate one turn of the model and execute its calls."""
         logger.debug("asking the model: %d tools, tool_choice %s", len(tools), choice)
-        request = self._options.request(
-            self._conversation(), list(tools.values()), choice, is_first=step == 1
-        )
+        messages = self._conversation()
+        if choice.mode == "none" and messages[-1].role == "tool":
+            messages.append(_ANSWER_NOW)
+        request = self._options.request(messages, list(tools.values()), choice, is_first=step == 1)
         await self._events.send(StepStarted(step))
         self._num_steps = step
-        turn = Turn()
+        turn = Turn(self._options.parallel_tools)
         try:
             async with open_task_group() as calls:
                 await self._generate(request, turn, calls, tools)
@@ -180,7 +200,7 @@ class Conductor:
         return turn
 
     def _conversation(self) -> list[Message]:
-        """What there was and what the run added; a message that was gone on with is one."""
+        """The full conversation. A continued assistant message is merged with its continuation."""
         if not self._options.continue_final_message or not self._added:
             return [*self._given, *self._added]
         begun, rest = self._given[-1], self._added[0]
@@ -202,30 +222,54 @@ class Conductor:
                     continue
                 await self._events.send(delta)
                 if isinstance(delta, ToolCallEnd):
-                    tool = tools.get(turn.call(delta.index).name)
-                    if tool is not None and tool.call is None:
-                        turn.leave(delta.index)
-                    else:
-                        calls.start_soon(self._answer, turn, delta.index, tools)
+                    self._start_call(turn, delta.index, calls, tools)
 
-    async def _answer(self, turn: Turn, index: int, tools: Mapping[str, Tool]) -> None:
-        call = turn.call(index)
-        refused = await self._caller.permit(call, tools)
-        if isinstance(refused, Pending):
-            turn.postpone(index)
+    def _start_call(
+        self, turn: Turn, index: int, calls: TaskGroup, tools: Mapping[str, Tool]
+    ) -> None:
+        tool = tools.get(turn.call(index).name)
+        if tool is not None and tool.call is None:
+            turn.leave(index)
             return
-        await self._events.send(ToolStarted(call))
-        started = time.perf_counter()
-        answer = refused or await self._caller.answer(call, tools)
-        turn.answer(index, answer)
-        seconds = time.perf_counter() - started
-        logger.debug("%s took %.3f s, is_error=%s", call.name, seconds, answer.result.is_error)
-        await self._events.send(ToolFinished(answer.result, seconds))
+        schedule = turn.schedule(index, is_read_only=tool is None or tool.is_read_only)
+        calls.start_soon(self._answer, turn, index, schedule, tools)
+
+    async def _answer(
+        self, turn: Turn, index: int, schedule: ScheduledCall, tools: Mapping[str, Tool]
+    ) -> None:
+        """Execute a call when the calls before it allow it."""
+        call = turn.call(index)
+        try:
+            await schedule.wait_for_turn()
+            if schedule.duplicate_of is not None:
+                await schedule.duplicate_of.wait_until_over()
+                result = _result_of_duplicate(call, schedule.duplicate_of)
+                turn.answer(index, result)
+                await self._events.send(ToolStarted(call))
+                await self._events.send(ToolFinished(result, 0.0))
+                return
+            denied = await self._executor.authorize(call, tools)
+            if isinstance(denied, Pending):
+                turn.postpone(index)
+                return
+            await self._events.send(ToolStarted(call))
+            started = time.perf_counter()
+            if denied is not None:
+                execution = Execution(denied)
+            else:
+                execution = await self._executor.execute(call, tools)
+            seconds = time.perf_counter() - started
+            schedule.result = result = execution.result
+        finally:
+            schedule.end()
+        turn.answer(index, result, usage=execution.usage)
+        logger.debug("%s took %.3f s, is_error=%s", call.name, seconds, result.is_error)
+        await self._events.send(ToolFinished(result, seconds))
 
     async def _answer_open_calls(self) -> None:
-        """Answer the calls that the conversation ends with and that have no result."""
+        """Execute the calls at the end of the conversation that have no result."""
         tools = await self._current_tools()
-        turn = Turn()
+        turn = Turn(self._options.parallel_tools)
         try:
             async with open_task_group() as calls:
                 for call in _open_calls(self._given):
@@ -234,7 +278,7 @@ class Conductor:
                         raise InvalidRequestError(
                             f"the call {call.id!r} of {call.name} has no result", param="messages"
                         )
-                    calls.start_soon(self._answer, turn, turn.take(call), tools)
+                    self._start_call(turn, turn.take(call), calls, tools)
             turn.is_over, self._pending = True, turn.pending
         finally:
             with CancelScope(shield=True):
@@ -253,23 +297,47 @@ class Conductor:
         await self._keep_results(turn)
 
     async def _keep_results(self, turn: Turn) -> None:
-        room = room_for_results(
+        results = [await self._annotated(answered) for answered in turn.answered]
+        budget = result_token_budget(
             context_length=self._model.info.context_length,
             used=self._num_tokens,
             max_tokens=self._options.max_tokens,
         )
         # In a thread: counting the tokens of a large result takes a while.
         results = await to_thread.run_sync(
-            fit_results, turn.results, room, self._model.count_tokens
+            truncate_results, results, budget, self._model.count_tokens
         )
         self._added += [result.to_message() for result in results]
 
+    async def _annotated(self, answered: AnsweredCall) -> ToolResult:
+        """The result as the model reads it: with the usage of a tool that failed, or a note that
+        the call was made before."""
+        result = answered.result
+        if answered.is_duplicate:
+            return result
+        if answered.usage:
+            self._repeats.observe(answered.key, result)
+            return replace(result, content=(*result.content, TextPart(answered.usage)))
+        result = self._repeats.observe(answered.key, result)
+        if self._repeats.is_at_limit:
+            await self._notify_once(
+                f"{result.name} was called {self._repeats.count} times in a row with the same "
+                "arguments and the same result: the model was told to do something else"
+            )
+        return result
+
+
+def _result_of_duplicate(call: ToolCall, first: ScheduledCall) -> ToolResult:
+    if first.result is None:
+        return failed(call, "not called: the identical call of this turn was not executed either")
+    return replace(first.result, call_id=call.id)
+
 
 def _last_choice(choice: ToolChoice, tools: Mapping[str, Tool]) -> ToolChoice:
-    """What of the choice is left when the model may call none of our tools any more.
+    """Restrict the choice to client tools, when server-side tools may not be called any more.
 
     Raises:
-        InvalidRequestError: a call must come, and none may.
+        InvalidRequestError: a call is required, and none is allowed.
     """
     allowed = tools if choice.allowed is None else choice.allowed
     theirs = tuple(name for name in allowed if name in tools and tools[name].call is None)
@@ -289,7 +357,7 @@ def _last_choice(choice: ToolChoice, tools: Mapping[str, Tool]) -> ToolChoice:
 
 
 def _open_calls(messages: Sequence[Message]) -> list[ToolCall]:
-    """The calls of the last assistant message that have no result after it."""
+    """The calls of the last assistant message that have no result."""
     answered: set[str | None] = set()
     for message in reversed(messages):
         match message.role:
@@ -303,7 +371,7 @@ def _open_calls(messages: Sequence[Message]) -> list[ToolCall]:
 
 
 def with_instructions(messages: Sequence[Message], instructions: str) -> list[Message]:
-    """The conversation, begun with the instructions unless it has its own."""
+    """Put the instructions first, unless the conversation has a system message."""
     if not instructions or any(message.role == "system" for message in messages):
         return list(messages)
     return [Message.system(instructions), *messages]

@@ -9,7 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kronk_agent.agent import Agent
-from kronk_agent.agent.room import cut_text, fair_shares, fit_results, room_for_results
+from kronk_agent.agent.truncation import (
+    result_token_budget,
+    split_budget,
+    truncate_results,
+    truncate_text,
+)
 from kronk_agent.messages import ImagePart, Message, TextPart, ToolResult
 from kronk_agent.testing import ScriptedModel, call
 from kronk_agent.tool import StaticToolset, ToolOutput, tool
@@ -39,7 +44,7 @@ def result_of(*texts: str, call_id: str = "call_1") -> ToolResult:
 def test_the_room_is_half_of_what_is_left_beside_the_answer(
     used: int, max_tokens: int | None, room: int
 ) -> None:
-    assert room_for_results(context_length=8000, used=used, max_tokens=max_tokens) == room
+    assert result_token_budget(context_length=8000, used=used, max_tokens=max_tokens) == room
 
 
 @pytest.mark.parametrize(
@@ -56,12 +61,12 @@ def test_the_room_is_half_of_what_is_left_beside_the_answer(
 def test_small_results_get_what_they_need_and_large_ones_share_the_rest(
     sizes: list[int], room: int, shares: list[int]
 ) -> None:
-    assert fair_shares(sizes, room) == shares
+    assert split_budget(sizes, room) == shares
 
 
 @given(st.lists(st.integers(0, 1000)), st.integers(0, 2000))
 def test_shares_are_never_more_than_the_room_nor_than_the_need(sizes: list[int], room: int) -> None:
-    shares = fair_shares(sizes, room)
+    shares = split_budget(sizes, room)
 
     assert sum(shares) <= room
     assert all(share <= size for share, size in zip(shares, sizes, strict=True))
@@ -71,7 +76,7 @@ def test_shares_are_never_more_than_the_room_nor_than_the_need(sizes: list[int],
 
 @given(st.text(max_size=300), st.integers(0, 200))
 def test_a_cut_text_is_a_beginning_that_fits_and_says_how_much_it_is(text: str, limit: int) -> None:
-    cut = cut_text(text, limit, count_tokens)
+    cut = truncate_text(text, limit, count_tokens)
 
     match = MARKER.search(cut)
     assert match is not None
@@ -82,7 +87,7 @@ def test_a_cut_text_is_a_beginning_that_fits_and_says_how_much_it_is(text: str, 
 
 
 def test_a_text_is_cut_at_the_end_of_a_line_and_little_is_wasted() -> None:
-    cut = cut_text(STORY, 500, count_tokens)
+    cut = truncate_text(STORY, 500, count_tokens)
 
     kept = cut[: cut.index("\n[Cut here")]
     assert STORY.startswith(kept + "\n")
@@ -90,7 +95,7 @@ def test_a_text_is_cut_at_the_end_of_a_line_and_little_is_wasted() -> None:
 
 
 def test_a_text_of_one_long_word_is_cut_all_the_same() -> None:
-    cut = cut_text("x" * 100_000, 500, count_tokens)
+    cut = truncate_text("x" * 100_000, 500, count_tokens)
 
     assert 450 <= count_tokens(cut) <= 500
 
@@ -102,7 +107,7 @@ def test_a_huge_text_is_not_counted_as_a_whole() -> None:
         counted.append(len(text))
         return count_tokens(text)
 
-    (cut,) = fit_results([result_of("long ago " * 1_000_000)], 100, count)
+    (cut,) = truncate_results([result_of("long ago " * 1_000_000)], 100, count)
 
     assert count_tokens(cut.text) <= 100
     assert sum(counted) < 10_000
@@ -111,14 +116,14 @@ def test_a_huge_text_is_not_counted_as_a_whole() -> None:
 def test_results_that_fit_stay_as_they_are() -> None:
     results = [result_of("one", "two"), result_of("three")]
 
-    assert fit_results(results, 100, count_tokens) == results
+    assert truncate_results(results, 100, count_tokens) == results
 
 
 def test_only_the_large_result_is_cut_and_keeps_its_images() -> None:
     small = result_of("small", call_id="call_2")
     large = ToolResult("call_1", "read", (TextPart(STORY), IMAGE, TextPart("end")), is_error=True)
 
-    cut, kept = fit_results([large, small], 300, count_tokens)
+    cut, kept = truncate_results([large, small], 300, count_tokens)
 
     assert kept == small
     assert (cut.call_id, cut.is_error, cut.content[1:]) == ("call_1", True, (IMAGE,))

@@ -1,7 +1,4 @@
-"""How much of the tools' results the model gets to read: what its context has room for.
-
-Pure functions; all sizes are tokens, as the model counts them.
-"""
+"""Truncates tool results to a token budget. Pure functions; sizes are in the model's tokens."""
 
 from __future__ import annotations
 
@@ -17,29 +14,29 @@ _LONGEST_TOKEN = 16
 """Characters. Longer ones are rare; the bound saves counting what is far too large."""
 
 
-def room_for_results(*, context_length: int, used: int, max_tokens: int | None) -> int:
-    """What the results of one step may have together.
+def result_token_budget(*, context_length: int, used: int, max_tokens: int | None) -> int:
+    """Budget for all results of one step: half of what is left beside the answer.
 
-    Half of what is left when room for an answer is set aside, so that a later step has room too.
+    The other half is for later steps. At most a quarter of the context is reserved for the answer.
     """
     quarter = context_length // 4
     reserve = min(max_tokens or quarter, quarter)
     return max(0, context_length - used - reserve) // 2
 
 
-def fit_results(
+def truncate_results(
     results: Sequence[ToolResult], room: int, count_tokens: CountTokens
 ) -> list[ToolResult]:
-    """The results, the largest cut so that together they have the room."""
+    """Cut the largest results so that all together fit into ``room`` tokens."""
     sizes = [_size(result.text, room, count_tokens) for result in results]
     return [
-        result if size <= share else _cut_result(result, share, count_tokens)
-        for result, size, share in zip(results, sizes, fair_shares(sizes, room), strict=True)
+        result if size <= share else _truncate_result(result, share, count_tokens)
+        for result, size, share in zip(results, sizes, split_budget(sizes, room), strict=True)
     ]
 
 
-def fair_shares(sizes: Sequence[int], room: int) -> list[int]:
-    """What each may have: small ones what they need, the large ones equal parts of the rest."""
+def split_budget(sizes: Sequence[int], room: int) -> list[int]:
+    """Split a budget: small sizes are granted in full, large ones share the rest equally."""
     shares = [0] * len(sizes)
     smallest_first = sorted(range(len(sizes)), key=sizes.__getitem__)
     for num_done, index in enumerate(smallest_first):
@@ -48,8 +45,8 @@ def fair_shares(sizes: Sequence[int], room: int) -> list[int]:
     return shares
 
 
-def cut_text(text: str, limit: int, count_tokens: CountTokens) -> str:
-    """The text's beginning, at the end of a line or word, and what to do for the rest."""
+def truncate_text(text: str, limit: int, count_tokens: CountTokens) -> str:
+    """Keep the beginning of a text, up to a line or word, and say how to read on."""
     room = limit - count_tokens(_marker(len(text), len(text)))
     kept = _at_boundary(_beginning(text, room, count_tokens))
     return kept + _marker(len(kept), len(text))
@@ -63,18 +60,18 @@ def _marker(num_kept: int, num_characters: int) -> str:
 
 
 def _size(text: str, room: int, count_tokens: CountTokens) -> int:
-    """Exact up to the room; above it, any number above it."""
+    """Count tokens exactly up to ``room``; any larger number stands for a larger text."""
     return room + 1 if len(text) > room * _LONGEST_TOKEN else count_tokens(text)
 
 
-def _cut_result(result: ToolResult, limit: int, count_tokens: CountTokens) -> ToolResult:
-    text = TextPart(cut_text(result.text, limit, count_tokens))
+def _truncate_result(result: ToolResult, limit: int, count_tokens: CountTokens) -> ToolResult:
+    text = TextPart(truncate_text(result.text, limit, count_tokens))
     others = (part for part in result.content if not isinstance(part, TextPart))
     return replace(result, content=(text, *others))
 
 
 def _beginning(text: str, limit: int, count_tokens: CountTokens) -> str:
-    """Nearly the longest one of that size: counting takes time, so few lengths are tried."""
+    """A prefix of at most ``limit`` tokens, nearly the longest: counting is slow."""
     if limit <= 0:
         return ""
     kept = text[: limit * _LONGEST_TOKEN]
@@ -84,7 +81,7 @@ def _beginning(text: str, limit: int, count_tokens: CountTokens) -> str:
 
 
 def _at_boundary(text: str) -> str:
-    """Without a last line or word that is probably cut, unless much would be lost by it."""
+    """Drop a last line or word that is probably cut, unless that loses much."""
     for boundary in ("\n", " "):
         end = text.rfind(boundary)
         if end > len(text) * 3 // 4:

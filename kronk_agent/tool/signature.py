@@ -1,4 +1,4 @@
-"""A tool in few words: its JSON Schema as types a model reads easily, at a third of the tokens."""
+"""Describes a tool in few tokens: its JSON Schema as types in TypeScript's notation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from kronk_agent.messages import JsonObject, JsonValue
-from kronk_agent.tool import Tool
+from kronk_agent.tool.definition import Tool
 
 _MAX_DEPTH = 4
 """Of objects in objects; schemas may refer to themselves."""
@@ -14,11 +14,7 @@ _MAX_DEPTH = 4
 
 def describe_tool(tool: Tool) -> str:
     """Name and description, and a line for each parameter."""
-    definitions: dict[str, JsonValue] = {
-        f"#/{key}/{name}": schema
-        for key in ("$defs", "definitions")
-        for name, schema in _object(tool.parameters.get(key)).items()
-    }
+    definitions = _definitions(tool)
     description = _one_line(tool.description)
     lines = [f"{tool.name}: {description}" if description else tool.name]
     required = _list(tool.parameters.get("required"))
@@ -28,6 +24,26 @@ def describe_tool(tool: Tool) -> str:
         type = _type(schema, definitions, _MAX_DEPTH)
         lines.append(f"- {name}{optional}: {type}" + (f". {about}" if about else ""))
     return "\n".join(lines)
+
+
+def signature(tool: Tool) -> str:
+    """One line like ``add(a: integer, b?: integer)``."""
+    definitions = _definitions(tool)
+    required = _list(tool.parameters.get("required"))
+    parameters = (
+        f"{name}{'' if name in required else '?'}: {_type(schema, definitions, _MAX_DEPTH)}"
+        for name, schema in _object(tool.parameters.get("properties")).items()
+    )
+    return f"{tool.name}({', '.join(parameters)})"
+
+
+def _definitions(tool: Tool) -> dict[str, JsonValue]:
+    """The schemas a ``$ref`` may name, by reference."""
+    return {
+        f"#/{key}/{name}": schema
+        for key in ("$defs", "definitions")
+        for name, schema in _object(tool.parameters.get(key)).items()
+    }
 
 
 def _type(value: JsonValue, definitions: Mapping[str, JsonValue], depth: int) -> str:
