@@ -309,13 +309,15 @@ RunEnd: TypeAlias = Literal[
     "length",
     "max_steps",
     "max_tool_calls",
+    "malformed_tool_call",
     "approval",
     "cancelled",
     "error",
 ]
 """``tool_calls``: the last assistant message has calls that the caller is to carry out.
 ``approval``: whether a call may be made is yet to be decided. ``max_steps`` and ``max_tool_calls``:
-the model had to answer because the limit was reached."""
+the model had to answer because the limit was reached. ``malformed_tool_call``: it had to answer,
+and wrote a tool call as text instead."""
 
 
 @dataclass(frozen=True, slots=True)

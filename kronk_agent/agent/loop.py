@@ -46,6 +46,7 @@ from kronk_agent.messages import (
 )
 from kronk_agent.model import ChatModel, ChatRequest, ToolChoice
 from kronk_agent.tool import RunContext, Tool, Toolset
+from kronk_agent.tool.written_calls import find_written_call
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +148,7 @@ class RunLoop:
             if turn.has_calls_for_caller:
                 return "tool_calls"
             if not turn.message.tool_calls:
-                return last or "stop"
+                return await self._end_of_answer(turn.message.text, tools, last)
             choice = ToolChoice(allowed=choice.allowed)
         return "max_steps"
 
@@ -162,6 +163,18 @@ class RunLoop:
         if self._repeats.must_answer:
             return "stop"
         return "max_steps" if step == self._options.max_steps else None
+
+    async def _end_of_answer(
+        self, text: str, tools: Mapping[str, Tool], last: RunEnd | None
+    ) -> RunEnd:
+        """How the run ends with this text; a call written as text is reported."""
+        written = find_written_call(text, tools)
+        if written is None:
+            return last or "stop"
+        await self._notify_once(
+            f"the answer contains a call of {written} as text, which was not executed"
+        )
+        return "stop" if last is None else "malformed_tool_call"
 
     async def _current_tools(self) -> dict[str, Tool]:
         tools, hidden = collect_tools(

@@ -225,7 +225,7 @@ def exit_code(finished: RunFinished) -> int:
             return 0
         case "max_steps" | "max_tool_calls":
             return 0 if finished.text else 1
-        case "error" | "approval":
+        case "error" | "approval" | "malformed_tool_call":
             return 1
         case "cancelled":
             return 130

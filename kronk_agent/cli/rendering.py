@@ -131,6 +131,8 @@ def _ending(event: RunFinished) -> str | None:
             return f"notice: ended after {event.steps} steps, which is max_steps (--max-steps)"
         case "max_tool_calls":
             return "notice: no more calls could be made: max_tool_calls is reached"
+        case "malformed_tool_call":
+            return "error: the model wrote a tool call as text where it had to answer"
         case "approval":
             names = ", ".join(call.name for call in event.pending)
             return f"notice: ended, for whether {names} may be called is yet to be decided"

@@ -6,7 +6,7 @@ import pytest
 
 from kronk_agent.agent import Agent, AgentOptions
 from kronk_agent.errors import ToolError
-from kronk_agent.messages import Message, Notice, ToolCall
+from kronk_agent.messages import Message, Notice, RunFinished, ToolCall
 from kronk_agent.model import ChatRequest
 from kronk_agent.testing import ScriptedModel, call, collect
 from kronk_agent.tool import StaticToolset, tool
@@ -88,7 +88,8 @@ async def test_an_unchanged_result_says_so_and_the_third_tells_the_model_to_do_s
     async with Agent(model, [notes.toolset]).run(QUESTION) as run:
         *events, last = await collect(run)
 
-    assert tool_texts(last.messages) == [  # type: ignore[union-attr]
+    assert isinstance(last, RunFinished)
+    assert tool_texts(last.messages) == [
         "notes: ",
         f"notes: {UNCHANGED}",
         f"notes: {TOLD.format(3)}",
@@ -184,3 +185,32 @@ async def test_a_model_that_repeats_for_ever_ends_with_its_steps() -> None:
     answer = await Agent(model, [notes.toolset], AgentOptions(max_steps=3)).answer(QUESTION)
 
     assert (answer.reason, answer.steps, answer.text) == ("max_steps", 3, "Very well.")
+
+
+# --- calls as text -----------------------------------------------------------------------------
+
+WRITTEN = '```json\n{"name": "list_notes", "arguments": {}}\n```'
+NOTICE = Notice("the answer contains a call of list_notes as text, which was not executed")
+
+
+async def test_an_answer_with_a_call_written_as_text_raises_a_notice() -> None:
+    agent = Agent(ScriptedModel([f"I would write:\n{WRITTEN}"]), [_Notes().toolset])
+
+    async with agent.run(QUESTION) as run:
+        *events, last = await collect(run)
+
+    assert [event for event in events if isinstance(event, Notice)] == [NOTICE]
+    assert isinstance(last, RunFinished)
+    assert last.reason == "stop"
+
+
+async def test_a_call_written_as_text_where_an_answer_was_due_is_no_stop() -> None:
+    model = ScriptedModel([call("list_notes"), WRITTEN])
+    agent = Agent(model, [_Notes().toolset], AgentOptions(max_steps=2))
+
+    async with agent.run(QUESTION) as run:
+        *events, last = await collect(run)
+
+    assert NOTICE in events
+    assert isinstance(last, RunFinished)
+    assert (last.reason, last.text) == ("malformed_tool_call", WRITTEN)

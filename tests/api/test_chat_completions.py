@@ -243,6 +243,21 @@ async def test_an_agent_uses_its_tools_here_and_shows_that_it_does() -> None:
     assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
 
 
+async def test_a_call_written_as_text_is_noted() -> None:
+    written = '{"name": "weather", "arguments": {"place": "Oslo"}}'
+    async with running(scripted(written)) as server:
+        response = await server.post(
+            "/v1/chat/completions", model="scripted", messages=HELLO, tools=[WEATHER]
+        )
+
+    assert response.json()["kronk"]["activity"] == [
+        {
+            "type": "notice",
+            "text": "the answer contains a call of weather as text, which was not executed",
+        }
+    ]
+
+
 async def test_a_turn_that_called_tools_of_both_goes_on_with_both_results() -> None:
     turns = [call("add", a=1, b=2), call("weather", place="Oslo")]
     model = scripted(turns, "3, and rain.")

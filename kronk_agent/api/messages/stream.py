@@ -100,6 +100,7 @@ class MessageStream:
         self._num_searches = 0
         self._num_fetches = 0
         self._last_usage = Usage()
+        self._notices: list[JsonValue] = []
 
     def write(self, event: Event) -> Iterator[JsonObject]:
         """What the event becomes; the first that becomes something begins the message.
@@ -132,7 +133,9 @@ class MessageStream:
                 yield from self._write_results()
             case RunFinished():
                 yield from self._finish(event)
-            case StepStarted() | ToolStarted() | ToolProgress() | Notice():
+            case Notice(text):
+                self._notices.append(text)
+            case StepStarted() | ToolStarted() | ToolProgress():
                 pass  # have no form here
             case _:
                 assert_never(event)
@@ -259,6 +262,8 @@ class MessageStream:
             },
             "usage": self._usage(run.usage),
         }
+        if self._notices:
+            delta["kronk"] = {"notices": self._notices}
         if self._form.context_management is not None:
             delta["context_management"] = self._form.context_management
         yield delta

@@ -32,6 +32,8 @@ class Body:
     error: JsonObject | None = None
     incomplete_reason: str | None = None
     completed_at: int | None = None
+    notices: list[JsonValue] = field(default_factory=list)
+    """Warnings for the person; an extension field, ``kronk.notices``."""
 
     def finish(self, finished: RunFinished, *, is_budget_spent: bool) -> None:
         """Say how it ended."""
@@ -45,6 +47,8 @@ class Body:
                 self.status, self.incomplete_reason = "incomplete", "max_output_tokens"
             case "cancelled":
                 self.status = "cancelled"
+            case "malformed_tool_call":
+                self.status, self.incomplete_reason = "incomplete", "malformed_tool_call"
             case _:
                 self.status, self.completed_at = "completed", int(time.time())
 
@@ -93,6 +97,7 @@ class Body:
             "truncation": wire.truncation or "disabled",
             "usage": None if self.usage is None else usage_to_wire(self.usage),
             "user": wire.user,
+            **({"kronk": {"notices": list(self.notices)}} if self.notices else {}),
         }
 
 

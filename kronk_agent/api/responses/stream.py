@@ -133,7 +133,9 @@ class Writer:
                 self._turn = {}
             case RunFinished():
                 yield from self._finish(event)
-            case StepFinished() | ToolStarted() | ToolProgress() | Notice():
+            case Notice(text):
+                self.body.notices.append(text)
+            case StepFinished() | ToolStarted() | ToolProgress():
                 pass
 
     def fail(self, error: BaseException, words: str) -> Iterator[WireEvent]:
@@ -362,5 +364,8 @@ class Writer:
         return event
 
 
+_INCOMPLETE = ("length", "cancelled", "error", "malformed_tool_call")
+
+
 def _status(finished: RunFinished) -> str:
-    return "incomplete" if finished.reason in ("length", "cancelled", "error") else "completed"
+    return "incomplete" if finished.reason in _INCOMPLETE else "completed"

@@ -375,3 +375,13 @@ async def test_web_tools_that_are_not_offered_are_refused() -> None:
     assert words == (
         "tools.0: web_fetch is not offered here: whoever runs the server can list it under tools"
     )
+
+
+async def test_a_call_written_as_text_is_noted() -> None:
+    written = '{"name": "add", "arguments": {"a": 1, "b": 2}}'
+    async with serving(written, config=config(tools=())) as server:
+        message = await server.message(model="agent/default")
+
+    assert message["kronk"] == {
+        "notices": ["the answer contains a call of add as text, which was not executed"]
+    }

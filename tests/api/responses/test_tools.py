@@ -294,6 +294,18 @@ async def test_the_tokens_of_all_turns_together_have_a_limit() -> None:
     assert response["usage"]["output_tokens"] == 14
 
 
+async def test_a_call_written_as_text_where_an_answer_was_due_leaves_it_incomplete() -> None:
+    written = '{"name": "add", "arguments": {"a": 1, "b": 2}}'
+    async with running(scripted(call("add", a=1, b=2), written)) as server:
+        response = await ask(server, model="agent/default", max_tool_calls=1)
+
+    assert response["status"] == "incomplete"
+    assert response["incomplete_details"] == {"reason": "malformed_tool_call"}
+    assert response["kronk"] == {
+        "notices": ["the answer contains a call of add as text, which was not executed"]
+    }
+
+
 # --- web search --------------------------------------------------------------------------------
 
 
