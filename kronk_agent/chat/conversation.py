@@ -45,6 +45,8 @@ class Shape:
     """It wants content as a list of parts, not as text."""
     has_alternation: bool = False
     """It insists that user and assistant take turns."""
+    has_user_after_result: bool = True
+    """It takes a user message right after a tool's result."""
     empty_content: str | None = None
     """The content of a message that has only calls."""
     call_ids: CallIds = "ours"
@@ -64,6 +66,8 @@ def message_values(messages: Sequence[Message], shape: Shape) -> list[JsonObject
         messages = _with_system_in_user(messages)
     if shape.has_alternation:
         messages = _merged(messages)
+    if not shape.has_user_after_result:
+        messages = _with_user_in_result(messages)
     ids = _call_ids(messages, shape.call_ids)
     return [_message_value(message, shape, ids) for message in messages]
 
@@ -120,6 +124,19 @@ def _merged(messages: Sequence[Message]) -> list[Message]:
         else:
             merged.append(message)
     return merged
+
+
+def _with_user_in_result(messages: Sequence[Message]) -> list[Message]:
+    """Append a user message that follows a tool's result to that result."""
+    joined: list[Message] = []
+    for message in messages:
+        last = joined[-1] if joined else None
+        if last is not None and last.role == "tool" and message.role == "user":
+            content = (*last.content, TextPart("\n\n"), *message.content)
+            joined[-1] = replace(last, content=content)
+        else:
+            joined.append(message)
+    return joined
 
 
 def _call_ids(messages: Sequence[Message], form: CallIds) -> dict[str, str]:

@@ -33,6 +33,12 @@ def find_shape(render: RenderValues) -> Shape:
     twice = [USER, Message.user("second sample"), Message.assistant("sample answer")]
     shape = replace(shape, has_alternation=not prober.shown(twice, shape))
     shape = next((s for s in _call_shapes(shape) if prober.shows_call(s)), shape)
+    shown = prober.shown([*CHAT, RESULT, USER_AFTER_RESULT], shape)
+    shape = replace(
+        shape,
+        has_user_after_result=USER_AFTER_RESULT.text in shown
+        or not prober.shown([*CHAT, RESULT], shape),
+    )
     shape = next((s for s in _reasoning_shapes(shape) if prober.shows_reasoning(s)), shape)
     return replace(shape, has_reasoning_beside_content=prober.shown(_BOTH, shape) != "")
 
@@ -117,6 +123,8 @@ TOOL = Tool(
     call=_never_called,
 )
 CHAT = (USER, Message.assistant("", (CALL,)))
+RESULT = Message("tool", (TextPart("sample result"),), tool_call_id=CALL.id, name=CALL.name)
+USER_AFTER_RESULT = Message.user("sample remark")
 _THOUGHT_CALL = (USER, Message(role="assistant", reasoning=THOUGHT, tool_calls=(CALL,)))
 _THOUGHT_ANSWER = (
     USER,

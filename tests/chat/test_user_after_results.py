@@ -1,0 +1,63 @@
+"""A user message right after a tool's result reaches the model, whatever its template allows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kronk_agent.chat.dialects import dialect_for
+from kronk_agent.chat.template import ChatTemplate
+from kronk_agent.messages import Message, TextPart, ToolCall
+from kronk_agent.tool import tool
+
+_TEMPLATES = Path(__file__).parents[3] / "shared" / "data" / "templates"
+
+
+@tool
+def lookup(key: str) -> str:
+    """Look a key up.
+
+    Args:
+        key: the key.
+    """
+    return key
+
+
+CALL = ToolCall("call_000000000000000000000001", "lookup", '{"key": "a"}')
+CONVERSATION = (
+    Message.user("What is a?"),
+    Message.assistant("", (CALL,)),
+    Message("tool", (TextPart("a is seven"),), tool_call_id=CALL.id, name="lookup"),
+    Message.user("Answer in words now."),
+)
+
+
+def prompt_of(source: str) -> str:
+    template = ChatTemplate({"default": source}, bos_text="<s>", eos_text="</s>", special_texts=())
+    messages, tools = dialect_for(template, {}).arrange(CONVERSATION, (lookup,))
+    return template.render(messages, tools).text
+
+
+@pytest.mark.skipif(
+    not _TEMPLATES.is_dir(), reason="published templates are not beside the project"
+)
+@pytest.mark.parametrize("path", sorted(_TEMPLATES.glob("*.jinja")), ids=lambda path: path.stem)
+def test_every_published_template_shows_it_behind_the_result(path: Path) -> None:
+    prompt = prompt_of(path.read_text(encoding="utf-8"))
+
+    result, remark = prompt.find("a is seven"), prompt.find("Answer in words now.")
+    assert -1 < result < remark
+
+
+def test_a_template_that_refuses_it_gets_it_as_part_of_the_result() -> None:
+    source = (
+        "{% for m in messages %}"
+        "{% if m.role == 'user' and loop.index0 and messages[loop.index0 - 1].role == 'tool' %}"
+        "{{ raise_exception('no user after a tool') }}{% endif %}"
+        "[{{ m.role }}:{{ m.content }}{% for c in m.tool_calls or [] %}"
+        "<tool_call>{{ c.function.name }} {{ c.function.arguments | tojson }}</tool_call>"
+        "{% endfor %}]{% endfor %}{% if tools %}{{ tools | tojson }}{% endif %}"
+    )
+
+    assert "[tool:a is seven\n\nAnswer in words now.]" in prompt_of(source)
