@@ -176,6 +176,10 @@ soak: $(STAMPS)/dev ## Put the engine under random load for 20 minutes
 bench-http: $(STAMPS)/dev ## Measure what the HTTP layer adds to a model that takes no time
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.http_layer
 
+.PHONY: models
+models: $(STAMPS)/runtime ## Fetch the models of benchmarks and some tests: make models MODELS=0.5b (490 MB; both 1.6 GB)
+	@$(BIN)/python tests/benchmarks/weights.py $(MODELS)
+
 .PHONY: bench-tool-calls
 # The shell splits ARGS here too.
 bench-tool-calls: export BENCH_ARGS := $(value ARGS)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from benchmarks import weights
 from loopback_web import LoopbackWeb, loopback_web
 
 from kronk_agent.models import store
@@ -15,6 +16,25 @@ from kronk_agent.models import store
 def starter_model() -> Path:
     """The GGUF file of the starter model, SmolLM2-135M-Instruct."""
     return store.starter_model()
+
+
+@pytest.fixture(scope="session")
+def qwen_coder_05b() -> Path:
+    """The GGUF file of Qwen2.5-Coder-0.5B-Instruct; without it, the test is skipped."""
+    return _fetched_model("0.5b")
+
+
+@pytest.fixture(scope="session")
+def qwen_coder_15b() -> Path:
+    """The GGUF file of Qwen2.5-Coder-1.5B-Instruct; without it, the test is skipped."""
+    return _fetched_model("1.5b")
+
+
+def _fetched_model(name: str) -> Path:
+    path = weights.find(name)
+    if path is None:
+        pytest.skip(f"needs a model that is not here: {weights.HOW_TO_GET}")
+    return path
 
 
 @pytest.fixture(scope="session", autouse=True)
