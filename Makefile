@@ -163,6 +163,19 @@ bench-mcp: export PATH := $(PATH):$(CURDIR)/$(BIN)
 bench-mcp: build/mcp-servers $(NPM_STAMP) ## Measure what the MCP host adds to what servers take
 	@$(BIN)/python tests/benchmarks/mcp_host.py
 
+# This one is made for the older SDK, which cannot stand beside ours.
+build/mcp-server-sqlite: | $(STAMPS)/dev
+	@$(PYTHON) -m venv $@.new >&2 && $@.new/bin/python -m pip --disable-pip-version-check install -q \
+		mcp-server-sqlite==2025.4.25 mcp==$(MCP_V1_VERSION) </dev/null >&2
+	@mv $@.new $@
+
+# The shell splits ARGS here too.
+.PHONY: bench-jobs
+bench-jobs: export PATH := $(PATH):$(CURDIR)/$(BIN)
+bench-jobs: export BENCH_ARGS := $(value ARGS)
+bench-jobs: models bench-baseline build/mcp-servers build/mcp-server-sqlite $(NPM_STAMP) ## Have real jobs done by us and by others: docs/jobs.md
+	@eval "PYTHONPATH=tests exec $(BIN)/python -m benchmarks.jobs $$BENCH_ARGS"
+
 random-calls: $(STAMPS)/dev ## Ask a small model for 2,000 random calls, and count the valid ones
 	@$(BIN)/python tests/benchmarks/random_calls.py
 
