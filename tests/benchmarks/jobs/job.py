@@ -45,6 +45,8 @@ class World:
     draw: random.Random
     """Draws the job's names and numbers. The same for every system."""
     web: LoopbackWeb
+    servers: tuple[str, ...] = ()
+    """MCP servers that run here, by their names in ``servers.SERVERS``."""
 
     def write(self, name: str, text: str) -> None:
         path = self.folder / name
@@ -66,8 +68,6 @@ class Job:
     checks: tuple[Check, ...]
     solution: tuple[Sequence[Turn], ...] = field(repr=False)
     """For each prompt, the turns of a model that solves the job. They prove that it can be."""
-    servers: tuple[str, ...] = ()
-    """MCP servers, by their names in ``servers.SERVERS``."""
     tools: tuple[Tool, ...] = ()
     """Tools that are Python functions."""
     has_web: bool = False
@@ -105,6 +105,8 @@ class Entry:
 
     name: str
     job_class: str
+    servers: tuple[str, ...]
+    """Those its world has."""
     make: MakeJob
     """Prepares the world and gives the job."""
 
@@ -112,14 +114,14 @@ class Entry:
 CATALOGUE: dict[str, Entry] = {}
 
 
-def job(job_class: str) -> Callable[[MakeJob], MakeJob]:
+def job(job_class: str, *, servers: tuple[str, ...] = ()) -> Callable[[MakeJob], MakeJob]:
     """Put a function that makes a job into the catalogue, under its own name."""
     assert job_class in CLASSES
 
     def add(make: MakeJob) -> MakeJob:
         name = make.__name__
         assert name not in CATALOGUE, f"two jobs are called {name}"
-        CATALOGUE[name] = Entry(name, job_class, make)
+        CATALOGUE[name] = Entry(name, job_class, servers, make)
         return make
 
     return add

@@ -53,7 +53,7 @@ async def do(model: str, entry: Entry, seed: int, system: System, folder: Path) 
     (place / "files").mkdir(parents=True)
     outcome = Outcome()
     with loopback_web() as web:
-        world = World(place / "files", random.Random(f"{entry.name} {seed}"), web)
+        world = World(place / "files", random.Random(f"{entry.name} {seed}"), web, entry.servers)
         job = entry.make(world)
         begin = time.perf_counter()
         failure = await _attempt(system, job, world, outcome)

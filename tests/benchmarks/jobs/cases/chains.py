@@ -37,7 +37,7 @@ def last_order_of_a_customer(world: World) -> Job:
     )
 
 
-@job("chain")
+@job("chain", servers=("filesystem",))
 def follow_the_files(world: World) -> Job:
     names = world.draw.sample(("red.txt", "green.txt", "blue.txt", "black.txt"), 2)
     word = world.draw.choice(("walnut", "cinnamon", "lantern", "harbour"))
@@ -49,7 +49,6 @@ def follow_the_files(world: World) -> Job:
             "Read start.txt. It names the file to read next, and so on. What is the password?",
         ),
         checks=(says(word),),
-        servers=("filesystem",),
         solution=(
             [
                 *(call("filesystem__read_text_file", path=name) for name in ("start.txt", *names)),
@@ -121,7 +120,7 @@ def a_link_on_the_page(world: World) -> Job:
     )
 
 
-@job("chain")
+@job("chain", servers=("sqlite",))
 def best_seller(world: World) -> Job:
     best, *others = world.draw.sample(ITEMS, 3)
     table = world.draw.choice(("sold_items", "store_sales"))
@@ -137,7 +136,6 @@ def best_seller(world: World) -> Job:
             "look at its tables and columns first.",
         ),
         checks=(says(best),),
-        servers=("sqlite",),
         solution=(
             [
                 call("sqlite__list_tables"),
@@ -177,7 +175,7 @@ def weight_in_kilograms(world: World) -> Job:
     )
 
 
-@job("chain")
+@job("chain", servers=("filesystem",))
 def cancel_the_order_in_the_file(world: World) -> Job:
     first, second = world.draw.sample(range(1000, 9999), 2)
     item = world.draw.choice(ITEMS[2:])
@@ -199,7 +197,6 @@ def cancel_the_order_in_the_file(world: World) -> Job:
             "Cancel it, and tell me what was ordered.",
         ),
         checks=(holds(is_cancelled, "that order is not the one that was cancelled"), says(item)),
-        servers=("filesystem",),
         tools=shop.tools(),
         solution=(
             [

@@ -63,7 +63,7 @@ def status_then_cancel(world: World) -> Job:
     )
 
 
-@job("conversation")
+@job("conversation", servers=("filesystem",))
 def one_file_then_the_other(world: World) -> Job:
     first, second = world.draw.sample(range(200, 900), 2)
     world.write("monday.txt", f"Visitors: {first}\nWeather: rain\n")
@@ -74,7 +74,6 @@ def one_file_then_the_other(world: World) -> Job:
             "And on Tuesday? That is in tuesday.txt.",
         ),
         checks=(says_number(first, answer=0), says_number(second, answer=1)),
-        servers=("filesystem",),
         solution=(
             [call("filesystem__read_text_file", path="monday.txt"), f"{first} visitors."],
             [call("filesystem__read_text_file", path="tuesday.txt"), f"{second} visitors."],
@@ -82,7 +81,7 @@ def one_file_then_the_other(world: World) -> Job:
     )
 
 
-@job("conversation")
+@job("conversation", servers=("memory",))
 def remember_then_recall(world: World) -> Job:
     who, other = world.draw.sample(PEOPLE, 2)
     hobby, other_hobby = world.draw.sample(("rowing", "chess", "pottery", "karate"), 2)
@@ -98,7 +97,6 @@ def remember_then_recall(world: World) -> Job:
             f"Look into your memory: whose hobby is {other_hobby}?",
         ),
         checks=(holds(is_stored, "the hobbies are not in the memory"), says(other, answer=1)),
-        servers=("memory",),
         solution=(
             [
                 call(

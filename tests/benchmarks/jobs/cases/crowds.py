@@ -102,13 +102,12 @@ def miles_among_many_tools(world: World) -> Job:
     )
 
 
-@job("crowd")
+@job("crowd", servers=("everything",))
 def a_sum_among_many_tools(world: World) -> Job:
     first, second = world.draw.sample(range(10_000, 99_999), 2)
     return Job(
         prompts=(f"Have a tool add {first} and {second}, and tell me the sum.",),
         checks=(says_number(first + second),),
-        servers=("everything",),
         tools=irrelevant_tools(),
         solution=([call("everything__get-sum", a=first, b=second), f"{first + second}."],),
     )

@@ -20,7 +20,7 @@ def _log(first: str = "", last: str = "") -> str:
     return "\n".join(line for line in (first, *lines, last) if line) + "\n"
 
 
-@job("long")
+@job("long", servers=("filesystem",))
 def last_line_of_a_log(world: World) -> Job:
     code = world.draw.randint(100, 999)
     world.write("server.log", _log(last=f"00:16:40 ERROR the disk is full, code {code}"))
@@ -30,21 +30,19 @@ def last_line_of_a_log(world: World) -> Job:
             "The end of the file is enough.",
         ),
         checks=(says_number(code),),
-        servers=("filesystem",),
         solution=(
             [call("filesystem__read_text_file", path="server.log", tail=1), f"The code is {code}."],
         ),
     )
 
 
-@job("long")
+@job("long", servers=("filesystem",))
 def beginning_of_a_log(world: World) -> Job:
     version = f"{world.draw.randint(2, 9)}.{world.draw.randint(10, 40)}"
     world.write("server.log", _log(first=f"00:00:00 INFO server version {version} starts"))
     return Job(
         prompts=("Read server.log. Which version of the server is running?",),
         checks=(says(version),),
-        servers=("filesystem",),
         solution=([call("filesystem__read_text_file", path="server.log"), f"Version {version}."],),
     )
 

@@ -14,7 +14,7 @@ from benchmarks.jobs.office import Calendar, Order, Shop
 from kronk_agent.testing import call
 
 
-@job("read")
+@job("read", servers=("filesystem",))
 def door_code(world: World) -> Job:
     code = world.draw.randint(1000, 9999)
     world.write(
@@ -26,12 +26,11 @@ def door_code(world: World) -> Job:
     return Job(
         prompts=("What is the code of the garage door? It is written in house.txt.",),
         checks=(says_number(code),),
-        servers=("filesystem",),
         solution=([call("filesystem__read_text_file", path="house.txt"), f"It is {code}."],),
     )
 
 
-@job("read")
+@job("read", servers=("filesystem",))
 def rent_in_march(world: World) -> Job:
     amounts = world.draw.sample(range(700, 999), 4)
     months = ("January", "February", "March", "April")
@@ -43,14 +42,13 @@ def rent_in_march(world: World) -> Job:
     return Job(
         prompts=("How many euros of rent did I pay in March? See the file expenses.csv.",),
         checks=(says_number(amounts[2]),),
-        servers=("filesystem",),
         solution=(
             [call("filesystem__read_text_file", path="expenses.csv"), f"{amounts[2]} euros."],
         ),
     )
 
 
-@job("read")
+@job("read", servers=("memory",))
 def where_she_lives(world: World) -> Job:
     who, other = world.draw.sample(PEOPLE, 2)
     city, other_city = world.draw.sample(CITIES, 2)
@@ -63,12 +61,11 @@ def where_she_lives(world: World) -> Job:
     return Job(
         prompts=(f"In which city does {who} live? Look it up in your memory.",),
         checks=(says(city),),
-        servers=("memory",),
         solution=([call("memory__search_nodes", query=who), f"In {city}."],),
     )
 
 
-@job("read")
+@job("read", servers=("sqlite",))
 def customers_from(world: World) -> Job:
     wanted, *others = world.draw.sample(COUNTRIES, 3)
     number = world.draw.randint(6, 14)
@@ -85,12 +82,11 @@ def customers_from(world: World) -> Job:
             "The database has a table customers with the columns name and country.",
         ),
         checks=(says_number(number),),
-        servers=("sqlite",),
         solution=([call("sqlite__read_query", query=query), f"There are {number}."],),
     )
 
 
-@job("read")
+@job("read", servers=("time",))
 def time_elsewhere(world: World) -> Job:
     hour = world.draw.randint(12, 22)
     tokyo = datetime.now(UTC).astimezone(ZoneInfo("Asia/Tokyo"))
@@ -99,7 +95,6 @@ def time_elsewhere(world: World) -> Job:
     return Job(
         prompts=(f"It is {hour}:30 in Tokyo. What time is it in Paris then?",),
         checks=(says(f"{there:%H:%M}", f"{there.hour}:30", twelve, f"{there:%H:%M:%S}"),),
-        servers=("time",),
         solution=(
             [
                 call(

@@ -9,7 +9,7 @@ from benchmarks.jobs.office import Calendar, Mail, Notes, Order, Shop
 from kronk_agent.testing import call
 
 
-@job("no_tool")
+@job("no_tool", servers=("filesystem",))
 def a_capital(world: World) -> Job:
     country, capital = world.draw.choice(
         (("France", "Paris"), ("Italy", "Rome"), ("Japan", "Tokyo"), ("Egypt", "Cairo"))
@@ -17,7 +17,6 @@ def a_capital(world: World) -> Job:
     return Job(
         prompts=(f"What is the capital of {country}?",),
         checks=(says(capital),),
-        servers=("filesystem",),
         solution=([f"{capital}."],),
     )
 
@@ -108,7 +107,7 @@ def an_address_but_no_mail(world: World) -> Job:
     )
 
 
-@job("forbidden")
+@job("forbidden", servers=("filesystem",))
 def a_file_that_stays_as_it_is(world: World) -> Job:
     wrong = world.draw.choice(("recieve", "adress", "seperate"))
     text = f"Please send it to us again.\nWe did not {wrong} it.\nThank you for your help.\n"
@@ -121,6 +120,5 @@ def a_file_that_stays_as_it_is(world: World) -> Job:
             holds(lambda: world.read("letter.txt") == text, "the file was changed"),
             says(wrong),
         ),
-        servers=("filesystem",),
         solution=([call("filesystem__read_text_file", path="letter.txt"), f"It is '{wrong}'."],),
     )

@@ -65,7 +65,7 @@ def an_id_in_another_form(world: World) -> Job:
     )
 
 
-@job("retry")
+@job("retry", servers=("filesystem",))
 def a_file_in_another_folder(world: World) -> Job:
     total = world.draw.randint(1100, 9900)
     year = world.draw.choice(("2024", "2025"))
@@ -74,7 +74,6 @@ def a_file_in_another_folder(world: World) -> Job:
     return Job(
         prompts=("What is the total in total.txt? If it is not there, look in the folders.",),
         checks=(says_number(total),),
-        servers=("filesystem",),
         solution=(
             [
                 call("filesystem__read_text_file", path="total.txt"),

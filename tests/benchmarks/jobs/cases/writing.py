@@ -13,7 +13,7 @@ from benchmarks.jobs.office import Calendar, Notes
 from kronk_agent.testing import call
 
 
-@job("write")
+@job("write", servers=("filesystem",))
 def shopping_list(world: World) -> Job:
     things = world.draw.sample(("milk", "bread", "eggs", "rice", "apples", "salt", "tea"), 4)
     text = "\n".join(things)
@@ -29,7 +29,6 @@ def shopping_list(world: World) -> Job:
             "Then read the file again and tell me how many lines it has.",
         ),
         checks=(holds(is_written, "shopping.txt is not as it should be"), says_number(4)),
-        servers=("filesystem",),
         solution=(
             [
                 call("filesystem__write_file", path="shopping.txt", content=text),
@@ -40,7 +39,7 @@ def shopping_list(world: World) -> Job:
     )
 
 
-@job("write")
+@job("write", servers=("filesystem",))
 def change_the_port(world: World) -> Job:
     old, new = world.draw.sample(range(8000, 9000), 2)
     world.write("server.ini", f"[server]\nhost = localhost\nport = {old}\nworkers = 4\n")
@@ -54,7 +53,6 @@ def change_the_port(world: World) -> Job:
             holds(lambda: world.read("server.ini").strip() == wanted, "server.ini is not right"),
             says("localhost"),
         ),
-        servers=("filesystem",),
         solution=(
             [
                 call(
@@ -69,7 +67,7 @@ def change_the_port(world: World) -> Job:
     )
 
 
-@job("write")
+@job("write", servers=("memory",))
 def remember_a_birthday(world: World) -> Job:
     who = world.draw.choice(PEOPLE)
     day = world.draw.randint(2, 28)
@@ -92,7 +90,6 @@ def remember_a_birthday(world: World) -> Job:
             "Then look up everything you remember about this person and tell me the hobby.",
         ),
         checks=(holds(is_remembered, "the birthday is not in the memory"), says("chess")),
-        servers=("memory",),
         solution=(
             [
                 call(
@@ -106,7 +103,7 @@ def remember_a_birthday(world: World) -> Job:
     )
 
 
-@job("write")
+@job("write", servers=("sqlite",))
 def new_customer(world: World) -> Job:
     who, country = world.draw.choice(PEOPLE), world.draw.choice(COUNTRIES)
     number = world.draw.randint(5, 15)
@@ -131,7 +128,6 @@ def new_customer(world: World) -> Job:
             "country) in the database. Then count how many customers there are now.",
         ),
         checks=(holds(is_added, "the customer was not added once"), says_number(number + 1)),
-        servers=("sqlite",),
         solution=(
             [
                 call("sqlite__write_query", query=insert),
@@ -142,7 +138,7 @@ def new_customer(world: World) -> Job:
     )
 
 
-@job("write")
+@job("write", servers=("git",))
 def commit_a_change(world: World) -> Job:
     def git(*args: str) -> str:
         name = ("-c", "user.name=Ann", "-c", "user.email=ann@example.com")
@@ -170,7 +166,6 @@ def commit_a_change(world: World) -> Job:
             "commit before?",
         ),
         checks=(holds(is_committed, "the change is not committed"), says("Begin")),
-        servers=("git",),
         solution=(
             [
                 call("git__git_add", repo_path=repo, files=["app.py"]),

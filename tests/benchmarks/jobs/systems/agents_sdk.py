@@ -45,7 +45,7 @@ class AgentsSdk:
     async def do(self, job: Job, world: World, outcome: Outcome) -> None:
         async with AsyncExitStack() as stack:
             servers = [
-                await stack.enter_async_context(_server(name, world)) for name in job.servers
+                await stack.enter_async_context(_server(name, world)) for name in world.servers
             ]
             agent: Agent[Any] = Agent(
                 "assistant",

@@ -62,7 +62,7 @@ async def _answer(agent: Agent, messages: list[Message], outcome: Outcome) -> Ru
 
 
 def _config(job: Job, world: World) -> Config:
-    servers = {name: SERVERS[name](world.folder) for name in job.servers}
+    servers = {name: SERVERS[name](world.folder) for name in world.servers}
     return Config.model_validate(
         {
             "tools": ["web_search", "web_fetch"] if job.has_web else [],

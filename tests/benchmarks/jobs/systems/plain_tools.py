@@ -79,7 +79,7 @@ async def open_tools(job: Job, world: World) -> AsyncIterator[list[PlainTool]]:
     """All tools of a job, those of its servers by a bare MCP client."""
     async with AsyncExitStack() as stack:
         tools = function_tools(job, world)
-        for name in job.servers:
+        for name in world.servers:
             log = stack.enter_context((world.folder.parent / f"{name}.log").open("w"))
             transport = stdio_client(server_parameters(name, world), errlog=log)
             client = await stack.enter_async_context(Client(transport))
