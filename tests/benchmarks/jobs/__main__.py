@@ -47,7 +47,9 @@ async def _run_all(options: argparse.Namespace, records: Records) -> None:
     for name, path in paths.items():
         async with AsyncExitStack() as stack:
             systems = [
-                await stack.enter_async_context(_open(system, path, records.folder))
+                await stack.enter_async_context(
+                    _open(system, path, options.threads, records.folder)
+                )
                 for system in options.systems
             ]
             _keep_own_files_in(records.folder)
@@ -79,23 +81,27 @@ def _model_path(name: str) -> Path:
 
 
 @asynccontextmanager
-async def _open(system: str, model: Path, folder: Path) -> AsyncIterator[System]:
+async def _open(
+    system: str, model: Path, threads: int | None, folder: Path
+) -> AsyncIterator[System]:
     # Each imports what the others do not need.
     match system:
         case "ours":
             from benchmarks.jobs.systems.ours import open_ours
 
-            async with open_ours(model) as ours:
+            async with open_ours(model, threads=threads) as ours:
                 yield ours
         case "bare":
             from benchmarks.jobs.systems.bare_loop import open_bare_loop
 
-            with open_bare_loop(model) as bare_loop:
+            with open_bare_loop(model, threads=threads) as bare_loop:
                 yield bare_loop
         case "agents":
             from benchmarks.jobs.systems.agents_sdk import open_agents_sdk
 
-            async with open_agents_sdk(model, folder / "llama-server.log") as agents_sdk:
+            async with open_agents_sdk(
+                model, threads=threads, log=folder / "llama-server.log"
+            ) as agents_sdk:
                 yield agents_sdk
         case _:
             from benchmarks.jobs.systems.solution import Solution
@@ -116,6 +122,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", choices=weights.MODELS, default=["1.5b", "0.5b"])
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS[:3]))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1], help="draw names and numbers")
+    parser.add_argument("--threads", type=int, help="of the CPU; without it, one for each core")
     parser.add_argument("--run", default="run", help="name of the folder in build/jobs")
     parser.add_argument("--again", action="store_true", help="do also what was done before")
     parser.add_argument("--report", action="store_true", help="only print what there is")

@@ -63,6 +63,7 @@ class AgentsSdk:
 
 async def _answer(agent: Agent[Any], said: list[Any], outcome: Outcome) -> list[Any]:
     """Run the agent; gives the conversation with what it added."""
+    outcome.trace = list(said)
     try:
         result = await Runner.run(agent, list(said), max_turns=MAX_STEPS)
     except MaxTurnsExceeded as error:
@@ -112,9 +113,12 @@ def _function_tool(tool: PlainTool) -> FunctionTool:
 
 
 @asynccontextmanager
-async def open_agents_sdk(model: Path, log: Path) -> AsyncIterator[AgentsSdk]:
-    """Start llama-server with the model, and keep it."""
+async def open_agents_sdk(
+    model: Path, *, threads: int | None, log: Path
+) -> AsyncIterator[AgentsSdk]:
+    """Start llama-server with the model, and keep it. ``threads`` None: one for each core."""
     set_tracing_disabled(True)
-    options = ("--jinja", "-np", "1", "-c", str(CONTEXT_LENGTH), "-t", str(os.cpu_count()))
+    count = str(threads or os.cpu_count())
+    options = ("--jinja", "-np", "1", "-c", str(CONTEXT_LENGTH), "-t", count)
     with llama_server(model, *options, log=log) as server:
         yield AgentsSdk(AsyncOpenAI(base_url=f"{server.url}/v1", api_key="none", timeout=600))

@@ -61,7 +61,7 @@ class BareLoop:
                 messages.append({"role": "assistant", "content": text})
                 outcome.ends.append("stop")
                 return text
-            messages.append(_assistant(before, calls))
+            messages.append({**_assistant(before, calls), "written": text})
             for call in calls:
                 tool = by_name.get(call["name"])
                 result = (
@@ -146,9 +146,9 @@ def _assistant(text: str, calls: Sequence[dict[str, Any]]) -> JsonObject:
 
 
 @contextmanager
-def open_bare_loop(model: Path) -> Iterator[BareLoop]:
-    """Load the model, and keep it."""
-    threads = os.cpu_count()
+def open_bare_loop(model: Path, *, threads: int | None) -> Iterator[BareLoop]:
+    """Load the model, and keep it. ``threads`` None: one for each core."""
+    threads = threads or os.cpu_count()
     llama = Llama(
         str(model),
         n_ctx=CONTEXT_LENGTH,

@@ -88,10 +88,9 @@ def _config(job: Job, world: World) -> Config:
 
 
 @asynccontextmanager
-async def open_ours(model: Path) -> AsyncIterator[Ours]:
-    """Load the model, and keep it."""
-    config = Config.model_validate(
-        {"model": str(model), "engine": {"context_length": CONTEXT_LENGTH}}
-    )
+async def open_ours(model: Path, *, threads: int | None) -> AsyncIterator[Ours]:
+    """Load the model, and keep it. ``threads`` None: one for each core."""
+    engine = {"context_length": CONTEXT_LENGTH, "threads": threads}
+    config = Config.model_validate({"model": str(model), "engine": engine})
     async with Runtime.open(config) as runtime:
         yield Ours(await runtime.chat_model())
