@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import benchmarks.jobs.cases  # noqa: F401  # fills the catalogue
@@ -27,7 +26,7 @@ OVER_SERVERS = {"door_code", "change_the_port", "customers_from"}
 
 
 @pytest.fixture
-def world(tmp_path: Path, web: LoopbackWeb) -> Iterator[World]:
+def world(tmp_path: Path, web: LoopbackWeb) -> World:
     (tmp_path / "files").mkdir()
     return World(tmp_path / "files", random.Random("a draw"), web)
 

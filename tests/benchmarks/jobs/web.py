@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from loopback_web import LoopbackWeb
 
-from kronk_agent.messages import JsonObject
+from kronk_agent.messages import JsonObject, JsonValue
 
 
 def web_config(web: LoopbackWeb) -> JsonObject:
     """Configuration of web_search and web_fetch; a search finds every page that is served."""
-    results = [
+    results: list[JsonValue] = [
         {"title": path.strip("/").replace("-", " "), "url": web.url + path, "snippet": ""}
         for path in web.answers
     ]

@@ -6,11 +6,9 @@ All have the same weights, context, temperature, instructions, and limits.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from benchmarks.jobs.job import Job, World
-
-from kronk_agent.messages import JsonObject
 
 CONTEXT_LENGTH = 8192
 MAX_STEPS = 10
@@ -32,8 +30,8 @@ class Outcome:
     prompt_tokens: int = 0
     """Of all turns together; most of them are in the system's cache."""
     generated_tokens: int = 0
-    trace: list[JsonObject] = field(default_factory=list)
-    """The conversation, in the system's own form."""
+    trace: list[Any] = field(default_factory=list)
+    """The conversation, as JSON in the system's own form."""
 
 
 class System(Protocol):

@@ -69,13 +69,14 @@ async def _answer(agent: Agent[Any], said: list[Any], outcome: Outcome) -> list[
     except MaxTurnsExceeded as error:
         if (data := error.run_data) is not None:
             _count(outcome, data)
-            outcome.trace = [*said, *(item.to_input_item() for item in data.new_items)]
+            outcome.trace += [item.to_input_item() for item in data.new_items]
         raise
     _count(outcome, result)
     outcome.ends.append("stop")
     outcome.answers.append(str(result.final_output or ""))
-    outcome.trace = [*result.to_input_list()]  # type: ignore[list-item]
-    return result.to_input_list()
+    said = result.to_input_list()
+    outcome.trace = list(said)
+    return said
 
 
 def _count(outcome: Outcome, result: Any) -> None:

@@ -96,9 +96,8 @@ def read_calls(text: str, tools: dict[str, PlainTool]) -> tuple[str, list[dict[s
     """The text before the calls, and the calls with their arguments as objects."""
     marked = list(_MARKED.finditer(text))
     if marked:
-        values = [next(_objects(match[1]), (0, None))[1] for match in marked]
-        calls = [value for value in values if _is_call(value)]
-        return text[: marked[0].start()].strip(), calls
+        inside = [value for match in marked for _, value in _objects(match[1])]
+        return text[: marked[0].start()].strip(), [value for value in inside if _is_call(value)]
     found = [
         (start, value)
         for start, value in _objects(text)
