@@ -14,7 +14,6 @@ from benchmarks.jobs.running import do, run
 from benchmarks.jobs.servers import is_installed
 from benchmarks.jobs.systems import Outcome
 from benchmarks.jobs.systems.bare_loop import read_calls
-from benchmarks.jobs.systems.plain_tools import PlainTool
 from benchmarks.jobs.systems.solution import Solution
 from loopback_web import LoopbackWeb
 
@@ -131,27 +130,20 @@ async def test_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
     assert "| **all** | **0 of 2** |" in table(list(records.by_key.values()))
 
 
-async def never(arguments: JsonObject) -> str:
-    raise AssertionError(arguments)
-
-
-TOOLS = {"look": PlainTool("look", "", {"type": "object"}, never)}
 LOOK = {"name": "look", "arguments": {"at": "x"}}
 
 
 @pytest.mark.parametrize(
-    ("text", "read"),
+    ("text", "calls"),
     [
-        ('<tool_call>\n{"name": "look", "arguments": {"at": "x"}}\n</tool_call>', ("", [LOOK])),
-        ('<tool_call>{"name": "look", "arguments": {"at": "x"}}', ("", [LOOK])),
-        ('I look.\n```json\n{"name": "look", "arguments": {"at": "x"}}\n```', ("I look.", [LOOK])),
-        ('{"name": "look", "arguments": {"at": "x"}}', ("", [LOOK])),
-        ('{"name": "other", "arguments": {}}', ('{"name": "other", "arguments": {}}', [])),
-        ('{"name": "look"}', ('{"name": "look"}', [])),
-        ("Just words {", ("Just words {", [])),
+        ('<tool_call>\n{"name": "look", "arguments": {"at": "x"}}\n</tool_call>', [LOOK]),
+        ('<tool_call>{"name": "look", "arguments": {"at": "x"}}', [LOOK]),
+        ('I look.\n```json\n{"name": "look", "arguments": {"at": "x"}}\n```', [LOOK]),
+        ('{"name": "look", "arguments": {"at": "x"}}\n' * 2, [LOOK, LOOK]),
+        ('{"name": "other", "arguments": {}}', []),
+        ('{"name": "look"}', []),
+        ("Just words {", []),
     ],
 )
-def test_the_bare_loop_reads_calls_in_marks_and_in_code(
-    text: str, read: tuple[str, list[JsonObject]]
-) -> None:
-    assert read_calls(text, TOOLS) == read
+def test_the_bare_loop_reads_calls_in_marks_and_in_code(text: str, calls: list[JsonObject]) -> None:
+    assert read_calls(text, {"look"}) == calls

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,6 @@ from llama_cpp import Llama
 from kronk_agent.messages import JsonObject
 
 _MARKED = re.compile(r"<tool_call>(.*?)(?:</tool_call>|$)", re.DOTALL)
-_FENCE = re.compile(r"```\w*\s*$")
 
 
 class BareLoop:
@@ -56,19 +55,13 @@ class BareLoop:
         text = ""
         for _ in range(MAX_STEPS):
             text = await self._turn(messages, tools, outcome)
-            before, calls = read_calls(text, by_name)
+            messages.append({"role": "assistant", "content": text})
+            calls = read_calls(text, by_name)
             if not calls:
-                messages.append({"role": "assistant", "content": text})
                 outcome.ends.append("stop")
                 return text
-            messages.append({**_assistant(before, calls), "written": text})
             for call in calls:
-                tool = by_name.get(call["name"])
-                result = (
-                    await tool.call(call["arguments"])
-                    if tool
-                    else f"Error: there is no tool {call['name']}"
-                )
+                result = await _result(by_name, call)
                 messages.append({"role": "tool", "name": call["name"], "content": result})
         outcome.ends.append("max_steps")
         return text
@@ -92,23 +85,23 @@ class BareLoop:
         return completion["choices"][0]["message"]["content"] or ""
 
 
-def read_calls(text: str, tools: dict[str, PlainTool]) -> tuple[str, list[dict[str, Any]]]:
-    """The text before the calls, and the calls with their arguments as objects."""
-    marked = list(_MARKED.finditer(text))
-    if marked:
-        inside = [value for match in marked for _, value in _objects(match[1])]
-        return text[: marked[0].start()].strip(), [value for value in inside if _is_call(value)]
-    found = [
-        (start, value)
-        for start, value in _objects(text)
-        if _is_call(value) and value["name"] in tools
-    ]
-    before = text[: found[0][0]] if found else text
-    return _FENCE.sub("", before).strip(), [value for _, value in found]
+async def _result(tools: Mapping[str, PlainTool], call: dict[str, Any]) -> str:
+    tool = tools.get(call["name"])
+    return (
+        await tool.call(call["arguments"]) if tool else f"Error: no tool is called {call['name']}"
+    )
 
 
-def _objects(text: str) -> Iterator[tuple[int, Any]]:
-    """Every JSON object in a text, with where it begins."""
+def read_calls(text: str, tools: Container[str]) -> list[dict[str, Any]]:
+    """The calls in an answer, with their arguments as objects."""
+    if marked := _MARKED.findall(text):
+        inside = [value for part in marked for value in _objects(part)]
+        return [value for value in inside if _is_call(value)]
+    return [value for value in _objects(text) if _is_call(value) and value["name"] in tools]
+
+
+def _objects(text: str) -> Iterator[Any]:
+    """Every JSON object in a text."""
     decoder = json.JSONDecoder()
     position = text.find("{")
     while position >= 0:
@@ -117,7 +110,7 @@ def _objects(text: str) -> Iterator[tuple[int, Any]]:
         except ValueError:
             end = position + 1
         else:
-            yield position, value
+            yield value
         position = text.find("{", end)
 
 
@@ -127,21 +120,6 @@ def _is_call(value: Any) -> bool:
         and isinstance(value.get("name"), str)
         and isinstance(value.get("arguments"), dict)
     )
-
-
-def _assistant(text: str, calls: Sequence[dict[str, Any]]) -> JsonObject:
-    # This family's template wants arguments as objects.
-    return {
-        "role": "assistant",
-        "content": text,
-        "tool_calls": [
-            {
-                "type": "function",
-                "function": {"name": call["name"], "arguments": call["arguments"]},
-            }
-            for call in calls
-        ],
-    }
 
 
 @contextmanager
