@@ -116,7 +116,7 @@ def _keep_own_files_in(folder: Path) -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="benchmarks.jobs", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="benchmarks.jobs", description="Have jobs done.")
     parser.add_argument("--only", nargs="+", default=[], metavar="JOB", help="jobs or classes")
     parser.add_argument("--number", type=int, help="jobs of each class; without it, all")
     parser.add_argument("--models", nargs="+", choices=weights.MODELS, default=["1.5b", "0.5b"])
