@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,11 @@ from benchmarks import weights
 from loopback_web import LoopbackWeb, loopback_web
 
 from kronk_agent.models import store
+
+pytest_plugins = ("limits",)
+
+# llama.cpp's threads spin where they wait for each other, which stops them all on a busy machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 @pytest.fixture(scope="session")
