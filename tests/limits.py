@@ -1,7 +1,7 @@
 """Time limits of the tests: one factor scales them all, and a limit that strikes fails one test.
 
-A pytest plugin (``conftest.py`` loads it) on top of pytest-timeout. Limits are written for an idle machine and
-only end what hangs; ``KRONK_TEST_TIMEOUT_FACTOR`` replaces the measured factor.
+A pytest plugin on top of pytest-timeout, loaded by ``conftest.py``. Limits are written for an idle
+machine and only end what hangs; ``KRONK_TEST_TIMEOUT_FACTOR`` replaces the measured factor.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def pytest_runtest_makereport(
     gc.disable()
     try:
         return (yield)
-    except Exception as error:  # boundary: a report that fails would end the session
+    except Exception as error:  # noqa: BLE001  # boundary: it would end the session
         return _short_report(item, call, error)
     finally:
         if was_enabled:
@@ -120,7 +120,7 @@ def _short_report(
     return pytest.TestReport(
         nodeid=item.nodeid,
         location=item.location,
-        keywords={name: 1 for name in item.keywords},
+        keywords=dict.fromkeys(item.keywords, 1),
         outcome="failed",
         longrepr=f"{failure}\nIts report could not be made: {error!r}",
         when=call.when,

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import anyio
 import pytest
 from inline_snapshot import snapshot
+from limits import seconds
 from pydantic import BaseModel, Field
 
 from kronk_agent.errors import ConfigError, ToolError
@@ -537,7 +538,7 @@ async def test_a_call_that_is_given_up_leaves_its_thread_behind() -> None:
 
     @tool
     def block(context: ToolContext) -> None:
-        release.wait(timeout=5)
+        release.wait(timeout=seconds(5))
         context.report_progress(1)
         ended.set()
 

@@ -8,6 +8,7 @@ import threading
 
 import anyio
 import pytest
+from limits import seconds
 
 from kronk_agent.agent import Agent, AgentOptions
 from kronk_agent.errors import ServerUnavailableError, ToolError
@@ -40,7 +41,7 @@ def agent_with(
 
 
 async def results_of(agent: Agent) -> list[ToolResult]:
-    with anyio.fail_after(5):
+    with anyio.fail_after(seconds(5)):
         async with agent.run(QUESTION) as run:
             events = await collect(run)
     return [event.result for event in events if isinstance(event, ToolFinished)]
@@ -90,7 +91,7 @@ async def test_a_tool_runs_while_the_model_still_speaks() -> None:
     # The model waits for the tool in the middle of its turn.
     agent = agent_with(look, turn=[call("look"), called, "Looking ..."])
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(seconds(5)):
         async with agent.run(QUESTION) as run:
             events = await collect(run)
 
@@ -134,7 +135,7 @@ async def test_a_plain_function_runs_in_a_thread_and_the_loop_goes_on() -> None:
     @tool(read_only=True)
     def block() -> str:
         """Blocks its thread until the event loop has done something else."""
-        assert loop_went_on.wait(timeout=5)
+        assert loop_went_on.wait(timeout=seconds(5))
         return threading.current_thread().name
 
     @tool(read_only=True)
@@ -376,7 +377,7 @@ async def test_a_thread_that_takes_too_long_is_left_behind() -> None:
     @tool
     def block() -> None:
         """Block."""
-        release.wait(timeout=5)
+        release.wait(timeout=seconds(5))
 
     try:
         text = await failure_of(block, made=call("block"), options=FAST)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import anyio
 import pytest
+from limits import seconds
 
 from kronk_agent.agent import Agent, Run
 from kronk_agent.messages import (
@@ -44,7 +45,7 @@ class _Sleeper:
 async def cancelled_at(run: Run, moment: Event | type[Event]) -> RunFinished:
     """Read up to a moment, cancel there, and give the last event."""
     last: Event | None = None
-    with anyio.fail_after(5):
+    with anyio.fail_after(seconds(5)):
         async for last in run:
             if last == moment or (isinstance(moment, type) and isinstance(last, moment)):
                 run.cancel()
@@ -178,7 +179,7 @@ async def test_leaving_early_stops_the_model_and_the_tools_and_waits_for_them() 
     sleeper = _Sleeper()
     model = ScriptedModel([[call("sleep"), "So", anyio.Event()]])
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(seconds(5)):
         async with Agent(model, [sleeper.toolset]).run(QUESTION) as run:
             async for event in run:
                 if event == TextDelta("So"):
@@ -188,7 +189,7 @@ async def test_leaving_early_stops_the_model_and_the_tools_and_waits_for_them() 
 
 
 async def test_leaving_without_reading_anything_is_fine() -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(seconds(5)):
         async with Agent(ScriptedModel(["Hello."])).run(QUESTION):
             pass
 
@@ -197,7 +198,7 @@ async def test_a_caller_that_is_cancelled_takes_the_run_with_it() -> None:
     sleeper = _Sleeper()
     agent = Agent(ScriptedModel([call("sleep")]), [sleeper.toolset])
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(seconds(5)):
         async with anyio.create_task_group() as group:
             group.start_soon(agent.answer, QUESTION)
             await anyio.wait_all_tasks_blocked()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import anyio
 import pytest
+from limits import seconds
 
 from kronk_agent.agent import Agent, AgentOptions
 from kronk_agent.errors import InvalidRequestError
@@ -169,7 +170,7 @@ async def test_a_cancelled_run_leaves_no_call_without_a_result() -> None:
     model = ScriptedModel([[call("read", path="x"), call("wait")]])
     agent = Agent(model, [StaticToolset("mine", (wait,))])
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(seconds(5)):
         async with agent.run(QUESTION, client_tools=[READ]) as run:
             await started.wait()
             run.cancel()

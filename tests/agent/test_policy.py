@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import anyio
 import pytest
+from limits import seconds
 
 from kronk_agent.agent import Agent, AgentOptions, Approval, Approved, Denied, Pending
 from kronk_agent.messages import (
@@ -241,7 +242,7 @@ async def test_a_run_is_cancelled_while_somebody_decides() -> None:
         raise AssertionError
 
     agent = agent_with(ScriptedModel([call("add", a=1, b=2)]), {"add": "ask"})
-    with anyio.fail_after(5):
+    with anyio.fail_after(seconds(5)):
         async with agent.run(QUESTION, approve=think) as run:
             await asked.wait()
             run.cancel()

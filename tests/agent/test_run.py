@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import anyio
 import pytest
+from limits import seconds
 
 from kronk_agent.agent import Agent, AgentOptions
 from kronk_agent.errors import EngineError, InvalidRequestError, ModelError, OverloadedError
@@ -236,7 +237,7 @@ async def test_a_failure_of_the_model_stops_the_tools_of_its_turn() -> None:
 
     model = ScriptedModel([[call("wait"), EngineError("out of memory")]])
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(seconds(5)):
         answer = await Agent(model, [StaticToolset("x", (wait,))]).answer(QUESTION)
 
     assert (answer.reason, answer.error) == ("error", "out of memory")
@@ -350,7 +351,7 @@ async def test_one_agent_answers_several_conversations_at_once() -> None:
     async def ask(number: int) -> None:
         answers[number] = (await agent.answer([Message.user(f"number {number}")])).text
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(seconds(5)):
         async with anyio.create_task_group() as group:
             for number in range(20):
                 group.start_soon(ask, number)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx2
+from limits import seconds
 from openai import AsyncOpenAI
 from openai.types.chat import (
     ChatCompletionFunctionToolParam,
@@ -72,7 +73,7 @@ async def running(
     async with (
         Runtime.open(config, tools=tools, model=model) as runtime,
         serving_at(create_app(runtime), host="127.0.0.1", port=0, drain_seconds=5) as url,
-        httpx2.AsyncClient(base_url=url, timeout=60) as http,
+        httpx2.AsyncClient(base_url=url, timeout=seconds(60)) as http,
         AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as openai,
     ):
         yield Server(url, runtime, http, openai)

@@ -19,6 +19,7 @@ from api.support import WEATHER, running
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
+from limits import seconds
 from schemathesis import Case, GenerationMode
 from schemathesis.core.result import Ok
 from schemathesis.schemas import APIOperation
@@ -265,7 +266,7 @@ def test_there_is_a_request_for_every_route(url: str) -> None:
 @pytest.mark.parametrize("path", REQUESTS)
 @pytest.mark.timeout(120)
 def test_any_json_in_any_field_is_answered_or_refused(url: str, path: str) -> None:
-    with httpx2.Client(base_url=url, timeout=60) as client:
+    with httpx2.Client(base_url=url, timeout=seconds(60)) as client:
         conversation = client.post("/v1/conversations", json={}).json()["id"]
         address = path.format(id=conversation)
         plain = client.post(address, json=REQUESTS[path])

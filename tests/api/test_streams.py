@@ -8,6 +8,7 @@ import anyio
 import httpx2
 import pytest
 from api.support import running, scripted
+from limits import seconds
 
 from kronk_agent import Config
 from kronk_agent.config.server import ServerConfig
@@ -33,7 +34,7 @@ async def test_a_run_ends_when_its_client_goes_away(stream: bool) -> None:
             await server.post("/v1/chat/completions", **ASK, stream=stream)
 
         tasks.start_soon(ask)
-        with anyio.fail_after(5):
+        with anyio.fail_after(seconds(5)):
             await asked.wait()
             tasks.cancel_scope.cancel()
             with anyio.CancelScope(shield=True):

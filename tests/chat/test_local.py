@@ -12,6 +12,7 @@ import anyio
 import pytest
 from chat.support import HERMES_TEMPLATE, make_tool, merged
 from jsonschema import Draft202012Validator
+from limits import seconds
 
 from kronk_agent.chat.local import LocalChatModel
 from kronk_agent.engine.engine import Engine
@@ -106,7 +107,7 @@ def model(request: pytest.FixtureRequest) -> LocalChatModel:
 
 
 async def collect(model: ChatModel, request: ChatRequest) -> list[Delta]:
-    with anyio.fail_after(200):
+    with anyio.fail_after(seconds(200)):
         async with aclosing(model.stream(request)) as deltas:
             return merged([delta async for delta in deltas])
 

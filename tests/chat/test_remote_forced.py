@@ -13,6 +13,7 @@ from chat.scripted_upstream import ScriptedUpstream, called, chunk, said
 from chat.support import make_tool
 from chat.test_remote import COUNTED, deltas_of, plain
 from jsonschema import Draft202012Validator
+from limits import seconds
 from loopback_web import Answer
 
 from kronk_agent import Message
@@ -90,7 +91,7 @@ async def test_two_who_ask_at_once_share_one_probe(scripted: ScriptedUpstream) -
     scripted.will_answer(PROBED, called(("add", '{"a": 1}')), called(("add", '{"a": 1}')))
 
     async with RemoteChatModel.open(scripted.upstream()) as model:
-        with anyio.fail_after(10):
+        with anyio.fail_after(seconds(10)):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(collect, model.stream(REQUIRED))
                 tasks.start_soon(collect, model.stream(REQUIRED))

@@ -11,8 +11,10 @@ import sys
 import time
 from pathlib import Path
 
+from limits import seconds
+
 _ESCAPE_SEQUENCE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07]*\x07|[@-Z\\-_=>])")
-_PATIENCE_SECONDS = 40.0
+_PATIENCE_SECONDS = seconds(40)
 
 
 class TerminalProgram:

@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 from click.testing import CliRunner, Result
+from limits import seconds
 from mcp import Client, StdioServerParameters
 
 import kronk_agent
@@ -97,7 +98,7 @@ async def test_the_server_starts_by_what_the_manifest_says(tmp_path: Path) -> No
         args=[arg.replace("${user_config.config}", chosen) for arg in start["args"]],
         cwd=tmp_path / "extension",
     )
-    with anyio.fail_after(30):
+    with anyio.fail_after(seconds(30)):
         async with Client(server) as client:
             tools = [tool.name for tool in (await client.list_tools()).tools]
     assert tools == ["ask_agent", "list_models"]

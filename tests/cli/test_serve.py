@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import anyio
 import httpx2
 import pytest
+from limits import seconds
 from mcp import Client
 
 
@@ -17,7 +19,11 @@ def test_serve_says_where_and_ends_when_it_is_told_to(tmp_path: Path) -> None:
         [sys.executable, "-m", "kronk_agent", "serve", "--port", "0"],
         stderr=subprocess.PIPE,
         text=True,
-        env={"HOME": str(tmp_path), "PATH": ""},
+        env={
+            "HOME": str(tmp_path),
+            "PATH": "",
+            "OMP_WAIT_POLICY": os.environ["OMP_WAIT_POLICY"],
+        },
     ) as program:
         assert program.stderr is not None
         url = program.stderr.readline().split()[2].removesuffix(";")
@@ -28,12 +34,12 @@ def test_serve_says_where_and_ends_when_it_is_told_to(tmp_path: Path) -> None:
                 "messages": [{"role": "user", "content": "Hello"}],
                 "max_tokens": 4,
             },
-            timeout=50,
+            timeout=seconds(50),
         )
         by_mcp = program.stderr.readline()
         tools = anyio.run(_tools, by_mcp.split()[-1])
         program.send_signal(signal.SIGTERM)
-        exit_code = program.wait(timeout=10)
+        exit_code = program.wait(timeout=seconds(10))
 
     assert tools == ["ask_agent", "web_search", "web_fetch"]
     assert response.status_code == 200, response.text

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+from limits import seconds
 
 Event: TypeAlias = dict[str, Any]
+
+INHERITED = ("PATH", "OMP_WAIT_POLICY")
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,9 @@ def kronk_agent(home: Path) -> KronkAgent:
             input=stdin,
             capture_output=True,
             encoding="utf-8",
-            timeout=100,
+            timeout=seconds(100),
             cwd=home,
-            env={"PATH": os.environ["PATH"], "HOME": str(home)},
+            env={"HOME": str(home)} | {name: os.environ[name] for name in INHERITED},
             check=False,
         )
         return Finished(done.returncode, done.stdout, done.stderr)

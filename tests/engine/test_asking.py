@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 from engine.support import GREEDY, chat, endless, generate, tokens_of
+from limits import seconds
 
 from kronk_agent.engine.best_of import Completion, generate_best
 from kronk_agent.engine.engine import Chunk, Engine, EngineParams
@@ -176,16 +177,20 @@ async def test_greedy_leaves_one_token(engine: Engine) -> None:
 
 async def test_a_deadline_ends_what_runs_and_what_waits(starter_model: Path) -> None:
     async with await Engine.open(starter_model, EngineParams(max_sequences=1)) as engine:
-        with anyio.fail_after(30), pytest.raises(DeadlineError, match="generated tokens"):
+        with anyio.fail_after(seconds(30)), pytest.raises(DeadlineError, match="generated tokens"):
             await generate(
-                engine, COUNT, sampling=endless(engine), max_tokens=None, deadline_seconds=0.5
+                engine,
+                COUNT,
+                sampling=endless(engine),
+                max_tokens=None,
+                deadline_seconds=seconds(0.5),
             )
         async with aclosing(
             engine.generate(tokens_of(engine, COUNT), sampling=endless(engine))
         ) as running:
             await anext(running)
             with pytest.raises(DeadlineError, match="after 0 generated tokens"):
-                await generate(engine, COUNT, deadline_seconds=0.2)
+                await generate(engine, COUNT, deadline_seconds=seconds(0.2))
         await engine.check()
 
 
@@ -202,7 +207,7 @@ async def test_the_background_gives_its_place_up_and_comes_back(starter_model: P
         ) as background,
     ):
         tokens = list((await anext(background)).tokens)
-        with anyio.fail_after(30):
+        with anyio.fail_after(seconds(30)):
             answer = await generate(engine, chat("What is the capital of France?"))
             tokens += [token async for chunk in background for token in chunk.tokens]
         stats = await engine.stats()

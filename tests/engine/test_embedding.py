@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from engine.bert_reference import BertReference
 from engine.tiny_gguf import BERT_CONTEXT, WIDTH, Pooling, TinyModels
+from limits import seconds
 from numpy.typing import NDArray
 
 from kronk_agent.engine.embedding import EmbeddingEngine
@@ -240,7 +241,7 @@ async def test_a_short_call_overtakes_a_long_one(tiny: TinyModels) -> None:
         group.start_soon(engine.embed, endless(engine))
         await anyio.wait_all_tasks_blocked()
 
-        with anyio.fail_after(10):
+        with anyio.fail_after(seconds(10)):
             short = await engine.embed(["paris"])
 
         assert short.vectors.shape == (1, WIDTH)
@@ -262,7 +263,7 @@ async def test_past_the_queue_limit_a_call_is_refused_and_cancelling_makes_room(
 
             group.cancel_scope.cancel()
 
-        with anyio.fail_after(10):
+        with anyio.fail_after(seconds(10)):
             assert (await engine.embed(["paris"])).vectors.shape == (1, WIDTH)
 
 
@@ -276,7 +277,7 @@ async def test_closing_ends_what_runs_and_refuses_what_comes(tiny: TinyModels) -
         except EngineError as error:
             errors.append(str(error))
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(seconds(20)):
         async with anyio.create_task_group() as group:
             group.start_soon(run_until_closed)
             group.start_soon(run_until_closed)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import anyio
 import pytest
+from limits import seconds
 
 from kronk_agent.engine.opening import Opening
 
@@ -40,11 +41,11 @@ async def test_giving_up_does_not_wait_and_closes_what_comes_of_it() -> None:
 
     def open_slowly() -> Door:
         anyio.from_thread.run_sync(is_started.set)
-        may_open.wait(10)
+        may_open.wait(seconds(10))
         doors.append(SlowDoor())
         return doors[0]
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(seconds(5)):
         async with anyio.create_task_group() as group:
             group.start_soon(Opening(open_slowly).result)
             await is_started.wait()
@@ -52,7 +53,7 @@ async def test_giving_up_does_not_wait_and_closes_what_comes_of_it() -> None:
     assert doors == []
 
     may_open.set()
-    assert is_closed.wait(10)
+    assert is_closed.wait(seconds(10))
 
 
 async def test_a_failure_to_open_is_raised() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 from engine.support import GREEDY, Generated, chat, endless, generate
+from limits import seconds
 
 from kronk_agent.engine.engine import Chunk, Engine, EngineParams
 from kronk_agent.errors import ConfigError, EngineError, OverloadedError
@@ -36,7 +37,7 @@ async def all_at_once(
     async def one(prompt: str) -> None:
         results[prompt] = await generate(engine, prompt, max_tokens=max_tokens, sampling=sampling)
 
-    with anyio.fail_after(60):
+    with anyio.fail_after(seconds(60)):
         async with anyio.create_task_group() as group:
             for prompt in prompts:
                 group.start_soon(one, prompt)
@@ -73,7 +74,7 @@ async def test_a_cancelled_generation_frees_its_place(starter_model: Path) -> No
         async with aclosing(long_run(engine)) as running:
             await anext(running)
 
-        with anyio.fail_after(10):
+        with anyio.fail_after(seconds(10)):
             answer = await generate(engine, capital_of("France"))
 
         assert answer.text == "The capital of France is Paris."
@@ -125,7 +126,7 @@ async def test_closing_the_engine_ends_what_runs_and_what_waits(starter_model: P
             errors.append(str(error))
 
     started = anyio.Event()
-    with anyio.fail_after(20):
+    with anyio.fail_after(seconds(20)):
         async with anyio.create_task_group() as group:
             group.start_soon(run_until_closed)
             group.start_soon(run_until_closed)
@@ -202,7 +203,7 @@ async def test_a_constraint_survives_giving_way(starter_model: Path) -> None:
         async def one(country: str) -> None:
             results.append(await generate(engine, country, max_tokens=250, constraint=constraint))
 
-        with anyio.fail_after(60):
+        with anyio.fail_after(seconds(60)):
             async with anyio.create_task_group() as group:
                 for country in COUNTRIES[:3]:
                     group.start_soon(one, country)
@@ -255,7 +256,7 @@ async def test_cancelling_who_gave_way_lets_others_in(starter_model: Path) -> No
         group.start_soon(read_older)
         async with aclosing(younger):
             await anext(younger)
-            with anyio.fail_after(30):
+            with anyio.fail_after(seconds(30)):
                 await is_full.wait()
 
         await generate(engine, "Hi", max_tokens=1, sampling=endless(engine))

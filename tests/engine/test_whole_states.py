@@ -10,6 +10,7 @@ import anyio
 import pytest
 from engine.support import endless, tokens_of
 from engine.tiny_gguf import TinyModels
+from limits import seconds
 
 from kronk_agent.engine.engine import Engine, EngineParams, GenerationEnd
 
@@ -83,7 +84,7 @@ async def test_prompts_that_arrive_together_compute_what_they_share_once(model: 
         async def one(index: int) -> None:
             results[index] = await run(engine, prompts[index])
 
-        with anyio.fail_after(60):
+        with anyio.fail_after(seconds(60)):
             async with anyio.create_task_group() as group:
                 for index in range(len(prompts)):
                     group.start_soon(one, index)
@@ -103,7 +104,7 @@ async def test_who_gave_way_goes_on_from_its_saved_state(tiny: TinyModels) -> No
         async def one(index: int) -> None:
             results[index], _ = await run(engine, prompts[index], max_tokens=100)
 
-        with anyio.fail_after(60):
+        with anyio.fail_after(seconds(60)):
             async with anyio.create_task_group() as group:
                 for index in range(3):
                     group.start_soon(one, index)

@@ -15,6 +15,7 @@ from host.support import (
     modern,
     tools,
 )
+from limits import seconds
 
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ToolError
@@ -33,7 +34,7 @@ async def test_calls_bring_back_everything(
     server = server.model_copy(update={"protocol": protocol})
     watcher = Watcher()
 
-    with anyio.fail_after(15):
+    with anyio.fail_after(seconds(15)):
         async with hosting({"demo": server}, tmp_path) as host:
             await host.settled()
             countdown = tools(host)["demo__countdown"]
@@ -64,7 +65,7 @@ async def test_cancelling_a_call_cancels_it_on_the_server(
         context = ToolContext(report_progress=watcher)
         await invoke(tools(host)["x__hang"], {"key": protocol}, context)
 
-    with anyio.fail_after(15):
+    with anyio.fail_after(seconds(15)):
         async with hosting({"x": server}, tmp_path) as host:
             await host.settled()
             async with anyio.create_task_group() as tasks:
@@ -88,7 +89,7 @@ async def test_a_server_of_before_2025_is_reached(
         context = ToolContext(report_progress=watcher)
         await invoke(tools(host)["x__hang"], {"key": str(type)}, context)
 
-    with anyio.fail_after(15):
+    with anyio.fail_after(seconds(15)):
         async with hosting({"x": server}, tmp_path) as host:
             await host.settled()
             async with anyio.create_task_group() as tasks:
@@ -103,7 +104,7 @@ async def test_a_server_of_before_2025_is_reached(
 async def test_a_big_result_comes_through_http(tmp_path: Path, demo_url: str) -> None:
     big = "x" * 2_000_000
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(seconds(10)):
         server = McpServerConfig(url=demo_url, max_output_tokens=None)
         async with hosting({"demo": server}, tmp_path) as host:
             await host.settled()
@@ -112,26 +113,26 @@ async def test_a_big_result_comes_through_http(tmp_path: Path, demo_url: str) ->
 
 
 async def test_a_call_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
-    with anyio.fail_after(10):
-        async with hosting({"x": modern(timeout=0.2)}, tmp_path) as host:
+    with anyio.fail_after(seconds(10)):
+        async with hosting({"x": modern(timeout=1)}, tmp_path) as host:
             await host.settled()
             with pytest.raises(ToolError) as caught:
                 await call(host, "x__hang")
             await call(host, "x__wait_for_cancel")
 
     assert str(caught.value) == (
-        "MCP server 'x' gave no answer and no progress within 0.2 s: "
+        "MCP server 'x' gave no answer and no progress within 1 s: "
         "ask for less, or raise mcp_servers.x.timeout"
     )
 
 
 async def test_progress_gives_a_call_more_time(tmp_path: Path) -> None:
-    """Ten steps of 0.15 s are more than 1 s, and no step is."""
-    with anyio.fail_after(10):
-        async with hosting({"demo": demo(timeout=1)}, tmp_path) as host:
+    """Ten steps of 0.25 s are more than 2 s, and no step is."""
+    with anyio.fail_after(seconds(10)):
+        async with hosting({"demo": demo(timeout=2)}, tmp_path) as host:
             await host.settled()
 
-            output = await call(host, "demo__countdown", {"start": 10, "seconds_between": 0.15})
+            output = await call(host, "demo__countdown", {"start": 10, "seconds_between": 0.25})
 
     assert output == ToolOutput((TextPart("liftoff"),))
 
@@ -148,7 +149,7 @@ async def test_progress_gives_a_call_more_time(tmp_path: Path) -> None:
 async def test_a_broken_result_is_an_error_the_model_reads(
     tmp_path: Path, tool: str, how: str, said: str
 ) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(seconds(10)):
         async with hosting({"x": faulty("refuses")}, tmp_path) as host:
             await host.settled()
             with pytest.raises(ToolError) as caught:
@@ -159,7 +160,7 @@ async def test_a_broken_result_is_an_error_the_model_reads(
 
 
 async def test_a_refused_call_says_why(tmp_path: Path) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(seconds(10)):
         async with hosting({"x": faulty("grows")}, tmp_path) as host:
             await host.settled()
             with pytest.raises(ToolError) as caught:

@@ -10,6 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 from host.support import SERVERS, call, hosting, serving, states, text_of, tools, unused_port
+from limits import seconds
 
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ServerUnavailableError, ToolError
@@ -104,7 +105,7 @@ async def test_every_key_does_something(
         Pins(pins / f"{name}.json", configs[name]).review([older])
     logins = Logins(EncryptedFiles(tmp_path / "logins", tmp_path / "key", None))
 
-    with anyio.fail_after(100):
+    with anyio.fail_after(seconds(100)):
         async with hosting(
             configs,
             tmp_path,

@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 from host.support import SERVERS, error_of, faulty, hosting
+from limits import seconds
 
 from kronk_agent.config.schema import McpServerConfig
 
@@ -16,7 +17,7 @@ LEGACY = "or set its protocol to legacy if it is old"
 
 
 async def _failure(server: McpServerConfig, log_dir: Path) -> str:
-    with anyio.fail_after(10):
+    with anyio.fail_after(seconds(10)):
         async with hosting({"x": server}, log_dir) as host:
             await host.settled()
             (status,) = host.statuses()
@@ -50,8 +51,8 @@ async def _failure(server: McpServerConfig, log_dir: Path) -> str:
             f"raise mcp_servers.x.startup_timeout if it is slow, {LEGACY}",
         ),
         (
-            faulty("talks_only", startup_timeout=1),
-            "did not list its tools within 1 s and printed 'Hello! I am no MCP server.' "
+            faulty("talks_only", startup_timeout=3),
+            "did not list its tools within 3 s and printed 'Hello! I am no MCP server.' "
             f"where MCP belongs: raise mcp_servers.x.startup_timeout if it is slow, {LEGACY}",
         ),
         (
@@ -124,7 +125,7 @@ async def test_a_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 async def test_a_url_where_there_is_no_server(
     tmp_path: Path, odd_url: str, path: str, said: str
 ) -> None:
-    timeout = 0.3 if path == "/hang" else 10
+    timeout = 0.3 if path == "/hang" else seconds(10)
     server = McpServerConfig(
         url=f"{odd_url}{path}?key=secret-key",
         headers={"Authorization": "Bearer secret-token"},

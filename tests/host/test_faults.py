@@ -15,6 +15,7 @@ import anyio
 import pytest
 from host.support import asking, faulty, hosting, states, tools, until
 from host.test_requests import Models
+from limits import seconds
 
 from kronk_agent.agent import Agent
 from kronk_agent.config.schema import McpServerConfig
@@ -52,14 +53,14 @@ CASES = (
     Case("never answers", stdio("silent", startup_timeout=0.5)),
     Case("never answers, and ignores that it is told to end", stdio("deaf", startup_timeout=0.5)),
     Case("never answers a call", stdio("moody", timeout=0.3), ["hang"]),
-    Case("answers a call after the timeout", stdio("moody", timeout=0.5), ["late"]),
-    Case("… and is called again", stdio("moody", timeout=0.5), ["late", "ping"]),
+    Case("answers a call after the timeout", stdio("moody", timeout=2), ["late"]),
+    Case("… and is called again", stdio("moody", timeout=2), ["late", "ping"]),
     Case("dies at start", stdio("exits")),
     Case("dies in a call", stdio("moody"), ["die"]),
     Case("… and is called again", stdio("moody"), ["die", "ping"]),
     Case("dies between calls", stdio("moody"), ["die_afterwards", "ping"]),
     Case("prints noise", stdio("noisy"), ["ping"]),
-    Case("prints only noise", stdio("talks_only", startup_timeout=0.5)),
+    Case("prints only noise", stdio("talks_only", startup_timeout=2)),
     Case("sends a result of 20 MB", stdio("moody", max_output_tokens=5), ["huge"]),
     Case("sends an event of 2 MB", http("/call/event"), ["ping"]),
     Case("has a tool whose schema is `{}`", stdio("broken_schemas"), ["empty"]),
@@ -102,9 +103,9 @@ async def _outcome(case: Case, folder: Path, odd_url: str) -> str:
     """What the model or the person reads, with the good server and the turns unharmed."""
     servers = {"bad": case.server(odd_url), "good": faulty("healthy")}
     outcome = ""
-    with anyio.fail_after(100):
+    with anyio.fail_after(seconds(100)):
         async with hosting(servers, folder, get_model=Models(*["again"] * 20)) as host:
-            with anyio.fail_after(20):  # whatever the other one does
+            with anyio.fail_after(seconds(20)):  # whatever the other one does
                 await until(lambda: states(host)["good"] == "ready")
             await host.settled()
             if not case.tools:

@@ -18,6 +18,7 @@ from host.support import (
     tools,
     until,
 )
+from limits import seconds
 
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.host import ServerStatus
@@ -37,7 +38,7 @@ async def test_a_host_without_servers_is_settled_and_empty(tmp_path: Path) -> No
 async def test_entering_returns_before_any_server_has_started(tmp_path: Path) -> None:
     servers = {"ok": faulty("healthy"), "off": faulty("healthy", disabled=True)}
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(seconds(10)):
         async with hosting(servers, tmp_path) as host:
             assert states(host) == {"ok": "starting", "off": "disabled"}
             assert tools(host) == {}
@@ -53,7 +54,7 @@ async def test_entering_returns_before_any_server_has_started(tmp_path: Path) ->
 
 async def test_bad_servers_neither_delay_nor_disturb_the_good_one(tmp_path: Path) -> None:
     servers = {
-        "silent": faulty("silent"),
+        "silent": faulty("silent", startup_timeout=seconds(30)),
         "exits": faulty("exits"),
         "missing": McpServerConfig(command="no-such-program"),
         "refused": McpServerConfig(url="http://127.0.0.1:9/mcp"),
@@ -61,7 +62,7 @@ async def test_bad_servers_neither_delay_nor_disturb_the_good_one(tmp_path: Path
         "good": faulty("healthy"),
     }
 
-    with anyio.fail_after(10):  # a third of the time the silent one is given
+    with anyio.fail_after(seconds(10)):
         async with hosting(servers, tmp_path) as host:
             await until(lambda: list(states(host).values()).count("starting") == 1)
 
@@ -79,7 +80,7 @@ async def test_bad_servers_neither_delay_nor_disturb_the_good_one(tmp_path: Path
 
 @pytest.mark.parametrize("fault", ["exits_when_asked", "healthy"])
 async def test_an_old_server_is_found_out(tmp_path: Path, fault: str) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(seconds(10)):
         async with hosting({"old": faulty(fault)}, tmp_path) as host:
             await host.settled()
 
@@ -87,25 +88,28 @@ async def test_an_old_server_is_found_out(tmp_path: Path, fault: str) -> None:
 
 
 async def test_legacy_does_not_ask_a_server_that_would_not_answer(tmp_path: Path) -> None:
-    servers = {"old": faulty("ignores_the_question", protocol="legacy")}
+    mark = tmp_path / "asked"
+    env = {"MARK": str(mark)}
+    servers = {"old": faulty("ignores_the_question", protocol="legacy", env=env)}
 
-    with anyio.fail_after(5):  # asking takes 10
+    with anyio.fail_after(seconds(5)):
         async with hosting(servers, tmp_path) as host:
             await host.settled()
 
             assert await call(host, "old__ping") == PONG
+            assert not mark.exists()
 
 
 async def test_a_deaf_server_is_given_up_in_time_and_killed_in_the_end(
     tmp_path: Path, pids: Path
 ) -> None:
-    deaf = faulty("deaf", startup_timeout=0.2, env={"PIDS": str(pids)})
+    deaf = faulty("deaf", startup_timeout=seconds(0.5), env={"PIDS": str(pids)})
 
-    with anyio.fail_after(8):
+    with anyio.fail_after(seconds(8)):
         async with hosting({"deaf": deaf}, tmp_path) as host:
-            with anyio.fail_after(1.5):  # killing it takes 4
-                await host.settled()
+            await host.settled()
             assert states(host) == {"deaf": "failed"}
+            assert len(running(pids)) == 1  # nobody waited until it was killed
 
     assert (len(started(pids)), running(pids)) == (1, [])
 
@@ -118,7 +122,7 @@ async def test_the_program_gets_a_small_environment_and_its_own_folder(
     folder.mkdir()
     servers = {"env": faulty("environment", env={"GIVEN": "1"}, cwd=str(folder))}
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(seconds(10)):
         async with hosting(servers, tmp_path) as host:
             await host.settled()
             (part,) = (await call(host, "env__ping")).content
@@ -131,7 +135,7 @@ async def test_the_program_gets_a_small_environment_and_its_own_folder(
 
 
 async def test_all_pages_of_tools_are_listed(tmp_path: Path) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(seconds(10)):
         async with hosting({"paged": faulty("paged")}, tmp_path) as host:
             await host.settled()
 
@@ -141,7 +145,7 @@ async def test_all_pages_of_tools_are_listed(tmp_path: Path) -> None:
 async def test_two_servers_may_have_the_same_tools(tmp_path: Path) -> None:
     servers = {"one": faulty("mortal"), "two": faulty("mortal")}
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(seconds(10)):
         async with hosting(servers, tmp_path) as host:
             await host.settled()
 
@@ -152,7 +156,7 @@ async def test_two_servers_may_have_the_same_tools(tmp_path: Path) -> None:
 async def test_a_broken_schema_costs_only_its_tool(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(seconds(10)):
         async with hosting({"x": faulty("broken_schemas")}, tmp_path) as host:
             await host.settled()
 
@@ -177,7 +181,7 @@ async def test_a_broken_schema_costs_only_its_tool(
 
 @pytest.mark.parametrize("server", [faulty("grows"), modern()], ids=["2025", "2026"])
 async def test_tools_that_come_later_are_listed(tmp_path: Path, server: McpServerConfig) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(seconds(10)):
         async with hosting({"x": server}, tmp_path) as host:
             await host.settled()
             assert "x__grown" not in tools(host)

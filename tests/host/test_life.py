@@ -23,6 +23,7 @@ from host.support import (
     until,
     unused_port,
 )
+from limits import seconds
 
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ToolError
@@ -33,7 +34,7 @@ from kronk_agent.testing import invoke
 
 
 async def test_a_server_that_dies_in_a_call_is_started_again(tmp_path: Path) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(seconds(10)):
         async with hosting({"x": faulty("mortal")}, tmp_path) as host:
             await host.settled()
             first = await call(host, "x__pid")
@@ -49,7 +50,7 @@ async def test_a_server_that_dies_in_a_call_is_started_again(tmp_path: Path) -> 
 
 
 async def test_tools_of_a_server_that_is_started_again_stay(tmp_path: Path) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(seconds(10)):
         async with hosting({"x": faulty("mortal")}, tmp_path) as host:
             await host.settled()
             with pytest.raises(ToolError):
@@ -65,7 +66,7 @@ async def test_a_failed_server_is_tried_again(tmp_path: Path) -> None:
     port = unused_port()
     server = McpServerConfig(url=f"http://127.0.0.1:{port}/mcp")
 
-    with anyio.fail_after(15):
+    with anyio.fail_after(seconds(15)):
         async with hosting({"x": server}, tmp_path) as host:
             await host.settled()
             assert states(host) == {"x": "failed"}
@@ -79,7 +80,7 @@ async def test_a_server_that_forgot_our_session_is_joined_anew(tmp_path: Path) -
     port = unused_port()
     server = McpServerConfig(url=f"http://127.0.0.1:{port}/mcp", protocol="legacy")
 
-    with anyio.fail_after(20), ExitStack() as first:
+    with anyio.fail_after(seconds(20)), ExitStack() as first:
         first.enter_context(serving(port, *modern().args))
         async with hosting({"x": server}, tmp_path) as host:
             await host.settled()
@@ -90,7 +91,7 @@ async def test_a_server_that_forgot_our_session_is_joined_anew(tmp_path: Path) -
 
 async def test_a_call_to_a_failed_server_says_why(tmp_path: Path) -> None:
     """The model may have been offered the tool a moment ago."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(seconds(10)):
         server = faulty("mortal_once", env={"MARK": str(tmp_path / "mark")})
         async with hosting({"x": server}, tmp_path) as host:
             await host.settled()
@@ -116,7 +117,7 @@ async def test_no_process_is_left_behind(tmp_path: Path, pids: Path) -> None:
         "shell": McpServerConfig(command="sh", args=tuple(shell), env=env),
     }
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(seconds(10)):
         async with hosting(servers, tmp_path) as host:
             await until(lambda: len(started(pids)) >= len(servers))
             await until(lambda: [states(host)[n] for n in ("healthy", "shell")] == ["ready"] * 2)
@@ -139,7 +140,7 @@ def test_a_host_may_be_made_before_there_is_an_event_loop(tmp_path: Path) -> Non
 async def test_cancelling_the_owner_of_a_host_ends_its_servers(tmp_path: Path, pids: Path) -> None:
     server = faulty("healthy", env={"PIDS": str(pids)})
 
-    with anyio.fail_after(10), anyio.CancelScope() as scope:
+    with anyio.fail_after(seconds(10)), anyio.CancelScope() as scope:
         async with hosting({"x": server}, tmp_path) as host:
             await host.settled()
             scope.cancel()
@@ -155,7 +156,7 @@ async def test_an_error_of_the_caller_comes_out_as_it_is(tmp_path: Path) -> None
 
 
 async def test_a_tool_kept_after_the_end_says_that_it_is_over(tmp_path: Path) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(seconds(10)):
         async with hosting({"x": faulty("healthy")}, tmp_path) as host:
             await host.settled()
             ping = tools(host)["x__ping"]
@@ -170,7 +171,7 @@ async def test_a_log_that_cannot_be_put_aside_costs_no_connection(
     log.write_text("y" * (MAX_BYTES + 1))
     (tmp_path / "x.log.1").mkdir()
 
-    with anyio.fail_after(15):
+    with anyio.fail_after(seconds(15)):
         async with hosting({"x": faulty("chatty")}, tmp_path) as host:
             await host.settled()
             [state] = states(host).values()
@@ -183,7 +184,7 @@ async def test_a_log_that_cannot_be_put_aside_costs_no_connection(
 async def test_a_log_that_has_grown_is_put_aside_while_the_server_runs(tmp_path: Path) -> None:
     log, old, older = (tmp_path / f"x.log{suffix}" for suffix in ("", ".1", ".2"))
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(seconds(20)):
         async with hosting({"x": faulty("chatty")}, tmp_path) as host:
             await host.settled()
             for _ in range(3):
@@ -198,7 +199,7 @@ async def test_a_log_that_has_grown_is_put_aside_while_the_server_runs(tmp_path:
 async def test_nothing_a_server_writes_reaches_the_terminal(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(seconds(10)):
         async with hosting({"x": faulty("exits"), "y": faulty("noisy")}, tmp_path) as host:
             await host.settled()
 

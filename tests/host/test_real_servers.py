@@ -10,6 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 from host.support import Watcher, call, hosting, tools
+from limits import seconds
 
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.host import ServerStatus
@@ -26,7 +27,7 @@ async def test_mcp_server_time_from_pypi(tmp_path: Path) -> None:
     args = ("-m", "mcp_server_time", "--local-timezone", "UTC")
     arguments = {"source_timezone": "UTC", "time": "12:00", "target_timezone": "Asia/Kolkata"}
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(seconds(20)):
         async with hosting(
             {"time": McpServerConfig(command=sys.executable, args=args)}, tmp_path
         ) as host:
@@ -44,7 +45,7 @@ async def test_server_everything_from_npm(tmp_path: Path) -> None:
     watcher = Watcher()
     operation = {"duration": 0.2, "steps": 2}
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(seconds(20)):
         async with hosting({"all": _server_everything()}, tmp_path) as host:
             await host.settled()
             assert host.statuses() == (ServerStatus("all", "ready", 13),)

@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 from host.support import asking, call, faulty, hosting, text_of, tools, until
+from limits import seconds
 
 from kronk_agent.errors import ToolError
 from kronk_agent.host import Form, FormValues, ModelUse, ToolUse, Visit
@@ -63,7 +64,7 @@ async def test_a_server_may_ask_our_model(tmp_path: Path, protocol: str) -> None
     models = Models("Short.")
     server = asking(protocol=protocol, sampling="allow")
 
-    with anyio.fail_after(15):
+    with anyio.fail_after(seconds(15)):
         async with hosting({"x": server}, tmp_path, get_model=models) as host:
             await host.settled()
             output = await call(host, "x__summarise", {"text": "Long."})
@@ -82,7 +83,7 @@ async def test_a_server_may_lend_our_model_its_tools(tmp_path: Path) -> None:
     models = Models(["Let me look. ", scripted_call("weather", city="Oslo")], "Yes.")
     server = asking(protocol="legacy", sampling="allow")
 
-    with anyio.fail_after(15):
+    with anyio.fail_after(seconds(15)):
         async with hosting({"x": server}, tmp_path, get_model=models) as host:
             await host.settled()
             said = text_of(await call(host, "x__forecast", {"city": "Oslo"}))
@@ -111,7 +112,7 @@ async def test_a_person_is_asked_before_our_model_is(
     person, models = Decided(agrees=agrees), Models("Short.")
     server = asking(protocol=protocol, sampling="ask")
 
-    with anyio.fail_after(15):
+    with anyio.fail_after(seconds(15)):
         async with hosting({"x": server}, tmp_path, get_model=models, person=person) as host:
             await host.settled()
             if agrees:
@@ -143,7 +144,7 @@ async def test_a_person_is_asked_before_our_model_is(
 async def test_a_server_is_told_only_what_it_may_ask(
     tmp_path: Path, keys: dict[str, str], declared: str
 ) -> None:
-    with anyio.fail_after(15):
+    with anyio.fail_after(seconds(15)):
         async with hosting(
             {"x": asking(**keys)}, tmp_path, get_model=Models(), person=Decided()
         ) as host:
@@ -152,7 +153,7 @@ async def test_a_server_is_told_only_what_it_may_ask(
 
 
 async def test_with_nobody_to_ask_there_is_nothing_to_ask_for(tmp_path: Path) -> None:
-    with anyio.fail_after(15):
+    with anyio.fail_after(seconds(15)):
         async with hosting({"x": asking(sampling="ask")}, tmp_path, get_model=Models()) as host:
             await host.settled()
             assert text_of(await call(host, "x__capabilities")) == "{}"
@@ -162,7 +163,7 @@ async def test_sampling_in_a_loop_ends_when_the_budget_is_spent(tmp_path: Path) 
     models = Models(*["again"] * (2 * REQUESTS_PER_CALL))
     server = asking(protocol="legacy", sampling="allow")
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(seconds(20)):
         async with hosting({"x": server}, tmp_path, get_model=models) as host:
             await host.settled()
             said = [text_of(await call(host, "x__nag")) for _ in range(2)]
@@ -175,7 +176,7 @@ async def test_a_server_may_not_sample_on_its_own(tmp_path: Path) -> None:
     models = Models("never")
     server = faulty("samples_on_its_own", sampling="allow")
 
-    with anyio.fail_after(15):
+    with anyio.fail_after(seconds(15)):
         async with hosting({"x": server}, tmp_path, get_model=models) as host:
             await host.settled()
             said = text_of(await call(host, "x__ping"))
@@ -189,7 +190,7 @@ async def test_a_person_fills_in_a_form(tmp_path: Path, protocol: str) -> None:
     """What is left open gets the form's default; the question holds nothing invisible."""
     person = Decided({"city": "Oslo"})
 
-    with anyio.fail_after(15):
+    with anyio.fail_after(seconds(15)):
         async with hosting({"x": asking(protocol=protocol)}, tmp_path, person=person) as host:
             await host.settled()
             said = text_of(await call(host, "x__travel"))
@@ -203,7 +204,7 @@ async def test_a_person_fills_in_a_form(tmp_path: Path, protocol: str) -> None:
 
 @ERAS
 async def test_a_person_may_decline(tmp_path: Path, protocol: str) -> None:
-    with anyio.fail_after(15):
+    with anyio.fail_after(seconds(15)):
         async with hosting({"x": asking(protocol=protocol)}, tmp_path, person=Decided()) as host:
             await host.settled()
             assert text_of(await call(host, "x__travel")) == "decline None"
@@ -213,10 +214,10 @@ async def test_a_person_may_decline(tmp_path: Path, protocol: str) -> None:
 async def test_a_call_does_not_run_out_of_time_while_a_person_thinks(
     tmp_path: Path, protocol: str
 ) -> None:
-    person = Decided({"city": "Oslo"}, hesitates_seconds=1.5)
-    server = asking(protocol=protocol, timeout=1)
+    person = Decided({"city": "Oslo"}, hesitates_seconds=2.5)
+    server = asking(protocol=protocol, timeout=2)
 
-    with anyio.fail_after(15):
+    with anyio.fail_after(seconds(15)):
         async with hosting({"x": server}, tmp_path, person=person) as host:
             await host.settled()
             assert text_of(await call(host, "x__travel")).startswith("accept")
@@ -226,7 +227,7 @@ async def test_a_call_does_not_run_out_of_time_while_a_person_thinks(
 async def test_a_person_is_sent_to_a_page_first(tmp_path: Path, agrees: bool) -> None:
     person = Decided(agrees=agrees)
 
-    with anyio.fail_after(15):
+    with anyio.fail_after(seconds(15)):
         async with hosting({"x": asking(protocol="legacy")}, tmp_path, person=person) as host:
             await host.settled()
             if agrees:
@@ -243,7 +244,7 @@ async def test_a_server_is_told_its_folders(tmp_path: Path, protocol: str) -> No
     folder = tmp_path / "my files"
     server = asking(protocol=protocol, roots=[str(folder)])
 
-    with anyio.fail_after(15):
+    with anyio.fail_after(seconds(15)):
         async with hosting({"x": server}, tmp_path) as host:
             await host.settled()
             assert text_of(await call(host, "x__folders")) == folder.as_uri()
@@ -251,7 +252,7 @@ async def test_a_server_is_told_its_folders(tmp_path: Path, protocol: str) -> No
 
 @ERAS
 async def test_what_a_server_logs_goes_into_its_file(tmp_path: Path, protocol: str) -> None:
-    with anyio.fail_after(15):
+    with anyio.fail_after(seconds(15)):
         async with hosting({"x": asking(protocol=protocol)}, tmp_path) as host:
             await host.settled()
             await call(host, "x__log", {"text": "two\nlines"})
@@ -266,7 +267,7 @@ async def test_tools_are_called_as_the_policy_says(tmp_path: Path) -> None:
         policy={"tool0": "deny", "tool1": "ask", "tool2": "ask", "*2": "allow"},
     )
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(seconds(10)):
         async with hosting({"x": server}, tmp_path, person=person) as host:
             await host.settled()
             assert list(tools(host)) == ["x__tool1", "x__tool2", "x__tool3"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 from host.support import asking, call, faulty, hosting, text_of, tools, until
+from limits import seconds
 
 from kronk_agent.errors import ToolError
 from kronk_agent.host import (
@@ -39,7 +40,7 @@ PLAN = Prompt(
 
 @ERAS
 async def test_resources_are_listed_and_read(tmp_path: Path, protocol: str) -> None:
-    with anyio.fail_after(15):
+    with anyio.fail_after(seconds(15)):
         async with hosting({"x": asking(protocol=protocol)}, tmp_path) as host:
             await host.settled()
             resources = await host.resources.known()
@@ -63,7 +64,7 @@ async def test_resources_are_listed_and_read(tmp_path: Path, protocol: str) -> N
 
 @ERAS
 async def test_prompts_are_listed_filled_and_completed(tmp_path: Path, protocol: str) -> None:
-    with anyio.fail_after(15):
+    with anyio.fail_after(seconds(15)):
         async with hosting({"x": asking(protocol=protocol)}, tmp_path) as host:
             await host.settled()
             assert await host.prompts.known() == [PLAN]
@@ -79,7 +80,7 @@ async def test_prompts_are_listed_filled_and_completed(tmp_path: Path, protocol:
 async def test_servers_that_have_none_are_no_hindrance(tmp_path: Path) -> None:
     servers = {"plain": faulty("healthy"), "x": asking()}
 
-    with anyio.fail_after(15):
+    with anyio.fail_after(seconds(15)):
         async with hosting(servers, tmp_path) as host:
             await host.settled()
             assert [r.server for r in await host.resources.known()] == ["x", "x"]
@@ -87,7 +88,7 @@ async def test_servers_that_have_none_are_no_hindrance(tmp_path: Path) -> None:
 
 
 async def test_a_changed_resource_is_told_of_by_a_server_of_2026(tmp_path: Path) -> None:
-    with anyio.fail_after(15):
+    with anyio.fail_after(seconds(15)):
         async with hosting({"x": asking(protocol="2026-07-28")}, tmp_path) as host:
             await host.settled()
             async with host.resources.watch("note://today", server="x") as changes:
@@ -100,7 +101,7 @@ async def test_a_changed_resource_is_told_of_by_a_server_of_2026(tmp_path: Path)
 
 
 async def test_a_changed_resource_is_told_of_by_a_server_of_2025(tmp_path: Path) -> None:
-    with anyio.fail_after(15):
+    with anyio.fail_after(seconds(15)):
         async with hosting({"x": faulty("subscribable")}, tmp_path) as host:
             await host.settled()
             async with host.resources.watch("note://a", server="x") as changes:
@@ -113,7 +114,7 @@ async def test_a_changed_resource_is_told_of_by_a_server_of_2025(tmp_path: Path)
 async def test_mentioned_resources_are_attached_to_a_message(tmp_path: Path) -> None:
     text = "Compare @x:note://today with @x:note://pixel but not @y:note://z or a@x:b"
 
-    with anyio.fail_after(15):
+    with anyio.fail_after(seconds(15)):
         async with hosting({"x": asking()}, tmp_path) as host:
             await host.settled()
             message = await host.resources.attach(text)
@@ -134,7 +135,7 @@ async def _with_reading(host: Host) -> None:
 
 
 async def test_the_model_lists_and_reads_resources(tmp_path: Path) -> None:
-    with anyio.fail_after(15):
+    with anyio.fail_after(seconds(15)):
         async with hosting({"x": asking()}, tmp_path) as host:
             await _with_reading(host)
             listed = text_of(await call(host, "read_resource", {"uri": ""}))
@@ -151,7 +152,7 @@ async def test_the_model_lists_and_reads_resources(tmp_path: Path) -> None:
 async def test_a_long_resource_is_read_part_by_part(tmp_path: Path) -> None:
     uri = "note://about/Oslo"
 
-    with anyio.fail_after(15):
+    with anyio.fail_after(seconds(15)):
         async with hosting({"x": asking()}, tmp_path) as host:
             await _with_reading(host)
             parts = [
@@ -174,7 +175,7 @@ async def test_a_long_result_is_cut_and_can_be_read_on(tmp_path: Path) -> None:
     whole = "".join(f"{number:>9}\n" for number in range(10_000))
     server = asking(max_output_tokens=100)
 
-    with anyio.fail_after(15):
+    with anyio.fail_after(seconds(15)):
         async with hosting({"x": server}, tmp_path) as host:
             await host.settled()
             short = text_of(await call(host, "x__log", {"text": "short"}))

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from limits import seconds
 
 from kronk_agent.errors import ToolError
 from kronk_tools.guard import Address, AddressGuard, Network
@@ -272,7 +273,7 @@ async def test_no_address_of_the_web_leads_to_a_private_address(url: str) -> Non
 
     fetcher = Fetcher(
         guard=AddressGuard(resolve=resolve),
-        timeout_seconds=5,
+        timeout_seconds=seconds(5),
         max_bytes=1_000,
         accepts=lambda _: True,
     )

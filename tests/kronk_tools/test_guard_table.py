@@ -20,6 +20,7 @@ from pathlib import Path
 
 import anyio
 import brotli  # type: ignore[import-untyped]  # has no types
+from limits import seconds
 from loopback_web import LOOPBACK, Answer, LoopbackWeb, loopback_web
 
 from kronk_agent.errors import ToolError
@@ -214,12 +215,12 @@ async def _row(case: Case) -> str:
 async def _outcome(url: str, case: Case) -> str:
     fetcher = Fetcher(
         guard=AddressGuard(case.allow_private, _resolver()),
-        timeout_seconds=0.5,
+        timeout_seconds=2,
         max_bytes=100_000,
         accepts=is_readable,
     )
     try:
-        with anyio.fail_after(10):
+        with anyio.fail_after(seconds(10)):
             await fetcher.get(url)
     except ToolError as error:
         return str(error)

@@ -23,6 +23,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from limits import seconds
 from loopback_web import LOOPBACK, Answer, LoopbackWeb, loopback_web
 
 from kronk_agent.errors import ToolError
@@ -39,7 +40,7 @@ ON_LOOPBACK = AddressGuard((LOOPBACK,))
 def fetcher(
     guard: AddressGuard = ON_LOOPBACK,
     *,
-    timeout_seconds: float = 10,
+    timeout_seconds: float = seconds(10),
     max_bytes: int = 100_000,
     gate: HostGate | None = None,
 ) -> Fetcher:
@@ -53,7 +54,7 @@ def fetcher(
 
 
 async def refusal(url: str, by: Fetcher | None = None) -> str:
-    with pytest.raises(ToolError) as error, anyio.fail_after(10):
+    with pytest.raises(ToolError) as error, anyio.fail_after(seconds(10)):
         await (by or fetcher()).get(url)
     return str(error.value)
 
@@ -471,7 +472,7 @@ async def test_requests_to_one_host_are_few_at_a_time_and_to_others_not_held_up(
             most = max(most, now)
             if now == 2:
                 two_are_there.set()
-        other_is_read.wait(5)
+        other_is_read.wait(seconds(5))
         with counting:
             now -= 1
         handler.send_response(404)
@@ -480,13 +481,13 @@ async def test_requests_to_one_host_are_few_at_a_time_and_to_others_not_held_up(
     web.answers["/"] = slowly
     by = fetcher(gate=HostGate(max_at_once=2))
 
-    with loopback_web() as other, anyio.fail_after(10):
+    with loopback_web() as other, anyio.fail_after(seconds(10)):
         other.html("/", "<p>other")
         async with anyio.create_task_group() as tasks:
             for _ in range(6):
                 tasks.start_soon(refusal, web.url, by)
             assert (await by.get(other.url)).body == b"<p>other"
-            await to_thread.run_sync(two_are_there.wait, 5)
+            await to_thread.run_sync(two_are_there.wait, seconds(5))
             other_is_read.set()
 
     assert most == 2

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from limits import seconds
 
 from kronk_agent.errors import ToolError
 from kronk_tools.reading.document import Document, Source
@@ -22,9 +23,9 @@ HARD = Source(
 )
 
 
-async def read(by: Reader, source: Source = PAGE, *, seconds: float = 10) -> Document:
-    with anyio.fail_after(seconds + 5):
-        return await by.read(source, deadline=anyio.current_time() + seconds)
+async def read(by: Reader, source: Source = PAGE, *, within: float = seconds(10)) -> Document:
+    with anyio.fail_after(within + seconds(5)):
+        return await by.read(source, deadline=anyio.current_time() + within)
 
 
 def processes(of: Reader) -> list[subprocess.Popen[bytes]]:
@@ -58,7 +59,7 @@ async def test_at_the_deadline_the_process_is_ended() -> None:
     (process,) = processes(by)
 
     with pytest.raises(ToolError, match="takes too long to read: use another source"):
-        await read(by, HARD, seconds=0.3)
+        await read(by, HARD, within=0.3)
 
     assert process.returncode is not None
     assert (await read(by)).text == "The page."
@@ -140,8 +141,5 @@ def test_it_ends_with_its_parent() -> None:
     )
 
     gone = f"/proc/{int(done.stdout)}"
-    for _ in range(500):
-        if not Path(gone).exists():
-            return
+    while Path(gone).exists():
         time.sleep(0.01)
-    raise AssertionError("it is still there")

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import anyio
 import pytest
+from limits import seconds
 from loopback_web import Answer, LoopbackWeb, Received
 
 from kronk_agent.errors import ToolError
@@ -73,7 +74,7 @@ def found(type: str, *pages: SearchResult) -> JsonObject:
 
 
 async def ask(by: SearchProvider, query: SearchQuery = PLAIN) -> list[SearchResult]:
-    with anyio.fail_after(10):
+    with anyio.fail_after(seconds(10)):
         return list(await by.search(query))
 
 

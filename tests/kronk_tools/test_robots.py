@@ -3,6 +3,7 @@ from __future__ import annotations
 import anyio
 import httpx2
 import pytest
+from limits import seconds
 from loopback_web import LOOPBACK, Answer, LoopbackWeb
 
 from kronk_agent.errors import ToolError
@@ -11,7 +12,7 @@ from kronk_tools.http import Fetcher
 from kronk_tools.robots import MAX_ROBOTS_BYTES, Robots
 
 
-def robots(*, timeout_seconds: float = 5) -> Robots:
+def robots(*, timeout_seconds: float = seconds(5)) -> Robots:
     return Robots(
         Fetcher(
             guard=AddressGuard((LOOPBACK,)),
@@ -25,7 +26,7 @@ def robots(*, timeout_seconds: float = 5) -> Robots:
 async def refusal(url: str, by: Robots) -> str | None:
     """None when it may be read."""
     try:
-        with anyio.fail_after(10):
+        with anyio.fail_after(seconds(10)):
             await by.admit(httpx2.URL(url))
     except ToolError as error:
         return str(error)

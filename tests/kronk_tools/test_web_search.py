@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 import anyio
 import pytest
 from ddgs.engines.duckduckgo import Duckduckgo
+from limits import seconds
 from loopback_web import Answer, LoopbackWeb
 
 from kronk_agent.config.schema import WebSearchConfig
@@ -52,7 +53,9 @@ class Silent:
         raise AssertionError
 
 
-def tool(*providers: SearchProvider, timeout_seconds: float = 5, cache_seconds: float = 60) -> Tool:
+def tool(
+    *providers: SearchProvider, timeout_seconds: float = seconds(5), cache_seconds: float = 60
+) -> Tool:
     return web_search_tool(
         providers=providers, timeout_seconds=timeout_seconds, cache_seconds=cache_seconds
     )
@@ -64,7 +67,7 @@ async def search(
     """The call as the agent makes it: from JSON text, validated under the schema."""
     by = by if isinstance(by, Tool) else tool(by)
     parsed = by.parse_arguments(json.dumps({"query": query, **arguments}))
-    with anyio.fail_after(20):
+    with anyio.fail_after(seconds(20)):
         return await invoke(by, parsed, ToolContext(run=run))
 
 
@@ -217,7 +220,7 @@ async def test_when_a_provider_comes_to_nothing_the_next_one_is_asked(
 ) -> None:
     second, third = Scripted([[TEA]], name="second"), Scripted([], name="third")
 
-    output = await search(tool(first, second, third, timeout_seconds=0.2), "tea")
+    output = await search(tool(first, second, third, timeout_seconds=1), "tea")
 
     assert output.structured is not None
     assert output.structured["provider"] == "second"
@@ -295,7 +298,8 @@ def test_the_defaults_are_those_of_the_configuration() -> None:
 
 
 async def test_a_token_bucket_lets_a_burst_through_and_then_spreads_out() -> None:
-    bucket = TokenBucket(burst=3, seconds_per_token=0.05)
+    pause = seconds(0.05)
+    bucket = TokenBucket(burst=3, seconds_per_token=pause)
     start = anyio.current_time()
 
     for _ in range(3):
@@ -306,9 +310,9 @@ async def test_a_token_bucket_lets_a_burst_through_and_then_spreads_out() -> Non
     for _ in range(2):
         await bucket.take()
 
-    assert burst < 0.05
+    assert burst < pause
     assert gave_up.cancelled_caught
-    assert anyio.current_time() - start >= 0.1 - 0.01
+    assert anyio.current_time() - start >= 2 * pause - 0.01
 
 
 # --- the real ddgs against a search engine on loopback -------------------------------------------
@@ -321,9 +325,13 @@ FOUND = b"""<html><body>
 </body></html>"""
 
 
-def on_loopback(monkeypatch: pytest.MonkeyPatch, url: str, *, timeout_seconds: float = 10) -> Tool:
+def on_loopback(
+    monkeypatch: pytest.MonkeyPatch, url: str, *, timeout_seconds: float = seconds(10)
+) -> Tool:
     monkeypatch.setattr(Duckduckgo, "search_url", f"{url}/html/")
-    engine = DdgsSearch(backends=("duckduckgo",), engine_timeout_seconds=4, retry_seconds=0)
+    engine = DdgsSearch(
+        backends=("duckduckgo",), engine_timeout_seconds=int(seconds(4)), retry_seconds=0
+    )
     return tool(engine, timeout_seconds=timeout_seconds)
 
 
@@ -382,7 +390,7 @@ async def test_without_a_network_the_error_is_quick_and_clear(
         free.bind(("127.0.0.1", 0))
         by = on_loopback(monkeypatch, f"http://127.0.0.1:{free.getsockname()[1]}")
 
-        with anyio.fail_after(5):
+        with anyio.fail_after(seconds(5)):
             words = await refusal(by, "tea")
 
     assert words.startswith("the search for 'tea' gave nothing. Asked: ddgs (duckduckgo): ")

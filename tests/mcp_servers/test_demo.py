@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from limits import seconds
 from mcp import Client
 from mcp.types import TextContent
 
@@ -68,7 +69,7 @@ def test_a_port_in_use_is_one_clear_line() -> None:
             [sys.executable, "-m", "kronk_mcp_servers.demo", "--http", str(port)],
             capture_output=True,
             encoding="utf-8",
-            timeout=30,
+            timeout=seconds(30),
             check=False,
         )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from limits import seconds
 from loopback_web import LOOPBACK, Answer, LoopbackWeb, loopback_web
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.types import ImageContent, TextContent
@@ -151,7 +152,7 @@ async def test_the_command_serves_them_on_stdio(config: Path, web: LoopbackWeb) 
         command=sys.executable, args=["-m", "kronk_agent", "--config", str(config), "mcp", "web"]
     )
 
-    with anyio.fail_after(30):
+    with anyio.fail_after(seconds(30)):
         async with Client(command) as client:
             searched = await client.call_tool("web_search", {"query": "tea"})
             fetched = await client.call_tool("web_fetch", {"url": url})
@@ -205,7 +206,7 @@ def test_a_signal_ends_it_though_stdin_stays_open(config: Path, number: signal.S
 
         process.send_signal(number)
 
-        assert process.wait(timeout=10) == 128 + number
+        assert process.wait(timeout=seconds(10)) == 128 + number
 
 
 async def test_a_very_long_line_is_read_whole(config: Path) -> None:
@@ -213,7 +214,7 @@ async def test_a_very_long_line_is_read_whole(config: Path) -> None:
         command=sys.executable, args=["-m", "kronk_agent", "--config", str(config), "mcp", "web"]
     )
 
-    with anyio.fail_after(30):
+    with anyio.fail_after(seconds(30)):
         async with Client(command) as client:
             result = await client.call_tool("web_fetch", {"url": "https://a/" + "ü" * 1_000_000})
 
@@ -229,7 +230,7 @@ def test_requests_in_a_file_are_answered(config: Path, tmp_path: Path) -> None:
             [sys.executable, "-m", "kronk_agent", "--config", str(config), "mcp", "web"],
             stdin=requests,
             capture_output=True,
-            timeout=30,
+            timeout=seconds(30),
             check=True,
         )
 
@@ -245,7 +246,7 @@ def test_a_mistake_in_the_configuration_is_told_on_stderr(tmp_path: Path) -> Non
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
-        timeout=30,
+        timeout=seconds(30),
         check=False,
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 from engine.tiny_gguf import TinyModels
+from limits import seconds
 
 from kronk_agent import Config, Message, Runtime, SamplingParams
 from kronk_agent.agent import Agent, AgentOptions
@@ -230,7 +231,7 @@ async def test_a_tool_may_use_another_model_where_there_is_room_for_one(
             [StaticToolset("x", (ask,))],
             AgentOptions(max_steps=2, max_tokens=64, parallel_tool_calls=False, sampling=GREEDY),
         )
-        with anyio.fail_after(30):
+        with anyio.fail_after(seconds(30)):
             answer = await agent.answer([Message.user("go")], tool_choice=ToolChoice("required"))
 
     asked = [message for message in answer.messages if message.role == "tool"]

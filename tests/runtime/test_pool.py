@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
+from limits import seconds
 
 from kronk_agent.errors import ModelError
 from kronk_agent.runtime.pool import Pool
@@ -83,7 +84,7 @@ async def test_as_much_is_unloaded_as_is_needed_and_no_more() -> None:
 async def test_what_is_in_use_is_waited_for_and_not_closed() -> None:
     shelf = Shelf(limit=1)
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(seconds(5)):
         async with anyio.create_task_group() as group, shelf.use("a"):
             group.start_soon(shelf.touch, "b")
             await anyio.wait_all_tasks_blocked()
@@ -95,7 +96,7 @@ async def test_what_is_in_use_is_waited_for_and_not_closed() -> None:
 async def test_whoever_comes_later_waits_behind_those_who_find_no_room() -> None:
     shelf = Shelf(limit=1)
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(seconds(5)):
         async with anyio.create_task_group() as group, shelf.use("a"):
             group.start_soon(shelf.touch, "b")
             await anyio.wait_all_tasks_blocked()
@@ -108,7 +109,7 @@ async def test_whoever_comes_later_waits_behind_those_who_find_no_room() -> None
 async def test_whoever_gives_up_waiting_holds_nobody_up() -> None:
     shelf = Shelf(limit=1)
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(seconds(5)):
         async with anyio.create_task_group() as group, shelf.use("a"):
             group.start_soon(shelf.touch, "b")
             await anyio.wait_all_tasks_blocked()
@@ -124,7 +125,7 @@ async def test_loading_one_does_not_hold_up_the_use_of_another() -> None:
     shelf.gates["slow"] = anyio.Event()
     await shelf.touch("a")
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(seconds(5)):
         async with anyio.create_task_group() as group:
             for _ in range(3):
                 group.start_soon(shelf.touch, "slow")
@@ -147,7 +148,7 @@ async def test_those_who_wait_for_one_that_cannot_be_opened_are_told() -> None:
             await shelf.touch("bad")
         told.append(str(caught.value))
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(seconds(5)):
         async with anyio.create_task_group() as group:
             for _ in range(3):
                 group.start_soon(try_it)
@@ -163,7 +164,7 @@ async def test_a_load_that_is_given_up_is_begun_again_by_those_who_wait() -> Non
     shelf = Shelf(limit=1)
     shelf.gates["a"] = anyio.Event()
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(seconds(5)):
         async with anyio.create_task_group() as group:
             async with anyio.create_task_group() as first:
                 first.start_soon(shelf.touch, "a")

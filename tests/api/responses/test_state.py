@@ -9,6 +9,7 @@ import anyio
 import pytest
 from api.responses.support import WEATHER, ask, events, refusal, short, steady, stream
 from api.support import Server, running, scripted
+from limits import seconds
 from openai import BadRequestError, NotFoundError
 
 from kronk_agent import Config
@@ -130,7 +131,7 @@ async def test_a_response_whose_client_goes_away_is_cancelled_with_its_run() -> 
             await anext(lines)
             created = events(f"event: response.created\n{await anext(lines)}\n\n")[0]
         id = created["response"]["id"]
-        with anyio.fail_after(5):
+        with anyio.fail_after(seconds(5)):
             while (await get(server, f"responses/{id}"))["status"] == "in_progress":
                 await anyio.wait_all_tasks_blocked()
         kept = await get(server, f"responses/{id}")
@@ -242,7 +243,7 @@ async def test_a_response_in_the_background_goes_on_alone() -> None:
     async with running(scripted([go_on, "Hi."], "Hi again.")) as server:
         queued = await ask(server, background=True)
         go_on.set()
-        with anyio.fail_after(5):
+        with anyio.fail_after(seconds(5)):
             while (found := await get(server, f"responses/{queued['id']}"))["status"] in (
                 "queued",
                 "in_progress",

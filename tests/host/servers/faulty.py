@@ -231,7 +231,7 @@ def moody() -> None:
             case "hang":
                 signal.pause()
             case "late":
-                time.sleep(0.8)
+                time.sleep(2.5)
             case "die":
                 os._exit(1)
             case "die_afterwards":
@@ -264,7 +264,9 @@ def exits_when_asked() -> None:
 
 
 def ignores_the_question() -> None:
-    serve([PING], on_discover=lambda: None)
+    """Leaves a mark when it is asked, and says nothing."""
+    mark = os.environ.get("MARK")
+    serve([PING], on_discover=lambda: Path(mark).touch() if mark else None)
 
 
 def old_fashioned() -> None:

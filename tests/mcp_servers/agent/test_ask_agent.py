@@ -7,6 +7,7 @@ from typing import Any, cast
 import anyio
 import mcp.types as t
 import pytest
+from limits import seconds
 from mcp import Client, MCPError
 from mcp.client.session import IncomingMessage
 from mcp.client.subscriptions import ResourcesListChanged, ResourceUpdated
@@ -99,7 +100,7 @@ async def test_who_subscribed_to_a_session_before_2026_hears_of_its_new_answer()
         await client.session.send_request(t.SubscribeRequest(params=params), t.EmptyResult)
         await client.call_tool("ask_agent", {"prompt": "Say another."})
         await client.call_tool("ask_agent", {"prompt": "Which?", "session_id": id})
-        with anyio.fail_after(5):
+        with anyio.fail_after(seconds(5)):
             await told.wait()
 
     assert news == [
@@ -118,7 +119,7 @@ async def test_who_listens_to_a_session_since_2026_hears_of_its_new_answer() -> 
         ) as events:
             await client.call_tool("ask_agent", {"prompt": "Say another."})
             await client.call_tool("ask_agent", {"prompt": "Which?", "session_id": id})
-            with anyio.fail_after(5):
+            with anyio.fail_after(seconds(5)):
                 heard = [await anext(events) for _ in range(2)]
 
     assert heard == [ResourcesListChanged(), ResourceUpdated(uri=uri)]
@@ -255,7 +256,7 @@ async def test_giving_up_stops_the_model_and_the_tools(mode: str) -> None:
             tasks.start_soon(client.call_tool, "ask_agent", {"prompt": "?"})
             await began.wait()
             tasks.cancel_scope.cancel()
-        with anyio.fail_after(5):
+        with anyio.fail_after(seconds(5)):
             await stopped.wait()
 
 

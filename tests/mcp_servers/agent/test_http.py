@@ -11,6 +11,7 @@ import anyio
 import httpx2
 import mcp.types as t
 import pytest
+from limits import seconds
 from loopback_web import LOOPBACK, LoopbackWeb
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
@@ -69,7 +70,7 @@ async def serving(*turns: Turn, **config: Any) -> AsyncIterator[str]:
 @asynccontextmanager
 async def connected(url: str, *, name: str = "", **options: Any) -> AsyncIterator[Client]:
     async with (
-        httpx2.AsyncClient(headers={"x-name": name}, timeout=20) as http,
+        httpx2.AsyncClient(headers={"x-name": name}, timeout=seconds(20)) as http,
         Client(streamable_http_client(url, http_client=http), **options) as client,
     ):
         yield client
@@ -187,9 +188,9 @@ async def test_beside_the_other_apis_their_rules_hold(headers: dict[str, str], s
 
 async def test_an_open_stream_does_not_keep_the_server_from_ending() -> None:
     """Clients of before 2026 hold one open for as long as they live."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(seconds(10)):
         async with (
-            httpx2.AsyncClient(timeout=20) as http,
+            httpx2.AsyncClient(timeout=seconds(20)) as http,
             anyio.create_task_group() as tasks,
         ):
             async with serving() as url:

@@ -6,6 +6,7 @@ import anyio
 import anyio.lowlevel
 import mcp.types as t
 import pytest
+from limits import seconds
 from mcp import Client, MCPError
 from mcp.client import ClientRequestContext
 from mcp_servers.serving.support import said, served, server_of
@@ -112,13 +113,13 @@ async def test_a_call_that_is_given_up_is_stopped(mode: str) -> None:
         tasks.start_soon(client.call_tool, "work", {})
         await began.wait()
         tasks.cancel_scope.cancel()
-    with anyio.fail_after(5):
+    with anyio.fail_after(seconds(5)):
         await stopped.wait()
 
 
 async def test_a_client_that_never_comes_back_with_its_answer_stops_the_call() -> None:
     """The server closes, which is when the rest is stopped at the latest."""
-    stopped = anyio.Event()
+    asked, stopped = anyio.Event(), anyio.Event()
 
     async def ask(arguments: JsonObject, call: Call) -> t.CallToolResult:
         try:
@@ -128,13 +129,19 @@ async def test_a_client_that_never_comes_back_with_its_answer_stops_the_call() -
         raise AssertionError
 
     async def give_up(context: object, params: object) -> t.ElicitResult:
+        asked.set()
         await anyio.sleep_forever()
         raise AssertionError
 
-    with anyio.move_on_after(0.2):
+    async def visit() -> None:
         async with Client(server_of(served(ask)), elicitation_callback=give_up) as client:
             await client.call_tool("work", {})
-    with anyio.fail_after(5):
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(visit)
+        await asked.wait()
+        tasks.cancel_scope.cancel()
+    with anyio.fail_after(seconds(5)):
         await stopped.wait()
 
 
@@ -223,9 +230,12 @@ async def test_results_that_are_kept_make_room_for_new_tasks() -> None:
 
 
 async def test_a_task_nobody_waits_for_is_cancelled() -> None:
-    stopped = anyio.Event()
+    began, stopped = anyio.Event(), anyio.Event()
 
     async def hang(arguments: JsonObject, call: Call) -> t.CallToolResult:
+        while not call.is_task:
+            await anyio.lowlevel.checkpoint()
+        began.set()
         try:
             await anyio.sleep_forever()
         finally:
@@ -234,9 +244,11 @@ async def test_a_task_nobody_waits_for_is_cancelled() -> None:
 
     server = server_of(served(hang, task_after_seconds=0))
     async with Client(server, extensions=[Tasks()]) as client:
-        with anyio.move_on_after(0.1):
-            await client.call_tool("work", {})
-        with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.call_tool, "work", {})
+            await began.wait()
+            tasks.cancel_scope.cancel()
+        with anyio.fail_after(seconds(5)):
             await stopped.wait()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import anyio
 import mcp.types as t
 import pytest
+from limits import seconds
 from mcp import Client, MCPError
 from mcp.client import IncomingMessage
 from mcp_servers.serving.support import said, served, server_of
@@ -161,7 +162,7 @@ async def test_sessions_of_before_2026_are_told_of_changes() -> None:
         await NOTES.listeners.resource_updated("note://b")
         await NOTES.listeners.resource_updated("note://a")
         await NOTES.listeners.tools_changed()
-        with anyio.fail_after(5):
+        with anyio.fail_after(seconds(5)):
             await told.wait()
 
     assert news == ["notifications/resources/updated", "notifications/tools/list_changed"]
@@ -175,7 +176,7 @@ async def test_since_2026_those_who_listen_are_told() -> None:
         await NOTES.listeners.resource_updated("note://b")
         await NOTES.listeners.resource_updated("note://a")
         await NOTES.listeners.tools_changed()
-        with anyio.fail_after(5):
+        with anyio.fail_after(seconds(5)):
             heard = [type(await anext(events)).__name__ for _ in range(2)]
 
     assert heard == ["ResourceUpdated", "ToolsListChanged"]
