@@ -116,6 +116,7 @@ def pytest_runtest_makereport(
 def _short_report(
     item: pytest.Item, call: pytest.CallInfo[None], error: Exception
 ) -> pytest.TestReport:
+    assert call.when != "collect"
     failure = call.excinfo.exconly() if call.excinfo else "The test passed."
     return pytest.TestReport(
         nodeid=item.nodeid,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,18 @@ def test_a_report_that_is_slow_or_fails_fails_one_test(
 
     assert "AssertionError: the reason" in result.stdout.str()
     assert result.parseoutcomes() == {"passed": 1, "failed": 1}
+
+
+def test_every_wait_in_the_tests_has_a_limit_that_is_scaled() -> None:
+    tests = Path(__file__).parent
+    unscaled = [
+        f"{path.relative_to(tests)}:{number}"
+        for path in tests.rglob("test_*.py")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if re.search(r"\bfail_after\([1-9]", line)
+    ]
+
+    assert unscaled == [], "use fail_after(seconds(5)), from limits.py"
 
 
 def test_limits_are_scaled_by_what_the_machine_needs_or_the_environment_says() -> None:

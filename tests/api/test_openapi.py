@@ -258,7 +258,7 @@ def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str |
 
 
 def test_there_is_a_request_for_every_route(url: str) -> None:
-    paths = httpx2.get(f"{url}/openapi.json").json()["paths"]
+    paths = httpx2.get(f"{url}/openapi.json", timeout=seconds(5)).json()["paths"]
 
     assert set(REQUESTS) == {path for path, methods in paths.items() if "post" in methods}
 

@@ -99,7 +99,9 @@ async def test_requests_under_way_are_answered_when_the_server_ends() -> None:
         url = f"{server.url}/v1/chat/completions"
 
         async def ask() -> None:
-            async with httpx2.AsyncClient() as client:  # the server's own is closed with it
+            async with httpx2.AsyncClient(
+                timeout=seconds(5)
+            ) as client:  # the server's own is closed with it
                 response = await client.post(url, json=ASK)
             texts.append(response.json()["choices"][0]["message"]["content"])
 

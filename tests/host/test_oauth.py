@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 from host.support import SERVERS, serving, unused_port
+from limits import seconds
 from mcp import Client
 from mcp.client.auth import OAuthClientProvider, OAuthFlowError
 from mcp.client.streamable_http import streamable_http_client
@@ -35,7 +36,7 @@ class Guarded:
     authority: str
 
     def told(self, what: str, body: str = "") -> object:
-        return httpx2.post(f"{self.authority}/test/{what}", content=body).json()
+        return httpx2.post(f"{self.authority}/test/{what}", content=body, timeout=seconds(5)).json()
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def config(guarded: Guarded, **oauth: object) -> McpServerConfig:
 
 async def browse(url: str) -> None:
     """The person's browser, which follows redirects to us and is done."""
-    async with httpx2.AsyncClient(follow_redirects=True) as http:
+    async with httpx2.AsyncClient(follow_redirects=True, timeout=seconds(5)) as http:
         (await http.get(url)).raise_for_status()
 
 
@@ -78,7 +79,7 @@ async def whisper(config: McpServerConfig, logins: Logins) -> str:
     assert config.url is not None
     auth = await authentication("work", config, logins)
     async with (
-        httpx2.AsyncClient(auth=auth) as http,
+        httpx2.AsyncClient(auth=auth, timeout=seconds(5)) as http,
         Client(streamable_http_client(config.url, http_client=http)) as client,
     ):
         result = await client.call_tool("whisper", {})
@@ -149,7 +150,7 @@ async def test_tokens_another_process_refreshed_are_used(guarded: Guarded, login
     await sign_in("work", server, logins, browse)
     auth = await authentication("work", server, logins)
     assert isinstance(auth, OAuthClientProvider)
-    async with httpx2.AsyncClient(auth=auth) as http:
+    async with httpx2.AsyncClient(auth=auth, timeout=seconds(5)) as http:
         await http.post(guarded.url, json={})
         auth.context.token_expiry_time = 0
         await expire(logins, guarded.url)

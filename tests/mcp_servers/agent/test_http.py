@@ -146,7 +146,7 @@ async def test_the_pages_that_one_caller_fetched_are_not_another_s(web: Loopback
 
 
 async def test_a_request_that_is_too_large_is_refused() -> None:
-    async with serving() as url, httpx2.AsyncClient() as http:
+    async with serving() as url, httpx2.AsyncClient(timeout=seconds(5)) as http:
         body = {"jsonrpc": "2.0", "id": 1, "method": "ping", "params": {"x": "y" * 100_000}}
         response = await http.post(url, json=body)
 
@@ -175,11 +175,13 @@ async def test_beside_the_other_apis_their_rules_hold(headers: dict[str, str], s
         async with (
             serving_at(app, host="127.0.0.1", port=0) as url,
             mcp_app.serving(),
-            httpx2.AsyncClient(headers={"authorization": "Bearer right-key"}) as http,
+            httpx2.AsyncClient(
+                headers={"authorization": "Bearer right-key"}, timeout=seconds(5)
+            ) as http,
         ):
             async with Client(streamable_http_client(f"{url}/mcp", http_client=http)) as client:
                 names = [each.name for each in (await client.list_tools()).tools]
-            async with httpx2.AsyncClient() as stranger:
+            async with httpx2.AsyncClient(timeout=seconds(5)) as stranger:
                 refused = await stranger.post(f"{url}/mcp", json={}, headers=headers)
 
     assert names == ["ask_agent", "web_search", "web_fetch"]
