@@ -21,8 +21,11 @@ A tool's failure is never an exception to the caller of an agent: ``ToolError`` 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+_MAX_TOOLS_NAMED = 3
+"""Tools that an error names."""
 
 
 class KronkError(Exception):
@@ -86,15 +89,35 @@ class InvalidRequestError(KronkError):
 
 
 class ContextLengthError(InvalidRequestError):
-    """The prompt has more tokens than the context holds."""
+    """The prompt has more tokens than the context holds.
 
-    def __init__(self, *, num_prompt_tokens: int, context_length: int) -> None:
+    Args:
+        num_prompt_tokens: tokens of the prompt.
+        context_length: tokens the context holds.
+        tool_tokens: where tools take most of the prompt, the tokens of each by name.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_prompt_tokens: int,
+        context_length: int,
+        tool_tokens: Mapping[str, int] | None = None,
+    ) -> None:
         self.num_prompt_tokens = num_prompt_tokens
         self.context_length = context_length
+        self.tool_tokens = dict(tool_tokens or {})
+        remedy = "shorten it, start a new conversation, or raise engine.context_length"
+        if self.tool_tokens:
+            largest = sorted(self.tool_tokens.items(), key=lambda item: -item[1])
+            named = ", ".join(f"{name} ({size})" for name, size in largest[:_MAX_TOOLS_NAMED])
+            remedy = (
+                f"the tools take most, above all {named}: use fewer or raise engine.context_length"
+            )
         super().__init__(
             f"the prompt has {num_prompt_tokens} tokens and the context holds {context_length}: "
-            "shorten it, start a new conversation, or raise engine.context_length",
-            param="messages",
+            f"{remedy}",
+            param="tools" if self.tool_tokens else "messages",
         )
 
 

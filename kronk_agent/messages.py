@@ -294,6 +294,37 @@ class Notice:
     text: str
 
 
+CompactionKind: TypeAlias = Literal["tool_results", "summary", "dropped"]
+"""``tool_results``: results were shortened; ``summary``: older messages were replaced by a summary
+that the model wrote; ``dropped``: the oldest messages were left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContextCompacted:
+    """The conversation took too much of the model's context, and the model is now shown less of it.
+
+    The messages themselves are kept: ``RunFinished.messages`` has those of the run as they were.
+    """
+
+    kind: CompactionKind
+    tokens_before: int
+    """Tokens of the prompt as it was."""
+    tokens_after: int
+    reason: str = ""
+    """Why messages were dropped without a summary, if one was tried."""
+
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        what = {
+            "tool_results": "older tool results were shortened",
+            "summary": "older messages were replaced by a summary",
+            "dropped": "the oldest messages were left out",
+        }[self.kind]
+        because = f" ({self.reason})" if self.reason else ""
+        return f"context: {what}, {self.tokens_before} → {self.tokens_after} tokens{because}"
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """A page that the tools of a run brought up; the answer cites it as ``[number]``."""
@@ -362,6 +393,7 @@ Event: TypeAlias = (
     | ToolFinished
     | StepFinished
     | Notice
+    | ContextCompacted
     | RunFinished
 )
 

@@ -35,7 +35,7 @@ from kronk_agent.messages import (
     ToolCallStart,
     Usage,
 )
-from kronk_agent.model import ChatRequest, ModelInfo, RenderedPrompt, ResponseFormat
+from kronk_agent.model import ChatModel, ChatRequest, ModelInfo, RenderedPrompt, ResponseFormat
 from kronk_agent.tool import Tool, ToolContext, ToolOutput
 
 T = TypeVar("T")
@@ -85,9 +85,21 @@ class ScriptedModel:
 
     Tokens are counted in a simple way: up to six letters or digits and the blank before them are
     one, every other sign is one. A message costs three more, and a call one.
+
+    Args:
+        turns: the script.
+        context_length: tokens of a prompt and its turn together at most.
+        counts_like: counts texts and prompts as this model does, tools included, in place of the
+            simple way.
     """
 
-    def __init__(self, turns: Sequence[Turn], *, context_length: int = 8192) -> None:
+    def __init__(
+        self,
+        turns: Sequence[Turn],
+        *,
+        context_length: int = 8192,
+        counts_like: ChatModel | None = None,
+    ) -> None:
         self.info = ModelInfo("scripted", context_length, frozenset({"chat", "tools"}))
         self.requests: list[ChatRequest] = []
         """Every request so far."""
@@ -95,11 +107,16 @@ class ScriptedModel:
         """Turns that were closed or cancelled before they were finished."""
         self._turns = list(turns)
         self._num_calls = 0
+        self._counts_like = counts_like
 
     def count_tokens(self, text: str) -> int:
+        if self._counts_like is not None:
+            return self._counts_like.count_tokens(text)
         return len(_tokens(text))
 
     async def count_prompt_tokens(self, request: ChatRequest) -> int:
+        if self._counts_like is not None:
+            return await self._counts_like.count_prompt_tokens(request)
         return sum(self._size(message) for message in request.messages)
 
     async def render_prompt(self, request: ChatRequest) -> RenderedPrompt:

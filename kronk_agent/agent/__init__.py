@@ -9,6 +9,7 @@ the context (truncation.py), and calls that repeat without progress are noticed 
 from __future__ import annotations
 
 from kronk_agent.agent.agent import Agent, Run
+from kronk_agent.agent.compaction import CompactionCache
 from kronk_agent.agent.options import AgentOptions
 from kronk_agent.agent.policy import Approval, Approve, Approved, Denied, Pending
 
@@ -18,6 +19,7 @@ __all__ = [
     "Approval",
     "Approve",
     "Approved",
+    "CompactionCache",
     "Denied",
     "Pending",
     "Run",

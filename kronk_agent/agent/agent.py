@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from anyio import CancelScope, create_memory_object_stream
 from anyio.streams.memory import MemoryObjectReceiveStream
 
+from kronk_agent.agent.compaction import CompactionCache
 from kronk_agent.agent.loop import RunLoop, with_instructions
 from kronk_agent.agent.options import AgentOptions
 from kronk_agent.agent.policy import Approve
@@ -31,6 +32,8 @@ class Agent:
     toolsets: Sequence[Toolset] = ()
     """Where two have a tool of the same name, the first one's is used."""
     options: AgentOptions = field(default_factory=AgentOptions)
+    compactions: CompactionCache = field(default_factory=CompactionCache, repr=False, compare=False)
+    """What long conversations were shortened to, so that continuing one repeats no work."""
 
     @asynccontextmanager
     async def run(
@@ -71,6 +74,7 @@ class Agent:
             approve=approve,
             resume=resume,
             events=send,
+            compactions=self.compactions,
         )
         with send, receive:
             async with open_task_group() as group:

@@ -13,12 +13,13 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
 
 from kronk_agent.agent.call_order import ScheduledCall
+from kronk_agent.agent.compaction import CompactionCache, ContextWindow
 from kronk_agent.agent.options import AgentOptions
 from kronk_agent.agent.policy import Approve, Pending
 from kronk_agent.agent.repeats import RepeatGuard
 from kronk_agent.agent.tasks import open_task_group
 from kronk_agent.agent.tool_executor import Execution, ToolExecutor, collect_tools, failed
-from kronk_agent.agent.truncation import result_token_budget, truncate_results
+from kronk_agent.agent.truncation import truncate_results
 from kronk_agent.agent.turn import AnsweredCall, Turn
 from kronk_agent.errors import (
     EngineError,
@@ -76,8 +77,15 @@ class RunLoop:
         approve: Approve | None,
         resume: bool,
         events: MemoryObjectSendStream[Event],
+        compactions: CompactionCache,
     ) -> None:
         self._model = model
+        self._window = ContextWindow(
+            model,
+            compact_at=options.compact_at if options.compaction == "auto" else None,
+            cache=compactions,
+            tell=events.send,
+        )
         self._toolsets = toolsets
         self._client_tools = client_tools
         self._options = options
@@ -102,8 +110,6 @@ class RunLoop:
         self._usage = Usage()
         self._num_steps = 0
         self._stop_sequence: str | None = None
-        self._num_tokens = 0
-        """Of the conversation, as of the last finished turn."""
 
     async def run(self, scope: CancelScope) -> None:
         """Take steps, then send ``RunFinished``; its reason is ``cancelled`` if the scope is."""
@@ -121,7 +127,7 @@ class RunLoop:
                 RunFinished(
                     reason,
                     tuple(self._added),
-                    self._usage,
+                    self._usage + self._window.usage,
                     self._num_steps,
                     str(error) if error else None,
                     self._context.sources,
@@ -228,7 +234,7 @@ class RunLoop:
         self, request: ChatRequest, turn: Turn, calls: TaskGroup, tools: Mapping[str, Tool]
     ) -> None:
         """Merge the deltas, pass them on, and start each call as soon as it is complete."""
-        async with aclosing(self._model.stream(request)) as deltas:
+        async with aclosing(self._window.stream(request)) as deltas:
             async for delta in deltas:
                 turn.add(delta)
                 if isinstance(delta, Finish):
@@ -302,7 +308,6 @@ class RunLoop:
         if turn.finish is not None:
             self._usage += turn.finish.usage
             self._stop_sequence = turn.finish.stop_sequence
-            self._num_tokens = turn.finish.usage.prompt_tokens + turn.finish.usage.completion_tokens
         message = turn.message
         if turn.finish is None and not message.content and not message.tool_calls:
             return
@@ -311,11 +316,7 @@ class RunLoop:
 
     async def _keep_results(self, turn: Turn) -> None:
         results = [await self._annotated(answered) for answered in turn.answered]
-        budget = result_token_budget(
-            context_length=self._model.info.context_length,
-            used=self._num_tokens,
-            max_tokens=self._options.max_tokens,
-        )
+        budget = await self._window.result_token_budget(self._options.max_tokens)
         # In a thread: counting the tokens of a large result takes a while.
         results = await to_thread.run_sync(
             truncate_results, results, budget, self._model.count_tokens

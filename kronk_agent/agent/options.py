@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from kronk_agent.agent.call_order import ParallelTools
 from kronk_agent.errors import InvalidRequestError
@@ -48,6 +49,11 @@ class AgentOptions:
     something else. After two more it must answer."""
     max_tokens: int | None = 2048
     """Tokens of one model turn; None is what the context has room for."""
+    compaction: Literal["auto", "off"] = "auto"
+    """``auto`` shows the model less of a conversation that takes too much of the context;
+    ``off`` fails with ``ContextLengthError`` once it is full."""
+    compact_at: float = 0.8
+    """Share of the context that a prompt may take before it is compacted; above 0, up to 1."""
     tool_timeout_seconds: float = 60.0
     """How long one tool call may take, for tools that do not say themselves."""
     policy: tuple[Rule, ...] = ()
@@ -75,6 +81,11 @@ class AgentOptions:
                 raise InvalidRequestError(
                     f"{name} must be at least {minimum}, not {value}", param=name
                 )
+        if not 0 < self.compact_at <= 1:
+            raise InvalidRequestError(
+                f"compact_at must be above 0 and at most 1, not {self.compact_at}",
+                param="compact_at",
+            )
         if not self.tool_timeout_seconds > 0:
             raise InvalidRequestError(
                 f"tool_timeout_seconds must be above 0, not {self.tool_timeout_seconds}",

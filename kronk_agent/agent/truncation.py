@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from kronk_agent.messages import TextPart, ToolResult
+from kronk_agent.tool.cut_marker import CutText
 
 CountTokens: TypeAlias = Callable[[str], int]
 
@@ -47,16 +48,10 @@ def split_budget(sizes: Sequence[int], room: int) -> list[int]:
 
 def truncate_text(text: str, limit: int, count_tokens: CountTokens) -> str:
     """Keep the beginning of a text, up to a line or word, and say how to read on."""
-    room = limit - count_tokens(_marker(len(text), len(text)))
-    kept = _at_boundary(_beginning(text, room, count_tokens))
-    return kept + _marker(len(kept), len(text))
-
-
-def _marker(num_kept: int, num_characters: int) -> str:
-    return (
-        f"\n[Cut here: these are the first {num_kept} of {num_characters} characters. To read on, "
-        "call the tool again with other arguments: an offset, a page or a narrower request.]"
-    )
+    cut = CutText.read(text)
+    room = limit - count_tokens(cut.cut_marker(len(cut.kept)))
+    kept = _at_boundary(_beginning(cut.kept, room, count_tokens))
+    return kept + cut.cut_marker(len(kept))
 
 
 def _size(text: str, room: int, count_tokens: CountTokens) -> int:

@@ -99,7 +99,7 @@ class Serving:
         if not id.startswith(AGENT_PREFIX):
             await self.need(id, "chat")
             agent = await self.runtime.agent(model=id)
-            agent = Agent(agent.model, (), _plain(agent.options))
+            agent = replace(agent, toolsets=(), options=_plain(agent.options))
         else:
             current_caller().need("agents")
             name = id.removeprefix(AGENT_PREFIX)
@@ -183,6 +183,7 @@ def _plain(options: AgentOptions) -> AgentOptions:
         max_tokens=None,
         max_steps=options.max_steps,
         tool_timeout_seconds=options.tool_timeout_seconds,
+        compaction="off",
     )
 
 

@@ -7,6 +7,7 @@ from typing import Protocol, TextIO
 
 from kronk_agent.cli.terminal import Terminal
 from kronk_agent.messages import (
+    ContextCompacted,
     Event,
     Notice,
     ReasoningDelta,
@@ -73,6 +74,8 @@ class TextRenderer:
                 self._terminal.end_answer()
             case Notice(text):
                 self._terminal.say(f"notice: {text}", style="yellow")
+            case ContextCompacted():
+                self._terminal.say(event.text, style="dim")
             case RunFinished():
                 self._run_finished(event)
             case _:  # the rest of a call's JSON: ToolStarted shows it whole

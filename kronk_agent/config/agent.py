@@ -116,6 +116,10 @@ class AgentConfig(Section):
     else; after two more it must answer."""
     max_tokens: Annotated[int, Field(ge=1)] | None = 2048
     """Tokens of one model turn. null: what the context has room for."""
+    compaction: Literal["auto", "off"] = "auto"
+    """auto: a conversation that takes too much of the context is shortened. off: it fails."""
+    compact_at: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """Share of the context that a prompt may take before it is shortened."""
     tool_timeout_seconds: Seconds = 60.0
     """How long one tool call may take."""
     enable_thinking: bool | None = None

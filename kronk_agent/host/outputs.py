@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from kronk_agent.messages import Part, TextPart
 from kronk_agent.tool import ToolOutput
+from kronk_agent.tool.cut_marker import CutText
 
 MAX_KEPT_CHARACTERS = 64_000_000
 """Of all kept texts together; the oldest make room."""
@@ -39,10 +40,7 @@ class Outputs:
         if end == len(whole):
             return output
         uri = self._keep(server, whole)
-        marker = (
-            f"\n[Cut here: these are the first {end} of {len(whole)} characters. To read on, "
-            f'call read_resource with {{"uri": "{uri}", "start": {end}}}.]'
-        )
+        marker = CutText(whole, len(whole), uri).cut_marker(end)
         others: list[Part] = [part for part in output.content if not isinstance(part, TextPart)]
         return replace(output, content=(TextPart(whole[:end] + marker), *others))
 

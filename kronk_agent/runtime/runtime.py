@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from kronk_agent.agent import Agent
+from kronk_agent.agent import Agent, CompactionCache
 from kronk_agent.config.schema import Config
 from kronk_agent.messages import Message
 from kronk_agent.model import Capability, ChatModel
@@ -50,6 +50,7 @@ class Runtime:
         self._sessions: SessionStore | None = None
         self._opening_store = anyio.Lock()
         self._models = models
+        self._compactions = CompactionCache()
         self.model_is_starter = model_is_starter
         """True when no model was chosen, and the small one that ships with us runs."""
         own = StaticToolset("kronk-agent", own_tools(config, base_dir, tools))
@@ -174,6 +175,7 @@ class Runtime:
             await self.chat_model(model or (own.model if own else None)),
             agent_toolsets(self.toolsets, own),
             agent_options(self.config, own),
+            self._compactions,
         )
 
     async def sessions(self) -> SessionStore:

@@ -11,6 +11,7 @@ from kronk_agent.api.client_tools import text_in
 from kronk_agent.api.logprobs import logprob_to_wire
 from kronk_agent.errors import EngineError
 from kronk_agent.messages import (
+    ContextCompacted,
     Event,
     JsonObject,
     Notice,
@@ -83,7 +84,7 @@ class ChoiceReader:
                 return Piece({"reasoning_content": text})
             case ToolCallStart() | ToolCallArguments() | ToolCallEnd():
                 return self._call(event)
-            case ToolStarted() | ToolProgress() | ToolFinished() | Notice():
+            case ToolStarted() | ToolProgress() | ToolFinished() | Notice() | ContextCompacted():
                 return Piece({}, activity=event_to_json(event))
             case StepStarted():
                 self._is_step_new = bool(self._texts)

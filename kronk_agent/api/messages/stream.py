@@ -17,6 +17,7 @@ from kronk_agent.api.messages.results import citations_of, fetch_block, mcp_bloc
 from kronk_agent.api.messages.thinking import signature_of
 from kronk_agent.errors import KronkError
 from kronk_agent.messages import (
+    ContextCompacted,
     Event,
     JsonObject,
     JsonValue,
@@ -133,8 +134,8 @@ class MessageStream:
                 yield from self._write_results()
             case RunFinished():
                 yield from self._finish(event)
-            case Notice(text):
-                self._notices.append(text)
+            case Notice() | ContextCompacted():
+                self._notices.append(event.text)
             case StepStarted() | ToolStarted() | ToolProgress():
                 pass  # have no form here
             case _:

@@ -20,9 +20,8 @@ from kronk_agent.api.responses.request import CreateResponse, options
 from kronk_agent.api.responses.stored import to_stored
 from kronk_agent.api.responses.stream import WireEvent, Writer
 from kronk_agent.api.responses.toolbox import Toolbox, add_guests, open_toolbox
-from kronk_agent.api.responses.truncation import shortened
 from kronk_agent.api.serving import Serving
-from kronk_agent.errors import ContextLengthError, EngineError, InvalidRequestError
+from kronk_agent.errors import EngineError, InvalidRequestError
 from kronk_agent.messages import JsonObject, Message, RunFinished, StepFinished, ToolCall
 from kronk_agent.model import ToolChoice
 from kronk_agent.sessions import FINAL, SessionStore, StoredEvent, StoredResponse
@@ -223,28 +222,24 @@ async def _drive(job: Job, emit: Emit) -> None:
     results = await _answer_approvals(job, writer, tell)
     new = with_results([*job.given.past.messages, *job.given.new], results)
     new = new[len(job.given.past.messages) :]
-    messages = job.given.conversation(new)
-    while True:
-        finished = await _attempt(job, writer, messages, tell, can_fail=bool(waiting))
-        if finished is None:
-            break
-        shorter = _shorter(job, messages, finished)
-        if shorter is None:
-            raise finished.exception or EngineError(finished.error or "the run failed")
-        messages = shorter
+    await _answer(job, writer, job.given.conversation(new), tell, can_fail=bool(waiting))
     assert writer.finished is not None
     job.said = [*new, *writer.finished.messages]
 
 
-async def _attempt(
+async def _answer(
     job: Job,
     writer: Writer,
     messages: Sequence[Message],
     tell: Callable[[Sequence[WireEvent]], Awaitable[None]],
     *,
     can_fail: bool,
-) -> RunFinished | None:
-    """One run; gives how it failed where it did before anything was told."""
+) -> None:
+    """Run the agent and tell its events.
+
+    Raises:
+        KronkError: it failed before anything was told, where ``can_fail``.
+    """
     num_tokens = 0
     limit = job.body.request.max_output_tokens
     running = job.agent.run(
@@ -253,10 +248,9 @@ async def _attempt(
     has_told = False
     async with running as job.run:
         async for event in job.run:
-            if isinstance(event, RunFinished) and event.reason == "error" and not has_told:
-                is_long = isinstance(event.exception, ContextLengthError)
-                if can_fail or (is_long and _shorter(job, messages, event) is not None):
-                    return event
+            match event:
+                case RunFinished(reason="error") if can_fail and not has_told:
+                    raise event.exception or EngineError(event.error or "the run failed")
             events = [*writer.read(event)]
             has_told = has_told or bool(events)
             await tell(events)
@@ -265,25 +259,12 @@ async def _attempt(
                 if num_tokens >= limit and _goes_on(job, event):
                     writer.is_budget_spent = True
                     job.run.cancel()
-    return None
 
 
 def _goes_on(job: Job, step: StepFinished) -> bool:
     """Will the model be asked again after this step?"""
     kinds = [job.toolbox.shown(call.name).kind for call in step.message.tool_calls]
     return bool(kinds) and all(kind in _CARRIED_OUT_HERE for kind in kinds)
-
-
-def _shorter(job: Job, messages: Sequence[Message], failed: RunFinished) -> list[Message] | None:
-    error = failed.exception
-    if job.body.request.truncation != "auto" or not isinstance(error, ContextLengthError):
-        return None
-    return shortened(
-        messages,
-        error,
-        max_tokens=job.agent.options.max_tokens,
-        count_tokens=job.agent.model.count_tokens,
-    )
 
 
 async def _answer_approvals(

@@ -23,6 +23,8 @@ Includable: TypeAlias = Literal[
     "message.input_image.image_url",
 ]
 
+_COMPACTION = {"auto": "auto", "disabled": "off"}
+
 
 class TextFormat(Wire):
     type: Literal["text"]
@@ -129,7 +131,8 @@ class Prompt(Context):
     reasoning: Reasoning | None = None
     text: TextConfig | None = None
     truncation: Literal["auto", "disabled"] | None = None
-    """auto: when the context is too small, the oldest messages are left out."""
+    """auto shortens a conversation that is too long for the context; disabled refuses it. None: as
+    the agent does, and plain models refuse it."""
 
     @property
     def conversation_id(self) -> str | None:
@@ -248,6 +251,7 @@ def options(wire: CreateResponse, base: AgentOptions) -> AgentOptions:
         "max_parallel_calls": wire.max_parallel_calls,
         "tool_call_bias": wire.tool_call_bias,
         "parallel_tool_calls": wire.parallel_tool_calls,
+        "compaction": _COMPACTION.get(wire.truncation or ""),
         "enable_thinking": wire.enable_thinking,
         "reasoning_budget": wire.reasoning_budget,
         "reasoning_effort": wire.reasoning.effort if wire.reasoning else None,

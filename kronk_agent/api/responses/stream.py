@@ -21,6 +21,7 @@ from kronk_agent.api.responses.output import (
 from kronk_agent.api.responses.toolbox import Listing, Shown, Toolbox
 from kronk_agent.api.wire import new_id
 from kronk_agent.messages import (
+    ContextCompacted,
     Event,
     JsonObject,
     JsonValue,
@@ -133,8 +134,8 @@ class Writer:
                 self._turn = {}
             case RunFinished():
                 yield from self._finish(event)
-            case Notice(text):
-                self.body.notices.append(text)
+            case Notice() | ContextCompacted():
+                self.body.notices.append(event.text)
             case StepFinished() | ToolStarted() | ToolProgress():
                 pass
 

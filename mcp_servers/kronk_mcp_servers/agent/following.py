@@ -12,6 +12,7 @@ from kronk_agent.agent import Agent
 from kronk_agent.agent.tasks import open_task_group
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import (
+    ContextCompacted,
     Event,
     JsonObject,
     JsonValue,
@@ -101,6 +102,8 @@ class Follower:
                 await self._tell(f"{result.name} {outcome} after {seconds:.1f} s")
             case Notice(text):
                 await self._call.log("warning", text)
+            case ContextCompacted():
+                await self._call.log("info", event.text)
             case _:
                 pass
 

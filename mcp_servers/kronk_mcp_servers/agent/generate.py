@@ -87,6 +87,7 @@ def _options(configured: AgentOptions, arguments: JsonObject) -> AgentOptions:
         sampling=configured.sampling,
         max_tokens=configured.max_tokens,
         max_steps=1,
+        compaction="off",
         streamed=False,
     )
     match arguments.get("system"):

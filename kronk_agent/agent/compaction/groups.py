@@ -1,0 +1,81 @@
+"""Where a conversation may be cut without separating a tool call from its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from kronk_agent.messages import Message
+
+_OVERHEAD_TOKENS = 8
+"""What the template writes around one message, about."""
+
+
+def unread_start(messages: Sequence[Message]) -> int:
+    """Index of the first message that the model has not answered yet.
+
+    That is a call whose results the model reads next, or else the user's last words. What stands
+    there is never left out.
+    """
+    end = len(messages)
+    while end and messages[end - 1].role == "user":
+        end -= 1
+    start = end
+    while start and messages[start - 1].role == "tool":
+        start -= 1
+    if start < end and start and messages[start - 1].role == "assistant":
+        return start - 1
+    return min(end, len(messages) - 1)
+
+
+def question(messages: Sequence[Message]) -> range:
+    """Indices of the user's messages that the model is working on.
+
+    What a user says right behind tool results belongs to the question before.
+    """
+    end = len(messages)
+    while end:
+        while end and messages[end - 1].role != "user":
+            end -= 1
+        start = end
+        while start and messages[start - 1].role == "user":
+            start -= 1
+        if not start or messages[start - 1].role != "tool":
+            return range(start, end)
+        end = start
+    return range(0)
+
+
+def best_cut(
+    messages: Sequence[Message], start: int, room: int, size: Callable[[Message], int]
+) -> int | None:
+    """The index before which messages are left out so that as many as possible remain.
+
+    A turn of the user stays whole if one fits. What the model has not answered yet remains even
+    if that alone is larger than the room.
+
+    Args:
+        messages: the whole conversation.
+        start: the first message that is still shown.
+        room: tokens that the remaining messages may have together.
+        size: gives the tokens of one message.
+
+    Returns:
+        None if nothing can be left out.
+    """
+    points = [n for n in range(start + 1, unread_start(messages) + 1) if messages[n].role != "tool"]
+    if not points:
+        return None
+    sizes, total = dict[int, int](), 0
+    for n in range(len(messages) - 1, start, -1):
+        total += size(messages[n])
+        sizes[n] = total
+    fitting = [n for n in points if sizes[n] <= room]
+    turns = [n for n in fitting if messages[n].role == "user"]
+    return (turns or fitting or points[-1:])[0]
+
+
+def message_size(message: Message, count_tokens: Callable[[str], int]) -> int:
+    """About how many tokens a message takes in a prompt."""
+    texts = [message.text, message.reasoning]
+    texts += [text for call in message.tool_calls for text in (call.name, call.arguments)]
+    return _OVERHEAD_TOKENS + sum(count_tokens(text) for text in texts if text)

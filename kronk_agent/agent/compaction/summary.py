@@ -1,0 +1,117 @@
+"""The model's own summary of the older part of a conversation, under a JSON schema."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from kronk_agent.messages import Finish, JsonObject, JsonValue, Message, TextDelta, Usage
+from kronk_agent.model import ChatModel, ChatRequest, ResponseFormat, ToolChoice
+
+_ASK = (
+    "Stop here for a moment. All messages above will be deleted to make room. Write as JSON what "
+    "you need to go on without them. summary: what was asked for and what has been done. facts: "
+    "each name, number, path, address and result found so far that may still matter, copied "
+    "exactly. open_tasks: what is still to be done."
+)
+_TITLE = "Summary of the conversation so far, in place of older messages:"
+_MAX_FACTS = 24
+_MAX_TASKS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the model wrote, as text to be shown to it later."""
+
+    text: str
+    """Empty if nothing could be read from the answer."""
+    usage: Usage
+
+
+def summary_request(request: ChatRequest, max_tokens: int) -> ChatRequest:
+    """The request for a summary of a request's messages, of at most so many tokens.
+
+    Its prompt begins like those of the run, tools included, so that the model's cache holds.
+    """
+    return replace(
+        request,
+        messages=(*request.messages, Message.user(_ASK)),
+        tool_choice=ToolChoice("none"),
+        tool_call_bias=None,
+        response_format=ResponseFormat(type="json_schema", schema=_schema(max_tokens)),
+        enable_thinking=False,
+        reasoning_effort=None,
+        reasoning_budget=None,
+        separate_reasoning=True,
+        continue_final_message=False,
+        max_tokens=max_tokens,
+        stop=(),
+        logprobs=False,
+        top_logprobs=0,
+        streamed=False,
+    )
+
+
+async def write_summary(model: ChatModel, request: ChatRequest) -> Summary:
+    """Let the model write the summary.
+
+    Raises:
+        KronkError: the model failed.
+    """
+    usage = Usage()
+    texts: list[str] = []
+    async with aclosing(model.stream(request)) as deltas:
+        async for delta in deltas:
+            if isinstance(delta, TextDelta):
+                texts.append(delta.text)
+            elif isinstance(delta, Finish):
+                usage = delta.usage
+    return Summary(_to_text("".join(texts)), usage)
+
+
+def _schema(max_tokens: int) -> JsonObject:
+    """Lengths in characters, such that the whole rarely has more tokens than it may."""
+    long, short = max(80, max_tokens), max(40, max_tokens // 4)
+    return {
+        "type": "object",
+        "properties": {
+            "summary": {"type": "string", "minLength": 1, "maxLength": long},
+            "facts": _list_of(_MAX_FACTS, short),
+            "open_tasks": _list_of(_MAX_TASKS, short),
+        },
+        "required": ["summary", "facts", "open_tasks"],
+        "additionalProperties": False,
+    }
+
+
+def _list_of(max_items: int, max_length: int) -> JsonObject:
+    return {
+        "type": "array",
+        "items": {"type": "string", "minLength": 1, "maxLength": max_length},
+        "maxItems": max_items,
+    }
+
+
+def _to_text(answer: str) -> str:
+    """The summary as text. Of an answer that was cut off, what is there; empty if nothing is."""
+    from pydantic_core import from_json  # heavy
+
+    try:
+        value = from_json(answer, allow_partial="trailing-strings")
+    except ValueError:
+        return ""
+    if not isinstance(value, dict):
+        return ""
+    lines = [*_lines(value.get("summary"))]
+    for key, title in {"facts": "Facts:", "open_tasks": "Open tasks:"}.items():
+        items = _lines(value.get(key))
+        if items:
+            lines += [title, *(f"- {item}" for item in items)]
+    return "\n".join([_TITLE, *lines]) if lines else ""
+
+
+def _lines(value: JsonValue) -> list[str]:
+    """The texts in a value, each on one line, without repetitions."""
+    texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+    lines = [" ".join(text.split()) for text in texts if isinstance(text, str)]
+    return list(dict.fromkeys(line for line in lines if line))
