@@ -9,6 +9,7 @@ from inline_snapshot import snapshot
 from kronk_agent import messages
 from kronk_agent.messages import (
     AudioPart,
+    ContextCompacted,
     Event,
     ImagePart,
     JsonObject,
@@ -117,6 +118,18 @@ EVENTS: list[tuple[Event, JsonObject]] = [
         ),
     ),
     (Notice("mind"), snapshot({"type": "notice", "text": "mind"})),
+    (
+        ContextCompacted("summary", tokens_before=900, tokens_after=300),
+        snapshot(
+            {
+                "type": "context_compacted",
+                "kind": "summary",
+                "tokens_before": 900,
+                "tokens_after": 300,
+                "reason": "",
+            }
+        ),
+    ),
     (
         RunFinished(
             "error",

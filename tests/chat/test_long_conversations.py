@@ -88,7 +88,7 @@ async def test_the_tools_that_take_the_context_are_named(real: LocalChatModel) -
 
 
 async def test_a_real_model_writes_the_summary_under_the_schema(starter_model: Path) -> None:
-    story = " ".join(f"Room {n} has {n} chairs." for n in range(26))
+    story = " ".join(f"Room {n} has {n} chairs." for n in range(44))
     messages = [
         message
         for n in range(3)

@@ -9,6 +9,7 @@ import pytest
 from kronk_agent.cli.rendering import JsonRenderer, TextRenderer
 from kronk_agent.cli.terminal import Terminal
 from kronk_agent.messages import (
+    ContextCompacted,
     Event,
     ImagePart,
     Message,
@@ -113,6 +114,28 @@ def test_the_answer_goes_to_stdout_and_all_else_to_stderr() -> None:
         "call 1 web_fetch: ok in 1.25 s, 1,508 characters\n"
         "2 steps, 2,500 prompt tokens (1,000 cached), 50 generated at 25.0 tokens/s\n",
     )
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (
+            ContextCompacted("tool_results", 3400, 2000),
+            "context: older tool results were shortened, 3400 → 2000 tokens\n",
+        ),
+        (
+            ContextCompacted("summary", 3400, 1300),
+            "context: older messages were replaced by a summary, 3400 → 1300 tokens\n",
+        ),
+        (
+            ContextCompacted("dropped", 3400, 1300, "no summary: the model wrote none"),
+            "context: the oldest messages were left out, 3400 → 1300 tokens "
+            "(no summary: the model wrote none)\n",
+        ),
+    ],
+)
+def test_a_shortened_conversation_is_told_in_one_line(event: Event, line: str) -> None:
+    assert render([event]) == ("", line)
 
 
 def test_one_screen_shows_both_without_running_lines_together(screen: Screen) -> None:

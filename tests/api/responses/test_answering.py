@@ -539,7 +539,7 @@ async def test_a_failure_in_the_middle_is_told_in_the_stream_and_kept() -> None:
 
 
 async def test_truncation_leaves_out_the_oldest_turns() -> None:
-    model = ScriptedModel(["Never.", "Never.", "Short."], context_length=40)
+    model = ScriptedModel(["Never.", "Short."], context_length=40)
     long = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "one two three four five six seven eight nine ten " * 3},
