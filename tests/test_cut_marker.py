@@ -34,7 +34,7 @@ def test_a_part_that_was_read_goes_on_where_it_is_cut() -> None:
 
     marker = CutText.read(text).shortened_marker(len(header) + 50)
 
-    assert marker.endswith('call read_resource with {"uri": "%s", "start": 150}.]' % URI)
+    assert marker.endswith(f'call read_resource with {{"uri": "{URI}", "start": 150}}.]')
 
 
 def test_a_note_in_the_middle_of_a_text_is_text() -> None:

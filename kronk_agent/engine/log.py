@@ -12,6 +12,8 @@ from kronk_agent.engine.binding import llama
 _logger = logging.getLogger("kronk_agent.engine.llama_cpp")
 _LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING}
 _ERROR = 4
+_EXPECTED = "failed to find a memory slot"
+"""The KV memory is full of cached prompts; the scheduler evicts some and tries again."""
 
 
 class _Listener(threading.local):
@@ -27,7 +29,8 @@ def _forward(level: int, text: bytes | None, _: object) -> None:
     line = (text or b"").decode("utf-8", "replace").strip()
     if not line.strip("."):
         return
-    _logger.log(_LEVELS.get(level, logging.DEBUG), "%s", line)
+    shown = logging.DEBUG if _EXPECTED in line else _LEVELS.get(level, logging.DEBUG)
+    _logger.log(shown, "%s", line)
     if level == _ERROR and _listener.errors is not None:
         _listener.errors.append(line.partition(": ")[2] or line)  # without the function's name
 

@@ -102,7 +102,7 @@ class Compactor:
             text, self._problem = "", f"no summary: {error}"
         if not text:
             self._problem = self._problem or "no summary: the model wrote none"
-            logger.warning("%s", self._problem)
+            logger.info("%s", self._problem)
             return None
         return Proposal("summary", replace(_without(prompt, cut), summary=text))
 

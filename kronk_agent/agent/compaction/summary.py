@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
+from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import Finish, JsonObject, JsonValue, Message, TextDelta, Usage
 from kronk_agent.model import ChatModel, ChatRequest, ResponseFormat, ToolChoice
 
@@ -38,7 +39,9 @@ def summary_request(request: ChatRequest, max_tokens: int) -> ChatRequest:
         messages=(*request.messages, Message.user(_ASK)),
         tool_choice=ToolChoice("none"),
         tool_call_bias=None,
-        response_format=ResponseFormat(type="json_schema", schema=_schema(max_tokens)),
+        response_format=ResponseFormat(
+            type="json_schema", schema=_schema(max_tokens), strict=False
+        ),
         enable_thinking=False,
         reasoning_effort=None,
         reasoning_budget=None,
@@ -58,6 +61,16 @@ async def write_summary(model: ChatModel, request: ChatRequest) -> Summary:
     Raises:
         KronkError: the model failed.
     """
+    try:
+        return await _write(model, request)
+    except InvalidRequestError as error:
+        if error.param != "enable_thinking":
+            raise
+        # Some servers cannot be told not to think.
+        return await _write(model, replace(request, enable_thinking=None))
+
+
+async def _write(model: ChatModel, request: ChatRequest) -> Summary:
     usage = Usage()
     texts: list[str] = []
     async with aclosing(model.stream(request)) as deltas:

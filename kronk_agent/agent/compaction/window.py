@@ -153,7 +153,8 @@ class ContextWindow:
             prompt = replace(prompt, edits=proposal.edits, size=size)
             if size <= limits.threshold:
                 break
-        self._cache.remember(self._model.info, prompt.messages, self._edits)
+        if self._edits.extent:
+            self._cache.remember(self._model.info, prompt.messages, self._edits)
 
     async def _edited(self, request: ChatRequest) -> tuple[ChatRequest, int]:
         edited = self._edits.edit(request)

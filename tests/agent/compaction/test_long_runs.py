@@ -22,7 +22,7 @@ from kronk_agent.agent import Agent, AgentOptions
 from kronk_agent.errors import EngineError
 from kronk_agent.messages import ContextCompacted, ImagePart, Message, RunFinished, TextPart
 from kronk_agent.model import ChatRequest
-from kronk_agent.testing import Piece, ScriptedModel, call, collect
+from kronk_agent.testing import Piece, ScriptedModel, Turn, call, collect
 from kronk_agent.tool import StaticToolset
 
 QUESTION = Message.user("Look up every key.")
@@ -31,7 +31,7 @@ LONG = " ".join(f"word{n}" for n in range(150))
 """200 tokens of the scripted model."""
 
 
-def steps(number: int, summary: Piece = SUMMARY) -> list[object]:
+def steps(number: int, summary: Piece = SUMMARY) -> list[Turn]:
     """A script of so many look-ups and an answer, with a summary whenever one is asked for."""
     numbers = itertools.count(1)
 
