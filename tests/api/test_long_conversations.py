@@ -108,6 +108,7 @@ async def test_an_agent_goes_on_over_responses_and_the_store_keeps_the_originals
         said = await store.owned_by("").conversation_of(first["id"])
 
     assert first["output"][-1]["content"][0]["text"] == "All found."
+    assert all(notice.startswith("context: ") for notice in first["kronk"]["notices"])
     assert kept.json()["status"] == "completed"
     assert said is not None
     assert Message.user("Look up 20 keys.") == said[0]
