@@ -320,18 +320,6 @@ async def test_any_other_exception_is_a_result_and_logged_with_its_traceback(
     assert record.exc_info is not None
 
 
-async def test_a_broken_schema_of_somebody_else_is_a_result() -> None:
-    async def never(arguments: JsonObject, context: ToolContext) -> ToolOutput:
-        raise AssertionError("called")
-
-    schema: JsonObject = {"type": "object", "properties": {"x": {"$ref": "http://0.0.0.0/x.json"}}}
-    broken = Tool(name="broken", description="", parameters=schema, call=never, strict=False)
-
-    text = await failure_of(broken, made=call("broken", x=1))
-
-    assert text.startswith("broken cannot be called, its JSON Schema is broken: ")
-
-
 async def test_a_tool_that_takes_too_long_is_stopped() -> None:
     was_cancelled = False
 
