@@ -5,15 +5,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import anyio
 import platformdirs
-from anyio.abc import TaskGroup
 
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ServerUnavailableError
 from kronk_agent.host.log import log_directory
 from kronk_agent.host.memory import ServerMemory
 from kronk_agent.host.outputs import Outputs
+from kronk_agent.host.owned_tasks import OwnedTasks
 from kronk_agent.host.person import Person
 from kronk_agent.host.pins import Pins, pins_directory
 from kronk_agent.host.reading import Reading
@@ -32,9 +31,9 @@ CLOSE_SECONDS = 10.0
 class Host:
     """All registered MCP servers, each with a life of its own: no fault of one reaches another.
 
-    An async context that may be entered once. Entering starts the servers in the background and
-    returns at once, with the tools that known servers had last time; leaving ends all of them
-    together and leaves no process behind.
+    An async context that may be entered once, and left in another task. Entering starts the servers
+    in the background and returns at once, with the tools that known servers had last time; leaving
+    ends all of them together and leaves no process behind.
     """
 
     def __init__(
@@ -86,7 +85,7 @@ class Host:
         self.resources = Resources(self._servers)
         self.prompts = Prompts(self._servers)
         self._reading = Reading(self.resources, self.outputs)
-        self._tasks: TaskGroup | None = None
+        self._tasks = OwnedTasks("mcp servers")
 
     @property
     def toolsets(self) -> tuple[Toolset, ...]:
@@ -114,9 +113,7 @@ class Host:
                     raise ServerUnavailableError(server.status().error or server.name)
 
     async def __aenter__(self) -> Host:
-        assert self._tasks is None, "a host is entered once"
-        self._tasks = anyio.create_task_group()
-        await self._tasks.__aenter__()
+        await self._tasks.open()
         for server in self._servers:
             server.recall()
             self._tasks.start_soon(server.run, name=f"mcp server {server.name}")
@@ -128,11 +125,6 @@ class Host:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._tasks is not None
         for server in self._servers:
             server.stop()
-        self._tasks.cancel_scope.deadline = anyio.current_time() + CLOSE_SECONDS
-        if isinstance(exc, anyio.get_cancelled_exc_class()):
-            await self._tasks.__aexit__(exc_type, exc, traceback)
-        else:  # not shown to the task group, which would wrap the caller's own error in a group
-            await self._tasks.__aexit__(None, None, None)
+        await self._tasks.close(CLOSE_SECONDS)

@@ -15,7 +15,6 @@ from kronk_agent.errors import ServerUnavailableError, ToolError
 from kronk_agent.messages import (
     Event,
     ImagePart,
-    JsonObject,
     Message,
     TextDelta,
     TextPart,

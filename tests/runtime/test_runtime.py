@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 
@@ -70,6 +71,26 @@ async def test_servers_start_in_the_background_and_add_their_tools() -> None:
         names = [tool.name for toolset in runtime.toolsets for tool in toolset.tools()]
 
     assert "demo__add" in names
+
+
+def test_a_runtime_may_be_closed_in_another_task_than_it_was_opened_in() -> None:
+    """IPython runs each cell in a task of its own, and so does pytest-asyncio its fixtures."""
+    demo = McpServerConfig(command=sys.executable, args=("-m", "kronk_mcp_servers.demo"))
+    config = Config(tools=(), mcp_servers={"demo": demo})
+    opening = Runtime.open(config, model=ScriptedModel([call("demo__add", a=2, b=3), "5"]))
+
+    async def use(runtime: Runtime) -> str:
+        await runtime.servers_settled()
+        await runtime.sessions()
+        agent = await runtime.agent()
+        return (await agent.answer([Message.user("What is 2 + 3?")])).text
+
+    with asyncio.Runner() as runner:
+        runtime = runner.run(opening.__aenter__())
+        assert runner.run(use(runtime)) == "5"
+        runner.run(opening.__aexit__(None, None, None))
+
+    assert [server.state for server in runtime.servers] == ["failed"]
 
 
 async def test_the_model_is_loaded_once_and_only_when_it_is_wanted(starter_model: Path) -> None:
