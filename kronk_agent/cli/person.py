@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from typing import Literal
 from urllib.parse import urlsplit
 
 import anyio
@@ -10,60 +12,70 @@ import click
 from prompt_toolkit import PromptSession
 
 from kronk_agent.agent import Approval, Approved, Denied
+from kronk_agent.cli.form_field import FormField, FormValue, fields_of
 from kronk_agent.cli.repl import prompt_output
 from kronk_agent.cli.terminal import Terminal
-from kronk_agent.host import Form, FormValues, ModelUse, ToolUse, Visit
+from kronk_agent.host import (
+    ElicitAction,
+    Form,
+    FormAnswer,
+    FormValues,
+    ModelUse,
+    ToolUse,
+    Visit,
+)
 from kronk_agent.host.text import escaped
-from kronk_agent.messages import JsonObject, JsonValue, ToolCall
+from kronk_agent.messages import ToolCall
 from kronk_agent.tool import Tool
-from kronk_agent.tool.arguments import ArgumentsCheck
 
 _MOST_SHOWN = 1000
 """Characters of what a server or the model wrote, in one question."""
-_BOOLEANS = {"y": True, "yes": True, "true": True, "n": False, "no": False, "false": False}
+_TRIES = 2
+"""Answers to one field; when none of them fits, the form is cancelled."""
+
+
+class _DismissedError(Exception):
+    """Ctrl-C or Ctrl-D: the person does not want to answer."""
 
 
 class TerminalPerson:
-    """Asks one question at a time. Ctrl-C and Ctrl-D say no."""
+    """Asks one question at a time. Ctrl-C and Ctrl-D dismiss it, and nothing is sent or done."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
         self._turn = anyio.Lock()
 
-    async def fill_in(self, form: Form) -> FormValues | None:
+    async def fill_in(self, form: Form) -> FormAnswer:
         async with self._turn:
             self._say(f"MCP server {form.server!r} asks: {form.message}")
-            self._terminal.say("Give it no secrets. Enter takes the [suggestion].", style="dim")
-            if not await self._agrees("Answer it?"):
-                return None
-            properties = form.schema.get("properties")
-            values: FormValues = {}
-            for name, field in (properties if isinstance(properties, dict) else {}).items():
-                required = form.schema.get("required")
-                is_required = isinstance(required, list) and name in required
-                answer = await self._field(name, field if isinstance(field, dict) else {})
-                if answer is None and is_required:
-                    return None
-                if answer is not None:
-                    values[name] = answer
-            return values
+            hint = "Give it no secrets. Enter takes the [suggestion], Ctrl-C cancels."
+            self._terminal.say(hint, style="dim")
+            try:
+                if not await self._agrees("Answer it?"):
+                    return FormAnswer("decline")
+                return await self._fields(form)
+            except _DismissedError:
+                return FormAnswer("cancel")
 
-    async def agree_to_visit(self, visit: Visit) -> bool:
+    async def agree_to_visit(self, visit: Visit) -> ElicitAction:
         async with self._turn:
             self._say(f"MCP server {visit.server!r} asks you to open a page: {visit.message}")
             self._terminal.say(f"  {_to_show(visit.url)}")
             host = _to_show(urlsplit(visit.url).hostname or "")
-            if not await self._agrees(f"Open it, on {host}?"):
-                return False
+            try:
+                if not await self._agrees(f"Open it, on {host}?"):
+                    return "decline"
+            except _DismissedError:
+                return "cancel"
             await anyio.to_thread.run_sync(click.launch, visit.url)
-            return True
+            return "accept"
 
     async def agree_to_model_use(self, use: ModelUse) -> bool:
         async with self._turn:
             self._say(f"MCP server {use.server!r} asks to use the model:")
             text = "\n".join(f"  {message.role}: {message.text}" for message in use.messages)
             self._terminal.say(_to_show(text))
-            return await self._agrees(f"Let it, for up to {use.max_tokens} tokens?")
+            return await self._consents(f"Let it, for up to {use.max_tokens} tokens?")
 
     async def agree_to_tool_use(self, use: ToolUse) -> bool:
         arguments = json.dumps(use.arguments, ensure_ascii=False)
@@ -77,37 +89,81 @@ class TerminalPerson:
         async with self._turn:
             self._say(f"The model wants to call {tool}:")
             self._terminal.say(f"  {_to_show(arguments)}")
-            return await self._agrees("Let it?")
+            return await self._consents("Let it?")
 
-    async def _field(self, name: str, field: JsonObject) -> str | float | bool | list[str] | None:
-        """The value of one field; None where it is left open."""
-        about = field.get("description") or field.get("title")
-        choices = _choices(field)
-        default = field.get("default")
-        label = name if about is None else f"{name} ({about})"
-        if choices:
-            label += f", one of {', '.join(choices)}"
-        if isinstance(default, str | int | float | list):
-            label += f" [{_shown(default)}]"
-        check = ArgumentsCheck({"type": "object", "properties": {name: field}})
-        while text := await self._read(f"{_to_show(label)}: "):
-            value = _value(text, field)
-            as_json: JsonValue = [*value] if isinstance(value, list) else value
-            if (problem := check.problem({name: as_json})) is None:
-                return value
-            self._terminal.say(_to_show(problem.removeprefix(".")))
-        return None  # the default, if there is one, is put in by the host
+    async def _fields(self, form: Form) -> FormAnswer:
+        """Ask for each field, and again until the person sends them or does not."""
+        fields = fields_of(form)
+        values: FormValues = {}
+        typed: dict[str, str] = {}
+        while True:
+            for field in fields:
+                value = await self._field(field, typed.get(field.name, ""))
+                values.pop(field.name, None)
+                typed.pop(field.name, None)
+                if value is not None:
+                    values[field.name] = value
+                    typed[field.name] = field.written(value)
+            match await self._review(form, fields, values):
+                case "send":
+                    return FormAnswer("accept", values)
+                case "decline":
+                    return FormAnswer("decline")
+
+    async def _field(self, field: FormField, typed: str) -> FormValue | None:
+        """The value of a field; None leaves it to its default, or out.
+
+        Args:
+            field: what is asked.
+            typed: what the person typed before, to be edited.
+        """
+        for _ in range(_TRIES):
+            text = await self._read(f"{_to_show(field.label)}: ", typed)
+            if not text and not (field.is_required and field.default is None):
+                return None
+            try:
+                return field.parse(text)
+            except ValueError as error:
+                self._terminal.say(_to_show(f"{field.name}: {error}"), style="red")
+                typed = ""
+        self._terminal.say("cancelled, nothing was sent", style="yellow")
+        raise _DismissedError
+
+    async def _review(
+        self, form: Form, fields: Sequence[FormField], values: FormValues
+    ) -> Literal["send", "decline", "edit"]:
+        """Show all that would be sent, defaults included, and ask what to do with it."""
+        self._say(f"For MCP server {form.server!r}:")
+        for field in fields:
+            value = values.get(field.name, field.default)
+            shown = "(left out)" if value is None else field.written(value)
+            self._terminal.say(_to_show(f"  {field.name}: {shown}"))
+        while True:
+            match (await self._read("Send it? [y]es, [n]o, [e]dit ")).lower():
+                case "y" | "yes":
+                    return "send"
+                case "n" | "no":
+                    return "decline"
+                case "e" | "edit":
+                    return "edit"
+
+    async def _consents(self, question: str) -> bool:
+        """A clear yes; to dismiss the question is a no."""
+        try:
+            return await self._agrees(question)
+        except _DismissedError:
+            return False
 
     async def _agrees(self, question: str) -> bool:
-        answer = await self._read(f"{question} [y/N] ")
-        return answer.lower() in ("y", "yes")
+        return (await self._read(f"{question} [y/N] ")).lower() in ("y", "yes")
 
-    async def _read(self, prompt: str) -> str:
+    async def _read(self, prompt: str, typed: str = "") -> str:
+        """A line; ``typed`` stands there already, to be edited."""
         session: PromptSession[str] = PromptSession(output=prompt_output())
         try:
-            return (await session.prompt_async(prompt, handle_sigint=False)).strip()
+            return (await session.prompt_async(prompt, default=typed, handle_sigint=False)).strip()
         except (KeyboardInterrupt, EOFError):
-            return ""
+            raise _DismissedError from None
 
     def _say(self, text: str) -> None:
         self._terminal.close()
@@ -119,39 +175,3 @@ def _to_show(text: str) -> str:
     cut = len(text) - _MOST_SHOWN
     rest = f" … ({cut} more characters)" if cut > 0 else ""
     return escaped(text[:_MOST_SHOWN]) + rest
-
-
-def _choices(field: JsonObject) -> list[str]:
-    """What the value can be, where the field says so: by name, or with titles."""
-    items = field.get("items")
-    if isinstance(items, dict):
-        return _choices(items)
-    enum = field.get("enum")
-    if isinstance(enum, list):
-        return [str(value) for value in enum]
-    titled = field.get("oneOf") or field.get("anyOf")
-    return [
-        f"{choice['const']} ({choice.get('title', choice['const'])})"
-        for choice in (titled if isinstance(titled, list) else ())
-        if isinstance(choice, dict) and "const" in choice
-    ]
-
-
-def _value(text: str, field: JsonObject) -> str | float | bool | list[str]:
-    """The text as the field's type; as it is, where it is not one, for the check to refuse."""
-    match field.get("type"):
-        case "boolean":
-            return _BOOLEANS.get(text.lower(), text)
-        case "integer" | "number":
-            try:
-                return int(text) if field["type"] == "integer" else float(text)
-            except ValueError:
-                return text
-        case "array":
-            return [item.strip() for item in text.split(",")]
-        case _:
-            return text
-
-
-def _shown(value: JsonValue) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -9,12 +9,23 @@ from kronk_agent.host.offers import (
     ResourceContents,
     ResourceTemplate,
 )
-from kronk_agent.host.person import Form, FormValues, ModelUse, Person, ToolUse, Visit
+from kronk_agent.host.person import (
+    ElicitAction,
+    Form,
+    FormAnswer,
+    FormValues,
+    ModelUse,
+    Person,
+    ToolUse,
+    Visit,
+)
 from kronk_agent.host.resources import Prompts, Resources
 from kronk_agent.host.server import ServerState, ServerStatus
 
 __all__ = [
+    "ElicitAction",
     "Form",
+    "FormAnswer",
     "FormValues",
     "Host",
     "ModelUse",

@@ -12,6 +12,7 @@ from kronk_agent.host.patience import Patience
 from kronk_agent.host.person import Form, FormValues, Person, Visit
 from kronk_agent.host.text import visible
 from kronk_agent.messages import JsonObject
+from kronk_agent.tool.arguments import ArgumentsCheck
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
@@ -47,12 +48,12 @@ class Elicitor:
         self, params: t.ElicitRequestFormParams, person: Person
     ) -> t.ElicitResult | t.ErrorData:
         schema: JsonObject = dict(params.requested_schema)
-        values = await person.fill_in(Form(self._server, visible(params.message), schema))
-        if values is None:
-            return t.ElicitResult(action="decline")
-        values = with_defaults(values, schema)
+        answer = await person.fill_in(Form(self._server, visible(params.message), schema))
+        if answer.action != "accept":
+            return t.ElicitResult(action=answer.action)
+        values = with_defaults(answer.values, schema)
         if problem := _problem(values, schema):
-            return t.ErrorData(code=t.INTERNAL_ERROR, message=f"the form's values: {problem}")
+            return t.ErrorData(code=t.INTERNAL_ERROR, message=f"the form's values{problem}")
         return t.ElicitResult(action="accept", content=values)
 
     async def _visit(
@@ -67,7 +68,7 @@ class Elicitor:
         if not host or not (parts.scheme == "https" or is_local):
             return t.ErrorData(code=t.INVALID_PARAMS, message="the url must begin with https://")
         visit = Visit(self._server, visible(params.message), params.url)
-        return t.ElicitResult(action="accept" if await person.agree_to_visit(visit) else "decline")
+        return t.ElicitResult(action=await person.agree_to_visit(visit))
 
 
 def with_defaults(values: FormValues, schema: JsonObject) -> FormValues:
@@ -87,9 +88,7 @@ def with_defaults(values: FormValues, schema: JsonObject) -> FormValues:
 
 
 def _problem(values: FormValues, schema: JsonObject) -> str | None:
-    from jsonschema import Draft202012Validator  # heavy
-    from jsonschema.exceptions import best_match
-    from referencing import Registry
-
-    error = best_match(Draft202012Validator(schema, registry=Registry()).iter_errors(values))
-    return None if error is None else error.message
+    as_json: JsonObject = {
+        name: [*value] if isinstance(value, list) else value for name, value in values.items()
+    }
+    return ArgumentsCheck(schema, check_formats=True).problem(as_json)

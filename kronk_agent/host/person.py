@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeAlias
 
 from kronk_agent.messages import JsonObject, Message
 
 FormValues: TypeAlias = "dict[str, str | int | float | bool | list[str] | None]"
+
+
+ElicitAction: TypeAlias = Literal["accept", "decline", "cancel"]
+"""MCP's three answers: yes, an explicit no, and dismissed without a choice."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormAnswer:
+    """What a person did with a form."""
+
+    action: ElicitAction
+    values: FormValues = field(default_factory=dict)
+    """By name; only for ``accept``. The host adds the defaults of those that are not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +68,11 @@ class ToolUse:
 class Person(Protocol):
     """Asked one thing at a time. May take as long as people do; cancelled when it is moot."""
 
-    async def fill_in(self, form: Form) -> FormValues | None:
-        """The values; None when the person declines."""
+    async def fill_in(self, form: Form) -> FormAnswer:
+        """Ask for the values, and show them before they are sent."""
         ...
 
-    async def agree_to_visit(self, visit: Visit) -> bool:
+    async def agree_to_visit(self, visit: Visit) -> ElicitAction:
         """Show the whole address, and open it if the person agrees."""
         ...
 

@@ -19,7 +19,7 @@ from mcp.shared.auth import AuthorizationCodeResult
 from kronk_agent.config.mcp_server import OAuthConfig
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ToolError
-from kronk_agent.host import Form, FormValues, Host, ModelUse, ToolUse, Visit
+from kronk_agent.host import ElicitAction, Form, FormAnswer, Host, ModelUse, ToolUse, Visit
 from kronk_agent.host.naming import tool_names
 from kronk_agent.host.oauth import Browser, Logins, authentication
 from kronk_agent.messages import JsonObject
@@ -36,11 +36,11 @@ REDIRECT = "http://localhost:3000/callback"
 class Agreeable:
     """A person who leaves every form as it is and agrees to all else."""
 
-    async def fill_in(self, form: Form) -> FormValues | None:
-        return {}
+    async def fill_in(self, form: Form) -> FormAnswer:
+        return FormAnswer("accept")
 
-    async def agree_to_visit(self, visit: Visit) -> bool:
-        return True
+    async def agree_to_visit(self, visit: Visit) -> ElicitAction:
+        return "accept"
 
     async def agree_to_model_use(self, use: ModelUse) -> bool:
         return True

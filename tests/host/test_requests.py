@@ -11,7 +11,7 @@ from host.support import asking, call, faulty, hosting, text_of, tools, until
 from limits import seconds
 
 from kronk_agent.errors import ToolError
-from kronk_agent.host import Form, FormValues, ModelUse, ToolUse, Visit
+from kronk_agent.host import ElicitAction, Form, FormAnswer, ModelUse, ToolUse, Visit
 from kronk_agent.host.sampling import REQUESTS_PER_CALL
 from kronk_agent.messages import Message, TextPart, ToolCall
 from kronk_agent.model import ChatModel, SamplingParams, ToolChoice
@@ -26,19 +26,20 @@ ERAS = pytest.mark.parametrize("protocol", ["legacy", "2026-07-28"])
 class Decided:
     """A person who always answers the same, and remembers what was asked."""
 
-    values: FormValues | None = None
+    form: FormAnswer = FormAnswer("decline")  # noqa: RUF009  # frozen
     agrees: bool = True
+    visits: ElicitAction = "accept"
     hesitates_seconds: float = 0
     asked: list[Form | Visit | ModelUse | ToolUse] = field(default_factory=list)
 
-    async def fill_in(self, form: Form) -> FormValues | None:
+    async def fill_in(self, form: Form) -> FormAnswer:
         self.asked.append(form)
         await anyio.sleep(self.hesitates_seconds)
-        return self.values
+        return self.form
 
-    async def agree_to_visit(self, visit: Visit) -> bool:
+    async def agree_to_visit(self, visit: Visit) -> ElicitAction:
         self.asked.append(visit)
-        return self.agrees
+        return self.visits
 
     async def agree_to_model_use(self, use: ModelUse) -> bool:
         self.asked.append(use)
@@ -188,7 +189,7 @@ async def test_a_server_may_not_sample_on_its_own(tmp_path: Path) -> None:
 @ERAS
 async def test_a_person_fills_in_a_form(tmp_path: Path, protocol: str) -> None:
     """What is left open gets the form's default; the question holds nothing invisible."""
-    person = Decided({"city": "Oslo"})
+    person = Decided(FormAnswer("accept", {"city": "Oslo"}))
 
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": asking(protocol=protocol)}, tmp_path, person=person) as host:
@@ -203,18 +204,23 @@ async def test_a_person_fills_in_a_form(tmp_path: Path, protocol: str) -> None:
 
 
 @ERAS
-async def test_a_person_may_decline(tmp_path: Path, protocol: str) -> None:
+@pytest.mark.parametrize("action", ["decline", "cancel"])
+async def test_a_person_may_decline_or_cancel(
+    tmp_path: Path, protocol: str, action: ElicitAction
+) -> None:
+    person = Decided(FormAnswer(action))
+
     with anyio.fail_after(seconds(15)):
-        async with hosting({"x": asking(protocol=protocol)}, tmp_path, person=Decided()) as host:
+        async with hosting({"x": asking(protocol=protocol)}, tmp_path, person=person) as host:
             await host.settled()
-            assert text_of(await call(host, "x__travel")) == "decline None"
+            assert text_of(await call(host, "x__travel")) == f"{action} None"
 
 
 @ERAS
 async def test_a_call_does_not_run_out_of_time_while_a_person_thinks(
     tmp_path: Path, protocol: str
 ) -> None:
-    person = Decided({"city": "Oslo"}, hesitates_seconds=2.5)
+    person = Decided(FormAnswer("accept", {"city": "Oslo"}), hesitates_seconds=2.5)
     server = asking(protocol=protocol, timeout=2)
 
     with anyio.fail_after(seconds(15)):
@@ -223,14 +229,14 @@ async def test_a_call_does_not_run_out_of_time_while_a_person_thinks(
             assert text_of(await call(host, "x__travel")).startswith("accept")
 
 
-@pytest.mark.parametrize("agrees", [True, False])
-async def test_a_person_is_sent_to_a_page_first(tmp_path: Path, agrees: bool) -> None:
-    person = Decided(agrees=agrees)
+@pytest.mark.parametrize("action", ["accept", "decline", "cancel"])
+async def test_a_person_is_sent_to_a_page_first(tmp_path: Path, action: ElicitAction) -> None:
+    person = Decided(visits=action)
 
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": asking(protocol="legacy")}, tmp_path, person=person) as host:
             await host.settled()
-            if agrees:
+            if action == "accept":
                 assert text_of(await call(host, "x__sign_up")) == "signed up"
             else:
                 with pytest.raises(ToolError, match="refused the call: sign up"):

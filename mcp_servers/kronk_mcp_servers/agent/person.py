@@ -13,7 +13,7 @@ from mcp import MCPError
 
 from kronk_agent.agent import Approval, Approve, Approved, Denied
 from kronk_agent.errors import ToolError
-from kronk_agent.host import Form, FormValues, ModelUse, ToolUse, Visit
+from kronk_agent.host import ElicitAction, Form, FormAnswer, ModelUse, ToolUse, Visit
 from kronk_agent.host.text import escaped
 from kronk_agent.messages import JsonObject, ToolCall
 from kronk_agent.tool import Tool
@@ -67,17 +67,20 @@ class ClientPerson:
         is_known = self._is_only_one and len(self._open) == 1
         return self._open[0] if is_known else None
 
-    async def fill_in(self, form: Form) -> FormValues | None:
+    async def fill_in(self, form: Form) -> FormAnswer:
         call = self.call
         if call is None or not call.can_elicit:
-            return None
+            return FormAnswer("decline")
         answer = await _refusable(call, f"{form.server} asks: {form.message}", form.schema)
-        return dict(answer.content or {}) if answer and answer.action == "accept" else None
+        if answer is None:
+            return FormAnswer("decline")
+        is_accepted = answer.action == "accept"
+        return FormAnswer(answer.action, dict(answer.content or {}) if is_accepted else {})
 
-    async def agree_to_visit(self, visit: Visit) -> bool:
+    async def agree_to_visit(self, visit: Visit) -> ElicitAction:
         call = self.call
         if call is None:
-            return False
+            return "decline"
         params = t.ElicitRequestURLParams(
             message=f"{visit.server} asks: {visit.message}",
             url=visit.url,
@@ -86,8 +89,8 @@ class ClientPerson:
         try:
             answer = (await call.ask({"visit": t.ElicitRequest(params=params)}))["visit"]
         except MCPError:
-            return False
-        return isinstance(answer, t.ElicitResult) and answer.action == "accept"
+            return "decline"
+        return answer.action if isinstance(answer, t.ElicitResult) else "decline"
 
     async def agree_to_model_use(self, use: ModelUse) -> bool:
         call = self.call
