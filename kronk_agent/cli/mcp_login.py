@@ -44,6 +44,8 @@ def _remote_server(options: GlobalOptions, name: str) -> McpServerConfig:
     if name not in servers:
         raise ConfigError(no_such_server(name, servers))
     server = servers[name]
+    if server.problem is not None:
+        raise ConfigError(server.problem)
     if server.url is None:
         words = "is a program on this machine: there is nothing to sign in to"
         raise ConfigError(words, key=f"mcp_servers.{name}")

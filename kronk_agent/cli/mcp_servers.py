@@ -21,7 +21,7 @@ from kronk_agent.cli.terminal import Terminal
 from kronk_agent.cli.tools import tool_table
 from kronk_agent.config.loading import LoadedConfig, load_config, read_config
 from kronk_agent.config.project import Consents, command_line, project_servers
-from kronk_agent.config.schema import Config
+from kronk_agent.config.schema import Config, McpServerConfig
 from kronk_agent.config.secrets import masked_url
 from kronk_agent.config.showing import server_as_shown
 from kronk_agent.errors import ConfigError
@@ -41,13 +41,16 @@ def list_(options: GlobalOptions, as_json: bool) -> None:
 
     None is started; `mcp test` does that. Secrets are not shown.
     """
-    servers = [*_own(read_config(options.config)), *_of_the_project(options)]
+    loaded = read_config(options.config)
+    servers = [*_own(loaded), *_of_the_project(options)]
     if as_json:
         click.echo(json.dumps(servers, indent=2))
     elif servers:
         click.echo("\n".join(_table(servers)))
     else:
         click.echo("no MCP servers; `kronk-agent mcp add` and `mcp import` register some", err=True)
+    for mistake in loaded.unset:
+        click.echo(f"warning: {mistake}", err=True)
 
 
 def _own(loaded: LoadedConfig) -> list[JsonObject]:
@@ -56,11 +59,17 @@ def _own(loaded: LoadedConfig) -> list[JsonObject]:
             "name": name,
             "transport": server.transport,
             "runs": command_line(server_as_shown(loaded, name)),
-            "state": "disabled" if server.disabled else "enabled",
+            "state": _state(server),
             "description": server.description,
         }
         for name, server in loaded.config.mcp_servers.items()
     ]
+
+
+def _state(server: McpServerConfig) -> str:
+    if server.disabled:
+        return "disabled"
+    return "enabled" if server.problem is None else "unusable"
 
 
 def _of_the_project(options: GlobalOptions) -> list[JsonObject]:

@@ -71,6 +71,9 @@ def _unknown_key(path: KeyPath) -> str:
         return f"{name!r} does not go with the other keys here"
     if nearest := difflib.get_close_matches(name, known, n=1):
         return f"unknown key {name!r}: did you mean {nearest[0]!r}?"
+    if name in Config.model_fields:
+        where = dotted(path[:-1])
+        return f"unknown key {name!r}: it stands at the top level of the file, not under {where}"
     if elsewhere := [repr(dotted(other)) for other in _paths_of_nearest(name)]:
         return f"unknown key {name!r}: did you mean {' or '.join(elsewhere)}?"
     return f"unknown key {name!r}: the keys here are {', '.join(known)}"

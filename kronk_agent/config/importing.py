@@ -223,7 +223,7 @@ def _mistakes(tree: Node) -> list[ConfigError]:
 
 
 def _ours(name: str, block: JsonValue) -> Node:
-    return from_python({"mcp_servers": {name: block}}, Origin("import"))
+    return from_python({"mcp_servers": {name: block}}, Origin(None))
 
 
 def _child(node: Node, key: str) -> Node:

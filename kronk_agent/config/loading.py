@@ -14,8 +14,8 @@ from kronk_agent.config.layers import CONFIG_VARIABLE, with_environment, with_fl
 from kronk_agent.config.pasted import with_our_keys
 from kronk_agent.config.paths import absolute
 from kronk_agent.config.schema import Config
-from kronk_agent.config.tree import KeyPath, Node, Origin, walk
-from kronk_agent.config.validating import validate
+from kronk_agent.config.tree import KeyPath, Node, Origin, find, walk
+from kronk_agent.config.unset import by_server, server_of, validate_without
 from kronk_agent.config.variables import with_variables
 from kronk_agent.errors import ConfigError
 
@@ -29,6 +29,14 @@ class LoadedConfig:
     """The file; None when there is none."""
     written: Mapping[KeyPath, str] = field(repr=False)
     """How the file writes each text that takes variables, so that it can be shown unresolved."""
+    unset: tuple[ConfigError, ...] = ()
+    """Variables that are not set, of MCP servers, which are unusable without them."""
+    tree: Node = field(default_factory=lambda: Node({}, Origin(None)), repr=False)
+    """Where each value was given."""
+
+    def mistake(self, message: str, path: KeyPath) -> ConfigError:
+        """The error that says what is wrong with the value at the path, and where it was given."""
+        return find(self.tree, path)[1].origin.mistake(message, path)
 
 
 def load_config(
@@ -47,6 +55,9 @@ def load_config(
             mistake in one is reported under the flag of that name, ``--max-steps``.
         environ: the environment variables; None is the process's own.
 
+    An environment variable that is not set makes an MCP server unusable (``problem``), and is a
+    mistake anywhere else.
+
     Raises:
         ConfigError: one mistake or more; carries all that were found.
     """
@@ -64,22 +75,30 @@ def read_config(
     file = config_path(path, environ=environ)
     text = _read(file, is_optional=path is None and not environ.get(CONFIG_VARIABLE))
     tree, mistakes = Node({}, Origin("the defaults")), list[ConfigError]()
+    unset = dict[str, list[ConfigError]]()
     if text is not None:
         tree, mistakes = parse_document(text, file)
         tree, refused = with_our_keys(tree)
         mistakes += refused
-        tree, unset = with_variables(tree, environ)
-        mistakes += unset
+        tree, found = with_variables(tree, environ)
+        unset = by_server(found)
+        mistakes += [mistake for mistake in found if server_of(mistake) not in unset]
     tree = with_flags(with_environment(tree, environ), overrides or {})
     mistakes += _undecodable(tree)
-    config, invalid = validate(tree)
+    config, invalid = validate_without(tree, unset)
     # What could not even be read is refused a second time; once is enough.
     seen = {(m.path, m.line, m.key) for m in mistakes}
     mistakes += [m for m in invalid if (m.path, m.line, m.key) not in seen]
     if mistakes:
-        raise ConfigError.together(_in_order(mistakes))
+        raise ConfigError.together(in_order(mistakes))
     written = {key: node.written for key, node in walk(tree) if node.written is not None}
-    return LoadedConfig(config, None if text is None else file, written)
+    return LoadedConfig(
+        config,
+        None if text is None else file,
+        written,
+        tuple(mistake for of_server in unset.values() for mistake in of_server),
+        tree,
+    )
 
 
 def config_path(path: Path | None = None, *, environ: Mapping[str, str] | None = None) -> Path:
@@ -122,6 +141,6 @@ def _has_surrogates(value: object) -> bool:
     return isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value)
 
 
-def _in_order(mistakes: Sequence[ConfigError]) -> list[ConfigError]:
+def in_order(mistakes: Sequence[ConfigError]) -> list[ConfigError]:
     """Those of the file by line, then the others as they were found."""
     return sorted(mistakes, key=lambda m: (m.line is None, m.line or 0))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import (
     AfterValidator,
     Field,
+    PrivateAttr,
     SerializerFunctionWrapHandler,
     model_serializer,
     model_validator,
@@ -144,6 +145,20 @@ class McpServerConfig(Section):
     """May the server ask you something?"""
     description: str = ""
     """What it is for; `mcp list` shows it."""
+
+    _problem: str | None = PrivateAttr(default=None)
+
+    @property
+    def problem(self) -> str | None:
+        """Why it cannot be started as it is configured, such as an environment variable that is
+        not set; None where nothing is known to be wrong."""
+        return self._problem
+
+    def with_problem(self, problem: str) -> McpServerConfig:
+        """The same server, known to be unusable."""
+        copy = self.model_copy()
+        copy._problem = problem
+        return copy
 
     @property
     def transport(self) -> Transport:

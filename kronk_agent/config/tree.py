@@ -21,8 +21,8 @@ Scalar: TypeAlias = "str | int | float | bool | None"
 class Origin:
     """Where a value was given."""
 
-    source: Path | str
-    """The file, or the name of an environment variable or a flag."""
+    source: Path | str | None
+    """The file, or the name of an environment variable or a flag; None: none of these."""
     line: int | None = None
 
     def mistake(self, message: str, path: KeyPath = ()) -> ConfigError:

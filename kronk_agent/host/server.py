@@ -126,6 +126,9 @@ class McpServer:
         self._has_resources = False
         self._error: str | None = None
         self._settled = anyio.Event()
+        if config.problem is not None:
+            self._error = f"MCP server {name!r} is not started: {config.problem}"
+            self._settled.set()
         self._is_stopping = False
         self._run_scope: anyio.CancelScope | None = None
 
@@ -136,6 +139,10 @@ class McpServer:
     @property
     def is_required(self) -> bool:
         return self._config.required and not self._config.disabled
+
+    @property
+    def _may_start(self) -> bool:
+        return not self._config.disabled and self._config.problem is None
 
     @property
     def state(self) -> ServerState:
@@ -162,7 +169,7 @@ class McpServer:
 
     def recall(self) -> None:
         """Offer the tools the server had last time, before it is started."""
-        if self._config.disabled:
+        if not self._may_start:
             return
         remembered = self._memory.recall()
         if self._config.protocol == "auto":
@@ -172,7 +179,7 @@ class McpServer:
 
     async def run(self) -> None:
         """Keep the server running until ``stop``, waiting longer after each failure."""
-        if self._config.disabled:
+        if not self._may_start:
             return
         delay = FIRST_DELAY_SECONDS
         try:

@@ -82,6 +82,35 @@ def test_add_writes_what_list_shows_and_remove_takes_out(mcp: Invoke, file: Path
     assert file.read_text() == "mcp_servers:\n  work:\n    url: https://mcp.example.com/sse?key=x\n"
 
 
+def test_add_says_what_is_wrong_with_a_name(mcp: Invoke, file: Path) -> None:
+    assert outcome(mcp("add", "bad name", "x")) == (
+        "",
+        'error: mcp_servers."bad name": a server\'s name is 1-32 of A-Z a-z 0-9 _ - and starts '
+        "with a letter or digit\n",
+        2,
+    )
+
+
+def test_a_variable_that_is_not_set_is_told_and_the_servers_are_listed(
+    mcp: Invoke, file: Path
+) -> None:
+    file.write_text("mcp_servers:\n  a: {command: x, env: {K: '${NOT_SET}'}}\n  b: {command: y}\n")
+
+    unset = (
+        f"{file}:2: mcp_servers.a.env.K: the environment variable NOT_SET is not set: set it, or "
+        "write ${NOT_SET:-default}"
+    )
+    assert outcome(mcp("list")) == (
+        "NAME  STATE     RUNS\na     unusable  x\nb     enabled   y\n",
+        f"warning: {unset}\n",
+        0,
+    )
+    assert outcome(mcp("test", "a"))[1:] == (
+        f"error: MCP server 'a' is not started: {unset}\n",
+        1,
+    )
+
+
 def test_add_does_not_overwrite_unless_told_to(mcp: Invoke, file: Path) -> None:
     mcp("add", "a", "x")
 

@@ -37,7 +37,8 @@ def told(file: Path, **options: dict[str, str] | dict[str, object]) -> str:
         ("contxt_length: 1", "1: contxt_length: unknown key 'contxt_length': did you mean 'engine.context_length'?"),
         ("engine:\n  contxt_length: 1", "2: engine.contxt_length: unknown key 'contxt_length': did you mean 'context_length'?"),
         ("max_steps: 1", "1: max_steps: unknown key 'max_steps': did you mean 'agent.max_steps'?"),
-        ("agent:\n  model: x", "2: agent.model: unknown key 'model': did you mean 'model'?"),
+        ("agent:\n  model: x", "2: agent.model: unknown key 'model': it stands at the top level of the file, not under agent"),
+        ("agent:\n  sampling: {temperature: 0}", "2: agent.sampling: unknown key 'sampling': it stands at the top level of the file, not under agent"),
         ("timeout_seconds: 1", "1: timeout_seconds: unknown key 'timeout_seconds': did you mean 'web_search.timeout_seconds' or 'web_fetch.timeout_seconds'?"),
         ("mcpserver: {}", "1: mcpserver: unknown key 'mcpserver': did you mean 'mcp_server'?"),
         ("xyz: 1", f"1: xyz: unknown key 'xyz': the keys here are {TOP_KEYS}"),
@@ -140,7 +141,6 @@ def told(file: Path, **options: dict[str, str] | dict[str, object]) -> str:
         # --- variables
         ("models: {}\nmodel: ${NOT_SET}/x.gguf", "2: model: the environment variable NOT_SET is not set: set it, or write ${NOT_SET:-default}"),
         ("agent: {max_steps: '${NOT_SET}'}", "1: agent.max_steps: the environment variable NOT_SET is not set: set it, or write ${NOT_SET:-default}"),
-        ("mcp_servers: {a: {url: '${NOT_SET}'}}", "1: mcp_servers.a.url: the environment variable NOT_SET is not set: set it, or write ${NOT_SET:-default}"),
         ("model: ${env:HOME}", "1: model: '${' begins a variable, as in ${VAR} or ${VAR:-default}: write '$${' where you mean the characters"),
         ("model: ${A:-${B:-x}}", "1: model: '${' begins a variable, as in ${VAR} or ${VAR:-default}: write '$${' where you mean the characters"),
         ('model: "\\ud800"', "1: model: must be valid UTF-8 text"),
