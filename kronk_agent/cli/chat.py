@@ -88,15 +88,18 @@ def chat(
     question = read_question(prompt)
     given = {_CONFIG_KEYS[name]: value for name, value in flags.items() if value is not None}
     config = _with_flags(options, agent, given)
-    if no_tools:
-        config = config.model_copy(update={"tools": (), "mcp_servers": {}})
-    else:
-        config = with_project_servers(config)
+    config = without_tools(config) if no_tools else with_project_servers(config)
     # Whoever wants a call wants the tools to be there.
     choice = agent_options(config, config.agents.get(agent or "")).tool_choice
     wait_for_tools = wait_for_tools or choice.mode in ("required", "named")
     chosen = Chosen(agent, model_is_given="model" in given)
     run(partial(_chat, config, chosen, question, as_json, wait_for_tools))
+
+
+def without_tools(config: Config) -> Config:
+    """The configuration with no tools, for any of its agents."""
+    agents = {name: own.model_copy(update={"tools": None}) for name, own in config.agents.items()}
+    return config.model_copy(update={"tools": (), "mcp_servers": {}, "agents": agents})
 
 
 @dataclass(frozen=True, slots=True)

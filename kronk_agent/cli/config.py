@@ -45,15 +45,26 @@ def init(options: GlobalOptions, path: Path | None, force: bool) -> None:
 
 @config.command()
 @click.argument("path", type=_Path, required=False)
+@click.option("--no-imports", is_flag=True, help="Do not run the code of your own tools.")
 @global_options
 @click.pass_obj
-def check(options: GlobalOptions, path: Path | None) -> None:
-    """Say everything that is wrong with the file, a line for each mistake."""
+def check(options: GlobalOptions, path: Path | None, no_imports: bool) -> None:
+    """Say everything that is wrong with the file, a line for each mistake.
+
+    Files, models, programs, and names of tools, models and agents are looked up. Your own tools are
+    imported; no model is loaded and no MCP server is started.
+    """
     from kronk_agent.config.loading import config_path, read_config
+    from kronk_agent.config.project import project_servers
+    from kronk_agent.runtime import config_check
 
     path = path or options.config
     try:
         loaded = read_config(path)
+        servers = [server.name for server in project_servers(Path.cwd())]
+        mistakes = config_check.check(loaded, imports=not no_imports, servers=servers)
+        if mistakes:
+            raise ConfigError.together(mistakes)
     except ConfigError as error:
         click.echo(str(error))
         raise click.exceptions.Exit(1) from None

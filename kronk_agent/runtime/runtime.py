@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
@@ -13,11 +14,12 @@ from typing import TYPE_CHECKING
 import anyio
 
 from kronk_agent.agent import Agent, CompactionCache
-from kronk_agent.config.schema import Config
+from kronk_agent.config.schema import Config, NamedAgentConfig
 from kronk_agent.messages import Message
 from kronk_agent.model import Capability, ChatModel
 from kronk_agent.runtime.agents import agent_config, agent_options, agent_toolsets
 from kronk_agent.runtime.description import ModelDescription
+from kronk_agent.runtime.known_tools import known_tools
 from kronk_agent.runtime.models import ModelEntry, Models
 from kronk_agent.runtime.tools import own_tools
 from kronk_agent.tool import StaticToolset, Tool, Toolset
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from kronk_agent.engine.engine import Engine
     from kronk_agent.host import Host, Person, Prompts, Resources, ServerStatus
     from kronk_agent.sessions import SessionStore
+
+logger = logging.getLogger(__name__)
 
 
 class Runtime:
@@ -51,6 +55,8 @@ class Runtime:
         self._opening_store = anyio.Lock()
         self._models = models
         self._compactions = CompactionCache()
+        self._missed: set[tuple[str, str]] = set()
+        """Agents, and globs of theirs that fit no tool, that were told of."""
         self.model_is_starter = model_is_starter
         """True when no model was chosen, and the small one that ships with us runs."""
         own = StaticToolset("kronk-agent", own_tools(config, base_dir, tools))
@@ -171,12 +177,31 @@ class Runtime:
             ModelError: the model is missing or cannot be loaded.
         """
         own = None if name is None else agent_config(self.config, name)
+        if name is not None and own is not None:
+            self._warn_of_missing_tools(name, own)
         return Agent(
             await self.chat_model(model or (own.model if own else None)),
             agent_toolsets(self.toolsets, own),
             agent_options(self.config, own),
             self._compactions,
         )
+
+    def _warn_of_missing_tools(self, name: str, agent: NamedAgentConfig) -> None:
+        """Say once of each tool the agent is to have that there is none of that name."""
+        globs = [glob for glob in agent.tools or () if (name, glob) not in self._missed]
+        if not globs:
+            return
+        pending = [
+            self.config.mcp_servers[server.name].prefix or server.name
+            for server in self.servers
+            if server.state != "ready"  # those that failed are told of already
+        ]
+        names = [tool.name for toolset in self.toolsets for tool in toolset.tools()]
+        known = known_tools(names, pending)
+        for glob in globs:
+            if not known.fits(glob):
+                self._missed.add((name, glob))
+                logger.warning("agents.%s.tools: no tool is called %r", name, glob)
 
     async def sessions(self) -> SessionStore:
         """The store of conversations; the first call opens it and upgrades its tables.

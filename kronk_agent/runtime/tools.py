@@ -17,7 +17,7 @@ def own_tools(config: Config, base_dir: Path, given: Sequence[Tool]) -> tuple[To
     Raises:
         ConfigError: one of them cannot be had, or two have the same name.
     """
-    tools = (*(_tool(name, config, base_dir) for name in config.tools), *given)
+    tools = (*(own_tool(name, config, base_dir) for name in config.tools), *given)
     names = [tool.name for tool in tools]
     for name in names:
         if names.count(name) > 1:
@@ -25,7 +25,12 @@ def own_tools(config: Config, base_dir: Path, given: Sequence[Tool]) -> tuple[To
     return tools
 
 
-def _tool(name: str, config: Config, base_dir: Path) -> Tool:
+def own_tool(name: str, config: Config, base_dir: Path) -> Tool:
+    """One tool, as ``tools`` of the configuration names it.
+
+    Raises:
+        ConfigError: it cannot be had.
+    """
     match name:
         case "web_search":
             return _web_search(config.web_search)

@@ -102,6 +102,67 @@ def test_check_prints_a_line_for_every_mistake(tmp_path: Path) -> None:
     )
 
 
+WRONG_NAMES = """\
+model: ./no.gguf
+models: {small: ./neither.gguf, remote: {url: "http://x/v1", model: m, context_length: 999}}
+tools: [web_fetch, ./mine.py:add, ./mine.py:ad, ./gone.py:f, ./raises.py:f]
+policy: {ad: deny, "web_*": ask, "wiki__*": ask, "*": ask, "nowiki__x(a=b)": deny}
+agent: {tool_choice: ad}
+agents:
+  r:
+    model: smal
+    tools: [add, "wiki__find*", web_serch]
+    policy: {"wik*": deny, read_resource: ask, shout: deny}
+mcp_servers:
+  wiki: {command: no-such-program}
+  off: {command: no-such-program, disabled: true}
+  unset: {command: "${NOT_SET}"}
+"""
+
+
+def test_check_looks_names_and_files_up(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def add(n: int) -> int:\n    return n + 1\n")
+    (tmp_path / "raises.py").write_text("raise ValueError('at import')\n")
+    file = tmp_path / "c.yaml"
+    file.write_text(WRONG_NAMES)
+
+    result = run("check", file)
+
+    found = [line.removeprefix(f"{file}:") for line in result.stdout.splitlines()]
+    unset = "the environment variable NOT_SET is not set: set it, or write ${NOT_SET:-default}"
+    there_is = "there is no model 'smal'; there is 'small'"
+    assert found == [
+        f"1: model: model '{tmp_path / 'no.gguf'}': there is no such file, and no such name under "
+        "models: in the configuration",
+        f"2: models.small: model '{tmp_path / 'neither.gguf'}': there is no such file, and no such "
+        "name under models: in the configuration",
+        f"3: tools[2]: '{tmp_path / 'mine.py'}:ad': there is no ad in it: did you mean add?",
+        f"3: tools[3]: '{tmp_path / 'gone.py'}:f': there is no file {tmp_path / 'gone.py'}",
+        f"3: tools[4]: '{tmp_path / 'raises.py'}:f' does not import: ValueError: at import "
+        "(--debug shows where)",
+        "4: policy.\"nowiki__x(a=b)\": no tool is called 'nowiki__x'",
+        f"8: agents.r.model: {there_is}",
+        "9: agents.r.tools[2]: no tool is called 'web_serch': did you mean 'web_fetch'?",
+        "10: agents.r.policy.shout: no tool is called 'shout'",
+        "12: mcp_servers.wiki.command: there is no program 'no-such-program'",
+        f"14: mcp_servers.unset.command: {unset}",
+    ]
+    assert result.exit_code == 1
+
+
+def test_check_runs_no_code_when_told_not_to(tmp_path: Path) -> None:
+    (tmp_path / "raises.py").write_text("raise ValueError('at import')\n")
+    file = tmp_path / "c.yaml"
+    file.write_text("tools: [./raises.py:f, ./gone.py:f]\npolicy: {f: ask}\n")
+
+    gone = tmp_path / "gone.py"
+    assert outcome(run("check", "--no-imports", file)) == (
+        1,
+        f"{file}:1: tools[1]: there is no file {gone}\n",
+        "",
+    )
+
+
 def test_check_of_a_file_that_is_not_there_fails(tmp_path: Path) -> None:
     result = run("check", tmp_path / "no.yaml")
 

@@ -7,6 +7,7 @@ import pytest
 from kronk_agent import Config, Runtime, SamplingParams, tool
 from kronk_agent.agent import Agent, AgentOptions
 from kronk_agent.config.agent import AgentConfig, NamedAgentConfig, SamplingConfig
+from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import UnknownModelError
 from kronk_agent.model import ToolChoice
 from kronk_agent.testing import ScriptedModel
@@ -110,3 +111,31 @@ async def test_an_agent_is_under_its_own_policy_and_that_of_all() -> None:
 
     assert mine.options.policy == (Rule("deny", "add*"), Rule("ask", "shout"))
     assert default.options.policy == (Rule("deny", "add*"),)
+
+
+async def test_a_tool_that_an_agent_is_to_have_and_nobody_has_is_warned_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config = config_of(mine=NamedAgentConfig(tools=("add*", "nosuch", "no_*", "*")))
+
+    async with Runtime.open(config, model=ScriptedModel([]), tools=[add]) as runtime:
+        for _ in range(2):
+            assert tools_of(await runtime.agent("mine")) == ["add"]
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "agents.mine.tools: no tool is called 'nosuch'",
+        "agents.mine.tools: no tool is called 'no_*'",
+    ]
+
+
+async def test_a_tool_that_a_server_may_have_is_not_warned_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config = config_of(mine=NamedAgentConfig(tools=("later__*", "later__add", "lat*")))
+    servers = {"later": McpServerConfig(command="no-such-program")}
+    config = config.model_copy(update={"mcp_servers": servers})
+
+    async with Runtime.open(config, model=ScriptedModel([])) as runtime:
+        await runtime.agent("mine")
+
+    assert [record for record in caplog.records if "no tool is called" in record.getMessage()] == []
