@@ -77,10 +77,18 @@ class ArgumentsCheck:
         words = f"{where or ' arguments'}: {_shortened(error.message)}."
         if error.validator == "additionalProperties" and isinstance(error.schema, dict):
             words += f" Known are: {', '.join(error.schema.get('properties', ())) or 'none'}."
-        example = _Example(self._schema).arguments(also=path[0] if path else None)
-        if self._is_valid(example):
-            words += f" Valid would be, for example: {json.dumps(example, ensure_ascii=False)}"
-        return words
+        return words + self.example(also=path[0] if path else None)
+
+    def example(self, *, also: str | int | None = None) -> str:
+        """A sentence with valid arguments, to follow what is wrong; empty where none was found.
+
+        Args:
+            also: an argument to show even if it is not required.
+        """
+        example = _Example(self._schema).arguments(also=also)
+        if not self._is_valid(example):
+            return ""
+        return f" Valid would be, for example: {json.dumps(example, ensure_ascii=False)}"
 
     def _is_valid(self, example: JsonValue) -> bool:
         try:

@@ -6,11 +6,12 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from kronk_agent.errors import ConfigError, ToolError
 from kronk_agent.messages import AudioPart, ImagePart, JsonObject, JsonValue, Part, TextPart
 from kronk_agent.tool.arguments import ArgumentsCheck, parse_json
+from kronk_agent.tool.media import part_of
 from kronk_agent.tool.policy import Rule
 from kronk_agent.tool.run import RunContext
 
@@ -58,7 +59,11 @@ class ToolOutput:
     def of(cls, value: object) -> ToolOutput:
         """Whatever a plain function returned, as an output.
 
-        Text and parts stay as they are; the rest becomes JSON, an object also ``structured``.
+        Text and parts stay as they are, bytes become an image, sound or text by how they begin; the
+        rest becomes JSON, an object also ``structured``.
+
+        Raises:
+            ToolError: bytes of an unknown kind.
         """
         match value:
             case ToolOutput():
@@ -69,6 +74,8 @@ class ToolOutput:
                 return cls(tuple(value))
             case str():
                 return cls((TextPart(value),))
+            case bytes() | bytearray() | memoryview():
+                return cls((part_of(bytes(value)),))
             case None:
                 return cls((TextPart("done"),))
             case _:
@@ -78,9 +85,13 @@ class ToolOutput:
 
 
 def _to_plain(value: object) -> JsonValue:
-    from pydantic import TypeAdapter  # heavy
+    from pydantic_core import to_jsonable_python  # heavy
 
-    plain: JsonValue = TypeAdapter(Any).dump_python(value, mode="json", fallback=str)
+    plain: JsonValue
+    try:
+        plain = to_jsonable_python(value, fallback=str)
+    except UnicodeDecodeError:  # bytes somewhere in it that are no text
+        plain = to_jsonable_python(value, fallback=str, bytes_mode="base64")
     return plain
 
 
@@ -141,7 +152,8 @@ class Tool:
         try:
             arguments = parse_json(text) if text.strip() else {}
         except ValueError as error:
-            raise ToolError(f"the arguments of {self.name} are not JSON: {error}") from None
+            words = f"the arguments of {self.name} are not JSON: {error}.{self._check.example()}"
+            raise ToolError(words) from None
         problem = self._check.problem(arguments)
         if problem is not None:
             raise ToolError(f"{self.name}{problem}")

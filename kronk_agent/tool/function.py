@@ -15,6 +15,7 @@ from anyio import from_thread, to_thread
 from kronk_agent.errors import ConfigError, ToolError
 from kronk_agent.messages import JsonObject, JsonValue
 from kronk_agent.tool.definition import Tool, ToolContext, ToolOutput
+from kronk_agent.tool.typed_dicts import usable_annotation
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -153,6 +154,7 @@ def _described(annotation: object, description: str | None) -> object:
     from pydantic import Field
     from pydantic.fields import FieldInfo
 
+    annotation = usable_annotation(annotation)
     # typed for classes, works for every form such as `int | None`
     own = FieldInfo.from_annotation(annotation).description  # type: ignore[arg-type]
     if own or not description:

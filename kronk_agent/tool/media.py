@@ -1,0 +1,47 @@
+"""Bytes that a tool returns: images and sound by how they begin, else text."""
+
+from __future__ import annotations
+
+from kronk_agent.errors import ToolError
+from kronk_agent.messages import AudioPart, ImagePart, Part, TextPart
+
+_IMAGES = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF87a": "image/gif",
+    b"GIF89a": "image/gif",
+}
+_SOUNDS = {
+    b"ID3": "audio/mpeg",
+    b"\xff\xfb": "audio/mpeg",
+    b"OggS": "audio/ogg",
+    b"fLaC": "audio/flac",
+}
+_RIFF_TYPES = {b"WEBP": "image/webp", b"WAVE": "audio/wav"}
+
+
+def part_of(data: bytes) -> Part:
+    """The bytes as a part of a message.
+
+    Raises:
+        ToolError: they are neither an image nor sound of a known format, nor UTF-8 text.
+    """
+    media_type = _media_type(data)
+    if media_type is None:
+        try:
+            return TextPart(data.decode())
+        except UnicodeDecodeError:
+            raise ToolError(
+                f"it returned {len(data):,} bytes that are neither text, image nor sound: "
+                "return text, or an ImagePart or AudioPart with its media type"
+            ) from None
+    if media_type.startswith("image/"):
+        return ImagePart(data, media_type)
+    return AudioPart(data, media_type)
+
+
+def _media_type(data: bytes) -> str | None:
+    if data[:4] == b"RIFF":
+        return _RIFF_TYPES.get(data[8:12])
+    known = {**_IMAGES, **_SOUNDS}
+    return next((known[start] for start in known if data.startswith(start)), None)
