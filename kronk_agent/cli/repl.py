@@ -29,6 +29,18 @@ _COMMANDS = {
     "/new": "start a new conversation",
     "/exit": "leave; so does Ctrl-D",
 }
+_ALIASES = {
+    "/quit": "/exit",
+    "/bye": "/exit",
+    "exit": "/exit",
+    "quit": "/exit",
+    "bye": "/exit",
+    "/clear": "/new",
+    "/?": "/help",
+}
+"""What people type who come from other programs."""
+_COMMAND = re.compile(r"/[a-z?][\w-]*(?=\s|$)|/(?=$)", re.IGNORECASE)
+"""A word after the slash; one with more slashes or a dot is a path, and part of a message."""
 _KEYS = "Esc Enter, or a backslash at the end, starts a new line; Ctrl-C stops an answer."
 
 
@@ -62,8 +74,9 @@ class Repl:
         # A Ctrl-C that comes a moment after its turn has ended must not end the program.
         with interrupts.handled_by(_nothing):
             while (text := await self._read()) != "/exit":
-                if re.fullmatch(r"/\w*", text):
-                    self._command(text)
+                if command := _COMMAND.match(text):
+                    name = command[0].lower()
+                    self._command(_ALIASES.get(name, name), text[command.end() :].strip())
                 elif text:
                     await self._turn(text)
                 self._failures.say()
@@ -77,7 +90,8 @@ class Repl:
     async def _read(self) -> str:
         try:
             # Our own loop deals with SIGINT; at the prompt Ctrl-C is a key like any other.
-            return (await self._prompt.prompt_async(handle_sigint=False)).strip()
+            text = (await self._prompt.prompt_async(handle_sigint=False)).strip()
+            return _ALIASES.get(text.lower(), text)
         except _Interrupted:
             if not self._prompt.default_buffer.text:
                 self._terminal.say("Ctrl-D or /exit ends the conversation", style="dim")
@@ -85,7 +99,10 @@ class Repl:
         except EOFError:
             return "/exit"
 
-    def _command(self, name: str) -> None:
+    def _command(self, name: str, more: str) -> None:
+        if name in _COMMANDS and more:
+            self._terminal.say(f"error: {name} takes nothing after it", style="red")
+            return
         match name:
             case "/help":
                 for command, what in _COMMANDS.items():
@@ -99,7 +116,9 @@ class Repl:
                 self._conversation.clear()
                 self._terminal.say("a new conversation")
             case _:
-                self._terminal.say(f"error: there is no command {name}; /help lists them")
+                self._terminal.say(
+                    f"error: there is no command {name}; /help lists them", style="red"
+                )
 
 
 class _Interrupted(Exception):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import json
+import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
 import anyio
@@ -14,6 +16,7 @@ import click
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from kronk_agent.agent.tool_executor import ToolExecutor, collect_tools
+from kronk_agent.cli.call_arguments import arguments_as_json
 from kronk_agent.cli.loop import Interrupts, run
 from kronk_agent.cli.options import GlobalOptions, global_options
 from kronk_agent.cli.printable import printable
@@ -53,17 +56,22 @@ def list_(options: GlobalOptions, as_json: bool) -> None:
 
 @tools.command("call")
 @click.argument("name")
-@click.argument("arguments", default="{}")
+@click.argument("arguments", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print the whole result as a line of JSON.")
 @global_options
 @click.pass_obj
-def call(options: GlobalOptions, name: str, arguments: str, as_json: bool) -> None:
-    """Call the tool NAME with ARGUMENTS, a JSON object, and print its result.
+def call(options: GlobalOptions, name: str, arguments: tuple[str, ...], as_json: bool) -> None:
+    """Call the tool NAME with ARGUMENTS, and print its result.
 
-    The exit code is 1 if the tool fails; what it says about that goes to stderr.
+    ARGUMENTS are a JSON object, or KEY=VALUE for each. The exit code is 1 if the tool fails; what
+    it says about that goes to stderr.
+
+    \b
+    kronk-agent tools call web_fetch '{"url": "https://example.com"}'
+    kronk-agent tools call web_fetch url=https://example.com
     """
     config = with_project_servers(load_config(options.config))
-    run(partial(_call, config, ToolCall("call_1", name, arguments), as_json))
+    run(partial(_call, config, name, arguments, as_json, options.debug))
 
 
 async def _list(config: Config, as_json: bool, _: Interrupts) -> int:
@@ -87,12 +95,21 @@ def _described(toolset: str, tool: Tool) -> JsonObject:
     }
 
 
-async def _call(config: Config, call: ToolCall, as_json: bool, _: Interrupts) -> int:
+async def _call(
+    config: Config,
+    name: str,
+    arguments: tuple[str, ...],
+    as_json: bool,
+    debug: bool,
+    _: Interrupts,
+) -> int:
     terminal = Terminal()
     async with Runtime.open(config) as runtime:
         await wait_for_servers(runtime, terminal)
-        tool = _find(call.name, runtime.toolsets)
-        finished = await _make(call, tool, config.agent.tool_timeout_seconds, terminal)
+        tool = _find(name, runtime.toolsets)
+        call = ToolCall("call_1", name, arguments_as_json(arguments, tool.parameters))
+        with nullcontext() if debug else _failures_unlogged():
+            finished = await _make(call, tool, config.agent.tool_timeout_seconds, terminal)
     if as_json:
         JsonRenderer(sys.stdout).render(finished)
     elif finished.result.is_error:
@@ -100,6 +117,18 @@ async def _call(config: Config, call: ToolCall, as_json: bool, _: Interrupts) ->
     else:
         _print(finished.result, terminal)
     return 1 if finished.result.is_error else 0
+
+
+@contextmanager
+def _failures_unlogged() -> Iterator[None]:
+    """The result says what failed; the log would say it again."""
+    log = logging.getLogger("kronk_agent.agent")
+    previous = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(previous)
 
 
 def _find(name: str, toolsets: Sequence[Toolset]) -> Tool:

@@ -111,9 +111,26 @@ def test_tools_lists_the_tools(chat: TerminalProgram) -> None:
     chat.expect("\nNAME  TOOLSET      DESCRIPTION\nadd   kronk-agent  Add two numbers.\n")
 
 
-def test_an_unknown_command_is_not_sent_to_the_model(chat: TerminalProgram) -> None:
-    chat.type("/tolls\r")
-    chat.expect("error: there is no command /tolls; /help lists them\n")
+@pytest.mark.parametrize("text", ["/tolls", "/tolls of mine", "/save-as x.md"])
+def test_an_unknown_command_is_not_sent_to_the_model(chat: TerminalProgram, text: str) -> None:
+    chat.type(text + "\r")
+    chat.expect(f"error: there is no command {text.split()[0]}; /help lists them\n")
+
+
+def test_a_command_takes_nothing_after_it(chat: TerminalProgram) -> None:
+    chat.type("/help me\r")
+    chat.expect("error: /help takes nothing after it\n")
+
+
+@pytest.mark.parametrize("word", ["/quit", "/bye", "exit", "Quit"])
+def test_words_of_other_programs_end_the_conversation(chat: TerminalProgram, word: str) -> None:
+    chat.type(word + "\r")
+    assert chat.end()[1] == 0
+
+
+def test_clear_starts_a_new_conversation(chat: TerminalProgram) -> None:
+    chat.type("/clear\r")
+    chat.expect("a new conversation")
 
 
 def test_a_path_at_the_beginning_is_no_command(chat: TerminalProgram) -> None:

@@ -35,6 +35,12 @@ def chart() -> ToolOutput:
 
 
 @tool
+def fail() -> None:
+    """Fail."""
+    raise ValueError("no such row")
+
+
+@tool
 async def count(context: ToolContext) -> str:
     """Count."""
     context.report_progress(1, 2, "counting")
@@ -170,15 +176,32 @@ def test_what_is_no_text_is_told_of(tools: Invoke) -> None:
         ('{"a": 1, "b": 0}', "error: b must not be 0\n"),
         ('{"a": 1}', "'b' is a required property"),
         ('{"a": 1, "b": "two"}', "divide.b: 'two' is not of type 'number'"),
-        ("{a: 1}", "JSON"),
+        ("{a: 1}", "JSON: Expecting property name enclosed in double quotes"),
+        ("{a: 1}", '. Valid would be, for example: {"a": 1, "b": 1}'),
+        ("b=1", "'a' is a required property"),
+        ("a=x b=1", "divide.a: 'x' is not of type 'number'"),
         ("[1, 2]", "object"),
     ],
 )
 def test_a_failure_is_told_on_stderr(tools: Invoke, arguments: str, said: str) -> None:
-    result = tools("call", "divide", arguments)
+    words = [arguments] if arguments.startswith(("{", "[")) else arguments.split()
+    result = tools("call", "divide", *words)
     assert result.stderr.startswith("error: ")
     assert said in result.stderr
+    assert result.stderr.count("error") == 1
     assert (result.stdout, result.exit_code) == ("", 1)
+
+
+def test_a_failure_is_said_once(tools: Invoke) -> None:
+    result = tools("call", "fail", config=TOOLS.replace("count]", "fail]"))
+    assert (result.stdout, result.stderr) == ("", "error: failed: ValueError: no such row\n")
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize("word", ["1", "a=1", '{"a": 1}'])
+def test_arguments_are_of_one_form(tools: Invoke, word: str) -> None:
+    result = tools("call", "divide", "a=1", word)
+    assert result.exit_code == 2
 
 
 def test_a_failure_as_json_is_still_json(tools: Invoke) -> None:
@@ -195,6 +218,26 @@ def test_a_tool_that_never_ends_is_stopped(tools: Invoke, tmp_path: Path) -> Non
     result = tools("call", "wait", config=config)
     assert "0.01 seconds" in result.stderr
     assert result.exit_code == 1
+
+
+def test_a_thread_that_never_ends_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """Nothing can stop a plain function, and Python itself would wait for it."""
+    (tmp_path / "hang.py").write_text(
+        "import time\n\ndef hang() -> None:\n    while True:\n        time.sleep(1)\n"
+    )
+    file = tmp_path / "config.yaml"
+    file.write_text("tools: [./hang.py:hang]\nagent: {tool_timeout_seconds: 0.01}\n")
+
+    run = subprocess.run(
+        [sys.executable, "-m", "kronk_agent", "--config", str(file), "tools", "call", "hang"],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+    assert run.stderr == "error: hang was stopped: it took longer than 0.01 seconds\n"
+    assert (run.stdout, run.returncode) == ("", 1)
 
 
 @pytest.mark.parametrize(
