@@ -4,5 +4,9 @@
 def main() -> None:
     """The console script ``kronk-agent``."""
     from kronk_agent.cli.app import app
+    from kronk_agent.cli.leaving import leave
 
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        leave(end.code if isinstance(end.code, int) else int(end.code is not None))
