@@ -65,7 +65,7 @@ class ArgumentsCheck:
     def example(self) -> JsonValue:
         """The smallest valid arguments; None if none were found."""
         example = _Example(self._schema).arguments(also=None)
-        return example if self.problem(example) is None else None
+        return example if self._is_valid(example) else None
 
     @cached_property
     def _validator(self) -> Validator:
@@ -77,9 +77,9 @@ class ArgumentsCheck:
         words = f"{where or ' arguments'}: {_shortened(error.message)}."
         if error.validator == "additionalProperties" and isinstance(error.schema, dict):
             words += f" Known are: {', '.join(error.schema.get('properties', ())) or 'none'}."
-        return words + self.example(also=path[0] if path else None)
+        return words + self.example_sentence(also=path[0] if path else None)
 
-    def example(self, *, also: str | int | None = None) -> str:
+    def example_sentence(self, *, also: str | int | None = None) -> str:
         """A sentence with valid arguments, to follow what is wrong; empty where none was found.
 
         Args:

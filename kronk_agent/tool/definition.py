@@ -152,8 +152,10 @@ class Tool:
         try:
             arguments = parse_json(text) if text.strip() else {}
         except ValueError as error:
-            words = f"the arguments of {self.name} are not JSON: {error}.{self._check.example()}"
-            raise ToolError(words) from None
+            example = self._check.example_sentence()
+            raise ToolError(
+                f"the arguments of {self.name} are not JSON: {error}.{example}"
+            ) from None
         problem = self._check.problem(arguments)
         if problem is not None:
             raise ToolError(f"{self.name}{problem}")

@@ -49,9 +49,8 @@ def lenient_validator(schema: JsonObject, formats: FormatChecker | None = None) 
         "additionalProperties": _additional_properties(keywords["additionalProperties"]),
     }
     skipped: set[str] = set()
-    lenient = extend(
-        draft, {name: _skipping(name, check, skipped) for name, check in keywords.items()}
-    )
+    checks = {name: _skipping(name, check, skipped) for name, check in keywords.items()}
+    lenient: type[Validator] = extend(draft, checks)  # type: ignore[no-untyped-call]
     # Where `$schema` stays, jsonschema goes on with its own validator behind a reference to it.
     root = {key: value for key, value in schema.items() if key != "$schema"}
     # A registry of our own: the default one downloads whatever URL a $ref names.
@@ -146,7 +145,7 @@ def _pattern(
 
 
 def _pattern_properties(
-    validator: Validator, patterns: dict[str, Any], instance: JsonValue, schema: JsonObject
+    validator: Any, patterns: dict[str, Any], instance: JsonValue, schema: JsonObject
 ) -> _Errors:
     if not isinstance(instance, dict):
         return

@@ -87,10 +87,11 @@ def test_a_bound_may_be_exclusive_as_in_draft_4(
     "reference", ["#/$defs/count", "https://example.com/t.json#/$defs/count", "t.json#/$defs/count"]
 )
 def test_a_reference_is_followed_within_a_schema_that_has_an_id(reference: str) -> None:
-    made = tool_with(
-        {"$ref": reference},
-        **{"$id": "https://example.com/t.json", "$defs": {"count": {"type": "integer"}}},
-    )
+    more: JsonObject = {
+        "$id": "https://example.com/t.json",
+        "$defs": {"count": {"type": "integer"}},
+    }
+    made = tool_with({"$ref": reference}, **more)
 
     with pytest.raises(ToolError, match=r"^t\.x: 'a' is not of type 'integer'"):
         made.parse_arguments('{"x": "a"}')
