@@ -122,7 +122,7 @@ class FormField:
         format_ = str(error.validator_value)
         if error.validator == "format" and format_ in _FORMATS:
             return f"must be {_FORMATS[format_]}, such as {EXAMPLES[format_]}"
-        return error.message
+        return str(error.message)
 
 
 def fields_of(form: Form) -> list[FormField]:

@@ -63,7 +63,7 @@ def _from_variable(node: Node, origin: Origin) -> Node:
     return Node(value, origin, text=node.text, is_from_variable=True)
 
 
-def _parse(text: str, source: Path | str) -> tuple[Node, list[ConfigError]]:
+def _parse(text: str, source: Path | str | None) -> tuple[Node, list[ConfigError]]:
     root = compose(text)
     if root is None:
         return Node(None, Origin(source, 1), text=""), []
@@ -74,7 +74,7 @@ def _parse(text: str, source: Path | str) -> tuple[Node, list[ConfigError]]:
 class _Parser:
     """Turns composed YAML into nodes that know their line, and gathers the mistakes."""
 
-    def __init__(self, source: Path | str) -> None:
+    def __init__(self, source: Path | str | None) -> None:
         self._source = source
         self.mistakes: list[ConfigError] = []
 

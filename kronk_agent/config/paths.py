@@ -66,7 +66,7 @@ _Resolve = Callable[[str | Path, KeyPath], Path]
 _Refuse = Callable[[str, KeyPath], None]
 
 
-def _base(source: Path | str) -> Path:
+def _base(source: Path | str | None) -> Path:
     return source.absolute().parent if isinstance(source, Path) else Path.cwd()
 
 

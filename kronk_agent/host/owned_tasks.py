@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -36,7 +37,7 @@ class OwnedTasks:
             self._owner.cancel()
             raise
 
-    def start_soon(self, function: Callable[[], Awaitable[None]], *, name: str) -> None:
+    def start_soon(self, function: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> None:
         """Start a task; its error cancels the others and is raised by ``close``."""
         assert self._group is not None, "it is opened first"
         self._group.start_soon(function, name=name)

@@ -55,13 +55,13 @@ def _models(config: Config) -> Iterator[_Mistake]:
         match model:
             case Path():
                 files.append((str(model), ("models", name)))
-            case LocalModelConfig(path=path):
-                files.append((str(path), ("models", name, "path")))
-    for file, path in files:
+            case LocalModelConfig():
+                files.append((str(model.path), ("models", name, "path")))
+    for file, key in files:
         try:
             find_model(file, names={}, base_dir=Path.cwd())
         except KronkError as error:
-            yield str(error), path
+            yield str(error), key
     models = Models(config, base_dir=Path.cwd(), given={})
     for agent, own in config.agents.items():
         try:

@@ -35,7 +35,8 @@ def _converted(annotation: Any, done: dict[Any, Any]) -> Any:
         return annotation
     if origin in (Union, types.UnionType):
         return Union[converted]  # noqa: UP007  # of a tuple
-    return origin[converted] if isinstance(origin, type) else annotation.copy_with(converted)
+    generic: Any = origin
+    return generic[converted] if isinstance(origin, type) else annotation.copy_with(converted)
 
 
 def _typed_dict(source: Any, done: dict[Any, Any]) -> Any:

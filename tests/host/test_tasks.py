@@ -24,7 +24,7 @@ from limits import seconds
 
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ToolError
-from kronk_agent.host import Form
+from kronk_agent.host import Form, FormAnswer
 from kronk_agent.messages import TextPart
 from kronk_agent.testing import invoke
 from kronk_agent.tool import ToolContext, ToolOutput
@@ -62,7 +62,7 @@ async def test_a_task_is_followed_to_its_result(
 
 
 async def test_a_task_may_ask_the_person_once(tmp_path: Path, tasking_url: str) -> None:
-    person = Decided({"which": "this"})
+    person = Decided(FormAnswer("accept", {"which": "this"}))
 
     with anyio.fail_after(seconds(10)):
         async with hosting({"x": _over_http(tasking_url)}, tmp_path, person=person) as host:
