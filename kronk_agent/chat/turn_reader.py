@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from kronk_agent.chat.dialects import Parser
 from kronk_agent.chat.dialects.reader import Marks
+from kronk_agent.chat.repeats import RepeatFilter
 from kronk_agent.chat.scores import Scores
 from kronk_agent.engine.engine import Chunk, GenerationEnd
 from kronk_agent.messages import (
@@ -16,9 +17,6 @@ from kronk_agent.messages import (
     FinishReason,
     TextDelta,
     Timings,
-    ToolCallArguments,
-    ToolCallEnd,
-    ToolCallStart,
     Usage,
 )
 
@@ -26,8 +24,8 @@ from kronk_agent.messages import (
 class TurnReader:
     """Turns the chunks of one turn into deltas.
 
-    A turn that makes a call a second time ends with it: small models would go on to make it as
-    often as they may.
+    A turn that repeats one of its calls exactly ends before the repeat, which is not handed out:
+    small models would go on to make it as often as they may.
 
     Args:
         parser: a fresh one, from the dialect.
@@ -56,9 +54,7 @@ class TurnReader:
         self._begun_at = time.perf_counter()
         self._first_token_at: float | None = None
         self._queue_seconds = 0.0
-        self._call: list[str] = []
-        """Name of the call that is being read, and its arguments in pieces."""
-        self._calls: set[tuple[str, ...]] = set()
+        self._repeats = RepeatFilter()
 
     @property
     def num_reasoning_tokens(self) -> int:
@@ -94,7 +90,8 @@ class TurnReader:
             return [*deltas, self._stopped(reason, chunk.end)]
         if chunk.end is not None:
             self.is_over = True
-            return [*deltas, *_text(self._stop.flush()), self._ended(chunk.end)]
+            held = [*self._repeats.flush(), *_text(self._stop.flush())]
+            return [*deltas, *held, self._ended(chunk.end)]
         return deltas
 
     def _count(self, chunk: Chunk) -> None:
@@ -111,30 +108,14 @@ class TurnReader:
         let_through: list[Delta] = []
         for delta in deltas:
             if not isinstance(delta, TextDelta):
-                let_through += [*_text(self._stop.flush()), delta]
-                if self._completes_repeat(delta):
+                let_through += [*_text(self._stop.flush()), *self._repeats.push(delta)]
+                if self._repeats.has_found:
                     return let_through, "tool_calls"
                 continue
             let_through += _text(self._stop.push(delta.text))
             if self._stop.found is not None:
                 return let_through, "stop"
         return let_through, None
-
-    def _completes_repeat(self, delta: Delta) -> bool:
-        """Is this the end of a call that the turn has made before?"""
-        match delta:
-            case ToolCallStart(name=name):
-                self._call = [name]
-            case ToolCallArguments(fragment=fragment):
-                self._call.append(fragment)
-            case ToolCallEnd():
-                call = (self._call[0], "".join(self._call[1:]))
-                if call in self._calls:
-                    return True
-                self._calls.add(call)
-            case _:
-                pass
-        return False
 
     def _stopped(self, reason: FinishReason, end: GenerationEnd | None) -> Finish:
         stop = self._stop.found

@@ -87,7 +87,8 @@ def test_where_no_call_may_come_a_turn_is_words(
         ("<tool_call>", False, False, False),
         ("A <tool_call> is a mark", False, False, False),
         (CALL[:-1], False, False, False),
-        (f"{CALL}\n", False, False, False),
+        # The separator is no promise of another call.
+        (f"{CALL}\n", True, True, False),
         (f"{CALL}{WAITED}", False, False, False),
         (f"{CALL}\nAnd text", False, False, False),
         (CALL.replace("look", "lookup"), False, False, False),

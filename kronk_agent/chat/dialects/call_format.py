@@ -88,10 +88,19 @@ def one_of(lark: Lark, rules: Sequence[str], name: str) -> str:
     return lark.add(name, either(*rules))
 
 
-def repeated(first: str, following: str, max_calls: int) -> str:
-    """One call or more."""
-    more = f"( {following} ){{0,{max_calls - 1}}}" if max_calls > 1 else ""
-    return f"{first} {more}"
+def repeated(first: str, following: str, max_calls: int, separator: str = "") -> str:
+    """One call or more.
+
+    Args:
+        first: an expression for the first call.
+        following: one for each call behind it, what is between two calls included.
+        max_calls: in one turn.
+        separator: one for the beginning of ``following`` that commits the model to no further call.
+    """
+    if max_calls == 1:
+        return first
+    end = f"( {separator} )?" if separator else ""
+    return f"{first} ( {following} ){{0,{max_calls - 1}}} {end}"
 
 
 def loose_end(lark: Lark, mark: str) -> str:

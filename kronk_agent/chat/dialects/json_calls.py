@@ -75,12 +75,10 @@ class JsonCalls:
         call = one_of(lark, names, "call")
         opening = self._opening if trigger == self.trigger else self.before_name
         after = loose_end(lark, self.after_arguments)
-        following = self.separator + self.before_name
-        return (
-            f"{slotted(lark, opening)} "
-            + repeated(f"{call} {after}", f"{slotted(lark, following)} {call} {after}", max_calls)
-            + f" {loose_end(lark, self.section_end)}"
-        )
+        separator = slotted(lark, self.separator)
+        following = f"{separator} {slotted(lark, self.before_name)} {call} {after}"
+        calls = repeated(f"{call} {after}", following, max_calls, separator)
+        return f"{slotted(lark, opening)} {calls} {loose_end(lark, self.section_end)}"
 
     def read(self, reader: Reader, output: Output, tools: Tools, trigger: str) -> Reading[bool]:
         start = reader.hold()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from typing import Final
 
 from kronk_agent.messages import JsonValue
 
+_LONGEST_NAME: Final = 120
 _TAG: Final = r"<[^<>\s]{1,60}>|\[/?[A-Z_]{2,30}\]"
 
 
@@ -53,30 +55,49 @@ class Lark:
         """This text or nothing."""
         return f"( {self.exactly(text)} )?" if text else ""
 
-    def without(self, marks: Sequence[str], not_first: Sequence[str] = ()) -> str:
+    def without(
+        self, marks: Sequence[str], not_first: Sequence[str] = (), starts: Sequence[str] = ()
+    ) -> str:
         """A terminal for any text in which none of these marks is, spelled out or as a token.
 
-        It does not begin with those of ``not_first``, blanks apart.
+        It does not begin with those of ``not_first``, blanks apart, nor with a terminal of
+        ``starts``.
         """
         inner = [mark for mark in marks if mark]
         first = [mark for mark in not_first if mark]
-        if not inner and not first:
+        if not inner and not first and not starts:
             return "ANY"
-        name = "_".join(["TEXT", *map(_word, inner), *(f"N{_word(mark)}" for mark in first)])
+        words = [*map(word, inner), *(f"N{word(mark)}" for mark in first), *starts]
         conditions = [
             "ANY",
             *(f"~( ANY {quoted(mark)} ANY )" for mark in inner),
             *(f"~( /\\s*/ {quoted(mark)} ANY )" for mark in first),
+            *(f"~( {start} ANY )" for start in starts),
         ]
-        return self.add(name.upper(), " & ".join(conditions))
+        return self.add(self._named("_".join(["TEXT", *words]).upper()), " & ".join(conditions))
 
-    def up_to(self, mark: str, others: Sequence[str] = (), not_first: Sequence[str] = ()) -> str:
+    def _named(self, name: str) -> str:
+        """A name that is not too long."""
+        if len(name) <= _LONGEST_NAME:
+            return name
+        digest = hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
+        return f"{name[:_LONGEST_NAME]}_{digest.upper()}"
+
+    def up_to(
+        self,
+        mark: str,
+        others: Sequence[str] = (),
+        not_first: Sequence[str] = (),
+        starts: Sequence[str] = (),
+    ) -> str:
         """A rule for text and the mark it ends with; no mark is in the text, of others either."""
-        before = self.without([mark, *others], not_first)
-        name = f"to_{_word(mark)}_{before.lower()}"
+        before = self.without([mark, *others], not_first, starts)
+        name = f"to_{word(mark)}_{before.lower()}"
         if mark in self._special:
             return self.add(name, f"{before} <[{self._special[mark]}]>")
-        return self.add(f"{name}[lazy]", f"{before} {quoted(mark)}")
+        # A start may also end with what the mark begins with.
+        conditions = "".join(f" & ~( {start} ANY )" for start in starts if mark[0] in "{[")
+        return self.add(f"{name}[lazy]", f"( {before} {quoted(mark)} ){conditions}")
 
     def ended(self, terminal: str, mark: str) -> str:
         """A terminal for text that does not have a mark in it, and the mark behind it."""
@@ -86,7 +107,7 @@ class Lark:
         at = 0
         while first.isspace() and others and others[0] not in self._special and at < 1:
             first, others, at = first + others[0], others[1:], at + 1
-        name = f"{terminal.lower()}_{_word(first)}"
+        name = f"{terminal.lower()}_{word(first)}"
         self.add(f"{name}[lazy]", f"{terminal} {quoted(first)}")
         return f"{name} {self.exactly(''.join(others))}"
 
@@ -110,5 +131,6 @@ def either(*options: str) -> str:
     return "( " + " | ".join(option or '""' for option in options) + " )"
 
 
-def _word(mark: str) -> str:
+def word(mark: str) -> str:
+    """A mark as part of a rule's name."""
     return "".join(f"{ord(c):x}" if not (c.isascii() and c.isalnum()) else c for c in mark).lower()

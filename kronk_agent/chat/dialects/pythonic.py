@@ -61,11 +61,12 @@ class PythonCalls:
     def rule(self, lark: Lark, tools: Tools, max_calls: int, trigger: str) -> str:
         names = []
         for i, tool in enumerate(tools.values()):
-            rules = StructuredRules(lark, _PythonNotation(), tool.parameters, f"arguments_{i}")
+            rules = StructuredRules(lark, PythonNotation(), tool.parameters, f"arguments_{i}")
             body = f"{quoted(tool.name + '(')} {rules.members(tool.parameters)} {quoted(')')}"
             names.append(lark.add(f"call_{i}", body))
         call = one_of(lark, names, "call")
-        calls = repeated(call, f"{quoted(', ')} {call}", max_calls)
+        comma = quoted(", ")
+        calls = repeated(call, f"{comma} {call}", max_calls, comma)
         opening = "" if trigger == "[" else quoted("[")
         end = self.other_end if trigger == self.other_begin else self.end
         return f"{opening} {calls} {quoted(']')} {lark.exactly(end)}"
@@ -87,7 +88,7 @@ class PythonCalls:
             has_begun = True
             reader.commit()
             output.begin_call(name)
-            if not (yield from _read_arguments(reader, output.arguments)):
+            if not (yield from read_arguments(reader, output.arguments)):
                 return True
             output.end_call()
             if not (yield from reader.take_loosely(",")):
@@ -114,8 +115,8 @@ def _python(value: JsonValue) -> str:
             return dumped(value)
 
 
-def _read_arguments(reader: Reader, emit: Emit) -> Reading[bool]:
-    """What is between the parentheses, given out as a JSON object."""
+def read_arguments(reader: Reader, emit: Emit) -> Reading[bool]:
+    """Emit a call's arguments as a JSON object; False if they are cut off or wrong."""
     emit("{")
     is_first = True
     while True:
@@ -211,7 +212,7 @@ def _unquoted(literal: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-class _PythonNotation:
+class PythonNotation:
     separator = ", "
     object_marks = ("{", "}")
     array_marks = ("[", "]")

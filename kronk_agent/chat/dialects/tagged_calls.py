@@ -95,11 +95,12 @@ class TaggedCalls:
         ]
         call = one_of(lark, bodies, "call")
         opening = (self.section_begin + self.before_name).partition(trigger)[2]
-        following = slotted(lark, self.separator + self.before_name)
+        separator = slotted(lark, self.separator)
+        following = f"{separator} {slotted(lark, self.before_name)}"
         after = loose_end(lark, self.after_arguments)
         end = slotted(lark, self.section_end)
         end = end if trigger == self.trigger or not end else f"( {end} )?"
-        calls = repeated(f"{call} {after}", f"{following} {call} {after}", max_calls)
+        calls = repeated(f"{call} {after}", f"{following} {call} {after}", max_calls, separator)
         return f"{slotted(lark, opening)} {calls} {end}"
 
     def _call_rule(self, lark: Lark, tool: Tool, number: int) -> str:

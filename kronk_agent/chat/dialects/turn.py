@@ -14,6 +14,7 @@ from kronk_agent.chat.dialects.call_format import CallFormat, Enclosure, Tools, 
 from kronk_agent.chat.dialects.output import Output, new_call_id
 from kronk_agent.chat.dialects.reader import Marks, Reader, Reading
 from kronk_agent.chat.dialects.text_filters import Fenced, Marked, Plain, Trimmed
+from kronk_agent.chat.dialects.unmarked_calls import UnmarkedCalls
 from kronk_agent.messages import Delta
 
 State: TypeAlias = Literal["start", "thinking", "thought", "answering", "content", "called"]
@@ -58,7 +59,8 @@ class TurnParser:
         format: how the turn is written.
         tools: what may be called; what looks like a call of anything else is text.
         separate_reasoning: False leaves thinking in the text, with its marks.
-        strips_fences: the answer is JSON; what a model puts around it is left out.
+        strips_fences: the answer is JSON; what a model puts around it is left out, and calls have
+            the template's marks.
         new_id: makes the id of each call.
     """
 
@@ -77,6 +79,7 @@ class TurnParser:
         self._reader = Reader()
         self._output = Output(new_id)
         self._separates = separate_reasoning
+        self._reads_unmarked = bool(tools) and not strips_fences
         self._text = Fenced(self._output.text) if strips_fences else Plain(self._output.text)
         self._leading_blanks = ""
         """Of the text, as long as nothing else has come: before calls they mean nothing."""
@@ -167,7 +170,7 @@ class TurnParser:
         reasoning, reader = self._format.reasoning, self._reader
         if reasoning is None:
             self.state = "answering"
-            yield from self._read_bare_calls()
+            yield from self._read_calls_at_start()
             return
         start = reader.hold()
         yield from reader.take_blanks()
@@ -184,7 +187,7 @@ class TurnParser:
         else:
             reader.rewind(start)
             self.state = "answering"
-        yield from self._read_bare_calls()
+        yield from self._read_calls_at_start()
 
     def _take_stray(self, stray: str, mark: str) -> Reading[None]:
         """A stray mark before a mark that begins like it."""
@@ -233,6 +236,26 @@ class TurnParser:
 
     # --- calls ---------------------------------------------------------------------------------
 
+    def _read_calls_at_start(self) -> Reading[None]:
+        """Calls that begin the answer without a mark of the template's."""
+        yield from self._read_bare_calls()
+        if self.state == "called" or not self._reads_unmarked or (yield from self._is_marked()):
+            return
+        if (yield from UnmarkedCalls(self._reader, self._output, self._tools).read()):
+            yield from self._end_calls()
+
+    def _is_marked(self) -> Reading[bool]:
+        """Is a mark of the template's next?"""
+        start = self._reader.hold()
+        yield from self._reader.take_blanks()
+        is_marked = False
+        for trigger in self._format.triggers:
+            is_marked = is_marked or (
+                not is_bare(trigger) and (yield from self._reader.take(trigger))
+            )
+        self._reader.rewind(start)
+        return is_marked
+
     def _read_bare_calls(self) -> Reading[None]:
         """Calls that nothing announces, at the turn's beginning."""
         calls = self._format.calls
@@ -263,6 +286,11 @@ class TurnParser:
         if not is_call:
             (emit or self._emit_text)(mark)
             return False
+        yield from self._end_calls()
+        return True
+
+    def _end_calls(self) -> Reading[None]:
+        """Pass over blanks behind calls, where further calls or nothing follows."""
         self.state = "called"
         self._leading_blanks, self._has_said = "", True
         start = self._reader.hold()
@@ -272,7 +300,6 @@ class TurnParser:
             self._reader.release(start)
         else:
             self._reader.rewind(start)
-        return True
 
     def _emit_text(self, text: str) -> None:
         if self.state not in ("called", "content"):

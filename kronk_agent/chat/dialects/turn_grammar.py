@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from kronk_agent.chat.dialects.call_format import CallFormat, Tools, is_bare
-from kronk_agent.chat.dialects.lark import Lark, either, quoted
+from kronk_agent.chat.dialects.lark import Lark, either, quoted, word
 from kronk_agent.chat.dialects.schema import enforced_schema
 from kronk_agent.chat.dialects.turn import State, TurnFormat
+from kronk_agent.chat.dialects.unmarked_grammar import (
+    MAX_PYTHON_TOOLS,
+    UnmarkedRules,
+    words_without_calls,
+)
 from kronk_agent.engine.constraint import gbnf_to_lark
 from kronk_agent.messages import JsonObject
 from kronk_agent.model import ChatRequest
@@ -65,12 +71,17 @@ class AnswerRules:
     def max_calls(self) -> int:
         return min(self._request.max_calls or MAX_CALLS, MAX_CALLS)
 
-    def answer(self, excluded: Sequence[str]) -> str:
-        """The answer without any call."""
+    def answer(self, excluded: Sequence[str], starts: Sequence[str] = ()) -> str:
+        """The answer without any call.
+
+        Args:
+            excluded: marks that are not in its words.
+            starts: terminals that its words do not begin with.
+        """
         form = self._request.response_format
         match form.type:
             case "text":
-                return self._words(excluded)
+                return self._words(excluded, starts)
             case "json_object" | "json_schema":
                 schema = enforced_schema(form.schema or _ANY_OBJECT, strict=form.strict)
                 json = self._lark.add("answer_json", self._lark.json(schema))
@@ -86,11 +97,14 @@ class AnswerRules:
                 self.parts["answer"] = gbnf_to_lark(form.pattern or "")
                 return "@answer"
 
-    def _words(self, excluded: Sequence[str]) -> str:
+    def _words(self, excluded: Sequence[str], starts: Sequence[str]) -> str:
         """Text that says something: a turn that is blank answers nobody."""
         marks = [mark for mark in excluded if not is_bare(mark)]
-        not_first = self._bare_openings if len(marks) < len(excluded) else []
-        text = self._lark.without(marks, [*not_first, *self.not_first])
+        if self._request.tool_choice.mode == "none" and self._request.tools:
+            tools = {tool.name: tool for tool in self._request.tools}
+            return words_without_calls(self._lark, tools, marks, self.not_first)
+        not_first = self._bare_openings if len(marks) < len(excluded) and not starts else []
+        text = self._lark.without(marks, [*not_first, *self.not_first], starts)
         conditions = [text, r"/(?s:\s{0,8}\S.*)/"]
         return self._lark.add("ANSWER", " & ".join(conditions))
 
@@ -205,15 +219,33 @@ class _Writer:
         rest = self._rest(calls)
         if self._rules.must_call:
             return f"{self._lark.maybe(self._format.blanks_around_calls.begin)} {trigger} {rest}"
-        called = f"{self._lark.maybe(self._format.before_calls)} {trigger} {rest}"
-        options = [self._rules.answer(calls.triggers)]
         if self._rules.has_form:
-            return either(*options, called)
-        for mark in calls.triggers:
-            if is_bare(mark):
-                options.append(f"{trigger} {rest}")
-                continue
-            others = [t for t in calls.triggers if t != mark and not is_bare(t)]
-            rest = self._rest(calls, mark)
-            options.append(f"{self._lark.up_to(mark, others, self._rules.not_first)} {rest}")
+            called = f"{self._lark.maybe(self._format.before_calls)} {trigger} {rest}"
+            return either(self._rules.answer(calls.triggers), called)
+        unmarked = UnmarkedRules(
+            self._lark, self._tools, self._rules.max_calls, partial(self._texts, calls)
+        )
+        options = [
+            self._rules.answer(calls.triggers, unmarked.starts),
+            *self._marked(calls, unmarked.starts, self._rules.not_first),
+            unmarked.answer(),
+        ]
+        if calls.triggers[0] == "[" and len(self._tools) > MAX_PYTHON_TOOLS:
+            options.append(f"{trigger} {rest}")
         return either(*options)
+
+    def _texts(self, calls: CallFormat, starts: Sequence[str]) -> str:
+        """The rest of an answer that does not begin with any of some terminals: text, and calls
+        behind it or not."""
+        marks = [mark for mark in calls.triggers if not is_bare(mark)]
+        return either(self._lark.without(marks, (), starts), *self._marked(calls, starts))
+
+    def _marked(
+        self, calls: CallFormat, starts: Sequence[str], not_first: Sequence[str] = ()
+    ) -> Iterator[str]:
+        """Calls behind their marks, and text before them that does not begin with some things."""
+        marks = [mark for mark in calls.triggers if not is_bare(mark)]
+        for mark in marks:
+            others = [other for other in marks if other != mark]
+            before = self._lark.up_to(mark, others, not_first, starts)
+            yield f"{before} {self._lark.add(f'rest_{word(mark)}', self._rest(calls, mark))}"
