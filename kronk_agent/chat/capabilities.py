@@ -1,8 +1,9 @@
-"""What a model can do in a chat, as far as its template tells: found by rendering, not by names."""
+"""What a model can do in a chat: found by rendering its template, and hardly by names."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from kronk_agent.chat.conversation import Shape
 from kronk_agent.chat.dialects import dialect_for
@@ -11,6 +12,10 @@ from kronk_agent.chat.jinja import TemplateRefusal
 from kronk_agent.chat.shapes import CALL, TOOL, USER, RenderValues, try_render
 from kronk_agent.chat.template import ChatTemplate
 from kronk_agent.messages import JsonValue, Message
+
+_CALLS_IN_CODE_BLOCKS: Final = frozenset({"Qwen2.5-Coder"})
+"""Families by ``general.basename``. Nothing else tells Qwen2.5-Coder from Qwen2.5, whose template
+and vocabulary it has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +28,9 @@ class Capabilities:
     """Shows tools to the model. If not, we say them in words."""
     parallel_tool_calls: bool
     """Writes several calls in a turn."""
+    calls_in_code_blocks: bool
+    """Writes calls in a code block, not between the template's marks, where it is free to choose;
+    they are calls all the same."""
     system: bool
     """Has a place for system messages. If not, they go before the user's first words."""
     thinking: bool
@@ -31,8 +39,13 @@ class Capabilities:
     audio: bool
 
 
-def find_capabilities(template: ChatTemplate) -> Capabilities:
-    """What a template can do."""
+def find_capabilities(template: ChatTemplate, basename: str = "") -> Capabilities:
+    """What a model can do.
+
+    Args:
+        template: its chat template.
+        basename: its ``general.basename``, for what is known of a family and no template shows.
+    """
     dialect = dialect_for(template, {})
     shape, render = template.shape, template.render_values
     has_reasoning = isinstance(dialect, TemplateDialect) and dialect.format.reasoning is not None
@@ -40,6 +53,7 @@ def find_capabilities(template: ChatTemplate) -> Capabilities:
         dialect=dialect.name,
         tools=template.shows_tools,
         parallel_tool_calls=dialect.writes_calls and _writes_two(render, shape),
+        calls_in_code_blocks=basename in _CALLS_IN_CODE_BLOCKS,
         system=shape.has_system,
         thinking=has_reasoning or dialect.name == "harmony",
         images=_shows_part(render, "image"),

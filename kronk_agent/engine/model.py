@@ -151,6 +151,12 @@ class ModelFile:
         size = f"{self.num_parameters / 1e6:,.0f}M parameters of {bits:.1f} bits"
         return f"{self._metadata('general.architecture')}, {size}"
 
+    @property
+    def basename(self) -> str:
+        """The family's name from the file's metadata, ``Qwen2.5-Coder`` for example; may be
+        empty."""
+        return self._metadata("general.basename")
+
     def number(self, key: str) -> float | None:
         """A number from the file's metadata, by its key after the architecture's name; None where
         there is none, or a list."""

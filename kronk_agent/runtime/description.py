@@ -62,7 +62,7 @@ def describe(
         number, at_most = default_memories(params)
         templates = given or model.chat_templates
         is_chat = "generate" in model.capabilities and bool(templates)
-        can = find_capabilities(ChatTemplate(templates)) if is_chat else None
+        can = find_capabilities(ChatTemplate(templates), model.basename) if is_chat else None
         return ModelDescription(
             str(path),
             model.description,

@@ -10,6 +10,7 @@ NOTHING = Capabilities(
     dialect="generic",
     tools=False,
     parallel_tool_calls=False,
+    calls_in_code_blocks=False,
     system=False,
     thinking=False,
     images=False,
@@ -34,6 +35,7 @@ SEES = """\
                 dialect="native-json",
                 tools=True,
                 parallel_tool_calls=True,
+                calls_in_code_blocks=False,
                 system=True,
                 thinking=False,
                 images=False,
@@ -51,3 +53,10 @@ def test_thinking_and_images_leave_marks() -> None:
     found = find_capabilities(ChatTemplate({"default": SEES}))
 
     assert (found.thinking, found.images, found.audio) == (True, True, False)
+
+
+def test_a_family_that_writes_calls_in_code_blocks_is_known_by_its_name() -> None:
+    template = ChatTemplate({"default": HERMES_TEMPLATE})
+
+    assert find_capabilities(template, "Qwen2.5-Coder").calls_in_code_blocks
+    assert not find_capabilities(template, "Qwen2.5").calls_in_code_blocks

@@ -25,6 +25,7 @@ def test_a_model_is_shown_with_what_its_template_can_do(starter_model: Path) -> 
         "thinking": False,
         "images": False,
         "audio": False,
+        "calls_in_code_blocks": False,
     }
 
 
