@@ -216,7 +216,7 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(JSON, st.sampled_from(["", "```json\n", "```\n", "[", "<tools>", "> "]), st.data())
 def test_other_json_stays_text_however_it_is_split(
     value: object, before: str, data: st.DataObject
@@ -226,7 +226,7 @@ def test_other_json_stays_text_however_it_is_split(
     assert parse([text[:cut], text[cut:]], HERMES, WEATHER) == [TextDelta(text)]
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(WORDS, min_size=1, max_size=8).map("".join), st.data())
 def test_the_reading_does_not_depend_on_the_chunks(text: str, data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(text)))
