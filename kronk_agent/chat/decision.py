@@ -1,10 +1,14 @@
-"""Whether to call a tool, decided by one token before the turn: for models too small to decide
-as they go, which call whatever they are asked, or never."""
+"""Deciding by one token, before the turn, whether to call a tool.
+
+For models too small to decide as they write, which call whatever they are asked, or never.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 
 from kronk_agent.engine.engine import Constraint, Engine
 from kronk_agent.model import SamplingParams
@@ -12,10 +16,22 @@ from kronk_agent.model import SamplingParams
 _GREEDY = SamplingParams(temperature=0)
 
 
-async def is_call_likeliest(
+@dataclass(frozen=True, slots=True)
+class CallDecision:
+    """The outcome, and what the generation that found it took."""
+
+    is_call: bool
+    cached_tokens: int
+    """Prompt tokens that were already in the KV memory."""
+    queue_seconds: float
+    seconds: float
+    """From submission to the decision, the queue included."""
+
+
+async def decide_call(
     engine: Engine, prompt: Sequence[int], calls: Constraint, bias: float
-) -> bool:
-    """Would a call come next, if ``bias`` were added to the logit of the token it begins with?
+) -> CallDecision:
+    """Decide whether a call comes next if ``bias`` is added to the logit of its first token.
 
     Args:
         engine: of the model.
@@ -23,6 +39,7 @@ async def is_call_likeliest(
         calls: the grammar of a turn that is nothing but calls.
         bias: natural logarithm of odds; above 0 for more calls.
     """
+    started_at = time.perf_counter()
     chunks = engine.generate(
         prompt,
         sampling=_GREEDY,
@@ -35,5 +52,10 @@ async def is_call_likeliest(
         async for chunk in chunks:
             for begun in chunk.logprobs:
                 others = [logprob for token, logprob in begun.top if token != begun.token]
-                return begun.logprob + bias > max(others)
+                return CallDecision(
+                    begun.logprob + bias > max(others),
+                    chunk.num_cached,
+                    chunk.queue_seconds,
+                    time.perf_counter() - started_at,
+                )
     raise AssertionError("a grammar of calls gives a token")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from anyio import to_thread
 
-from kronk_agent.chat.decision import is_call_likeliest
+from kronk_agent.chat.decision import CallDecision, decide_call
 from kronk_agent.chat.dialects import Grammar, Turn, dialect_for
 from kronk_agent.chat.scores import Scores
 from kronk_agent.chat.template import ChatTemplate, Options
@@ -85,12 +85,13 @@ class LocalChatModel:
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         """The turn as it is generated; see ``ChatModel.stream``."""
         prompt = await to_thread.run_sync(self._read, request)
-        request = await self._decided(prompt, request)
+        request, decision = await self._decided(prompt, request)
         prompt, turn = self._begun(prompt, request)
         reader = TurnReader(
             turn.parser,
             request.stop,
             num_prompt_tokens=len(prompt.tokens),
+            decision=decision,
             scores=Scores(self._engine.vocabulary.piece) if request.logprobs else None,
         )
         if not request.separate_reasoning and not request.continue_final_message:
@@ -110,6 +111,10 @@ class LocalChatModel:
                     break
         longer = self._with(prompt, tokens, text, turn.thought_end)
         num_inserted = len(longer.tokens) - len(prompt.tokens) - len(tokens)
+        if not self._has_room_after(longer, request, reader.num_tokens + num_inserted):
+            for delta in reader.cut():
+                yield delta
+            return
         for delta in reader.insert(turn.thought_end, num_inserted):
             yield delta
         prompt = longer
@@ -121,15 +126,22 @@ class LocalChatModel:
                 if reader.is_over:
                     return
 
-    async def _decided(self, prompt: _Prompt, request: ChatRequest) -> ChatRequest:
-        """The request with the choice made whether to call, if it is to be made before the turn.
+    def _has_room_after(self, prompt: _Prompt, request: ChatRequest, num_generated: int) -> bool:
+        """True if at least one more token may follow."""
+        is_under_limit = request.max_tokens is None or num_generated < request.max_tokens
+        return is_under_limit and len(prompt.tokens) < self._engine.context_length
+
+    async def _decided(
+        self, prompt: _Prompt, request: ChatRequest
+    ) -> tuple[ChatRequest, CallDecision | None]:
+        """The request with ``tool_call_bias`` applied, and the decision if one was made.
 
         Raises:
             InvalidRequestError: the model thinks first.
         """
         bias, choice = request.tool_call_bias, request.tool_choice
         if bias is None or choice.mode != "auto" or not request.callable_tools:
-            return request
+            return request, None
         must = replace(request, tool_choice=replace(choice, mode="required"))
         turn = self._dialect.begin_turn(prompt.opening, must)
         if turn.thought_end:
@@ -139,9 +151,10 @@ class LocalChatModel:
             )
         calls = await self._constraint(prompt, turn, must)
         assert calls is not None
-        if await is_call_likeliest(self._engine, prompt.tokens, calls, bias):
-            return must
-        return replace(request, tool_choice=ToolChoice("none"))
+        decision = await decide_call(self._engine, prompt.tokens, calls, bias)
+        if decision.is_call:
+            return must, decision
+        return replace(request, tool_choice=ToolChoice("none")), decision
 
     def _read(self, request: ChatRequest) -> _Prompt:
         messages, tools = self._dialect.arrange(request.messages, request.tools)
@@ -179,7 +192,7 @@ class LocalChatModel:
     async def _generate(
         self, prompt: _Prompt, turn: Turn, request: ChatRequest, num_generated: int
     ) -> AsyncGenerator[Chunk, None]:
-        left = None if request.max_tokens is None else max(1, request.max_tokens - num_generated)
+        left = None if request.max_tokens is None else request.max_tokens - num_generated
         chunks = self._engine.generate(
             prompt.tokens,
             sampling=request.sampling,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from kronk_agent.chat.decision import CallDecision
 from kronk_agent.chat.dialects import Parser
 from kronk_agent.chat.dialects.reader import Marks
 from kronk_agent.chat.repeats import RepeatFilter
@@ -30,7 +31,8 @@ class TurnReader:
     Args:
         parser: a fresh one, from the dialect.
         stop: texts that end the turn when the answer's text has them; thinking and calls may.
-        num_prompt_tokens: to account for a turn that is ended before the engine ends it.
+        num_prompt_tokens: tokens of the prompt of the first generation.
+        decision: the generation before the turn that decided whether to call, if there was one.
         scores: puts logprobs beside the text, where they are asked for.
     """
 
@@ -40,6 +42,7 @@ class TurnReader:
         stop: Sequence[str],
         *,
         num_prompt_tokens: int,
+        decision: CallDecision | None = None,
         scores: Scores | None = None,
     ) -> None:
         self.is_over = False
@@ -47,13 +50,17 @@ class TurnReader:
         self._parser = parser
         self._stop = _StopFinder(stop)
         self._scores = scores
-        self._num_prompt_tokens = num_prompt_tokens
         self._num_earlier = 0
-        """Completion tokens of generations before the one that goes on."""
-        self._usage = Usage(prompt_tokens=num_prompt_tokens)
-        self._begun_at = time.perf_counter()
+        """Completion tokens of the generations before the current one."""
+        self._is_first_generation = decision is None
+        """True while the engine's counts of the prompt and its timings are those of the turn."""
+        self._usage = Usage(
+            prompt_tokens=num_prompt_tokens,
+            cached_tokens=decision.cached_tokens if decision else 0,
+        )
+        self._started_at = time.perf_counter() - (decision.seconds if decision else 0.0)
         self._first_token_at: float | None = None
-        self._queue_seconds = 0.0
+        self._queue_seconds = decision.queue_seconds if decision else 0.0
         self._repeats = RepeatFilter()
 
     @property
@@ -66,10 +73,17 @@ class TurnReader:
         return self._usage.completion_tokens
 
     def insert(self, text: str, num_tokens: int) -> list[Delta]:
-        """Text the model did not write and the turn goes on after, in a new generation."""
+        """Add text that the model did not write; a new generation continues after it."""
         self._usage += Usage(completion_tokens=num_tokens)
         self._num_earlier = self._usage.completion_tokens
+        self._is_first_generation = False
         return self._parser.push(text)
+
+    def cut(self) -> list[Delta]:
+        """End the turn between two generations, because there is no room for the next one."""
+        self.is_over = True
+        deltas = self._parser.finish(is_cut=True)
+        return [*deltas, Finish("length", self._usage, self._timings(None))]
 
     def read(self, chunk: Chunk) -> list[Delta]:
         """The deltas this chunk adds; ``Finish`` is the last of the turn."""
@@ -96,9 +110,9 @@ class TurnReader:
 
     def _count(self, chunk: Chunk) -> None:
         num_tokens = len(chunk.tokens)
-        if self._num_earlier == 0:
+        if self._is_first_generation:
             self._usage = replace(self._usage, cached_tokens=chunk.num_cached)
-        self._queue_seconds = chunk.queue_seconds
+            self._queue_seconds = chunk.queue_seconds
         if self._first_token_at is None and num_tokens:
             self._first_token_at = time.perf_counter()
         num_thinking = num_tokens if self._parser.is_thinking else 0
@@ -118,27 +132,28 @@ class TurnReader:
         return let_through, None
 
     def _stopped(self, reason: FinishReason, end: GenerationEnd | None) -> Finish:
-        stop = self._stop.found
-        if end is not None:
-            return Finish(reason, self._total(end), end.timings, stop)
-        now = time.perf_counter()
-        first = self._first_token_at or now
-        timings = Timings(
-            self._queue_seconds, ttft_seconds=first - self._begun_at, generation_seconds=now - first
-        )
-        return Finish(reason, self._usage, timings, stop)
+        usage = self._usage if end is None else self._total(end)
+        return Finish(reason, usage, self._timings(end), self._stop.found)
 
     def _ended(self, end: GenerationEnd) -> Finish:
         is_complete = self._parser.num_calls > 0 and not self._parser.is_inside_call
         reason: FinishReason = "tool_calls" if is_complete else end.reason
-        return Finish(reason, self._total(end), end.timings)
+        return Finish(reason, self._total(end), self._timings(end))
 
     def _total(self, end: GenerationEnd) -> Usage:
-        return Usage(
-            prompt_tokens=self._num_prompt_tokens,
-            completion_tokens=self._num_earlier + end.usage.completion_tokens,
-            cached_tokens=self._usage.cached_tokens or end.usage.cached_tokens,
-            reasoning_tokens=self._usage.reasoning_tokens,
+        completion_tokens = self._num_earlier + end.usage.completion_tokens
+        return replace(self._usage, completion_tokens=completion_tokens)
+
+    def _timings(self, end: GenerationEnd | None) -> Timings:
+        """The engine's where it timed the whole turn, otherwise our own."""
+        if end is not None and self._is_first_generation:
+            return end.timings
+        now = time.perf_counter()
+        first = self._first_token_at or now
+        return Timings(
+            self._queue_seconds,
+            ttft_seconds=first - self._started_at,
+            generation_seconds=now - first,
         )
 
 

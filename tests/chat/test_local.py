@@ -472,21 +472,71 @@ async def test_only_allowed_tools_are_called(model: LocalChatModel) -> None:
     assert calls_of(await collect(model, request)) == [("get_time", {})]
 
 
-async def test_thinking_ends_where_its_budget_is_spent(engine: Engine) -> None:
+@pytest.fixture
+def thinker(engine: Engine) -> LocalChatModel:
+    """A model whose template begins every turn with thinking."""
     source = HERMES_TEMPLATE.replace(
         "assistant\\n' }}{% endif", "assistant\\n<think>\\n' }}{% endif"
     )
-    model = LocalChatModel(engine, "thinker", chat_templates={"default": source})
+    return LocalChatModel(engine, "thinker", chat_templates={"default": source})
+
+
+async def test_thinking_ends_where_its_budget_is_spent(thinker: LocalChatModel) -> None:
     request = ChatRequest(messages=(QUESTION,), reasoning_budget=5, sampling=GREEDY, max_tokens=20)
-    deltas = await collect(model, request)
+    deltas = await collect(thinker, request)
     finish = deltas[-1]
 
     assert isinstance(deltas[0], ReasoningDelta)
     assert isinstance(deltas[1], TextDelta)
     assert isinstance(finish, Finish)
     assert 5 <= finish.usage.reasoning_tokens <= 6
-    none = await collect(model, replace(request, reasoning_budget=0))
+    none = await collect(thinker, replace(request, reasoning_budget=0))
     assert isinstance(none[0], TextDelta)
+
+
+async def test_a_turn_of_two_generations_is_counted_as_one(thinker: LocalChatModel) -> None:
+    new = Message.user("Name a river that no test before this one has asked about.")
+    request = ChatRequest(messages=(new,), reasoning_budget=5, sampling=GREEDY, max_tokens=20)
+    cold = (await collect(thinker, request))[-1]
+    warm = (await collect(thinker, request))[-1]
+    prompt_tokens = await thinker.count_prompt_tokens(request)
+
+    assert isinstance(cold, Finish)
+    assert isinstance(warm, Finish)
+    assert (cold.usage.prompt_tokens, warm.usage.prompt_tokens) == (prompt_tokens, prompt_tokens)
+    assert cold.usage.cached_tokens < warm.usage.cached_tokens < prompt_tokens
+    assert 6 < cold.usage.completion_tokens <= 20
+    assert cold.timings.ttft_seconds > 0
+    assert cold.timings.queue_seconds < cold.timings.ttft_seconds
+
+
+@pytest.mark.parametrize("max_tokens", [5, 6, 7])
+async def test_a_turn_without_room_for_an_answer_ends_after_its_thinking(
+    thinker: LocalChatModel, max_tokens: int
+) -> None:
+    request = ChatRequest(
+        messages=(QUESTION,), reasoning_budget=5, sampling=GREEDY, max_tokens=max_tokens
+    )
+    finish = (await collect(thinker, request))[-1]
+
+    assert isinstance(finish, Finish)
+    assert finish.reason == "length"
+    assert finish.usage.completion_tokens <= max_tokens
+
+
+async def test_a_call_decided_before_the_turn_does_not_count_as_cached(
+    model: LocalChatModel,
+) -> None:
+    new = Message.user("What is the weather in a town that no other test has asked about?")
+    request = ChatRequest(messages=(new,), tools=TOOLS, tool_call_bias=0.0, sampling=GREEDY)
+    request = replace(request, max_tokens=4)
+    cold = (await collect(model, request))[-1]
+    warm = (await collect(model, request))[-1]
+
+    assert isinstance(cold, Finish)
+    assert isinstance(warm, Finish)
+    assert cold.usage.cached_tokens < warm.usage.cached_tokens
+    assert warm.usage.cached_tokens == warm.usage.prompt_tokens - 1
 
 
 async def test_an_unfinished_answer_is_gone_on_with(generic: LocalChatModel) -> None:

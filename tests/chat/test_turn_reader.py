@@ -40,7 +40,7 @@ def read(
         usage = Usage(10, 2 * number, 5)
         is_last = number == len(chunks)
         end = GenerationEnd(reason, usage, TIMINGS) if is_last else None  # type: ignore[arg-type]
-        deltas += reader.read(Chunk((1, 2), text, end))
+        deltas += reader.read(Chunk((1, 2), text, end, num_cached=5))
         if reader.is_over:
             break
     *others, finish = merged(deltas)
@@ -61,7 +61,7 @@ def test_a_turn_that_is_stopped_early_counts_what_was_generated() -> None:
     deltas, finish = read(["a", "b", "STOP", "c", "d"], "stop", stop=["STOP"])
 
     assert deltas == [TextDelta("ab")]
-    assert finish.usage == Usage(prompt_tokens=10, completion_tokens=6)
+    assert finish.usage == Usage(prompt_tokens=10, completion_tokens=6, cached_tokens=5)
     assert finish.timings.generation_seconds >= 0
 
 
@@ -108,7 +108,7 @@ def test_a_call_made_again_ends_the_turn_and_is_not_handed_out() -> None:
     calls = [delta.index for delta in deltas if isinstance(delta, ToolCallEnd)]
     assert calls == [0, 1]
     assert finish.reason == "tool_calls"
-    assert finish.usage == Usage(prompt_tokens=10, completion_tokens=4)
+    assert finish.usage == Usage(prompt_tokens=10, completion_tokens=4, cached_tokens=5)
 
 
 # --- logprobs ----------------------------------------------------------------------------------
