@@ -270,6 +270,12 @@ class ChatRequest:
     """More variables for the chat template, by name."""
     continue_final_message: bool = False
     """Go on with the last message, which is the assistant's, where it ends."""
+    max_tool_description_tokens: int | None = None
+    """Tokens of a tool's or parameter's description at most; longer ones are cut at the end of a
+    sentence. None cuts none."""
+    save_prefix: bool = False
+    """Save the state after instructions and tools to disk, where the model is in this process and
+    the engine has a folder for it. For instructions that are not a person's."""
     sampling: SamplingParams = SamplingParams()
     max_tokens: int | None = None
     """Completion tokens at most; None is what the context has room for."""

@@ -16,7 +16,13 @@ from kronk_agent.model import (
 )
 from kronk_agent.tool import Rule, Tool
 
-_MINIMUMS = {"max_steps": 1, "max_tool_calls": 0, "max_identical_calls": 2, "max_tokens": 1}
+_MINIMUMS = {
+    "max_steps": 1,
+    "max_tool_calls": 0,
+    "max_identical_calls": 2,
+    "max_tokens": 1,
+    "max_tool_description_tokens": 1,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +77,11 @@ class AgentOptions:
     top_logprobs: int = 0
     streamed: bool = True
     chat_template_kwargs: Mapping[str, JsonValue] = field(default_factory=dict)
+    max_tool_description_tokens: int | None = 256
+    """Of each description of a tool we carry out and of its parameters; None cuts none."""
+    save_prefix: bool = False
+    """Save the state after ``instructions`` and the tools to disk; prompts that begin with
+    another system message, or have tools of the caller, are never saved."""
     continue_final_message: bool = False
     """Go on with the conversation's last message, in the first step."""
 
@@ -123,6 +134,8 @@ class AgentOptions:
             reasoning_budget=self.reasoning_budget,
             separate_reasoning=self.separate_reasoning,
             chat_template_kwargs=self.chat_template_kwargs,
+            max_tool_description_tokens=self.max_tool_description_tokens,
+            save_prefix=self.save_prefix and self._is_own_prefix(messages, tools),
             continue_final_message=self.continue_final_message and is_first,
             sampling=self.sampling,
             max_tokens=self.max_tokens,
@@ -131,3 +144,8 @@ class AgentOptions:
             top_logprobs=self.top_logprobs,
             streamed=self.streamed,
         )
+
+    def _is_own_prefix(self, messages: Sequence[Message], tools: Sequence[Tool]) -> bool:
+        """True if the prompt begins with our own instructions and tools, and nothing else."""
+        is_own = messages[0].role != "system" or messages[0].text == self.instructions
+        return is_own and all(tool.call is not None for tool in tools)

@@ -181,6 +181,7 @@ def _plain(options: AgentOptions) -> AgentOptions:
         instructions="",
         sampling=options.sampling,
         max_tokens=None,
+        max_tool_description_tokens=None,
         max_steps=options.max_steps,
         tool_timeout_seconds=options.tool_timeout_seconds,
         compaction="off",

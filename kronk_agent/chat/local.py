@@ -11,7 +11,9 @@ from anyio import to_thread
 
 from kronk_agent.chat.decision import CallDecision, decide_call
 from kronk_agent.chat.dialects import Grammar, Turn, dialect_for
+from kronk_agent.chat.own_prefix import OwnPrefix
 from kronk_agent.chat.scores import Scores
+from kronk_agent.chat.shown_tools import shown_tools
 from kronk_agent.chat.template import ChatTemplate, Options
 from kronk_agent.chat.turn_reader import TurnReader
 from kronk_agent.engine.engine import Chunk, Constraint, Engine
@@ -37,6 +39,8 @@ class _Prompt:
     tokens: list[int]
     opening: str
     """What of it begins the assistant's turn."""
+    prefix_to_save: int = 0
+    """Leading tokens whose state is worth saving for later starts."""
 
 
 class LocalChatModel:
@@ -63,6 +67,7 @@ class LocalChatModel:
         )
         self._info = ModelInfo(id, engine.context_length, frozenset({"chat", "tools"}))
         self._relaxed: set[str] = set()
+        self._own_prefix = OwnPrefix(lambda request: self._render(request).tokens)
 
     @property
     def info(self) -> ModelInfo:
@@ -157,7 +162,15 @@ class LocalChatModel:
         return replace(request, tool_choice=ToolChoice("none")), decision
 
     def _read(self, request: ChatRequest) -> _Prompt:
-        messages, tools = self._dialect.arrange(request.messages, request.tools)
+        prompt = self._render(request)
+        if not request.save_prefix or not self._engine.saves_prefixes:
+            return prompt
+        return replace(prompt, prefix_to_save=self._own_prefix.length(request, prompt.tokens))
+
+    def _render(self, request: ChatRequest) -> _Prompt:
+        limit = request.max_tool_description_tokens
+        shown = shown_tools(request.tools, limit, self.count_tokens)
+        messages, tools = self._dialect.arrange(request.messages, shown)
         effort = request.reasoning_effort
         prompt = self._template.render(
             messages,
@@ -187,6 +200,7 @@ class LocalChatModel:
             prompt.text + text + end,
             [*prompt.tokens, *tokens, *ending],
             prompt.opening + text + end,
+            prompt.prefix_to_save,
         )
 
     async def _generate(
@@ -200,6 +214,7 @@ class LocalChatModel:
             top_logprobs=request.top_logprobs if request.logprobs else None,
             constraint=await self._constraint(prompt, turn, request),
             streamed=request.streamed,
+            prefix_to_save=prompt.prefix_to_save,
         )
         async with aclosing(chunks):
             async for chunk in chunks:

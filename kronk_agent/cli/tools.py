@@ -1,4 +1,4 @@
-"""``kronk-agent tools``: what the model may call, and calling it by hand. No model is loaded."""
+"""``kronk-agent tools``: list what the model may call, and call it by hand."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 
 import anyio
 import click
 from anyio.streams.memory import MemoryObjectReceiveStream
 
+from kronk_agent.agent.tool_costs import ToolCosts, count_tool_tokens
 from kronk_agent.agent.tool_executor import ToolExecutor, collect_tools
 from kronk_agent.cli.call_arguments import arguments_as_json
 from kronk_agent.cli.loop import Interrupts, run
@@ -35,23 +37,27 @@ from kronk_agent.messages import (
     ToolProgress,
     ToolResult,
 )
+from kronk_agent.model import ModelInfo
 from kronk_agent.runtime import Runtime
 from kronk_agent.tool import Tool, Toolset
 
 
 @click.group()
 def tools() -> None:
-    """List the tools, or call one. No model is loaded."""
+    """List the tools, or call one. No model is loaded, except to count tokens."""
 
 
 @tools.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array, with the schemas.")
+@click.option(
+    "--tokens", is_flag=True, help="Load the model, and count what each tool costs in its prompt."
+)
 @global_options
 @click.pass_obj
-def list_(options: GlobalOptions, as_json: bool) -> None:
+def list_(options: GlobalOptions, as_json: bool, tokens: bool) -> None:
     """List the tools: the built-in ones, your own, and each MCP server's."""
     config = with_project_servers(load_config(options.config))
-    run(partial(_list, config, as_json))
+    run(partial(_list, config, as_json, tokens))
 
 
 @tools.command("call")
@@ -74,25 +80,47 @@ def call(options: GlobalOptions, name: str, arguments: tuple[str, ...], as_json:
     run(partial(_call, config, name, arguments, as_json, options.debug))
 
 
-async def _list(config: Config, as_json: bool, _: Interrupts) -> int:
+async def _list(config: Config, as_json: bool, with_tokens: bool, _: Interrupts) -> int:
     async with Runtime.open(config) as runtime:
         await wait_for_servers(runtime, Terminal())
         found = [(toolset.name, tool) for toolset in runtime.toolsets for tool in toolset.tools()]
+        counted = await _counted(runtime) if with_tokens and found else None
         if as_json:
-            click.echo(json.dumps([_described(owner, tool) for owner, tool in found], indent=2))
+            tools = [_described(owner, tool, counted) for owner, tool in found]
+            click.echo(json.dumps(tools, indent=2))
+        elif counted is not None:
+            click.echo("\n".join(_token_table(runtime.toolsets, counted)))
         elif found:
             click.echo("\n".join(tool_table(runtime.toolsets)))
         has_failed = any(server.state == "failed" for server in runtime.servers)
     return 1 if has_failed and not found else 0
 
 
-def _described(toolset: str, tool: Tool) -> JsonObject:
-    return {
+async def _counted(runtime: Runtime) -> _Counted:
+    agent = await runtime.agent()
+    known, _ = collect_tools(runtime.toolsets, policy=agent.options.all_rules)
+    costs = await count_tool_tokens(agent.model, [*known.values()], agent.options)
+    return _Counted(costs, agent.model.info)
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What the tools cost with a model."""
+
+    costs: ToolCosts
+    model: ModelInfo
+
+
+def _described(toolset: str, tool: Tool, counted: _Counted | None) -> JsonObject:
+    described: JsonObject = {
         "name": tool.name,
         "toolset": toolset,
         "description": tool.description,
         "parameters": tool.parameters,
     }
+    if counted is not None:
+        described["tokens"] = counted.costs.by_tool.get(tool.name, 0)
+    return described
 
 
 async def _call(
@@ -175,6 +203,18 @@ def _print(result: ToolResult, terminal: Terminal) -> None:
             terminal.say(f"notice: {part.media_type}, {len(part.data):,} bytes, is not printed")
 
 
+def _token_table(toolsets: Sequence[Toolset], counted: _Counted) -> list[str]:
+    """A line for each tool, the dearest first, then what all of them cost."""
+    costs, model = counted.costs, counted.model
+    owners = {tool.name: toolset.name for toolset in toolsets for tool in toolset.tools()}
+    by_cost = sorted(costs.by_tool.items(), key=lambda item: -item[1])
+    rows = [(name, owners[name], f"{tokens:,}") for name, tokens in by_cost]
+    rows.append(("(said once for all)", "", f"{costs.shared:,}"))
+    rows.append(("total", "", f"{costs.total:,}"))
+    lines = _aligned([("NAME", "TOOLSET", "TOKENS"), *rows])
+    return [*lines, f"{model.id} has a context of {model.context_length:,} tokens."]
+
+
 def tool_table(toolsets: Sequence[Toolset]) -> list[str]:
     """A line for each tool: its name, its toolset, and how its description begins."""
     rows = [("NAME", "TOOLSET", "DESCRIPTION")]
@@ -182,5 +222,10 @@ def tool_table(toolsets: Sequence[Toolset]) -> list[str]:
         for tool in toolset.tools():
             first_line = next(iter(tool.description.strip().splitlines()), "")
             rows.append((tool.name, toolset.name, printable(first_line)))
+    return _aligned(rows)
+
+
+def _aligned(rows: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Rows as lines, their first two columns as wide as the widest cell."""
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    return [f"{name:<{widths[0]}}  {owner:<{widths[1]}}  {text}" for name, owner, text in rows]
+    return [f"{one:<{widths[0]}}  {two:<{widths[1]}}  {three}" for one, two, three in rows]

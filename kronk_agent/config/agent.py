@@ -128,6 +128,8 @@ class AgentConfig(Section):
     """How much to think, for models that know the word."""
     reasoning_budget: Annotated[int, Field(ge=0)] | None = None
     """Tokens of thinking in one turn at most. null: no limit."""
+    max_tool_description_tokens: Annotated[int, Field(ge=1)] | None = 256
+    """Tokens of a tool's or parameter's description at most; cut at a sentence. null: all."""
     tool_call_bias: Annotated[float, Field(ge=-1000, le=1000)] | None = None
     """Decides by one token before each turn whether to call. null: the model decides."""
 

@@ -92,5 +92,9 @@ class EngineConfig(Section):
     """Draft tokens from text that was there before, where that pays."""
     cache_ram_mib: Annotated[int, Field(ge=0, le=_INT32_MAX)] = 1024
     """MiB of host memory for conversations that lost their place in the KV memory."""
-    cache_dir: Path | None = None
-    """A folder to keep them in from one start to the next. null: they end with the process."""
+    cache_dir: Path | Literal["auto", False] | None = "auto"
+    """Folder that keeps what agents' prompts begin with for later starts. null: keep nothing."""
+    cache_disk_mib: Annotated[int, Field(ge=0, le=_INT32_MAX)] = 2048
+    """MiB of that folder; the least recently used prompts are removed first."""
+    cache_conversations: bool = False
+    """Keep whole conversations in that folder too."""

@@ -109,7 +109,7 @@ def _engine(section: EngineConfig, resolve: _Resolve) -> EngineConfig:
         for index, adapter in enumerate(section.lora)
     )
     cache_dir = section.cache_dir
-    if cache_dir is not None:
+    if isinstance(cache_dir, Path):
         cache_dir = resolve(cache_dir, ("engine", "cache_dir"))
     return section.model_copy(update={"lora": adapters, "cache_dir": cache_dir})
 

@@ -26,10 +26,12 @@ from kronk_agent.engine.model import Capability, ModelFile
 from kronk_agent.engine.opening import Opening
 from kronk_agent.engine.params import EngineParams, LoraAdapter
 from kronk_agent.engine.prefix_cache import PrefixCache
+from kronk_agent.engine.prefix_saving import PrefixSaver
 from kronk_agent.engine.request import GenerateOptions, Request
 from kronk_agent.engine.scheduler import Output, Scheduler
 from kronk_agent.engine.sequence import Chunk, GenerationEnd, Priority
-from kronk_agent.engine.snapshots import snapshot_folder
+from kronk_agent.engine.snapshots import snapshot_name
+from kronk_agent.engine.state_files import StateFiles
 from kronk_agent.engine.state_store import StateStore
 from kronk_agent.engine.stats import EngineStats
 from kronk_agent.engine.vocabulary import Vocabulary
@@ -73,19 +75,23 @@ class Engine(ClosedInThread):
         self._pinned_tokens = 0
         is_whole = not keeps_any_prefix(model, params)
         self._store = StateStore(params.cache_ram_mib * _MIB, whole=is_whole)
-        self._folder = snapshot_folder(model.path, params)
-        if self._folder is not None:
-            self._store.read(self._folder)
+        files = _state_files(model.path, params)
         self._cache = PrefixCache(
             KVMemory(self._context, is_unified=params.kv_unified),
             self._store,
             num_ids=llama.llama_n_seq_max(self._context),
             whole=is_whole,
+            files=files,
         )
+        self.saves_prefixes: bool = files is not None
+        """True if ``prefix_to_save`` of a request has an effect."""
         self._scheduler = Scheduler(
             self._context,
             model.vocabulary,
             self._cache,
+            PrefixSaver(
+                files, self._cache, self._store, keeps_conversations=params.cache_conversations
+            ),
             deliver=self._deliver,
             context_length=self.context_length,
             num_cells=llama.llama_n_ctx(self._context),
@@ -93,7 +99,6 @@ class Engine(ClosedInThread):
             max_sequences=params.max_sequences,
             queue_limit=params.queue_limit,
             speculation=params.speculation,
-            on_close=self._save_snapshots,
         )
         self._scheduler.start()
 
@@ -332,11 +337,6 @@ class Engine(ClosedInThread):
         with contextlib.suppress(EngineError):  # a closed engine holds nothing any more
             self._scheduler.run_soon(errand)
 
-    def _save_snapshots(self) -> None:
-        if self._folder is not None:
-            self._cache.save_all()
-            self._store.write(self._folder)
-
     def close_now(self) -> None:
         if self._is_closed:
             return
@@ -360,3 +360,10 @@ class Pin:
         if self._is_held:
             self._is_held = False
             self._engine._unpin(self)
+
+
+def _state_files(model: Path, params: EngineParams) -> StateFiles | None:
+    if params.cache_dir is None or not params.cache_disk_mib:
+        return None
+    name = snapshot_name(model, params)
+    return StateFiles(params.cache_dir, name, params.cache_disk_mib * _MIB)

@@ -35,6 +35,7 @@ _AT_LEAST = {
     "yarn_beta_slow": 0,
     "yarn_orig_ctx": 1,
     "cache_ram_mib": 0,
+    "cache_disk_mib": 0,
 }
 
 
@@ -128,7 +129,12 @@ class EngineParams:
     cache_ram_mib: int = 1024
     """Host memory for the states of finished sequences that lost their place in the KV memory."""
     cache_dir: Path | None = None
-    """Folder where these states are kept from one start to the next; None keeps none."""
+    """Folder for states that outlive the process: of the prefixes that prompts begin with where a
+    request asks for it (``prefix_to_save``); None saves none."""
+    cache_disk_mib: int = 2048
+    """Budget of that folder; the least recently used states are removed first."""
+    cache_conversations: bool = False
+    """Save whole conversations there too, when the engine closes."""
 
     def __post_init__(self) -> None:
         self._check_values()

@@ -12,6 +12,7 @@ turns and where two prompts were seen to part.
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Iterable
 from collections.abc import Sequence as Many
@@ -24,7 +25,10 @@ from numpy.typing import NDArray
 from kronk_agent.engine.memory import KVMemory
 from kronk_agent.engine.prefix_tree import PrefixTree, common_prefix_length
 from kronk_agent.engine.sequence import Sequence
+from kronk_agent.engine.state_files import StateFiles, is_sound
 from kronk_agent.engine.state_store import SavedState, StateStore
+
+logger = logging.getLogger(__name__)
 
 _WORTH_SAVING = 64
 """Tokens from which on a state is saved: fewer are computed again almost as fast."""
@@ -78,12 +82,22 @@ class PrefixCache:
         store: where states go that are evicted, or saved for a model that shares only whole ones.
         num_ids: sequence ids the context was made with.
         whole: can the model share only whole states?
+        files: where states of the store come from that are mapped from files.
     """
 
-    def __init__(self, memory: KVMemory, store: StateStore, *, num_ids: int, whole: bool) -> None:
+    def __init__(
+        self,
+        memory: KVMemory,
+        store: StateStore,
+        *,
+        num_ids: int,
+        whole: bool,
+        files: StateFiles | None = None,
+    ) -> None:
         self.counters = CacheCounters()
         self._memory = memory
         self._store = store
+        self._files = files
         self._whole = whole
         self._num_ids = num_ids
         self._free = list(range(num_ids))
@@ -240,6 +254,28 @@ class PrefixCache:
             return True
         return False
 
+    def state_of(
+        self, tokens: NDArray[np.int32], *, at_least: int
+    ) -> tuple[int, NDArray[np.uint8]] | None:
+        """How many of the first tokens have been computed, and the state after exactly these.
+
+        None where they are fewer than ``at_least``, or no id or memory is free to copy it.
+        """
+        if self._whole:
+            length, saved = self._store.find(tokens)
+            return None if saved is None or length < at_least else (length, saved.state)
+        length, donor = self._tree.longest(tokens)
+        if donor is None or length < at_least or not self._free:
+            return None
+        id = heappop(self._free)
+        try:
+            is_copied = self._memory.copy(donor, id, length)
+            state = self._memory.save(id) if is_copied else None
+            return None if state is None else (length, state)
+        finally:
+            self._memory.drop(id)
+            heappush(self._free, id)
+
     def save_all(self) -> None:
         """Save what is in the KV memory, before the engine closes."""
         for id in [*self._finished, *self._pinned.values()]:
@@ -364,7 +400,8 @@ class PrefixCache:
 
     def _restore(self, saved: SavedState, *, keep: int | None) -> int | None:
         """An id with the saved state in it; None where it is damaged or has no room."""
-        if not self._store.use(saved):
+        if not self._store.use(saved, is_sound):
+            self._discard(saved)
             return None
         id = self._free_id(keep=keep)
         while not self._memory.restore(id, saved.state):
@@ -372,10 +409,24 @@ class PrefixCache:
             oldest = next(others, None)
             if oldest is None:
                 heappush(self._free, id)
+                self._forget_misfit(saved)
                 return None
             self._evict(oldest)
         self.counters.restores += 1
+        if self._files is not None:
+            self._files.mark_used(saved)
         return id
+
+    def _forget_misfit(self, saved: SavedState) -> None:
+        """Forget a state from a file that an empty memory does not take: it would never fit."""
+        if saved.path is not None and len(self._free) == self._num_ids:
+            self._store.remove(saved)
+            logger.warning("%s: llama.cpp does not take this saved prompt", saved.path)
+
+    def _discard(self, saved: SavedState) -> None:
+        logger.warning("%s: this saved prompt is damaged and is removed", saved.path)
+        if self._files is not None:
+            self._files.remove(saved)
 
     def _swap(self, one: int, other: int) -> bool:
         """Let two ids be each other, whatever they are. False where there is no memory to do it."""

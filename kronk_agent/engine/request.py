@@ -50,6 +50,9 @@ class GenerateOptions(TypedDict, total=False):
     moment, and take longer steps, which is faster for everyone. True is the default."""
     deadline_seconds: float | None
     """The time it has from now on."""
+    prefix_to_save: int
+    """Leading prompt tokens, instructions and tools for instance, whose state is saved to a file
+    for later starts (``EngineParams.cache_dir``); 0, the default, saves none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +70,7 @@ class Request:
     priority: Priority = "interactive"
     streamed: bool = True
     deadline_seconds: float | None = None
+    prefix_to_save: int = 0
 
     def check(self, *, vocabulary_size: int, context_length: int) -> None:
         """Raise for what can never work.
@@ -97,6 +101,12 @@ class Request:
                 "logprobs_after_sampling needs top_logprobs", param="logprobs_after_sampling"
             )
         self._check_stop()
+        if not 0 <= self.prefix_to_save <= len(self.prompt):
+            raise InvalidRequestError(
+                f"prefix_to_save must be from 0 to {len(self.prompt)}, the prompt's length, "
+                f"not {self.prefix_to_save}",
+                param="prefix_to_save",
+            )
         if self.deadline_seconds is not None and not self.deadline_seconds > 0:
             raise InvalidRequestError(
                 f"deadline_seconds must be over 0, not {self.deadline_seconds}",
@@ -125,6 +135,7 @@ class Request:
             priority=self.priority,
             is_streamed=self.streamed,
             deadline=None if seconds is None else time.perf_counter() + seconds,
+            prefix_to_save=self.prefix_to_save,
         )
 
     def copies(self, number: int) -> list[Request]:

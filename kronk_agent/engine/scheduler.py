@@ -24,6 +24,7 @@ from kronk_agent.engine.binding import Context, llama
 from kronk_agent.engine.filling import Filling
 from kronk_agent.engine.logprobs import RowLogprobs, TokenLogprob
 from kronk_agent.engine.prefix_cache import PrefixCache
+from kronk_agent.engine.prefix_saving import PrefixSaver
 from kronk_agent.engine.sampling import Sampler
 from kronk_agent.engine.sequence import Chunk, EndReason, Sequence, Sink
 from kronk_agent.engine.speculation import FIRST_DRAFT_LENGTH, PromptLookup
@@ -67,8 +68,8 @@ class Scheduler:
 
     Args:
         deliver: called by the worker after each step with all that the step gave; must not block.
+        prefixes: saves the beginnings of prompts to files while nothing runs.
         speculation: may tokens be drafted by prompt lookup?
-        on_close: called by the worker when everything has ended, before it does.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Scheduler:
         context: Context,
         vocabulary: Vocabulary,
         cache: PrefixCache,
+        prefixes: PrefixSaver,
         *,
         deliver: Callable[[list[Output]], None],
         context_length: int,
@@ -84,11 +86,11 @@ class Scheduler:
         max_sequences: int,
         queue_limit: int,
         speculation: bool,
-        on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self._context = context
         self._vocabulary = vocabulary
         self._cache = cache
+        self._prefixes = prefixes
         self._deliver = deliver
         self._context_length = context_length
         self._num_cells = num_cells
@@ -96,7 +98,6 @@ class Scheduler:
         self._max_sequences = max_sequences
         self._queue_limit = queue_limit
         self._speculation = speculation
-        self._on_close = on_close
         self._cost = StepCost()
         self._filling = Filling(self._cost, capacity=batch_size, is_unified=cache.is_unified)
         self._counters = StepCounters()
@@ -220,15 +221,20 @@ class Scheduler:
             if not self._running:
                 self._hand_over()
             self._counters.busy_seconds += time.perf_counter() - started_at
+            if not self._running and not self._waiting:
+                self._save_prefixes(self._prefixes.save)
         with self._changed:
             left = [*self._running, *self._waiting.clear()]
         self._fail(left, EngineError("the engine was closed"))
         self._hand_over()
         self._run_errands()
+        self._save_prefixes(self._prefixes.close)
+
+    def _save_prefixes(self, save: Callable[[], None]) -> None:
         try:
-            self._on_close()
-        except Exception:  # boundary: what cannot be saved is not worth failing to close
-            logger.exception("the prefix cache could not be saved")
+            save()
+        except Exception:  # boundary: what cannot be saved is only computed again
+            logger.exception("prompts could not be saved")
 
     def _wait_for_work(self) -> bool:
         with self._changed:
@@ -319,6 +325,7 @@ class Scheduler:
             return
         if sequence.is_scoring:  # from the beginning, however far it had come
             sequence.prompt_logprobs.clear()
+        self._prefixes.want(sequence)
         self._cache.admit(sequence, self._running)
         if sequence.is_new:
             sequence.num_cached = min(sequence.num_computed, sequence.num_prompt_tokens)

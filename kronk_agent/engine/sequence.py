@@ -93,6 +93,8 @@ class Sequence:
     """Does somebody read its tokens as they come?"""
     deadline: float | None = None
     """On the clock of ``time.perf_counter``."""
+    prefix_to_save: int = 0
+    """Leading prompt tokens whose state is to be saved to a file."""
     pin: int | None = None
     """The pin that keeps its cells once it has ended."""
     leader: Sequence | None = None

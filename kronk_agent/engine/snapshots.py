@@ -1,4 +1,4 @@
-"""Where the states of a model that outlive the process are kept."""
+"""The name under which states of a model are kept in files."""
 
 from __future__ import annotations
 
@@ -29,18 +29,15 @@ _WHAT_STATES_DEPEND_ON = (
 )
 
 
-def snapshot_folder(model: Path, params: EngineParams) -> Path | None:
-    """The folder for states of this model, with this llama.cpp and these parameters; None where
-    snapshots are off (``EngineParams.cache_dir``)."""
-    if params.cache_dir is None:
-        return None
+def snapshot_name(model: Path, params: EngineParams) -> str:
+    """A digest of all that states depend on: the model, llama.cpp and the parameters."""
     files = [model, *(adapter.path for adapter in params.lora)]
     values = [getattr(params, name) for name in _WHAT_STATES_DEPEND_ON]
     scales = [adapter.scale for adapter in params.lora]
     digest = hashlib.blake2b(repr((version("llama-cpp-python"), values, scales)).encode())
     for file in files:
         digest.update(_fingerprint(file))
-    return params.cache_dir / digest.hexdigest()[:32]
+    return digest.hexdigest()[:32]
 
 
 def _fingerprint(path: Path) -> bytes:

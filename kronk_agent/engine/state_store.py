@@ -1,4 +1,4 @@
-"""Saved sequence states in host memory, and in files that outlive the process.
+"""Saved sequence states in host memory, and those mapped from files.
 
 A state is what a sequence had in the KV memory, in llama.cpp's own format. Putting one back takes
 about a microsecond a token; computing it again takes milliseconds.
@@ -6,9 +6,8 @@ about a microsecond a token; computing it again takes milliseconds.
 
 from __future__ import annotations
 
-import hashlib
-import logging
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kronk_agent.engine.prefix_tree import PrefixTree
-
-logger = logging.getLogger(__name__)
-
-_TOKENS = ".tokens.npy"
-_STATE = ".state.npy"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,14 +25,19 @@ class SavedState:
     state: NDArray[np.uint8]
     """May be mapped from a file, and is then read when it is used."""
     path: Path | None = None
-    """The file it is mapped from, without its endings; its name is the content's digest."""
+    """The files it is mapped from, without their endings; its name is the content's digest."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of host memory it takes; the system reclaims what is mapped from a file."""
+        return self.state.nbytes if self.path is None else 0
 
 
 class StateStore:
     """States under a budget of bytes; the least recently used goes first.
 
     Args:
-        limit_bytes: of all states together; 0 keeps none.
+        limit_bytes: of all states that are not mapped from files; 0 keeps none.
         whole: can only a whole state be used, not a part of one?
     """
 
@@ -56,7 +55,7 @@ class StateStore:
 
     def put(self, saved: SavedState, *, pinned: bool = False) -> bool:
         """Keep a state; False where it is larger than the budget or there already."""
-        size = saved.state.nbytes
+        size = saved.memory_bytes
         length, known = self._tree.longest_whole(saved.tokens)
         if known is not None and length == len(saved.tokens):
             self._saved[known] = self._saved[known] or pinned
@@ -64,12 +63,12 @@ class StateStore:
             return False
         if size > self.limit_bytes:
             return False
-        if known is not None and not self._whole and not self._saved[known]:
-            self._remove(known)  # the new one can serve in its place
-        for oldest in [state for state, is_pinned in self._saved.items() if not is_pinned]:
+        if known is not None and self._can_be_replaced(known):
+            self.remove(known)
+        for oldest in [state for state in self.in_memory if not self._saved[state]]:
             if self.num_bytes + size <= self.limit_bytes:
                 break
-            self._remove(oldest)
+            self.remove(oldest)
         if self.num_bytes + size > self.limit_bytes:
             return False
         self._tree.extend(saved, saved.tokens)
@@ -87,12 +86,20 @@ class StateStore:
         find = self._tree.longest_whole if self._whole else self._tree.longest
         return find(tokens)
 
-    def use(self, saved: SavedState) -> bool:
-        """Say that a state is to be put back. False where it came from a file and is damaged:
-        llama.cpp trusts the states it is given."""
-        if saved not in self._checked and not _is_sound(saved):
-            logger.warning("%s: this snapshot is damaged and is left aside", saved.path)
-            self._remove(saved)
+    @property
+    def in_memory(self) -> list[SavedState]:
+        """States that are not mapped from files, least recently used first."""
+        return [saved for saved in self._saved if saved.path is None]
+
+    def use(self, saved: SavedState, is_sound: Callable[[SavedState], bool]) -> bool:
+        """Mark a state as used; False, and it is forgotten, if it is not sound.
+
+        Args:
+            saved: one of the store's.
+            is_sound: asked once for each state.
+        """
+        if saved not in self._checked and not is_sound(saved):
+            self.remove(saved)
             return False
         self._checked.add(saved)
         self._saved.move_to_end(saved)
@@ -104,64 +111,15 @@ class StateStore:
 
     def clear(self) -> None:
         for saved in list(self._saved):
-            self._remove(saved)
+            self.remove(saved)
 
-    def write(self, folder: Path) -> int:
-        """Write the states to files, and remove the files of states that are gone.
+    def _can_be_replaced(self, known: SavedState) -> bool:
+        """True if a longer state serves in its place. Files stay: others may begin with them."""
+        return not self._whole and not self._saved[known] and known.path is None
 
-        Returns:
-            How many states the folder holds now.
-
-        Raises:
-            OSError: it cannot be written.
-        """
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        kept = {_write(saved, folder) for saved in self._saved}
-        for path in folder.glob(f"*{_TOKENS}"):
-            if (stem := path.name.removesuffix(_TOKENS)) not in kept:
-                path.unlink(missing_ok=True)
-                (folder / (stem + _STATE)).unlink(missing_ok=True)
-        return len(kept)
-
-    def read(self, folder: Path) -> None:
-        """Take up the states in a folder; each is read from its file when it is first used."""
-        for path in folder.glob(f"*{_TOKENS}"):
-            stem = path.name.removesuffix(_TOKENS)
-            try:
-                tokens = np.load(path, allow_pickle=False)
-                state = np.load(folder / (stem + _STATE), mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError, EOFError) as error:
-                logger.warning("%s: this snapshot cannot be read: %s", path, error)
-                continue
-            if tokens.dtype == np.int32 and state.dtype == np.uint8 and tokens.ndim == 1:
-                self.put(SavedState(tokens, state, folder / stem))
-
-    def _remove(self, saved: SavedState) -> None:
+    def remove(self, saved: SavedState) -> None:
+        """Forget a state."""
         del self._saved[saved]
         self._checked.discard(saved)
         self._tree.remove(saved)
-        self.num_bytes -= saved.state.nbytes
-
-
-def _digest(tokens: NDArray[np.int32], state: NDArray[np.uint8]) -> str:
-    digest = hashlib.blake2b(tokens.tobytes(), digest_size=16)
-    digest.update(np.ascontiguousarray(state).data)
-    return digest.hexdigest()
-
-
-def _is_sound(saved: SavedState) -> bool:
-    """Is what comes from a file what was written?"""
-    return saved.path is None or _digest(saved.tokens, saved.state) == saved.path.name
-
-
-def _write(saved: SavedState, folder: Path) -> str:
-    stem = saved.path.name if saved.path is not None else _digest(saved.tokens, saved.state)
-    # The tokens last: a state without them is not taken up.
-    for ending, array in ((_STATE, saved.state), (_TOKENS, saved.tokens)):
-        path = folder / (stem + ending)
-        if not path.exists():
-            part = path.with_suffix(".part")
-            with part.open("wb") as file:
-                np.save(file, array)
-            part.replace(path)
-    return stem
+        self.num_bytes -= saved.memory_bytes

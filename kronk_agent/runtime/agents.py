@@ -57,7 +57,11 @@ def agent_options(config: Config, own: NamedAgentConfig | None = None) -> AgentO
         sampling |= own.sampling.model_dump(include=own.sampling.model_fields_set)
     choice = ToolChoice.parse(values.pop("tool_choice"))
     return AgentOptions(
-        **values, policy=policy, tool_choice=choice, sampling=SamplingParams(**sampling)
+        **values,
+        policy=policy,
+        tool_choice=choice,
+        save_prefix=True,
+        sampling=SamplingParams(**sampling),
     )
 
 

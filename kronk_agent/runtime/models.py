@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import anyio
+import platformdirs
 from anyio import to_thread
 
 from kronk_agent.config.engine import EngineConfig
@@ -357,7 +358,11 @@ class Models:
 
         said = self._engine
         lora = tuple(LoraAdapter(adapter.path, adapter.scale) for adapter in said.lora)
-        params = EngineParams(**said.model_dump(exclude={"lora", "memory_mib"}), lora=lora)
+        params = EngineParams(
+            **said.model_dump(exclude={"lora", "memory_mib", "cache_dir"}),
+            lora=lora,
+            cache_dir=_cache_dir(said),
+        )
         if config.context_length is None:
             return params
         return replace(params, context_length=config.context_length)
@@ -384,3 +389,10 @@ def _free_bytes(config: EngineConfig) -> int | None:
     if config.gpu_layers != 0 and has_gpu():
         return None
     return int(psutil.virtual_memory().available)
+
+
+def _cache_dir(config: EngineConfig) -> Path | None:
+    """The folder for prompts that are kept on disk; None where nothing is kept."""
+    if config.cache_dir == "auto":
+        return platformdirs.user_cache_path("kronk-agent", appauthor=False) / "prompts"
+    return config.cache_dir or None

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, overload
 from anyio import from_thread, to_thread
 
 from kronk_agent.errors import ConfigError, ToolError
-from kronk_agent.messages import JsonObject, JsonValue
+from kronk_agent.messages import JsonObject
 from kronk_agent.tool.definition import Tool, ToolContext, ToolOutput
+from kronk_agent.tool.prompt_schema import prompt_schema
 from kronk_agent.tool.typed_dicts import usable_annotation
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _tool_of(
     context_names, parameters = _split(_parameters(function))
     try:
         model = _model(name, parameters, words)
-        schema = _without_titles(model.model_json_schema())
+        schema = prompt_schema(model.model_json_schema())
     except PydanticUserError as error:
         raise _NotATool(str(error)) from error
     return Tool(
@@ -160,25 +161,6 @@ def _described(annotation: object, description: str | None) -> object:
     if own or not description:
         return annotation
     return Annotated[annotation, Field(description=description)]
-
-
-def _without_titles(schema: JsonObject) -> JsonObject:
-    """The schema without pydantic's titles, which cost prompt tokens and say nothing."""
-    return {key: _clean(key, value) for key, value in schema.items() if key != "title"}
-
-
-def _clean(key: str, value: JsonValue) -> JsonValue:
-    match key, value:
-        case (("default" | "examples" | "const" | "enum"), _):
-            return value  # data, in which a title is no keyword
-        case (("properties" | "$defs"), dict()):
-            return {name: _clean("", sub) for name, sub in value.items()}
-        case _, dict():
-            return _without_titles(value)
-        case _, list():
-            return [_clean("", item) for item in value]
-        case _:
-            return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,22 @@ from dataclasses import fields
 
 import pytest
 
+from kronk_agent import tool
 from kronk_agent.agent import AgentOptions
 from kronk_agent.config.schema import AgentConfig, SamplingConfig
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import Message
 from kronk_agent.model import ChatRequest, ResponseFormat, SamplingParams, ToolChoice
+from kronk_agent.tool import Tool
+
+
+@tool
+def served() -> None:
+    """A tool that we carry out."""
+
+
+SERVED: Tool = served
+OF_THE_CALLER = Tool(name="theirs", description="Theirs.", parameters={"type": "object"})
 
 
 def test_the_defaults_are_those_of_the_configuration() -> None:
@@ -28,6 +39,7 @@ def test_the_configuration_has_every_option() -> None:
     of_a_request = {
         *("separate_reasoning", "response_format", "stop", "chat_template_kwargs"),
         *("continue_final_message", "logprobs", "top_logprobs", "limits", "streamed"),
+        "save_prefix",
     }
     assert names == {*AgentConfig.model_fields, *of_the_whole, *of_a_request}
 
@@ -48,6 +60,8 @@ def test_every_option_that_a_request_has_goes_into_it() -> None:
         logprobs=True,
         top_logprobs=5,
         streamed=False,
+        max_tool_description_tokens=7,
+        save_prefix=True,
         chat_template_kwargs={"x": 1},
         continue_final_message=True,
     )
@@ -63,11 +77,31 @@ def test_every_option_that_a_request_has_goes_into_it() -> None:
 
 
 @pytest.mark.parametrize(
+    ("messages", "tools", "is_saved"),
+    [
+        ([Message.system("Be brief."), Message.user("Hello")], [SERVED], True),
+        ([Message.user("Hello")], [], True),
+        ([Message.system("I am Ada, and I live at"), Message.user("Hello")], [SERVED], False),
+        ([Message.system("Be brief."), Message.user("Hello")], [SERVED, OF_THE_CALLER], False),
+    ],
+)
+def test_only_a_prefix_without_anything_of_the_caller_is_saved(
+    messages: list[Message], tools: list[Tool], is_saved: bool
+) -> None:
+    options = AgentOptions(instructions="Be brief.", save_prefix=True)
+
+    assert options.request(messages, tools, ToolChoice(), is_first=True).save_prefix is is_saved
+    never = AgentOptions(instructions="Be brief.")
+    assert not never.request(messages, tools, ToolChoice(), is_first=True).save_prefix
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("max_steps", 0),
         ("max_tool_calls", -1),
         ("max_tokens", 0),
+        ("max_tool_description_tokens", 0),
         ("tool_timeout_seconds", 0),
         ("tool_timeout_seconds", -1),
     ],

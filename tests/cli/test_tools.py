@@ -97,6 +97,50 @@ def test_list_as_json_has_the_schemas(tools: Invoke) -> None:
     ]
 
 
+LONG_TOOL = '''
+from kronk_agent import tool
+
+
+@tool
+def remember(text: str) -> str:
+    """Write a text down."""
+    return text
+
+
+@tool
+def explain(text: str) -> str:
+    """Explain a text. It may be as long as it likes, and in any language there is, for it is read
+    by a model that has seen them all. Nobody has to know which one it is."""
+    return text
+'''
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(300)
+def test_list_tells_what_tools_cost_in_the_prompt(tools: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "long_tool.py").write_text(LONG_TOOL)
+    config = "tools: [./long_tool.py:remember, ./long_tool.py:explain]\n"
+    config += "engine: {context_length: 2048}\n"
+    result = tools("list", "--tokens", config=config)
+    shorter = tools(
+        "list", "--json", "--tokens", config=config + "agent: {max_tool_description_tokens: 5}\n"
+    )
+
+    assert result.exit_code == 0, result.stderr
+    header, dearest, cheapest, shared, total, context = result.stdout.splitlines()
+    assert header.split() == ["NAME", "TOOLSET", "TOKENS"]
+    assert (dearest.split()[0], cheapest.split()[0]) == ("explain", "remember")
+    explain, remember, once, everything = (
+        int(line.split()[-1].replace(",", "")) for line in (dearest, cheapest, shared, total)
+    )
+    assert explain + remember + once == everything
+    assert explain > remember > 0
+    assert context == "SmolLM2-135M-Instruct.Q4_1 has a context of 2,048 tokens."
+    counted = {tool["name"]: tool["tokens"] for tool in json.loads(shorter.stdout)}
+    assert counted["remember"] == remember
+    assert counted["explain"] < explain
+
+
 def test_no_tools_are_an_empty_list(tools: Invoke) -> None:
     assert outcome(tools("list", config="tools: []\n")) == ("", "", 0)
     assert outcome(tools("list", "--json", config="tools: []\n")) == ("[]\n", "", 0)

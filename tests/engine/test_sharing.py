@@ -7,7 +7,6 @@ from pathlib import Path
 
 import anyio
 import pytest
-from anyio import to_thread
 from engine.support import GREEDY, Generated, chat, endless, generate, tokens_of
 
 from kronk_agent.engine.engine import Engine, EngineParams
@@ -21,19 +20,6 @@ SMALL = EngineParams(context_length=512, max_sequences=2)
 
 def about(country: str) -> str:
     return LONG + chat(f"What is the capital of {country}?")
-
-
-def modes(folder: Path) -> set[int]:
-    """Permissions of the folders in a folder."""
-    return {path.stat().st_mode & 0o777 for path in folder.iterdir()}
-
-
-def damage(folder: Path) -> None:
-    """Flip a bit of the only snapshot there is."""
-    [state] = folder.glob("*/*.state.npy")
-    content = bytearray(state.read_bytes())
-    content[-100] ^= 1
-    state.write_bytes(content)
 
 
 async def fill(engine: Engine) -> None:
@@ -143,50 +129,6 @@ async def test_no_more_than_half_of_the_context_can_be_pinned(engine: Engine) ->
         await engine.pin([1] * (engine.context_length // 2 + 1))
 
     assert info.value.param == "tokens"
-
-
-async def test_snapshots_survive_a_restart(starter_model: Path, tmp_path: Path) -> None:
-    params = EngineParams(context_length=512, max_sequences=2, cache_dir=tmp_path)
-    async with await Engine.open(starter_model, params) as engine:
-        first = await generate(engine, about("France"))
-    async with await Engine.open(starter_model, params) as engine:
-        again = await generate(engine, about("France"))
-        stats = await engine.stats()
-
-    assert again.tokens == first.tokens
-    assert again.end.usage.cached_tokens == again.end.usage.prompt_tokens - 1
-    assert stats.cache.restores == 1
-    assert await to_thread.run_sync(modes, tmp_path) == {0o700}
-
-
-async def test_a_damaged_snapshot_is_left_aside(
-    starter_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    params = EngineParams(context_length=512, max_sequences=2, cache_dir=tmp_path)
-    async with await Engine.open(starter_model, params) as engine:
-        first = await generate(engine, about("France"))
-    await to_thread.run_sync(damage, tmp_path)
-    async with await Engine.open(starter_model, params) as engine:
-        again = await generate(engine, about("France"))
-
-    assert again.tokens == first.tokens
-    assert again.end.usage.cached_tokens == 0
-    assert "damaged" in caplog.text
-
-
-async def test_snapshots_of_other_parameters_are_not_taken(
-    starter_model: Path, tmp_path: Path
-) -> None:
-    params = EngineParams(context_length=512, max_sequences=2, cache_dir=tmp_path)
-    async with await Engine.open(starter_model, params) as engine:
-        await generate(engine, about("France"), max_tokens=1)
-    others = EngineParams(
-        context_length=512, max_sequences=2, cache_dir=tmp_path, cache_type_k="q8_0"
-    )
-    async with await Engine.open(starter_model, others) as engine:
-        again = await generate(engine, about("France"), max_tokens=1)
-
-    assert again.end.usage.cached_tokens == 0
 
 
 async def test_who_gave_way_goes_on_with_the_same_tokens(starter_model: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -26,16 +25,13 @@ from kronk_agent.chat.remote.forced import (
 )
 from kronk_agent.chat.remote.options import problem_of_form
 from kronk_agent.chat.remote.reader import ChunkReader
-from kronk_agent.chat.remote.request import request_body
+from kronk_agent.chat.remote.request import estimate_tokens, request_body
 from kronk_agent.chat.remote.upstream import Upstream, UpstreamClient, open_client
 from kronk_agent.errors import InvalidRequestError, UpstreamError
 from kronk_agent.messages import Delta, Finish, JsonObject, TextDelta, ToolCallStart
 from kronk_agent.model import ChatRequest, ModelInfo, RenderedPrompt
 
 logger = logging.getLogger(__name__)
-
-_BYTES_PER_TOKEN = 3
-"""Fewer than most languages and vocabularies have, so that counts err on the safe side."""
 
 
 class RemoteChatModel:
@@ -67,7 +63,7 @@ class RemoteChatModel:
 
     def count_tokens(self, text: str) -> int:
         """An estimate, rather too high: only the upstream knows its vocabulary."""
-        return math.ceil(len(text.encode(errors="replace")) / _BYTES_PER_TOKEN)
+        return estimate_tokens(text)
 
     async def count_prompt_tokens(self, request: ChatRequest) -> int:
         """An estimate like that of ``count_tokens``: of all that is sent."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Final
@@ -13,6 +14,7 @@ from kronk_agent.chat.dialects.json_schema import schemas_in
 from kronk_agent.chat.remote.kinds import Kind
 from kronk_agent.chat.remote.options import form_values, thinking_values
 from kronk_agent.chat.remote.upstream import Upstream
+from kronk_agent.chat.shown_tools import shown_tools
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import (
     AudioPart,
@@ -27,6 +29,9 @@ from kronk_agent.messages import (
 from kronk_agent.model import ChatRequest, SamplingParams, ToolChoice
 from kronk_agent.tool import Tool
 from kronk_agent.tool.arguments import parse_json
+
+_BYTES_PER_TOKEN: Final = 3
+"""Fewer than most languages and vocabularies have, so that counts err on the safe side."""
 
 _SUBSET: Final = frozenset(
     (
@@ -43,6 +48,11 @@ _AUDIO_FORMATS: Final = {
     "audio/mpeg": "mp3",
     "audio/mp3": "mp3",
 }
+
+
+def estimate_tokens(text: str) -> int:
+    """About how many tokens a text has, rather too many: only the upstream can count."""
+    return math.ceil(len(text.encode(errors="replace")) / _BYTES_PER_TOKEN)
 
 
 def request_body(request: ChatRequest, upstream: Upstream) -> JsonObject:
@@ -69,7 +79,8 @@ def request_body(request: ChatRequest, upstream: Upstream) -> JsonObject:
         body |= {"logprobs": True, "top_logprobs": request.top_logprobs}
     tools = _sent_tools(request, kind)
     if tools:
-        body["tools"] = [tool_value(tool, kind) for tool in tools]
+        shown = shown_tools(tools, request.max_tool_description_tokens, estimate_tokens)
+        body["tools"] = [tool_value(tool, kind) for tool in shown]
         body["tool_choice"] = _choice_value(request.tool_choice, kind)
         body["parallel_tool_calls"] = request.max_calls != 1
     return body | form_values(request, upstream) | thinking_values(request, upstream)

@@ -1,0 +1,60 @@
+"""Counting what tools cost in a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from kronk_agent.agent.options import AgentOptions
+from kronk_agent.messages import JsonObject, Message
+from kronk_agent.model import ChatModel, ToolChoice
+from kronk_agent.tool import Tool, ToolContext, ToolOutput
+
+_QUESTION: Final = Message.user("Hello")
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCosts:
+    """Tokens that tools add to a prompt."""
+
+    by_tool: Mapping[str, int]
+    """What each tool adds to a prompt that has another tool already."""
+    total: int
+    """What all of them add to a prompt without tools."""
+
+    @property
+    def shared(self) -> int:
+        """What the prompt says of tools in general."""
+        return self.total - sum(self.by_tool.values())
+
+
+async def count_tool_tokens(
+    model: ChatModel, tools: Sequence[Tool], options: AgentOptions
+) -> ToolCosts:
+    """Count by rendering prompts with and without each tool; nothing is generated.
+
+    Raises:
+        InvalidRequestError: the model cannot be asked with these tools.
+    """
+
+    async def count(*shown: Tool) -> int:
+        messages = [Message.system(options.instructions), _QUESTION]
+        request = options.request(
+            messages if options.instructions else [_QUESTION], shown, ToolChoice(), is_first=True
+        )
+        return await model.count_prompt_tokens(request)
+
+    alone = await count(_OTHER)
+    by_tool = {tool.name: await count(_OTHER, tool) - alone for tool in tools}
+    return ToolCosts(by_tool, await count(*tools) - await count() if tools else 0)
+
+
+async def _never_called(arguments: JsonObject, context: ToolContext) -> ToolOutput:
+    raise AssertionError
+
+
+_OTHER: Final = Tool(
+    name="kronk_agent-other", description="", parameters={"type": "object"}, call=_never_called
+)
+"""Stands before the tool that is counted, so that what all tools share is not counted for it."""
