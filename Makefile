@@ -193,6 +193,10 @@ bench-http: $(STAMPS)/dev ## Measure what the HTTP layer adds to a model that ta
 models: $(STAMPS)/runtime ## Fetch the models of benchmarks and some tests: make models MODELS=0.5b (490 MB; both 1.6 GB)
 	@$(BIN)/python tests/benchmarks/weights.py $(MODELS)
 
+.PHONY: bench-start
+bench-start: $(STAMPS)/dev ## Measure the first and second start of chat with 40 tools (ARGS='a.gguf b.gguf')
+	@$(BIN)/python tests/benchmarks/second_start.py $(ARGS)
+
 .PHONY: bench-tool-calls
 # The shell splits ARGS here too.
 bench-tool-calls: export BENCH_ARGS := $(value ARGS)

@@ -18,6 +18,9 @@ pytest_plugins = ("limits",)
 # llama.cpp's threads spin where they wait for each other, which stops them all on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+_FETCHED = {name: weights.find(name) for name in weights.MODELS}
+"""Looked for before the tests get cache folders of their own."""
+
 
 @pytest.fixture(scope="session")
 def starter_model() -> Path:
@@ -38,7 +41,7 @@ def qwen_coder_15b() -> Path:
 
 
 def _fetched_model(name: str) -> Path:
-    path = weights.find(name)
+    path = _FETCHED[name]
     if path is None:
         pytest.skip(f"needs a model that is not here: {weights.HOW_TO_GET}")
     return path
