@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from kronk_agent.messages import JsonObject
+from kronk_agent.messages import JsonObject, JsonValue
 from kronk_agent.tool.prompt_schema import prompt_schema
 
 
@@ -40,7 +40,7 @@ def test_what_only_costs_tokens_goes() -> None:
 
 @pytest.mark.parametrize("keyword", ["const", "default", "enum", "examples"])
 def test_data_and_names_stay_as_they_are(keyword: str) -> None:
-    value = [{"title": "x", "$schema": "y", "description": "", "required": []}]
+    value: list[JsonValue] = [{"title": "x", "$schema": "y", "description": "", "required": []}]
     schema: JsonObject = {
         "properties": {"title": {keyword: value}, "$schema": {}, "description": {}},
         "required": ["title", "$schema"],

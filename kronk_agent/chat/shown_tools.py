@@ -16,6 +16,7 @@ _SENTENCE_END: Final = re.compile(
     r"(?<!\be\.g)(?<!\bi\.e)(?<!\bvs)(?<!\bcf)[.!?][\"')\]]*(?=\s)|[。！？]|(?=\n)"
 )
 _WORD_END: Final = re.compile(r"(?<=\S)(?=\s)")
+_ANYWHERE: Final = re.compile(r"(?=.)")
 _LONGEST_TOKEN: Final = 32
 """Characters of a token, of all but blanks and rulers; what is beyond is not even counted."""
 
@@ -47,11 +48,13 @@ def cut_at_sentence(text: str, *, max_tokens: int, count: Callable[[str], int]) 
     head = text[: max_tokens * _LONGEST_TOKEN]
     if len(head) == len(text) and count(text) <= max_tokens:
         return text
-    for ends, mark in ((_SENTENCE_END, ""), (_WORD_END, " …"), (re.compile(r"(?=.)"), "…")):
+    for ends, mark in ((_SENTENCE_END, ""), (_WORD_END, " …"), (_ANYWHERE, "…")):
         places = [match.end() for match in ends.finditer(head) if head[: match.end()].strip()]
-        number = bisect_right(
-            places, max_tokens, key=lambda end, mark=mark: count(head[:end].rstrip() + mark)
-        )
+
+        def tokens_up_to(end: int, mark: str = mark) -> int:
+            return count(head[:end].rstrip() + mark)
+
+        number = bisect_right(places, max_tokens, key=tokens_up_to)
         if number:
             return head[: places[number - 1]].rstrip() + mark
     return ""

@@ -21,17 +21,12 @@ MOST_OF_FIRST = 0.1
 QUESTIONS = ("What is the capital of France?", "What is seven times eight?")
 _TOOL = '''
 @tool
-def {name}(query: str, limit: int = 10, region: str = "eu", since: str | None = None) -> str:
-    """Find {what} in the records of the company.
-
-    Use it where the question is about {what}, and only where the answer is not known already. It
-    reads the records as they were last night, and gives them as a list, the newest first.
+def {name}(query: str, limit: int = 10) -> str:
+    """Find {what} in the records of the company, as they were last night, the newest first.
 
     Args:
-        query: words to look for, as they stand in the records; case does not matter.
+        query: words to look for; case does not matter.
         limit: how many to give at most, from 1 to 100.
-        region: part of the company whose records are read, by its short name.
-        since: the day from which on records are read, as in 2026-01-31.
     """
     return "nothing was found"
 '''

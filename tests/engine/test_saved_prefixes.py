@@ -31,13 +31,14 @@ def parameters(folder: Path, **more: object) -> EngineParams:
     return replace(small, **more)  # type: ignore[arg-type]
 
 
-async def ask(model: Path, params: EngineParams, country: str, **options: int) -> Generated:
+async def ask(
+    model: Path, params: EngineParams, country: str, *, prefix_to_save: int | None = None
+) -> Generated:
     """Ask in an engine of its own, with the instructions to be saved."""
     async with await Engine.open(model, params) as engine:
-        length = len(tokens_of(engine, INSTRUCTIONS))
-        return await generate(
-            engine, about(country), **{"max_tokens": 4, "prefix_to_save": length, **options}
-        )
+        if prefix_to_save is None:
+            prefix_to_save = len(tokens_of(engine, INSTRUCTIONS))
+        return await generate(engine, about(country), max_tokens=4, prefix_to_save=prefix_to_save)
 
 
 def files(folder: Path, ending: str = "") -> list[Path]:
