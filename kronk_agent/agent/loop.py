@@ -16,6 +16,7 @@ from kronk_agent.agent.call_order import ScheduledCall
 from kronk_agent.agent.compaction import CompactionCache, ContextWindow
 from kronk_agent.agent.options import AgentOptions
 from kronk_agent.agent.policy import Approve, Pending
+from kronk_agent.agent.reminders import ANSWER_NOW, reminder
 from kronk_agent.agent.repeats import RepeatGuard
 from kronk_agent.agent.tasks import open_task_group
 from kronk_agent.agent.tool_executor import Execution, ToolExecutor, collect_tools, failed
@@ -54,12 +55,6 @@ logger = logging.getLogger(__name__)
 _NONE = ToolChoice("none")
 _FAILURES = (EngineError, OverloadedError, InvalidRequestError, ModelError)
 """Errors of a model that end the run."""
-
-_ANSWER_NOW = Message.user(
-    "You have the results. Answer my question in words now, without calling a tool."
-)
-"""Asks for the answer in a step that may not call tools. Measured with Qwen2.5-Coder 1.5B on four
-jobs: with this line 4 of 4 answers were right, without it 0 of 4 (each began another call)."""
 
 
 class RunLoop:
@@ -199,8 +194,11 @@ class RunLoop:
         """Generate one turn of the model and execute its calls."""
         logger.debug("asking the model: %d tools, tool_choice %s", len(tools), choice)
         messages = self._conversation()
-        if choice.mode == "none" and messages[-1].role == "tool":
-            messages.append(_ANSWER_NOW)
+        if messages[-1].role == "tool":
+            if choice.mode == "none":
+                messages.append(ANSWER_NOW)
+            elif self._repeats.is_repeat:
+                messages.append(reminder(messages, self._repeats))
         request = self._options.request(messages, list(tools.values()), choice, is_first=step == 1)
         await self._events.send(StepStarted(step))
         self._num_steps = step
@@ -333,7 +331,7 @@ class RunLoop:
             self._repeats.observe(answered.key, result)
             return replace(result, content=(*result.content, TextPart(answered.usage)))
         result = self._repeats.observe(answered.key, result)
-        if self._repeats.is_at_limit:
+        if self._repeats.count == self._options.max_identical_calls:
             await self._notify_once(
                 f"{result.name} was called {self._repeats.count} times in a row with the same "
                 "arguments and the same result: the model was told to do something else"

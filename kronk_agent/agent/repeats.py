@@ -8,49 +8,47 @@ from kronk_agent.messages import Part, TextPart, ToolResult
 
 _CALLS_AFTER_WARNING = 2
 """Identical calls that the model may still make after it was told to do something else."""
+_UNCHANGED = TextPart("(unchanged)")
 
 
 @dataclass(slots=True)
 class RepeatGuard:
     """Counts identical calls in a row that gave identical results.
 
-    Every call is executed; this only decides what the model is told. Any other call, another
-    result or a failure in between starts the count anew.
+    Every call is executed; this only decides what the model is told. Another call or another result
+    in between starts the count anew, and a failure never counts.
     """
 
     limit: int
     """Calls in a row after which the model is told to do something else."""
+    count: int = 0
+    """Identical calls so far that succeeded, the first one included."""
+    is_repeat: bool = False
+    """True if the last call and its result were those of the call before it."""
+    has_failed: bool = False
+    """True if the last call failed."""
     _key: str | None = None
     _content: tuple[Part, ...] = ()
-    count: int = 0
-    """Identical calls so far, the first one included."""
 
     def observe(self, key: str, result: ToolResult) -> ToolResult:
         """Count the next call of the run; gives the result as the model is to read it."""
+        self.is_repeat = key == self._key and result.content == self._content
+        self.has_failed = result.is_error
+        self._key, self._content = key, result.content
         if result.is_error:
-            self._key, self.count = None, 0
+            self.count = 0
             return result
-        if key == self._key and result.content == self._content:
-            self.count += 1
-        else:
-            self._key, self._content, self.count = key, result.content, 1
-        return result if self.count == 1 else replace(result, content=self._noted(result.content))
+        self.count = self.count + 1 if self.is_repeat else 1
+        if not self.is_repeat:
+            return result
+        return replace(result, content=(*result.content, _UNCHANGED))
 
     @property
     def is_at_limit(self) -> bool:
-        """True when the model has just been told to do something else."""
-        return self.count == self.limit
+        """True when the model is told to do something else."""
+        return self.count >= self.limit
 
     @property
     def must_answer(self) -> bool:
         """True when the model went on regardless, so that tools are withheld."""
         return self.count >= self.limit + _CALLS_AFTER_WARNING
-
-    def _noted(self, content: tuple[Part, ...]) -> tuple[Part, ...]:
-        note = "(Unchanged: the same call gave the same result before.)"
-        if self.count >= self.limit:
-            note = (
-                f"(This call was made {self.count} times in a row and gave the same result each "
-                "time. Do not make it again: call something else, or answer.)"
-            )
-        return (*content, TextPart(note))

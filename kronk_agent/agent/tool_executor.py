@@ -141,13 +141,13 @@ class ToolExecutor:
                     is_error=output.is_error,
                     structured=output.structured,
                 )
-                return Execution(result, _usage(tool, result.text) if output.is_error else "")
+                return Execution(result, f"Usage: {signature(tool)}" if output.is_error else "")
         except anyio.get_cancelled_exc_class():
             if anyio.current_effective_deadline() == -math.inf:  # this task is being cancelled
                 raise
             return _failure(call, tool, "failed: the tool cancelled itself")
         except BaseException as error:  # noqa: BLE001  # boundary: a tool may fail in any way
-            return _failure(call, tool, _failure_text(call, unwrap(error)))
+            return _own_failure(call, tool, _failure_text(call, unwrap(error)))
         finally:
             progress.stop()
         logger.info("tool %s took longer than %g seconds", call.name, seconds)
@@ -229,6 +229,11 @@ def collect_tools(
 
 def _failure(call: ToolCall, tool: Tool, text: str) -> Execution:
     return Execution(failed(call, text), _usage(tool, text))
+
+
+def _own_failure(call: ToolCall, tool: Tool, text: str) -> Execution:
+    """The failure of a tool that was called with valid arguments."""
+    return Execution(failed(call, text), f"Usage: {signature(tool)}")
 
 
 def _usage(tool: Tool, text: str) -> str:

@@ -15,6 +15,7 @@ from kronk_agent.chat.conversation import Shape, message_values, tool_value
 from kronk_agent.chat.jinja import TemplateRefusal, compile_template
 from kronk_agent.chat.shapes import CALL, CHAT, TOOL, USER, find_shape, try_render
 from kronk_agent.chat.special_tokens import Disguise, Prompt, SpecialTexts
+from kronk_agent.chat.template_fixes import corrected
 from kronk_agent.errors import InvalidRequestError, ModelError
 from kronk_agent.messages import JsonObject, JsonValue, Message
 from kronk_agent.tool import Tool
@@ -71,8 +72,8 @@ class ChatTemplate:
                 "the model has no chat template, so it is not made for chat: take the variant of "
                 "it that is called instruct, it or chat"
             )
-        default = sources.get("default", next(iter(sources.values())))
-        self.source: str = sources.get("tool_use", default)
+        default = corrected(sources.get("default", next(iter(sources.values()))))
+        self.source: str = corrected(sources.get("tool_use", default))
         """Jinja of the template for requests with tools."""
         self._without_tools = compile_template(default)
         self._with_tools = compile_template(self.source)

@@ -100,7 +100,7 @@ async def test_a_call_that_fails_holds_nobody_up() -> None:
     _, results = await played(call("fail"), call("gone"), call("write", name="a"))
 
     assert results == [
-        "failed: ValueError: out of stock\nUsage: fail(). For example: {}",
+        "failed: ValueError: out of stock\nUsage: fail()",
         "There is no tool 'gone'. The tools are: read, write, fail",
         "write a",
     ]

@@ -12,10 +12,17 @@ from kronk_agent.testing import ScriptedModel, call, collect
 from kronk_agent.tool import StaticToolset, tool
 
 QUESTION = [Message.user("Go.")]
-UNCHANGED = "\n(Unchanged: the same call gave the same result before.)"
+UNCHANGED = "\n(unchanged)"
+ENOUGH = Message.user(
+    "Go.\n\n(The results so far are above. If they are enough, answer in words. If not, call the "
+    "next tool.)"
+)
 TOLD = (
-    "\n(This call was made {} times in a row and gave the same result each time. Do not make it "
-    "again: call something else, or answer.)"
+    "Go.\n\n(That call was made {} times in a row with the same result. Do not make it again: "
+    "answer in words, or make a different call.)"
+)
+FAILED = Message.user(
+    "Go.\n\n(That call failed the same way again. Make a different call, or say what is wrong.)"
 )
 
 
@@ -79,9 +86,7 @@ async def test_polling_until_something_changes_is_not_disturbed() -> None:
     assert modes(model) == ["auto"] * 4
 
 
-async def test_an_unchanged_result_says_so_and_the_third_tells_the_model_to_do_something_else() -> (
-    None
-):
+async def test_a_repeat_is_told_and_the_third_is_told_to_do_something_else() -> None:
     notes = _Notes()
     model = ScriptedModel([*[call("list_notes")] * 3, call("add_note", text="milk"), "Done."])
 
@@ -92,9 +97,14 @@ async def test_an_unchanged_result_says_so_and_the_third_tells_the_model_to_do_s
     assert tool_texts(last.messages) == [
         "notes: ",
         f"notes: {UNCHANGED}",
-        f"notes: {TOLD.format(3)}",
+        f"notes: {UNCHANGED}",
         "added",
     ]
+    assert [request.messages[-1] for request in model.requests[2:4]] == [
+        ENOUGH,
+        Message.user(TOLD.format(3)),
+    ]
+    assert model.requests[4].messages[-1].role == "tool"
     assert [event for event in events if isinstance(event, Notice)] == [
         Notice(
             "list_notes was called 3 times in a row with the same arguments and the same result: "
@@ -124,7 +134,8 @@ async def test_the_number_of_identical_calls_can_be_set() -> None:
 
     answer = await Agent(model, [_Notes().toolset], options).answer(QUESTION)
 
-    assert tool_texts(answer.messages)[1] == f"notes: {TOLD.format(2)}"
+    assert model.requests[2].messages[-1] == Message.user(TOLD.format(2))
+    assert answer.text == "None."
     assert modes(model) == ["auto"] * 4 + ["none"]
 
 
@@ -145,6 +156,15 @@ async def test_a_failure_never_counts_and_can_be_retried() -> None:
 
     assert tool_texts(answer.messages)[-1] == "fine now"
     assert modes(model) == ["auto"] * 8
+    assert model.requests[2].messages[-1] == FAILED
+
+
+async def test_a_long_question_is_not_said_again() -> None:
+    model = ScriptedModel([call("list_notes"), call("list_notes"), "None."])
+
+    await Agent(model, [_Notes().toolset]).answer([Message.user("word " * 1000)])
+
+    assert model.requests[2].messages[-1].text.startswith("(The results so far are above.")
 
 
 @pytest.mark.parametrize(

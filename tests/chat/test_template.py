@@ -183,3 +183,9 @@ def test_an_image_from_the_user_is_refused_and_one_from_a_tool_is_named() -> Non
         template.render([Message("user", (TextPart("Look:"), image))])
     shot = Message("tool", (TextPart("Shot: "), image), tool_call_id="1", name="screenshot")
     assert template.render([shot]).text == "Shot: [image/png left out]"
+
+
+def test_a_known_mistake_of_published_templates_is_corrected() -> None:
+    source = r"""{{ "{{\"name\": <function-name>, \"arguments\": <args-json-object>}}" }}"""
+
+    assert render(source) == '{"name": <function-name>, "arguments": <args-json-object>}'
