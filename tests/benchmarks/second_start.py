@@ -15,6 +15,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 NUM_TOOLS = 40
 MOST_OF_FIRST = 0.1
@@ -47,7 +48,7 @@ class Start:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("models", nargs="+", type=Path, help="GGUF files of models that chat")
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
@@ -90,6 +91,7 @@ def start(folder: Path, question: str) -> Start:
     program = [sys.executable, "-m", "kronk_agent", "chat", "--json", "-p", question]
     started_at = time.perf_counter()
     first_event_at: float | None = None
+    step: dict[str, Any] = {}
     with subprocess.Popen(
         [*program, "--config", str(folder / "config.yaml")],
         env={**os.environ, "XDG_CACHE_HOME": str(folder / "cache")},
@@ -103,12 +105,12 @@ def start(folder: Path, question: str) -> Start:
             if event["type"] in ("text_delta", "tool_call_start") and first_event_at is None:
                 first_event_at = time.perf_counter()
             if event["type"] == "step_finished":
-                usage, timings = event["usage"], event["timings"]
+                step = event
     assert first_event_at is not None
     return Start(
-        usage["prompt_tokens"],
-        usage["cached_tokens"],
-        timings["ttft_seconds"],
+        step["usage"]["prompt_tokens"],
+        step["usage"]["cached_tokens"],
+        step["timings"]["ttft_seconds"],
         first_event_at - started_at,
     )
 

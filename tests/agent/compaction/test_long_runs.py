@@ -20,7 +20,14 @@ from agent.compaction.support import (
 
 from kronk_agent.agent import Agent, AgentOptions
 from kronk_agent.errors import EngineError
-from kronk_agent.messages import ContextCompacted, ImagePart, Message, RunFinished, TextPart
+from kronk_agent.messages import (
+    ContextCompacted,
+    Event,
+    ImagePart,
+    Message,
+    RunFinished,
+    TextPart,
+)
 from kronk_agent.model import ChatRequest
 from kronk_agent.testing import Piece, ScriptedModel, Turn, call, collect
 from kronk_agent.tool import StaticToolset
@@ -290,6 +297,7 @@ async def test_a_run_that_is_cancelled_during_the_summary_keeps_what_was_complet
 
     model = ScriptedModel([turn] * 80, context_length=1600)
     agent = Agent(model, [StaticToolset("mine", (looking_up(20),))], AgentOptions(max_steps=50))
+    events: list[Event] = []
 
     async with agent.run([QUESTION]) as running, anyio.create_task_group() as group:
 
