@@ -193,12 +193,7 @@ class RunLoop:
     async def _step(self, step: int, tools: Mapping[str, Tool], choice: ToolChoice) -> Turn:
         """Generate one turn of the model and execute its calls."""
         logger.debug("asking the model: %d tools, tool_choice %s", len(tools), choice)
-        messages = self._conversation()
-        if messages[-1].role == "tool":
-            if choice.mode == "none":
-                messages.append(ANSWER_NOW)
-            elif self._repeats.is_repeat:
-                messages.append(reminder(messages, self._repeats))
+        messages = self._with_reminder(self._conversation(), choice)
         request = self._options.request(messages, list(tools.values()), choice, is_first=step == 1)
         await self._events.send(StepStarted(step))
         self._num_steps = step
@@ -227,6 +222,16 @@ class RunLoop:
             reasoning=begun.reasoning + rest.reasoning,
         )
         return [*self._given[:-1], whole, *self._added[1:]]
+
+    def _with_reminder(self, messages: list[Message], choice: ToolChoice) -> list[Message]:
+        """Add what the model must be told behind tool results; see ``reminders``."""
+        if not messages or messages[-1].role != "tool":
+            return messages
+        if choice.mode == "none":
+            return [*messages, ANSWER_NOW]
+        return (
+            [*messages, reminder(messages, self._repeats)] if self._repeats.is_repeat else messages
+        )
 
     async def _generate(
         self, request: ChatRequest, turn: Turn, calls: TaskGroup, tools: Mapping[str, Tool]
@@ -259,11 +264,7 @@ class RunLoop:
         try:
             await schedule.wait_for_turn()
             if schedule.duplicate_of is not None:
-                await schedule.duplicate_of.wait_until_over()
-                result = _result_of_duplicate(call, schedule.duplicate_of)
-                turn.answer(index, result)
-                await self._events.send(ToolStarted(call))
-                await self._events.send(ToolFinished(result, 0.0))
+                await self._answer_duplicate(turn, index, schedule.duplicate_of)
                 return
             denied = await self._executor.authorize(call, tools)
             if isinstance(denied, Pending):
@@ -282,6 +283,19 @@ class RunLoop:
         turn.answer(index, result, usage=execution.usage)
         logger.debug("%s took %.3f s, is_error=%s", call.name, seconds, result.is_error)
         await self._events.send(ToolFinished(result, seconds))
+
+    async def _answer_duplicate(self, turn: Turn, index: int, first: ScheduledCall) -> None:
+        """Give a call the result of the identical call of its turn."""
+        await first.wait_until_over()
+        call = turn.call(index)
+        if first.result is None:
+            text = "not called: the identical call of this turn was not executed either"
+            result = failed(call, text)
+        else:
+            result = replace(first.result, call_id=call.id)
+        turn.answer(index, result)
+        await self._events.send(ToolStarted(call))
+        await self._events.send(ToolFinished(result, 0.0))
 
     async def _answer_open_calls(self) -> None:
         """Execute the calls at the end of the conversation that have no result."""
@@ -337,12 +351,6 @@ class RunLoop:
                 "arguments and the same result: the model was told to do something else"
             )
         return result
-
-
-def _result_of_duplicate(call: ToolCall, first: ScheduledCall) -> ToolResult:
-    if first.result is None:
-        return failed(call, "not called: the identical call of this turn was not executed either")
-    return replace(first.result, call_id=call.id)
 
 
 def _last_choice(choice: ToolChoice, tools: Mapping[str, Tool]) -> ToolChoice:

@@ -190,7 +190,8 @@ def test_show_prints_what_is_in_force_as_yaml(
     result = run("show", file=file)
 
     assert (result.exit_code, result.stderr) == (0, "")
-    assert "\n  max_steps: 3\n  max_tool_calls: null\n  max_tokens: 5\n" in result.stdout
+    assert "\n  max_steps: 3\n  max_tool_calls: null\n" in result.stdout
+    assert "\n  max_identical_calls: 3\n  max_tokens: 5\n" in result.stdout
     assert "\n      K: '***'\n" in result.stdout
     assert "hunter2" not in result.stdout
 
