@@ -38,9 +38,13 @@ _START_SECONDS = 120.0
 _STOP_SECONDS = 10.0
 
 
+_CACHE_FOLDER = platformdirs.user_cache_path("kronk-agent") / "benchmarks"
+"""Found at import: in a test the cache folder is another one."""
+
+
 def cache_folder() -> Path:
-    """Where benchmarks keep what they download and build; nothing of it is in the repository."""
-    return platformdirs.user_cache_path("kronk-agent") / "benchmarks"
+    """The folder for what benchmarks download and build; none of it is in the repository."""
+    return _CACHE_FOLDER
 
 
 def program(name: str) -> Path:
