@@ -33,7 +33,7 @@ class Agent:
     """Where two have a tool of the same name, the first one's is used."""
     options: AgentOptions = field(default_factory=AgentOptions)
     compactions: CompactionCache = field(default_factory=CompactionCache, repr=False, compare=False)
-    """What long conversations were shortened to, so that continuing one repeats no work."""
+    """Cache of shortened conversations, so that continuing one repeats no work."""
 
     @asynccontextmanager
     async def run(

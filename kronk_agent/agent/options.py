@@ -40,7 +40,7 @@ class AgentOptions:
     """``required`` and ``named`` hold for the first step; then the model chooses. Which tools are
     allowed holds for all."""
     parallel_tool_calls: bool = True
-    """Whether the model may call several tools in one turn."""
+    """The model may call several tools in one turn."""
     max_parallel_calls: int | None = None
     """Calls in one turn at most; None for the model's own limit."""
     parallel_tools: ParallelTools = "auto"

@@ -19,13 +19,13 @@ class ToolCosts:
     """Tokens that tools add to a prompt."""
 
     by_tool: Mapping[str, int]
-    """What each tool adds to a prompt that has another tool already."""
+    """Prompt tokens of each tool, beside another tool."""
     total: int
-    """What all of them add to a prompt without tools."""
+    """Prompt tokens of all tools together."""
 
     @property
     def shared(self) -> int:
-        """What the prompt says of tools in general."""
+        """Prompt tokens about tools in general, independent of how many there are."""
         return self.total - sum(self.by_tool.values())
 
 

@@ -1,4 +1,4 @@
-"""What a model can do in a chat: found by rendering its template, and hardly by names."""
+"""Chat capabilities of a model: found by rendering its template, and hardly by names."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Capabilities:
 
 
 def find_capabilities(template: ChatTemplate, basename: str = "") -> Capabilities:
-    """What a model can do.
+    """Find the capabilities of a model.
 
     Args:
         template: its chat template.

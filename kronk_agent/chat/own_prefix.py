@@ -28,7 +28,7 @@ class OwnPrefix:
         self._known: tuple[list[int], ...] = ()
 
     def length(self, request: ChatRequest, prompt: list[int]) -> int:
-        """How many tokens of a request's prompt hold nothing of what was said."""
+        """Count the prompt tokens before the first message: instructions and tools."""
         for known in self._known:
             if prompt[: len(known)] == known:
                 return len(known)

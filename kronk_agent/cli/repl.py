@@ -38,7 +38,7 @@ _ALIASES = {
     "/clear": "/new",
     "/?": "/help",
 }
-"""What people type who come from other programs."""
+"""Aliases for people who come from other programs."""
 _COMMAND = re.compile(r"/[a-z?][\w-]*(?=\s|$)|/(?=$)", re.IGNORECASE)
 """A word after the slash; one with more slashes or a dot is a path, and part of a message."""
 _KEYS = "Esc Enter, or a backslash at the end, starts a new line; Ctrl-C stops an answer."

@@ -105,7 +105,7 @@ async def _counted(runtime: Runtime) -> _Counted:
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """What the tools cost with a model."""
+    """Prompt tokens of the tools, counted with one model."""
 
     costs: ToolCosts
     model: ModelInfo

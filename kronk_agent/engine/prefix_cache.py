@@ -257,7 +257,7 @@ class PrefixCache:
     def state_of(
         self, tokens: NDArray[np.int32], *, at_least: int
     ) -> tuple[int, NDArray[np.uint8]] | None:
-        """How many of the first tokens have been computed, and the state after exactly these.
+        """The number of leading tokens that are computed, and the state after exactly these.
 
         None where they are fewer than ``at_least``, or no id or memory is free to copy it.
         """

@@ -16,7 +16,7 @@ ElicitAction: TypeAlias = Literal["accept", "decline", "cancel"]
 
 @dataclass(frozen=True, slots=True)
 class FormAnswer:
-    """What a person did with a form."""
+    """A person's response to a form."""
 
     action: ElicitAction
     values: FormValues = field(default_factory=dict)

@@ -20,7 +20,7 @@ class KnownTools:
     names: tuple[str, ...]
     """Of the tools there are."""
     prefixes: tuple[str, ...] = ()
-    """What names of tools begin with that MCP servers may have."""
+    """Prefixes of tool names that belong to MCP servers."""
 
     def fits(self, glob: str) -> bool:
         """True if a tool has this name, or may have it once its server is started."""

@@ -48,7 +48,7 @@ class ArgumentsCheck:
         self._check_formats = check_formats
 
     def problem(self, arguments: JsonValue) -> str | None:
-        """What is wrong, to be written right behind the tool's name; None when nothing is.
+        """Describe what is wrong, to be written right behind the tool's name; None if nothing is.
 
         What the validator cannot check is taken to be right; see ``json_schema``.
         """

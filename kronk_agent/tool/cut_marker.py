@@ -24,7 +24,7 @@ class CutText:
     """A text that can be cut, and may have been cut before."""
 
     kept: str
-    """What there is of it, without a note."""
+    """The text without its cut marker."""
     num_characters: int
     """Of the whole text."""
     uri: str | None = None

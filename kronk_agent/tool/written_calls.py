@@ -53,7 +53,7 @@ def _has_arguments(call: dict[str, JsonValue]) -> bool:
 
 
 def _is_arguments(value: JsonValue) -> bool:
-    """Is this an object, or JSON text of one, that is no JSON Schema?"""
+    """True for an object, or JSON text of one, that is not a JSON Schema."""
     if isinstance(value, str):
         return value.lstrip().startswith("{")
     return isinstance(value, dict) and not ("type" in value and "properties" in value)

@@ -1,4 +1,4 @@
-"""What the model is shown of a conversation, when that is less than all of it."""
+"""Edits that shorten a conversation for the model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kronk_agent.model import ChatRequest
 
 @dataclass(frozen=True, slots=True)
 class ContextEdits:
-    """What is left out of a conversation or shown shorter.
+    """Messages of a conversation that are left out or replaced by shorter ones.
 
     All indices count the messages of the whole conversation, which itself never changes.
     """

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from kronk_agent.messages import Message
 
 _OVERHEAD_TOKENS = 8
-"""What the template writes around one message, about."""
+"""Estimated tokens that a template writes around one message."""
 
 
 def unread_start(messages: Sequence[Message]) -> int:

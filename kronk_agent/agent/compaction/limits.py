@@ -21,11 +21,11 @@ class Limits:
 
     context_length: int
     fixed: int
-    """What every prompt of the run has: tools, system messages and the question."""
+    """The fixed part of every prompt of the run: tools, system messages and the question."""
     threshold: int
     """A larger prompt is compacted."""
     target: int
-    """What it is compacted to, if that is possible."""
+    """The size it is compacted to, if that is possible."""
 
     @property
     def midway(self) -> int:

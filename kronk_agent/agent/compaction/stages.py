@@ -28,7 +28,7 @@ _MIN_SUMMARY_TOKENS = 96
 _WORTH = 2
 """A summary is written if the messages it replaces have so many times its size."""
 _FAILURES = (EngineError, OverloadedError, InvalidRequestError, ModelError)
-"""What a model may fail with."""
+"""Errors that a model may raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class LargePrompt:
     request: ChatRequest
     """With the whole conversation."""
     edits: ContextEdits
-    """What has been done about it."""
+    """The edits made so far."""
     size: int
     """Tokens, with these edits."""
     limits: Limits
@@ -55,7 +55,7 @@ class LargePrompt:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What a stage would do."""
+    """The proposal of one stage."""
 
     kind: CompactionKind
     edits: ContextEdits

@@ -22,7 +22,7 @@ _MAX_TASKS = 8
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the model wrote, as text to be shown to it later."""
+    """The summary that the model wrote, as text for its later prompts."""
 
     text: str
     """Empty if nothing could be read from the answer."""

@@ -245,7 +245,7 @@ class TurnParser:
             yield from self._end_calls()
 
     def _is_marked(self) -> Reading[bool]:
-        """Is a mark of the template's next?"""
+        """True if a delimiter of the template comes next."""
         start = self._reader.hold()
         yield from self._reader.take_blanks()
         is_marked = False

@@ -122,7 +122,7 @@ class UnmarkedCalls:
         return True
 
     def _is_parameter_next(self, name: str) -> Reading[bool]:
-        """Does ``key=`` come next, of a parameter of this tool?"""
+        """True if ``key=`` of a parameter of this tool comes next."""
         start = self._reader.hold()
         yield from self._reader.take_blanks()
         key = yield from self._reader.take_all(_KEY)

@@ -57,7 +57,7 @@ class UnmarkedRules:
 
     @property
     def starts(self) -> list[str]:
-        """What such an answer begins with, as terminals."""
+        """Terminals that such an answer begins with."""
         return [self._fence, self._tag, *(start for start, _, _ in self._forms)]
 
     def answer(self) -> str:

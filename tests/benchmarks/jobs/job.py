@@ -64,14 +64,14 @@ class Job:
     """One job in its world."""
 
     prompts: tuple[str, ...]
-    """What the person says, each when the one before is answered."""
+    """The person's messages, each sent when the one before is answered."""
     checks: tuple[Check, ...]
     solution: tuple[Sequence[Turn], ...] = field(repr=False)
     """For each prompt, the turns of a model that solves the job. They prove that it can be."""
     tools: tuple[Tool, ...] = ()
     """Tools that are Python functions."""
     has_web: bool = False
-    """Are there web_search and web_fetch?"""
+    """True if web_search and web_fetch are available."""
 
     def problem(self, answers: Sequence[str]) -> str | None:
         """Why the job is not solved; None when it is."""

@@ -1,4 +1,4 @@
-"""What came of each job, in a file that outlives an interruption."""
+"""Results of jobs, in a file that outlives an interruption."""
 
 from __future__ import annotations
 

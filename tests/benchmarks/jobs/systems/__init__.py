@@ -19,7 +19,7 @@ INSTRUCTIONS = "You are a helpful assistant."
 
 @dataclass(slots=True)
 class Outcome:
-    """What a system made of a job; filled on the way, so that a failure leaves what there was."""
+    """A system's progress on a job, filled on the way so that a failure keeps it."""
 
     answers: list[str] = field(default_factory=list)
     """One for each prompt that was answered."""
