@@ -166,6 +166,10 @@ class ToolError(KronkError):
         super().__init__(message)
 
 
+MODEL_ERRORS = (EngineError, OverloadedError, InvalidRequestError, ModelError)
+"""Errors that a chat model may raise; see ``ChatModel.stream``."""
+
+
 def unwrap(error: BaseException) -> BaseException:
     """The first real cause inside nested exception groups, which task groups wrap errors in."""
     return next(_leaves(error))

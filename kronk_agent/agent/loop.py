@@ -22,13 +22,7 @@ from kronk_agent.agent.tasks import open_task_group
 from kronk_agent.agent.tool_executor import Execution, ToolExecutor, collect_tools, failed
 from kronk_agent.agent.truncation import truncate_results
 from kronk_agent.agent.turn import AnsweredCall, Turn
-from kronk_agent.errors import (
-    EngineError,
-    InvalidRequestError,
-    KronkError,
-    ModelError,
-    OverloadedError,
-)
+from kronk_agent.errors import MODEL_ERRORS, InvalidRequestError, KronkError
 from kronk_agent.messages import (
     Event,
     Finish,
@@ -53,8 +47,6 @@ from kronk_agent.tool.written_calls import find_written_call
 logger = logging.getLogger(__name__)
 
 _NONE = ToolChoice("none")
-_FAILURES = (EngineError, OverloadedError, InvalidRequestError, ModelError)
-"""Errors of a model that end the run."""
 
 
 class RunLoop:
@@ -114,7 +106,7 @@ class RunLoop:
             with scope:
                 try:
                     reason = await self._take_steps()
-                except _FAILURES as failure:
+                except MODEL_ERRORS as failure:
                     reason, error = "error", failure
             logger.debug("run ended: %s, after %d steps", reason, self._num_steps)
             # Outside the scope: a cancelled run reports its end too.

@@ -14,7 +14,7 @@ from kronk_agent.agent.compaction.limits import Limits, PromptCounter
 from kronk_agent.agent.compaction.stubs import stub_of
 from kronk_agent.agent.compaction.summary import summary_request, write_summary
 from kronk_agent.agent.truncation import truncate_results
-from kronk_agent.errors import EngineError, InvalidRequestError, ModelError, OverloadedError
+from kronk_agent.errors import MODEL_ERRORS
 from kronk_agent.messages import CompactionKind, Message, ToolResult, Usage
 from kronk_agent.model import ChatModel, ChatRequest
 
@@ -27,8 +27,6 @@ _MIN_SUMMARY_TOKENS = 96
 """Less says nothing: the oldest messages are left out without a summary."""
 _WORTH = 2
 """A summary is written if the messages it replaces have so many times its size."""
-_FAILURES = (EngineError, OverloadedError, InvalidRequestError, ModelError)
-"""Errors that a model may raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +96,7 @@ class Compactor:
             return None
         try:
             text = await self._summary(prompt, cut, max_tokens)
-        except _FAILURES as error:
+        except MODEL_ERRORS as error:
             text, self._problem = "", f"no summary: {error}"
         if not text:
             self._problem = self._problem or "no summary: the model wrote none"
