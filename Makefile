@@ -33,13 +33,12 @@ $(STAMPS)/venv:
 		echo 'kronk-agent: (Debian, Ubuntu: apt install python3-venv).' >&2; exit 1; }
 	@mkdir -p $(STAMPS) && touch $@
 
-# llama.cpp is compiled when the pinned version is not in the .venv yet, or when CMAKE_ARGS asks for another
-# build than the one that is there. pip keeps what it built and does not look at CMAKE_ARGS, so its cache is
-# left aside for a build of one's own. No CMAKE_ARGS means that any build will do.
+# llama.cpp is compiled when the pinned version, or cmake/, is not the one of the build in the .venv, and when
+# CMAKE_ARGS asks for another build. No CMAKE_ARGS means that any build will do. pip's cache is left aside: a
+# build that it kept may be of other CMAKE_ARGS, of another cmake/ or for another processor.
 LLAMA_VERSION := $(shell sed -n 's/^llama-cpp-python==//p' constraints.txt)
-LLAMA_STAMP := $(STAMPS)/llama-cpp-python-$(LLAMA_VERSION)
-LLAMA_REBUILD := $(and $(CMAKE_ARGS),$(filter-out $(shell cat $(LLAMA_STAMP) 2>/dev/null),$(CMAKE_ARGS)))
-ifneq "$(LLAMA_REBUILD)" ""
+LLAMA_STAMP := $(STAMPS)/llama-cpp-python-$(LLAMA_VERSION)-$(shell cat cmake/*.cmake | cksum | cut -d' ' -f1)
+ifneq "$(and $(CMAKE_ARGS),$(filter-out $(shell cat $(LLAMA_STAMP) 2>/dev/null),$(CMAKE_ARGS)))" ""
 .PHONY: $(LLAMA_STAMP)
 endif
 
@@ -48,8 +47,7 @@ $(LLAMA_STAMP): | $(STAMPS)/venv
 	@echo 'kronk-agent: GPU; it happens once. While it lasts, pip says "still running" once a minute.' >&2
 	@SKBUILD_BUILD_TARGETS='llama;mtmd' \
 	CMAKE_ARGS="-DCMAKE_PROJECT_llama_cpp_INCLUDE='$(CURDIR)/cmake/llama.cmake' $$CMAKE_ARGS" \
-	$(PIP) install --no-deps $(if $(LLAMA_REBUILD),--force-reinstall --no-cache-dir) \
-		llama-cpp-python==$(LLAMA_VERSION) </dev/null >&2 || { \
+	$(PIP) install --no-deps --force-reinstall --no-cache-dir llama-cpp-python==$(LLAMA_VERSION) </dev/null >&2 || { \
 		echo 'kronk-agent: llama.cpp could not be installed; why is said above. It needs a C and a C++ compiler' >&2; \
 		echo 'kronk-agent: (Debian, Ubuntu: apt install build-essential; macOS: xcode-select --install).' >&2; exit 1; }
 	@rm -f $(STAMPS)/llama-cpp-python-*
