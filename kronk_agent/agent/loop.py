@@ -133,7 +133,8 @@ class RunLoop:
         for step in range(1, self._options.max_steps + 1):
             tools = await self._current_tools()
             last = self._last_reason(step, tools, choice)
-            turn = await self._step(step, tools, _last_choice(choice, tools) if last else choice)
+            now = _last_choice(choice, tools) if last else self._without_stuck(choice, tools)
+            turn = await self._step(step, tools, now)
             if turn.is_cut_off:
                 return "length"
             if self._pending:
@@ -156,6 +157,14 @@ class RunLoop:
         if self._repeats.must_answer:
             return "stop"
         return "max_steps" if step == self._options.max_steps else None
+
+    def _without_stuck(self, choice: ToolChoice, tools: Mapping[str, Tool]) -> ToolChoice:
+        """Leave out tools that just failed twice the same way, where others can be called."""
+        if choice.mode != "auto" or not self._repeats.stuck:
+            return choice
+        allowed = tools if choice.allowed is None else choice.allowed
+        others = tuple(name for name in allowed if name in tools.keys() - self._repeats.stuck)
+        return replace(choice, allowed=others) if others else choice
 
     async def _end_of_answer(
         self, text: str, tools: Mapping[str, Tool], last: RunEnd | None
@@ -221,9 +230,9 @@ class RunLoop:
             return messages
         if choice.mode == "none":
             return [*messages, ANSWER_NOW]
-        return (
-            [*messages, reminder(messages, self._repeats)] if self._repeats.is_repeat else messages
-        )
+        if not self._repeats.is_repeat or choice.allowed != self._first_choice.allowed:
+            return messages
+        return [*messages, reminder(messages, self._repeats)]
 
     async def _generate(
         self, request: ChatRequest, turn: Turn, calls: TaskGroup, tools: Mapping[str, Tool]

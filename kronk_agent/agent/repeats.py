@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from kronk_agent.messages import Part, TextPart, ToolResult
 
@@ -15,8 +15,9 @@ _UNCHANGED = TextPart("(unchanged)")
 class RepeatGuard:
     """Counts identical calls in a row that gave identical results.
 
-    Every call is executed; this only decides what the model is told. Another call or another result
-    in between starts the count anew, and a failure never counts.
+    Every call is executed; this only decides what the model is told, and which tools the next turn
+    may call. Another call or another result in between starts the count anew, and a failure never
+    counts.
     """
 
     limit: int
@@ -25,6 +26,9 @@ class RepeatGuard:
     """Identical calls so far that succeeded, the first one included."""
     is_repeat: bool = False
     """True if the last call and its result were those of the call before it."""
+    stuck: set[str] = field(default_factory=set)
+    """Tools that failed twice in a row with the same arguments and the same error, and after which
+    no other call has succeeded. The next turn is to call another tool, if there is one."""
     has_failed: bool = False
     """True if the last call failed."""
     _key: str | None = None
@@ -37,7 +41,10 @@ class RepeatGuard:
         self._key, self._content = key, result.content
         if result.is_error:
             self.count = 0
+            if self.is_repeat:
+                self.stuck.add(result.name)
             return result
+        self.stuck.clear()
         self.count = self.count + 1 if self.is_repeat else 1
         if not self.is_repeat:
             return result

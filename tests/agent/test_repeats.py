@@ -7,7 +7,7 @@ import pytest
 from kronk_agent.agent import Agent, AgentOptions
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import Message, Notice, RunFinished, ToolCall
-from kronk_agent.model import ChatRequest
+from kronk_agent.model import ChatRequest, ToolChoice
 from kronk_agent.testing import ScriptedModel, call, collect
 from kronk_agent.tool import StaticToolset, tool
 
@@ -157,6 +157,22 @@ async def test_a_failure_never_counts_and_can_be_retried() -> None:
     assert tool_texts(answer.messages)[-1] == "fine now"
     assert modes(model) == ["auto"] * 8
     assert model.requests[2].messages[-1] == FAILED
+
+
+async def test_a_tool_that_failed_twice_the_same_way_rests_until_another_call_succeeds() -> None:
+    notes = _Notes()
+    failing = call("list_notes", about="nothing")
+    model = ScriptedModel([failing, failing, call("add_note", text="milk"), "Done."])
+
+    await Agent(model, [notes.toolset]).answer(QUESTION)
+
+    assert [request.tool_choice for request in model.requests] == [
+        ToolChoice("auto"),
+        ToolChoice("auto"),
+        ToolChoice("auto", allowed=("add_note",)),
+        ToolChoice("auto"),
+    ]
+    assert [request.messages[-1].role for request in model.requests[1:]] == ["tool"] * 3
 
 
 async def test_a_long_question_is_not_said_again() -> None:

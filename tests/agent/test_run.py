@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 import pytest
@@ -34,6 +34,7 @@ from kronk_agent.messages import (
 from kronk_agent.model import ChatRequest, SamplingParams, ToolChoice
 from kronk_agent.testing import ScriptedModel, ScriptError, Turn, call, collect
 from kronk_agent.tool import StaticToolset, Tool, tool
+from kronk_agent.tool.instructions import TOOL_INSTRUCTIONS
 
 QUESTION = [Message.user("What is 1 + 2?")]
 
@@ -118,7 +119,8 @@ async def test_the_model_is_asked_with_the_options() -> None:
     await Agent(model, [CALCULATOR], options).answer(QUESTION)
 
     (request,) = model.requests
-    assert request.messages == (Message.system(options.instructions), *QUESTION)
+    system = f"{options.instructions}\n\n{options.tool_instructions}"
+    assert request.messages == (Message.system(system), *QUESTION)
     assert request.tools == (add,)
     assert (request.sampling, request.max_tokens) == (sampling, 7)
     assert (request.tool_choice, request.parallel_tool_calls) == (ToolChoice("auto"), False)
@@ -132,6 +134,42 @@ async def test_a_system_message_of_the_conversation_takes_the_place_of_the_instr
 
     assert model.requests[0].messages == tuple(conversation)
     assert answer.messages == (Message.assistant("Arr, 3."),)
+
+
+@pytest.mark.parametrize(
+    ("options", "given", "system"),
+    [
+        (AgentOptions(), [], "You are a helpful assistant.\n\n" + TOOL_INSTRUCTIONS),
+        (AgentOptions(), [Message.system("Be brief.")], "Be brief.\n\n" + TOOL_INSTRUCTIONS),
+        (
+            AgentOptions(tool_instructions="Use them."),
+            [],
+            "You are a helpful assistant.\n\nUse them.",
+        ),
+        (AgentOptions(tool_instructions=""), [], "You are a helpful assistant."),
+        (AgentOptions(instructions=""), [], None),
+    ],
+)
+async def test_an_agent_with_tools_is_told_how_to_use_them(
+    options: AgentOptions, given: list[Message], system: str | None
+) -> None:
+    model = ScriptedModel(["3"])
+
+    answer = await Agent(model, [CALCULATOR], options).answer([*given, *QUESTION])
+
+    told = [message.text for message in model.requests[0].messages if message.role == "system"]
+    assert told == ([] if system is None else [system])
+    assert answer.messages == (Message.assistant("3"),)
+
+
+async def test_a_model_without_tools_or_with_the_callers_alone_is_told_nothing_of_them() -> None:
+    models = ScriptedModel(["3"]), ScriptedModel(["3"])
+
+    await Agent(models[0]).answer(QUESTION)
+    await Agent(models[1]).answer(QUESTION, client_tools=[replace(add, call=None)])
+
+    system = Message.system("You are a helpful assistant.")
+    assert [model.requests[0].messages for model in models] == [(system, *QUESTION)] * 2
 
 
 async def test_a_first_choice_of_required_holds_for_the_first_step_only() -> None:

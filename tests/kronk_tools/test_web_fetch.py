@@ -368,7 +368,7 @@ async def test_find_gives_the_passages_with_their_offsets(web: LoopbackWeb) -> N
     )
 
 
-async def test_find_goes_on_where_it_stopped_and_says_when_there_is_nothing(
+async def test_find_goes_on_where_it_stopped_and_reads_the_page_where_there_is_nothing(
     web: LoopbackWeb,
 ) -> None:
     whole = "\n\n".join("needle " + "word " * 50 for _ in range(20))
@@ -385,7 +385,10 @@ async def test_find_goes_on_where_it_stopped_and_says_when_there_is_nothing(
 
     assert sum(numbers) == 20
     assert len(numbers) > 3
-    assert "'hay' is not on" in await refusal(f"{web.url}/", by, find="hay")
+    missing = await fetch(f"{web.url}/", by, find="hay", max_tokens=300)
+    assert missing.structured is not None
+    assert missing.structured["next_start"] == missing.structured["end"]
+    assert "('hay' is not there. This is the text itself:)\n\nneedle word" in text(missing)
 
 
 # --- the cache -----------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ def web_fetch_tool(
             url: The page's address, copied exactly, such as http://localhost/page.
             start: Only to read on: the number given at the end of the part before.
             max_tokens: About how much to read at once.
-            find: Only the passages in which these words stand together.
+            find: Only the passages in which these words stand together, if there are any.
             format: The main content as markdown or text, the raw source, or the page's links.
         """
         run = context.run
@@ -106,7 +106,7 @@ def web_fetch_tool(
         if find is None:
             output, text = _part(found, number, format, start, max_tokens)
         else:
-            output, text = _passages(found, number, find, start, max_tokens)
+            output, text = _passages(found, number, format, find, start, max_tokens)
         if run is not None:
             _remember(run, found, text)
         return output
@@ -202,9 +202,15 @@ def _title(found: Page | Picture) -> str | None:
 
 
 def _part(
-    page: Page, number: int | None, format: Format, start: int, max_tokens: int
+    page: Page,
+    number: int | None,
+    format: Format,
+    start: int,
+    max_tokens: int,
+    *,
+    note: str | None = None,
 ) -> tuple[ToolOutput, str]:
-    """The part, and its text alone."""
+    """The part, behind the note if there is one; and the part's text alone."""
     text = page.document.text
     total = len(text)
     if start >= total:
@@ -212,7 +218,8 @@ def _part(
     furthest = end_of_tokens(text, start, max_tokens=max_tokens)
     end = part_end(text, start, max_chars=furthest - start)
     part = text[start:end].rstrip()
-    lines = [*_head(page, number, _SHOWN_KINDS.get(format, "Content")), "", part]
+    lines = [*_head(page, number, _SHOWN_KINDS.get(format, "Content")), *([note] if note else [])]
+    lines += ["", part]
     if end < total:
         lines += [
             "",
@@ -224,17 +231,15 @@ def _part(
 
 
 def _passages(
-    page: Page, number: int | None, find: str, start: int, max_tokens: int
+    page: Page, number: int | None, format: Format, find: str, start: int, max_tokens: int
 ) -> tuple[ToolOutput, str]:
-    """The passages, and their text alone."""
+    """The passages, and their text alone; where there are none, the page from ``start`` on."""
     text = page.document.text
     passages = find_passages(text, find, start=start)
     if not passages:
-        where = "" if start == 0 else f" from character {start} on"
-        raise ToolError(
-            f"{one_line(find, max_chars=200)!r} is not on {page.url}{where} ({len(text)} "
-            "characters): try fewer or other words, or read the page without find"
-        )
+        where = "there" if start == 0 else f"there from character {start} on"
+        note = f"({one_line(find, max_chars=200)!r} is not {where}. This is the text itself:)"
+        return _part(page, number, format, start, max_tokens, note=note)
     shown = fit(text, passages, max_tokens=max_tokens)
     next_start = shown[-1].end if len(shown) < len(passages) else None
     lines = _head(page, number, "Passages")
