@@ -16,7 +16,7 @@ from kronk_agent.agent.call_order import ScheduledCall
 from kronk_agent.agent.compaction import CompactionCache, ContextWindow
 from kronk_agent.agent.options import AgentOptions
 from kronk_agent.agent.policy import Approve, Pending
-from kronk_agent.agent.reminders import ANSWER_NOW, reminder
+from kronk_agent.agent.reminders import ANSWER_NOW, reminder, with_tool_instructions
 from kronk_agent.agent.repeats import RepeatGuard
 from kronk_agent.agent.tasks import open_task_group
 from kronk_agent.agent.tool_executor import Execution, ToolExecutor, collect_tools, failed
@@ -195,6 +195,8 @@ class RunLoop:
         """Generate one turn of the model and execute its calls."""
         logger.debug("asking the model: %d tools, tool_choice %s", len(tools), choice)
         messages = self._with_reminder(self._conversation(), choice)
+        if any(tool.call is not None for tool in tools.values()):
+            messages = with_tool_instructions(messages, self._options.tool_instructions)
         request = self._options.request(messages, list(tools.values()), choice, is_first=step == 1)
         await self._events.send(StepStarted(step))
         self._num_steps = step

@@ -37,7 +37,7 @@ class AgentOptions:
     instructions: str = "You are a helpful assistant."
     """The system message, for conversations that have none; empty for none at all."""
     tool_instructions: str = TOOL_INSTRUCTIONS
-    """Added to the system message, if there is one, in requests with tools that the agent executes;
+    """Added to each of the user's messages that led to tool calls, where the agent executes tools;
     empty for nothing."""
     sampling: SamplingParams = field(default_factory=SamplingParams)
     tool_choice: ToolChoice = field(default_factory=ToolChoice)
@@ -126,7 +126,7 @@ class AgentOptions:
             InvalidRequestError: the options do not fit the conversation, the tools or each other.
         """
         return ChatRequest(
-            messages=tuple(self._with_tool_instructions(messages, tools)),
+            messages=tuple(messages),
             tools=tuple(tools),
             tool_choice=choice,
             parallel_tool_calls=self.parallel_tool_calls,
@@ -148,16 +148,6 @@ class AgentOptions:
             top_logprobs=self.top_logprobs,
             streamed=self.streamed,
         )
-
-    def _with_tool_instructions(
-        self, messages: Sequence[Message], tools: Sequence[Tool]
-    ) -> Sequence[Message]:
-        if not self.tool_instructions or all(tool.call is None for tool in tools):
-            return messages
-        first, *rest = messages
-        if first.role != "system":
-            return messages
-        return [Message.system(f"{first.text}\n\n{self.tool_instructions}"), *rest]
 
     def _is_own_prefix(self, messages: Sequence[Message], tools: Sequence[Tool]) -> bool:
         """True if the prompt begins with our own instructions and tools, and nothing else."""

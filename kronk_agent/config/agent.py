@@ -100,7 +100,7 @@ class AgentConfig(Section):
     instructions: str = "You are a helpful assistant."
     """The system message."""
     tool_instructions: str = TOOL_INSTRUCTIONS
-    """Added to the system message where there are tools; empty for nothing."""
+    """Added to the messages of yours that led to tool calls; empty for nothing."""
     tool_choice: str = "auto"
     """auto, none, required, or a tool's name. Holds for the first step; then the model chooses."""
     parallel_tool_calls: bool = True

@@ -57,7 +57,9 @@ CALCULATOR = StaticToolset("calculator", (add,))
 async def test_every_event_of_a_run_with_a_call_comes_in_order() -> None:
     model = ScriptedModel([call("add", a=1, b=2), "It is 3."])
 
-    async with Agent(model, [CALCULATOR], AgentOptions(instructions="")).run(QUESTION) as run:
+    agent = Agent(model, [CALCULATOR], AgentOptions(instructions="", tool_instructions=""))
+
+    async with agent.run(QUESTION) as run:
         events = await collect(run)
 
     made = ToolCall("call_1", "add", '{"a": 1, "b": 2}')
@@ -119,8 +121,7 @@ async def test_the_model_is_asked_with_the_options() -> None:
     await Agent(model, [CALCULATOR], options).answer(QUESTION)
 
     (request,) = model.requests
-    system = f"{options.instructions}\n\n{options.tool_instructions}"
-    assert request.messages == (Message.system(system), *QUESTION)
+    assert request.messages == (Message.system(options.instructions), *QUESTION)
     assert request.tools == (add,)
     assert (request.sampling, request.max_tokens) == (sampling, 7)
     assert (request.tool_choice, request.parallel_tool_calls) == (ToolChoice("auto"), False)
@@ -136,40 +137,34 @@ async def test_a_system_message_of_the_conversation_takes_the_place_of_the_instr
     assert answer.messages == (Message.assistant("Arr, 3."),)
 
 
-@pytest.mark.parametrize(
-    ("options", "given", "system"),
-    [
-        (AgentOptions(), [], "You are a helpful assistant.\n\n" + TOOL_INSTRUCTIONS),
-        (AgentOptions(), [Message.system("Be brief.")], "Be brief.\n\n" + TOOL_INSTRUCTIONS),
-        (
-            AgentOptions(tool_instructions="Use them."),
-            [],
-            "You are a helpful assistant.\n\nUse them.",
-        ),
-        (AgentOptions(tool_instructions=""), [], "You are a helpful assistant."),
-        (AgentOptions(instructions=""), [], None),
-    ],
-)
-async def test_an_agent_with_tools_is_told_how_to_use_them(
-    options: AgentOptions, given: list[Message], system: str | None
+@pytest.mark.parametrize("told", [TOOL_INSTRUCTIONS, "(Use them.)", ""])
+async def test_what_led_to_calls_has_the_instructions_for_tools_in_this_and_later_runs(
+    told: str,
 ) -> None:
-    model = ScriptedModel(["3"])
+    model = ScriptedModel([call("add", a=1, b=2), "3", "Thanks."])
+    agent = Agent(model, [CALCULATOR], AgentOptions(instructions="", tool_instructions=told))
 
-    answer = await Agent(model, [CALCULATOR], options).answer([*given, *QUESTION])
+    answer = await agent.answer(QUESTION)
+    await agent.answer([*QUESTION, *answer.messages, Message.user("Fine.")])
 
-    told = [message.text for message in model.requests[0].messages if message.role == "system"]
-    assert told == ([] if system is None else [system])
-    assert answer.messages == (Message.assistant("3"),)
+    asked = Message("user", (*QUESTION[0].content, *([TextPart(f"\n\n{told}")] if told else [])))
+    assert [request.messages for request in model.requests] == [
+        (*QUESTION,),
+        (asked, *answer.messages[:2]),
+        (asked, *answer.messages, Message.user("Fine.")),
+    ]
 
 
-async def test_a_model_without_tools_or_with_the_callers_alone_is_told_nothing_of_them() -> None:
-    models = ScriptedModel(["3"]), ScriptedModel(["3"])
+async def test_the_callers_own_tools_come_without_instructions() -> None:
+    model = ScriptedModel(["Fine."])
+    add_call = call("add", a=1, b=2)
+    result = Message("tool", (TextPart("3"),), tool_call_id=add_call.id, name="add")
+    system = Message.system("Be brief.")
+    conversation = [system, *QUESTION, Message.assistant("", tool_calls=(add_call,)), result]
 
-    await Agent(models[0]).answer(QUESTION)
-    await Agent(models[1]).answer(QUESTION, client_tools=[replace(add, call=None)])
+    await Agent(model).answer(conversation, client_tools=[replace(add, call=None)])
 
-    system = Message.system("You are a helpful assistant.")
-    assert [model.requests[0].messages for model in models] == [(system, *QUESTION)] * 2
+    assert model.requests[0].messages == tuple(conversation)
 
 
 async def test_a_first_choice_of_required_holds_for_the_first_step_only() -> None:
