@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from kronk_agent.messages import JsonObject, ToolCall
-from kronk_agent.tool import Rule, Tool
-from kronk_agent.tool.policy import permission, stricter
+from kronk_agent.errors import ToolError
+from kronk_agent.messages import JsonObject, JsonValue, ToolCall
+from kronk_agent.tool import CheckPolicy, Permission, Rule, Tool
+from kronk_agent.tool.policy import is_same_value, permission, stricter
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,27 @@ Approve: TypeAlias = Callable[[ToolCall, Tool], Awaitable[Approval]]
 _NOBODY = Denied("it needs a person's agreement, and nobody is there to ask")
 
 
+def permission_of(
+    tool: Tool,
+    arguments: JsonObject,
+    *,
+    policy: Sequence[Rule],
+    limits: Sequence[Rule] = (),
+    can_ask: bool,
+) -> Permission:
+    """What the rules say of a call.
+
+    What the policy and the tool's own rules allow is still under the limits. Where the tool's own
+    rules say ask and nobody can be asked, that is left to the tool, which may know whom to ask.
+    """
+    own = [rule for rule in tool.rules if can_ask or rule.permission != "ask"]
+    said = [
+        permission(rules, tool.name, arguments, schema=tool.parameters, folders=tool.folders)
+        for rules in ((*policy, *own), limits)
+    ]
+    return stricter(*said)
+
+
 async def decide(
     call: ToolCall,
     tool: Tool,
@@ -45,18 +67,50 @@ async def decide(
     limits: Sequence[Rule] = (),
     approve: Approve | None,
 ) -> Approval:
-    """May this call be made? Asks, where the rules say so.
-
-    What the policy and the tool's own rules allow is still under the limits.
-    With nobody to ask it may not where the policy says ask. Where a tool's own rules do, that is
-    left to the tool, which may know whom to ask.
-    """
-    own = [rule for rule in tool.rules if approve is not None or rule.permission != "ask"]
-    said = permission((*policy, *own), call.name, arguments)
-    match stricter(said, permission(limits, call.name, arguments)):
+    """Whether the call may be made. Asks, where the rules say so; with nobody to ask it may not."""
+    match permission_of(tool, arguments, policy=policy, limits=limits, can_ask=approve is not None):
         case "allow":
             return Approved()
         case "deny":
             return Denied("the policy does not allow it")
         case "ask":
             return _NOBODY if approve is None else await approve(call, tool)
+
+
+def policy_check(
+    tool: Tool,
+    arguments: JsonObject,
+    *,
+    policy: Sequence[Rule],
+    limits: Sequence[Rule] = (),
+    can_ask: bool = False,
+    is_agreed: bool = False,
+) -> CheckPolicy:
+    """What a tool asks before it uses another value than an argument of its call has.
+
+    Args:
+        tool: the tool.
+        arguments: those it was called with.
+        policy: the rules, as in ``decide``.
+        limits: as in ``decide``.
+        can_ask: somebody could be asked, were the call made with that value.
+        is_agreed: a person agreed to the call, which holds for other spellings of an address.
+    """
+
+    def check(argument: str, value: JsonValue) -> None:
+        replaced = {**arguments, argument: value}
+        said = permission_of(tool, replaced, policy=policy, limits=limits, can_ask=can_ask)
+        if said == "ask" and is_agreed and is_same_value(arguments.get(argument), value):
+            return
+        if said == "deny" or (said == "ask" and not can_ask):
+            raise ToolError(
+                f"the policy does not allow {tool.name} with this {argument}: do without it",
+                code="url_not_allowed",
+            )
+        if said == "ask":
+            raise ToolError(
+                f"the user must agree to this {argument}: call {tool.name} with it as {argument}",
+                code="url_not_allowed",
+            )
+
+    return check

@@ -13,7 +13,15 @@ import anyio
 from anyio import BrokenResourceError, ClosedResourceError, WouldBlock, move_on_after
 from anyio.streams.memory import MemoryObjectSendStream
 
-from kronk_agent.agent.policy import Approve, Approved, Denied, Pending, decide
+from kronk_agent.agent.policy import (
+    Approve,
+    Approved,
+    Denied,
+    Pending,
+    decide,
+    permission_of,
+    policy_check,
+)
 from kronk_agent.errors import (
     InvalidRequestError,
     ServerUnavailableError,
@@ -65,6 +73,7 @@ class ToolExecutor:
         self._policy = policy
         self._limits = limits
         self._approve = approve
+        self._agreed: set[ToolCall] = set()
         self._timeout_seconds = timeout_seconds
         self._max_calls = max_calls
         self._events = events
@@ -101,11 +110,24 @@ class ToolExecutor:
             approve=self._approve,
         ):
             case Approved():
+                self._note_agreement(call, tool, arguments)
                 return None
             case Pending() as pending:
                 return pending
             case Denied(reason):
                 return failed(call, f"{call.name} was not called: {reason}. Do without it.")
+
+    def _note_agreement(self, call: ToolCall, tool: Tool, arguments: JsonObject) -> None:
+        """Remember that a person was asked about a call, and agreed."""
+        said = permission_of(
+            tool,
+            arguments,
+            policy=self._policy,
+            limits=self._limits,
+            can_ask=self._approve is not None,
+        )
+        if said == "ask":
+            self._agreed.add(call)
 
     async def execute(self, call: ToolCall, tools: Mapping[str, Tool]) -> Execution:
         """Look the tool up, validate the arguments, and call it."""
@@ -130,7 +152,18 @@ class ToolExecutor:
         own = tool.timeout_seconds
         seconds = self._timeout_seconds if own is None else own
         progress = _Progress(call.id, self._events)
-        context = ToolContext(call.id, progress, self._run, is_approved=self._approve is not None)
+        check = policy_check(
+            tool,
+            arguments,
+            policy=self._policy,
+            limits=self._limits,
+            can_ask=self._approve is not None,
+            is_agreed=call in self._agreed,
+        )
+        self._agreed.discard(call)
+        context = ToolContext(
+            call.id, progress, self._run, check, is_approved=self._approve is not None
+        )
         try:
             with move_on_after(seconds):
                 output = await tool.call(arguments, context)

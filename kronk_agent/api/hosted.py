@@ -186,10 +186,14 @@ class _Hosted:
         self.num_uses += 1
         self._check_address(arguments.get("url"))
         assert self.base.call is not None, "the web tools are ours"
-        output = await self.base.call({**arguments, **self.fixed}, context)
-        # A page that redirects is where it led to.
-        self._check_address((output.structured or {}).get("url"))
-        return output
+
+        def check_policy(argument: str, value: JsonValue) -> None:
+            context.check_policy(argument, value)
+            if argument == "url":
+                self._check_address(value)
+
+        limited = replace(context, check_policy=check_policy)
+        return await self.base.call({**arguments, **self.fixed}, limited)
 
     def _check_address(self, url: JsonValue) -> None:
         if isinstance(url, str) and not self.limits.allows(url):

@@ -10,6 +10,7 @@ from kronk_agent.cli.loop import Interrupts, run
 from kronk_agent.cli.options import GlobalOptions, global_options
 from kronk_agent.config.loading import load_config
 from kronk_agent.config.schema import Config
+from kronk_agent.tool.policy import rules_in
 
 
 @click.command()
@@ -28,5 +29,5 @@ async def _serve_web(config: Config, _: Interrupts) -> int:
     from kronk_mcp_servers.stdio import serve_stdio
     from kronk_mcp_servers.web import web_server
 
-    await serve_stdio(web_server(web_tools(config)))
+    await serve_stdio(web_server(web_tools(config), policy=rules_in(config.policy)))
     return 0

@@ -10,6 +10,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TypeAlias
 
 from kronk_agent.host.naming import tool_names
@@ -86,22 +87,32 @@ def to_tools(
     call: CallByName,
     *,
     rules: Callable[[str], tuple[Rule, ...]] = lambda name: (),
+    folders: tuple[Path, ...] | None = None,
 ) -> tuple[Tool, ...]:
     """Usable definitions as our tools; of two with the same name, the first.
 
-    ``rules`` says what the policy has of a tool, by the name the server gives it.
+    Args:
+        server: what the tools' names begin with.
+        definitions: the tools.
+        call: calls one of them.
+        rules: what the policy has of a tool, by the name the server gives it.
+        folders: where relative paths in arguments may begin.
     """
     by_name: dict[str, ToolDefinition] = {}
     for definition in definitions:
         by_name.setdefault(definition.name, definition)
     return tuple(
-        _to_tool(name, by_name[own_name], call, rules(own_name))
+        _to_tool(name, by_name[own_name], call, rules(own_name), folders)
         for name, own_name in tool_names(server, by_name).items()
     )
 
 
 def _to_tool(
-    name: str, definition: ToolDefinition, call: CallByName, rules: tuple[Rule, ...]
+    name: str,
+    definition: ToolDefinition,
+    call: CallByName,
+    rules: tuple[Rule, ...],
+    folders: tuple[Path, ...] | None,
 ) -> Tool:
     parameters = visible_schema(definition.input_schema)
     assert isinstance(parameters, dict)
@@ -112,6 +123,7 @@ def _to_tool(
         call=partial(call, definition.name),
         strict=False,
         rules=rules,
+        folders=folders,
         timeout_seconds=math.inf,  # the call bounds itself, and progress moves its bound
         output_schema=_kept_schema(definition.output_schema),
         annotations=definition.annotations,

@@ -344,7 +344,11 @@ class McpServer:
         prefix = self._config.prefix or self._name
         rules = rules_in(self._config.policy)
         self._tools = to_tools(
-            prefix, review.allowed, self._call, rules=partial(rules_about, rules)
+            prefix,
+            review.allowed,
+            self._call,
+            rules=partial(rules_about, rules),
+            folders=self._folders,
         )
         self._held_back = tuple(change.now.name for change in review.changes)
         self._surroundings.on_tools_changed()
@@ -389,7 +393,13 @@ class McpServer:
 
     async def _ask_leave(self, tool: str, arguments: JsonObject, context: ToolContext) -> None:
         """Ask the person, where the policy says so and whoever calls has not seen to it."""
-        said = permission(rules_in(self._config.policy), tool, arguments)
+        said = permission(
+            rules_in(self._config.policy),
+            tool,
+            arguments,
+            schema=self._schema_of(tool),
+            folders=self._folders,
+        )
         if context.is_approved or said == "allow":
             return
         person = self._surroundings.person
@@ -397,6 +407,18 @@ class McpServer:
         if said == "deny" or person is None or not await person.agree_to_tool_use(use):
             who = "the policy does not allow" if said == "deny" else "the user did not agree to"
             raise ToolError(f"{who} this call of {tool}: do without it")
+
+    def _schema_of(self, tool: str) -> JsonObject | None:
+        found = (each.input_schema for each in self._definitions if each.name == tool)
+        return next(found, None)
+
+    @property
+    def _folders(self) -> tuple[Path, ...]:
+        """Where relative paths in arguments begin, as far as is known."""
+        config = self._config
+        if config.roots or config.url is not None:
+            return config.roots
+        return (config.cwd or Path.cwd(),)
 
     def _cut(self, output: ToolOutput) -> ToolOutput:
         limit = self._config.max_output_tokens

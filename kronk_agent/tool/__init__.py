@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kronk_agent.tool.definition import (
+    CheckPolicy,
     ReportProgress,
     StaticToolset,
     Tool,
@@ -16,6 +17,7 @@ from kronk_agent.tool.policy import Permission, Rule
 from kronk_agent.tool.run import RunContext
 
 __all__ = [
+    "CheckPolicy",
     "Permission",
     "ReportProgress",
     "Rule",

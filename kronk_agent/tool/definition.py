@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from kronk_agent.errors import ConfigError, ToolError
@@ -35,6 +36,24 @@ def _ignore_progress(
     """Nobody is watching."""
 
 
+class CheckPolicy(Protocol):
+    """Applies the policy to a value that a tool uses in place of an argument's.
+
+    For a tool that goes elsewhere than its arguments say, as one that follows redirects does.
+    """
+
+    def __call__(self, argument: str, value: JsonValue) -> None:
+        """
+        Raises:
+            ToolError: the call would not have been allowed with this value.
+        """
+        ...
+
+
+def _no_policy(argument: str, value: JsonValue) -> None:
+    """Whoever calls has no policy."""
+
+
 @dataclass(frozen=True, slots=True)
 class ToolContext:
     """What a tool is told about the call it serves."""
@@ -43,6 +62,7 @@ class ToolContext:
     report_progress: ReportProgress = _ignore_progress
     run: RunContext | None = None
     """The run the call is part of; None when a person or a program calls the tool directly."""
+    check_policy: CheckPolicy = _no_policy
     is_approved: bool = False
     """Has whoever calls seen to what the tool's rules say, so that nobody is asked again?"""
 
@@ -121,6 +141,9 @@ class Tool:
     """What whoever registered it says of calling it; the agent's own policy comes on top."""
     output_schema: JsonObject | None = None
     """JSON Schema of ``ToolOutput.structured``, where the tool promises one."""
+    folders: tuple[Path, ...] | None = None
+    """Where relative paths in its arguments may begin, for rules on them; None is the folder we run
+    in."""
     annotations: JsonObject = field(default_factory=dict)
     """What the tool's maker says it does, in MCP's words: ``title``, ``readOnlyHint``,
     ``destructiveHint``, ``idempotentHint``, ``openWorldHint``. Nothing proves it."""

@@ -69,7 +69,7 @@ class Decided:
         ({"get_page(url=*.example/*)": "deny"}, {"url": "https://a.test/x"}, "allow"),
         ({"get_page(url=*)": "deny"}, {}, "allow"),
         ({"*": "ask", "*(url=https://a/*)": "allow"}, {"url": "https://a/x"}, "allow"),
-        ({"*": "ask", "*(url=https://a/*)": "allow"}, {"url": "https://A/x"}, "ask"),
+        ({"*": "ask", "*(url=https://a/*)": "allow"}, {"url": "http://a/x"}, "ask"),
         ({"*(urls=b*)": "deny"}, {"urls": ["a", "b"]}, "deny"),
         ({"*": "ask", "*(urls=b*)": "allow"}, {"urls": ["a", "b"]}, "ask"),
         ({"*": "ask", "*(urls=b*)": "allow"}, {"urls": ["b", "bc"]}, "allow"),

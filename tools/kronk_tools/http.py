@@ -13,7 +13,7 @@ from email.message import Message as MimeHeaders
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from importlib.metadata import version
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import anyio
 import httpcore2
@@ -83,12 +83,26 @@ class RefusedByServer(ToolError):
         super().__init__(message, code="too_many_requests" if status == 429 else None)
 
 
+CheckUrl: TypeAlias = Callable[[str], None]
+"""Raises ``ToolError`` for an address that must not be fetched; called before every hop."""
+
+
+def any_url(url: str) -> None:
+    """Every address may be fetched."""
+
+
 class Admission(Protocol):
     """Decides whether the site wants an address to be read; asked before every hop."""
 
-    async def admit(self, url: httpx2.URL) -> None:
-        """Raises:
-        ToolError: it does not, or could not be asked.
+    async def admit(self, url: httpx2.URL, check: CheckUrl) -> None:
+        """Return if the site does.
+
+        Args:
+            url: the address.
+            check: what every address is under that is fetched to find out.
+
+        Raises:
+            ToolError: it does not, or could not be asked.
         """
         ...
 
@@ -108,35 +122,39 @@ class Fetcher:
     admission: Admission | None = None
     proxy: str | None = field(default=None, repr=False)
 
-    async def get(self, url: str) -> Fetched:
+    async def get(self, url: str, *, check: CheckUrl = any_url) -> Fetched:
         """The document at the URL.
 
         Raises:
             ToolError: there is none to be had; says why and what would do.
         """
-        fetched = await self.get_if_changed(url, known=None)
+        fetched = await self.get_if_changed(url, known=None, check=check)
         assert fetched is not None, "nothing is known that it could still be"
         return fetched
 
-    async def get_if_changed(self, url: str, *, known: Validators | None) -> Fetched | None:
+    async def get_if_changed(
+        self, url: str, *, known: Validators | None, check: CheckUrl = any_url
+    ) -> Fetched | None:
         """The same, but None if it is still the version that is known."""
         target = parse_url(url)
         try:
             with anyio.fail_after(self.timeout_seconds):
-                return await self._follow(target, known)
+                return await self._follow(target, known, check)
         except TimeoutError:
             raise ToolError(
                 f"{target} took longer than {self.timeout_seconds:g} seconds: try again later, "
                 "or use another source"
             ) from None
 
-    async def _follow(self, url: httpx2.URL, known: Validators | None) -> Fetched | None:
+    async def _follow(
+        self, url: httpx2.URL, known: Validators | None, check: CheckUrl
+    ) -> Fetched | None:
         """Redirects are followed here, one by one, because every hop must be judged."""
         hop = url
         async with self._client() as client:
             for _ in range(MAX_REDIRECTS + 1):
                 try:
-                    answer = await self._visit(client, hop, known)
+                    answer = await self._visit(client, hop, known, check)
                 except ToolError as error:
                     if hop is url:
                         raise
@@ -151,11 +169,16 @@ class Fetcher:
         raise ToolError(f"{url} redirects more than {MAX_REDIRECTS} times: use another address")
 
     async def _visit(
-        self, client: httpx2.AsyncClient, url: httpx2.URL, known: Validators | None
+        self,
+        client: httpx2.AsyncClient,
+        url: httpx2.URL,
+        known: Validators | None,
+        check: CheckUrl,
     ) -> Fetched | httpx2.URL | None:
         """What is at the URL, or where it redirects to, or None if it is what is known."""
+        check(str(url))
         if self.admission is not None:
-            await self.admission.admit(url)
+            await self.admission.admit(url, check)
         headers = known.headers() if known is not None and known.url == str(url) else {}
         async with self.gate.enter(*origin(url)):
             try:

@@ -16,7 +16,7 @@ from kronk_agent.messages import ImagePart
 from kronk_agent.tool import ReportProgress
 from kronk_tools.address import parse_url
 from kronk_tools.cache import Page, PageCache
-from kronk_tools.http import Fetched, Fetcher, Validators
+from kronk_tools.http import CheckUrl, Fetched, Fetcher, Validators
 from kronk_tools.reading.document import Document, Format, Source
 from kronk_tools.reading.formats import is_image, is_plain, read
 from kronk_tools.reading.process import Reader
@@ -47,24 +47,33 @@ class Pages:
         self._cache = cache
 
     async def get(
-        self, url: str, format: Format, *, is_reading_on: bool, report: ReportProgress
+        self,
+        url: str,
+        format: Format,
+        *,
+        is_reading_on: bool,
+        report: ReportProgress,
+        check: CheckUrl,
     ) -> Found:
         """The page at the URL.
 
         Args:
             is_reading_on: the beginning was read before, so that the rest must be of the same.
+            check: refuses addresses that must not be fetched, redirects too.
 
         Raises:
             ToolError: there is none to be had; says why and what would do.
         """
         address = str(parse_url(url))
+        check(address)
         deadline = anyio.current_time() + self._fetcher.timeout_seconds
         known = await to_thread.run_sync(self._cache.get, _key(address, format))
         is_enough = self._cache.may_be_read_on if is_reading_on else self._cache.is_fresh
         if known is not None and is_enough(known):
+            check(known.url)
             return known
         report(0, 2, f"fetching {address}")
-        fetched = await self._fetcher.get_if_changed(address, known=_validators(known))
+        fetched = await self._fetcher.get_if_changed(address, known=_validators(known), check=check)
         if fetched is None:
             assert known is not None, "only what is known can be unchanged"
             page = dataclasses.replace(known, read_at=self._cache.now())

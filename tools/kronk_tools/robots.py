@@ -15,7 +15,7 @@ from protego import Protego
 from kronk_agent.errors import ToolError
 from kronk_tools.address import origin
 from kronk_tools.charset import decode
-from kronk_tools.http import USER_AGENT, Fetcher, RefusedByServer
+from kronk_tools.http import USER_AGENT, CheckUrl, Fetcher, RefusedByServer, any_url
 
 MAX_ROBOTS_BYTES = 512_000
 _FRESH_SECONDS = 3_600.0
@@ -38,11 +38,11 @@ class Robots:
         """One that is not itself held back by robots.txt."""
         self._sites: dict[tuple[str, str, int], _Site] = {}
 
-    async def admit(self, url: httpx2.URL) -> None:
+    async def admit(self, url: httpx2.URL, check: CheckUrl = any_url) -> None:
         """Raises:
         ToolError: the site's robots.txt does not allow it, or could not be read.
         """
-        rules = await self._rules(url)
+        rules = await self._rules(url, check)
         if rules is None or rules.can_fetch(str(url), USER_AGENT):
             return
         raise ToolError(
@@ -52,7 +52,7 @@ class Robots:
             code="url_not_allowed",
         )
 
-    async def _rules(self, url: httpx2.URL) -> Protego | None:
+    async def _rules(self, url: httpx2.URL, check: CheckUrl) -> Protego | None:
         """The site's rules; None when it has none."""
         site = self._sites.get(origin(url))
         if site is None:
@@ -61,14 +61,19 @@ class Robots:
             site = self._sites[origin(url)] = _Site()
         async with site.asking:
             if site.fresh_until < anyio.current_time():
-                site.rules = await self._read(url)
+                site.rules = await self._read(url, check)
                 site.fresh_until = anyio.current_time() + _FRESH_SECONDS
             return site.rules
 
-    async def _read(self, url: httpx2.URL) -> Protego | None:
+    async def _read(self, url: httpx2.URL, check: CheckUrl) -> Protego | None:
         address = str(url.copy_with(raw_path=b"/robots.txt"))
+
+        def check_redirect(hop: str) -> None:
+            if hop != address:
+                check(hop)
+
         try:
-            fetched = await self._fetcher.get(address)
+            fetched = await self._fetcher.get(address, check=check_redirect)
         except RefusedByServer as error:
             # A site that has none, or does not show it, leaves all of it open.
             if 400 <= error.status < 500 and error.status != _TOO_MANY_REQUESTS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
@@ -99,6 +100,7 @@ def web_fetch_tool(
             format,
             is_reading_on=start > 0 or find is not None,
             report=context.report_progress,
+            check=partial(_check, context),
         )
         number = None if run is None else run.cite(found.url, _title(found))
         if not isinstance(found, Page):
@@ -183,6 +185,22 @@ def _permitted(run: RunContext, url: str, policy: UrlPolicy) -> str:
     if known is None and policy == "prior_context":
         raise unknown()
     return known or url
+
+
+def _check(context: ToolContext, url: str) -> None:
+    """Apply the policy to an address that is about to be fetched.
+
+    Raises:
+        ToolError: it does not allow it. If a person could, the address may be asked for next.
+    """
+    try:
+        context.check_policy("url", url)
+    except ToolError:
+        if context.run is not None:
+            from kronk_tools.prior import remember  # httpx2 is heavy
+
+            remember(context.run, [url])
+        raise
 
 
 def _remember(run: RunContext, page: Page, text: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import anyio
 
+from kronk_agent.agent import AgentOptions, Approval, Approved
 from kronk_agent.agent.tool_executor import ToolExecutor
 from kronk_agent.api.responses.conversation import APPROVAL_PREFIX
 from kronk_agent.api.responses.items import InputItem, McpApprovalResponseItem
@@ -63,7 +64,10 @@ def _refusal(call: ToolCall, reason: str | None) -> Message:
 
 def unanswered(messages: Sequence[Message]) -> dict[str, ToolCall]:
     """The calls of a conversation that have no result, by id."""
-    calls = {call.id: call for message in messages for call in message.tool_calls}
+    calls: dict[str, ToolCall] = {}
+    for message in messages:
+        for call in message.tool_calls:
+            calls.setdefault(call.id, call)  # a later one could be made up to take its place
     for message in messages:
         if message.tool_call_id is not None:
             calls.pop(message.tool_call_id, None)
@@ -83,12 +87,27 @@ def with_results(messages: Sequence[Message], results: Mapping[str, Message]) ->
 
 
 async def carry_out(
-    call: ToolCall, tool: Tool, messages: Sequence[Message], *, timeout_seconds: float
+    call: ToolCall, tool: Tool, messages: Sequence[Message], options: AgentOptions
 ) -> ToolResult:
-    """Make a call that was agreed to; what goes wrong is a result the model reads."""
+    """Make a call that was agreed to; what goes wrong is a result the model reads.
+
+    The client's agreement is what the policy asks for. It lifts nothing that the policy denies.
+    """
     send, receive = anyio.create_memory_object_stream[Event](_EVENTS_AHEAD)
     with send, receive:
         executor = ToolExecutor(
-            timeout_seconds=timeout_seconds, events=send, run=RunContext(messages)
+            timeout_seconds=options.tool_timeout_seconds,
+            events=send,
+            run=RunContext(messages),
+            policy=options.policy,
+            limits=options.limits,
+            approve=_agreed,
         )
+        refused = await executor.authorize(call, {tool.name: tool})
+        if isinstance(refused, ToolResult):
+            return refused
         return (await executor.execute(call, {tool.name: tool})).result
+
+
+async def _agreed(call: ToolCall, tool: Tool) -> Approval:
+    return Approved()

@@ -280,7 +280,7 @@ async def _answer_approvals(
             call,
             _held_tool(job.toolbox, call),
             context,
-            timeout_seconds=job.agent.options.tool_timeout_seconds,
+            job.agent.options,
         )
         await tell([*writer.answered(result)])
         results[call.id] = result.to_message()

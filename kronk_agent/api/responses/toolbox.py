@@ -43,7 +43,8 @@ from kronk_agent.host import Host
 from kronk_agent.host.server import McpServer
 from kronk_agent.model import ToolChoice
 from kronk_agent.runtime import Runtime
-from kronk_agent.tool import StaticToolset, Tool, Toolset
+from kronk_agent.tool import Rule, StaticToolset, Tool, Toolset
+from kronk_agent.tool.policy import is_never_allowed
 
 ToolKind: TypeAlias = Literal["function", "custom", "web", "mcp", "approval"]
 
@@ -92,6 +93,8 @@ class Toolbox:
     """The names of all MCP servers."""
     held: dict[str, Tool] = field(default_factory=dict)
     """Those that wait for the client's approval, as they are to be called then."""
+    rules: tuple[Rule, ...] = ()
+    """What it always denies is not among the tools."""
     guests: dict[str, Guest] = field(default_factory=dict)
     """By label; their tools come when they are connected to."""
     _shown: dict[str, Shown] = field(default_factory=dict)
@@ -177,7 +180,7 @@ async def open_toolbox(runtime: Runtime, agent: Agent, wire: Sequence[WireTool])
             for tools that run here (403).
     """
     servers = frozenset(t.name for t in runtime.toolsets if isinstance(t, McpServer))
-    box = Toolbox(list(agent.toolsets), servers=servers)
+    box = Toolbox(list(agent.toolsets), servers=servers, rules=agent.options.all_rules)
     for index, tool in enumerate(wire):
         place = f"tools.{index}"
         match tool:
@@ -310,7 +313,12 @@ async def _add_server(box: Toolbox, server: McpServer, wire: McpTool, place: str
                 f"it has {known}",
                 param=f"{place}.allowed_tools",
             )
-    allowed = {name: tool for name, tool in tools.items() if wire.filter.matches(name, tool)}
+    allowed = {
+        name: tool
+        for name, tool in tools.items()
+        if wire.filter.matches(name, tool)
+        and not is_never_allowed((*box.rules, *tool.rules), tool.name)
+    }
     box.listings.append(Listing(wire.server_label, tuple(allowed.items())))
     free: list[Tool] = []
     for name, tool in allowed.items():

@@ -13,10 +13,11 @@ from urllib.parse import quote, unquote
 import mcp.types as t
 from mcp.server.auth.middleware.auth_context import get_access_token
 
+from kronk_agent.agent.policy import policy_check
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import JsonObject, Message, ToolResult
 from kronk_agent.runtime import Runtime
-from kronk_agent.tool import ToolContext, Toolset
+from kronk_agent.tool import Rule, ToolContext, Toolset
 from kronk_mcp_servers.serving.call import Call
 from kronk_mcp_servers.serving.listeners import Listeners
 from kronk_mcp_servers.serving.registry import Completed, Contents, ServedTool
@@ -108,9 +109,13 @@ class Pages:
 
     _PREFIX = "kronk://pages/"
 
-    def __init__(self, toolsets: Sequence[Toolset]) -> None:
+    def __init__(
+        self, toolsets: Sequence[Toolset], *, policy: Sequence[Rule], limits: Sequence[Rule]
+    ) -> None:
         self.listeners: Listeners | None = None
         self._toolsets = toolsets
+        self._policy = policy
+        self._limits = limits
         self._titles: OrderedDict[tuple[str | None, str], str | None] = OrderedDict()
         """By whose they are, and the address."""
 
@@ -189,20 +194,27 @@ class Pages:
         """All parts of the page, from the tool's cache where it is still there."""
         fetch = next(
             (
-                tool.call
+                tool
                 for toolset in self._toolsets
                 for tool in toolset.tools()
                 if tool.name == "web_fetch"
             ),
             None,
         )
-        if fetch is None:
+        if fetch is None or fetch.call is None:
             raise ToolError("web_fetch is not among the tools: pages cannot be read")
         texts: list[str] = []
         start = 0
         for _ in range(_MAX_PARTS):
             arguments: JsonObject = {"url": url, "start": start, "max_tokens": _PAGE_TOKENS}
-            output = await fetch(arguments, ToolContext())
+            check = policy_check(
+                fetch,
+                arguments,
+                policy=self._policy,
+                limits=self._limits,
+                is_agreed=True,  # when it was fetched first
+            )
+            output = await fetch.call(arguments, ToolContext(check_policy=check))
             texts.append(Message("tool", output.content).text)
             next_start = (output.structured or {}).get("next_start")
             if not isinstance(next_start, int):

@@ -96,7 +96,7 @@ class _Exposed:
         self._limits = rules_in(remote.policy) if is_remote else ()
         self._toolsets: Sequence[Toolset] = (*runtime.toolsets, _missing_web_tools(runtime))
         self.catalog = ModelCatalog(runtime)
-        self.pages = Pages(self._toolsets)
+        self.pages = Pages(self._toolsets, policy=self._policy, limits=self._limits)
         self.sessions = Sessions(runtime)
         limit = config.max_prompt_characters
         self._ours = [

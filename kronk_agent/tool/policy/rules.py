@@ -1,15 +1,16 @@
-"""May a tool be called: rules with globs on its name, and on the value of an argument."""
+"""Rules with globs on a tool's name and on the value of an argument."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Literal, TypeAlias
 
-from kronk_agent.messages import JsonObject, JsonValue
+from kronk_agent.messages import JsonObject
+from kronk_agent.tool.policy.values import values_at
 
 Permission: TypeAlias = Literal["allow", "ask", "deny"]
 
@@ -24,11 +25,13 @@ class Rule:
     tool: str = "*"
     """A glob on names."""
     argument: str | None = None
-    """Only calls with this argument, a dotted path into it, ..."""
+    """Only calls with this argument: a name, one inside another behind dots, or a part of an
+    address (``url.host``; also scheme, port, path, query), ..."""
     value: str = "*"
-    """... whose value matches this glob. What is no text is compared as JSON. Of a list one item
-    is enough to deny or to ask, and to allow all of them must match. Denying and asking do not
-    mind upper and lower case."""
+    """... whose value matches this glob. Web addresses and file paths are compared in canonical
+    form, numbers as numbers, and what is no text as JSON. Denying and asking take whatever the
+    value can mean and do not mind case; to allow, all of it must match. Of a list one item is
+    enough to deny or to ask, and to allow all of them must match."""
 
     @classmethod
     def parse(cls, pattern: str, permission: Permission) -> Rule:
@@ -48,18 +51,30 @@ class Rule:
         """Does it say something of calls of this tool?"""
         return fnmatchcase(name, self.tool)
 
-    def covers(self, arguments: JsonObject) -> bool:
-        """Does it say something of a call with these arguments?"""
+    def covers(
+        self,
+        arguments: JsonObject,
+        *,
+        schema: JsonObject | None = None,
+        folders: Sequence[Path] | None = None,
+    ) -> bool:
+        """Does it say something of a call with these arguments?
+
+        Args:
+            arguments: those of the call.
+            schema: of the arguments; says which are addresses.
+            folders: where relative paths may begin; None is the folder we run in.
+        """
         if self.argument is None:
             return True
-        texts = _texts(arguments, self.argument.split("."))
-        found = [self._fits(text) for text in texts]
-        return all(found) and bool(found) if self.permission == "allow" else any(found)
-
-    def _fits(self, text: str) -> bool:
-        if self.permission == "allow":
-            return fnmatchcase(text, self.value)
-        return fnmatchcase(text.casefold(), self.value.casefold())
+        if folders is None:
+            folders = (Path.cwd(),)
+        is_exact = self.permission == "allow"
+        found = [
+            value.fits(self.value, folders, is_exact=is_exact)
+            for value in values_at(arguments, self.argument, schema or {})
+        ]
+        return all(found) and bool(found) if is_exact else any(found)
 
 
 def rules_in(said: Mapping[str, Permission]) -> tuple[Rule, ...]:
@@ -89,9 +104,23 @@ def is_named(name: str, globs: Iterable[str]) -> bool:
     return any(fnmatchcase(name, glob) for glob in globs)
 
 
-def permission(rules: Iterable[Rule], name: str, arguments: JsonObject) -> Permission:
-    """deny wins over allow, allow over ask; what no rule is about may be called."""
-    said = {rule.permission for rule in rules if rule.is_about(name) and rule.covers(arguments)}
+def permission(
+    rules: Iterable[Rule],
+    name: str,
+    arguments: JsonObject,
+    *,
+    schema: JsonObject | None = None,
+    folders: Sequence[Path] | None = None,
+) -> Permission:
+    """deny wins over allow, allow over ask; what no rule is about may be called.
+
+    Raises nothing, whatever the arguments are; ``schema`` and ``folders`` are as for ``covers``.
+    """
+    said = {
+        rule.permission
+        for rule in rules
+        if rule.is_about(name) and rule.covers(arguments, schema=schema, folders=folders)
+    }
     if "deny" in said:
         return "deny"
     return "ask" if said == {"ask"} else "allow"
@@ -100,13 +129,3 @@ def permission(rules: Iterable[Rule], name: str, arguments: JsonObject) -> Permi
 def stricter(one: Permission, other: Permission) -> Permission:
     """What holds where two policies both have to agree."""
     return next(said for said in ("deny", "ask", "allow") if said in (one, other))
-
-
-def _texts(value: JsonValue, path: list[str]) -> list[str]:
-    """The values at a path, as texts; those of a list are several."""
-    if isinstance(value, list):
-        return [text for item in value for text in _texts(item, path)]
-    if path:
-        rest = value.get(path[0]) if isinstance(value, dict) else None
-        return [] if rest is None else _texts(rest, path[1:])
-    return [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)]
