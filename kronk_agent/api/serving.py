@@ -176,9 +176,11 @@ class Serving:
 
 
 def _plain(options: AgentOptions) -> AgentOptions:
-    """Sampling as configured; everything else as the request says."""
+    """Policy, sampling and limits as configured; everything else as the request says."""
     return AgentOptions(
         instructions="",
+        policy=options.policy,
+        limits=options.limits,
         sampling=options.sampling,
         max_tokens=None,
         max_tool_description_tokens=None,
