@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,9 @@ from kronk_agent.messages import JsonObject, JsonValue
 
 _MEANINGLESS = {"dev", "gallery", "icon", "keep_alive", "version"}
 """Keys that say nothing about how the server is run."""
+
+
+_MAX_WITH_COMMENTS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +82,11 @@ def read_any_file(path: Path, *, home: Path, working_directory: Path) -> list[Im
 
 
 def _content(path: Path) -> JsonObject:
-    import json5  # slow to import
-
     try:
         text = path.read_text(encoding="utf-8-sig")
-        content = tomllib.loads(text) if path.suffix == ".toml" else json5.loads(text)
+        content = tomllib.loads(text) if path.suffix == ".toml" else _json(text, path)
+    except RecursionError:
+        raise ConfigError("is nested too deeply", path=path) from None
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", path=path) from error
     except ValueError as error:
@@ -92,6 +96,24 @@ def _content(path: Path) -> JsonObject:
     if not isinstance(content, dict):
         raise ConfigError("is not a file of an MCP host", path=path)
     return content
+
+
+def _json(text: str, path: Path) -> object:
+    """JSON, also with comments, whose parser takes seconds for a large file.
+
+    Raises:
+        ValueError: it is neither.
+        ConfigError: it is not JSON, and too large to have comments.
+    """
+    try:
+        return json.loads(text)
+    except ValueError:
+        if len(text) > _MAX_WITH_COMMENTS:
+            words = f"is not JSON, and with more than {_MAX_WITH_COMMENTS:,} characters may not be"
+            raise ConfigError(f"{words} JSON with comments: correct it", path=path) from None
+    import json5  # slow to import
+
+    return json5.loads(text)
 
 
 def _line(error: ValueError) -> str:
