@@ -14,6 +14,7 @@ from kronk_agent.cli.lazy import LazyCommand, LazyGroup
 from kronk_agent.cli.logs import logging_to_stderr
 from kronk_agent.cli.options import global_options, options_of
 from kronk_agent.errors import ConfigError, KronkError, unwrap
+from kronk_agent.redaction import redacted
 
 _COMMANDS = (
     LazyCommand("chat", "kronk_agent.cli.chat:chat", "Talk to the model; it may use the tools."),
@@ -64,11 +65,14 @@ def _end(ctx: click.Context, error: BaseException) -> NoReturn:
             raise error
         case Exception():
             hint = "" if is_debug else " (run with --debug for the traceback)"
-            lines, exit_code = [f"internal error: {type(error).__name__}: {error}{hint}"], 1
+            lines, exit_code = (
+                [f"internal error: {type(error).__name__}: {redacted(str(error))}{hint}"],
+                1,
+            )
         case _:
             raise error
     if is_debug:
-        traceback.print_exception(error)
+        click.echo(redacted("".join(traceback.format_exception(error))), err=True, nl=False)
     for line in lines:
         click.echo(" ".join(line.split()), err=True)
     ctx.exit(exit_code)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from kronk_agent.cli.printable import printable
-from kronk_agent.cli.redacting import redacted
+from kronk_agent.redaction import redacted
 
 
 @contextmanager
@@ -42,6 +42,9 @@ def _is_ours(record: logging.LogRecord) -> bool:
 
 class _ToStderr(logging.StreamHandler[TextIO]):
     """Ours, among others that may be there."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Drop a line that cannot be written: Python would show it as it is, with its secrets."""
 
 
 class _Printable(logging.Formatter):

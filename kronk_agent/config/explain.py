@@ -11,9 +11,11 @@ from pydantic_core import ErrorDetails
 
 from kronk_agent.config.model import MODEL_TAGS
 from kronk_agent.config.schema import Config
+from kronk_agent.config.secrets import secrets_in_args
 from kronk_agent.config.setting import setting_at
 from kronk_agent.config.tree import KeyPath, Node, dotted, find
 from kronk_agent.errors import ConfigError
+from kronk_agent.redaction import Redactor, secrets_in_url
 
 _MAX_SHOWN = 60
 
@@ -102,10 +104,11 @@ def _not(path: KeyPath, node: Node) -> str:
             return ", not a mapping"
         case list():
             return ", not a list"
-        case str() as text if len(text) > _MAX_SHOWN:
-            return f", not {text[:_MAX_SHOWN]!r}…"
         case str() as text:
-            return f", not {text!r}"
+            redact = Redactor([*secrets_in_url(text), *secrets_in_args(text.split())])
+            shown = redact(text)
+            is_cut = len(shown) > _MAX_SHOWN
+            return f", not {shown[:_MAX_SHOWN]!r}" + ("…" if is_cut else "")
         case scalar:
             return f", not {json.dumps(scalar)}"
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kronk_agent.config.hosts import variable_for
 from kronk_agent.messages import JsonObject, JsonValue
-
-MASK = "***"
+from kronk_agent.redaction import MASK, secrets_in_url
 
 _NAME = re.compile(r"key|token|secret|passw|credential|auth|cookie|(^|_)pat$", re.IGNORECASE)
 _VALUE = re.compile(
@@ -30,6 +30,27 @@ class Secret:
 def secrets_in(name: str, entry: JsonObject) -> list[Secret]:
     """Those of a server's entry; a value that takes a variable is none."""
     return [secret for secret, _ in _found(name, entry)]
+
+
+def looks_secret(name: str) -> bool:
+    """True if a name, such as one of an environment variable, says that its value is secret."""
+    return _NAME.search(name) is not None
+
+
+def secrets_in_args(args: Sequence[str]) -> Iterator[str]:
+    """Values on a command line that look like secrets, such as ``--api-key VALUE``."""
+    for before, arg in zip(("", *args), args, strict=False):
+        name, equals, value = arg.partition("=")
+        if equals and _NAME.search(name):
+            yield value
+        elif (before.startswith("-") and "=" not in before and _NAME.search(before)) or (
+            _VALUE.search(arg)
+        ):
+            yield arg
+        elif ":" in arg and _NAME.search(arg.partition(":")[0]):  # --header "Authorization: …"
+            yield from (arg.partition(":")[2].strip(), arg.rpartition(" ")[2])
+        if "://" in arg:
+            yield from secrets_in_url(arg)
 
 
 def masked_url(url: str) -> str:

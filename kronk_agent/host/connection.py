@@ -6,6 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from typing import Literal, TypeAlias, TypeVar, cast
 
 import anyio
@@ -21,7 +22,7 @@ from kronk_agent.host.content import to_contents, to_output, to_prompt_messages
 from kronk_agent.host.definitions import ToolDefinition
 from kronk_agent.host.errors import NotTakenError
 from kronk_agent.host.evidence import Evidence, Exchange, current_exchange
-from kronk_agent.host.failures import CALL_FAILURES, call_failure, start_failure
+from kronk_agent.host.failures import CALL_FAILURES, call_failure, redactor_of, start_failure
 from kronk_agent.host.hops import META_KEY, current_hops
 from kronk_agent.host.offers import (
     Prompt,
@@ -35,7 +36,7 @@ from kronk_agent.host.requests import LOG_LEVEL, Requests
 from kronk_agent.host.signals import Signal, Watchers
 from kronk_agent.host.tasks import Tasks
 from kronk_agent.host.transport import Wire
-from kronk_agent.messages import JsonObject
+from kronk_agent.messages import JsonObject, TextPart
 from kronk_agent.tool import ToolOutput
 
 logger = logging.getLogger(__name__)
@@ -170,7 +171,17 @@ class Connection:
                 if error.code != t.URL_ELICITATION_REQUIRED or not await self._visit(error):
                     raise
                 result = await self._call(tool, arguments, exchange)
-            return to_output(result)
+            output = to_output(result)
+            return self._without_secrets(output) if output.is_error else output
+
+    def _without_secrets(self, output: ToolOutput) -> ToolOutput:
+        """The output of a call that failed, in which a server may repeat what it was given."""
+        redact = redactor_of(self._config)
+        parts = [
+            TextPart(redact(part.text)) if isinstance(part, TextPart) else part
+            for part in output.content
+        ]
+        return replace(output, content=tuple(parts))
 
     @contextmanager
     def _failures_told(self, exchange: Exchange | None = None) -> Iterator[None]:

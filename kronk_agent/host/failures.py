@@ -6,21 +6,26 @@ together with the evidence. Nothing secret gets into the line.
 
 from __future__ import annotations
 
+import json
+import os
 import re
 
 import anyio
 import httpx2
 from mcp import MCPError
-from mcp.client.auth import OAuthFlowError, OAuthTokenError
+from mcp.client.auth import OAuthFlowError
 from mcp.types import CONNECTION_CLOSED
 from pydantic import ValidationError
 
 from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.secrets import looks_secret, secrets_in_args
 from kronk_agent.errors import ServerUnavailableError, ToolError, unwrap
+from kronk_agent.host.environment import added_environment
 from kronk_agent.host.errors import StartError
 from kronk_agent.host.evidence import Evidence
 from kronk_agent.host.log import ServerLog
 from kronk_agent.host.text import visible
+from kronk_agent.redaction import Redactor, redacted, secrets_in_headers, secrets_in_url
 
 CALL_FAILURES = (
     MCPError,
@@ -37,10 +42,16 @@ _LOST = (
     "went away during the call and is being started again: whether the call took effect is unknown"
 )
 _MAX_LENGTH = 600
+_NOISE_LENGTH = 80
 _MIN_SECRET_LENGTH = 6
+_SIGN_IN_ANSWER = re.compile(
+    r"(?P<what>State parameter mismatch|(?:Token exchange|Registration) failed\W*\d+\)?)"
+    r"(?P<answer>.*)",
+    re.DOTALL,
+)
 
 # Matches every URL, the malformed ones too, which the standard parser refuses.
-_URL = re.compile(r"(https?://)(?:([^/?#]*)@)?([^?#]*)(.*)", re.DOTALL)
+_URL = re.compile(r"(https?://)(?:[^/?#]*@)?([^?#]*)")
 
 
 def start_failure(
@@ -62,7 +73,7 @@ def start_failure(
 def late_start(name: str, config: McpServerConfig, evidence: Evidence, log: ServerLog) -> str:
     """Why the server was given up after its ``startup_timeout``."""
     reason = (
-        f"did not list its tools within {config.startup_timeout:g} s{_noise(evidence)}"
+        f"did not list its tools within {config.startup_timeout:g} s{_noise(config, evidence)}"
         f"{'' if config.url else _last_words(log)}"
         f": raise mcp_servers.{name}.startup_timeout if it is slow, "
         "or set its protocol to legacy if it is old"
@@ -117,7 +128,7 @@ def _stdio_reason(
             return f"cannot start {config.command!r}: {cause.strerror}: correct {key}.command"
         case MCPError() if _is_closed(cause):
             return (
-                f"exited before it listed its tools{_noise(evidence)}{_last_words(log)}: "
+                f"exited before it listed its tools{_noise(config, evidence)}{_last_words(log)}: "
                 f"run {config.command!r} by hand to see why; its output is in {log.path}"
             )
         case _:
@@ -130,8 +141,8 @@ def _http_reason(name: str, url: str, cause: BaseException, evidence: Evidence) 
     match cause:
         case ServerUnavailableError():
             return str(cause)
-        case OAuthFlowError() | OAuthTokenError():
-            return f"did not let us sign in ({_first_line(cause)}): look at {key}.oauth"
+        case OAuthFlowError():  # and OAuthTokenError, OAuthRegistrationError
+            return f"did not let us sign in ({sign_in_problem(cause)}): look at {key}.oauth"
         case httpx2.ConnectError():
             return f"cannot be reached at {where} ({cause}): start it, or correct {key}.url"
         case httpx2.TimeoutException():
@@ -178,8 +189,12 @@ def _first_line(error: BaseException) -> str:
     return str(error).partition("\n")[0] or type(error).__name__
 
 
-def _noise(evidence: Evidence) -> str:
-    return "" if evidence.noise is None else f" and printed {evidence.noise!r} where MCP belongs"
+def _noise(config: McpServerConfig, evidence: Evidence) -> str:
+    if evidence.noise is None:
+        return ""
+    # Masked before it is cut: of a secret that is cut, the rest would stay.
+    shown = redactor_of(config)(evidence.noise)[:_NOISE_LENGTH]
+    return f" and printed {shown!r} where MCP belongs"
 
 
 def _last_words(log: ServerLog) -> str:
@@ -189,32 +204,65 @@ def _last_words(log: ServerLog) -> str:
 
 def _address(url: str) -> str:
     """The URL without user, password and query, which may be secret."""
-    scheme, _, place, _ = _url_parts(url)
-    return scheme + place
-
-
-def _url_parts(url: str) -> tuple[str, str, str, str]:
-    """Scheme, user and password, host and path, and the query."""
     match = _URL.match(url)
     assert match is not None, "the configuration takes only http and https"
-    scheme, user, place, query = match.groups(default="")
-    return scheme, user, place, query
+    return match[1] + match[2]
 
 
 def _line(name: str, config: McpServerConfig, reason: str) -> str:
-    for secret in _secrets(config):
-        reason = reason.replace(secret, "***")
-    text = " ".join(visible(reason).split())
+    text = " ".join(visible(redactor_of(config)(reason)).split())
     if len(text) > _MAX_LENGTH:
         text = f"{text[: _MAX_LENGTH // 2]} … {text[-_MAX_LENGTH // 2 :]}"
     return f"MCP server {name!r} {text}"
 
 
-def _secrets(config: McpServerConfig) -> list[str]:
-    """Values that must not be shown, longest first; the short ones would blot out plain words."""
-    values = [*config.env.values(), *config.headers.values(), config.oauth.client_secret or ""]
-    values += [value.partition(" ")[2] for value in config.headers.values()]  # after "Bearer"
-    if config.url is not None:
-        _, user, _, query = _url_parts(config.url)
-        values += [user.partition(":")[2], query.removeprefix("?")]
-    return sorted((v for v in values if len(v) >= _MIN_SECRET_LENGTH), key=len, reverse=True)
+def redactor_of(config: McpServerConfig) -> Redactor:
+    """Masks what the configuration of a server says that is not to be shown."""
+    try:
+        added = added_environment(config, os.environ)
+    except ServerUnavailableError:
+        added = config.env
+    return Redactor(
+        [
+            *(value for name, value in added.items() if _is_secret(name, value)),
+            *secrets_in_args(config.args),
+            *secrets_in_headers(config.headers),
+            *secrets_in_url(config.url),
+            config.oauth.client_secret,
+        ]
+    )
+
+
+def _is_secret(name: str, value: str) -> bool:
+    """Long values that were given to this server, and all whose name says so."""
+    is_given = os.environ.get(name) != value
+    return looks_secret(name) or (is_given and len(value) >= _MIN_SECRET_LENGTH)
+
+
+def sign_in_problem(error: BaseException) -> str:
+    """What went wrong with a login, without the answer of the authorization server.
+
+    The SDK quotes that answer, in which there may be a token: only its ``error`` and
+    ``error_description`` are kept (RFC 6749, section 5.2).
+    """
+    text = str(error) or type(error).__name__
+    for cause in (error.__cause__, error.__context__):
+        if isinstance(cause, ValueError):
+            problem = f": {_problem(cause)}" if isinstance(cause, ValidationError) else ""
+            return f"{text.partition(':')[0]}{problem}"
+    match = _SIGN_IN_ANSWER.match(text)
+    if match is None:
+        return redacted(text.partition("\n")[0])
+    said = _oauth_error(match["answer"])
+    return f"{match['what']}: {redacted(said)}" if said else match["what"]
+
+
+def _oauth_error(answer: str) -> str:
+    try:
+        body = json.loads(answer)
+    except ValueError:
+        return ""
+    if not isinstance(body, dict):
+        return ""
+    fields = [body.get(name) for name in ("error", "error_description")]
+    return ": ".join(field for field in fields if isinstance(field, str))

@@ -12,7 +12,7 @@ import anyio
 import httpx2
 from anyio import to_thread
 from mcp import Client
-from mcp.client.auth import OAuthFlowError, OAuthRegistrationError, OAuthTokenError
+from mcp.client.auth import OAuthFlowError, OAuthRegistrationError
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import OAuthClientInformationFull
@@ -20,6 +20,7 @@ from mcp.shared.auth import OAuthClientInformationFull
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import KronkError, ServerUnavailableError, unwrap
 from kronk_agent.host.callback import listening
+from kronk_agent.host.failures import redactor_of, sign_in_problem
 from kronk_agent.host.oauth import (
     Browser,
     Login,
@@ -29,6 +30,7 @@ from kronk_agent.host.oauth import (
     own_client,
 )
 from kronk_agent.host.text import visible
+from kronk_agent.redaction import redacted
 
 TakeTo: TypeAlias = Callable[[str], Awaitable[None]]
 """Takes the person to a page of the authorization server."""
@@ -36,7 +38,7 @@ TakeTo: TypeAlias = Callable[[str], Awaitable[None]]
 LOGIN_SECONDS = 600.0
 """How long a person may take."""
 _HTTP_SECONDS = 30.0
-_MAX_SHOWN = 300
+_MAX_SHOWN = 400
 
 
 async def sign_in(server: str, config: McpServerConfig, logins: Logins, take_to: TakeTo) -> bool:
@@ -60,7 +62,7 @@ async def sign_in(server: str, config: McpServerConfig, logins: Logins, take_to:
         words = f"nobody signed in within {LOGIN_SECONDS:g} s"
         raise _failure(server, words) from None
     except Exception as error:  # boundary: everything the flow and the server may do
-        raise _explained(server, unwrap(error)) from error
+        raise _explained(server, config, unwrap(error)) from error
     return (await logins.read(server, config.url)).tokens is not None
 
 
@@ -145,26 +147,30 @@ def _is_registered_for(login: Login, redirect_uri: str) -> bool:
     return redirect_uri in map(str, uris)
 
 
-def _explained(server: str, error: BaseException) -> KronkError:
+def _explained(server: str, config: McpServerConfig, error: BaseException) -> KronkError:
+    redact = redactor_of(config)
     match error:
         case ServerUnavailableError():
-            return _failure(server, str(error))
+            words = str(error)
         case KronkError():
             return error
         case OAuthRegistrationError():
-            words = f"does not let us register ({_words(error)}): give oauth.client_id"
-            return _failure(server, words)
-        case OAuthFlowError() | OAuthTokenError():
-            return _failure(server, f"did not let us sign in ({_words(error)})")
+            words = f"does not let us register ({sign_in_problem(error)}): give oauth.client_id"
+        case OAuthFlowError():  # and OAuthTokenError
+            words = f"did not let us sign in ({sign_in_problem(error)})"
         case httpx2.HTTPError():
-            return _failure(server, f"cannot be reached ({_words(error)}): correct its url")
+            words = f"cannot be reached ({redact(_words(error))}): correct its url"
         case _:
-            return _failure(server, f"cannot be signed in to ({_words(error)})")
+            words = f"cannot be signed in to ({redact(_words(error))})"
+    return _failure(server, _shortened(redact(words)))
 
 
 def _words(error: BaseException) -> str:
-    text = " ".join(visible(str(error)).split()) or type(error).__name__
-    return text[:_MAX_SHOWN]
+    return redacted(str(error)) or type(error).__name__
+
+
+def _shortened(text: str) -> str:
+    return " ".join(visible(text).split())[:_MAX_SHOWN]
 
 
 def _failure(server: str, words: str) -> ServerUnavailableError:

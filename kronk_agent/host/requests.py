@@ -14,6 +14,7 @@ from pydantic import FileUrl
 
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.host.elicitation import Elicitor
+from kronk_agent.host.failures import redactor_of
 from kronk_agent.host.log import ServerLog
 from kronk_agent.host.patience import Patience
 from kronk_agent.host.person import Person
@@ -43,6 +44,7 @@ class Requests:
     ) -> None:
         self._roots: Sequence[Path] = config.roots
         self._log = log
+        self._redact = redactor_of(config)
         self.patience = patience
         self.elicitor = Elicitor(server, config, person=person, patience=patience)
         self.sampler: Sampler | None = None
@@ -85,5 +87,5 @@ class Requests:
         """What a server logs by the protocol goes where its stderr goes."""
         data = params.data if isinstance(params.data, str) else json.dumps(params.data)
         name = f" {params.logger}" if params.logger else ""
-        line = " ".join(visible(f"[{params.level}{name}] {data}").split())
+        line = " ".join(visible(self._redact(f"[{params.level}{name}] {data}")).split())
         self._log.write(line[:_LONGEST_LOG_LINE])

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 MAX_EVENT_BYTES = 64 * 1024 * 1024
 """Size of one streamable-HTTP event. The SDK's own limit, 1 MiB, is less than a screenshot."""
 
-_NOISE_LENGTH = 80
+_NOISE_LENGTH = 10_000
 
 # Reading has no limit: an event stream may be silent for hours, and calls bound themselves.
 _HTTP_TIMEOUT = httpx2.Timeout(30.0, read=None)

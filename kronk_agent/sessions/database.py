@@ -22,6 +22,7 @@ from sqlalchemy.util import await_only
 from tenacity import Retrying, retry_if_exception_message, stop_after_delay, wait_random
 
 from kronk_agent.errors import StoreError
+from kronk_agent.redaction import Redactor
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -100,7 +101,8 @@ class Database:
                 async with connection.begin():
                     yield connection
             except (SQLAlchemyError, OSError) as error:
-                raise StoreError(f"the session store failed: {_words(error)}") from error
+                redact = Redactor([self._engine.url.password])
+                raise StoreError(f"the session store failed: {redact(_words(error))}") from error
 
 
 def default_path() -> Path:

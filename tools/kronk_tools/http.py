@@ -20,6 +20,7 @@ import httpcore2
 import httpx2
 
 from kronk_agent.errors import ToolError
+from kronk_agent.redaction import Redactor, secrets_in_url
 from kronk_tools.address import origin, parse_url
 from kronk_tools.guard import AddressGuard
 from kronk_tools.politeness import HostGate
@@ -189,7 +190,8 @@ class Fetcher:
                         return None
                     return await self._read(response)
             except _NETWORK_ERRORS as error:
-                reason = one_line(str(error) or type(error).__name__, max_chars=200)
+                redact = Redactor(secrets_in_url(self.proxy))
+                reason = one_line(redact(str(error)) or type(error).__name__, max_chars=200)
                 raise ToolError(
                     f"{url} could not be fetched ({reason}): check the address, or use another "
                     "source"

@@ -18,6 +18,7 @@ from kronk_agent.errors import (
     UpstreamError,
 )
 from kronk_agent.messages import JsonObject, JsonValue
+from kronk_agent.redaction import Redactor
 
 _MAX_BYTES = 64_000
 _MAX_CHARACTERS = 500
@@ -25,11 +26,11 @@ _RETRY_SECONDS = 5.0
 """Where the upstream does not say."""
 
 
-async def failure_of_response(response: httpx2.Response, api_key: str | None) -> KronkError:
+async def failure_of_response(response: httpx2.Response, redact: Redactor) -> KronkError:
     """The error that a response with an error status stands for."""
     error = _error_in(await _body(response))
-    url = str(response.request.url.copy_with(query=None))
-    said = _said(error, api_key)
+    url = redact(str(response.request.url.copy_with(query=None)))
+    said = _said(error, redact)
     status = response.status_code
     told = f"{url} answers {status}" + (f": {said}" if said else "")
     match status:
@@ -42,16 +43,16 @@ async def failure_of_response(response: httpx2.Response, api_key: str | None) ->
         case 429 | 503:
             return OverloadedError(told, retry_after_seconds=_retry_after(response.headers))
         case _ if response.is_redirect:
-            target = response.headers.get("location", "")
+            target = redact(response.headers.get("location", ""))
             return UpstreamError(f"{told}: it is at {target}, give the model that url")
         case _:
             return UpstreamError(told)
 
 
-def failure_of_chunk(url: str, error: JsonValue, api_key: str | None) -> KronkError:
+def failure_of_chunk(url: str, error: JsonValue, redact: Redactor) -> KronkError:
     """The error that a chunk in the middle of an answer stands for."""
     fields: JsonObject = error if isinstance(error, dict) else {"message": error}
-    return UpstreamError(f"{url} failed: {_said(fields, api_key) or 'it does not say why'}")
+    return UpstreamError(f"{url} failed: {_said(fields, redact) or 'it does not say why'}")
 
 
 async def _body(response: httpx2.Response) -> bytes:
@@ -83,12 +84,10 @@ def _error_in(body: bytes) -> JsonObject:
             return value
 
 
-def _said(error: JsonObject, api_key: str | None) -> str:
+def _said(error: JsonObject, redact: Redactor) -> str:
     message = error.get("message")
     text = " ".join(message.split()) if isinstance(message, str) else ""
-    if api_key:  # some servers repeat the key they do not know
-        text = text.replace(api_key, "***")
-    return text[:_MAX_CHARACTERS]
+    return redact(text)[:_MAX_CHARACTERS]  # some servers repeat the key they do not know
 
 
 def _refusal(told: str, error: JsonObject) -> InvalidRequestError:

@@ -15,6 +15,7 @@ from kronk_agent.chat.remote.kinds import KINDS, Kind, UpstreamType
 from kronk_agent.chat.remote.wire import ChatChunk, ModelList
 from kronk_agent.errors import KronkError, ModelError, UpstreamError
 from kronk_agent.messages import JsonObject
+from kronk_agent.redaction import Redactor, secrets_in_url
 
 _CONNECT_SECONDS = 10.0
 _MAX_SHOWN = 10
@@ -45,6 +46,8 @@ class UpstreamClient:
     def __init__(self, upstream: Upstream, http: httpx2.AsyncClient) -> None:
         self._upstream = upstream
         self._http = http
+        self._redact = Redactor([upstream.api_key, *secrets_in_url(upstream.url)])
+        self._where = self._redact(upstream.url)
 
     async def chunks(self, body: JsonObject) -> AsyncGenerator[ChatChunk, None]:
         """The answer to a chat completion request, as it comes; closing it hangs up.
@@ -57,7 +60,7 @@ class UpstreamClient:
         try:
             async with self._http.stream("POST", "chat/completions", json=body) as response:
                 if not response.is_success:
-                    raise await failure_of_response(response, self._upstream.api_key)
+                    raise await failure_of_response(response, self._redact)
                 async for event in httpx2.EventSource(response):
                     if event.data == "[DONE]":
                         return
@@ -74,7 +77,7 @@ class UpstreamClient:
         try:
             response = await self._http.get("models")
             if not response.is_success:
-                raise await failure_of_response(response, self._upstream.api_key)
+                raise await failure_of_response(response, self._redact)
             models = ModelList.model_validate_json(response.content).data
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise ModelError(str(self._unreachable(error))) from error
@@ -86,11 +89,11 @@ class UpstreamClient:
         name = self._upstream.model
         if models and name not in found and not self._has_any_name:
             known = difflib.get_close_matches(name, found, n=_MAX_SHOWN, cutoff=0.0)
-            raise ModelError(f"{self._upstream.url} has no model {name!r}; it has {known}")
+            raise ModelError(f"{self._where} has no model {name!r}; it has {known}")
         tokens = found.get(name) or (models[0].tokens if self._has_any_name and models else None)
         if tokens is None:
             raise ModelError(
-                f"{self._upstream.url} does not say how long the context of {name!r} is: "
+                f"{self._where} does not say how long the context of {name!r} is: "
                 "give the model its context_length in the configuration"
             )
         return tokens
@@ -105,9 +108,9 @@ class UpstreamClient:
             chunk = ChatChunk.model_validate_json(data)
         except ValidationError as error:
             words = "sent what is no chat completion chunk"
-            raise UpstreamError(f"{self._upstream.url} {words}") from error
+            raise UpstreamError(f"{self._where} {words}") from error
         if chunk.error is not None:
-            raise failure_of_chunk(self._upstream.url, chunk.error, self._upstream.api_key)
+            raise failure_of_chunk(self._where, chunk.error, self._redact)
         return chunk
 
     def _unreachable(self, error: httpx2.HTTPError | httpx2.InvalidURL) -> UpstreamError:
@@ -115,12 +118,15 @@ class UpstreamClient:
             case httpx2.ReadTimeout():
                 words = f"sent nothing for {self._upstream.timeout_seconds:g} seconds"
             case httpx2.ConnectError() | httpx2.ConnectTimeout():
-                words = f"cannot be reached: {_words(error)}"
+                words = f"cannot be reached: {self._words(error)}"
             case httpx2.SSEError():
-                words = f"sent no event stream: {_words(error)}"
+                words = f"sent no event stream: {self._words(error)}"
             case _:
-                words = f"broke off: {_words(error)}"
-        return UpstreamError(f"{self._upstream.url} {words}")
+                words = f"broke off: {self._words(error)}"
+        return UpstreamError(f"{self._where} {words}")
+
+    def _words(self, error: Exception) -> str:
+        return self._redact(str(error)) or type(error).__name__
 
 
 @asynccontextmanager
@@ -134,7 +140,3 @@ async def open_client(upstream: Upstream) -> AsyncIterator[UpstreamClient]:
         limits=httpx2.Limits(max_connections=None),
     ) as http:
         yield UpstreamClient(upstream, http)
-
-
-def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__

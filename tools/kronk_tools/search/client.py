@@ -13,6 +13,7 @@ import httpx2
 
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import JsonObject, JsonValue
+from kronk_agent.redaction import Redactor, secrets_in_headers, secrets_in_url
 from kronk_tools.http import retry_after
 from kronk_tools.search import SearchResult
 from kronk_tools.text import one_line
@@ -47,7 +48,10 @@ async def ask(
             _check_status(response)
             return _parse(await _body(response))
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        words = one_line(str(error) or type(error).__name__, max_chars=200)
+        redact = Redactor(
+            [*secrets_in_headers(headers or {}), *secrets_in_url(url), *secrets_in_url(proxy)]
+        )
+        words = one_line(redact(str(error)) or type(error).__name__, max_chars=200)
         raise ToolError(f"it cannot be reached ({words})") from error
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from anyio import to_thread
 
 from kronk_agent.errors import ToolError
+from kronk_agent.redaction import Redactor, secrets_in_url
 from kronk_tools.search import SearchQuery, SearchResult
 from kronk_tools.search.pace import TokenBucket
 from kronk_tools.text import one_line
@@ -104,5 +105,6 @@ class DdgsSearch:
         except DDGSException as error:
             if str(error) == _NOTHING_FOUND:
                 return []
-            raise ToolError(one_line(str(error), max_chars=200)) from error
+            redact = Redactor(secrets_in_url(self.proxy))
+            raise ToolError(one_line(redact(str(error)), max_chars=200)) from error
         return [SearchResult(page["title"], page["href"], page["body"]) for page in found]
