@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 from kronk_agent.errors import ToolError
@@ -51,11 +52,14 @@ def permission_of(
     rules say ask and nobody can be asked, that is left to the tool, which may know whom to ask.
     """
     own = [rule for rule in tool.rules if can_ask or rule.permission != "ask"]
-    said = [
-        permission(rules, tool.name, arguments, schema=tool.parameters, folders=tool.folders)
-        for rules in ((*policy, *own), limits)
-    ]
-    return stricter(*said)
+    about = partial(
+        permission,
+        name=tool.name,
+        arguments=arguments,
+        schema=tool.parameters,
+        folders=tool.folders,
+    )
+    return stricter(about((*policy, *own)), about(limits))
 
 
 async def decide(

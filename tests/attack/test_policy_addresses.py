@@ -54,6 +54,8 @@ TRIES = [
     "intranet.corp/secret",
     "https://intranet.corp:99999/secret",
     "https://intranet.corp/secret\ud800",
+    "https://intranet.corp/" + "./" * 500_000 + "secret",
+    "https://intranet.corp/%" + "25" * 500_000 + "73ecret",
 ]
 """Spellings of an address under ``DENIED``; all but the first got in before."""
 
@@ -75,6 +77,9 @@ NOT_ALLOWED = [
     "https://docs.example.com/x?leak=1",
     "docs.example.com/x",
     "//docs.example.com/x",
+    "evil.example/://docs.example.com/x",
+    "evil.example/https://docs.example.com/x",
+    "https://docs.example.com/" + "x" * 9_000,
 ]
 """Addresses that are not under ``ALLOWED``."""
 
@@ -87,6 +92,28 @@ def test_no_spelling_of_a_denied_address_passes(url: str) -> None:
 @pytest.mark.parametrize("url", NOT_ALLOWED)
 def test_no_other_address_looks_like_an_allowed_one(url: str) -> None:
     rules = rules_in({"*": "ask", ALLOWED: "allow"})
+    assert permission(rules, "fetch", {"url": url}) == "ask"
+
+
+@pytest.mark.parametrize("url", [url for url in NOT_ALLOWED if "evil" in url])
+def test_no_other_host_looks_like_one_that_is_allowed_with_any_scheme(url: str) -> None:
+    rules = rules_in({"*": "ask", "fetch(url=*://*.example.com/*)": "allow"})
+    assert permission(rules, "fetch", {"url": url}) == "ask"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "evil.example/.example.com/x",
+        "evil.example/?.example.com/x",
+        "evil.example#.example.com/x",
+        "me:.example.com/@evil.example",
+        "docs.example.com@evil.example/",
+        "/.example.com/x",
+    ],
+)
+def test_no_address_without_a_scheme_looks_like_an_allowed_one(url: str) -> None:
+    rules = rules_in({"*": "ask", "fetch(url=*.example.com/*)": "allow"})
     assert permission(rules, "fetch", {"url": url}) == "ask"
 
 

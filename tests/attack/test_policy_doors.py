@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 import anyio
 import pytest
 from api.support import running
 from limits import seconds
 from loopback_web import LoopbackWeb
-from mcp import Client
+from mcp import Client, MCPError
 from mcp_servers.agent.support import connected
 
 from kronk_agent import Config, Runtime
@@ -207,6 +208,20 @@ async def test_a_page_in_the_cache_is_under_the_policy_of_each_call(secret: Loop
     )
 
     assert "The secret" not in answer.messages[1].text
+    assert not was_read(secret)
+
+
+async def test_a_page_that_is_read_again_leads_nowhere_else(
+    secret: LoopbackWeb, own_folders: None
+) -> None:
+    given = config(secret, cache_seconds=0).model_dump(mode="json", exclude_unset=True)
+    url = f"{secret.url}/public"
+    async with connected(config=given) as client:
+        await client.call_tool("web_fetch", {"url": url})
+        secret.redirect("/public", "/secret")
+        with pytest.raises(MCPError, match="the policy does not allow web_fetch with this url"):
+            await client.read_resource(f"kronk://pages/{quote(url, safe='')}")
+
     assert not was_read(secret)
 
 

@@ -40,6 +40,7 @@ TRIES = [
     "{folder}\\private\\key",
     "{folder}/private/key\0",
     "{folder}/private/key\ud800",
+    "{folder}/" + "./" * 500_000 + "private/key",
 ]
 """Spellings of ``private/key`` in the folder, or of what lies below it."""
 

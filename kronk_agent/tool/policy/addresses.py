@@ -20,6 +20,9 @@ PARTS = ("scheme", "host", "port", "path", "query")
 
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _HAS_SCHEME = re.compile(r"[\x00-\x20]*h[\t\r\n]*t[\t\r\n]*t[\t\r\n]*p[\t\r\ns]*:", re.IGNORECASE)
+_MAX_CHARS = 8_192
+_NESTED = re.compile(r"%(?:25){8}")
+"""Encoded more than eight times over."""
 _ANY_SCHEME = re.compile(r"[\x00-\x20]*[a-z][a-z0-9+.-]*:[/\\]", re.IGNORECASE)
 _PATTERN = re.compile(
     r"""
@@ -121,13 +124,24 @@ def is_web_address(text: str) -> bool:
     return _HAS_SCHEME.match(text) is not None
 
 
+def is_web_pattern(glob: str) -> bool:
+    """True if a glob is of http or https addresses, or of those of any scheme."""
+    scheme = glob.partition("://")[0].lower()
+    return scheme in _DEFAULT_PORTS or "*" in scheme
+
+
 def is_address(text: str) -> bool:
     """True if a text begins like a URL of any scheme."""
     return is_web_address(text) or _ANY_SCHEME.match(text) is not None
 
 
 def readings(text: str) -> tuple[Address, ...]:
-    """What a URL can mean: by the URL standard, and by RFC 3986 where that differs."""
+    """What a URL can mean: by the URL standard, and by RFC 3986 where that differs.
+
+    None if it means nothing, or is so long or so often encoded that reading it takes a while.
+    """
+    if len(text) > _MAX_CHARS or _NESTED.search(text):
+        return ()
     found = (_read(text), _read_by_rfc(text))
     return tuple(dict.fromkeys(address for address in found if address is not None))
 

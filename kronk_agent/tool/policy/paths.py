@@ -16,6 +16,8 @@ from urllib.parse import unquote
 
 from kronk_agent.tool.policy.globs import fits_path
 
+MAX_PATH_CHARS = 4096
+"""Of a path that a system takes."""
 _IS_PATH = re.compile(r"[/~\\]|\.{1,2}[/\\]|[A-Za-z]:[/\\]")
 _FILE_URL = re.compile(r"\s*file:(?://[^/\\]*)?", re.IGNORECASE)
 _WILDCARD = re.compile(r"[*?]")

@@ -17,11 +17,12 @@ from kronk_agent.tool.policy.addresses import (
     AddressPattern,
     is_address,
     is_web_address,
+    is_web_pattern,
     loose_readings,
     readings,
 )
 from kronk_agent.tool.policy.globs import fits
-from kronk_agent.tool.policy.paths import fits_file, is_path_pattern
+from kronk_agent.tool.policy.paths import MAX_PATH_CHARS, fits_file, is_path_pattern
 
 Kind: TypeAlias = Literal["text", "url", "path"]
 
@@ -70,23 +71,30 @@ class Value:
     def _fits_text(self, text: str, glob: str, folders: Sequence[Path], *, is_exact: bool) -> bool:
         text = text.encode("utf-8", "replace").decode()  # no lone surrogates
         if is_exact:
-            if is_web_address(text):
-                return _fits_all_addresses(text, glob)
-            if "://" in glob:
-                return fits(text, glob, is_exact=True) and all(
-                    fits(spelling, glob, is_exact=True)
-                    for address in readings(text)
-                    for spelling in address.spellings
-                )
-            if self._may_be_path(glob):
-                return fits_file(text, glob, folders, is_exact=True)
-            return fits(text, glob, is_exact=True)
+            return self._fits_exactly(text, glob, folders)
         return (
             fits(text, glob, is_exact=False)
             or (self._may_be_url(glob) and _fits_any_address(text, glob))
             or _fits_any_spelling(text, glob)
-            or (self._may_be_path(glob) and fits_file(text, glob, folders, is_exact=False))
+            or (self._may_be_path(glob) and self._fits_any_file(text, glob, folders))
         )
+
+    def _fits_exactly(self, text: str, glob: str, folders: Sequence[Path]) -> bool:
+        has_own_scheme = "://" in glob and not is_web_pattern(glob)
+        if has_own_scheme or (is_address(text) and not is_web_address(text)):
+            spellings = [spelling for each in readings(text) for spelling in each.spellings]
+            return all(fits(each, glob, is_exact=True) for each in (text, *spellings))
+        if is_web_address(text) or self._may_be_url(glob):
+            return _fits_all_addresses(text, glob)
+        if self._may_be_path(glob):
+            return len(text) <= MAX_PATH_CHARS and fits_file(text, glob, folders, is_exact=True)
+        return fits(text, glob, is_exact=True)
+
+    def _fits_any_file(self, text: str, glob: str, folders: Sequence[Path]) -> bool:
+        """Also true if a path is longer than any there is, which a server may shorten."""
+        if len(text) > MAX_PATH_CHARS:
+            return self.kind == "path" or is_path_pattern(glob)
+        return fits_file(text, glob, folders, is_exact=False)
 
     def _may_be_url(self, glob: str) -> bool:
         return self.kind == "url" or "://" in glob
@@ -113,12 +121,11 @@ def _values(value: JsonValue, names: list[str], schema: JsonValue, kind: Kind) -
     if not names:
         yield Value(value, "url" if _is_url_schema(schema) else kind)
     elif isinstance(value, dict):
-        by_name = {unicodedata.normalize("NFC", key): item for key, item in value.items()}
-        for length in range(1, len(names) + 1):
-            key = ".".join(names[:length])
-            if key in by_name:
+        for key, item in value.items():
+            steps = unicodedata.normalize("NFC", key).split(".")
+            if names[: len(steps)] == steps:
                 below = _below(_below(schema, "properties"), key)
-                yield from _values(by_name[key], names[length:], below, _kind_of(key))
+                yield from _values(item, names[len(steps) :], below, _kind_of(key))
     elif isinstance(value, str) and names[0] in PARTS and len(names) == 1:
         yield Value(value, "url", part=names[0])
 
@@ -158,9 +165,11 @@ def _fits_part(text: str, part: str, glob: str, *, is_exact: bool) -> bool:
 
 def _fits_all_addresses(text: str, glob: str) -> bool:
     pattern = AddressPattern.parse(glob, is_exact=True)
-    found = readings(text)
+    found = loose_readings(text)
+    is_relative = text.removeprefix("//").startswith(("/", "\\"))
     return (
         pattern is not None
+        and not is_relative
         and bool(found)
         and all(pattern.fits(address, is_exact=True) for address in found)
     )

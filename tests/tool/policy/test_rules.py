@@ -44,6 +44,8 @@ def allows(rule: str, arguments: JsonObject) -> bool:
         ("x(a.b.c=1)", {"a.b": {"c": 1}}),
         ("x(a.b.c=1)", {"a": {"b.c": [2, 1]}}),
         ("x(a.b=1)", {"a.b": 2, "a": {"b": 1}}),
+        ("x(\u00e9=1)", {"e\u0301": 1, "\u00e9": 2}),
+        ("x(\u00e9=1)", {"\u00e9": 1, "e\u0301": 2}),
         ('x(o={"a": 1})', {"o": {"a": 1}}),
     ],
 )
@@ -80,6 +82,8 @@ def test_other_values_are_not(rule: str, arguments: JsonObject) -> None:
         ("x(url.host=*.example.com)", "https://docs.example.com:8443/?x"),
         ("x(url.path=/docs/*)", "https://a.example/docs/x"),
         ("x(url=docs://*)", "docs://a/b"),
+        ("x(url=*docs*)", "docs://a/b"),
+        ("x(url=*.example.com/*)", "docs.example.com/a"),
     ],
 )
 def test_an_allowed_address_is_allowed(rule: str, url: str) -> None:
