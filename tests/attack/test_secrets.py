@@ -454,6 +454,10 @@ def test_a_configuration_that_is_wrong(
 # --- the HTTP API -------------------------------------------------------------------------------
 
 
+TRIES = (*ECHOES, *PROGRAMS, *TOKEN_ANSWERS, *CONFIGS)
+"""Ways in which something fails that knows a secret."""
+
+
 @asynccontextmanager
 async def serving_guests(web: LoopbackWeb) -> AsyncIterator[Callable[..., Awaitable[str]]]:
     config = Config.model_validate({"tools": [], "server": {"allow_server_urls": [web.url]}})

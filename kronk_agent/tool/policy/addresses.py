@@ -102,7 +102,7 @@ class AddressPattern:
         return cls(**{part: _cleaned(glob) if part == "path" and glob[:1] == "/" else glob})
 
     def fits(self, address: Address, *, is_exact: bool) -> bool:
-        """True if every part of the address matches; a path whose case differs, unless exact."""
+        """True if every part of the address matches; the case of a path counts only if exact."""
         if self.port == "default":
             is_port = address.port == _DEFAULT_PORTS.get(address.scheme)
         else:
@@ -138,7 +138,7 @@ def is_address(text: str) -> bool:
 def readings(text: str) -> tuple[Address, ...]:
     """What a URL can mean: by the URL standard, and by RFC 3986 where that differs.
 
-    None if it means nothing, or is so long or so often encoded that reading it takes a while.
+    Empty if it means nothing, or is so long or so often encoded that reading it takes a while.
     """
     if len(text) > _MAX_CHARS or _NESTED.search(text):
         return ()

@@ -72,6 +72,7 @@ def _globs(glob: str, folders: Sequence[Path], *, is_exact: bool) -> Iterator[st
 
 
 def _in_folders(path: str, folders: Sequence[Path]) -> Iterator[str]:
+    path = path.replace("\0", "")
     with suppress(RuntimeError):  # there is no such user
         path = str(Path(path).expanduser())
     if Path(path).is_absolute():

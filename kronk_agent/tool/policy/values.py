@@ -58,9 +58,10 @@ class Value:
             is_exact: all that the value can mean must match; otherwise any of it.
         """
         match self.value:
-            case str(text) if self.part is not None:
-                return _fits_part(text, self.part, glob, is_exact=is_exact)
             case str(text):
+                text, glob = _encodable(text), _encodable(glob)
+                if self.part is not None:
+                    return _fits_part(text, self.part, glob, is_exact=is_exact)
                 return glob == "*" or self._fits_text(text, glob, folders, is_exact=is_exact)
             case bool() | None | dict() | list():
                 text = json.dumps(self.value, ensure_ascii=False)
@@ -69,7 +70,6 @@ class Value:
                 return _fits_number(number, glob)
 
     def _fits_text(self, text: str, glob: str, folders: Sequence[Path], *, is_exact: bool) -> bool:
-        text = text.encode("utf-8", "replace").decode()  # no lone surrogates
         if is_exact:
             return self._fits_exactly(text, glob, folders)
         return (
@@ -141,6 +141,11 @@ def _kind_of(name: str) -> Kind:
 
 def _is_url_schema(schema: JsonValue) -> bool:
     return isinstance(schema, dict) and schema.get("format") in _URL_FORMATS
+
+
+def _encodable(text: str) -> str:
+    """Without lone surrogates, which JSON can have."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _fits_number(value: float, glob: str) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from kronk_agent.messages import JsonObject
-from kronk_agent.tool import Permission
+from kronk_agent.messages import JsonObject, JsonValue
+from kronk_agent.tool import Permission, Rule
 from kronk_agent.tool.policy import permission, rules_in
 
 URI: JsonObject = {"properties": {"page": {"type": "string", "format": "uri"}}}
@@ -116,6 +118,37 @@ def test_a_format_of_the_schema_says_that_a_value_is_an_address() -> None:
 
     assert said("x(page=intranet.corp*)", arguments, URI) == "deny"
     assert said("x(page=intranet.corp*)", arguments) == "allow"
+
+
+_TEXTS = st.text() | st.sampled_from(
+    (
+        "http://[",
+        "http://a:b:c/",
+        "//",
+        "file://",
+        "~nobody/x",
+        "\x00",
+        "\ud800",
+        "http://\ud800",
+        "*",
+    )
+)
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | _TEXTS,
+    lambda inner: st.lists(inner) | st.dictionaries(_TEXTS, inner),
+)
+_GLOBS = _TEXTS | st.sampled_from(
+    ("http://[", "https://*:x/", "*://*", "/*", "~x/*", "1e999", "nan")
+)
+
+
+@given(value=_VALUES, glob=_GLOBS, name=st.sampled_from(("url", "path", "n", "url.host", "n.url")))
+def test_nothing_a_call_has_makes_a_rule_fail(value: JsonValue, glob: str, name: str) -> None:
+    arguments: JsonObject = {"url": value, "path": value, "n": value}
+
+    for said in ("allow", "ask", "deny"):
+        rule = Rule(said, argument=name, value=glob)
+        assert permission([rule], "x", arguments) in ("allow", "ask", "deny")
 
 
 def test_relative_paths_begin_in_the_folders_of_the_tool(tmp_path: Path) -> None:
