@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kronk_agent.tool.policy import permission, rules_in
@@ -173,11 +173,13 @@ def spellings(draw: st.DrawFn) -> str:
         "fetch(url.path=/secret/page)",
     ],
 )
+@settings(deadline=None)
 @given(url=spellings())
 def test_no_spelling_at_all_passes(rule: str, url: str) -> None:
     assert permission(rules_in({rule: "deny"}), "fetch", {"url": url}) == "deny"
 
 
+@settings(deadline=None)
 @given(url=spellings() | st.text() | st.text(string.printable))
 def test_no_text_is_allowed_that_leads_elsewhere(url: str) -> None:
     rules = rules_in({"*": "ask", "fetch(url=https://docs.example.com/*)": "allow"})

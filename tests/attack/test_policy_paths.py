@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kronk_agent.tool import Permission
@@ -115,6 +115,7 @@ def test_an_allowed_folder_that_is_turned_into_a_symlink_is_not_followed(folder:
 _STEPS = ("/", "//", "/./", "/public/../", "/link/../", "/nothing/../", "/a/b/../../")
 
 
+@settings(deadline=None)
 @given(
     begin=st.sampled_from(("{folder}", "~", ".", "{folder}/link/..", "{folder}/public/..")),
     steps=st.tuples(*(st.sampled_from(_STEPS) for _ in range(2))),

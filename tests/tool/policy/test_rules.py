@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -142,6 +142,7 @@ _GLOBS = _TEXTS | st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(value=_VALUES, glob=_GLOBS, name=st.sampled_from(("url", "path", "n", "url.host", "n.url")))
 def test_nothing_a_call_has_makes_a_rule_fail(value: JsonValue, glob: str, name: str) -> None:
     arguments: JsonObject = {"url": value, "path": value, "n": value}
