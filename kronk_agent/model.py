@@ -273,9 +273,11 @@ class ChatRequest:
     max_tool_description_tokens: int | None = None
     """Tokens of a tool's or parameter's description at most; longer ones are cut at the end of a
     sentence. None cuts none."""
-    save_prefix: bool = False
-    """Save the state after instructions and tools to disk, where the model is in this process and
-    the engine has a folder for it. For instructions that are not a person's."""
+    cache_salt: str = ""
+    """Prompts share what the prefix cache holds only with prompts of the same salt, as in vLLM."""
+    share_prefix: bool = False
+    """Share the state after instructions and tools with all salts, and save it to disk where the
+    engine has a folder for it. For instructions that are an operator's, not a person's."""
     sampling: SamplingParams = SamplingParams()
     max_tokens: int | None = None
     """Completion tokens at most; None is what the context has room for."""

@@ -83,9 +83,10 @@ class AgentOptions:
     chat_template_kwargs: Mapping[str, JsonValue] = field(default_factory=dict)
     max_tool_description_tokens: int | None = 256
     """Of each description of a tool we carry out and of its parameters; None cuts none."""
-    save_prefix: bool = False
-    """Save the state after ``instructions`` and the tools to disk; prompts that begin with
-    another system message, or have tools of the caller, are never saved."""
+    cache_salt: str = ""
+    share_prefix: bool = False
+    """Share the state after ``instructions`` and the tools with all salts, and save it to disk;
+    not for prompts that begin with another system message, or have tools of the caller."""
     continue_final_message: bool = False
     """Go on with the conversation's last message, in the first step."""
 
@@ -139,7 +140,8 @@ class AgentOptions:
             separate_reasoning=self.separate_reasoning,
             chat_template_kwargs=self.chat_template_kwargs,
             max_tool_description_tokens=self.max_tool_description_tokens,
-            save_prefix=self.save_prefix and self._is_own_prefix(messages, tools),
+            cache_salt=self.cache_salt,
+            share_prefix=self.share_prefix and self._is_own_prefix(messages, tools),
             continue_final_message=self.continue_final_message and is_first,
             sampling=self.sampling,
             max_tokens=self.max_tokens,

@@ -13,8 +13,10 @@ from kronk_agent.api.keys import SCOPES, Scope
 class Caller:
     """Whoever a request is from."""
 
+    id: str = ""
+    """Of their key, whatever its name; "" where no key is needed: then all are one caller."""
     name: str | None = None
-    """The name of their key; None: no key was needed."""
+    """Of their key, for people to read."""
     scopes: tuple[Scope, ...] = SCOPES
 
     def need(self, scope: Scope) -> None:

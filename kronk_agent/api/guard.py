@@ -108,7 +108,7 @@ class Admission:
         try:
             headers = Headers(scope=scope)
             key = self._key(headers)
-            caller = Caller() if key is None else Caller(key.name, key.scopes)
+            caller = Caller() if key is None else Caller(key.id, key.name, key.scopes)
             needed = _scope_of(scope["path"])
             if needed is not None:
                 caller.need(needed)

@@ -10,11 +10,13 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias, get_args
 
 import platformdirs
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from kronk_agent.errors import ConfigError
@@ -26,6 +28,9 @@ DEFAULT_SCOPES: tuple[Scope, ...] = ("generate", "embed", "agents")
 
 _PREFIX = "kronk-"
 _SHOWN = 10
+_ID_DIGITS = 32
+_MAX_NAME_LENGTH = 64
+_LOCK_SECONDS = 10.0
 
 
 class ApiKey(BaseModel):
@@ -47,6 +52,11 @@ class ApiKey(BaseModel):
     created: int
     """Seconds since 1970."""
 
+    @property
+    def id(self) -> str:
+        """What its data belong to: as random as the key, and never given again."""
+        return self.hash[:_ID_DIGITS]
+
 
 _KEYS = TypeAdapter(tuple[ApiKey, ...])
 
@@ -62,7 +72,7 @@ class KeyFile:
         self.path = (
             path or platformdirs.user_data_path("kronk-agent", appauthor=False) / "keys.json"
         )
-        self._seen: tuple[int, int] | None = None
+        self._seen: tuple[int, int, int] | None = None
         self._keys: dict[str, ApiKey] = {}
 
     def all(self) -> tuple[ApiKey, ...]:
@@ -90,11 +100,13 @@ class KeyFile:
         """A new key, which cannot be had a second time.
 
         Raises:
-            ConfigError: there is one of this name.
+            ConfigError: there is one of this name, or it is not a name.
         """
-        keys = self.all()
-        if any(key.name == name for key in keys):
-            raise ConfigError(f"there is a key called {name!r}: revoke it, or take another name")
+        if not name.isprintable() or name != name.strip() or not 0 < len(name) <= _MAX_NAME_LENGTH:
+            raise ConfigError(
+                f"{name!r} is not a key's name: use 1 to {_MAX_NAME_LENGTH} printable characters, "
+                "without blanks around them"
+            )
         token = _PREFIX + secrets.token_urlsafe(24)
         key = ApiKey(
             name=name,
@@ -105,7 +117,11 @@ class KeyFile:
             max_concurrent=max_concurrent,
             created=int(time.time()),
         )
-        self._write([*keys, key])
+        with self._locked():
+            keys = self.all()
+            if any(other.name == name for other in keys):
+                raise ConfigError(f"a key named {name!r} exists: revoke it, or use another name")
+            self._write([*keys, key])
         return token
 
     def revoke(self, name: str) -> None:
@@ -114,12 +130,28 @@ class KeyFile:
         Raises:
             ConfigError: there is none of this name.
         """
-        keys = self.all()
-        left = [key for key in keys if key.name != name]
-        if len(left) == len(keys):
-            known = ", ".join(key.name for key in keys) or "none"
-            raise ConfigError(f"there is no key called {name!r}: there are {known}")
-        self._write(left)
+        with self._locked():
+            keys = self.all()
+            left = [key for key in keys if key.name != name]
+            if len(left) == len(keys):
+                known = ", ".join(key.name for key in keys) or "none"
+                raise ConfigError(f"there is no key called {name!r}: there are {known}")
+            self._write(left)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Nobody else changes the file inside the block, which begins with what is in it now."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path.with_suffix(".json.lock"), timeout=_LOCK_SECONDS, mode=0o600)
+        try:
+            with lock:
+                self._seen = None
+                yield
+        except Timeout:
+            raise ConfigError(
+                f"another program has locked the file for {_LOCK_SECONDS:.0f} s: try again",
+                path=self.path,
+            ) from None
 
     def _read(self) -> None:
         try:
@@ -127,7 +159,7 @@ class KeyFile:
         except FileNotFoundError:
             self._seen, self._keys = None, {}
             return
-        seen = (stat.st_mtime_ns, stat.st_ino)
+        seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
         if seen == self._seen:
             return
         try:
@@ -138,7 +170,6 @@ class KeyFile:
 
     def _write(self, keys: Iterable[ApiKey]) -> None:
         text = json.dumps([key.model_dump(mode="json") for key in keys], indent=2)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         new = self.path.with_suffix(f".{secrets.token_hex(4)}")
         # Nobody else reads it, not even for a moment; and it is whole or it is not there.
         file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

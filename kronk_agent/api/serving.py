@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +19,7 @@ from kronk_agent.errors import InvalidRequestError, ModelError
 from kronk_agent.messages import AudioPart, ImagePart, Message, Usage
 from kronk_agent.model import Capability, SamplingParams
 from kronk_agent.runtime import Runtime
+from kronk_agent.tool import Toolset
 
 Kind: TypeAlias = Literal["model", "agent"]
 
@@ -86,10 +87,19 @@ class Serving:
         """The same id, or the default model's, for routes that may leave it out."""
         return self.runtime.models[0].name if id is None else id
 
-    async def agent(self, id: str) -> Agent:
+    def cache_salt(self, given: str | None = None) -> str:
+        """The salt of a request's prompts: each caller has its own, and more if it gives some."""
+        caller = current_caller().id
+        return caller if given is None else f"{caller}:{given}"
+
+    async def agent(self, id: str, *, cache_salt: str | None = None) -> Agent:
         """The agent with this id, or a plain model as an agent without tools or instructions.
 
-        The turns of its model are counted.
+        The turns of its model are counted. ``as_asked`` changes it for a request.
+
+        Args:
+            id: of a model, or ``agent/NAME``.
+            cache_salt: as the request gives it.
 
         Raises:
             UnknownModelError: there is none such.
@@ -105,7 +115,13 @@ class Serving:
             name = id.removeprefix(AGENT_PREFIX)
             is_default = name == _DEFAULT_AGENT and name not in self.runtime.config.agents
             agent = await self.runtime.agent(None if is_default else name)
-        return replace(agent, model=CountedChatModel(agent.model, partial(self.count, id)))
+        salt = self.cache_salt(cache_salt)
+        is_shared = agent.options.share_prefix and (not salt or self.config.share_agent_prefixes)
+        return replace(
+            agent,
+            model=CountedChatModel(agent.model, partial(self.count, id)),
+            options=replace(agent.options, cache_salt=salt, share_prefix=is_shared),
+        )
 
     @asynccontextmanager
     async def engine(self, id: str | None) -> AsyncIterator[Engine]:
@@ -188,6 +204,25 @@ def _plain(options: AgentOptions) -> AgentOptions:
         tool_timeout_seconds=options.tool_timeout_seconds,
         compaction="off",
     )
+
+
+def as_asked(
+    agent: Agent,
+    *,
+    options: AgentOptions | None = None,
+    toolsets: Sequence[Toolset] | None = None,
+) -> Agent:
+    """An agent as a request changes it.
+
+    The beginning of its prompts is shared by all callers only while nothing of the request is in
+    it: instructions, variables of the template, toolsets.
+    """
+    options = agent.options if options is None else options
+    toolsets = agent.toolsets if toolsets is None else tuple(toolsets)
+    before = (agent.options.instructions, agent.options.chat_template_kwargs, agent.toolsets)
+    if (options.instructions, options.chat_template_kwargs, toolsets) != before:
+        options = replace(options, share_prefix=False)
+    return replace(agent, options=options, toolsets=toolsets)
 
 
 def with_seed(agent: Agent, index: int) -> Agent:

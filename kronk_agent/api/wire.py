@@ -25,6 +25,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _MAX_PADDING = 16
 
 Count: TypeAlias = Annotated[int, Field(ge=1)]
+CacheSalt: TypeAlias = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class Wire(BaseModel):

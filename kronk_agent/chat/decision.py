@@ -9,8 +9,9 @@ import time
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Unpack
 
-from kronk_agent.engine.engine import Constraint, Engine
+from kronk_agent.engine.engine import CacheOptions, Constraint, Engine
 from kronk_agent.model import SamplingParams
 
 _GREEDY = SamplingParams(temperature=0)
@@ -29,7 +30,11 @@ class CallDecision:
 
 
 async def decide_call(
-    engine: Engine, prompt: Sequence[int], calls: Constraint, bias: float
+    engine: Engine,
+    prompt: Sequence[int],
+    calls: Constraint,
+    bias: float,
+    **cache: Unpack[CacheOptions],
 ) -> CallDecision:
     """Decide whether a call comes next if ``bias`` is added to the logit of its first token.
 
@@ -38,6 +43,7 @@ async def decide_call(
         prompt: up to the turn; it stays in the engine's cache for the turn itself.
         calls: the grammar of a turn that is nothing but calls.
         bias: natural logarithm of odds; above 0 for more calls.
+        cache: the cache options of the turn.
     """
     started_at = time.perf_counter()
     chunks = engine.generate(
@@ -47,6 +53,7 @@ async def decide_call(
         constraint=calls,
         top_logprobs=2,
         streamed=False,
+        **cache,
     )
     async with aclosing(chunks):
         async for chunk in chunks:

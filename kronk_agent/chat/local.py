@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from anyio import to_thread
 
@@ -16,7 +16,7 @@ from kronk_agent.chat.scores import Scores
 from kronk_agent.chat.shown_tools import shown_tools
 from kronk_agent.chat.template import ChatTemplate, Options
 from kronk_agent.chat.turn_reader import TurnReader
-from kronk_agent.engine.engine import Chunk, Constraint, Engine
+from kronk_agent.engine.engine import CacheOptions, Chunk, Constraint, Engine
 from kronk_agent.errors import ConstraintError, InvalidRequestError
 from kronk_agent.messages import Delta, Message
 from kronk_agent.model import (
@@ -39,8 +39,7 @@ class _Prompt:
     tokens: list[int]
     opening: str
     """What of it begins the assistant's turn."""
-    prefix_to_save: int = 0
-    """Leading tokens whose state is worth saving for later starts."""
+    cache: CacheOptions = field(default_factory=CacheOptions)
 
 
 class LocalChatModel:
@@ -156,16 +155,17 @@ class LocalChatModel:
             )
         calls = await self._constraint(prompt, turn, must)
         assert calls is not None
-        decision = await decide_call(self._engine, prompt.tokens, calls, bias)
+        decision = await decide_call(self._engine, prompt.tokens, calls, bias, **prompt.cache)
         if decision.is_call:
             return must, decision
         return replace(request, tool_choice=ToolChoice("none")), decision
 
     def _read(self, request: ChatRequest) -> _Prompt:
         prompt = self._render(request)
-        if not request.save_prefix or not self._engine.saves_prefixes:
-            return prompt
-        return replace(prompt, prefix_to_save=self._own_prefix.length(request, prompt.tokens))
+        cache = CacheOptions(cache_salt=request.cache_salt)
+        if request.share_prefix and (request.cache_salt or self._engine.saves_prefixes):
+            cache["shared_prefix"] = self._own_prefix.length(request, prompt.tokens)
+        return replace(prompt, cache=cache)
 
     def _render(self, request: ChatRequest) -> _Prompt:
         limit = request.max_tool_description_tokens
@@ -200,7 +200,7 @@ class LocalChatModel:
             prompt.text + text + end,
             [*prompt.tokens, *tokens, *ending],
             prompt.opening + text + end,
-            prompt.prefix_to_save,
+            prompt.cache,
         )
 
     async def _generate(
@@ -214,7 +214,7 @@ class LocalChatModel:
             top_logprobs=request.top_logprobs if request.logprobs else None,
             constraint=await self._constraint(prompt, turn, request),
             streamed=request.streamed,
-            prefix_to_save=prompt.prefix_to_save,
+            **prompt.cache,
         )
         async with aclosing(chunks):
             async for chunk in chunks:

@@ -58,7 +58,7 @@ async def _serve(config: Config, _: Interrupts) -> int:
     ):
         mcp_app = McpApp(
             mcp_server,
-            caller=lambda: current_caller().name,
+            caller=lambda: current_caller().id or None,
             max_body_bytes=server.max_body_bytes,
         )
         async with (

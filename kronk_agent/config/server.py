@@ -39,6 +39,9 @@ class ServerConfig(Section):
     any are named, requests to others are refused."""
     allowed_origins: tuple[str, ...] = ()
     """Web pages that may ask, such as https://app.example; "*" is all."""
+    share_agent_prefixes: bool = True
+    """Callers share the cached states of agents' own instructions and tools, and nothing else.
+    false: each caller's first prompt computes them anew."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 32_000_000
     """Size of a request at most."""
     max_requests: Annotated[int, Field(ge=1)] = 256

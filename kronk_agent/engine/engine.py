@@ -27,7 +27,7 @@ from kronk_agent.engine.opening import Opening
 from kronk_agent.engine.params import EngineParams, LoraAdapter
 from kronk_agent.engine.prefix_cache import PrefixCache
 from kronk_agent.engine.prefix_saving import PrefixSaver
-from kronk_agent.engine.request import GenerateOptions, Request
+from kronk_agent.engine.request import CacheOptions, GenerateOptions, Request
 from kronk_agent.engine.scheduler import Output, Scheduler
 from kronk_agent.engine.sequence import Chunk, GenerationEnd, Priority
 from kronk_agent.engine.snapshots import snapshot_name
@@ -39,6 +39,7 @@ from kronk_agent.errors import ConstraintError, EngineError, InvalidRequestError
 from kronk_agent.model import SamplingParams
 
 __all__ = [
+    "CacheOptions",
     "Chunk",
     "Constraint",
     "Engine",
@@ -84,7 +85,7 @@ class Engine(ClosedInThread):
             files=files,
         )
         self.saves_prefixes: bool = files is not None
-        """True if ``prefix_to_save`` of a request has an effect."""
+        """True if the ``shared_prefix`` of a request is saved to a file."""
         self._scheduler = Scheduler(
             self._context,
             model.vocabulary,

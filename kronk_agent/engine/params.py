@@ -130,7 +130,7 @@ class EngineParams:
     """Host memory for the states of finished sequences that lost their place in the KV memory."""
     cache_dir: Path | None = None
     """Folder for states that outlive the process: of the prefixes that prompts begin with where a
-    request asks for it (``prefix_to_save``); None saves none."""
+    request asks for it (``shared_prefix``); None saves none."""
     cache_disk_mib: int = 2048
     """Budget of that folder; the least recently used states are removed first."""
     cache_conversations: bool = False

@@ -3,7 +3,8 @@
 Where the memory is unified, a cell belongs to any number of sequences, and sharing a prefix costs a
 few bytes of bookkeeping and no copy; else it is copied from one id's memory to another's. A
 finished sequence keeps its cells under its id until the cells or the id are wanted; then the least
-recently used goes first, to host memory where there is room.
+recently used goes first, to host memory where there is room. Prompts share only under the same salt
+(``CacheKey``), so that no caller can tell from its counts or its time what another has asked.
 
 Recurrent and hybrid models, and those whose sliding window is pruned, cannot keep a part of a
 sequence's memory. With these only whole states are shared, which are saved at the boundaries of
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kronk_agent.engine.memory import KVMemory
-from kronk_agent.engine.prefix_tree import PrefixTree, common_prefix_length
+from kronk_agent.engine.prefix_tree import CacheKey, PrefixTree
 from kronk_agent.engine.sequence import Sequence
 from kronk_agent.engine.state_files import StateFiles, is_sound
 from kronk_agent.engine.state_store import SavedState, StateStore
@@ -148,7 +149,7 @@ class PrefixCache:
             return False
         known = self._tree.longest(sequence.prefix)[0]
         for other in running:
-            shared = common_prefix_length(sequence.prefix, other.tokens[: other.num_to_read])
+            shared = sequence.prefix.common_length(other.key(other.num_to_read))
             if shared >= max(other.num_computed, known) + _WORTH_WAITING_FOR:
                 if self._whole:
                     other.checkpoints.add(shared)
@@ -204,14 +205,14 @@ class PrefixCache:
             self._save(id, sequence.computed, pinned=sequence.pin is not None)
             self._release(id)
             return
-        tokens = sequence.computed
-        self._memory.drop(id, len(tokens))  # what was drafted when it failed
-        is_known = not len(tokens) or self._tree.covers(tokens, besides=id)
+        key = sequence.computed
+        self._memory.drop(id, len(key))  # what was drafted when it failed
+        is_known = not len(key) or self._tree.covers(key, besides=id)
         if is_known and sequence.pin is None:
             self._release(id)
             return
-        self._share_cells(id, tokens)
-        self._tree.extend(id, tokens)
+        self._share_cells(id, key)
+        self._tree.extend(id, key)
         if sequence.pin is None:
             self._finished[id] = None
             self._make_compact()
@@ -239,7 +240,7 @@ class PrefixCache:
 
     def unpin(self, pin: int, tokens: Many[int]) -> None:
         """Let what was pinned be evicted like the rest."""
-        self._store.unpin(np.asarray(tokens, np.int32))
+        self._store.unpin(CacheKey(np.asarray(tokens, np.int32)))
         id = self._pinned.pop(pin, None)
         if id is not None:
             self._finished[id] = None
@@ -254,17 +255,15 @@ class PrefixCache:
             return True
         return False
 
-    def state_of(
-        self, tokens: NDArray[np.int32], *, at_least: int
-    ) -> tuple[int, NDArray[np.uint8]] | None:
+    def state_of(self, key: CacheKey, *, at_least: int) -> tuple[int, NDArray[np.uint8]] | None:
         """The number of leading tokens that are computed, and the state after exactly these.
 
         None where they are fewer than ``at_least``, or no id or memory is free to copy it.
         """
         if self._whole:
-            length, saved = self._store.find(tokens)
+            length, saved = self._store.find(key)
             return None if saved is None or length < at_least else (length, saved.state)
-        length, donor = self._tree.longest(tokens)
+        length, donor = self._tree.longest(key)
         if donor is None or length < at_least or not self._free:
             return None
         id = heappop(self._free)
@@ -313,7 +312,7 @@ class PrefixCache:
             id = self._restore(saved, keep=donor)
             if id is not None:
                 self._memory.drop(id, saved_length)
-                self._share_cells(id, prefix[:saved_length])
+                self._share_cells(id, prefix.prefix(saved_length))
                 self._begin(sequence, id, saved_length)
                 return
             length, donor = self._donor(prefix)  # trying may have evicted it
@@ -335,7 +334,7 @@ class PrefixCache:
                 length = 0
             self._begin(sequence, id, length)
 
-    def _donor(self, prefix: NDArray[np.int32]) -> tuple[int, int | None]:
+    def _donor(self, prefix: CacheKey) -> tuple[int, int | None]:
         """How much of a prefix is in memory, and who has it; 0 and None where it is not worth
         moving."""
         length, donor = self._tree.longest(prefix)
@@ -352,15 +351,15 @@ class PrefixCache:
         return lost == 0 or (not self._memory.is_unified and lost < _WORTH_SAVING)
 
     def _begin(self, sequence: Sequence, id: int, length: int) -> None:
-        self._tree.extend(id, sequence.tokens[:length])
+        self._tree.extend(id, sequence.key(length))
         sequence.id, sequence.num_computed = id, length
 
-    def _share_cells(self, id: int, tokens: NDArray[np.int32]) -> None:
+    def _share_cells(self, id: int, key: CacheKey) -> None:
         """Where others have the same tokens, give back the sequence's own cells for theirs."""
         if not self._memory.is_unified:
             return
         start = self._tree.length(id)
-        shared, other = self._tree.longest(tokens)
+        shared, other = self._tree.longest(key)
         if other is not None and shared > start:
             self._memory.drop(id, start, shared)
             self._memory.share(other, id, start, shared)
@@ -391,11 +390,11 @@ class PrefixCache:
         counters.hit_tokens += sequence.num_computed
         counters.miss_tokens += sequence.num_tokens - sequence.num_computed
 
-    def _save(self, id: int, tokens: NDArray[np.int32], *, pinned: bool = False) -> None:
-        if len(tokens) < _WORTH_SAVING:
+    def _save(self, id: int, key: CacheKey, *, pinned: bool = False) -> None:
+        if len(key) < _WORTH_SAVING:
             return
         state = self._memory.save(id)
-        if state is not None and self._store.put(SavedState(tokens.copy(), state), pinned=pinned):
+        if state is not None and self._store.put(SavedState(key.copy(), state), pinned=pinned):
             self.counters.spills += 1
 
     def _restore(self, saved: SavedState, *, keep: int | None) -> int | None:

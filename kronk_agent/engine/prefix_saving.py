@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kronk_agent.engine.prefix_cache import PrefixCache
+from kronk_agent.engine.prefix_tree import CacheKey
 from kronk_agent.engine.sequence import Sequence
 from kronk_agent.engine.state_files import StateFiles
 from kronk_agent.engine.state_store import SavedState, StateStore
@@ -27,7 +28,7 @@ class PrefixSaver:
         files: where they are saved; None saves nothing.
         cache: of the engine.
         store: gets the states that were saved before.
-        keeps_conversations: save everything that was computed when the engine closes.
+        keeps_conversations: save everything computed without a salt when the engine closes.
     """
 
     def __init__(
@@ -45,14 +46,14 @@ class PrefixSaver:
         self._wanted: dict[bytes, NDArray[np.int32]] = {}
         self._saved: set[bytes] = set()
         for state in files.read() if files is not None else ():
-            self._saved.add(state.tokens.tobytes())
+            self._saved.add(state.key.tokens.tobytes())
             store.put(state)
 
     def want(self, sequence: Sequence) -> None:
         """Note the prefix that a sequence is about to compute, if it is to be saved."""
-        if self._files is None or sequence.prefix_to_save < _WORTH_A_FILE:
+        if self._files is None or sequence.shared_prefix < _WORTH_A_FILE:
             return
-        tokens = sequence.tokens[: sequence.prefix_to_save]
+        tokens = sequence.tokens[: sequence.shared_prefix]
         key = tokens.tobytes()
         if key in self._saved:
             return
@@ -74,18 +75,19 @@ class PrefixSaver:
         if self._keeps_conversations:
             self._cache.save_all()
             for state in self._store.in_memory:
-                self._files.write_soon(state)
+                if not state.key.is_salted:  # a caller's own stays in memory
+                    self._files.write_soon(state)
         self._files.close()
 
     def _save(self, *, is_last: bool) -> None:
         for key, tokens in list(self._wanted.items()):
             at_least = _WORTH_A_FILE if is_last else len(tokens)
-            found = self._cache.state_of(tokens, at_least=at_least)
+            found = self._cache.state_of(CacheKey(tokens), at_least=at_least)
             if found is None:
                 continue  # whoever was to compute it gave up; the next one may not
             assert self._files is not None
             length, state = found
             del self._wanted[key]
-            self._files.write_soon(SavedState(tokens[:length], state))
+            self._files.write_soon(SavedState(CacheKey(tokens[:length]), state))
             self._saved.add(key)
             logger.debug("saving the state of a prompt's first %d tokens", length)

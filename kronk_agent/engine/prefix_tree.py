@@ -2,12 +2,14 @@
 
 As in SGLang's RadixAttention, an edge is a run of tokens and is split where two paths part. Every
 holder (a sequence id, or a saved state) has one path from the root, and its tip is the node where
-that path ends.
+that path ends. Runs of different salts never meet: what one caller computed is not there for
+another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -16,11 +18,57 @@ from numpy.typing import NDArray
 H = TypeVar("H")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CacheKey:
+    """Token ids with the salt under which their state is cached, as vLLM's ``cache_salt``."""
+
+    tokens: NDArray[np.int32]
+    salt: str = ""
+    """Keys share a prefix only where their salts are equal. Empty is a salt like any other."""
+    num_shared: int = 0
+    """Leading tokens that are keyed by the empty salt, and so shared by all."""
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def is_salted(self) -> bool:
+        """True if a part of it is not shared by all."""
+        return self.salt != "" and len(self.tokens) > self.num_shared
+
+    def prefix(self, length: int) -> CacheKey:
+        """The key of the first tokens."""
+        return replace(self, tokens=self.tokens[:length])
+
+    def copy(self) -> CacheKey:
+        """The same key on an array of its own."""
+        return replace(self, tokens=self.tokens.copy())
+
+    def segment(self, start: int) -> tuple[str, NDArray[np.int32]]:
+        """The tokens from ``start`` on that are keyed by the same salt, and that salt."""
+        if self.salt != "" and start < self.num_shared:
+            return "", self.tokens[start : self.num_shared]
+        return self.salt, self.tokens[start:]
+
+    def common_length(self, other: CacheKey) -> int:
+        """How many tokens two keys share from their beginnings."""
+        length = 0
+        while length < min(len(self), len(other)):
+            (salt, run), (other_salt, other_run) = self.segment(length), other.segment(length)
+            if salt != other_salt:
+                break
+            shared = common_prefix_length(run, other_run)
+            length += shared
+            if shared < min(len(run), len(other_run)):
+                break
+        return length
+
+
 class PrefixTree(Generic[H]):
     """Paths of tokens, and who holds them. Not safe for use by several threads."""
 
     def __init__(self) -> None:
-        self._root: _Node[H] = _Node(np.empty(0, np.int32), None)
+        self._root: _Node[H] = _Node(np.empty(0, np.int32))
         self._tips: dict[H, _Node[H]] = {}
 
     @property
@@ -37,10 +85,16 @@ class PrefixTree(Generic[H]):
         tip = self._tips.get(holder)
         return 0 if tip is None else tip.depth
 
-    def path(self, holder: H) -> NDArray[np.int32]:
+    def path(self, holder: H) -> CacheKey:
         """A holder's tokens, in a new array."""
-        runs = [node.run for node in _up_from(self._tips.get(holder))]
-        return np.concatenate(runs[::-1]) if runs else np.empty(0, np.int32)
+        nodes = list(_up_from(self._tips.get(holder)))
+        if not nodes:
+            return CacheKey(np.empty(0, np.int32))
+        return CacheKey(
+            np.concatenate([node.run for node in reversed(nodes)]),
+            nodes[0].salt,
+            sum(len(node.run) for node in nodes if node.salt == ""),
+        )
 
     def private_length(self, holder: H) -> int:
         """How many tokens at the end of a holder's path nobody else holds."""
@@ -51,8 +105,8 @@ class PrefixTree(Generic[H]):
             node = node.parent
         return length
 
-    def extend(self, holder: H, tokens: NDArray[np.int32], *, onto_others: bool = True) -> int:
-        """Lengthen a holder's path to ``tokens``, of which the path it has is a prefix.
+    def extend(self, holder: H, key: CacheKey, *, onto_others: bool = True) -> int:
+        """Lengthen a holder's path to ``key``, of which the path it has is a prefix.
 
         With ``onto_others=False`` it stops where the next tokens are on a path of others already.
 
@@ -64,15 +118,15 @@ class PrefixTree(Generic[H]):
             self._root.holders.add(holder)
         self._root.tips.discard(holder)
         node.tips.discard(holder)
-        while node.depth < len(tokens):
-            rest = tokens[node.depth :]
-            child = node.children.get(int(rest[0]))
-            if child is None and node.is_leaf_of(holder):
+        while node.depth < len(key):
+            salt, rest = key.segment(node.depth)
+            child = node.children.get((salt, int(rest[0])))
+            if child is None and node.is_leaf_of(holder) and node.salt == salt:
                 node.run = np.concatenate([node.run, rest])
                 node.depth += len(rest)
-                break
+                continue
             if child is None:
-                child = _Node(rest.copy(), node)
+                child = _Node(rest.copy(), node, salt)
             elif not onto_others and holder not in child.holders:
                 break
             else:
@@ -110,36 +164,37 @@ class PrefixTree(Generic[H]):
             node.holders.discard(holder)
             parent = node.parent
             if parent is not None and not node.holders:
-                del parent.children[int(node.run[0])]
+                del parent.children[node.salt, int(node.run[0])]
             node = parent
 
-    def longest(self, tokens: NDArray[np.int32]) -> tuple[int, H | None]:
-        """The longest prefix of ``tokens`` that anyone holds, and one who holds it."""
-        length, node = self._walk(tokens)
+    def longest(self, key: CacheKey) -> tuple[int, H | None]:
+        """The longest prefix of ``key`` that anyone holds, and one who holds it."""
+        length, node = self._walk(key)
         return (length, next(iter(node.holders))) if length else (0, None)
 
-    def longest_whole(self, tokens: NDArray[np.int32]) -> tuple[int, H | None]:
-        """The longest path that is as a whole a prefix of ``tokens``, and its holder."""
-        length, node = self._walk(tokens)
+    def longest_whole(self, key: CacheKey) -> tuple[int, H | None]:
+        """The longest path that is as a whole a prefix of ``key``, and its holder."""
+        length, node = self._walk(key)
         if length < node.depth:  # parted inside the run that leads to this node
             node = node.parent or node
         while not node.tips and node.parent is not None:
             node = node.parent
         return (node.depth, next(iter(node.tips))) if node.tips else (0, None)
 
-    def covers(self, tokens: NDArray[np.int32], *, besides: H) -> bool:
+    def covers(self, key: CacheKey, *, besides: H) -> bool:
         """Does somebody else hold all of these tokens?"""
-        length, node = self._walk(tokens)
-        return length == len(tokens) and len(node.holders - {besides}) > 0
+        length, node = self._walk(key)
+        return length == len(key) and len(node.holders - {besides}) > 0
 
-    def _walk(self, tokens: NDArray[np.int32]) -> tuple[int, _Node[H]]:
+    def _walk(self, key: CacheKey) -> tuple[int, _Node[H]]:
         """How far the tree knows the tokens, and the node at which or before which that is."""
         node, length = self._root, 0
-        while length < len(tokens):
-            child = node.children.get(int(tokens[length]))
+        while length < len(key):
+            salt, rest = key.segment(length)
+            child = node.children.get((salt, int(rest[0])))
             if child is None:
                 break
-            shared = common_prefix_length(child.run, tokens[length:])
+            shared = common_prefix_length(child.run, rest)
             node, length = child, length + shared
             if shared < len(child.run):
                 break
@@ -149,11 +204,11 @@ class PrefixTree(Generic[H]):
         """Put a node in the middle of the run that leads to ``node``; returns it."""
         parent = node.parent
         assert parent is not None
-        upper = _Node(node.run[:at], parent)
+        upper = _Node(node.run[:at], parent, node.salt)
         upper.holders = set(node.holders)
         node.run = node.run[at:]
         node.parent = upper
-        upper.children[int(node.run[0])] = node
+        upper.children[node.salt, int(node.run[0])] = node
         return upper
 
     def _nodes(self) -> Iterator[_Node[H]]:
@@ -167,19 +222,23 @@ class PrefixTree(Generic[H]):
 class _Node(Generic[H]):
     """A place in the tree, with the run of tokens that leads to it from its parent."""
 
-    __slots__ = ("children", "depth", "holders", "parent", "run", "tips")
+    __slots__ = ("children", "depth", "holders", "parent", "run", "salt", "tips")
 
-    def __init__(self, run: NDArray[np.int32], parent: _Node[H] | None) -> None:
+    def __init__(
+        self, run: NDArray[np.int32], parent: _Node[H] | None = None, salt: str = ""
+    ) -> None:
         self.run = run
         self.parent = parent
+        self.salt = salt
         self.depth: int = len(run) + (0 if parent is None else parent.depth)
-        self.children: dict[int, _Node[H]] = {}
+        self.children: dict[tuple[str, int], _Node[H]] = {}
+        """By the salt and the first token of the run that leads there."""
         self.holders: set[H] = set()
         """Everyone whose path goes through here."""
         self.tips: set[H] = set()
         """Those whose path ends here."""
         if parent is not None:
-            parent.children[int(run[0])] = self
+            parent.children[salt, int(run[0])] = self
 
     def is_leaf_of(self, holder: H) -> bool:
         """Is this the end of a path that nobody else's goes on from?"""

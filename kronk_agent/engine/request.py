@@ -24,7 +24,19 @@ _MAX_STOPS = 64
 _MAX_STOP_LENGTH = 1024
 
 
-class GenerateOptions(TypedDict, total=False):
+class CacheOptions(TypedDict, total=False):
+    """How a prompt uses the prefix cache; all of it may be left out."""
+
+    cache_salt: str
+    """The prompt shares cached states only with prompts of the same salt, as in vLLM; "", the
+    default, is one salt."""
+    shared_prefix: int
+    """Leading prompt tokens, an operator's instructions and tools for instance, that prompts of all
+    salts share, and whose state is saved to a file for later starts (``EngineParams.cache_dir``);
+    0 is the default."""
+
+
+class GenerateOptions(CacheOptions, total=False):
     """What ``Engine.generate`` takes beside the prompt and the sampling; all of it may be left
     out."""
 
@@ -50,9 +62,6 @@ class GenerateOptions(TypedDict, total=False):
     moment, and take longer steps, which is faster for everyone. True is the default."""
     deadline_seconds: float | None
     """The time it has from now on."""
-    prefix_to_save: int
-    """Leading prompt tokens, instructions and tools for instance, whose state is saved to a file
-    for later starts (``EngineParams.cache_dir``); 0, the default, saves none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +79,8 @@ class Request:
     priority: Priority = "interactive"
     streamed: bool = True
     deadline_seconds: float | None = None
-    prefix_to_save: int = 0
+    cache_salt: str = ""
+    shared_prefix: int = 0
 
     def check(self, *, vocabulary_size: int, context_length: int) -> None:
         """Raise for what can never work.
@@ -101,11 +111,11 @@ class Request:
                 "logprobs_after_sampling needs top_logprobs", param="logprobs_after_sampling"
             )
         self._check_stop()
-        if not 0 <= self.prefix_to_save <= len(self.prompt):
+        if not 0 <= self.shared_prefix <= len(self.prompt):
             raise InvalidRequestError(
-                f"prefix_to_save must be from 0 to {len(self.prompt)}, the prompt's length, "
-                f"not {self.prefix_to_save}",
-                param="prefix_to_save",
+                f"shared_prefix must be from 0 to {len(self.prompt)}, the prompt's length, "
+                f"not {self.shared_prefix}",
+                param="shared_prefix",
             )
         if self.deadline_seconds is not None and not self.deadline_seconds > 0:
             raise InvalidRequestError(
@@ -135,7 +145,8 @@ class Request:
             priority=self.priority,
             is_streamed=self.streamed,
             deadline=None if seconds is None else time.perf_counter() + seconds,
-            prefix_to_save=self.prefix_to_save,
+            cache_salt=self.cache_salt,
+            shared_prefix=self.shared_prefix,
         )
 
     def copies(self, number: int) -> list[Request]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from kronk_agent.engine.constraint import Constraint, Matcher
 from kronk_agent.engine.logprobs import TokenLogprob
+from kronk_agent.engine.prefix_tree import CacheKey
 from kronk_agent.engine.sampling import Sampler
 from kronk_agent.engine.speculation import PromptLookup
 from kronk_agent.engine.stops import StopFinder
@@ -93,8 +94,10 @@ class Sequence:
     """Does somebody read its tokens as they come?"""
     deadline: float | None = None
     """On the clock of ``time.perf_counter``."""
-    prefix_to_save: int = 0
-    """Leading prompt tokens whose state is to be saved to a file."""
+    cache_salt: str = ""
+    """Its prompt shares cached states only with those of the same salt."""
+    shared_prefix: int = 0
+    """Leading prompt tokens that all salts share, and whose state is to be saved to a file."""
     pin: int | None = None
     """The pin that keeps its cells once it has ended."""
     leader: Sequence | None = None
@@ -134,15 +137,19 @@ class Sequence:
         return self.tokens[self.num_computed : self.num_tokens]
 
     @property
-    def computed(self) -> NDArray[np.int32]:
+    def computed(self) -> CacheKey:
         """Tokens that are in the KV memory."""
-        return self.tokens[: self.num_computed]
+        return self.key(self.num_computed)
 
     @property
-    def prefix(self) -> NDArray[np.int32]:
+    def prefix(self) -> CacheKey:
         """What may come from the KV memory. Not the last token: its logits are sampled from. And
         nothing as long as every token's logits are wanted."""
-        return self.tokens[: 0 if self.is_scoring else self.num_tokens - 1]
+        return self.key(0 if self.is_scoring else self.num_tokens - 1)
+
+    def key(self, length: int) -> CacheKey:
+        """The first tokens, as the prefix cache knows them."""
+        return CacheKey(self.tokens[:length], self.cache_salt, self.shared_prefix)
 
     @property
     def is_new(self) -> bool:

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kronk_agent.engine.prefix_tree import CacheKey
 from kronk_agent.engine.state_store import SavedState
 
 logger = logging.getLogger(__name__)
@@ -78,7 +79,12 @@ class StateFiles:
         return [state for state in states if state is not None]
 
     def write_soon(self, saved: SavedState) -> None:
-        """Write a state in the background."""
+        """Write a state in the background. Files keep no salt: only what all may share.
+
+        Args:
+            saved: one whose key is not salted.
+        """
+        assert not saved.key.is_salted
         self._writer.submit(self._write, saved)
 
     def mark_used(self, saved: SavedState) -> None:
@@ -97,7 +103,7 @@ class StateFiles:
         self._writer.shutdown()
 
     def _write(self, saved: SavedState) -> None:
-        size = saved.state.nbytes + saved.tokens.nbytes
+        size = saved.state.nbytes + saved.key.tokens.nbytes
         if size > self._limit_bytes:
             logger.info("a prompt's state of %d bytes is over engine.cache_disk_mib", size)
             return
@@ -106,10 +112,10 @@ class StateFiles:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             if not _is_private(self._folder):
                 return
-            stem = self._folder / _digest(saved.tokens, saved.state)
+            stem = self._folder / _digest(saved.key.tokens, saved.state)
             # The tokens last: a state without them is not taken up.
             _write_array(_with(stem, _STATE), saved.state)
-            _write_array(_with(stem, _TOKENS), saved.tokens)
+            _write_array(_with(stem, _TOKENS), saved.key.tokens)
             self._trim()
         except OSError as error:
             logger.warning("%s: a prompt's state cannot be saved: %s", self._folder, error)
@@ -139,7 +145,7 @@ class StateFiles:
 
 def is_sound(saved: SavedState) -> bool:
     """True if what comes from a file is what was written; llama.cpp trusts what it is given."""
-    return saved.path is None or _digest(saved.tokens, saved.state) == saved.path.name
+    return saved.path is None or _digest(saved.key.tokens, saved.state) == saved.path.name
 
 
 def _is_private(folder: Path) -> bool:
@@ -166,7 +172,7 @@ def _read(stem: Path) -> SavedState | None:
     except Exception as error:  # noqa: BLE001  # boundary: a foreign file fails in any way
         logger.warning("%s: this saved prompt cannot be read: %s", stem, error)
         return None
-    return SavedState(tokens, state, stem)
+    return SavedState(CacheKey(tokens), state, stem)
 
 
 def _write_array(path: Path, array: NDArray[np.int32] | NDArray[np.uint8]) -> None:

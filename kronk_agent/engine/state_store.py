@@ -14,14 +14,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kronk_agent.engine.prefix_tree import PrefixTree
+from kronk_agent.engine.prefix_tree import CacheKey, PrefixTree
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SavedState:
     """The state after some tokens."""
 
-    tokens: NDArray[np.int32]
+    key: CacheKey
+    """The tokens, and whose they are."""
     state: NDArray[np.uint8]
     """May be mapped from a file, and is then read when it is used."""
     path: Path | None = None
@@ -56,8 +57,8 @@ class StateStore:
     def put(self, saved: SavedState, *, pinned: bool = False) -> bool:
         """Keep a state; False where it is larger than the budget or there already."""
         size = saved.memory_bytes
-        length, known = self._tree.longest_whole(saved.tokens)
-        if known is not None and length == len(saved.tokens):
+        length, known = self._tree.longest_whole(saved.key)
+        if known is not None and length == len(saved.key):
             self._saved[known] = self._saved[known] or pinned
             self._saved.move_to_end(known)
             return False
@@ -71,20 +72,21 @@ class StateStore:
             self.remove(oldest)
         if self.num_bytes + size > self.limit_bytes:
             return False
-        self._tree.extend(saved, saved.tokens)
+        self._tree.extend(saved, saved.key)
         self._saved[saved] = pinned
         self.num_bytes += size
         return True
 
-    def unpin(self, tokens: NDArray[np.int32]) -> None:
-        length, known = self._tree.longest_whole(tokens)
-        if known is not None and length == len(tokens):
+    def unpin(self, key: CacheKey) -> None:
+        """Let the state of these tokens be evicted like the rest."""
+        length, known = self._tree.longest_whole(key)
+        if known is not None and length == len(key):
             self._saved[known] = False
 
-    def find(self, tokens: NDArray[np.int32]) -> tuple[int, SavedState | None]:
+    def find(self, key: CacheKey) -> tuple[int, SavedState | None]:
         """How many of the first tokens the best state covers, and that state."""
         find = self._tree.longest_whole if self._whole else self._tree.longest
-        return find(tokens)
+        return find(key)
 
     @property
     def in_memory(self) -> list[SavedState]:
@@ -105,9 +107,9 @@ class StateStore:
         self._saved.move_to_end(saved)
         return True
 
-    def common_length(self, tokens: NDArray[np.int32]) -> int:
+    def common_length(self, key: CacheKey) -> int:
         """The longest prefix these tokens share with the tokens of any state."""
-        return self._tree.longest(tokens)[0]
+        return self._tree.longest(key)[0]
 
     def clear(self) -> None:
         for saved in list(self._saved):

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TypeAlias, assert_never
 
 import anyio
@@ -107,7 +108,9 @@ class Sampler:
     async def _generate(self, request: ChatRequest) -> Answer:
         try:
             model = await self._get_model()
-            message, reason = await _collect(model, request)
+            # A server's prompts are its own, and nobody else learns of them by the prefix cache.
+            salted = replace(request, cache_salt=f"mcp:{self._server}")
+            message, reason = await _collect(model, salted)
         except KronkError as error:
             return t.ErrorData(code=t.INTERNAL_ERROR, message=f"the model failed: {error}")
         stop_reason = {"stop": "endTurn", "length": "maxTokens", "tool_calls": "toolUse"}[reason]

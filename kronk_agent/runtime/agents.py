@@ -60,7 +60,7 @@ def agent_options(config: Config, own: NamedAgentConfig | None = None) -> AgentO
         **values,
         policy=policy,
         tool_choice=choice,
-        save_prefix=True,
+        share_prefix=True,
         sampling=SamplingParams(**sampling),
     )
 

@@ -39,7 +39,7 @@ def test_the_configuration_has_every_option() -> None:
     of_a_request = {
         *("separate_reasoning", "response_format", "stop", "chat_template_kwargs"),
         *("continue_final_message", "logprobs", "top_logprobs", "limits", "streamed"),
-        "save_prefix",
+        *("cache_salt", "share_prefix"),
     }
     assert names == {*AgentConfig.model_fields, *of_the_whole, *of_a_request}
 
@@ -61,7 +61,8 @@ def test_every_option_that_a_request_has_goes_into_it() -> None:
         top_logprobs=5,
         streamed=False,
         max_tool_description_tokens=7,
-        save_prefix=True,
+        cache_salt="a",
+        share_prefix=True,
         chat_template_kwargs={"x": 1},
         continue_final_message=True,
     )
@@ -88,11 +89,11 @@ def test_every_option_that_a_request_has_goes_into_it() -> None:
 def test_only_a_prefix_without_anything_of_the_caller_is_saved(
     messages: list[Message], tools: list[Tool], is_saved: bool
 ) -> None:
-    options = AgentOptions(instructions="Be brief.", save_prefix=True)
+    options = AgentOptions(instructions="Be brief.", share_prefix=True)
 
-    assert options.request(messages, tools, ToolChoice(), is_first=True).save_prefix is is_saved
+    assert options.request(messages, tools, ToolChoice(), is_first=True).share_prefix is is_saved
     never = AgentOptions(instructions="Be brief.")
-    assert not never.request(messages, tools, ToolChoice(), is_first=True).save_prefix
+    assert not never.request(messages, tools, ToolChoice(), is_first=True).share_prefix
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_a_name_is_given_once() -> None:
     again = keys("create", "laptop")
 
     assert again.exit_code == 2
-    assert "there is a key called 'laptop'" in again.stderr
+    assert "a key named 'laptop' exists" in again.stderr
 
 
 def test_what_is_not_there_cannot_be_revoked() -> None:

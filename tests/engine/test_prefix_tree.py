@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeAlias, TypeVar
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from numpy.typing import NDArray
 
-from kronk_agent.engine.prefix_tree import PrefixTree, common_prefix_length
+from kronk_agent.engine.prefix_tree import CacheKey, PrefixTree, common_prefix_length
 
 # Few different tokens, so that paths share, part and run inside one another.
 TOKENS = st.lists(st.integers(0, 2), max_size=12)
 HOLDERS = st.integers(0, 5)
+SALTS = st.tuples(st.sampled_from(["", "a", "b"]), st.integers(0, 6))
+"""A salt, and how many leading tokens are shared whatever it is."""
+
+Salt: TypeAlias = tuple[str, int]
+Path: TypeAlias = list[tuple[str, int]]
+"""Tokens, each with the salt that it is kept under."""
 
 
 def array(tokens: list[int]) -> NDArray[np.int32]:
     return np.array(tokens, np.int32)
 
 
-def shared(a: list[int], b: list[int]) -> int:
+def salted(tokens: list[int], salt: Salt) -> Path:
+    name, num_shared = salt
+    return [("" if i < num_shared else name, token) for i, token in enumerate(tokens)]
+
+
+def key(path: Path, salt: Salt) -> CacheKey:
+    return CacheKey(array([token for _, token in path]), *salt)
+
+
+def shared(a: Sequence[object], b: Sequence[object]) -> int:
     return next(
         (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
     )
@@ -29,65 +47,76 @@ class TreeAgainstDict(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.tree: PrefixTree[int] = PrefixTree()
-        self.paths: dict[int, list[int]] = {}
+        self.paths: dict[int, Path] = {}
+        self.salts: dict[int, Salt] = {}
 
-    @rule(holder=HOLDERS, more=TOKENS)
-    def extend(self, holder: int, more: list[int]) -> None:
-        path = self.paths.get(holder, []) + more
-        assert self.tree.extend(holder, array(path)) == len(path)
+    def lengthened(self, holder: int, more: list[int], salt: Salt) -> tuple[Path, CacheKey]:
+        salt = self.salts.setdefault(holder, salt)
+        tokens = [token for _, token in self.paths.get(holder, [])] + more
+        path = salted(tokens, salt)
+        return path, key(path, salt)
+
+    @rule(holder=HOLDERS, more=TOKENS, salt=SALTS)
+    def extend(self, holder: int, more: list[int], salt: Salt) -> None:
+        path, longer = self.lengthened(holder, more, salt)
+        assert self.tree.extend(holder, longer) == len(path)
         self.paths[holder] = path
 
-    @rule(holder=HOLDERS, more=TOKENS)
-    def extend_where_nobody_was(self, holder: int, more: list[int]) -> None:
-        path = self.paths.get(holder, []) + more
+    @rule(holder=HOLDERS, more=TOKENS, salt=SALTS)
+    def extend_where_nobody_was(self, holder: int, more: list[int], salt: Salt) -> None:
+        path, longer = self.lengthened(holder, more, salt)
         start = len(self.paths.get(holder, []))
         others = [other for key, other in self.paths.items() if key != holder]
         known = max((shared(other, path) for other in others), default=0)
-        expected = start if known > start else len(path)
 
-        length = self.tree.extend(holder, array(path), onto_others=False)
+        length = self.tree.extend(holder, longer, onto_others=False)
 
-        assert length == expected
+        assert length == (start if known > start else len(path))
         self.paths[holder] = path[:length]
 
     @rule(one=HOLDERS, other=HOLDERS)
     def swap(self, one: int, other: int) -> None:
         if one != other:
             self.tree.swap(one, other)
-            paths = {one: self.paths.pop(other, None), other: self.paths.pop(one, None)}
-            self.paths |= {holder: path for holder, path in paths.items() if path is not None}
+            self.paths = swapped(self.paths, one, other)
+            self.salts = swapped(self.salts, one, other)
 
     @rule(holder=HOLDERS)
     def remove(self, holder: int) -> None:
         self.tree.remove(holder)
         self.paths.pop(holder, None)
+        self.salts.pop(holder, None)
 
-    @rule(query=TOKENS)
-    def find_longest(self, query: list[int]) -> None:
-        length, holder = self.tree.longest(array(query))
+    @rule(tokens=TOKENS, salt=SALTS)
+    def find_longest(self, tokens: list[int], salt: Salt) -> None:
+        query = salted(tokens, salt)
+        length, holder = self.tree.longest(key(query, salt))
         assert length == max((shared(path, query) for path in self.paths.values()), default=0)
         assert (holder is None) == (length == 0)
         if holder is not None:
             assert shared(self.paths[holder], query) >= length
 
-    @rule(query=TOKENS)
-    def find_longest_whole(self, query: list[int]) -> None:
-        length, holder = self.tree.longest_whole(array(query))
+    @rule(tokens=TOKENS, salt=SALTS)
+    def find_longest_whole(self, tokens: list[int], salt: Salt) -> None:
+        query = salted(tokens, salt)
+        length, holder = self.tree.longest_whole(key(query, salt))
         whole = [path for path in self.paths.values() if shared(path, query) == len(path)]
         assert length == max(map(len, whole), default=0)
         assert holder is None or self.paths[holder] == query[:length]
 
-    @rule(query=TOKENS.filter(bool), holder=HOLDERS)
-    def ask_whether_covered(self, query: list[int], holder: int) -> None:
+    @rule(tokens=TOKENS.filter(bool), salt=SALTS, holder=HOLDERS)
+    def ask_whether_covered(self, tokens: list[int], salt: Salt, holder: int) -> None:
+        query = salted(tokens, salt)
         others = [path for key, path in self.paths.items() if key != holder]
         is_covered = any(shared(path, query) == len(query) for path in others)
-        assert self.tree.covers(array(query), besides=holder) == is_covered
+        assert self.tree.covers(key(query, salt), besides=holder) == is_covered
 
     @invariant()
     def every_path_is_there(self) -> None:
         assert self.tree.holders == self.paths.keys()
         for holder, path in self.paths.items():
-            assert self.tree.path(holder).tolist() == path
+            kept = self.tree.path(holder)
+            assert salted(kept.tokens.tolist(), (kept.salt, kept.num_shared)) == path
             assert self.tree.length(holder) == len(path)
 
     @invariant()
@@ -107,6 +136,18 @@ TestTreeAgainstDict = TreeAgainstDict.TestCase
 TestTreeAgainstDict.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
 
 
-@given(TOKENS, TOKENS)
-def test_the_common_prefix_is_what_a_loop_finds(a: list[int], b: list[int]) -> None:
+T = TypeVar("T")
+
+
+def swapped(values: dict[int, T], one: int, other: int) -> dict[int, T]:
+    names = {one: other, other: one}
+    return {names.get(holder, holder): value for holder, value in values.items()}
+
+
+@given(TOKENS, SALTS, TOKENS, SALTS)
+def test_the_common_prefix_is_what_a_loop_finds(
+    a: list[int], salt: Salt, b: list[int], other: Salt
+) -> None:
+    one, two = salted(a, salt), salted(b, other)
     assert common_prefix_length(array(a), array(b)) == shared(a, b)
+    assert key(one, salt).common_length(key(two, other)) == shared(one, two)

@@ -32,13 +32,13 @@ def parameters(folder: Path, **more: object) -> EngineParams:
 
 
 async def ask(
-    model: Path, params: EngineParams, country: str, *, prefix_to_save: int | None = None
+    model: Path, params: EngineParams, country: str, *, shared_prefix: int | None = None
 ) -> Generated:
     """Ask in an engine of its own, with the instructions to be saved."""
     async with await Engine.open(model, params) as engine:
-        if prefix_to_save is None:
-            prefix_to_save = len(tokens_of(engine, INSTRUCTIONS))
-        return await generate(engine, about(country), max_tokens=4, prefix_to_save=prefix_to_save)
+        if shared_prefix is None:
+            shared_prefix = len(tokens_of(engine, INSTRUCTIONS))
+        return await generate(engine, about(country), max_tokens=4, shared_prefix=shared_prefix)
 
 
 def files(folder: Path, ending: str = "") -> list[Path]:
@@ -80,7 +80,7 @@ async def test_models_that_share_only_whole_states_begin_with_a_saved_one(
     for expected in (0, 200):
         async with await Engine.open(model, params) as engine:
             prompt = tokens_of(engine, "the cat is one of two and the dog is not " * 40)[:300]
-            stream = engine.generate(prompt, sampling=GREEDY, max_tokens=2, prefix_to_save=200)
+            stream = engine.generate(prompt, sampling=GREEDY, max_tokens=2, shared_prefix=200)
             async with aclosing(stream):
                 chunks = [chunk async for chunk in stream]
         assert chunks[-1].num_cached == expected
@@ -91,7 +91,7 @@ async def test_what_follows_the_prefix_is_not_saved_unless_conversations_are(
 ) -> None:
     await ask(starter_model, parameters(tmp_path / "a"), "France")
     await ask(starter_model, parameters(tmp_path / "b", cache_conversations=True), "France")
-    await ask(starter_model, parameters(tmp_path / "c"), "France", prefix_to_save=0)
+    await ask(starter_model, parameters(tmp_path / "c"), "France", shared_prefix=0)
     async with await Engine.open(starter_model, parameters(tmp_path / "d")) as engine:
         prefix, prompt = tokens_of(engine, INSTRUCTIONS), tokens_of(engine, about("France"))
 
@@ -101,12 +101,23 @@ async def test_what_follows_the_prefix_is_not_saved_unless_conversations_are(
     assert not (tmp_path / "c").exists()
 
 
+async def test_what_a_caller_said_under_its_salt_is_never_saved(
+    starter_model: Path, tmp_path: Path
+) -> None:
+    params = parameters(tmp_path, cache_conversations=True)
+    async with await Engine.open(starter_model, params) as engine:
+        shared = len(tokens_of(engine, INSTRUCTIONS))
+        await generate(engine, about("France"), max_tokens=4, cache_salt="a", shared_prefix=shared)
+
+    assert [len(tokens) for tokens in saved_tokens(tmp_path)] == [shared]
+
+
 async def test_a_whole_conversation_goes_on_after_a_restart(
     starter_model: Path, tmp_path: Path
 ) -> None:
     params = parameters(tmp_path, cache_conversations=True)
-    first = await ask(starter_model, params, "France", prefix_to_save=0)
-    again = await ask(starter_model, params, "France", prefix_to_save=0)
+    first = await ask(starter_model, params, "France", shared_prefix=0)
+    again = await ask(starter_model, params, "France", shared_prefix=0)
 
     assert again.tokens == first.tokens
     assert again.end.usage.cached_tokens == again.end.usage.prompt_tokens - 1
@@ -234,7 +245,7 @@ async def test_a_state_over_the_budget_is_not_saved(starter_model: Path, tmp_pat
 async def write_prefix(model: Path, params: EngineParams, prompt: list[int]) -> None:
     async with await Engine.open(model, params) as engine:
         stream = engine.generate(
-            [*prompt, prompt[0]], sampling=GREEDY, max_tokens=1, prefix_to_save=len(prompt)
+            [*prompt, prompt[0]], sampling=GREEDY, max_tokens=1, shared_prefix=len(prompt)
         )
         async with aclosing(stream):
             async for _ in stream:
@@ -248,9 +259,7 @@ async def test_a_generation_that_is_cancelled_leaves_the_prefix_it_computed(
     async with await Engine.open(starter_model, params) as engine:
         prefix = tokens_of(engine, INSTRUCTIONS)
         prompt = tokens_of(engine, about("France"))
-        stream = engine.generate(
-            prompt, sampling=GREEDY, max_tokens=500, prefix_to_save=len(prefix)
-        )
+        stream = engine.generate(prompt, sampling=GREEDY, max_tokens=500, shared_prefix=len(prefix))
         async with aclosing(stream):
             await anext(stream)
     again = await ask(starter_model, params, "Spain")
@@ -284,7 +293,7 @@ async def computed(engine: Engine, num_tokens: int) -> None:
 
 async def write_into(engine: Engine, prefix: list[int]) -> None:
     stream = engine.generate(
-        [*prefix, prefix[0]], sampling=GREEDY, max_tokens=1, prefix_to_save=len(prefix)
+        [*prefix, prefix[0]], sampling=GREEDY, max_tokens=1, shared_prefix=len(prefix)
     )
     async with aclosing(stream):
         async for _ in stream:
@@ -296,6 +305,6 @@ async def test_a_prefix_longer_than_the_prompt_is_refused(
     starter_model: Path, tmp_path: Path, length: int
 ) -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        await ask(starter_model, parameters(tmp_path), "France", prefix_to_save=length)
+        await ask(starter_model, parameters(tmp_path), "France", shared_prefix=length)
 
-    assert caught.value.param == "prefix_to_save"
+    assert caught.value.param == "shared_prefix"

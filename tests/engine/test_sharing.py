@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -42,6 +43,76 @@ async def test_a_prompt_that_parts_inside_a_cached_one_shares_up_to_there(
     assert answer.end.usage.cached_tokens == common
     assert again.end.usage.cached_tokens == again.end.usage.prompt_tokens - 1
     await engine.check()
+
+
+@on_the_engines_loop
+async def test_prompts_of_different_salts_share_nothing(engine: Engine) -> None:
+    prompt = about("Norway")
+    first = await generate(engine, prompt, max_tokens=1, cache_salt="a")
+    same = await generate(engine, prompt, max_tokens=1, cache_salt="a")
+    others = [await generate(engine, prompt, max_tokens=1, cache_salt=salt) for salt in ("b", "c")]
+    await engine.check()
+
+    assert first.end.usage.cached_tokens == 0
+    assert same.end.usage.cached_tokens == same.end.usage.prompt_tokens - 1
+    assert [other.tokens for other in others] == [first.tokens] * 2
+    assert [other.end.usage.cached_tokens for other in others] == [0, 0]
+
+
+@on_the_engines_loop
+async def test_all_salts_share_what_a_request_gives_to_all(engine: Engine) -> None:
+    instructions = "You speak of the sea and of nothing else. " * 12
+    length = len(tokens_of(engine, instructions))
+    answers = [
+        await generate(
+            engine,
+            instructions + chat(f"What is {salt} to you?"),
+            max_tokens=1,
+            cache_salt=salt,
+            shared_prefix=length,
+        )
+        for salt in ("rain", "rainfall", "rain")
+    ]
+    await engine.check()
+
+    found = [answer.end.usage.cached_tokens for answer in answers]
+    assert found[1:] == [length, answers[2].end.usage.prompt_tokens - 1]
+
+
+@pytest.mark.parametrize("kv_unified", [True, False])
+async def test_salted_prompts_come_back_from_host_memory_to_their_own_salt(
+    starter_model: Path, kv_unified: bool
+) -> None:
+    params = replace(SMALL, kv_unified=kv_unified)
+    async with await Engine.open(starter_model, params) as engine:
+        await generate(engine, about("France"), cache_salt="a")
+        for _ in range(2):  # each id has a memory of its own where it is not unified
+            await fill(engine)
+        other = await generate(engine, about("France"), cache_salt="b")
+        same = await generate(engine, about("France"), cache_salt="a")
+        await engine.check()
+
+    assert other.end.usage.cached_tokens == 0
+    assert same.end.usage.cached_tokens == same.end.usage.prompt_tokens - 1
+
+
+async def test_prompts_that_arrive_together_wait_only_for_those_of_their_salt(
+    starter_model: Path,
+) -> None:
+    found: dict[str, list[int]] = {"a": [], "b": []}
+
+    async with await Engine.open(starter_model, replace(SMALL, context_length=1024)) as engine:
+
+        async def ask(salt: str) -> None:
+            answer = await generate(engine, about("France"), max_tokens=1, cache_salt=salt)
+            found[salt].append(answer.end.usage.cached_tokens)
+
+        async with anyio.create_task_group() as tasks:
+            for salt in ("a", "a", "b", "b"):
+                tasks.start_soon(ask, salt)
+
+    assert [sorted(counts)[0] for counts in found.values()] == [0, 0]
+    assert all(sorted(counts)[1] > 0 for counts in found.values())
 
 
 async def test_what_was_evicted_comes_back_from_host_memory(starter_model: Path) -> None:

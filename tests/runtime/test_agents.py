@@ -65,14 +65,14 @@ async def test_what_an_agent_does_not_say_is_as_it_is_for_all() -> None:
     assert mine.options == AgentOptions(
         instructions="Count.",
         max_steps=5,
-        save_prefix=True,
+        share_prefix=True,
         tool_choice=ToolChoice("required"),
         sampling=SamplingParams(temperature=0, top_k=7),
     )
     assert default.options == AgentOptions(
         instructions="Be brief.",
         max_steps=3,
-        save_prefix=True,
+        share_prefix=True,
         tool_choice=ToolChoice("required"),
         sampling=SamplingParams(temperature=0.5, top_k=7),
     )

@@ -55,7 +55,7 @@ async def test_the_agent_follows_the_configuration() -> None:
 
     assert agent.options == AgentOptions(
         instructions="Be brief.",
-        save_prefix=True,
+        share_prefix=True,
         tool_choice=ToolChoice("named", "web_fetch"),
         max_steps=3,
         sampling=SamplingParams(temperature=0, seed=7),

@@ -11,7 +11,7 @@ from kronk_agent.agent import AgentOptions
 from kronk_agent.api.chat_completions.messages import WireMessage
 from kronk_agent.api.chat_completions.tools import WireTool, WireToolChoice
 from kronk_agent.api.sampling import SamplingFields
-from kronk_agent.api.wire import Count, Refused, Wire
+from kronk_agent.api.wire import CacheSalt, Count, Refused, Wire
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.model import ReasoningEffort, ResponseFormat
 
@@ -109,6 +109,8 @@ class ChatCompletionRequest(SamplingFields):
     else is the client's own; nothing here depends on it."""
     prompt_cache_key: str | None = None
     """Prompts share what they begin with in any case, whatever their keys."""
+    cache_salt: CacheSalt | None = None
+    """The prompt shares the cache only with your prompts of the same salt."""
     user: str | None = None
     """Who asked, in the client's words; nothing here depends on it."""
     safety_identifier: str | None = None

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -15,7 +15,7 @@ from kronk_agent.api.chat_completions.request import ChatCompletionRequest
 from kronk_agent.api.chat_completions.response import Answer
 from kronk_agent.api.chat_completions.tools import custom_names, to_tool_choice, to_tools
 from kronk_agent.api.errors import openai_error_frame
-from kronk_agent.api.serving import Serving, with_seed
+from kronk_agent.api.serving import Serving, as_asked, with_seed
 from kronk_agent.api.sse import EventStream, Write, while_connected
 from kronk_agent.messages import Message
 from kronk_agent.model import ToolChoice
@@ -93,8 +93,8 @@ class _Job:
 async def _job(serving: Serving, body: ChatCompletionRequest) -> _Job:
     messages = to_messages(body.messages)
     await serving.need_for(body.model, messages)
-    agent = await serving.agent(body.model)
-    agent = replace(
+    agent = await serving.agent(body.model, cache_salt=body.cache_salt)
+    agent = as_asked(
         agent,
         toolsets=(*agent.toolsets, *hosted_toolsets(serving, body)),
         options=body.options(agent.options),

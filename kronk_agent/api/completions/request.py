@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 from pydantic import Field, JsonValue
 
 from kronk_agent.api.sampling import SamplingFields
-from kronk_agent.api.wire import Refused, Wire, one_or_many
+from kronk_agent.api.wire import CacheSalt, Refused, Wire, one_or_many
 from kronk_agent.engine.engine import Constraint, Engine, GenerateOptions
 from kronk_agent.errors import InvalidRequestError
 
@@ -51,6 +51,8 @@ class CompletionRequest(SamplingFields):
     logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     """Tell every token's, with so many alternatives; with echo the prompt's too."""
     stop: str | list[str] | None = None
+    cache_salt: CacheSalt | None = None
+    """The prompt shares the cache only with your prompts of the same salt."""
     user: str | None = None
     """Who asked, in the client's words; nothing here depends on it."""
     grammar: Annotated[None, Refused("use lark, or json_schema")] = None
@@ -92,7 +94,7 @@ class CompletionRequest(SamplingFields):
                 param="json_schema",
             )
 
-    async def options(self, engine: Engine) -> GenerateOptions:
+    async def options(self, engine: Engine, cache_salt: str) -> GenerateOptions:
         """What the engine is asked for beside the prompt and the sampling.
 
         Raises:
@@ -105,6 +107,7 @@ class CompletionRequest(SamplingFields):
             top_logprobs=self.logprobs,
             prompt_logprobs=self.logprobs if self.echo else None,
             streamed=bool(self.stream),
+            cache_salt=cache_salt,
         )
         constraint = await self._constraint(engine)
         if constraint is not None:

@@ -57,7 +57,8 @@ class _Job:
     async def of(cls, serving: Serving, body: CompletionRequest, engine: Engine) -> _Job:
         prompts = [prompt_tokens(engine, prompt, body.suffix) for prompt in body.prompts]
         sampling = body.sampling(serving.sampling)
-        return cls(body, engine, sampling, await body.options(engine), prompts)
+        options = await body.options(engine, serving.cache_salt(body.cache_salt))
+        return cls(body, engine, sampling, options, prompts)
 
     def echo(self, index: int) -> str:
         """What a choice begins with."""

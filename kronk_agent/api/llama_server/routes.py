@@ -70,6 +70,7 @@ async def _generating(
         sampling = body.sampling(serving.sampling)
         prompt = body.tokens(engine)
         options = await body.options(engine)
+        options["cache_salt"] = serving.cache_salt()
         settings = settings_to_wire(sampling, context_length=engine.context_length)
         asked = body.model_dump(include={"n_predict", "stop", "stream", "n_probs"})
         settings |= {name: value for name, value in asked.items() if value is not None}

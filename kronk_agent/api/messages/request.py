@@ -25,6 +25,7 @@ from kronk_agent.api.messages.wire import (
     ThinkingAdaptive,
     ThinkingEnabled,
 )
+from kronk_agent.api.serving import as_asked
 from kronk_agent.api.wire import new_id
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonObject, Message
@@ -75,7 +76,7 @@ def to_job(
         cleared.append(one)
     options = _options(body, agent.options, goes_on=body.messages[-1].role == "assistant")
     return Job(
-        agent=replace(agent, toolsets=(*tools.hosted, *agent.toolsets), options=options),
+        agent=as_asked(agent, toolsets=(*tools.hosted, *agent.toolsets), options=options),
         messages=messages,
         client_tools=tools.client,
         tool_choice=to_choice(body.tool_choice),

@@ -51,7 +51,7 @@ class Given:
 
 async def store_of(serving: Serving) -> SessionStore:
     """What the caller has in it: each API key has its own."""
-    return (await serving.runtime.sessions()).owned_by(current_caller().name or "")
+    return (await serving.runtime.sessions()).owned_by(current_caller().id)
 
 
 async def read_past(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import anyio
@@ -20,7 +20,7 @@ from kronk_agent.api.responses.request import CreateResponse, options
 from kronk_agent.api.responses.stored import to_stored
 from kronk_agent.api.responses.stream import WireEvent, Writer
 from kronk_agent.api.responses.toolbox import Toolbox, add_guests, open_toolbox
-from kronk_agent.api.serving import Serving
+from kronk_agent.api.serving import Serving, as_asked
 from kronk_agent.errors import EngineError, InvalidRequestError
 from kronk_agent.messages import JsonObject, Message, RunFinished, StepFinished, ToolCall
 from kronk_agent.model import ToolChoice
@@ -76,8 +76,8 @@ async def understand(serving: Serving, wire: CreateResponse, store: SessionStore
     )
     given = read_given(past, wire.items, instructions=wire.instructions)
     await serving.need_for(wire.model, [*past.messages, *given.new])
-    agent = await serving.agent(wire.model)
-    agent = replace(agent, options=options(wire, agent.options))
+    agent = await serving.agent(wire.model, cache_salt=wire.cache_salt)
+    agent = as_asked(agent, options=options(wire, agent.options))
     return Job(
         serving=serving,
         agent=agent,
@@ -105,7 +105,7 @@ async def equipped(job: Job) -> AsyncIterator[None]:
             _held_tool(box, call)
         choice = job.body.request.tool_choice
         job.tool_choice = None if choice is None else box.choice(choice)
-        job.agent = replace(job.agent, toolsets=box.toolsets)
+        job.agent = as_asked(job.agent, toolsets=box.toolsets)
         yield
 
 

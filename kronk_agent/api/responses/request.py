@@ -11,7 +11,7 @@ from kronk_agent.agent import AgentOptions
 from kronk_agent.api.responses.items import InputItem, MessageItem
 from kronk_agent.api.responses.tools import WireTool, WireToolChoice
 from kronk_agent.api.sampling import SamplingFields
-from kronk_agent.api.wire import Count, Refused, WholeText, Wire
+from kronk_agent.api.wire import CacheSalt, Count, Refused, WholeText, Wire
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.model import ReasoningEffort, ResponseFormat
 
@@ -107,6 +107,8 @@ class Context(WholeText):
     """Prompts share what they begin with in any case, whatever their keys."""
     prompt_cache_retention: Literal["in_memory"] | None = None
     """Prompts are remembered as long as there is room."""
+    cache_salt: CacheSalt | None = None
+    """The prompt shares the cache only with your prompts of the same salt."""
     prompt_cache_options: Annotated[None, Refused("prompts share what they begin with")] = None
     service_tier: Literal["auto", "default"] | None = None
     """There is one."""

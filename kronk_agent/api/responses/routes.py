@@ -82,7 +82,7 @@ def router(serving: Serving) -> APIRouter:
         store = await store_of(serving) if body.previous_response_id is not None else None
         past = await read_past(store, previous_id=body.previous_response_id, conversation_id=None)
         given = read_given(past, body.items, instructions=None)
-        agent = await serving.agent(body.model)
+        agent = await serving.agent(body.model, cache_salt=body.cache_salt)
         return await while_connected(
             request, lambda: compact(agent, given, instructions=body.instructions)
         )

@@ -83,6 +83,8 @@ def request_body(request: ChatRequest, upstream: Upstream) -> JsonObject:
         body["tools"] = [tool_value(tool, kind) for tool in shown]
         body["tool_choice"] = _choice_value(request.tool_choice, kind)
         body["parallel_tool_calls"] = request.max_calls != 1
+    if upstream.type == "vllm" and request.cache_salt:
+        body["cache_salt"] = request.cache_salt
     return body | form_values(request, upstream) | thinking_values(request, upstream)
 
 

@@ -21,6 +21,7 @@ from kronk_agent.runtime import Runtime
 from kronk_agent.runtime.agents import SomeTools
 from kronk_agent.tool import Rule
 from kronk_agent.tool.policy import is_named
+from kronk_mcp_servers.agent.caller import cache_salt
 from kronk_mcp_servers.agent.following import Follower, OnResult, usage_value
 from kronk_mcp_servers.agent.resources import sessions_of_caller
 from kronk_mcp_servers.agent.schemas import INTEGER, STRING, USAGE, integer, object_schema, text
@@ -177,7 +178,15 @@ class AskAgent:
         return _result(finished, follower, session_id, "response_schema" in arguments)
 
     def _as_asked(self, agent: Agent, arguments: JsonObject) -> Agent:
-        options = replace(agent.options, limits=self._limits, streamed=False)
+        salt = cache_salt()
+        is_shared = not salt or self._runtime.config.server.share_agent_prefixes
+        options = replace(
+            agent.options,
+            limits=self._limits,
+            streamed=False,
+            cache_salt=salt,
+            share_prefix=agent.options.share_prefix and is_shared,
+        )
         agent = replace(agent, options=options)
         match arguments.get("tools"):
             case list(patterns):

@@ -11,6 +11,7 @@ from kronk_agent.agent import Agent, AgentOptions
 from kronk_agent.messages import JsonObject, Message
 from kronk_agent.runtime import Runtime
 from kronk_mcp_servers.agent.ask_agent import json_schema, model_of, parsed
+from kronk_mcp_servers.agent.caller import cache_salt
 from kronk_mcp_servers.agent.following import Follower, usage_value
 from kronk_mcp_servers.agent.schemas import USAGE, integer, object_schema, text
 from kronk_mcp_servers.serving.call import Call
@@ -89,6 +90,7 @@ def _options(configured: AgentOptions, arguments: JsonObject) -> AgentOptions:
         max_steps=1,
         compaction="off",
         streamed=False,
+        cache_salt=cache_salt(),
     )
     match arguments.get("system"):
         case str(system):

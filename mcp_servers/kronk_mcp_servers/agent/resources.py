@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 import mcp.types as t
-from mcp.server.auth.middleware.auth_context import get_access_token
 
 from kronk_agent.agent.policy import policy_check
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import JsonObject, Message, ToolResult
 from kronk_agent.runtime import Runtime
 from kronk_agent.tool import Rule, ToolContext, Toolset
+from kronk_mcp_servers.agent.caller import current_caller
 from kronk_mcp_servers.serving.call import Call
 from kronk_mcp_servers.serving.listeners import Listeners
 from kronk_mcp_servers.serving.registry import Completed, Contents, ServedTool
@@ -143,7 +143,7 @@ class Pages:
                 title = rest.get("title")
             case _:
                 return
-        key = (_caller(), url)
+        key = (current_caller(), url)
         is_new = key not in self._titles
         self._titles[key] = title if isinstance(title, str) else None
         self._titles.move_to_end(key)
@@ -162,7 +162,7 @@ class Pages:
                 mime_type=MARKDOWN,
             )
             for (owner, url), title in reversed(self._titles.items())
-            if owner == _caller()
+            if owner == current_caller()
         ]
 
     async def templates(self) -> Sequence[t.ResourceTemplate]:
@@ -177,7 +177,7 @@ class Pages:
 
     async def read(self, uri: str, call: Call) -> Sequence[Contents] | None:
         url = unquote(uri.removeprefix(self._PREFIX))
-        if not uri.startswith(self._PREFIX) or (_caller(), url) not in self._titles:
+        if not uri.startswith(self._PREFIX) or (current_caller(), url) not in self._titles:
             return None
         text = await self._whole(url)
         return [t.TextResourceContents(uri=uri, mime_type=MARKDOWN, text=text)]
@@ -187,7 +187,7 @@ class Pages:
     ) -> Completed | None:
         if (of, argument) != (f"{self._PREFIX}{{url}}", "url"):
             return None
-        mine = [url for owner, url in self._titles if owner == _caller()]
+        mine = [url for owner, url in self._titles if owner == current_caller()]
         return Completed(tuple(url for url in mine if url.startswith(value)))
 
     async def _whole(self, url: str) -> str:
@@ -256,14 +256,8 @@ class Outputs:
 
 async def sessions_of_caller(runtime: Runtime) -> SessionStore:
     """The sessions of whoever the request under way is from."""
-    caller, store = _caller(), await runtime.sessions()
+    caller, store = current_caller(), await runtime.sessions()
     return store if caller is None else store.owned_by(caller)
-
-
-def _caller() -> str | None:
-    """Whoever the request under way is from; None where callers are not told apart."""
-    token = get_access_token()
-    return None if token is None else token.client_id
 
 
 def _markdown(message: Message) -> str:

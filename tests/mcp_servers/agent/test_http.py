@@ -170,7 +170,9 @@ async def test_beside_the_other_apis_their_rules_hold(headers: dict[str, str], s
         Runtime.open(settings, model=ScriptedModel([]), tools=[add], person=person) as runtime,
         agent_server(runtime, person, is_remote=True) as mcp_server,
     ):
-        mcp_app = McpApp(mcp_server, caller=lambda: current_caller().name, max_body_bytes=100_000)
+        mcp_app = McpApp(
+            mcp_server, caller=lambda: current_caller().id or None, max_body_bytes=100_000
+        )
         app = create_app(runtime, mcp_app=mcp_app)
         async with (
             serving_at(app, host="127.0.0.1", port=0) as url,
