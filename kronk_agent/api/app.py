@@ -21,13 +21,13 @@ from kronk_agent.api import (
     llama_server,
     messages,
     models,
+    reference,
     responses,
     tokens,
 )
 from kronk_agent.api.errors import error_response
-from kronk_agent.api.guard import Guard
+from kronk_agent.api.guard import Guard, Limits
 from kronk_agent.api.keys import KeyFile
-from kronk_agent.api.limits import Limits
 from kronk_agent.api.metrics import Measured, Metrics
 from kronk_agent.api.metrics import router as metrics_router
 from kronk_agent.api.serving import Serving
@@ -43,7 +43,7 @@ def create_app(runtime: Runtime, *, mcp_app: ASGIApp | None = None) -> FastAPI:
         mcp_app: serves ``/mcp``, if given.
     """
     config = runtime.config.server
-    limits = Limits(config.max_requests)
+    limits = Limits(config.max_requests, config.share_of_caller)
     metrics = Metrics(limits)
     serving = Serving(runtime, config, metrics)
 
@@ -52,9 +52,16 @@ def create_app(runtime: Runtime, *, mcp_app: ASGIApp | None = None) -> FastAPI:
         serving.started = int(time.time())
         yield
 
-    app = FastAPI(title="kronk-agent", version=__version__, lifespan=lifespan)
+    app = FastAPI(
+        title="kronk-agent",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,  # reference has them, without scripts from elsewhere
+        redoc_url=None,
+    )
     for error in (KronkError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(error, _on_error)
+    app.include_router(reference.router())
     app.include_router(health.router(serving))
     app.include_router(models.router(serving))
     app.include_router(chat_completions.router(serving))

@@ -10,7 +10,7 @@ from prometheus_client import generate_latest as rendered
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kronk_agent.api.engine_metrics import EngineMetrics
-from kronk_agent.api.limits import Limits
+from kronk_agent.api.guard.limits import Limits
 from kronk_agent.runtime import Runtime
 
 _SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)

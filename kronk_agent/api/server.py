@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -12,6 +13,8 @@ from anyio import CancelScope
 from starlette.types import ASGIApp
 
 from kronk_agent.agent.tasks import open_task_group
+from kronk_agent.api.connections import BoundedConfig, Connections
+from kronk_agent.config.server import ServerConfig
 from kronk_agent.errors import ConfigError
 
 _BACKLOG = 2048
@@ -34,30 +37,30 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving_at(
-    app: ASGIApp, *, host: str, port: int, drain_seconds: float = 30.0
-) -> AsyncIterator[str]:
+async def serving_at(app: ASGIApp, config: ServerConfig) -> AsyncIterator[str]:
     """Serve inside the block; gives the URL. At its end requests that are under way may finish.
 
     Args:
         app: what is served.
-        host: address or name to listen on.
-        port: 0 takes one that is free.
-        drain_seconds: how long they may still take; then they are cancelled.
+        config: where, how long requests may take at the end, and the bounds on connections.
 
     Raises:
         ConfigError: the address cannot be listened on.
     """
-    listener = listen(host, port)
-    config = uvicorn.Config(
+    listener = listen(config.host, config.port)
+    most = _max_connections(config)
+    bounded = BoundedConfig(
         app,
+        Connections(config, most=most),
+        # Connections that are accepted at once, before those that wait make room.
+        backlog=min(_BACKLOG, max(1, most // 4)),
         log_config=None,
         access_log=False,
-        timeout_graceful_shutdown=int(drain_seconds),
+        timeout_graceful_shutdown=int(config.drain_seconds),
         server_header=False,
         lifespan="on",
     )
-    server = _Server(config)
+    server = _Server(bounded)
     with listener:
         async with open_task_group() as tasks:
             tasks.start_soon(_serve, server, listener)
@@ -66,6 +69,19 @@ async def serving_at(
                 yield _url(listener)
             finally:
                 server.should_exit = True
+
+
+def _max_connections(config: ServerConfig) -> int:
+    """As configured, but at most half of the files this process may open: models and tools need
+    the others."""
+    if sys.platform == "win32":
+        return config.max_connections
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return config.max_connections
+    return max(1, min(config.max_connections, limit // 2))
 
 
 async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:

@@ -46,6 +46,8 @@ class WholeText(Wire):
     @model_validator(mode="before")
     @classmethod
     def _is_whole(cls, value: object) -> object:
+        if isinstance(value, bytes):  # of another content type; no object, as is said elsewhere
+            return value
         try:
             encode(value).encode()
         except UnicodeEncodeError as error:

@@ -62,12 +62,7 @@ async def _serve(config: Config, _: Interrupts) -> int:
             max_body_bytes=server.max_body_bytes,
         )
         async with (
-            serving_at(
-                create_app(runtime, mcp_app=mcp_app),
-                host=server.host,
-                port=server.port,
-                drain_seconds=server.drain_seconds,
-            ) as url,
+            serving_at(create_app(runtime, mcp_app=mcp_app), server) as url,
             mcp_app.serving(),
         ):
             terminal.say(f"serving on {url}/v1; {url}/docs describes it")

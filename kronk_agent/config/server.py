@@ -46,10 +46,26 @@ class ServerConfig(Section):
     """Size of a request at most."""
     max_requests: Annotated[int, Field(ge=1)] = 256
     """Requests under way at the same time; one more is refused at once."""
+    max_requests_per_caller: Annotated[int, Field(ge=1)] | None = None
+    """Of one API key, or of one address where no key is needed. null: three quarters of all."""
+    max_connections: Annotated[int, Field(ge=1)] = 1024
+    """Connections at the same time, and at most half of the files this process may open. One more
+    closes the one that has waited longest without a whole request."""
+    read_seconds: Seconds = 30.0
+    """A request must be whole after so long, and a second more for each 64 kB of it."""
+    write_seconds: Seconds = 60.0
+    """A client that reads nothing of its response for so long is cut off."""
 
     allow_server_urls: tuple[Url, ...] = ()
     """Where requests may lead to MCP servers of their own: what the addresses begin with, such as
     https://mcp.example.com/; empty is nowhere. Private addresses are as good as others here."""
+
+    @property
+    def share_of_caller(self) -> int:
+        """Requests of one caller at the same time."""
+        if self.max_requests_per_caller is not None:
+            return self.max_requests_per_caller
+        return max(1, self.max_requests * 3 // 4)
 
     @property
     def needs_key(self) -> bool:

@@ -24,7 +24,7 @@ from kronk_agent.host.text import visible
 _PATH = "/callback"
 _PAGE = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><title>kronk-agent</title>'
-    "<body style='font-family: sans-serif; margin: 4em'><p>{}</p></body></html>"
+    "<body><p>{}</p></body></html>"
 )
 _MAX_SHOWN = 200
 
@@ -95,6 +95,8 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     timeout = 10.0
     protocol_version = "HTTP/1.0"
+    error_content_type = "text/plain"
+    error_message_format = "%(message)s"
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
@@ -109,6 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(page)))
         self.send_header("Cache-Control", "no-store")
         self.send_header("Referrer-Policy", "no-referrer")
+        self.send_header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
         self.end_headers()
         self.wfile.write(page)
         assert isinstance(self.server, _Server)

@@ -21,6 +21,7 @@ from kronk_agent import Config, Runtime, tool
 from kronk_agent.api import create_app
 from kronk_agent.api.server import serving_at
 from kronk_agent.config.schema import SessionsConfig
+from kronk_agent.config.server import ServerConfig
 from kronk_agent.model import ChatModel
 from kronk_agent.testing import ScriptedModel, Turn
 from kronk_agent.tool import Tool
@@ -72,11 +73,15 @@ async def running(
         config = config.model_copy(update={"sessions": SessionsConfig(url="sqlite://")})
     async with (
         Runtime.open(config, tools=tools, model=model) as runtime,
-        serving_at(create_app(runtime), host="127.0.0.1", port=0, drain_seconds=5) as url,
+        serving_at(create_app(runtime), bound_to_loopback(config.server)) as url,
         httpx2.AsyncClient(base_url=url, timeout=seconds(60)) as http,
         AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as openai,
     ):
         yield Server(url, runtime, http, openai)
+
+
+def bound_to_loopback(config: ServerConfig) -> ServerConfig:
+    return config.model_copy(update={"host": "127.0.0.1", "port": 0, "drain_seconds": 5})
 
 
 def scripted(*turns: Turn) -> ScriptedModel:

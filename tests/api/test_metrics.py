@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from kronk_agent import Config
 from kronk_agent.api.engine_metrics import FIGURES, EngineMetrics
-from kronk_agent.api.limits import Limits
+from kronk_agent.api.guard.limits import Limits
 from kronk_agent.api.metrics import Metrics
 from kronk_agent.engine.prefix_cache import CacheCounters
 from kronk_agent.engine.stats import EngineStats, StepCounters
@@ -207,7 +207,7 @@ def _numbers(of: type[Any]) -> Iterator[str]:
 
 def _table() -> str:
     families: list[Metric] = [
-        *Metrics(Limits(1)).registry.collect(),
+        *Metrics(Limits(1, 1)).registry.collect(),
         *EngineMetrics({}).collect(),
     ]
     lines = ["| metric | type | |", "|---|---|---|"]

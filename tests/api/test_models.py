@@ -1,9 +1,26 @@
 from __future__ import annotations
 
+from base64 import b64encode
+from hashlib import sha256
+from html.parser import HTMLParser
+
 from api.support import running, scripted, steady
 
 from kronk_agent import Config
 from kronk_agent.config.schema import NamedAgentConfig
+
+
+class Tags(HTMLParser):
+    """The tags of a page, and the addresses in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+        self.addresses: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.add(tag)
+        self.addresses |= {value or "" for name, value in attrs if name in ("href", "src")}
 
 
 async def test_models_are_listed_as_openai_does() -> None:
@@ -72,6 +89,24 @@ async def test_the_api_is_described() -> None:
 
     assert "/v1/chat/completions" in described["paths"]
     assert page.status_code == 200
+    assert all(path in page.text for path in described["paths"])
+    assert all(f'id="{name}"' in page.text for name in described["components"]["schemas"])
+
+
+async def test_the_reference_loads_nothing_from_anywhere() -> None:
+    async with running(scripted()) as server:
+        page = await server.http.get("/docs")
+        others = [(await server.http.get(path)).status_code for path in ("/redoc", "/docs/x")]
+
+    tags = Tags()
+    tags.feed(page.text)
+    assert others == [404, 404]
+    assert tags.seen & {"script", "img", "iframe", "link", "form", "object", "embed"} == set()
+    assert {value for value in tags.addresses if not value.startswith("#")} == {"openapi.json"}
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; ")
+    style = page.text.partition("<style>")[2].partition("</style>")[0]
+    assert b64encode(sha256(style.encode()).digest()).decode() in policy
 
 
 async def test_what_is_not_there_is_told_in_the_envelope() -> None:

@@ -44,11 +44,18 @@ async def _serve() -> None:
         asked = request.messages[-1].text
         return ["token", anyio.Event()] if asked == "hold" else [" token" * int(asked)]
 
-    config = Config(tools=(), server=ServerConfig(max_requests=10_000))
+    server = ServerConfig(
+        port=0,
+        drain_seconds=0,
+        max_requests=10_000,
+        max_requests_per_caller=10_000,
+        max_connections=100_000,
+    )
+    config = Config(tools=(), server=server)
     model = ScriptedModel([turn] * _MANY, context_length=_MANY)
     async with (
         Runtime.open(config, model=model) as runtime,
-        serving_at(create_app(runtime), host="127.0.0.1", port=0, drain_seconds=0) as url,
+        serving_at(create_app(runtime), server) as url,
     ):
         print(json.dumps({"url": url}), flush=True)
         await anyio.sleep_forever()

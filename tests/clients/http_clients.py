@@ -22,6 +22,7 @@ import anyio
 from kronk_agent import Config, Runtime
 from kronk_agent.api import create_app
 from kronk_agent.api.server import serving_at
+from kronk_agent.config.server import ServerConfig
 from kronk_agent.messages import JsonObject, JsonValue
 from kronk_agent.model import ChatRequest
 from kronk_agent.testing import Piece, ScriptedModel, call
@@ -303,7 +304,7 @@ async def result_of(client: Client) -> str:
     with tempfile.TemporaryDirectory(prefix="kronk-client-") as folder:
         async with (
             Runtime.open(config, model=model) as runtime,
-            serving_at(create_app(runtime), host="127.0.0.1", port=0, drain_seconds=1) as url,
+            serving_at(create_app(runtime), ServerConfig(port=0, drain_seconds=1)) as url,
         ):
             try:
                 await client.run(Place(url, Path(folder)))

@@ -23,6 +23,7 @@ from kronk_agent.api import create_app
 from kronk_agent.api.caller import current_caller
 from kronk_agent.api.server import serving_at
 from kronk_agent.config.schema import Config
+from kronk_agent.config.server import ServerConfig
 from kronk_agent.runtime import Runtime
 from kronk_agent.testing import ScriptedModel, Turn, call
 from kronk_agent.tool import tool
@@ -63,7 +64,7 @@ async def serving(*turns: Turn, **config: Any) -> AsyncIterator[str]:
     ):
         app = McpApp(server, caller=NAME.get, max_body_bytes=100_000)
         outer = Named(Starlette(routes=[Route("/mcp", app)]))
-        async with serving_at(outer, host="127.0.0.1", port=0) as url, app.serving():
+        async with serving_at(outer, ServerConfig(port=0)) as url, app.serving():
             yield f"{url}/mcp"
 
 
@@ -175,7 +176,7 @@ async def test_beside_the_other_apis_their_rules_hold(headers: dict[str, str], s
         )
         app = create_app(runtime, mcp_app=mcp_app)
         async with (
-            serving_at(app, host="127.0.0.1", port=0) as url,
+            serving_at(app, ServerConfig(port=0)) as url,
             mcp_app.serving(),
             httpx2.AsyncClient(
                 headers={"authorization": "Bearer right-key"}, timeout=seconds(5)
