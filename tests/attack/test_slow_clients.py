@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import resource
-import signal
 import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
@@ -19,6 +15,7 @@ import httpx2
 import pytest
 from anyio.abc import ByteStream
 from api.support import Server, running, scripted
+from attack import support as program
 from limits import seconds
 
 from kronk_agent import Config
@@ -151,7 +148,7 @@ async def test_a_reader_that_never_reads_is_cut_off() -> None:
 @pytest.mark.parametrize("has_keys", [True, False])
 async def test_one_caller_has_a_share_of_the_server(has_keys: bool) -> None:
     end = anyio.Event()
-    model = scripted(*[[end, "Hi"]] * 4)
+    model = ScriptedModel([[end, "Hi"]] * 4)
     config = Config(tools=(), server=ServerConfig(max_requests=4, require_api_key=has_keys))
     keys = [{"x-api-key": KeyFile().create(name)} for name in ("ours", "theirs")]
     ask = {"model": "scripted", "messages": [{"role": "user", "content": "Hi"}]}
@@ -174,36 +171,18 @@ async def test_one_caller_has_a_share_of_the_server(has_keys: bool) -> None:
 
 @pytest.mark.e2e
 def test_half_request_lines_do_not_silence_a_server_with_few_files(tmp_path: Path) -> None:
-    """As it was seen: `ulimit -n 128`, keys required, and 140 half lines from somebody without."""
+    """As it was seen: `ulimit -n 128`, and 140 half lines."""
 
     def few_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
 
-    with ExitStack() as opened:
-        program = opened.enter_context(
-            subprocess.Popen(
-                [sys.executable, "-m", "kronk_agent", "serve", "--port", "0"],
-                stderr=subprocess.PIPE,
-                text=True,
-                preexec_fn=few_files,
-                env={
-                    "HOME": str(tmp_path),
-                    "PATH": "",
-                    "OMP_WAIT_POLICY": os.environ["OMP_WAIT_POLICY"],
-                },
-            )
-        )
-        opened.callback(program.wait, timeout=seconds(20))
-        opened.callback(program.send_signal, signal.SIGTERM)
-        assert program.stderr is not None
-        url = urlsplit(program.stderr.readline().split()[2].removesuffix(";"))
-        address = (url.hostname or "", url.port or 0)
+    with program.serving(tmp_path, before=few_files) as served, ExitStack() as opened:
+        address = urlsplit(served.url)
         for _ in range(140):
-            begun = opened.enter_context(socket.create_connection(address))
-            begun.sendall(TRIES["half a request line"])
+            begun = socket.create_connection((address.hostname or "", address.port or 0))
+            opened.enter_context(begun).sendall(TRIES["half a request line"])
         found = [
-            httpx2.get(f"http://{address[0]}:{address[1]}/health", timeout=seconds(10)).status_code
-            for _ in range(3)
+            httpx2.get(f"{served.url}/health", timeout=seconds(10)).status_code for _ in range(3)
         ]
 
     assert found == [200] * 3
