@@ -108,7 +108,7 @@ class ChatCompletionRequest(SamplingFields):
     """mcp_servers: names of registered MCP servers, with commas, whose tools may be used, here. All
     else is the client's own; nothing here depends on it."""
     prompt_cache_key: str | None = None
-    """Prompts share what they begin with in any case, whatever their keys."""
+    """Your prompts share what they begin with in any case, whatever their keys."""
     cache_salt: CacheSalt | None = None
     """The prompt shares the cache only with your prompts of the same salt."""
     user: str | None = None

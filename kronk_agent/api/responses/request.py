@@ -104,7 +104,7 @@ class Context(WholeText):
     previous_response_id: str | None = None
     """A stored response to go on from."""
     prompt_cache_key: str | None = None
-    """Prompts share what they begin with in any case, whatever their keys."""
+    """Your prompts share what they begin with in any case, whatever their keys."""
     prompt_cache_retention: Literal["in_memory"] | None = None
     """Prompts are remembered as long as there is room."""
     cache_salt: CacheSalt | None = None
