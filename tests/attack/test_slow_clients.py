@@ -14,12 +14,17 @@ import anyio
 import httpx2
 import pytest
 from anyio.abc import ByteStream
-from api.support import Server, running, scripted
+from api.support import Server, bound_to_loopback, running, scripted
 from attack import support as program
 from limits import seconds
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
 
 from kronk_agent import Config
 from kronk_agent.api.keys import KeyFile
+from kronk_agent.api.server import serving_at
 from kronk_agent.config.server import ServerConfig
 from kronk_agent.testing import ScriptedModel
 
@@ -129,20 +134,27 @@ async def test_a_caller_that_is_sending_much_at_once_is_refused_alone() -> None:
 
 
 async def test_a_reader_that_never_reads_is_cut_off() -> None:
-    model = ScriptedModel(["word " * 20_000], context_length=100_000)
-    config = Config(tools=(), server=ServerConfig(write_seconds=0.2))
-    body = b'{"model": "scripted", "stream": true, "messages": [{"role": "user", "content": "Hi"}]}'
-    request = _HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
-    async with running(model, config=config) as server:
-        address = urlsplit(server.url)
-        with socket.socket() as client, anyio.fail_after(seconds(30)):
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            client.connect((address.hostname, address.port))
-            client.sendall(request)
-            while not model.num_interrupted:
-                await anyio.wait_all_tasks_blocked()
+    cut_off = anyio.Event()
 
-    assert model.num_interrupted == 1
+    async def endless() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b" " * 1_000_000
+                await anyio.lowlevel.checkpoint()
+        finally:
+            cut_off.set()
+
+    async def answer(_: Request) -> Response:
+        return StreamingResponse(endless())
+
+    app = Starlette(routes=[Route("/", answer)])
+    config = bound_to_loopback(ServerConfig(write_seconds=0.2))
+    async with serving_at(app, config) as url:
+        address = urlsplit(url)
+        with socket.socket() as client, anyio.fail_after(seconds(10)):
+            client.connect((address.hostname, address.port))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await cut_off.wait()
 
 
 @pytest.mark.parametrize("has_keys", [True, False])
