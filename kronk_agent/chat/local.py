@@ -239,7 +239,7 @@ class LocalChatModel:
             return await self._compile(grammar)
 
     async def _compile(self, grammar: Grammar) -> Constraint:
-        return await self._engine.compile(grammar.lark, grammar.parts)
+        return await self._engine.compile(grammar.lark, grammar.parts, is_ours=grammar.is_ours)
 
     async def _enforceable(self, tool: Tool) -> Tool:
         """The tool, or if its schema cannot be enforced and need not be, one with any arguments.

@@ -3,6 +3,9 @@
 A grammar is checked *after* sampling: the one sampled token costs about 2 µs to verify, the mask of
 the whole vocabulary 25–55 µs, and most sampled tokens are allowed. Where the grammar leaves no
 choice, the forced tokens are taken without asking the model at all.
+
+llguidance bounds what it does by fuel. A grammar that has none of its bounds (``grammars.limits``
+tells) is compiled and matched in a process of its own, which can be killed.
 """
 
 from __future__ import annotations
@@ -10,30 +13,47 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import json
+import math
 import threading
+import time
+import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-from llguidance import LLMatcher, LLTokenizer
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from llguidance.gbnf_to_lark import gbnf_to_lark as convert_gbnf
 from numpy.typing import NDArray
 
 from kronk_agent.engine.binding import Vocab, llama
+from kronk_agent.engine.grammars.isolated import IsolatedGrammar, TokenMatcher
+from kronk_agent.engine.grammars.limits import check_grammar
+from kronk_agent.engine.grammars.share import COMPILING_FOR
 from kronk_agent.engine.vocabulary import Vocabulary
-from kronk_agent.errors import ConstraintError, EngineError
+from kronk_agent.errors import ConstraintError, EngineError, OverloadedError
 
 _CACHED_GRAMMARS = 64
+_CACHED_PROCESSES = 2
+"""Of those, with a process of their own."""
+_MAX_PROCESSES = 4
+_REFUSED_GRAMMARS = 256
+_REFUSED_SECONDS = 600.0
+_RETRY_SECONDS = 5.0
 _LONGEST_GRAMMAR = 4_000_000
 """Characters; the schemas of a thousand tools are about one million."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Constraint:
     """A compiled grammar. Opaque, immutable, and good for any number of generations."""
 
-    _pristine: LLMatcher
+    _pristine: TokenMatcher
 
     def start(self) -> Matcher:
         """A fresh matcher at the grammar's beginning."""
@@ -44,16 +64,16 @@ class Matcher:
     """Where one generation is in its grammar.
 
     Raises:
-        EngineError: the grammar failed midway (for instance by exceeding llguidance's limits).
+        ConstraintError: the grammar failed midway, for instance by exceeding llguidance's limits.
     """
 
-    def __init__(self, matcher: LLMatcher) -> None:
+    def __init__(self, matcher: TokenMatcher) -> None:
         self._matcher = matcher
 
     @property
     def is_finished(self) -> bool:
         """True when nothing but the end can follow."""
-        return bool(self._matcher.is_stopped())
+        return self._matcher.is_stopped() and not self._matcher.is_error()
 
     def allows(self, token: int) -> bool:
         return bool(self._matcher.validate_tokens([token]) == 1)
@@ -65,13 +85,13 @@ class Matcher:
     def mask(self, logits: NDArray[np.float32]) -> None:
         """Set the logits of every token that may not come next to -inf, in place."""
         bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
-        self._check()
+        self.check()
         allowed = np.unpackbits(bits, bitorder="little")[: len(logits)].view(np.bool_)
         np.copyto(logits, -np.inf, where=~allowed)
 
     def consume(self, token: int) -> None:
         self._matcher.consume_token(token)
-        self._check()
+        self.check()
 
     def take_forced(self, limit: int) -> list[int]:
         """The tokens that must come next, at most ``limit``, already consumed."""
@@ -80,33 +100,61 @@ class Matcher:
         forced: list[int] = self._matcher.compute_ff_tokens()[:limit]
         if forced:
             self._matcher.consume_tokens(forced)
-        self._check()
+        self.check()
         return forced
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise its error, if it has one."""
         if self._matcher.is_error():
-            raise EngineError(f"the grammar failed: {_first_line(self._matcher.get_error())}")
+            raise ConstraintError(f"the grammar failed: {_first_line(self._matcher.get_error())}")
 
 
 class ConstraintCompiler:
-    """Compiles grammars for one vocabulary and remembers the latest. Safe on any thread."""
+    """Compiles grammars for one vocabulary and remembers the latest. Safe on any thread.
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    Args:
+        vocabulary: what the grammars are for.
+        model: the GGUF file it is from.
+        clock: seconds that only go forward.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        model: Path,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._vocabulary = vocabulary
+        self._model = model
+        self._clock = clock
         self._lock = threading.Lock()
         self._tokenizer: LLTokenizer | None = None
         self._compiled: OrderedDict[bytes, Constraint] = OrderedDict()
         """By the grammar's hash, least recently used first."""
+        self._isolated: OrderedDict[bytes, Constraint] = OrderedDict()
+        """The same for those with a process of their own."""
+        self._refused: OrderedDict[bytes, tuple[float, str]] = OrderedDict()
+        """When and why, by the grammar's hash, the latest last."""
+        self._under_way: dict[str, IsolatedGrammar] = {}
+        """Being compiled in a process of their own, by whom it is for."""
+        self._processes: weakref.WeakSet[IsolatedGrammar] = weakref.WeakSet()
+        self._is_closed = False
 
-    def compile(self, grammar: str, parts: Mapping[str, str] | None = None) -> Constraint:
+    def compile(
+        self, grammar: str, parts: Mapping[str, str] | None = None, *, is_ours: bool = False
+    ) -> Constraint:
         """Compile a Lark grammar in llguidance's dialect. Takes milliseconds; the first time more.
 
-        ``parts`` are further grammars by name, which it refers to as ``@name``; each has names and
-        ignored text of its own.
+        Args:
+            grammar: the grammar.
+            parts: further grammars by name, which it refers to as ``@name``; each has names and
+                ignored text of its own.
+            is_ours: no client wrote the grammar itself, only schemas, patterns and parts in it.
 
         Raises:
-            ConstraintError: with the compiler's own words, or it is too long. llguidance bounds
-                the work itself.
+            ConstraintError: it is refused, too long, over a limit, or takes too much to compile.
+            OverloadedError: another grammar that needs a process is being compiled for them.
             EngineError: the model is closed.
         """
         source = _source(grammar, parts or {})
@@ -114,29 +162,107 @@ class ConstraintCompiler:
             raise ConstraintError(
                 f"the grammar has {len(source)} characters, and {_LONGEST_GRAMMAR} is the most"
             )
-        key = hashlib.blake2b(source.encode("utf-8", "surrogatepass")).digest()
+        text = f"{is_ours} {source}"
+        key = hashlib.blake2b(text.encode("utf-8", "surrogatepass")).digest()
+        known = self._known(key)
+        if known is not None:
+            return known
+        try:
+            if check_grammar(grammar, parts or {}, is_ours=is_ours):
+                return self._compile_isolated(key, source)
+            return self._compile_here(key, source)
+        except ConstraintError as error:
+            with self._lock:
+                self._refused[key] = (self._clock(), str(error))
+                _limit(self._refused, _REFUSED_GRAMMARS)
+            raise
+
+    def close(self) -> None:
+        """Stop what is being compiled or matched in processes of their own. May be called again."""
+        with self._lock:
+            self._is_closed = True
+            processes = list(self._processes)
+        for process in processes:
+            process.close()
+
+    def _known(self, key: bytes) -> Constraint | None:
+        """What came of the same grammar before."""
+        with self._lock:
+            if self._is_closed:
+                raise EngineError("the engine is closed")
+            when, why = self._refused.get(key, (-math.inf, ""))
+            if self._clock() - when < _REFUSED_SECONDS:
+                raise ConstraintError(why)
+            for cached in (self._compiled, self._isolated):
+                if key in cached:
+                    cached.move_to_end(key)
+                    return cached[key]
+        return None
+
+    def _compile_here(self, key: bytes, source: str) -> Constraint:
         with self._vocabulary.in_use() as vocabulary:
             with self._lock:
-                known = self._compiled.get(key)
-                if known is not None:
-                    self._compiled.move_to_end(key)
-                    return known
                 if self._tokenizer is None:
-                    self._tokenizer = _tokenizer(self._vocabulary, vocabulary)
+                    self._tokenizer = new_tokenizer(self._vocabulary, vocabulary)
             # Without the lock: one large grammar does not hold up the others.
-            compiled = _compile(source, self._tokenizer)
+            compiled = _checked(new_matcher(source, self._tokenizer))
         with self._lock:
             self._compiled[key] = compiled
-            if len(self._compiled) > _CACHED_GRAMMARS:
-                self._compiled.popitem(last=False)
+            _limit(self._compiled, _CACHED_GRAMMARS)
         return compiled
 
+    def _compile_isolated(self, key: bytes, source: str) -> Constraint:
+        with self._process() as process:
+            matcher = process.compile(source)
+            if matcher.is_error():
+                process.close()
+                self._processes.discard(process)
+        if self._is_closed:
+            raise EngineError("the engine is closed")
+        compiled = _checked(matcher)
+        with self._lock:
+            self._isolated[key] = compiled
+            _limit(self._isolated, _CACHED_PROCESSES)
+        return compiled
 
-def _compile(source: str, tokenizer: LLTokenizer) -> Constraint:
-    matcher = LLMatcher(tokenizer, source, log_level=0)
+    @contextmanager
+    def _process(self) -> Iterator[IsolatedGrammar]:
+        """A new process, which counts as under way inside the block."""
+        caller = COMPILING_FOR.get()
+        with self._lock:
+            if self._is_closed:
+                raise EngineError("the engine is closed")
+            if caller in self._under_way or len(self._processes) >= _MAX_PROCESSES:
+                raise OverloadedError(
+                    "another grammar that needs much is at work: try again, or make it simpler",
+                    retry_after_seconds=_RETRY_SECONDS,
+                )
+            process = self._under_way[caller] = IsolatedGrammar(self._model)
+            self._processes.add(process)
+        try:
+            yield process
+        finally:
+            with self._lock:
+                del self._under_way[caller]
+
+
+def new_matcher(source: str, tokenizer: LLTokenizer) -> TokenMatcher:
+    """A matcher at the beginning of what ``source`` is compiled to; it may have an error."""
+    limits = LLParserLimits(verbose_errors=False)
+    matcher: TokenMatcher = LLMatcher(tokenizer, source, log_level=0, limits=limits)
+    return matcher
+
+
+def _checked(matcher: TokenMatcher) -> Constraint:
     if matcher.is_error():
-        raise ConstraintError(f"the grammar was refused: {_first_line(matcher.get_error())}")
+        why = _first_line(matcher.get_error())
+        raise ConstraintError(f"the grammar was refused: {why}")
     return Constraint(matcher)
+
+
+def _limit(cache: OrderedDict[bytes, T], size: int) -> None:
+    while len(cache) > size:
+        cache.popitem(last=False)
 
 
 def gbnf_to_lark(grammar: str) -> str:
@@ -160,7 +286,7 @@ def _source(grammar: str, parts: Mapping[str, str]) -> str:
     return json.dumps({"grammars": [{"lark_grammar": grammar}, *named]})
 
 
-def _tokenizer(vocabulary: Vocabulary, handle: Vocab) -> LLTokenizer:
+def new_tokenizer(vocabulary: Vocabulary, handle: Vocab) -> LLTokenizer:
     """llguidance's view of a vocabulary. Takes about 4 µs a token: made once, on first use."""
     # As llguidance.llamacpp does it, whose own function makes deprecated calls for each token.
     # The leading 0xFF is how llguidance tells special tokens from their text.

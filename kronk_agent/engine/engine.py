@@ -71,7 +71,7 @@ class Engine(ClosedInThread):
         self._is_closed = False
         self._context = new_context(model, params)
         self.context_length: int = llama.llama_n_ctx_seq(self._context)
-        self._compiler = ConstraintCompiler(model.vocabulary)
+        self._compiler = ConstraintCompiler(model.vocabulary, model.path)
         self._pins = itertools.count()
         self._pinned_tokens = 0
         is_whole = not keeps_any_prefix(model, params)
@@ -173,19 +173,24 @@ class Engine(ClosedInThread):
         """How many tokens a text is; the arguments are those of ``tokenize``."""
         return len(self.tokenize(text, add_special=add_special, parse_special=parse_special))
 
-    async def compile(self, grammar: str, parts: Mapping[str, str] | None = None) -> Constraint:
+    async def compile(
+        self, grammar: str, parts: Mapping[str, str] | None = None, *, is_ours: bool = False
+    ) -> Constraint:
         """Compile a Lark grammar (llguidance's dialect), in a thread and in bounded time.
 
-        ``parts`` are further grammars by name, which it refers to as ``@name``.
+        Args:
+            grammar: the grammar.
+            parts: further grammars by name, which it refers to as ``@name``.
+            is_ours: no client wrote the grammar itself, only schemas, patterns and parts in it.
 
         Raises:
-            ConstraintError: with the compiler's own words; or it is too long, or took too long.
+            ConstraintError: it is refused, too long, over a limit, or takes too much to compile.
+            OverloadedError: another grammar that needs a process is being compiled for them.
         """
+        compiling = functools.partial(self._compiler.compile, grammar, parts, is_ours=is_ours)
         try:
             with anyio.fail_after(_COMPILE_SECONDS):
-                return await to_thread.run_sync(
-                    self._compiler.compile, grammar, parts, abandon_on_cancel=True
-                )
+                return await to_thread.run_sync(compiling, abandon_on_cancel=True)
         except TimeoutError:
             raise ConstraintError(
                 f"the grammar took longer than {_COMPILE_SECONDS} s to compile: make it simpler"
@@ -342,6 +347,7 @@ class Engine(ClosedInThread):
         if self._is_closed:
             return
         self._is_closed = True
+        self._compiler.close()
         self._scheduler.close()
         llama.llama_free(self._context)
         self._model.close()

@@ -647,7 +647,7 @@ class Scheduler:
         """What goes wrong in here ends this sequence and no other."""
         try:
             yield
-        except EngineError as error:
+        except KronkError as error:
             self._fail([sequence], error)
         except Exception as error:  # boundary: a request's fault is not the others'
             logger.exception("a sequence failed")

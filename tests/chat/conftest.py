@@ -31,9 +31,14 @@ def vocabulary(model_file: ModelFile) -> Vocabulary:
 
 
 @pytest.fixture(scope="session")
-def compile_grammar(vocabulary: Vocabulary) -> Callable[[TurnGrammar], Grammar]:
-    compiler = ConstraintCompiler(vocabulary)
-    return lambda grammar: Grammar(compiler.compile(grammar.lark, grammar.parts), vocabulary)
+def compile_grammar(model_file: ModelFile) -> Callable[[TurnGrammar], Grammar]:
+    compiler = ConstraintCompiler(model_file.vocabulary, model_file.path)
+
+    def compile(grammar: TurnGrammar) -> Grammar:
+        compiled = compiler.compile(grammar.lark, grammar.parts, is_ours=grammar.is_ours)
+        return Grammar(compiled, model_file.vocabulary)
+
+    return compile
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import anyio
 import httpx2
+import psutil
 import pytest
 from limits import seconds
 from mcp import Client
@@ -45,6 +47,36 @@ def test_serve_says_where_and_ends_when_it_is_told_to(tmp_path: Path) -> None:
     assert response.status_code == 200, response.text
     assert response.json()["usage"]["completion_tokens"] == 4
     assert exit_code == 143
+
+
+@pytest.mark.e2e
+def test_serve_ends_while_a_grammar_that_never_would_is_compiled(tmp_path: Path) -> None:
+    meeting = " & ".join(f"/.*[a-z]{{{i}}}.*x{{{i}}}/" for i in range(1, 26))
+    environment = {"HOME": str(tmp_path), "PATH": "", "OMP_WAIT_POLICY": "passive"}
+    with (
+        subprocess.Popen(
+            [sys.executable, "-m", "kronk_agent", "serve", "--port", "0"],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        ) as program,
+        ThreadPoolExecutor() as threads,
+    ):
+        assert program.stderr is not None
+        url = program.stderr.readline().split()[2].removesuffix(";")
+        asked = {
+            "model": "SmolLM2-135M-Instruct.Q4_1",
+            "prompt": "Hello",
+            "lark": f"start: A\nA: {meeting}",
+        }
+        answer = threads.submit(httpx2.post, f"{url}/completions", json=asked, timeout=seconds(50))
+        while not psutil.Process(program.pid).children() and not answer.done():
+            assert httpx2.get(url.replace("/v1", "/health")).status_code == 200
+        program.send_signal(signal.SIGTERM)
+        exit_code = program.wait(timeout=seconds(25))
+
+    assert exit_code == 143
+    assert answer.exception() is not None or answer.result().status_code >= 400
 
 
 async def _tools(url: str) -> list[str]:

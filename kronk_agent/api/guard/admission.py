@@ -14,6 +14,7 @@ from kronk_agent.api.guard.bodies import Bodies, check_json, replayed
 from kronk_agent.api.guard.limits import Limits
 from kronk_agent.api.keys import ApiKey, KeyFile, Scope, hash_key
 from kronk_agent.config.server import ServerConfig
+from kronk_agent.engine.grammars.share import COMPILING_FOR
 
 _OPEN = ("/health", "/v1/health", "/")
 """These tell nothing of anybody."""
@@ -57,6 +58,7 @@ class Admission:
             check_json(headers.get("content-type", ""))
         with self._limits.admitted(key, whose):
             token = CALLER.set(caller)
+            COMPILING_FOR.set(whose)
             try:
                 await self._app(scope, replayed(body, receive), send)
             finally:

@@ -126,6 +126,12 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False) if text else ""
 
 
+def as_regex(pattern: str) -> str:
+    """A regex literal; nothing in the pattern ends it."""
+    pattern = re.sub(r"\\.|/", lambda m: "\\/" if m[0] == "/" else m[0], pattern, flags=re.DOTALL)
+    return "/" + pattern.replace("\n", "\\n") + "/"
+
+
 def either(*options: str) -> str:
     """One of several expressions; an empty one is nothing."""
     return "( " + " | ".join(option or '""' for option in options) + " )"

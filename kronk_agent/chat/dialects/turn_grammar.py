@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from kronk_agent.chat.dialects.call_format import CallFormat, Tools, is_bare
-from kronk_agent.chat.dialects.lark import Lark, either, quoted, word
+from kronk_agent.chat.dialects.lark import Lark, as_regex, either, quoted, word
 from kronk_agent.chat.dialects.schema import enforced_schema
 from kronk_agent.chat.dialects.turn import State, TurnFormat
 from kronk_agent.chat.dialects.unmarked_grammar import (
@@ -34,6 +34,8 @@ class Grammar:
     lark: str
     parts: Mapping[str, str] = field(default_factory=dict)
     """Further grammars it refers to as ``@name``."""
+    is_ours: bool = True
+    """We wrote it, but for the schemas, patterns and parts in it."""
 
 
 class AnswerRules:
@@ -88,8 +90,7 @@ class AnswerRules:
                 fenced = f"{quoted('```json')} /\\n/ {json} /\\n/ {quoted('```')}"
                 return either(f"{json} /\\n/?", fenced)
             case "regex":
-                pattern = re.sub(r"(?<!\\)/", r"\\/", form.pattern or "")
-                return self._lark.add("ANSWER_REGEX", f"/{pattern}/")
+                return self._lark.add("ANSWER_REGEX", as_regex(form.pattern or ""))
             case "lark":
                 self.parts["answer"] = form.pattern or ""
                 return "@answer"
@@ -159,7 +160,7 @@ class _Writer:
             else:
                 start = either(f"{begin} {thought}", body)
         if start.strip() == "@answer":
-            return Grammar(self._rules.parts["answer"])
+            return Grammar(self._rules.parts["answer"], is_ours=False)
         return Grammar(self._lark.text(f"{start} {self._end()}"), self._rules.parts)
 
     def _end(self) -> str:

@@ -1,0 +1,158 @@
+"""A grammar's matcher in a process of its own, for grammars whose cost nothing else bounds."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, Protocol, cast
+
+from kronk_agent.confined import Answer, Confined, ConfinedError
+from kronk_agent.messages import JsonValue
+
+COMPILE_SECONDS: Final = 5.0
+STEP_SECONDS: Final = 1.0
+MEMORY_MIB: Final = 1024
+
+
+class TokenMatcher(Protocol):
+    """The part of llguidance's ``LLMatcher`` that is used here. It never raises: what goes wrong
+    is its error from then on."""
+
+    def deep_copy(self) -> TokenMatcher: ...
+    def is_error(self) -> bool: ...
+    def get_error(self) -> str: ...
+    def is_stopped(self) -> bool: ...
+    def validate_tokens(self, tokens: list[int]) -> int: ...
+    def compute_bitmask(self) -> bytes: ...
+    def consume_token(self, token: int) -> bool: ...
+    def consume_tokens(self, tokens: list[int]) -> bool: ...
+    def compute_ff_tokens(self) -> list[int]: ...
+
+
+class IsolatedGrammar:
+    """A process with one grammar in it, and the matchers at work on it.
+
+    Args:
+        model: the GGUF file whose vocabulary the grammar is for.
+    """
+
+    def __init__(self, model: Path) -> None:
+        self._process = Confined(f"{__name__}:open_service", str(model), memory_mib=MEMORY_MIB)
+        self._ids = itertools.count()
+        self._dropped: list[JsonValue] = []
+        """Matchers that are no longer used, to be told with the next call."""
+
+    def compile(self, source: str) -> IsolatedMatcher:
+        """Compile it; the matcher at its beginning, which may have an error."""
+        return IsolatedMatcher(self, None, "compile", source, seconds=COMPILE_SECONDS)
+
+    def close(self) -> None:
+        """End the process, whatever it is doing. It may be called again."""
+        self._process.close()
+
+    def call(self, matcher: int, method: str, argument: JsonValue, seconds: float) -> list[Any]:
+        """What a method returned; is the matcher stopped now; its error."""
+        dropped, self._dropped = self._dropped, []
+        question: JsonValue = [matcher, method, argument, dropped]
+        try:
+            return cast("list[Any]", self._process.ask(question, seconds=seconds))
+        except ConfinedError as error:
+            return [None, True, f"it {error}: make it simpler"]
+
+    def next_id(self) -> int:
+        return next(self._ids)
+
+    def drop(self, matcher: int) -> None:
+        self._dropped.append(matcher)
+
+
+class IsolatedMatcher:
+    """A ``TokenMatcher`` at work in the grammar's process."""
+
+    def __init__(
+        self,
+        grammar: IsolatedGrammar,
+        origin: int | None,
+        method: str,
+        argument: JsonValue = None,
+        *,
+        seconds: float = STEP_SECONDS,
+    ) -> None:
+        self._grammar = grammar
+        self._id = grammar.next_id()
+        self._is_stopped = False
+        self._error = ""
+        weakref.finalize(self, grammar.drop, self._id)
+        self._call(method, [origin, argument], seconds=seconds)
+
+    def deep_copy(self) -> IsolatedMatcher:
+        return IsolatedMatcher(self._grammar, self._id, "copy")
+
+    def is_error(self) -> bool:
+        return bool(self._error)
+
+    def get_error(self) -> str:
+        return self._error
+
+    def is_stopped(self) -> bool:
+        return self._is_stopped
+
+    def validate_tokens(self, tokens: list[int]) -> int:
+        return int(self._call("validate_tokens", list(tokens)) or 0)
+
+    def compute_bitmask(self) -> bytes:
+        return base64.b64decode(self._call("compute_bitmask") or "")
+
+    def consume_token(self, token: int) -> bool:
+        return bool(self._call("consume_token", token))
+
+    def consume_tokens(self, tokens: list[int]) -> bool:
+        return bool(self._call("consume_tokens", list(tokens)))
+
+    def compute_ff_tokens(self) -> list[int]:
+        return list(self._call("compute_ff_tokens") or ())
+
+    def _call(
+        self, method: str, argument: JsonValue = None, *, seconds: float = STEP_SECONDS
+    ) -> Any:
+        if self._error:
+            return None
+        reply = self._grammar.call(self._id, method, argument, seconds)
+        result, self._is_stopped, self._error = reply
+        return result
+
+
+def open_service(model: str) -> Answer:
+    """Answers the calls of ``IsolatedMatcher``, in the process of its own."""
+    from kronk_agent.engine.constraint import new_matcher, new_tokenizer
+    from kronk_agent.engine.model import ModelFile
+
+    vocabulary = ModelFile(Path(model), is_described_only=True).vocabulary
+    with vocabulary.in_use() as handle:
+        tokenizer = new_tokenizer(vocabulary, handle)
+    matchers: dict[int, TokenMatcher] = {}
+
+    def answer(question: JsonValue) -> JsonValue:
+        number, method, argument, dropped = cast("tuple[int, str, Any, list[int]]", question)
+        for gone in dropped:
+            matchers.pop(gone, None)
+        result: JsonValue = None
+        match method:
+            case "compile":
+                matchers[number] = new_matcher(argument[1], tokenizer)
+            case "copy":
+                matchers[number] = matchers[argument[0]].deep_copy()
+            case "compute_bitmask":
+                result = base64.b64encode(matchers[number].compute_bitmask()).decode()
+            case "compute_ff_tokens":
+                result = list[JsonValue](matchers[number].compute_ff_tokens())
+            case _:
+                call: Callable[[Any], int] = getattr(matchers[number], method)
+                result = int(call(argument))
+        matcher = matchers[number]
+        return [result, matcher.is_stopped(), matcher.get_error() if matcher.is_error() else ""]
+
+    return answer
