@@ -24,7 +24,10 @@ from kronk_agent.messages import JsonValue
 _MIB = 1 << 20
 _STARTING_SECONDS = 60.0
 """Wall-clock time for a process to start on a busy machine."""
-_ENVIRONMENT = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TMPDIR", "TZ")
+_ENVIRONMENT = (
+    *("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TMPDIR", "TZ"),
+    "XDG_CACHE_HOME",
+)
 """Variables a child is given; it has no business with the others, secrets among them."""
 
 Answer: TypeAlias = Callable[[JsonValue], JsonValue]

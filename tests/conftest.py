@@ -65,10 +65,21 @@ def no_own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def checked_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What was found of model files, so that not every test tries to load the same one first."""
+    return tmp_path_factory.mktemp("checked-models")
+
+
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test finds in the cache what another one left there."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+def own_cache(
+    tmp_path_factory: pytest.TempPathFactory, checked_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No test finds in the cache what another one left there, but for what models were checked."""
+    cache = tmp_path_factory.mktemp("cache")
+    (cache / "kronk-agent").mkdir()
+    (cache / "kronk-agent" / "checked-models").symlink_to(checked_models)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
 
 
 @pytest.fixture

@@ -178,7 +178,8 @@ class Serving:
 
     async def _model(self, name: str, is_loaded: bool) -> Served:
         try:
-            can = await self.runtime.capabilities(name)
+            # Nobody asked for this one: its template, which may be anyone's, is not tried.
+            can = await self.runtime.capabilities(name, renders_template=False)
         except ModelError as error:
             return Served(name, "model", is_loaded, (), str(error))
         return Served(name, "model", is_loaded, tuple(sorted(can)))

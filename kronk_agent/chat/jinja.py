@@ -3,45 +3,122 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import threading
 from datetime import datetime
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn, cast
 
 from jinja2 import Template, TemplateError, TemplateSyntaxError, nodes
 from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.sandbox import SandboxedEnvironment
 
+from kronk_agent.confined import Answer, Confined, ConfinedError
 from kronk_agent.errors import ModelError
+from kronk_agent.messages import JsonObject, JsonValue
+
+RENDER_SECONDS: Final = 5.0
+"""Processor time of one rendering; ordinary ones take milliseconds."""
+MEMORY_MIB: Final = 512
+MAX_OUTPUT: Final = 32_000_000
+"""Characters of one prompt."""
+_MAX_SOURCE: Final = 1_000_000
 
 
 class TemplateRefusal(Exception):
     """A template raised; the text is what it says itself."""
 
 
-def compile_template(source: str) -> Callable[..., str]:
-    """A function from a template's variables to its text. The template can reach nothing else.
+class TemplateLimitError(ModelError):
+    """A template took too much time or memory, or wrote too much."""
 
-    The function raises ``TemplateRefusal`` where the template raises.
+
+class Templates:
+    """Chat templates, rendered in a process of their own that is killed when one takes too much.
+
+    It starts with the first rendering, and anew after one that was stopped. Safe on any thread.
+
+    Args:
+        sources: their Jinja.
 
     Raises:
-        ModelError: the template is not valid Jinja.
+        ModelError: one is not valid Jinja.
     """
+
+    def __init__(self, *sources: str) -> None:
+        for source in sources:
+            check_template(source)
+        self._sources = sources
+        self._lock = threading.Lock()
+        self._process = self._new_process()
+
+    def render(self, number: int, variables: JsonObject) -> str:
+        """What the template of this number makes of its variables. It can reach nothing else.
+
+        Raises:
+            TemplateRefusal: with the template's own message.
+            TemplateLimitError: it took too much time or memory, or wrote too much.
+        """
+        with self._lock:
+            process = self._process
+        try:
+            reply = process.ask([number, variables], seconds=RENDER_SECONDS)
+        except ConfinedError as error:
+            with self._lock:
+                if self._process is process:
+                    self._process = self._new_process()
+            raise TemplateLimitError(f"the model's chat template failed: it {error}") from error
+        match reply:
+            case [str(text), None]:
+                return text
+            case [None, str(refusal)]:
+                raise TemplateRefusal(refusal)
+            case _:
+                raise TemplateLimitError(
+                    f"the model's chat template wrote more than {MAX_OUTPUT} characters"
+                )
+
+    def _new_process(self) -> Confined:
+        return Confined(f"{__name__}:open_renderer", *self._sources, memory_mib=MEMORY_MIB)
+
+
+def open_renderer(*sources: str) -> Answer:
+    """Renders templates, in the process of their own."""
+    compiled: dict[int, Template] = {}
+
+    def answer(question: JsonValue) -> JsonValue:
+        number, variables = cast("tuple[int, dict[str, object]]", question)
+        try:
+            if number not in compiled:  # which computes what is constant, so it counts as rendering
+                compiled[number] = _environment().from_string(sources[number])
+            text = compiled[number].render(**variables)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001  # boundary: a template is foreign code
+            return [None, str(error)]
+        return [text, None] if len(text) <= MAX_OUTPUT else [None, None]
+
+    return answer
+
+
+def check_template(source: str) -> None:
+    """Check that it is valid Jinja, without compiling it: constants would be computed.
+
+    Raises:
+        ModelError: it is not, or it is too long.
+    """
+    if len(source) > _MAX_SOURCE:
+        raise ModelError(
+            f"the model's chat template has {len(source)} characters and may have {_MAX_SOURCE}"
+        )
     try:
-        template: Template = _environment().from_string(source)
+        _environment().parse(source)
     except TemplateSyntaxError as error:
         raise ModelError(
             f"the model's chat template has an error in line {error.lineno}: {error.message}"
         ) from error
-
-    def render(**variables: object) -> str:
-        try:
-            return template.render(**variables)
-        except Exception as error:  # boundary: a template is foreign code
-            raise TemplateRefusal(str(error)) from error
-
-    return render
+    except RecursionError:
+        raise ModelError("the model's chat template is nested too deep") from None
 
 
 def read_template(file: Path) -> str:
@@ -57,7 +134,7 @@ def read_template(file: Path) -> str:
     except UnicodeDecodeError as error:
         raise ModelError(f"the chat template {file} is not UTF-8 text") from error
     try:
-        compile_template(source)
+        check_template(source)
     except ModelError as error:
         raise ModelError(f"{file}: {error}") from error
     return source

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterable, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cached_property
 from hashlib import sha256
 from typing import Protocol
 
 from kronk_agent.chat.conversation import Shape, message_values, tool_value
-from kronk_agent.chat.jinja import TemplateRefusal, compile_template
+from kronk_agent.chat.jinja import TemplateLimitError, TemplateRefusal, Templates
 from kronk_agent.chat.shapes import CALL, CHAT, TOOL, USER, find_shape, try_render
 from kronk_agent.chat.special_tokens import Disguise, Prompt, SpecialTexts
 from kronk_agent.chat.template_fixes import corrected
@@ -75,12 +74,15 @@ class ChatTemplate:
         default = corrected(sources.get("default", next(iter(sources.values()))))
         self.source: str = corrected(sources.get("tool_use", default))
         """Jinja of the template for requests with tools."""
-        self._without_tools = compile_template(default)
-        self._with_tools = compile_template(self.source)
+        self._templates = Templates(default, self.source)
         self._tokens = {"bos_token": bos_text, "eos_token": eos_text}
         self._special = SpecialTexts(special_texts)
         rendering = json.dumps([default, self.source, bos_text, eos_text])
         self._digest = sha256(rendering.encode()).digest()
+        # Not cached_property: before Python 3.12 all objects share its lock.
+        self._probing = threading.RLock()
+        self._shape: Shape | None = None
+        self._shows: dict[str, bool] = {}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ChatTemplate) and other._digest == self._digest
@@ -88,22 +90,32 @@ class ChatTemplate:
     def __hash__(self) -> int:
         return hash(self._digest)
 
-    @cached_property
+    @property
     def shape(self) -> Shape:
         """What its messages must be like, found by rendering small conversations."""
-        return find_shape(self.render_values)
+        with self._probing:
+            if self._shape is None:
+                self._shape = find_shape(self.render_values)
+            return self._shape
 
-    @cached_property
+    @property
     def shows_tools(self) -> bool:
         """Does it show tools to the model?"""
-        shown = try_render(self.render_values, [USER], [TOOL], self.shape)
-        return shown is not None and TOOL.name in shown
+        return self._shown("tools", [USER], TOOL.name)
 
-    @cached_property
+    @property
     def shows_calls(self) -> bool:
         """Does it write the calls of messages that were?"""
-        shown = try_render(self.render_values, CHAT, [TOOL], self.shape)
-        return shown is not None and CALL.name in shown.rpartition(USER.text)[2]
+        return self._shown("calls", CHAT, CALL.name)
+
+    def _shown(self, what: str, messages: Sequence[Message], name: str) -> bool:
+        """Is the name of the sample tool in the prompt, the user's words and before apart?"""
+        with self._probing:
+            if what not in self._shows:
+                shown = try_render(self.render_values, messages, [TOOL], self.shape) or ""
+                part = shown if what == "tools" else shown.rpartition(USER.text)[2]
+                self._shows[what] = name in part
+            return self._shows[what]
 
     def render(
         self,
@@ -154,6 +166,8 @@ class ChatTemplate:
                 f"the model's chat template refuses this: {disguise.reveal(str(error))}",
                 param="messages",
             ) from error
+        except TemplateLimitError as error:
+            raise InvalidRequestError(f"{error}: shorten the messages", param="messages") from error
         start = len(without) if rendered.startswith(without) else len(rendered)
         head, opening = rendered[:start], rendered[start:]
         if continuation is not None:
@@ -173,24 +187,22 @@ class ChatTemplate:
 
         Raises:
             TemplateRefusal: with the template's own message.
+            TemplateLimitError: it took too much time or memory, or wrote too much.
         """
         today = date.today()
-        values: dict[str, object] = {
+        values: JsonObject = {
             "date_string": f"{today:%d %b %Y}",  # Llama 3 falls back on a day in 2024
             "datetime": f"{today:%b %d %Y}",  # Firefunction
             "functions": "",  # Firefunction, too
             **self._tokens,
         }
         if tools:
-            values["tools"] = deepcopy(list(tools))
+            values["tools"] = list(tools)
             values["functions"] = json.dumps(list(tools), ensure_ascii=False)
         values |= variables
-        render = self._with_tools if tools else self._without_tools
-        return render(
-            **values,
-            messages=deepcopy(list(messages)),  # templates may change them
-            add_generation_prompt=add_generation_prompt,
-        )
+        values["messages"] = list(messages)
+        values["add_generation_prompt"] = add_generation_prompt
+        return self._templates.render(1 if tools else 0, values)
 
 
 def _variables(options: Options, kwargs: JsonObject) -> dict[str, JsonValue]:

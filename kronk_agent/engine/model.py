@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from kronk_agent.engine.binding import Model, llama
+from kronk_agent.engine.gguf.trial import check_model
 from kronk_agent.engine.log import forward_log, listening
 from kronk_agent.engine.numa import place_on_nodes
 from kronk_agent.engine.params import EngineParams, Pooling
@@ -77,6 +78,7 @@ class ModelFile:
         is_described_only: bool = False,
     ) -> None:
         check_file(path)
+        check_model(path)
         forward_log()
         llama.llama_backend_init()
         if params.numa is not None:

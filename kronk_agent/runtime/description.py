@@ -27,7 +27,7 @@ class ModelDescription:
     """The file of the one that is used instead of the model's own."""
     capabilities: frozenset[Capability]
     template: Capabilities | None
-    """What its chat template has a place for; None where it has no template."""
+    """What its chat template has a place for; None where it has no template, or was not tried."""
     generation_bytes: int
     """About what it takes to generate with it."""
     embedding_bytes: int
@@ -35,7 +35,12 @@ class ModelDescription:
 
 
 def describe(
-    path: Path, *, template: Path | None, params: EngineParams, pooling: Pooling | None
+    path: Path,
+    *,
+    template: Path | None,
+    params: EngineParams,
+    pooling: Pooling | None,
+    renders_template: bool = True,
 ) -> ModelDescription:
     """Read what a file tells; blocks.
 
@@ -44,6 +49,7 @@ def describe(
         template: the chat template to use instead of its own.
         params: how it would be run.
         pooling: how it would embed, where the file does not say.
+        renders_template: try what its chat template has a place for; else ``template`` stays None.
 
     Raises:
         ModelError: a file is missing or cannot be read, or the chat template is not valid.
@@ -62,14 +68,16 @@ def describe(
         number, at_most = default_memories(params)
         templates = given or model.chat_templates
         is_chat = "generate" in model.capabilities and bool(templates)
-        can = find_capabilities(ChatTemplate(templates), model.basename) if is_chat else None
+        can = None
+        if is_chat and renders_template:
+            can = find_capabilities(ChatTemplate(templates), model.basename)
         return ModelDescription(
             str(path),
             model.description,
             model.trained_context_length,
             model.vocabulary.size,
             str(template) if template else None,
-            _capabilities(model, can, pooling),
+            _capabilities(model, can, pooling, is_chat=is_chat),
             can,
             total_bytes(model, params, longest_default=at_most, num_memories=number),
             total_bytes(model, params, longest_default=DEFAULT_LONGEST),
@@ -79,14 +87,14 @@ def describe(
 
 
 def _capabilities(
-    model: ModelFile, template: Capabilities | None, pooling: Pooling | None
+    model: ModelFile, template: Capabilities | None, pooling: Pooling | None, *, is_chat: bool
 ) -> frozenset[Capability]:
     found: set[Capability] = set(model.capabilities)
     if pooling is not None and "rerank" not in found:
         found.add("embed")
-    if template is not None:
+    if is_chat:
         # Tools that the template has no place for are said in words.
         found |= {"chat", "tools"}
-        if template.thinking:
-            found.add("thinking")
+    if template is not None and template.thinking:
+        found.add("thinking")
     return frozenset(found)

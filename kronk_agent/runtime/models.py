@@ -17,7 +17,7 @@ from anyio import to_thread
 from kronk_agent.config.engine import EngineConfig
 from kronk_agent.config.model import LocalModelConfig, RemoteModelConfig
 from kronk_agent.config.schema import Config
-from kronk_agent.errors import EngineError, InvalidRequestError, UnknownModelError
+from kronk_agent.errors import EngineError, InvalidRequestError, ModelError, UnknownModelError
 from kronk_agent.model import Capability, ChatModel
 from kronk_agent.models.store import STARTER_NAME, find_model
 from kronk_agent.runtime.description import ModelDescription, describe
@@ -85,8 +85,9 @@ class Models:
             for name, model in config.models.items()
         }
         self.default = default or self._add_default(config.model)
-        self._descriptions: dict[str, tuple[object, ModelDescription]] = {}
-        self._describing = anyio.Lock()
+        self._descriptions: dict[tuple[str, bool], tuple[object, ModelDescription | str]] = {}
+        """By name and whether the template was tried: of which files, and what or why not."""
+        self._describing = {name: anyio.Lock() for name in self._configs}
         self._pooled: dict[str, PooledChatModel] = {}
         self._vocabularies: dict[str, Vocabulary] = {}
         self._pool: Pool[_Generating | EmbeddingEngine] | None = None
@@ -123,8 +124,12 @@ class Models:
             return "given"
         return "remote" if isinstance(self._configs[name], RemoteModelConfig) else "local"
 
-    async def capabilities(self, name: str | None) -> frozenset[Capability]:
+    async def capabilities(
+        self, name: str | None, *, renders_template: bool = True
+    ) -> frozenset[Capability]:
         """What a model can do; a file is read for it and not loaded to be run.
+
+        Without ``renders_template``, thinking is only told of models that were asked for before.
 
         Raises:
             UnknownModelError: there is no such model.
@@ -136,10 +141,16 @@ class Models:
         config = self._configs[name]
         if isinstance(config, RemoteModelConfig):
             return frozenset({"chat", "tools"})
-        return (await self.describe(name)).capabilities
+        return (await self.describe(name, renders_template=renders_template)).capabilities
 
-    async def describe(self, name: str | None) -> ModelDescription:
+    async def describe(
+        self, name: str | None, *, renders_template: bool = True
+    ) -> ModelDescription:
         """What a model's file tells of it.
+
+        Args:
+            name: the model; None is the default.
+            renders_template: try what its chat template can, unless that is known already.
 
         Raises:
             UnknownModelError: there is no such model.
@@ -150,21 +161,35 @@ class Models:
         config = self._local(name)
         path, template = self._path(config), self._template(config)
         stamp = [file and file.is_file() and file.stat().st_mtime_ns for file in (path, template)]
-        async with self._describing:
-            known = self._descriptions.get(name)
-            if known is not None and known[0] == stamp:
-                return known[1]
-            found = await to_thread.run_sync(
+        async with self._describing[name]:
+            for is_tried in (True, renders_template):
+                known = self._descriptions.get((name, is_tried))
+                if known is not None and known[0] == stamp:
+                    break
+            else:
+                known = (stamp, await self._read(config, path, template, renders_template))
+                self._descriptions[name, renders_template] = known
+        if isinstance(known[1], str):
+            raise ModelError(known[1])
+        return known[1]
+
+    async def _read(
+        self, config: LocalModelConfig, path: Path, template: Path | None, renders_template: bool
+    ) -> ModelDescription | str:
+        """What a file tells, or why it cannot be used."""
+        try:
+            return await to_thread.run_sync(
                 partial(
                     describe,
                     path,
                     template=template,
                     params=self._params(config),
                     pooling=config.pooling,
+                    renders_template=renders_template,
                 )
             )
-            self._descriptions[name] = (stamp, found)
-            return found
+        except ModelError as error:
+            return str(error)
 
     async def chat_model(self, name: str | None) -> ChatModel:
         """A chat model; the first time it is loaded, which takes seconds.

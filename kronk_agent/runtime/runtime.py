@@ -273,14 +273,18 @@ class Runtime:
         """
         return self._models.embedder(name)
 
-    async def capabilities(self, name: str | None = None) -> frozenset[Capability]:
+    async def capabilities(
+        self, name: str | None = None, *, renders_template: bool = True
+    ) -> frozenset[Capability]:
         """What a model can do; a file is read for it and not loaded to be run.
+
+        Without ``renders_template``, thinking is only told of models that were asked for before.
 
         Raises:
             UnknownModelError: there is no such model.
             ModelError: its file is missing or cannot be read.
         """
-        return await self._models.capabilities(name)
+        return await self._models.capabilities(name, renders_template=renders_template)
 
     async def describe_model(self, name: str | None = None) -> ModelDescription:
         """What a model's file tells of it; it is not loaded to be run.

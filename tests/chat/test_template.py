@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
@@ -189,3 +190,51 @@ def test_a_known_mistake_of_published_templates_is_corrected() -> None:
     source = r"""{{ "{{\"name\": <function-name>, \"arguments\": <args-json-object>}}" }}"""
 
     assert render(source) == '{"name": <function-name>, "arguments": <args-json-object>}'
+
+
+NESTED = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (NESTED, "took more than"),
+        ("{{ '%2000000000d' % 1 }}", "took more than 512 MiB of memory"),
+        ("{{ 'a' * 30000000000 }}", "took more than 512 MiB of memory"),
+        ("{{ messages[0].content * 200000000 }}", "took more than 512 MiB of memory"),
+        ("{{ messages[0].content * 10000000 }}", "wrote more than 32000000 characters"),
+        ("{% set x = 'a' %}" + "{% set x = x ~ x %}" * 60, "took more than 512 MiB of memory"),
+        (
+            "{% macro m(x) %}{{ m(x + 1) }}{{ m(x + 1) }}{% endmacro %}{{ m(0) }}",
+            "maximum recursion depth exceeded|took more than",
+        ),
+    ],
+)
+def test_a_template_that_takes_too_much_is_stopped_and_stops_no_other(
+    source: str, reason: str
+) -> None:
+    conditional = f"{{% if messages[0].content == 'bomb' %}}{source}{{% endif %}}ok"
+    template = ChatTemplate({"default": conditional})
+
+    with pytest.raises(InvalidRequestError, match=reason):
+        template.render([Message.user("bomb")])
+
+    assert template.render([HELLO]).text == "ok"
+
+
+def test_the_probing_of_one_template_waits_for_no_other() -> None:
+    endless, other = ChatTemplate({"default": NESTED}), ChatTemplate({"default": HERMES_TEMPLATE})
+    ends: list[str] = []
+
+    def probe() -> None:
+        with pytest.raises(ModelError, match="chat template failed: it took more than"):
+            _ = endless.shape
+        ends.append("endless")
+
+    with ThreadPoolExecutor() as threads:
+        probing = threads.submit(probe)
+        assert other.shows_tools
+        ends.append("other")
+        probing.result()
+
+    assert ends == ["other", "endless"]

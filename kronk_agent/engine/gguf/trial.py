@@ -1,0 +1,95 @@
+"""The first load of a model file, tried in a child process: llama.cpp aborts on some damage."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+import platformdirs
+
+from kronk_agent.confined import Answer, Confined, ConfinedError
+from kronk_agent.engine.gguf.header import HeaderError, check_header
+from kronk_agent.errors import ModelError
+from kronk_agent.messages import JsonValue
+
+TRIAL_SECONDS: Final = 15.0
+MEMORY_MIB: Final = 4096
+
+
+def check_model(path: Path) -> None:
+    """Check a GGUF file, unless it was checked before: its header, then a load without weights.
+
+    Raises:
+        ModelError: llama.cpp cannot load it, or crashes when it does.
+    """
+    note = _note(path)
+    known = _read(note)
+    if known is None:
+        try:
+            check_header(path)
+            Confined(f"{__name__}:open_trial", memory_mib=MEMORY_MIB).ask(
+                str(path), seconds=TRIAL_SECONDS
+            )
+        except HeaderError as error:
+            known = str(error)
+        except ConfinedError as error:
+            known = f"trying to load it, llama.cpp {error}"
+        else:
+            known = ""
+        _write(note, known)
+    if known:
+        raise ModelError(f"{path}: llama.cpp cannot load this file: {known}: download it again")
+
+
+def _note(path: Path) -> Path:
+    """Where is noted what was found of a file, as it is now and by this llama.cpp."""
+    status = path.stat()
+    llama_version = metadata.version("llama-cpp-python")
+    about = f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {llama_version}"
+    name = hashlib.blake2b(os.fsencode(about), digest_size=16).hexdigest()
+    return platformdirs.user_cache_path("kronk-agent", appauthor=False) / "checked-models" / name
+
+
+def _read(note: Path) -> str | None:
+    try:
+        return note.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+
+
+def _write(note: Path, found: str) -> None:
+    with contextlib.suppress(OSError):  # it is only tried again
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(found, encoding="utf-8", errors="replace")
+
+
+def open_trial() -> Answer:
+    """Loads models as far as it goes without their weights, in the child."""
+    # Before llama.cpp: no GPU is set up for it.
+    os.environ |= {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": ""}
+
+    from kronk_agent.engine.binding import llama
+
+    llama.llama_backend_init()
+
+    def answer(question: JsonValue) -> JsonValue:
+        settings = llama.llama_model_default_params()
+        settings.n_gpu_layers = 0
+        settings.no_alloc = True
+        settings.load_mode = llama.LLAMA_LOAD_MODE_NONE
+        model = llama.llama_model_load_from_file(os.fsencode(str(question)), settings)
+        if model is None:  # the real load says why
+            return None
+        params = llama.llama_context_default_params()
+        params.n_ctx, params.n_batch, params.n_ubatch = 256, 32, 32
+        context = llama.llama_init_from_model(model, params)
+        if context is not None:
+            llama.llama_free(context)
+        llama.llama_model_free(model)
+        return None
+
+    return answer
