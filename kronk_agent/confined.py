@@ -36,6 +36,11 @@ Answer: TypeAlias = Callable[[JsonValue], JsonValue]
 class ConfinedError(Exception):
     """The work was stopped or failed; the text says why, to go on after "it"."""
 
+    def __init__(self, reason: str, *, is_crash: bool = False) -> None:
+        self.is_crash = is_crash
+        """The code itself ended the process, as it would again."""
+        super().__init__(reason)
+
 
 class Confined:
     """A child process that answers questions one at a time. Safe on any thread.
@@ -97,7 +102,7 @@ class Confined:
                     self.close()
                     raise ConfinedError(error)
                 case _:
-                    raise ConfinedError(self._why_it_ended(seconds))
+                    raise self._ended(seconds)
 
     def close(self) -> None:
         """Kill the child, whatever it is doing. It may be called again."""
@@ -106,18 +111,20 @@ class Confined:
         if self._child is not None:
             self._child.kill()
 
-    def _why_it_ended(self, seconds: float) -> str:
+    def _ended(self, seconds: float) -> ConfinedError:
+        """Why the child gave no answer."""
         assert self._child is not None
         was_closed = self._is_closed
         self.close()
         status = self._child.process.returncode
         if was_closed:
-            return "was closed"
+            return ConfinedError("was closed")
         if status in (-signal.SIGPROF, -signal.SIGKILL):
-            return f"took more than {seconds:g} s of processor time"
+            return ConfinedError(f"took more than {seconds:g} s of processor time")
         if status == -signal.SIGABRT and self._memory_mib is not None:
-            return f"took more than {self._memory_mib} MiB of memory, or crashed"
-        return f"crashed (exit status {status})"
+            reason = f"took more than {self._memory_mib} MiB of memory, or crashed"
+            return ConfinedError(reason, is_crash=True)
+        return ConfinedError(f"crashed (exit status {status})", is_crash=True)
 
 
 class _Child:

@@ -115,19 +115,11 @@ class ConstraintCompiler:
     Args:
         vocabulary: what the grammars are for.
         model: the GGUF file it is from.
-        clock: seconds that only go forward.
     """
 
-    def __init__(
-        self,
-        vocabulary: Vocabulary,
-        model: Path,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, vocabulary: Vocabulary, model: Path) -> None:
         self._vocabulary = vocabulary
         self._model = model
-        self._clock = clock
         self._lock = threading.Lock()
         self._tokenizer: LLTokenizer | None = None
         self._compiled: OrderedDict[bytes, Constraint] = OrderedDict()
@@ -173,7 +165,7 @@ class ConstraintCompiler:
             return self._compile_here(key, source)
         except ConstraintError as error:
             with self._lock:
-                self._refused[key] = (self._clock(), str(error))
+                self._refused[key] = (time.monotonic(), str(error))
                 _limit(self._refused, _REFUSED_GRAMMARS)
             raise
 
@@ -191,7 +183,7 @@ class ConstraintCompiler:
             if self._is_closed:
                 raise EngineError("the engine is closed")
             when, why = self._refused.get(key, (-math.inf, ""))
-            if self._clock() - when < _REFUSED_SECONDS:
+            if time.monotonic() - when < _REFUSED_SECONDS:
                 raise ConstraintError(why)
             for cached in (self._compiled, self._isolated):
                 if key in cached:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import math
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from kronk_agent.engine.vocabulary import Vocabulary
 
 _MIB = 1 << 20
+_FAILED_SECONDS = 60.0
+"""Time until a model that cannot be used is tried again, if its files stay as they are."""
 
 ModelPlace: TypeAlias = Literal["local", "remote", "given"]
 
@@ -57,6 +61,17 @@ class _Generating:
 
     async def close(self) -> None:
         await self.engine.close()
+
+
+class _Known:
+    """What was found of a model's files: its description, or why they cannot be used."""
+
+    def __init__(self, stamp: object, found: ModelDescription | str) -> None:
+        self.stamp = stamp
+        """When the files were changed."""
+        self.found = found
+        is_failure = isinstance(found, str)
+        self.until = time.monotonic() + _FAILED_SECONDS if is_failure else math.inf
 
 
 class Models:
@@ -85,8 +100,8 @@ class Models:
             for name, model in config.models.items()
         }
         self.default = default or self._add_default(config.model)
-        self._descriptions: dict[tuple[str, bool], tuple[object, ModelDescription | str]] = {}
-        """By name and whether the template was tried: of which files, and what or why not."""
+        self._descriptions: dict[tuple[str, bool], _Known] = {}
+        """By name and whether the template was tried."""
         self._describing = {name: anyio.Lock() for name in self._configs}
         self._pooled: dict[str, PooledChatModel] = {}
         self._vocabularies: dict[str, Vocabulary] = {}
@@ -164,14 +179,14 @@ class Models:
         async with self._describing[name]:
             for is_tried in (True, renders_template):
                 known = self._descriptions.get((name, is_tried))
-                if known is not None and known[0] == stamp:
+                if known is not None and known.stamp == stamp and time.monotonic() < known.until:
                     break
             else:
-                known = (stamp, await self._read(config, path, template, renders_template))
-                self._descriptions[name, renders_template] = known
-        if isinstance(known[1], str):
-            raise ModelError(known[1])
-        return known[1]
+                found = await self._read(config, path, template, renders_template)
+                known = self._descriptions[name, renders_template] = _Known(stamp, found)
+        if isinstance(known.found, str):
+            raise ModelError(known.found)
+        return known.found
 
     async def _read(
         self, config: LocalModelConfig, path: Path, template: Path | None, renders_template: bool

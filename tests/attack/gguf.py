@@ -118,7 +118,9 @@ def _try_all(base: Path, number: int) -> int:
                     timeout=LONGEST_SECONDS * 3,  # the machine may be busy
                     check=False,
                 )
-                outcome = done.stdout.partition(":")[0] if not done.returncode else "ABORTED"
+                outcome = (
+                    done.stdout.partition(":")[0].strip() if not done.returncode else "ABORTED"
+                )
             except subprocess.TimeoutExpired:
                 outcome = "HUNG"
             ended[outcome] += 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ TOOL = make_tool(
 )
 
 
+@cache
 def make_dialect(source: str) -> Dialect:
     return dialect_for(ChatTemplate({"default": source}), {})
 

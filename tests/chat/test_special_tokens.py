@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 from chat.support import make_tool
 from hypothesis import given, settings
@@ -22,6 +24,7 @@ PIECES = st.sampled_from(
 TEXTS = st.lists(PIECES, max_size=8).map("".join)
 
 
+@cache
 def make_template(source: str, vocabulary: Vocabulary) -> ChatTemplate:
     return ChatTemplate({"default": source}, special_texts=vocabulary.special_texts)
 

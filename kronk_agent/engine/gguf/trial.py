@@ -29,6 +29,7 @@ def check_model(path: Path) -> None:
     note = _note(path)
     known = _read(note)
     if known is None:
+        is_lasting = True
         try:
             check_header(path)
             Confined(f"{__name__}:open_trial", memory_mib=MEMORY_MIB).ask(
@@ -38,9 +39,11 @@ def check_model(path: Path) -> None:
             known = str(error)
         except ConfinedError as error:
             known = f"trying to load it, llama.cpp {error}"
+            is_lasting = error.is_crash
         else:
             known = ""
-        _write(note, known)
+        if is_lasting:
+            _write(note, known)
     if known:
         raise ModelError(f"{path}: llama.cpp cannot load this file: {known}: download it again")
 
