@@ -58,3 +58,17 @@ async def test_a_number_of_blocks_that_cannot_be_is_named(
             f"{path}: llama.cpp cannot load this file: llama.block_count is {number}, "
             "not 1 to 512: download it again"
         )
+
+
+async def test_a_text_in_the_header_that_is_longer_than_any_file(
+    tiny: TinyModels, tmp_path: Path
+) -> None:
+    data = bytearray(tiny.llama.read_bytes())
+    key = b"tokenizer.ggml.tokens"
+    at = data.index(key) + len(key) + 16  # behind the types and the number of texts
+    data[at : at + 8] = (2**63).to_bytes(8, "little")
+    path = tmp_path / "damaged.gguf"
+    path.write_bytes(data)
+
+    with pytest.raises(ModelError, match="the header is cut short"):
+        await Engine.open(path)

@@ -71,7 +71,7 @@ def check_header(path: Path) -> None:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
             header = _Reader(data).header()
-        except (struct.error, IndexError):
+        except (struct.error, IndexError, OverflowError):
             raise HeaderError("the header is cut short") from None
         _check_numbers(header)
         _check_vocabulary(header)
