@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 
 from kronk_agent.messages import Part, TextPart, ToolResult
@@ -9,6 +10,11 @@ from kronk_agent.messages import Part, TextPart, ToolResult
 _CALLS_AFTER_WARNING = 2
 """Identical calls that the model may still make after it was told to do something else."""
 _UNCHANGED = TextPart("(unchanged)")
+_ERROR = re.compile(
+    r"((error|exception|failed|failure)\b[^\n:]{0,60}|(\w+ ){1,2}(error|exception|failure)):",
+    re.IGNORECASE,
+)
+"""How servers begin a result that is an error, and that they do not mark as one."""
 
 
 @dataclass(slots=True)
@@ -30,16 +36,16 @@ class RepeatGuard:
     """Tools that failed twice in a row with the same arguments and the same error, and after which
     no other call has succeeded. The next turn is to call another tool, if there is one."""
     has_failed: bool = False
-    """True if the last call failed."""
+    """True if the last call failed, by its mark or by its words."""
     _key: str | None = None
     _content: tuple[Part, ...] = ()
 
     def observe(self, key: str, result: ToolResult) -> ToolResult:
         """Count the next call of the run; gives the result as the model is to read it."""
         self.is_repeat = key == self._key and result.content == self._content
-        self.has_failed = result.is_error
+        self.has_failed = result.is_error or _ERROR.match(result.text) is not None
         self._key, self._content = key, result.content
-        if result.is_error:
+        if self.has_failed:
             self.count = 0
             if self.is_repeat:
                 self.stuck.add(result.name)

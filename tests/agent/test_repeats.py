@@ -175,6 +175,39 @@ async def test_a_tool_that_failed_twice_the_same_way_rests_until_another_call_su
     assert [request.messages[-1].role for request in model.requests[1:]] == ["tool"] * 3
 
 
+@pytest.mark.parametrize(
+    ("text", "is_failure"),
+    [
+        ("Database error: no such table: sales", True),
+        ("Error: ENOENT, no such file", True),
+        ("Error executing tool read: nothing there", True),
+        ("failed: ValueError", True),
+        ("The error rate was: 4 %", False),
+        ("Revenue: 12, errors: 0", False),
+        ("12 lines\nError: none", False),
+    ],
+)
+async def test_a_server_may_say_in_words_alone_that_a_call_failed(
+    text: str, is_failure: bool
+) -> None:
+    @tool
+    async def query() -> str:
+        """Query."""
+        return text
+
+    @tool
+    async def other() -> str:
+        """Do something else."""
+        return "fine"
+
+    model = ScriptedModel([call("query"), call("query"), "Done."])
+
+    await Agent(model, [StaticToolset("x", (query, other))]).answer(QUESTION)
+
+    rests = model.requests[2].tool_choice == ToolChoice("auto", allowed=("other",))
+    assert rests == is_failure
+
+
 async def test_a_long_question_is_not_said_again() -> None:
     model = ScriptedModel([call("list_notes"), call("list_notes"), "None."])
 
