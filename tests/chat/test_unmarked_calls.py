@@ -124,13 +124,16 @@ def call(index: int, name: str, arguments: str) -> list[Delta]:
 
 
 def write(
-    *tools: Tool, format: CallFormat = HERMES, choice: str = "auto", max_calls: int = 8
+    *tools: Tool,
+    format: CallFormat = HERMES,
+    choice: str | ToolChoice = "auto",
+    max_calls: int = 8,
 ) -> TurnGrammar:
     dialect = TemplateDialect(format=turn_format(format))
     request = ChatRequest(
         messages=(Message.user("x"),),
         tools=tools or TOOLS,
-        tool_choice=ToolChoice.parse(choice),
+        tool_choice=ToolChoice.parse(choice) if isinstance(choice, str) else choice,
         max_parallel_calls=max_calls,
     )
     grammar = dialect.begin_turn("", request).grammar
@@ -259,6 +262,19 @@ def test_the_number_of_calls_is_bounded_in_every_form(compile_grammar: Compile) 
     grammar = compile_grammar(write(max_calls=1))
     assert all(grammar.accepts(text) for text in ONE_CALL)
     assert not any(grammar.accepts(text) for text in TWO_CALLS)
+
+
+@pytest.mark.parametrize("begin", ["", "```json\n", "[", "<tools>\n"])
+def test_a_call_of_a_tool_that_may_not_be_called_now_is_no_text_either(
+    begin: str, compile_grammar: Compile
+) -> None:
+    grammar = compile_grammar(write(choice=ToolChoice("auto", allowed=("list_notes",))))
+
+    assert not grammar.accepts(begin + CALL)
+    assert not grammar.accepts("<function=get_weather>{}</function>")
+    assert grammar.accepts(begin + '{"name": "list_notes", "arguments": {}}')
+    assert grammar.accepts(begin + '{"name": "Ann"}')
+    assert grammar.accepts("I cannot call get_weather.")
 
 
 def test_a_call_that_must_come_has_the_marks_of_the_template(compile_grammar: Compile) -> None:

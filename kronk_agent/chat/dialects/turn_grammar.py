@@ -224,7 +224,11 @@ class _Writer:
             called = f"{self._lark.maybe(self._format.before_calls)} {trigger} {rest}"
             return either(self._rules.answer(calls.triggers), called)
         unmarked = UnmarkedRules(
-            self._lark, self._tools, self._rules.max_calls, partial(self._texts, calls)
+            self._lark,
+            self._tools,
+            self._rules.max_calls,
+            partial(self._texts, calls),
+            [tool.name for tool in self._request.tools if tool.name not in self._tools],
         )
         options = [
             self._rules.answer(calls.triggers, unmarked.starts),

@@ -40,15 +40,20 @@ class UnmarkedRules:
         tools: what may be called.
         max_calls: in one turn.
         texts: gives the other answers.
+        others: names of tools that the model knows and may not call now. A call of one is no text
+            either, so that the model goes on with another name.
     """
 
-    def __init__(self, lark: Lark, tools: Tools, max_calls: int, texts: Texts) -> None:
+    def __init__(
+        self, lark: Lark, tools: Tools, max_calls: int, texts: Texts, others: Sequence[str] = ()
+    ) -> None:
         self._lark = lark
         self._tools = list(tools.values())
         self._keys = [parameter_names(tools, name) for name in tools]
         self._max_calls = max_calls
         self._texts = texts
         self._names = any_of(tools)
+        self._others = f"|{any_of(others)}" if others else ""
         self._fence = lark.add("FENCE", rf"/\s*{FENCE}{WORD}*\s*/")
         self._tag = lark.add("TAG", rf"/\s*(<{WORD}+>|\[{WORD}+\])\s*/")
         self._forms = [self._objects(), self._functions()]
@@ -88,7 +93,7 @@ class UnmarkedRules:
         """``{"name": NAME, "arguments": {…}}``."""
         add = self._lark.add
         start = add("OBJECT", rf"/\s*(\[\s*)?{_OBJECT}/")
-        sure = add("NAMED", rf"/{self._names}{_KEY}\{{/")
+        sure = add("NAMED", rf"/{self._names}{_KEY}\{{{self._others}/")
         heads = (f"/{escaped(tool.name)}{_KEY}/" for tool in self._tools)
         calls = (f"{head} {self._arguments(i)}" for i, head in enumerate(heads))
         return start, add("object", rf"{either(*calls)} /\s*\}}/ {self._close}"), sure
@@ -97,7 +102,7 @@ class UnmarkedRules:
         """``<function=NAME>{…}</function>``."""
         add = self._lark.add
         start = add("FUNCTION", rf"/\s*{escaped(FUNCTION_TAG)}/")
-        sure = add("FUNCTION_NAMED", rf"/{self._names}>\s*\{{/")
+        sure = add("FUNCTION_NAMED", rf"/{self._names}>\s*\{{{self._others}/")
         heads = (rf"/{escaped(tool.name)}>\s*/" for tool in self._tools)
         calls = (f"{head} {self._arguments(i)}" for i, head in enumerate(heads))
         return start, add("function", f"{either(*calls)} {self._close}"), sure
