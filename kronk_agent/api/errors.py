@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 from fastapi.exceptions import RequestValidationError
@@ -14,6 +15,7 @@ from starlette.types import Scope
 
 from kronk_agent.api.wire import encode
 from kronk_agent.errors import (
+    ConfigError,
     ContextLengthError,
     DeadlineError,
     InvalidRequestError,
@@ -21,6 +23,7 @@ from kronk_agent.errors import (
     ModelError,
     OverloadedError,
     ServerUnavailableError,
+    StoreError,
     UnknownModelError,
     UpstreamError,
 )
@@ -101,6 +104,10 @@ def http_error(error: BaseException) -> HttpError:
             return HttpError(str(error), status=502, code="upstream_error")
         case DeadlineError():
             return HttpError(str(error), status=504, code="deadline_exceeded")
+        case StoreError() | ConfigError(path=Path()):
+            logger.error("%s", error)
+            words = "the server cannot use one of its files: its log says which and what to do"
+            return HttpError(words, status=500)
         case KronkError():
             return HttpError(str(error), status=500)
         case _:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +19,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from kronk_agent.errors import ConfigError
+from kronk_agent.files import write_whole
 
 Scope: TypeAlias = Literal["generate", "embed", "agents", "admin"]
 
@@ -49,7 +49,7 @@ class ApiKey(BaseModel):
     requests_per_minute: Annotated[int, Field(ge=1)] | None = None
     max_concurrent: Annotated[int, Field(ge=1)] | None = None
     """Requests under way at the same time."""
-    created: int
+    created: Annotated[int, Field(ge=0, lt=2**32)]
     """Seconds since 1970."""
 
     @property
@@ -79,7 +79,7 @@ class KeyFile:
         """All of them, as they were created.
 
         Raises:
-            ConfigError: the file is not one of ours.
+            ConfigError: the file cannot be read, or is not one of ours.
         """
         self._read()
         return tuple(self._keys.values())
@@ -141,9 +141,9 @@ class KeyFile:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Nobody else changes the file inside the block, which begins with what is in it now."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path.with_suffix(".json.lock"), timeout=_LOCK_SECONDS, mode=0o600)
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             with lock:
                 self._seen = None
                 yield
@@ -152,30 +152,32 @@ class KeyFile:
                 f"another program has locked the file for {_LOCK_SECONDS:.0f} s: try again",
                 path=self.path,
             ) from None
+        except OSError as error:
+            raise self._failure("changed", error) from error
 
     def _read(self) -> None:
         try:
             stat = self.path.stat()
+            seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+            if seen == self._seen:
+                return
+            keys = _KEYS.validate_json(self.path.read_bytes())
         except FileNotFoundError:
             self._seen, self._keys = None, {}
             return
-        seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
-        if seen == self._seen:
-            return
-        try:
-            keys = _KEYS.validate_json(self.path.read_bytes())
+        except OSError as error:
+            raise self._failure("read", error) from error
         except ValidationError:
-            raise ConfigError("this is not a file of API keys", path=self.path) from None
+            words = "this is not a file of API keys: put a backup in its place, or remove it"
+            raise ConfigError(words, path=self.path) from None
         self._seen, self._keys = seen, {key.hash: key for key in keys}
 
     def _write(self, keys: Iterable[ApiKey]) -> None:
         text = json.dumps([key.model_dump(mode="json") for key in keys], indent=2)
-        new = self.path.with_suffix(f".{secrets.token_hex(4)}")
-        # Nobody else reads it, not even for a moment; and it is whole or it is not there.
-        file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(file, "w", encoding="utf-8") as out:
-            out.write(text)
-        new.replace(self.path)
+        write_whole(self.path, text.encode())
+
+    def _failure(self, what: str, error: OSError) -> ConfigError:
+        return ConfigError(f"the API keys cannot be {what}: {error.strerror}", path=self.path)
 
 
 def hash_key(token: str) -> str:

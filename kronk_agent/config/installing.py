@@ -87,7 +87,7 @@ def _parse(text: str, path: Path) -> JsonObject:
 
     try:
         content = json5.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         # Not the parser's words, which quote what may be a secret.
         raise ConfigError("is not JSON, and is left alone", path=path) from None
     if not isinstance(content, dict):

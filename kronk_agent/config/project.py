@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shlex
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from kronk_agent.config.tree import Origin, from_python
 from kronk_agent.config.validating import validate
 from kronk_agent.config.variables import with_variables
 from kronk_agent.errors import ConfigError
+from kronk_agent.files import write_whole
 from kronk_agent.messages import JsonObject
 
 Verdict: TypeAlias = Literal["agreed", "declined"]
@@ -127,11 +127,7 @@ class Consents:
             "runs": command_line(server.entry),
         }
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle, draft = tempfile.mkstemp(dir=self._file.parent)
-            with os.fdopen(handle, "w", encoding="utf-8") as opened:
-                json.dump(kept, opened, indent=2)
-            Path(draft).replace(self._file)
+            write_whole(self._file, json.dumps(kept, indent=2).encode())
         except OSError as error:
             raise ConfigError(f"cannot be written: {error.strerror}", path=self._file) from error
 
@@ -139,6 +135,6 @@ class Consents:
         """Nothing was agreed to where the file cannot be read."""
         try:
             kept = json.loads(self._file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return kept if isinstance(kept, dict) else {}

@@ -260,7 +260,7 @@ def sign_in_problem(error: BaseException) -> str:
 def _oauth_error(answer: str) -> str:
     try:
         body = json.loads(answer)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     if not isinstance(body, dict):
         return ""

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.files import write_whole
 from kronk_agent.host.definitions import ToolDefinition
 
 logger = logging.getLogger(__name__)
 
 _FORMAT = 1
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What comes of a file that somebody else has written or damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class ServerMemory:
             return Remembered(mode, tuple(definitions))
         except FileNotFoundError:
             return Remembered()
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except _UNREADABLE as error:
             logger.info("%s is of no use: %s", self._path, error)
             return Remembered()
 
@@ -61,10 +63,7 @@ class ServerMemory:
             {"format": _FORMAT, "config": self._config, "mode": remembered.mode, "tools": tools}
         )
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            draft = self._path.with_suffix(f".{os.getpid()}.tmp")
-            draft.write_text(text, encoding="utf-8")
-            draft.replace(self._path)
+            write_whole(self._path, text.encode())
         except OSError as error:
             logger.warning("the tools of an MCP server are not remembered: %s", error)
 

@@ -10,8 +10,6 @@ import difflib
 import hashlib
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +18,7 @@ import platformdirs
 
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ConfigError
+from kronk_agent.files import write_whole
 from kronk_agent.host.definitions import ToolDefinition
 from kronk_agent.host.suspicion import suspicions
 from kronk_agent.host.text import escaped
@@ -28,6 +27,8 @@ from kronk_agent.messages import JsonObject, JsonValue
 logger = logging.getLogger(__name__)
 
 _FORMAT = 1
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What comes of a file that somebody else has written or damaged."""
 
 
 def pins_directory() -> Path:
@@ -122,7 +123,7 @@ class Pins:
             return _definitions(kept["pinned"]), _definitions(kept["waiting"])
         except FileNotFoundError:
             return {}, {}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except _UNREADABLE as error:
             logger.warning("%s is unreadable, so tools are pinned anew: %s", self._file, error)
             return {}, {}
 
@@ -136,11 +137,7 @@ class Pins:
             "waiting": _digests(waiting),
         }
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle, draft = tempfile.mkstemp(dir=self._file.parent)
-            with os.fdopen(handle, "w", encoding="utf-8") as opened:
-                json.dump(kept, opened)
-            Path(draft).replace(self._file)
+            write_whole(self._file, json.dumps(kept).encode())
         except OSError as error:
             words = f"cannot be written: {error.strerror}"
             raise ConfigError(words, path=self._file) from error

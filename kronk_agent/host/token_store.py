@@ -13,7 +13,6 @@ import base64
 import hashlib
 import os
 import secrets
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Protocol
 import platformdirs
 
 from kronk_agent.errors import KronkError
+from kronk_agent.files import write_whole
 
 PASSPHRASE_VARIABLE = "KRONK_TOKEN_PASSPHRASE"
 
@@ -159,7 +159,7 @@ class EncryptedFiles:
             if not self._passphrase:
                 _create_privately(self._key_file, Fernet.generate_key())
             encrypted = Fernet(self._key(salt)).encrypt(text.encode())
-            _write_privately(file, salt + encrypted)
+            write_whole(file, salt + encrypted)
         except OSError as error:
             raise _cannot("written", file, error) from error
         except ValueError:
@@ -201,16 +201,3 @@ def _create_privately(file: Path, data: bytes) -> None:
         handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         with os.fdopen(handle, "wb") as opened:
             opened.write(data)
-
-
-def _write_privately(file: Path, data: bytes) -> None:
-    """Whole or not at all, and never readable by others, not even for a moment."""
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, draft = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")  # mode 0600
-    try:
-        with os.fdopen(handle, "wb") as opened:
-            opened.write(data)
-        Path(draft).replace(file)
-    except BaseException:
-        Path(draft).unlink()
-        raise

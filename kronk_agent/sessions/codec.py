@@ -50,7 +50,8 @@ def message_from_json(value: JsonObject) -> Message:
             **rest,
         }:
             calls = rest.get("tool_calls", [])
-            assert isinstance(calls, list)
+            if not isinstance(calls, list):
+                raise ValueError("not tool calls")
             return Message(
                 role=role,
                 content=tuple(_part_from_json(part) for part in content),

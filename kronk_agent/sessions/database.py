@@ -31,6 +31,20 @@ _DRIVERS = {
 }
 _BUSY_SECONDS = 30
 """How long a transaction waits for one of another process."""
+_BACKUP = "put a backup in its place, or move it away to begin anew"
+_REMEDIES = {
+    "not a database": _BACKUP,
+    "malformed": _BACKUP,
+    "already exists": _BACKUP,
+    "no such table": _BACKUP,
+    "not as it was written": _BACKUP,
+    "is full": "make room on its disk",
+    "disk I/O error": "see whether its disk is full or broken",
+    "readonly": "let kronk-agent write there",
+    "unable to open": "let kronk-agent read and write it and its folder",
+    "is locked": "another program is at it; try again",
+}
+"""What a person can do, by what SQLite says."""
 _MIGRATION_LOCK = 7_205_759
 """Any number, the same in every process: PostgreSQL's advisory lock while tables are made."""
 
@@ -100,9 +114,16 @@ class Database:
                 await connection.execution_options(kronk_write=is_write)
                 async with connection.begin():
                     yield connection
-            except (SQLAlchemyError, OSError) as error:
-                redact = Redactor([self._engine.url.password])
-                raise StoreError(f"the session store failed: {redact(_words(error))}") from error
+            except (SQLAlchemyError, OSError, ValueError, RecursionError) as error:
+                raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> StoreError:
+        url = self._engine.url
+        # Without its query, in which there may be a password too.
+        shown = url.set(query={}).render_as_string(hide_password=True)
+        place = url.database if self._is_sqlite else shown
+        words = Redactor([url.password])(_words(error))
+        return StoreError(f"the session store {place} failed: {words}{_remedy(words)}")
 
 
 def default_path() -> Path:
@@ -197,4 +218,10 @@ def migrations(connection: Connection | None = None) -> AlembicConfig:
 
 def _words(error: Exception) -> str:
     """What the database said, without the statement and its values, which are private."""
+    if isinstance(error, ValueError | RecursionError):
+        return "what it holds is not as it was written"
     return str(error.orig if isinstance(error, DBAPIError) else error)
+
+
+def _remedy(words: str) -> str:
+    return next((f": {remedy}" for sign, remedy in _REMEDIES.items() if sign in words), "")

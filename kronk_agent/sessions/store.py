@@ -235,7 +235,7 @@ class SessionStore:
             session_id=row.session_id,
             previous_id=row.previous_id,
             created_at=row.created_at,
-            is_lost=row.alive_until is not None and row.alive_until < time.time(),
+            is_lost=row.alive_until is not None and _is_over(row.alive_until),
         )
 
     async def delete_response(self, id: str) -> bool:
@@ -336,6 +336,11 @@ class SessionStore:
         await _insert(connection, messages, rows)
         await _insert(connection, items, [{"session_id": id, "body": item} for item in shown])
         return True
+
+
+def _is_over(alive_until: float) -> bool:
+    """A lease ends at its time. One that is far too long is from before the clock was set back."""
+    return not 0 <= alive_until - time.time() <= 2 * LEASE_SECONDS
 
 
 def _chain(is_last: ColumnElement[bool]) -> Any:

@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from kronk_tools.reading.document import Document
 
 _READING_SECONDS = 3_600.0
@@ -38,6 +40,9 @@ class Page:
     def num_bytes(self) -> int:
         """About what it takes in memory."""
         return 2 * len(self.document.text) + sum(map(len, self.document.links)) + 1_000
+
+
+_PAGE = TypeAdapter(Page)
 
 
 class PageCache:
@@ -105,14 +110,10 @@ class PageCache:
             return None
         path = self._folder / _file_name(key)
         try:
-            stored = json.loads(path.read_bytes())
-            document = Document(
-                **{**stored["document"], "links": tuple(stored["document"]["links"])}
-            )
-            return Page(**{**stored, "document": document})
+            return _PAGE.validate_json(path.read_bytes(), strict=True)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError):  # damaged, or of another version
+        except (OSError, ValueError):  # damaged, or of another version
             with suppress(OSError):
                 path.unlink()
             return None

@@ -69,7 +69,7 @@ def _error_in(body: bytes) -> JsonObject:
     """OpenAI's ``{"error": {…}}``, or others' ``error`` or ``detail`` as text, or flat."""
     try:
         value: JsonValue = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {"message": body.decode(errors="replace")}
     if not isinstance(value, dict):
         return {}

@@ -273,9 +273,9 @@ def _result(
 
 
 def parsed(text: str) -> JsonValue:
-    """The answer's JSON; None where the model was cut off before its end."""
+    """The answer's JSON; None where it was cut off, or is nested too deeply."""
     try:
         value: JsonValue = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value
