@@ -1,4 +1,4 @@
-"""``kronk-agent serve`` as a program of its own, for attacks that need one."""
+"""``kronk-agent serve`` as a program of its own, and what it keeps, for attacks that need them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2
 from limits import seconds
 
 
@@ -44,7 +45,7 @@ def serving(
     basics = {
         "HOME": str(home),
         "PATH": "",
-        "OMP_WAIT_POLICY": os.environ["OMP_WAIT_POLICY"],
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),
     }
     with subprocess.Popen(
         command,
@@ -61,3 +62,24 @@ def serving(
         finally:
             process.kill()
             process.wait(timeout=seconds(10))
+
+
+def client(program: Program) -> httpx2.Client:
+    return httpx2.Client(base_url=program.url, timeout=seconds(20))
+
+
+def begin(http: httpx2.Client) -> str:
+    """A new conversation."""
+    return str(http.post("/v1/conversations", json={}).json()["id"])
+
+
+def add(http: httpx2.Client, id: str, text: str) -> httpx2.Response:
+    """Add a message to a conversation."""
+    item = {"role": "user", "content": text}
+    return http.post(f"/v1/conversations/{id}/items", json={"items": [item]})
+
+
+def texts(http: httpx2.Client, id: str) -> list[str]:
+    """The first hundred messages of a conversation."""
+    listed = http.get(f"/v1/conversations/{id}/items", params={"order": "asc", "limit": 100})
+    return [item["content"][0]["text"] for item in listed.json()["data"]]
