@@ -180,6 +180,12 @@ random-calls: $(STAMPS)/dev ## Ask a small model for 2,000 random calls, and cou
 bench-baseline: $(STAMPS)/dev ## Build llama.cpp's own server, to measure against
 	@$(BIN)/python tests/benchmarks/baseline.py
 
+# 200 kills, say: make attack ARGS='--kills 200'; what it does not know goes to pytest.
+.PHONY: attack
+attack: export ATTACK_ARGS := $(value ARGS)
+attack: $(STAMPS)/dev ## Attack everything and print what held: under 30 minutes
+	@eval "PYTHONPATH=tests OMP_WAIT_POLICY=passive exec $(BIN)/python -m attack $$ATTACK_ARGS"
+
 soak: $(STAMPS)/dev ## Put the engine under random load for 20 minutes
 	@$(BIN)/python tests/benchmarks/soak.py $(SOAK_ARGS)
 

@@ -142,7 +142,7 @@ def killed(command: list[str], after: int, *, home: Path | None = None) -> Itera
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env
     ) as process:
         assert process.stdout is not None
-        first = []
+        first: list[str] = []
         while len(first) < after and '"run_finished"' not in "".join(first[-1:]):
             first.append(process.stdout.readline())
         process.kill()

@@ -172,21 +172,17 @@ class Requests:
     async def odd(self) -> int:
         """What looks right, with something in it that nobody would write."""
         call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": DEEP}}
-        body = self._chat(
-            **self._chance.choice(
-                [
-                    {"messages": [{"role": "assistant", "content": None, "tool_calls": [call]}]},
-                    {"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}},
-                    {"tools": [{"type": "function", "function": {"name": "f", "parameters": 1}}]},
-                    {"stop": ["x"] * 1000},
-                    {"max_tokens": 10**18},
-                    {"seed": -(2**63)},
-                    {"messages": [{"role": "user", "content": "x" * 100_000}]},
-                    {"logit_bias": {"9999999999": 1}},
-                ]
-            )
-        )
-        body["stream"] = True
+        oddities: list[dict[str, Any]] = [
+            {"messages": [{"role": "assistant", "content": None, "tool_calls": [call]}]},
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}},
+            {"tools": [{"type": "function", "function": {"name": "f", "parameters": 1}}]},
+            {"stop": ["x"] * 1000},
+            {"max_tokens": 10**18},
+            {"seed": -(2**63)},
+            {"messages": [{"role": "user", "content": "x" * 100_000}]},
+            {"logit_bias": {"9999999999": 1}},
+        ]
+        body = self._chat(**self._chance.choice(oddities), stream=True)
         async with self._http.stream("POST", "/v1/chat/completions", json=body) as answer:
             async with aclosing(answer.aiter_bytes()) as parts:
                 first = await anext(parts)
