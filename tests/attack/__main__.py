@@ -48,7 +48,8 @@ class Doors:
     def pytest_collection_modifyitems(self, items: Sequence[pytest.Item]) -> None:
         for item in items:
             assert isinstance(item, pytest.Function)
-            name = item.module.DOOR
+            assert item.module is not None
+            name = str(item.module.DOOR)
             self._of_test[item.nodeid] = self._by_name.setdefault(name, Door(name))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -28,16 +28,16 @@ def with_files_up_to(size: int) -> Callable[[], None]:
 
 def test_a_full_disk_refuses_what_is_new_and_keeps_what_was_said(tmp_path: Path) -> None:
     kept = []
+    refused = 0
     with serving(tmp_path, CONFIG, before=with_files_up_to(256 * KIB)) as program:
         with client(program) as http:
             id = begin(http)
             for number in range(100):
                 text = f"{number} " + "x" * 10 * KIB
-                answer = add(http, id, text)
-                if answer.status_code != 200:
+                refused = add(http, id, text).status_code
+                if refused != 200:
                     break
                 kept.append(text)
-            refused = answer.status_code
             health = http.get("/health").status_code
             seen = texts(http, id)
         program.process.terminate()
