@@ -24,6 +24,7 @@ def clone(tmp_path: Path) -> Path:
     """A clone that is already set up, with a program that shows what it is given."""
     for name in ("Makefile", "constraints.txt", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "cmake", tmp_path / "cmake")
     program = tmp_path / ".venv" / "bin" / "kronk-agent"
     program.parent.mkdir(parents=True)
     program.write_text(PROGRAM, encoding="utf-8")
@@ -32,7 +33,9 @@ def clone(tmp_path: Path) -> Path:
     assert version
     stamps = tmp_path / ".venv" / ".stamps"
     stamps.mkdir()
-    for stamp in ("venv", f"llama-cpp-python-{version[1]}", "runtime"):
+    command = ["sh", "-c", "cat cmake/*.cmake | cksum | cut -d' ' -f1"]
+    checksum = subprocess.check_output(command, cwd=tmp_path, text=True).strip()
+    for stamp in ("venv", f"llama-cpp-python-{version[1]}-{checksum}", "runtime"):
         (stamps / stamp).touch()
     return tmp_path
 
