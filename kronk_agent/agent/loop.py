@@ -16,7 +16,7 @@ from kronk_agent.agent.call_order import ScheduledCall
 from kronk_agent.agent.compaction import CompactionCache, ContextWindow
 from kronk_agent.agent.options import AgentOptions
 from kronk_agent.agent.policy import Approve, Pending
-from kronk_agent.agent.reminders import ANSWER_NOW, reminder, with_tool_instructions
+from kronk_agent.agent.reminders import ANSWER_NOW, reminder
 from kronk_agent.agent.repeats import RepeatGuard
 from kronk_agent.agent.tasks import open_task_group
 from kronk_agent.agent.tool_executor import Execution, ToolExecutor, collect_tools, failed
@@ -159,11 +159,15 @@ class RunLoop:
         return "max_steps" if step == self._options.max_steps else None
 
     def _without_stuck(self, choice: ToolChoice, tools: Mapping[str, Tool]) -> ToolChoice:
-        """Leave out tools that just failed twice the same way, where others can be called."""
+        """Allow only other tools that read, where one just failed twice the same way."""
         if choice.mode != "auto" or not self._repeats.stuck:
             return choice
         allowed = tools if choice.allowed is None else choice.allowed
-        others = tuple(name for name in allowed if name in tools.keys() - self._repeats.stuck)
+        others = tuple(
+            name
+            for name in allowed
+            if name in tools.keys() - self._repeats.stuck and tools[name].is_read_only
+        )
         return replace(choice, allowed=others) if others else choice
 
     async def _end_of_answer(
@@ -195,8 +199,6 @@ class RunLoop:
         """Generate one turn of the model and execute its calls."""
         logger.debug("asking the model: %d tools, tool_choice %s", len(tools), choice)
         messages = self._with_reminder(self._conversation(), choice)
-        if any(tool.call is not None for tool in tools.values()):
-            messages = with_tool_instructions(messages, self._options.tool_instructions)
         request = self._options.request(messages, list(tools.values()), choice, is_first=step == 1)
         await self._events.send(StepStarted(step))
         self._num_steps = step

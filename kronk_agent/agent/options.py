@@ -15,7 +15,6 @@ from kronk_agent.model import (
     ToolChoice,
 )
 from kronk_agent.tool import Rule, Tool
-from kronk_agent.tool.instructions import TOOL_INSTRUCTIONS
 
 _MINIMUMS = {
     "max_steps": 1,
@@ -36,9 +35,6 @@ class AgentOptions:
 
     instructions: str = "You are a helpful assistant."
     """The system message, for conversations that have none; empty for none at all."""
-    tool_instructions: str = TOOL_INSTRUCTIONS
-    """Added to each of the user's messages that led to tool calls, where the agent executes tools;
-    empty for nothing."""
     sampling: SamplingParams = field(default_factory=SamplingParams)
     tool_choice: ToolChoice = field(default_factory=ToolChoice)
     """``required`` and ``named`` hold for the first step; then the model chooses. Which tools are

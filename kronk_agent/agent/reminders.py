@@ -11,10 +11,9 @@ repeated call shows that the model does not go on by itself, and where it must a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from kronk_agent.agent.repeats import RepeatGuard
-from kronk_agent.messages import Message, TextPart
+from kronk_agent.messages import Message
 
 ANSWER_NOW = Message.user(
     "You have the results. Answer my question in words now, without calling a tool."
@@ -32,24 +31,6 @@ _TOLD = (
     "(That call was made {} times in a row with the same result. Do not make it again: answer in "
     "words, or make a different call.)"
 )
-
-
-def with_tool_instructions(messages: Sequence[Message], instructions: str) -> list[Message]:
-    """Add a line to each of the user's messages that led to tool calls.
-
-    It depends on the conversation alone, so that a prompt begins as the one before it ended. The
-    first turn after a message is asked for without the line, which would make it call where no tool
-    is needed.
-    """
-    if not instructions:
-        return list(messages)
-    following = [*messages[1:], None]
-    return [
-        replace(message, content=(*message.content, TextPart(f"\n\n{instructions}")))
-        if message.role == "user" and after is not None and after.tool_calls
-        else message
-        for message, after in zip(messages, following, strict=True)
-    ]
 
 
 def reminder(messages: Sequence[Message], repeats: RepeatGuard) -> Message:

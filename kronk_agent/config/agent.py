@@ -14,7 +14,6 @@ from pydantic import (
 
 from kronk_agent.config.section import NotEmptyNames, Seconds, Section, ToolPattern
 from kronk_agent.model import DEFAULT_SAMPLERS, ReasoningEffort, SamplerName
-from kronk_agent.tool.instructions import TOOL_INSTRUCTIONS
 from kronk_agent.tool.policy import Permission
 
 _INT32_MAX = 2**31 - 1
@@ -99,8 +98,6 @@ class AgentConfig(Section):
 
     instructions: str = "You are a helpful assistant."
     """The system message."""
-    tool_instructions: str = TOOL_INSTRUCTIONS
-    """Added to the messages of yours that led to tool calls; empty for nothing."""
     tool_choice: str = "auto"
     """auto, none, required, or a tool's name. Holds for the first step; then the model chooses."""
     parallel_tool_calls: bool = True

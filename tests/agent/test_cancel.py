@@ -6,7 +6,7 @@ import anyio
 import pytest
 from limits import seconds
 
-from kronk_agent.agent import Agent, AgentOptions, Run
+from kronk_agent.agent import Agent, Run
 from kronk_agent.messages import (
     Event,
     Message,
@@ -145,9 +145,8 @@ async def test_cancelled_in_a_later_step_keeps_the_steps_before() -> None:
         return "seen"
 
     model = ScriptedModel([call("look"), ["I saw", anyio.Event()]])
-    agent = Agent(model, [StaticToolset("x", (look,))], AgentOptions(tool_instructions=""))
 
-    async with agent.run(QUESTION) as run:
+    async with Agent(model, [StaticToolset("x", (look,))]).run(QUESTION) as run:
         last = await cancelled_at(run, TextDelta(" saw"))
 
     assert [message.text for message in last.messages] == ["", "seen", "I saw"]

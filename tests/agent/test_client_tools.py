@@ -70,7 +70,7 @@ async def test_a_call_of_the_callers_tool_ends_the_run_with_the_call() -> None:
 
 async def test_of_a_turn_with_both_ours_are_carried_out_and_theirs_are_left() -> None:
     model = ScriptedModel([[call("read", path="x"), call("add", a=1, b=2)], "3, and x is empty."])
-    agent = Agent(model, OURS, AgentOptions(instructions="", tool_instructions=""))
+    agent = Agent(model, OURS, AgentOptions(instructions=""))
 
     async with agent.run(QUESTION, client_tools=[READ]) as run:
         events = await collect(run)
@@ -220,7 +220,7 @@ async def test_no_call_may_be_required_where_none_is_allowed() -> None:
 async def test_a_message_that_is_gone_on_with_is_one_message_in_later_steps() -> None:
     model = ScriptedModel([[" a sum:", call("add", a=1, b=2)], "3"])
     begun = Message.assistant("Here is")
-    options = AgentOptions(instructions="", tool_instructions="", continue_final_message=True)
+    options = AgentOptions(instructions="", continue_final_message=True)
 
     answer = await Agent(model, OURS, options).answer([*QUESTION, begun])
 

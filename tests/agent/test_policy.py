@@ -40,7 +40,7 @@ ASKED = ToolCall("call_1", "add", '{"a": 1, "b": 2}')
 
 
 def agent_with(model: ScriptedModel, policy: dict[str, Permission]) -> Agent:
-    options = AgentOptions(instructions="", tool_instructions="", policy=rules_in(policy))
+    options = AgentOptions(instructions="", policy=rules_in(policy))
     return Agent(model, TOOLS, options)
 
 

@@ -47,7 +47,12 @@ class _Notes:
             self.notes.append(text)
             return "added"
 
-        self.toolset = StaticToolset("notes", (list_notes, add_note))
+        @tool(read_only=True)
+        async def count_notes() -> int:
+            """Count the notes."""
+            return len(self.notes)
+
+        self.toolset = StaticToolset("notes", (list_notes, add_note, count_notes))
 
 
 def tool_texts(messages: tuple[Message, ...]) -> list[str]:
@@ -159,17 +164,19 @@ async def test_a_failure_never_counts_and_can_be_retried() -> None:
     assert model.requests[2].messages[-1] == FAILED
 
 
-async def test_a_tool_that_failed_twice_the_same_way_rests_until_another_call_succeeds() -> None:
+async def test_after_two_failures_of_the_same_kind_only_other_tools_that_read_may_be_called() -> (
+    None
+):
     notes = _Notes()
     failing = call("list_notes", about="nothing")
-    model = ScriptedModel([failing, failing, call("add_note", text="milk"), "Done."])
+    model = ScriptedModel([failing, failing, call("count_notes"), "None."])
 
     await Agent(model, [notes.toolset]).answer(QUESTION)
 
     assert [request.tool_choice for request in model.requests] == [
         ToolChoice("auto"),
         ToolChoice("auto"),
-        ToolChoice("auto", allowed=("add_note",)),
+        ToolChoice("auto", allowed=("count_notes",)),
         ToolChoice("auto"),
     ]
     assert [request.messages[-1].role for request in model.requests[1:]] == ["tool"] * 3
@@ -195,9 +202,9 @@ async def test_a_server_may_say_in_words_alone_that_a_call_failed(
         """Query."""
         return text
 
-    @tool
+    @tool(read_only=True)
     async def other() -> str:
-        """Do something else."""
+        """Read something else."""
         return "fine"
 
     model = ScriptedModel([call("query"), call("query"), "Done."])

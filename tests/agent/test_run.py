@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import anyio
 import pytest
@@ -34,7 +34,6 @@ from kronk_agent.messages import (
 from kronk_agent.model import ChatRequest, SamplingParams, ToolChoice
 from kronk_agent.testing import ScriptedModel, ScriptError, Turn, call, collect
 from kronk_agent.tool import StaticToolset, Tool, tool
-from kronk_agent.tool.instructions import TOOL_INSTRUCTIONS
 
 QUESTION = [Message.user("What is 1 + 2?")]
 
@@ -57,9 +56,7 @@ CALCULATOR = StaticToolset("calculator", (add,))
 async def test_every_event_of_a_run_with_a_call_comes_in_order() -> None:
     model = ScriptedModel([call("add", a=1, b=2), "It is 3."])
 
-    agent = Agent(model, [CALCULATOR], AgentOptions(instructions="", tool_instructions=""))
-
-    async with agent.run(QUESTION) as run:
+    async with Agent(model, [CALCULATOR], AgentOptions(instructions="")).run(QUESTION) as run:
         events = await collect(run)
 
     made = ToolCall("call_1", "add", '{"a": 1, "b": 2}')
@@ -135,36 +132,6 @@ async def test_a_system_message_of_the_conversation_takes_the_place_of_the_instr
 
     assert model.requests[0].messages == tuple(conversation)
     assert answer.messages == (Message.assistant("Arr, 3."),)
-
-
-@pytest.mark.parametrize("told", [TOOL_INSTRUCTIONS, "(Use them.)", ""])
-async def test_what_led_to_calls_has_the_instructions_for_tools_in_this_and_later_runs(
-    told: str,
-) -> None:
-    model = ScriptedModel([call("add", a=1, b=2), "3", "Thanks."])
-    agent = Agent(model, [CALCULATOR], AgentOptions(instructions="", tool_instructions=told))
-
-    answer = await agent.answer(QUESTION)
-    await agent.answer([*QUESTION, *answer.messages, Message.user("Fine.")])
-
-    asked = Message("user", (*QUESTION[0].content, *([TextPart(f"\n\n{told}")] if told else [])))
-    assert [request.messages for request in model.requests] == [
-        (*QUESTION,),
-        (asked, *answer.messages[:2]),
-        (asked, *answer.messages, Message.user("Fine.")),
-    ]
-
-
-async def test_the_callers_own_tools_come_without_instructions() -> None:
-    model = ScriptedModel(["Fine."])
-    add_call = call("add", a=1, b=2)
-    result = Message("tool", (TextPart("3"),), tool_call_id=add_call.id, name="add")
-    system = Message.system("Be brief.")
-    conversation = [system, *QUESTION, Message.assistant("", tool_calls=(add_call,)), result]
-
-    await Agent(model).answer(conversation, client_tools=[replace(add, call=None)])
-
-    assert model.requests[0].messages == tuple(conversation)
 
 
 async def test_a_first_choice_of_required_holds_for_the_first_step_only() -> None:

@@ -19,7 +19,6 @@ from kronk_agent.config.schema import (
 from kronk_agent.messages import ReasoningDelta, TextPart
 from kronk_agent.model import ChatRequest
 from kronk_agent.testing import Piece, call
-from kronk_agent.tool.instructions import TOOL_INSTRUCTIONS
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 
@@ -278,7 +277,7 @@ async def test_a_turn_that_called_tools_of_both_goes_on_with_both_results() -> N
         )
 
     assert [(m.role, m.name, m.text) for m in model.requests[1].messages[1:]] == [
-        ("user", None, f"Hello\n\n{TOOL_INSTRUCTIONS}"),
+        ("user", None, "Hello"),
         ("assistant", None, ""),
         ("tool", "add", "3"),
         ("tool", "weather", "rain"),

@@ -228,7 +228,7 @@ class _Writer:
             self._tools,
             self._rules.max_calls,
             partial(self._texts, calls),
-            [tool.name for tool in self._request.tools if tool.name not in self._tools],
+            is_restricted=len(self._request.tools) > len(self._tools),
         )
         options = [
             self._rules.answer(calls.triggers, unmarked.starts),

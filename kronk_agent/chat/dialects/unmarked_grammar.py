@@ -40,12 +40,18 @@ class UnmarkedRules:
         tools: what may be called.
         max_calls: in one turn.
         texts: gives the other answers.
-        others: names of tools that the model knows and may not call now. A call of one is no text
-            either, so that the model goes on with another name.
+        is_restricted: the model knows more tools than it may call now. What begins like a call is
+            then one: as text it would be a call of a tool that it may not call.
     """
 
     def __init__(
-        self, lark: Lark, tools: Tools, max_calls: int, texts: Texts, others: Sequence[str] = ()
+        self,
+        lark: Lark,
+        tools: Tools,
+        max_calls: int,
+        texts: Texts,
+        *,
+        is_restricted: bool = False,
     ) -> None:
         self._lark = lark
         self._tools = list(tools.values())
@@ -53,7 +59,7 @@ class UnmarkedRules:
         self._max_calls = max_calls
         self._texts = texts
         self._names = any_of(tools)
-        self._others = f"|{any_of(others)}" if others else ""
+        self._is_restricted = is_restricted
         self._fence = lark.add("FENCE", rf"/\s*{FENCE}{WORD}*\s*/")
         self._tag = lark.add("TAG", rf"/\s*(<{WORD}+>|\[{WORD}+\])\s*/")
         self._forms = [self._objects(), self._functions()]
@@ -70,7 +76,9 @@ class UnmarkedRules:
         more = self._more()
         forms = either(
             *(
-                f"{start} {either(f'{call} {more}', self._texts([sure]))}"
+                f"{start} {call} {more}"
+                if self._is_restricted
+                else f"{start} {either(f'{call} {more}', self._texts([sure]))}"
                 for start, call, sure in self._forms
             )
         )
@@ -93,7 +101,7 @@ class UnmarkedRules:
         """``{"name": NAME, "arguments": {…}}``."""
         add = self._lark.add
         start = add("OBJECT", rf"/\s*(\[\s*)?{_OBJECT}/")
-        sure = add("NAMED", rf"/{self._names}{_KEY}\{{{self._others}/")
+        sure = add("NAMED", rf"/{self._names}{_KEY}\{{/")
         heads = (f"/{escaped(tool.name)}{_KEY}/" for tool in self._tools)
         calls = (f"{head} {self._arguments(i)}" for i, head in enumerate(heads))
         return start, add("object", rf"{either(*calls)} /\s*\}}/ {self._close}"), sure
@@ -102,7 +110,7 @@ class UnmarkedRules:
         """``<function=NAME>{…}</function>``."""
         add = self._lark.add
         start = add("FUNCTION", rf"/\s*{escaped(FUNCTION_TAG)}/")
-        sure = add("FUNCTION_NAMED", rf"/{self._names}>\s*\{{{self._others}/")
+        sure = add("FUNCTION_NAMED", rf"/{self._names}>\s*\{{/")
         heads = (rf"/{escaped(tool.name)}>\s*/" for tool in self._tools)
         calls = (f"{head} {self._arguments(i)}" for i, head in enumerate(heads))
         return start, add("function", f"{either(*calls)} {self._close}"), sure

@@ -162,11 +162,7 @@ async def test_the_step_that_must_answer_reads_the_last_results_whole() -> None:
         return call("look", key=f"k{next(numbers)}")
 
     model = ScriptedModel([summarising(turn)] * 80, context_length=2048)
-    agent = Agent(
-        model,
-        [StaticToolset("mine", (looking_up(150),))],
-        AgentOptions(max_steps=30, tool_instructions=""),
-    )
+    agent = Agent(model, [StaticToolset("mine", (looking_up(150),))], AgentOptions(max_steps=30))
 
     _, finished = await run(agent, [USER("Look up every key.")])
 

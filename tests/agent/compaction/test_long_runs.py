@@ -68,11 +68,7 @@ def talk(turns: int, word: str = "Question") -> list[Message]:
 
 async def test_forty_steps_in_a_small_context_come_to_their_end() -> None:
     model = ScriptedModel(steps(40), context_length=4096)
-    agent = Agent(
-        model,
-        [StaticToolset("mine", (looking_up(150),))],
-        AgentOptions(max_steps=50, tool_instructions=""),
-    )
+    agent = Agent(model, [StaticToolset("mine", (looking_up(150),))], AgentOptions(max_steps=50))
 
     compactions, finished = await run(agent, [QUESTION])
 
@@ -89,11 +85,7 @@ async def test_forty_steps_in_a_small_context_come_to_their_end() -> None:
 
 async def test_each_result_is_read_whole_before_it_is_shortened() -> None:
     model = ScriptedModel(steps(30), context_length=4096)
-    agent = Agent(
-        model,
-        [StaticToolset("mine", (looking_up(150),))],
-        AgentOptions(max_steps=50, tool_instructions=""),
-    )
+    agent = Agent(model, [StaticToolset("mine", (looking_up(150),))], AgentOptions(max_steps=50))
 
     await run(agent, [QUESTION])
 
@@ -217,11 +209,7 @@ async def test_within_one_turn_of_the_user_the_question_stays_as_it_was() -> Non
 
 async def test_a_second_summary_is_made_of_the_first_and_what_came_after_it() -> None:
     model = ScriptedModel(steps(40), context_length=1000)
-    agent = Agent(
-        model,
-        [StaticToolset("mine", (looking_up(20),))],
-        AgentOptions(max_steps=50, tool_instructions=""),
-    )
+    agent = Agent(model, [StaticToolset("mine", (looking_up(20),))], AgentOptions(max_steps=50))
 
     _, finished = await run(agent, [QUESTION])
 
@@ -308,11 +296,7 @@ async def test_a_run_that_is_cancelled_during_the_summary_keeps_what_was_complet
         return [call("look", key=f"k{next(numbers)}")]
 
     model = ScriptedModel([turn] * 80, context_length=1600)
-    agent = Agent(
-        model,
-        [StaticToolset("mine", (looking_up(20),))],
-        AgentOptions(max_steps=50, tool_instructions=""),
-    )
+    agent = Agent(model, [StaticToolset("mine", (looking_up(20),))], AgentOptions(max_steps=50))
     events: list[Event] = []
 
     async with agent.run([QUESTION]) as running, anyio.create_task_group() as group:
