@@ -6,6 +6,9 @@ import os
 import tempfile
 from pathlib import Path
 
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading a JSON file of ours raises when somebody else has written or damaged it."""
+
 
 def write_whole(path: Path, data: bytes) -> None:
     """Replace a file, or leave it as it was. Nobody else can read it, not even for a moment.

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Literal
 
 from kronk_agent.config.schema import McpServerConfig
-from kronk_agent.files import write_whole
+from kronk_agent.files import UNREADABLE, write_whole
 from kronk_agent.host.definitions import ToolDefinition
 
 logger = logging.getLogger(__name__)
 
 _FORMAT = 1
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
-"""What comes of a file that somebody else has written or damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ class ServerMemory:
             return Remembered(mode, tuple(definitions))
         except FileNotFoundError:
             return Remembered()
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             logger.info("%s is of no use: %s", self._path, error)
             return Remembered()
 

@@ -18,7 +18,7 @@ import platformdirs
 
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ConfigError
-from kronk_agent.files import write_whole
+from kronk_agent.files import UNREADABLE, write_whole
 from kronk_agent.host.definitions import ToolDefinition
 from kronk_agent.host.suspicion import suspicions
 from kronk_agent.host.text import escaped
@@ -27,8 +27,6 @@ from kronk_agent.messages import JsonObject, JsonValue
 logger = logging.getLogger(__name__)
 
 _FORMAT = 1
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
-"""What comes of a file that somebody else has written or damaged."""
 
 
 def pins_directory() -> Path:
@@ -123,7 +121,7 @@ class Pins:
             return _definitions(kept["pinned"]), _definitions(kept["waiting"])
         except FileNotFoundError:
             return {}, {}
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             logger.warning("%s is unreadable, so tools are pinned anew: %s", self._file, error)
             return {}, {}
 
