@@ -234,7 +234,8 @@ class RunLoop:
             return messages
         if choice.mode == "none":
             return [*messages, ANSWER_NOW]
-        if not self._repeats.is_repeat or choice.allowed != self._first_choice.allowed:
+        is_confined = self._repeats.stuck and choice.allowed != self._first_choice.allowed
+        if not self._repeats.is_repeat or is_confined:  # then another tool is all it may call
             return messages
         return [*messages, reminder(messages, self._repeats)]
 
