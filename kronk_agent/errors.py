@@ -107,16 +107,17 @@ class ContextLengthError(InvalidRequestError):
         self.num_prompt_tokens = num_prompt_tokens
         self.context_length = context_length
         self.tool_tokens = dict(tool_tokens or {})
-        remedy = "shorten it, start a new conversation, or raise engine.context_length"
+        remedy = "Shorten it, start a new conversation, or raise engine.context_length"
         if self.tool_tokens:
             largest = sorted(self.tool_tokens.items(), key=lambda item: -item[1])
             named = ", ".join(f"{name} ({size})" for name, size in largest[:_MAX_TOOLS_NAMED])
             remedy = (
-                f"the tools take most, above all {named}: use fewer or raise engine.context_length"
+                f"The tools take most, above all {named}: use fewer or raise engine.context_length"
             )
         super().__init__(
-            f"the prompt has {num_prompt_tokens} tokens and the context holds {context_length}: "
-            f"{remedy}",
+            # By these words LangChain, LiteLLM, Cline and Claude Code know what happened.
+            f"This model's maximum context length is {context_length} tokens, and the prompt is "
+            f"too long: {num_prompt_tokens} tokens. {remedy}",
             param="tools" if self.tool_tokens else "messages",
         )
 

@@ -145,7 +145,9 @@ async def test_the_context_cuts_a_turn_and_refuses_a_prompt_that_fills_it() -> N
     long = ChatRequest(messages=(Message.user("one two three four"),))
 
     assert (await collect(model.stream(HELLO)))[-1] == Finish("length", Usage(PROMPT_TOKENS, 2))
-    with pytest.raises(ContextLengthError, match="the prompt has 7 tokens and the context holds 7"):
+    with pytest.raises(
+        ContextLengthError, match="context length is 7 tokens, and the prompt is too long: 7"
+    ):
         await collect(model.stream(long))
 
 

@@ -175,14 +175,26 @@ def _invalid(error: RequestValidationError) -> HttpError:
 
 def _place(steps: Sequence[str | int], body: object, *, is_missing: bool) -> str:
     """The path of a field, without the steps that only name an alternative of a union."""
-    path: list[str] = []
-    value = body
-    for number, step in enumerate(steps, start=1):
-        is_there = (isinstance(value, dict) and step in value) or (
-            isinstance(value, list) and isinstance(step, int) and step < len(value)
-        )
-        if is_there:
-            value = value[step]  # type: ignore[index]  # seen to be there
-        if is_there or (is_missing and number == len(steps)):
-            path.append(str(step))
-    return ".".join(path)
+    for end in range(len(steps), 0, -1):
+        path = _path(steps[:end], body, is_missing=is_missing and end == len(steps))
+        if path is not None:
+            return ".".join(path)
+    return ""
+
+
+def _path(steps: Sequence[str | int], value: object, *, is_missing: bool) -> list[str] | None:
+    """The steps that lead somewhere; None if the last of them does not.
+
+    A step may be both a field and the name of an alternative, such as ``text``.
+    """
+    step, *rest = steps
+    is_there = (isinstance(value, dict) and step in value) or (
+        isinstance(value, list) and isinstance(step, int) and step < len(value)
+    )
+    if not rest:
+        return [str(step)] if is_there or is_missing else None
+    if is_there:
+        after = _path(rest, value[step], is_missing=is_missing)  # type: ignore[index]  # seen to be there
+        if after is not None:
+            return [str(step), *after]
+    return _path(rest, value, is_missing=is_missing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
@@ -34,6 +35,27 @@ class Wire(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+
+class OpenWire(Wire):
+    """A part of a request that clients give back as they got it, and programs between add to: a
+    field we do not know is left out, and named by ``unknown_fields``."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+def unknown_fields(value: object, place: str = "") -> Iterator[str]:
+    """The places of fields that are in no table, in a request or a part of it."""
+    match value:
+        case BaseModel():
+            yield from (f"{place}{name}" for name in value.model_extra or ())
+            for name in type(value).model_fields:
+                yield from unknown_fields(getattr(value, name), f"{place}{name}.")
+        case list():
+            for index, item in enumerate(value):
+                yield from unknown_fields(item, f"{place}{index}.")
+        case _:
+            return
 
 
 class WholeText(Wire):
@@ -80,6 +102,17 @@ def new_id(prefix: str) -> str:
 def padding() -> str:
     """Letters without meaning, so that the size of what is sent tells nothing of the text."""
     return secrets.token_hex(secrets.randbelow(_MAX_PADDING) + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class NoEffect:
+    """Marks a field that others have and that changes nothing here: it is read and left alone.
+
+    Args:
+        reason: why nothing depends on it.
+    """
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -294,9 +294,9 @@ async def test_a_turn_that_called_tools_of_both_goes_on_with_both_results() -> N
         ({"functions": []}, 400, {"param": "functions"}),
         ({"messages": []}, 400, {"param": "messages"}),
         (
-            {"messages": [{"role": "user", "content": "x", "name": "Ann"}]},
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": 4}]}]},
             400,
-            {"param": "messages.0.name"},
+            {"param": "messages.0.content.0.text"},
         ),
         (
             {"messages": [{"role": "tool", "content": "x", "tool_call_id": "c"}]},

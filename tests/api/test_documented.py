@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import UnionType
+from typing import Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from kronk_agent.api.chat_completions.request import ChatCompletionRequest
 from kronk_agent.api.chat_completions.template import ApplyTemplateRequest
@@ -16,7 +20,7 @@ from kronk_agent.api.embeddings import EmbeddingRequest, RerankRequest
 from kronk_agent.api.llama_server.request import InfillRequest, LlamaCompletionRequest
 from kronk_agent.api.messages.wire import MessagesRequest
 from kronk_agent.api.responses.request import CreateResponse
-from kronk_agent.api.wire import Refused
+from kronk_agent.api.wire import NoEffect, Refused
 
 CHAPTER = Path(__file__).parents[2] / "docs" / "http-api.md"
 ENDPOINTS: Mapping[str, type[BaseModel]] = {
@@ -63,9 +67,27 @@ def _table() -> str:
 
 def _fields(model: type[BaseModel]) -> dict[str, str]:
     """What becomes of each field."""
-    return {
-        field.alias or name: "refused"
-        if any(isinstance(mark, Refused) for mark in field.metadata)
-        else "honoured"
-        for name, field in model.model_fields.items()
-    }
+    return {field.alias or name: _fate(field) for name, field in model.model_fields.items()}
+
+
+def _fate(field: FieldInfo) -> str:
+    if any(isinstance(mark, Refused) for mark in field.metadata):
+        return "refused"
+    if any(isinstance(mark, NoEffect) for mark in field.metadata):
+        return "no effect"
+    values = _literals(field.annotation) - {None}
+    if len(values) == 1:
+        return f"only {json.dumps(values.pop())}"
+    return "honoured"
+
+
+def _literals(annotation: object) -> set[object]:
+    """The values of a field that takes nothing but some constants; empty for all others."""
+    if annotation is type(None):
+        return {None}
+    if get_origin(annotation) is Literal:
+        return set(get_args(annotation))
+    if get_origin(annotation) in (Union, UnionType):
+        found = [_literals(part) for part in get_args(annotation)]
+        return set().union(*found) if all(found) else set()
+    return set()

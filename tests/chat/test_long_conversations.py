@@ -81,7 +81,7 @@ async def test_the_tools_that_take_the_context_are_named(real: LocalChatModel) -
         "huge",
     ]
     assert str(error).endswith(
-        "tokens and the context holds 4096: the tools take most, above all "
+        " tokens. The tools take most, above all "
         f"huge ({error.tool_tokens['huge']}), large ({error.tool_tokens['large']}), "
         f"medium ({error.tool_tokens['medium']}): use fewer or raise engine.context_length"
     )

@@ -9,17 +9,22 @@ from pydantic import Field
 
 from kronk_agent.api.client_tools import text_arguments
 from kronk_agent.api.media import audio_in, image_at
-from kronk_agent.api.wire import Wire
+from kronk_agent.api.wire import NoEffect, OpenWire, Wire
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import ImagePart, Message, Part, TextPart, ToolCall
 
+_CacheControl: TypeAlias = Annotated[object, NoEffect("prompts share what they begin with")]
+_Name: TypeAlias = Annotated[object, NoEffect("templates have no place for a participant's name")]
+_PlayedBack: TypeAlias = Annotated[object, NoEffect("a client gives it back as it got it")]
 
-class TextContent(Wire):
+
+class TextContent(OpenWire):
     type: Literal["text"]
     text: str
+    cache_control: _CacheControl = None
 
 
-class Refusal(Wire):
+class Refusal(OpenWire):
     type: Literal["refusal"]
     refusal: str
 
@@ -31,9 +36,10 @@ class ImageUrl(Wire):
     """All images are seen as the model sees them: only auto."""
 
 
-class ImageContent(Wire):
+class ImageContent(OpenWire):
     type: Literal["image_url"]
     image_url: ImageUrl
+    cache_control: _CacheControl = None
 
 
 class InputAudio(Wire):
@@ -41,9 +47,10 @@ class InputAudio(Wire):
     format: Literal["wav", "mp3"]
 
 
-class AudioContent(Wire):
+class AudioContent(OpenWire):
     type: Literal["input_audio"]
     input_audio: InputAudio
+    cache_control: _CacheControl = None
 
 
 TextOnly: TypeAlias = str | list[TextContent]
@@ -55,39 +62,46 @@ AssistantContent: TypeAlias = (
 )
 
 
-class SystemMessage(Wire):
+class SystemMessage(OpenWire):
     role: Literal["system", "developer"]
     content: TextOnly
+    name: _Name = None
+    cache_control: _CacheControl = None
 
 
-class UserMessage(Wire):
+class UserMessage(OpenWire):
     role: Literal["user"]
     content: UserContent
+    name: _Name = None
+    cache_control: _CacheControl = None
 
 
-class FunctionOfCall(Wire):
+class FunctionOfCall(OpenWire):
     name: str
     arguments: str
 
 
-class FunctionCall(Wire):
+class FunctionCall(OpenWire):
     id: str
     type: Literal["function"]
     function: FunctionOfCall
+    index: _PlayedBack = None
+    provider_specific_fields: _PlayedBack = None
 
 
-class CustomOfCall(Wire):
+class CustomOfCall(OpenWire):
     name: str
     input: str
 
 
-class CustomCall(Wire):
+class CustomCall(OpenWire):
     id: str
     type: Literal["custom"]
     custom: CustomOfCall
+    index: _PlayedBack = None
 
 
-class AssistantMessage(Wire):
+class AssistantMessage(OpenWire):
     role: Literal["assistant"]
     content: AssistantContent = None
     tool_calls: list[Annotated[FunctionCall | CustomCall, Field(discriminator="type")]] | None = (
@@ -95,24 +109,39 @@ class AssistantMessage(Wire):
     )
     reasoning_content: str | None = None
     """The thinking that came before, as we gave it."""
+    reasoning: str | None = None
+    """The same, as vLLM and OpenRouter call it."""
+    prefix: bool | None = None
+    """On the last message: go on with it, as DeepSeek and Mistral have it."""
     refusal: str | None = None
-    annotations: list[dict[str, object]] | None = None
-    """As we gave them; the model does not see them."""
+    name: _Name = None
+    annotations: _PlayedBack = None
+    provider_specific_fields: _PlayedBack = None
+    thinking_blocks: _PlayedBack = None
+    reasoning_details: _PlayedBack = None
+    images: _PlayedBack = None
+    cache_control: _CacheControl = None
     audio: None = None
     function_call: None = None
 
 
-class ToolMessage(Wire):
+class ToolMessage(OpenWire):
     role: Literal["tool"]
-    content: TextOnly
+    content: TextOnly | None = None
     tool_call_id: str
-    name: str | None = None
-    """The tool's; known from the call."""
+    name: Annotated[object, NoEffect("the call says which tool it was")] = None
+    cache_control: _CacheControl = None
 
 
 WireMessage: TypeAlias = Annotated[
     SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")
 ]
+
+
+def is_begun(wire: Sequence[WireMessage]) -> bool:
+    """Whether the last message says that the answer goes on with it."""
+    last = wire[-1] if wire else None
+    return isinstance(last, AssistantMessage) and bool(last.prefix)
 
 
 def to_messages(wire: Sequence[WireMessage]) -> list[Message]:
@@ -158,7 +187,7 @@ def _assistant(message: AssistantMessage) -> Message:
     return Message(
         "assistant",
         (TextPart(text),) if text else (),
-        reasoning=message.reasoning_content or "",
+        reasoning=message.reasoning_content or message.reasoning or "",
         tool_calls=tuple(_call(call) for call in message.tool_calls or ()),
     )
 
@@ -173,10 +202,10 @@ def _call(call: FunctionCall | CustomCall) -> ToolCall:
     return ToolCall(call.id, call.custom.name, text_arguments(call.custom.input))
 
 
-def _text_parts(content: TextOnly) -> tuple[Part, ...]:
-    if isinstance(content, str):
-        return (TextPart(content),)
-    return tuple(TextPart(part.text) for part in content)
+def _text_parts(content: TextOnly | None) -> tuple[Part, ...]:
+    if isinstance(content, list):
+        return tuple(TextPart(part.text) for part in content)
+    return (TextPart(content or ""),)
 
 
 def _user_parts(content: UserContent, place: str) -> tuple[Part, ...]:

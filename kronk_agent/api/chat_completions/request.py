@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field, JsonValue
 
 from kronk_agent.agent import AgentOptions
-from kronk_agent.api.chat_completions.messages import WireMessage
+from kronk_agent.api.chat_completions.messages import WireMessage, is_begun
 from kronk_agent.api.chat_completions.tools import WireTool, WireToolChoice
 from kronk_agent.api.sampling import SamplingFields
-from kronk_agent.api.wire import CacheSalt, Count, Refused, Wire
+from kronk_agent.api.wire import CacheSalt, Count, NoEffect, OpenWire, Refused, Wire
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.model import ReasoningEffort, ResponseFormat
 
@@ -79,9 +79,24 @@ class WebSearchOptions(Wire):
     user_location: UserLocation | None = None
 
 
+class ThinkingOption(OpenWire):
+    """Anthropic's and DeepSeek's way to turn thinking on and off."""
+
+    type: Literal["enabled", "adaptive", "disabled"]
+    budget_tokens: Annotated[int, Field(ge=0)] | None = None
+
+
+class ReasoningOption(OpenWire):
+    """OpenRouter's way to say how much to think."""
+
+    effort: ReasoningEffort | None = None
+    max_tokens: Annotated[int, Field(ge=0)] | None = None
+    enabled: bool | None = None
+
+
 class ChatCompletionRequest(SamplingFields):
-    model: str
-    """A model's id, or agent/NAME."""
+    model: str | None = None
+    """A model's id, or agent/NAME; the default model when left out."""
     messages: list[WireMessage]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -107,26 +122,35 @@ class ChatCompletionRequest(SamplingFields):
     metadata: Annotated[dict[str, str], Field(max_length=_MAX_METADATA)] | None = None
     """mcp_servers: names of registered MCP servers, with commas, whose tools may be used, here. All
     else is the client's own; nothing here depends on it."""
-    prompt_cache_key: str | None = None
-    """Your prompts share what they begin with in any case, whatever their keys."""
+    prompt_cache_key: Annotated[object, NoEffect("prompts share what they begin with")] = None
     cache_salt: CacheSalt | None = None
     """The prompt shares the cache only with your prompts of the same salt."""
-    user: str | None = None
-    """Who asked, in the client's words; nothing here depends on it."""
-    safety_identifier: str | None = None
-    """Who asked, in the client's words; nothing here depends on it."""
-    store: Literal[False] | None = None
-    """Chat completions are not kept; responses are."""
-    service_tier: Literal["auto", "default"] | None = None
-    """There is one."""
-    verbosity: Literal["medium"] | None = None
-    """As the model does; ask for more or less in words."""
+    user: Annotated[object, NoEffect("who asked, in the client's words")] = None
+    safety_identifier: Annotated[object, NoEffect("who asked, in the client's words")] = None
+    store: Annotated[bool | None, NoEffect("chat completions are not kept; responses are")] = None
+    service_tier: Annotated[object, NoEffect("there is one")] = None
+    verbosity: Annotated[object, NoEffect("ask for more or fewer words in words")] = None
     modalities: Annotated[list[Literal["text"]], Field(max_length=1)] | None = None
     audio: Annotated[None, Refused("the answer is text")] = None
     prediction: Annotated[None, Refused("what is repeated is predicted without being told")] = None
     moderation: Annotated[None, Refused("nothing is moderated")] = None
     functions: Annotated[None, Refused("use tools")] = None
     function_call: Annotated[None, Refused("use tool_choice")] = None
+    # --- what other servers have ---
+    thinking: ThinkingOption | None = None
+    reasoning: ReasoningOption | None = None
+    repetition_penalty: float | None = None
+    """repeat_penalty, as vLLM and others call it."""
+    n_predict: Annotated[int, Field(ge=-1)] | None = None
+    """max_tokens, as llama.cpp calls it; -1 is no limit."""
+    cache_prompt: Annotated[object, NoEffect("prompts always share what they begin with")] = None
+    ignore_eos: Literal[False] | None = None
+    add_generation_prompt: Literal[True] | None = None
+    timings_per_token: Annotated[object, NoEffect("the end has the timings")] = None
+    return_progress: Annotated[object, NoEffect("the answer begins with its first token")] = None
+    id_slot: Annotated[object, NoEffect("any place finds what is cached")] = None
+    request_id: Annotated[object, NoEffect("requests have ids of ours")] = None
+    provider: Annotated[object, NoEffect("the model is here")] = None
     # --- ours, and llama.cpp's ---
     grammar: str | None = None
     """The answer follows this GBNF grammar."""
@@ -158,15 +182,13 @@ class ChatCompletionRequest(SamplingFields):
         """
         self._check()
         changes: dict[str, Any] = {
-            "max_tokens": self.max_completion_tokens or self.max_tokens,
+            "max_tokens": self.max_completion_tokens or self.max_tokens or self._predicted,
             "parallel_tool_calls": self.parallel_tool_calls,
             "max_parallel_calls": self.max_parallel_calls,
             "tool_call_bias": self.tool_call_bias,
-            "enable_thinking": self.enable_thinking,
-            "reasoning_effort": self.reasoning_effort,
-            "reasoning_budget": self.reasoning_budget,
+            **self._thinking(),
             "chat_template_kwargs": self.chat_template_kwargs,
-            "continue_final_message": self.continue_final_message,
+            "continue_final_message": is_begun(self.messages) or self.continue_final_message,
             "max_steps": self.max_steps,
             "max_tool_calls": self.max_tool_calls,
             "stop": None if self.stop is None else self.stops,
@@ -177,7 +199,26 @@ class ChatCompletionRequest(SamplingFields):
             "streamed": bool(self.stream),
             "sampling": self.sampling(base.sampling),
         }
+        if self.repetition_penalty is not None and self.repeat_penalty is None:
+            changes["sampling"] = replace(
+                changes["sampling"], repeat_penalty=self.repetition_penalty
+            )
         return replace(base, **{key: value for key, value in changes.items() if value is not None})
+
+    @property
+    def _predicted(self) -> int | None:
+        return None if self.n_predict in (None, -1, 0) else self.n_predict
+
+    def _thinking(self) -> dict[str, Any]:
+        """How to think: our own fields come before those of other servers."""
+        thinking, reasoning = self.thinking, self.reasoning or ReasoningOption()
+        enabled = reasoning.enabled if thinking is None else thinking.type != "disabled"
+        budget = reasoning.max_tokens if thinking is None else thinking.budget_tokens
+        return {
+            "enable_thinking": enabled if self.enable_thinking is None else self.enable_thinking,
+            "reasoning_effort": self.reasoning_effort or reasoning.effort,
+            "reasoning_budget": budget if self.reasoning_budget is None else self.reasoning_budget,
+        }
 
     @property
     def stops(self) -> tuple[str, ...]:

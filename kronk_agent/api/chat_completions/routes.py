@@ -1,7 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -17,12 +19,15 @@ from kronk_agent.api.chat_completions.tools import custom_names, to_tool_choice,
 from kronk_agent.api.errors import openai_error_frame
 from kronk_agent.api.serving import Serving, as_asked, with_seed
 from kronk_agent.api.sse import EventStream, Write, while_connected
-from kronk_agent.messages import Message
+from kronk_agent.api.wire import unknown_fields
+from kronk_agent.messages import Message, Notice
 from kronk_agent.model import ToolChoice
 from kronk_agent.tool import Tool
 
-_FIRST = Piece({"role": "assistant", "content": ""})
+logger = logging.getLogger(__name__)
+
 _LAST = Piece({})
+_MAX_NOTICES = 20
 
 
 def router(serving: Serving) -> APIRouter:
@@ -33,7 +38,7 @@ def router(serving: Serving) -> APIRouter:
         """Answer a conversation."""
         stream = body.stream_options
         answer = Answer(
-            model=body.model,
+            model=serving.named(body.model),
             include_usage=bool(stream and stream.include_usage),
             include_obfuscation=bool(stream and stream.include_obfuscation),
         )
@@ -65,6 +70,8 @@ class _Job:
     client_tools: Sequence[Tool]
     custom_tools: frozenset[str]
     tool_choice: ToolChoice | None
+    notices: Sequence[Notice]
+    """What of the request was left out."""
 
     def readers(self) -> list[ChoiceReader]:
         names = frozenset(tool.name for tool in self.client_tools)
@@ -78,6 +85,9 @@ class _Job:
         Raises:
             KronkError: what the run ended with.
         """
+        for notice in self.notices:
+            if (said := reader.read(notice)) is not None:
+                await take(said)
         running = self.agents[index].run(
             self.messages, tool_choice=self.tool_choice, client_tools=self.client_tools
         )
@@ -92,8 +102,9 @@ class _Job:
 
 async def _job(serving: Serving, body: ChatCompletionRequest) -> _Job:
     messages = to_messages(body.messages)
-    await serving.need_for(body.model, messages)
-    agent = await serving.agent(body.model, cache_salt=body.cache_salt)
+    model = serving.named(body.model)
+    await serving.need_for(model, messages)
+    agent = await serving.agent(model, cache_salt=body.cache_salt)
     agent = as_asked(
         agent,
         toolsets=(*agent.toolsets, *hosted_toolsets(serving, body)),
@@ -101,13 +112,22 @@ async def _job(serving: Serving, body: ChatCompletionRequest) -> _Job:
     )
     return _Job(
         serving,
-        body.model,
+        model,
         [with_seed(agent, index) for index in range(body.n or 1)],
         serving.open_turns.restore(messages),
         to_tools(body.tools or ()),
         custom_names(body.tools or ()),
         None if body.tool_choice is None else to_tool_choice(body.tool_choice),
+        [Notice(f"{place}: not known here, and left out") for place in _left_out(body)],
     )
+
+
+def _left_out(body: ChatCompletionRequest) -> Iterator[str]:
+    """The first few fields that clients added and nothing here knows."""
+    found = islice(unknown_fields(body), _MAX_NOTICES)
+    for place in found:
+        logger.info("a chat completion has a field that is not known here: %s", place[:200])
+        yield place[:200]
 
 
 async def _stream(job: _Job, answer: Answer, write: Write) -> None:
@@ -120,17 +140,24 @@ async def _stream(job: _Job, answer: Answer, write: Write) -> None:
             nonlocal has_begun
             if not has_begun:
                 has_begun = True
-                await write(answer.frame(index, _FIRST))
+                await write(answer.frame(index, _first(piece)))
             await write(answer.frame(index, piece))
 
         await job.run(index, readers[index], take)
-        first = "" if has_begun else answer.frame(index, _FIRST)
+        first = "" if has_begun else answer.frame(index, _first(_LAST))
         await write(first + answer.frame(index, _LAST, readers[index].finish_reason))
 
     async with open_task_group() as tasks:
         for index in range(len(readers)):
             tasks.start_soon(run, index)
     await write(answer.last_frames(readers))
+
+
+def _first(piece: Piece) -> Piece:
+    """What comes before the first piece. A turn of calls alone has no text, as OpenAI writes it:
+    clients would show an empty one."""
+    text = None if "tool_calls" in piece.delta else ""
+    return Piece({"role": "assistant", "content": text})
 
 
 async def _collect(job: _Job, answer: Answer) -> object:

@@ -8,12 +8,12 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, JsonValue
 
 from kronk_agent.api.client_tools import function_tool, text_tool
-from kronk_agent.api.wire import Wire
+from kronk_agent.api.wire import NoEffect, OpenWire, Wire
 from kronk_agent.model import ToolChoice
 from kronk_agent.tool import Tool
 
 
-class Function(Wire):
+class Function(OpenWire):
     name: str
     description: str | None = None
     parameters: dict[str, JsonValue] | None = None
@@ -23,9 +23,10 @@ class Function(Wire):
     to the client to check."""
 
 
-class FunctionTool(Wire):
+class FunctionTool(OpenWire):
     type: Literal["function"]
     function: Function
+    cache_control: Annotated[object, NoEffect("prompts share what they begin with")] = None
 
 
 class TextFormat(Wire):

@@ -46,8 +46,8 @@ async def test_a_message_larger_than_the_context_is_an_error() -> None:
     assert isinstance(finished.exception, ContextLengthError)
     assert finished.exception.param == "messages"
     assert finished.error == (
-        "the prompt has 214 tokens and the context holds 100: shorten it, start a new "
-        "conversation, or raise engine.context_length"
+        "This model's maximum context length is 100 tokens, and the prompt is too long: 214 "
+        "tokens. Shorten it, start a new conversation, or raise engine.context_length"
     )
 
 
