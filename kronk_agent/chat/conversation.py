@@ -7,10 +7,14 @@ Families of templates differ in what they take for the same thing; ``Shape`` say
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
+
+from pydantic_core import from_json
 
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import (
@@ -39,6 +43,10 @@ class Shape:
 
     has_system: bool = True
     """It shows a system message."""
+    has_later_system: bool = True
+    """It shows a second system message, and one in the middle of the conversation."""
+    has_many_calls: bool = True
+    """It takes several calls in one message."""
     has_arguments_as_text: bool = False
     """It wants a call's arguments as JSON text, not as an object."""
     has_parts: bool = False
@@ -62,8 +70,13 @@ def message_values(messages: Sequence[Message], shape: Shape) -> list[JsonObject
     Raises:
         InvalidRequestError: a message has an image or a sound.
     """
+    messages = with_whole_calls(messages)
+    if not shape.has_later_system:
+        messages = _with_one_system(messages)
     if not shape.has_system:
         messages = _with_system_in_user(messages)
+    if not shape.has_many_calls:
+        messages = _with_one_call_a_turn(messages)
     if shape.has_alternation:
         messages = _merged(messages)
     if not shape.has_user_after_result:
@@ -92,11 +105,57 @@ def tool_text(message: Message) -> str:
     )
 
 
+def with_whole_calls(messages: Sequence[Message]) -> list[Message]:
+    """The arguments of all calls as JSON objects, which is all that templates take.
+
+    What a token limit cut off ends there; what is no object is in one, under ``arguments``.
+    """
+    return [
+        replace(message, tool_calls=tuple(_whole(call) for call in message.tool_calls))
+        if message.tool_calls
+        else message
+        for message in messages
+    ]
+
+
 def join_messages(first: Message, second: Message) -> Message:
     """One message with the role of the second and the text of both."""
     if not first.content or not second.content:
         return replace(second, content=(*first.content, *second.content))
     return replace(second, content=(*first.content, TextPart("\n\n"), *second.content))
+
+
+def _with_one_system(messages: Sequence[Message]) -> list[Message]:
+    """Put system messages at the beginning together; a later one speaks in the user's role."""
+    one: list[Message] = []
+    for message in messages:
+        if message.role != "system" or not one:
+            one.append(message)
+        elif len(one) == 1 and one[0].role == "system":
+            one[0] = join_messages(one[0], message)
+        else:
+            one.append(replace(message, role="user"))
+    return one
+
+
+def _with_one_call_a_turn(messages: Sequence[Message]) -> list[Message]:
+    """Give each call a message of its own, followed by its result."""
+    results = {message.tool_call_id: message for message in messages if message.tool_call_id}
+    turns: list[Message] = []
+    moved: set[str] = set()
+    for message in messages:
+        if message.tool_call_id in moved:
+            continue
+        if len(message.tool_calls) < 2:
+            turns.append(message)
+            continue
+        for index, call in enumerate(message.tool_calls):
+            said = message if index == 0 else replace(message, content=(), reasoning="")
+            turns.append(replace(said, tool_calls=(call,)))
+            if call.id in results:
+                turns.append(results[call.id])
+                moved.add(call.id)
+    return turns
 
 
 def _with_system_in_user(messages: Sequence[Message]) -> Sequence[Message]:
@@ -199,9 +258,8 @@ def _content(message: Message, shape: Shape) -> JsonValue:
 
 
 def _call_value(call: ToolCall, shape: Shape, id: str) -> JsonObject:
-    arguments: JsonValue = call.arguments
-    if not shape.has_arguments_as_text:
-        arguments = _parsed(call.arguments)
+    as_text = shape.has_arguments_as_text
+    arguments: JsonValue = call.arguments if as_text else parse_json(call.arguments)
     return {
         "id": id,
         "type": "function",
@@ -209,9 +267,14 @@ def _call_value(call: ToolCall, shape: Shape, id: str) -> JsonObject:
     }
 
 
-def _parsed(arguments: str) -> JsonValue:
-    """Arguments as an object; as the text it is, if the model once wrote what is not JSON."""
-    try:
-        return parse_json(arguments or "{}")
-    except ValueError:
-        return arguments
+def _whole(call: ToolCall) -> ToolCall:
+    text = call.arguments
+    with suppress(ValueError):
+        if isinstance(parse_json(text), dict):
+            return call
+    value: JsonValue = {} if not text.strip() else None
+    with suppress(ValueError):
+        value = value or from_json(text, allow_partial="trailing-strings", allow_inf_nan=False)
+    if not isinstance(value, dict):
+        value = {"arguments": text}
+    return replace(call, arguments=json.dumps(value, ensure_ascii=False))

@@ -30,9 +30,13 @@ def find_shape(render: RenderValues) -> Shape:
         with_parts = replace(shape, has_parts=True)
         shape = with_parts if USER.text in prober.shown([USER], with_parts) else shape
     shape = replace(shape, has_system=SYSTEM.text in prober.shown([SYSTEM, USER], shape))
+    shape = replace(shape, has_later_system=prober.shows_later_systems(shape))
     twice = [USER, Message.user("second sample"), Message.assistant("sample answer")]
     shape = replace(shape, has_alternation=not prober.shown(twice, shape))
-    shape = next((s for s in _call_shapes(shape) if prober.shows_call(s)), shape)
+    shapes = [s for s in _call_shapes(shape) if prober.shows_call(s)]
+    # A template may take a call as the last message, and not with its result behind it.
+    shape = next((s for s in shapes if prober.shown([*CHAT, RESULT], s)), (shapes or [shape])[0])
+    shape = replace(shape, has_many_calls=prober.shows_two_calls(shape))
     shown = prober.shown([*CHAT, RESULT, USER_AFTER_RESULT], shape)
     shape = replace(
         shape,
@@ -84,6 +88,27 @@ class _Prober:
             all(word in call for word in ("sample_tool", "sample_key", "sample_value"))
             and "{'" not in call
             and "None" not in call
+        )
+
+    def shows_later_systems(self, shape: Shape) -> bool:
+        """Does a second system message come out, at the beginning and later?"""
+        if not shape.has_system:
+            return False
+        answer, later = Message.assistant("sample answer"), Message.user("sample remark")
+        second = Message.system("second instructions")
+        chats = ([SYSTEM, second, USER], [SYSTEM, USER, answer, second, later])
+        return all(
+            SYSTEM.text in text and second.text in text
+            for text in (self.shown(chat, shape) for chat in chats)
+        )
+
+    def shows_two_calls(self, shape: Shape) -> bool:
+        """Do two calls of one message come out, if one does?"""
+        second = ToolCall("call_sample00000000000000002", CALL.name, '{"sample_key": "second"}')
+        results = [replace(RESULT, tool_call_id=call.id) for call in (CALL, second)]
+        shown = self.shown([USER, Message.assistant("", (CALL, second)), *results], shape)
+        return all(word in shown for word in ("sample_value", "second")) or (
+            "sample_value" not in self.shown([*CHAT, RESULT], shape)
         )
 
     def shows_reasoning(self, shape: Shape) -> bool:

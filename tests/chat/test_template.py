@@ -156,11 +156,23 @@ def test_the_content_of_a_mere_call_is_what_the_template_wants(content: str, exp
     assert rendered == expected + '[{"name": "look", "arguments": {"at": "é"}}]'
 
 
-def test_arguments_that_are_not_json_stay_the_text_they_are() -> None:
-    broken = Message.assistant("", (ToolCall("1", "look", '{"at": '),))
-    source = CALLS.replace("ARGUMENTS", "{{ c.function.arguments | tojson }}")
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        ('{"at": ', "{}"),
+        ('{"at": "the riv', '{"at": "the riv"}'),
+        ('{"at": "home", "days": [1, 2', '{"at": "home", "days": [1, 2]}'),
+        ("", "{}"),
+        ("[1]", '{"arguments": "[1]"}'),
+        ("at home", '{"arguments": "at home"}'),
+    ],
+)
+def test_arguments_that_are_no_object_become_one(arguments: str, shown: str) -> None:
+    broken = Message.assistant("", (ToolCall("1", "look", arguments),))
 
-    assert render(source, HELLO, broken) == 'look "{\\"at\\": "'
+    for written in ("{{ c.function.arguments | tojson }}", "{{ '' + c.function.arguments }}"):
+        source = CALLS.replace("ARGUMENTS", written)
+        assert render(source, HELLO, broken) == f"look {shown}"
 
 
 def test_everything_a_message_has_reaches_the_template() -> None:
