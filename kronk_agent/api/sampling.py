@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
 
 from kronk_agent.api.serving import NUM_SEEDS
 from kronk_agent.api.wire import WholeText
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.model import SamplerName, SamplingParams
+
+
+def _listed(value: object) -> object:
+    """A list that is sent as JSON text."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return json.loads(value)
+    return value
 
 
 class SamplingFields(WholeText):
@@ -40,7 +52,8 @@ class SamplingFields(WholeText):
     dry_base: float | None = None
     dry_allowed_length: int | None = None
     dry_penalty_last_n: int | None = None
-    dry_sequence_breakers: list[str] | None = None
+    dry_sequence_breakers: Annotated[list[str] | None, BeforeValidator(_listed)] = None
+    """KoboldCpp sends the list as JSON text, which is taken too."""
     mirostat: int | None = None
     mirostat_tau: float | None = None
     mirostat_eta: float | None = None

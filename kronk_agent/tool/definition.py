@@ -16,7 +16,7 @@ from kronk_agent.tool.media import part_of
 from kronk_agent.tool.policy import Rule
 from kronk_agent.tool.run import RunContext
 
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 class ReportProgress(Protocol):
@@ -124,7 +124,7 @@ class Tool:
     """Something a model may call.
 
     Raises:
-        ConfigError: the name is not 1–64 of ``A-Z a-z 0-9 _ -``, or the schema is not an object's.
+        ConfigError: the name is not 1–128 of ``A-Z a-z 0-9 _ -``, or the schema is not an object's.
     """
 
     name: str
@@ -151,7 +151,7 @@ class Tool:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise ConfigError(f"a tool's name is 1-64 of A-Z a-z 0-9 _ -, not {self.name!r}")
+            raise ConfigError(f"a tool's name is 1-128 of A-Z a-z 0-9 _ -, not {self.name!r}")
         if self.parameters.get("type") != "object":
             raise ConfigError(f"tool {self.name}: the schema's type must be 'object'")
         object.__setattr__(self, "_check", ArgumentsCheck(self.parameters))

@@ -144,6 +144,20 @@ async def test_repetition_penalty_is_repeat_penalty() -> None:
     assert [request.sampling.repeat_penalty for request in model.requests] == [1.5, 1.1]
 
 
+async def test_sequence_breakers_may_be_json_text() -> None:
+    model = scripted("Hi.")
+    async with running(model) as server:
+        response = await server.post(
+            "/v1/chat/completions",
+            model="scripted",
+            messages=[ASKED],
+            dry_sequence_breakers='["\\n", ":"]',
+        )
+
+    assert response.status_code == 200, response.text
+    assert model.requests[0].sampling.dry_sequence_breakers == ("\n", ":")
+
+
 async def test_prefix_on_the_last_message_goes_on_with_it() -> None:
     model = scripted(" Ann.")
     begun = {"role": "assistant", "content": "I am", "prefix": True}

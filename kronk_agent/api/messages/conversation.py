@@ -34,6 +34,7 @@ from kronk_agent.api.messages.wire import (
     TextBlock,
     TextSource,
     ThinkingBlock,
+    ToolReferenceBlock,
     ToolResultBlock,
     ToolUseBlock,
     UrlSource,
@@ -162,6 +163,8 @@ def _parts(block: ResultBlock, place: str) -> list[Part]:
             _refuse_citations(block, place)
             texts = [TextPart(part.text) for part in block.content]
             return [TextPart(f"{block.title}\n{block.source}"), *texts]
+        case ToolReferenceBlock(tool_name=name):
+            return [TextPart(f"The tool {name} can be used.")]
         case _:
             assert_never(block)
 

@@ -101,8 +101,16 @@ class SearchResultBlock(_Block):
     citations: Citations | None = None
 
 
+class ToolReferenceBlock(_Block):
+    """What Claude Code's search for tools gives: a tool of the request by its name."""
+
+    type: Literal["tool_reference"]
+    tool_name: str
+
+
 ResultBlock: TypeAlias = Annotated[
-    TextBlock | ImageBlock | DocumentBlock | SearchResultBlock, Field(discriminator="type")
+    TextBlock | ImageBlock | DocumentBlock | SearchResultBlock | ToolReferenceBlock,
+    Field(discriminator="type"),
 ]
 
 

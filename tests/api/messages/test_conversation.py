@@ -104,6 +104,20 @@ CASES: dict[str, tuple[dict[str, Any], list[Message]]] = {
             answered("a", "The call failed: no such place"),
         ],
     ),
+    "a result that names a tool": (
+        {
+            "messages": [
+                USER,
+                assistant(use("a")),
+                user(result("a", [{"type": "tool_reference", "tool_name": "weather"}])),
+            ]
+        },
+        [
+            HELLO,
+            Message.assistant("", (called("a"),)),
+            answered("a", "The tool weather can be used."),
+        ],
+    ),
     "a result without content": (
         {
             "messages": [
@@ -355,7 +369,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a tool's name": (
         {"tools": [{**WEATHER, "name": "the weather"}]},
-        "tools.0: a tool's name is 1-64 of A-Z a-z 0-9 _ -, not 'the weather'",
+        "tools.0: a tool's name is 1-128 of A-Z a-z 0-9 _ -, not 'the weather'",
     ),
     "two tools of one name": (
         {"tools": [WEATHER, WEATHER]},
