@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("kronk_agent", "tools/kronk_tools", "mcp_servers/kronk_mcp_servers")
 HEAVY = {
     "alembic",
     "ddgs",
@@ -40,6 +44,21 @@ def test_what_is_imported_is_seen() -> None:
 def test_the_help_takes_less_than_half_a_second_of_cpu() -> None:
     # The best of three: what others do on the machine makes a run slower and never faster.
     assert min(_cpu_seconds("-m", "kronk_agent", "--help") for _ in range(3)) < 0.5
+
+
+def test_the_package_jsonschema_is_imported_before_its_parts() -> None:
+    """Two threads that import a part each, and the package not yet, get half of it."""
+    first: list[str] = []
+    for path in (file for folder in PACKAGES for file in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                imports = [each for each in ast.walk(node) if isinstance(each, ast.ImportFrom)]
+                named = [
+                    each.module for each in imports if str(each.module).startswith("jsonschema")
+                ]
+                first += [f"{path.name}: {node.name}" for name in named[:1] if name != "jsonschema"]
+
+    assert first == []
 
 
 def _imported_by(*arguments: str) -> set[str]:

@@ -113,10 +113,10 @@ class FormField:
         return f"any of {listed}, with commas between" if is_list else f"one of {listed}"
 
     def _problem(self, value: JsonValue) -> str | None:
-        from jsonschema.exceptions import best_match  # heavy
+        from jsonschema import exceptions  # heavy
 
         validator = lenient_validator(self.schema, format_checker())
-        error = best_match(validator.iter_errors(value))
+        error = exceptions.best_match(validator.iter_errors(value))
         if error is None:
             return None
         format_ = str(error.validator_value)

@@ -52,10 +52,10 @@ class ArgumentsCheck:
 
         What the validator cannot check is taken to be right; see ``json_schema``.
         """
-        from jsonschema.exceptions import best_match  # heavy: 60 ms
+        from jsonschema import exceptions  # heavy: 60 ms
 
         try:
-            error = best_match(self._validator.iter_errors(arguments))
+            error = exceptions.best_match(self._validator.iter_errors(arguments))
             return None if error is None else self._explain(error)
         except RecursionError:  # a reference to itself, or data as deep
             logger.warning("JSON Schema: not checked, it refers to itself without an end")

@@ -34,12 +34,12 @@ def lenient_validator(schema: JsonObject, formats: FormatChecker | None = None) 
         schema: any JSON object.
         formats: checks ``format``; None leaves it unchecked.
     """
-    from jsonschema.validators import Draft202012Validator, extend, validator_for
+    from jsonschema import Draft202012Validator, validators
     from referencing import Registry
 
     named = schema.get("$schema")
     dialect = {"$schema": named} if isinstance(named, str) else {}
-    draft = validator_for(dialect, default=Draft202012Validator)
+    draft = validators.validator_for(dialect, default=Draft202012Validator)
     keywords: dict[str, _Keyword] = dict(draft.VALIDATORS)
     if draft is Draft202012Validator:
         keywords |= _older_forms()
@@ -50,7 +50,7 @@ def lenient_validator(schema: JsonObject, formats: FormatChecker | None = None) 
     }
     skipped: set[str] = set()
     checks = {name: _skipping(name, check, skipped) for name, check in keywords.items()}
-    lenient: type[Validator] = extend(draft, checks)  # type: ignore[no-untyped-call]
+    lenient: type[Validator] = validators.extend(draft, checks)  # type: ignore[no-untyped-call]
     # Where `$schema` stays, jsonschema goes on with its own validator behind a reference to it.
     root = {key: value for key, value in schema.items() if key != "$schema"}
     # A registry of our own: the default one downloads whatever URL a $ref names.
@@ -79,7 +79,7 @@ def _skipping(name: str, check: _Keyword, skipped: set[str]) -> _Keyword:
 
 def _older_forms() -> dict[str, _Keyword]:
     """Keywords as drafts 4 to 7 have them, where 2020-12 has no other meaning for them."""
-    from jsonschema.validators import Draft4Validator, Draft7Validator, Draft202012Validator
+    from jsonschema import Draft4Validator, Draft7Validator, Draft202012Validator
 
     newest = Draft202012Validator.VALIDATORS
 
@@ -138,7 +138,7 @@ def _older_forms() -> dict[str, _Keyword]:
 def _pattern(
     validator: Validator, pattern: str, instance: JsonValue, schema: JsonObject
 ) -> _Errors:
-    from jsonschema.exceptions import ValidationError
+    from jsonschema import ValidationError
 
     if isinstance(instance, str) and not search(pattern, instance):
         yield ValidationError(f"{instance!r} does not match {pattern!r}")
