@@ -249,7 +249,7 @@ async def test_a_prompt_longer_than_the_context_ends_the_run_with_the_remedy() -
 
     assert (answer.reason, answer.messages) == ("error", ())
     assert answer.error is not None
-    assert "the context holds 10" in answer.error
+    assert "maximum context length is 10 tokens" in answer.error
 
 
 @pytest.mark.parametrize(

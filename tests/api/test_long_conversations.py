@@ -130,7 +130,7 @@ async def test_truncation_auto_shortens_within_one_turn_of_the_user() -> None:
         response = await ask(server, input=chain, truncation="auto")
 
     assert refused[0] == 400
-    assert "the context holds 1000" in refused[1]
+    assert "maximum context length is 1000 tokens" in refused[1]
     assert response["output"][0]["content"][0]["text"] == "Found."
     assert response["truncation"] == "auto"
     shown = model.requests[-1].messages
@@ -146,7 +146,7 @@ async def test_an_agent_with_truncation_disabled_refuses_what_is_too_long() -> N
         )
 
     assert status == 400
-    assert "the context holds 1000" in words
+    assert "maximum context length is 1000 tokens" in words
 
 
 @pytest.mark.parametrize(
@@ -158,4 +158,4 @@ async def test_a_plain_model_refuses_what_is_too_long(path: str, more: dict[str,
         answer = await server.post(path, model="scripted", messages=talk(), **more)
 
     assert answer.status_code == 400
-    assert "the context holds 1000" in answer.text
+    assert "maximum context length is 1000 tokens" in answer.text

@@ -226,7 +226,7 @@ async def test_a_prompt_that_the_context_does_not_hold_is_a_result_too() -> None
         result = await client.call_tool("ask_agent", {"prompt": "word " * 9000})
 
     assert result.is_error
-    assert "the context holds 8192" in text_of(result)
+    assert "maximum context length is 8192 tokens" in text_of(result)
 
 
 async def test_a_model_that_fails_is_a_result_that_says_so() -> None:
