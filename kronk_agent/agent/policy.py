@@ -46,7 +46,7 @@ def permission_of(
     limits: Sequence[Rule] = (),
     can_ask: bool,
 ) -> Permission:
-    """What the rules say of a call.
+    """The permission that the rules give a call.
 
     What the policy and the tool's own rules allow is still under the limits. Where the tool's own
     rules say ask and nobody can be asked, that is left to the tool, which may know whom to ask.
@@ -71,7 +71,7 @@ async def decide(
     limits: Sequence[Rule] = (),
     approve: Approve | None,
 ) -> Approval:
-    """Whether the call may be made. Asks, where the rules say so; with nobody to ask it may not."""
+    """Decide on a call: by the rules, or by whom they say to ask; denied if nobody can be asked."""
     match permission_of(tool, arguments, policy=policy, limits=limits, can_ask=approve is not None):
         case "allow":
             return Approved()
@@ -90,7 +90,7 @@ def policy_check(
     can_ask: bool = False,
     is_agreed: bool = False,
 ) -> CheckPolicy:
-    """What a tool asks before it uses another value than an argument of its call has.
+    """Make the check that a tool calls before it uses another value than its call's argument.
 
     Args:
         tool: the tool.

@@ -23,7 +23,7 @@ _LEAST_BYTES_PER_SECOND = 65_536
 
 
 class Connections:
-    """Those of one server.
+    """The open connections of one server.
 
     Args:
         config: says how long they may take.

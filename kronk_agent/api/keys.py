@@ -54,7 +54,7 @@ class ApiKey(BaseModel):
 
     @property
     def id(self) -> str:
-        """What its data belong to: as random as the key, and never given again."""
+        """The owner of its data: as random as the key, and never given again."""
         return self.hash[:_ID_DIGITS]
 
 

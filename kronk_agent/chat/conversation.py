@@ -70,7 +70,7 @@ def message_values(messages: Sequence[Message], shape: Shape) -> list[JsonObject
     Raises:
         InvalidRequestError: a message has an image or a sound.
     """
-    messages = with_whole_calls(messages)
+    messages = [with_whole_calls(message) for message in messages]
     if not shape.has_later_system:
         messages = _with_one_system(messages)
     if not shape.has_system:
@@ -105,17 +105,14 @@ def tool_text(message: Message) -> str:
     )
 
 
-def with_whole_calls(messages: Sequence[Message]) -> list[Message]:
-    """The arguments of all calls as JSON objects, which is all that templates take.
+def with_whole_calls(message: Message) -> Message:
+    """The message with the arguments of its calls as JSON objects, which is all templates take.
 
     What a token limit cut off ends there; what is no object is in one, under ``arguments``.
     """
-    return [
-        replace(message, tool_calls=tuple(_whole(call) for call in message.tool_calls))
-        if message.tool_calls
-        else message
-        for message in messages
-    ]
+    if not message.tool_calls:
+        return message
+    return replace(message, tool_calls=tuple(_whole(call) for call in message.tool_calls))
 
 
 def join_messages(first: Message, second: Message) -> Message:

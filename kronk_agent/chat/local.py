@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 
 from anyio import to_thread
 
-from kronk_agent.chat.conversation import with_whole_calls
 from kronk_agent.chat.decision import CallDecision, decide_call
 from kronk_agent.chat.dialects import Grammar, Turn, dialect_for
 from kronk_agent.chat.own_prefix import OwnPrefix
@@ -171,7 +170,7 @@ class LocalChatModel:
     def _render(self, request: ChatRequest) -> _Prompt:
         limit = request.max_tool_description_tokens
         shown = shown_tools(request.tools, limit, self.count_tokens)
-        messages, tools = self._dialect.arrange(with_whole_calls(request.messages), shown)
+        messages, tools = self._dialect.arrange(request.messages, shown)
         effort = request.reasoning_effort
         prompt = self._template.render(
             messages,

@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Iterable, Sequence
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from kronk_agent.messages import (
     TextDelta,
     ToolCallArguments,
 )
-from kronk_agent.tool import Tool, ToolContext, ToolOutput
+from kronk_agent.tool import Tool, ToolContext, ToolOutput, tool
 
 HERMES_TEMPLATE = """\
 {%- if tools %}
@@ -155,3 +156,17 @@ class Grammar:
 def arguments_of(deltas: Iterable[Delta]) -> list[object]:
     """The arguments of each call, parsed."""
     return [json.loads(d.fragment) for d in merged(deltas) if isinstance(d, ToolCallArguments)]
+
+
+PUBLISHED_TEMPLATES = Path(__file__).parents[3] / "shared" / "data" / "templates"
+"""Chat templates of published models, where they are beside the project."""
+
+
+@tool
+def lookup(key: str) -> str:
+    """Look a key up.
+
+    Args:
+        key: the key.
+    """
+    return key

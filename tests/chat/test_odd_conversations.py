@@ -6,24 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from chat.support import PUBLISHED_TEMPLATES, lookup
 
-from kronk_agent.chat.conversation import with_whole_calls
 from kronk_agent.chat.dialects import dialect_for
 from kronk_agent.chat.template import ChatTemplate
 from kronk_agent.messages import Message, TextPart, ToolCall
-from kronk_agent.tool import Tool, tool
-
-_TEMPLATES = Path(__file__).parents[3] / "shared" / "data" / "templates"
-
-
-@tool
-def lookup(key: str) -> str:
-    """Look a key up.
-
-    Args:
-        key: the key.
-    """
-    return key
+from kronk_agent.tool import Tool
 
 
 def system(text: str) -> Message:
@@ -79,16 +67,18 @@ def missing(source: str, messages: Sequence[Message]) -> list[str]:
     """What was said and is not in the prompt, or not where it was said."""
     template = ChatTemplate({"default": source}, bos_text="<s>", eos_text="</s>", special_texts=())
     tools: list[Tool] = [lookup] if any(message.tool_calls for message in messages) else []
-    arranged, shown = dialect_for(template, {}).arrange(with_whole_calls(messages), tools)
+    arranged, shown = dialect_for(template, {}).arrange(messages, tools)
     prompt = template.render(arranged, shown).text
     text = " ".join(f"{message.text} {message.tool_calls}" for message in messages)
     return [word for word in _WORDS if word in text and word not in prompt]
 
 
 @pytest.mark.skipif(
-    not _TEMPLATES.is_dir(), reason="published templates are not beside the project"
+    not PUBLISHED_TEMPLATES.is_dir(), reason="published templates are not beside the project"
 )
-@pytest.mark.parametrize("path", sorted(_TEMPLATES.glob("*.jinja")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(PUBLISHED_TEMPLATES.glob("*.jinja")), ids=lambda path: path.stem
+)
 def test_every_published_template_shows_all_of_it(path: Path) -> None:
     source = path.read_text(encoding="utf-8")
 

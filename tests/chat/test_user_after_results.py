@@ -5,24 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from chat.support import PUBLISHED_TEMPLATES, lookup
 
 from kronk_agent.chat.dialects import dialect_for
 from kronk_agent.chat.template import ChatTemplate
 from kronk_agent.messages import Message, TextPart, ToolCall
-from kronk_agent.tool import tool
-
-_TEMPLATES = Path(__file__).parents[3] / "shared" / "data" / "templates"
-
-
-@tool
-def lookup(key: str) -> str:
-    """Look a key up.
-
-    Args:
-        key: the key.
-    """
-    return key
-
 
 CALL = ToolCall("call_000000000000000000000001", "lookup", '{"key": "a"}')
 CONVERSATION = (
@@ -40,9 +27,11 @@ def prompt_of(source: str) -> str:
 
 
 @pytest.mark.skipif(
-    not _TEMPLATES.is_dir(), reason="published templates are not beside the project"
+    not PUBLISHED_TEMPLATES.is_dir(), reason="published templates are not beside the project"
 )
-@pytest.mark.parametrize("path", sorted(_TEMPLATES.glob("*.jinja")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(PUBLISHED_TEMPLATES.glob("*.jinja")), ids=lambda path: path.stem
+)
 def test_every_published_template_shows_it_behind_the_result(path: Path) -> None:
     prompt = prompt_of(path.read_text(encoding="utf-8"))
 

@@ -139,7 +139,7 @@ WireMessage: TypeAlias = Annotated[
 
 
 def is_begun(wire: Sequence[WireMessage]) -> bool:
-    """Whether the last message says that the answer goes on with it."""
+    """True if the last message has ``prefix: true``, so that the answer continues it."""
     last = wire[-1] if wire else None
     return isinstance(last, AssistantMessage) and bool(last.prefix)
 

@@ -71,7 +71,7 @@ class _Job:
     custom_tools: frozenset[str]
     tool_choice: ToolChoice | None
     notices: Sequence[Notice]
-    """What of the request was left out."""
+    """One for each field of the request that was left out."""
 
     def readers(self) -> list[ChoiceReader]:
         names = frozenset(tool.name for tool in self.client_tools)
@@ -154,8 +154,8 @@ async def _stream(job: _Job, answer: Answer, write: Write) -> None:
 
 
 def _first(piece: Piece) -> Piece:
-    """What comes before the first piece. A turn of calls alone has no text, as OpenAI writes it:
-    clients would show an empty one."""
+    """The first delta of a stream. Its content is null before tool calls, as OpenAI's is: clients
+    would show an empty text."""
     text = None if "tool_calls" in piece.delta else ""
     return Piece({"role": "assistant", "content": text})
 

@@ -108,7 +108,7 @@ def _is_mcp(path: str) -> bool:
 
 
 def _scope_of(path: str) -> Scope | None:
-    """What a key must be for; None: whatever it is for."""
+    """The scope that a path needs; None if a key of any scope will do."""
     if path in _ADMIN:
         return "admin"
     if path == "/v1/models" or path.startswith("/v1/models/"):

@@ -102,7 +102,7 @@ class SearchResultBlock(_Block):
 
 
 class ToolReferenceBlock(_Block):
-    """What Claude Code's search for tools gives: a tool of the request by its name."""
+    """A tool of the request by name, as Claude Code's tool search returns it."""
 
     type: Literal["tool_reference"]
     tool_name: str

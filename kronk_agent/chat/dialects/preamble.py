@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from kronk_agent.chat.conversation import join_messages, tool_text
+from kronk_agent.chat.conversation import join_messages, tool_text, with_whole_calls
 from kronk_agent.chat.dialects.call_format import CallFormat
 from kronk_agent.messages import Message, TextPart, ToolCall
 from kronk_agent.tool import Tool
@@ -48,7 +48,7 @@ def _spelled(message: Message, format: CallFormat) -> Message:
     if not message.tool_calls:
         return message
     said = [message.text] if message.text else []
-    text = "\n".join([*said, format.write(message.tool_calls)])
+    text = "\n".join([*said, format.write(with_whole_calls(message).tool_calls)])
     return replace(message, content=(TextPart(text),), tool_calls=())
 
 

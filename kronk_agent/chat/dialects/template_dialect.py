@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from kronk_agent.chat.conversation import with_whole_calls
 from kronk_agent.chat.dialects.dialect import Turn
 from kronk_agent.chat.dialects.preamble import spell_out, with_instructions
 from kronk_agent.chat.dialects.turn import TurnFormat, TurnParser
@@ -54,7 +55,7 @@ class TemplateDialect:
     def _with_written_calls(self, message: Message) -> Message:
         if not message.tool_calls:
             return message
-        text = message.text + self.write(message.tool_calls)
+        text = message.text + self.write(with_whole_calls(message).tool_calls)
         return replace(message, content=(TextPart(text),), tool_calls=())
 
     def begin_message(self, opening: str, reasoning: str, content: str) -> str:
