@@ -10,6 +10,7 @@ from typing import Literal, Protocol, TypeAlias, get_args
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import Delta, JsonObject, JsonValue, Message
 from kronk_agent.tool import Tool
+from kronk_agent.tool.schema.reading import read_schema
 
 _MAX_BREAKERS = 100
 _MAX_STOPS = 64
@@ -219,9 +220,10 @@ class ResponseFormat:
 
     type: ResponseType = "text"
     schema: JsonObject | None = None
-    """The answer's JSON Schema, with ``json_schema``."""
+    """The answer's JSON Schema, with ``json_schema``. It may be of any draft, and is kept as
+    ``read_schema`` reads it."""
     strict: bool = True
-    """False lets what cannot be enforced of the schema pass."""
+    """False leaves out what is wrong in the schema, or cannot be enforced."""
     pattern: str | None = None
     """With ``regex``, a regular expression for the whole answer, as Rust's regex crate has them;
     with ``lark`` and ``gbnf``, a grammar: llguidance's Lark, llama.cpp's GBNF."""
@@ -232,6 +234,14 @@ class ResponseFormat:
                 "response_format 'json_schema' takes a schema, and no other type does",
                 param="response_format",
             )
+        if self.schema is not None:
+            read = read_schema(self.schema)
+            if read.problems and self.strict:
+                raise InvalidRequestError(
+                    f"response_format: the JSON Schema is wrong: {read.problems[0]}",
+                    param="response_format",
+                )
+            object.__setattr__(self, "schema", read.schema)
         if (self.type in ("regex", "lark", "gbnf")) != bool(self.pattern):
             raise InvalidRequestError(
                 "response_format takes a pattern with 'regex', 'lark' and 'gbnf' only",

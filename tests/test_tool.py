@@ -269,7 +269,7 @@ def test_a_name_that_no_model_could_write_is_refused(name: str) -> None:
         replace(everything, name=name)
 
 
-@pytest.mark.parametrize("parameters", [{}, {"type": "string"}, {"type": ["object", "null"]}])
+@pytest.mark.parametrize("parameters", [{"type": "string"}, {"type": ["array", "null"]}])
 def test_a_schema_that_is_not_an_objects_is_refused(parameters: JsonObject) -> None:
     with pytest.raises(ConfigError, match="tool everything: the schema's type must be 'object'"):
         replace(everything, parameters=parameters)
@@ -612,13 +612,8 @@ def test_arguments_that_are_no_object_are_refused_whatever_the_schema_says() -> 
 
     odd = Tool(
         name="odd",
-        description="Its schema skips type beside $ref.",
-        parameters={
-            "$schema": "http://json-schema.org/draft-07/schema#",
-            "type": "object",
-            "$ref": "#/definitions/any",
-            "definitions": {"any": {}},
-        },
+        description="Its schema refers to itself without an end.",
+        parameters={"allOf": [{"$ref": "#"}, {"$ref": "#"}]},
         call=never,
     )
     with pytest.raises(ToolError, match="must be a JSON object"):

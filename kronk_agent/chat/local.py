@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from anyio import to_thread
 
 from kronk_agent.chat.decision import CallDecision, decide_call
 from kronk_agent.chat.dialects import Grammar, Turn, dialect_for
+from kronk_agent.chat.enforcement import EnforceableSchemas
 from kronk_agent.chat.own_prefix import OwnPrefix
 from kronk_agent.chat.scores import Scores
 from kronk_agent.chat.shown_tools import shown_tools
@@ -18,7 +18,7 @@ from kronk_agent.chat.template import ChatTemplate, Options
 from kronk_agent.chat.turn_reader import TurnReader
 from kronk_agent.engine.engine import CacheOptions, Chunk, Constraint, Engine
 from kronk_agent.errors import ConstraintError, InvalidRequestError
-from kronk_agent.messages import Delta, Message
+from kronk_agent.messages import Delta, JsonObject, Message
 from kronk_agent.model import (
     ChatRequest,
     ModelInfo,
@@ -28,9 +28,8 @@ from kronk_agent.model import (
 )
 from kronk_agent.tool import Tool
 
-logger = logging.getLogger(__name__)
-
 _ANY = (Message.user("x"),)
+_ANY_FORM = ResponseFormat()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ class LocalChatModel:
             self._template, {text: id for text, id in tokens.items() if id is not None}
         )
         self._info = ModelInfo(id, engine.context_length, frozenset({"chat", "tools"}))
-        self._relaxed: set[str] = set()
+        self._schemas = EnforceableSchemas()
         self._own_prefix = OwnPrefix(lambda request: self._render(request).tokens)
 
     @property
@@ -231,10 +230,9 @@ class LocalChatModel:
             return await self._compile(turn.grammar)
         except ConstraintError:
             tools = tuple([await self._enforceable(tool) for tool in request.tools])
-            await self._check_response_format(request)
-            grammar = self._dialect.begin_turn(
-                prompt.opening, replace(request, tools=tools)
-            ).grammar
+            form = await self._enforceable_form(request.response_format)
+            possible = replace(request, tools=tools, response_format=form)
+            grammar = self._dialect.begin_turn(prompt.opening, possible).grammar
             assert grammar is not None
             return await self._compile(grammar)
 
@@ -242,49 +240,62 @@ class LocalChatModel:
         return await self._engine.compile(grammar.lark, grammar.parts, is_ours=grammar.is_ours)
 
     async def _enforceable(self, tool: Tool) -> Tool:
-        """The tool, or if its schema cannot be enforced and need not be, one with any arguments.
+        """The tool with what can be enforced of its schema.
 
         Raises:
-            ConstraintError: it cannot be enforced and must be; names the tool and the reason.
+            ConstraintError: all must be enforced and cannot be; names tool, keyword and reason.
         """
-        try:
-            await self._try((tool,), ToolChoice("required"), ResponseFormat())
-        except ConstraintError as error:
-            reason = _reason(error)
-            if tool.strict:
-                raise ConstraintError(
-                    f"tool {tool.name}: its JSON Schema cannot be enforced: {reason}", param="tools"
-                ) from error
-            if tool.name not in self._relaxed:
-                self._relaxed.add(tool.name)
-                logger.warning(
-                    "tool %s: its arguments are only checked afterwards: %s", tool.name, reason
-                )
-            return replace(tool, parameters={"type": "object", "additionalProperties": True})
-        return tool
 
-    async def _check_response_format(self, request: ChatRequest) -> None:
-        """Refuse a form of answer that is no grammar.
+        async def refusal(schema: JsonObject) -> str:
+            return await self._refusal(tools=(replace(tool, parameters=schema),))
 
-        Raises:
-            ConstraintError: with the compiler's own words.
-        """
-        try:
-            await self._try((), ToolChoice(), request.response_format)
-        except ConstraintError as error:
+        kind = f"tool {tool.name}" + (", strict" if tool.strict else "")
+        found = await self._schemas.find(kind, tool.parameters, refusal)
+        if found.left_out and tool.strict:
             raise ConstraintError(
-                f"response_format cannot be enforced: {_reason(error)}", param="response_format"
-            ) from error
+                f"tool {tool.name}: its JSON Schema cannot be enforced: {found.left_out[0]}",
+                param="tools",
+            )
+        return replace(tool, parameters=found.schema)
 
-    async def _try(
-        self, tools: tuple[Tool, ...], choice: ToolChoice, response_format: ResponseFormat
-    ) -> None:
-        request = ChatRequest(
-            messages=_ANY, tools=tools, tool_choice=choice, response_format=response_format
-        )
+    async def _enforceable_form(self, form: ResponseFormat) -> ResponseFormat:
+        """The form of the answer with what can be enforced of its schema.
+
+        Raises:
+            ConstraintError: all must be enforced and cannot be.
+        """
+        if form.schema is None:
+            problem: object = await self._refusal(form=form)
+        else:
+
+            async def refusal(schema: JsonObject) -> str:
+                return await self._refusal(form=replace(form, schema=schema))
+
+            kind = "response_format" + (", strict" if form.strict else "")
+            found = await self._schemas.find(kind, form.schema, refusal)
+            if not (found.left_out and form.strict):
+                return replace(form, schema=found.schema)
+            problem = found.left_out[0]
+        if problem:
+            raise ConstraintError(
+                f"response_format cannot be enforced: {problem}", param="response_format"
+            )
+        return form
+
+    async def _refusal(
+        self, *, tools: tuple[Tool, ...] = (), form: ResponseFormat = _ANY_FORM
+    ) -> str:
+        """Why no grammar can be made of these; empty if one can."""
+        choice = ToolChoice("required" if tools else "auto")
+        request = ChatRequest(messages=_ANY, tools=tools, tool_choice=choice, response_format=form)
         grammar = self._dialect.begin_turn("", request).grammar
-        if grammar is not None:
+        if grammar is None:
+            return ""
+        try:
             await self._compile(grammar)
+        except ConstraintError as error:
+            return str(error).rpartition("JSON schema: ")[2]
+        return ""
 
 
 def template_of(engine: Engine, chat_templates: Mapping[str, str] | None = None) -> ChatTemplate:
@@ -305,7 +316,3 @@ def template_of(engine: Engine, chat_templates: Mapping[str, str] | None = None)
 def _is_spent(request: ChatRequest, reader: TurnReader) -> bool:
     budget = request.reasoning_budget
     return budget is not None and reader.num_reasoning_tokens >= budget
-
-
-def _reason(error: ConstraintError) -> str:
-    return str(error).rpartition("JSON schema: ")[2]

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 
 from kronk_agent.tool import Tool
-from kronk_agent.tool.prompt_schema import prompt_schema
+from kronk_agent.tool.schema.prompt_schema import prompt_schema
 
 _SENTENCE_END: Final = re.compile(
     r"(?<!\be\.g)(?<!\bi\.e)(?<!\bvs)(?<!\bcf)[.!?][\"')\]]*(?=\s)|[。！？]|(?=\n)"

@@ -14,6 +14,7 @@ import ctypes
 import hashlib
 import json
 import math
+import re
 import threading
 import time
 import weakref
@@ -106,7 +107,7 @@ class Matcher:
     def check(self) -> None:
         """Raise its error, if it has one."""
         if self._matcher.is_error():
-            raise ConstraintError(f"the grammar failed: {_first_line(self._matcher.get_error())}")
+            raise ConstraintError(f"the grammar failed: {_summary(self._matcher.get_error())}")
 
 
 class ConstraintCompiler:
@@ -247,7 +248,7 @@ def new_matcher(source: str, tokenizer: LLTokenizer) -> TokenMatcher:
 
 def _checked(matcher: TokenMatcher) -> Constraint:
     if matcher.is_error():
-        why = _first_line(matcher.get_error())
+        why = _summary(matcher.get_error())
         raise ConstraintError(f"the grammar was refused: {why}")
     return Constraint(matcher)
 
@@ -266,7 +267,7 @@ def gbnf_to_lark(grammar: str) -> str:
     try:
         converted: str = convert_gbnf(grammar)
     except Exception as error:  # boundary: it raises Exception itself
-        raise ConstraintError(f"the GBNF grammar was refused: {_first_line(str(error))}") from error
+        raise ConstraintError(f"the GBNF grammar was refused: {_summary(str(error))}") from error
     return converted
 
 
@@ -294,5 +295,8 @@ def new_tokenizer(vocabulary: Vocabulary, handle: Vocab) -> LLTokenizer:
     )
 
 
-def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0]
+def _summary(text: str) -> str:
+    """What an error is about: its first line, and of a regular expression's what is wrong."""
+    first, _, more = text.strip().partition("\n")
+    reason = re.search(r"^error: (.+)", more, re.MULTILINE)
+    return f"{first} {reason[1]}" if reason and first.endswith(":") else first

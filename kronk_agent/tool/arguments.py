@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn
 
 from kronk_agent.messages import JsonObject, JsonValue
-from kronk_agent.tool.formats import EXAMPLES, format_checker
-from kronk_agent.tool.json_schema import lenient_validator
+from kronk_agent.tool.schema.formats import EXAMPLES, format_checker
+from kronk_agent.tool.schema.validator import lenient_validator
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError

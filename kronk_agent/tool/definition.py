@@ -15,6 +15,7 @@ from kronk_agent.tool.arguments import ArgumentsCheck, parse_json
 from kronk_agent.tool.media import part_of
 from kronk_agent.tool.policy import Rule
 from kronk_agent.tool.run import RunContext
+from kronk_agent.tool.schema.reading import SchemaProblem, read_schema
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -124,17 +125,20 @@ class Tool:
     """Something a model may call.
 
     Raises:
-        ConfigError: the name is not 1–128 of ``A-Z a-z 0-9 _ -``, or the schema is not an object's.
+        ConfigError: the name is not 1–128 of ``A-Z a-z 0-9 _ -``, the schema is not an object's, or
+            it is wrong and ``strict``.
     """
 
     name: str
     description: str
     parameters: JsonObject
-    """JSON Schema of the arguments; its type is ``object``."""
+    """JSON Schema of the arguments; its type is ``object``. It may be of any draft, and is kept as
+    ``read_schema`` reads it."""
     call: ToolCallable | None = field(default=None, repr=False)
     """None: whoever asked the agent carries the call out, and comes back with what came of it."""
     strict: bool = True
-    """False for a schema we do not control: what the grammar cannot enforce is validated after."""
+    """False for a schema we do not control: what is wrong in it is left out, and what the grammar
+    cannot enforce is checked after the call is written."""
     timeout_seconds: float | None = None
     """How long one call may take; None leaves it to the agent."""
     rules: tuple[Rule, ...] = ()
@@ -147,13 +151,21 @@ class Tool:
     annotations: JsonObject = field(default_factory=dict)
     """What the tool's maker says it does, in MCP's words: ``title``, ``readOnlyHint``,
     ``destructiveHint``, ``idempotentHint``, ``openWorldHint``. Nothing proves it."""
+    schema_problems: tuple[SchemaProblem, ...] = field(init=False, repr=False, compare=False)
+    """What was left out of ``parameters``."""
     _check: ArgumentsCheck = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ConfigError(f"a tool's name is 1-128 of A-Z a-z 0-9 _ -, not {self.name!r}")
-        if self.parameters.get("type") != "object":
+        read = read_schema(self.parameters)
+        kind = read.schema.get("type", "object")
+        if kind != "object" and not (isinstance(kind, list) and "object" in kind):
             raise ConfigError(f"tool {self.name}: the schema's type must be 'object'")
+        if read.problems and self.strict:
+            raise ConfigError(f"tool {self.name}: its JSON Schema is wrong: {read.problems[0]}")
+        object.__setattr__(self, "parameters", {**read.schema, "type": "object"})
+        object.__setattr__(self, "schema_problems", read.problems)
         object.__setattr__(self, "_check", ArgumentsCheck(self.parameters))
 
     @property
@@ -182,7 +194,7 @@ class Tool:
         problem = self._check.problem(arguments)
         if problem is not None:
             raise ToolError(f"{self.name}{problem}")
-        if not isinstance(arguments, dict):  # older JSON Schemas skip `type` beside a $ref
+        if not isinstance(arguments, dict):  # a schema that refers to itself may not be checked
             raise ToolError(f"{self.name} arguments: they must be a JSON object")
         return arguments
 

@@ -15,7 +15,7 @@ from anyio import from_thread, to_thread
 from kronk_agent.errors import ConfigError, ToolError
 from kronk_agent.messages import JsonObject
 from kronk_agent.tool.definition import Tool, ToolContext, ToolOutput
-from kronk_agent.tool.prompt_schema import prompt_schema
+from kronk_agent.tool.schema.prompt_schema import prompt_schema
 from kronk_agent.tool.typed_dicts import usable_annotation
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.messages import Message, ToolCallStart
 from kronk_agent.model import ChatRequest, ToolChoice
 from kronk_agent.tool import Tool
+from kronk_agent.tool.schema.validator import lenient_validator
 
 Compile = Callable[[TurnGrammar], Grammar]
 
@@ -258,6 +260,26 @@ SCHEMAS: list[tuple[dict[str, Any], list[str], list[str]]] = [
         ['{"a": []}', '{"a": ["x", 1]}'],
         ['{"a": ["y"]}', '{"a": [1, 1, 1]}', '{"a": [1,1]}'],
     ),
+    (
+        {"properties": {"a": {"type": "string", "pattern": r"^[[\]a]\cI[^]\u{41}$"}}},
+        [r'{"a": "[\t\nA"}', r'{"a": "]\t\tA"}'],
+        ['{"a": ""}', r'{"a": "b\t\tA"}'],
+    ),
+    (
+        {"properties": {"a": {"type": "array", "items": [{"type": "null"}, {"enum": [1]}]}}},
+        ['{"a": [null, 1, "x"]}', '{"a": [null]}'],
+        ['{"a": [1]}'],
+    ),
+    (
+        {"properties": {"a": {"type": "number", "minimum": 0, "exclusiveMinimum": True}}},
+        ['{"a": 0.5}', '{"a": 1}'],
+        ['{"a": 0}', '{"a": -1}'],
+    ),
+    (
+        {"properties": {"a": {"enum": ["x"]}, "b": {"$ref": "#/properties/a"}}},
+        ['{"a": "x", "b": "x"}'],
+        ['{"b": "y"}'],
+    ),
 ]
 
 
@@ -267,7 +289,7 @@ def test_arguments_follow_the_schema(
 ) -> None:
     tool = make_tool("go", **schema)
     grammar = compile_grammar(write(tool))
-    validator = Draft202012Validator(tool.parameters)
+    validator = lenient_validator(tool.parameters)
 
     def turn(arguments: str) -> str:
         return WAITED.replace("wait", "go").replace("{}", arguments)
@@ -277,6 +299,32 @@ def test_arguments_follow_the_schema(
         assert grammar.accepts(turn(arguments)), arguments
     for arguments in bad:
         assert not grammar.accepts(turn(arguments)), arguments
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+@pytest.mark.parametrize("required", [[], ["a"], ["a", "b"]])
+@pytest.mark.parametrize(("least", "most"), [(1, None), (2, None), (3, None), (0, 1), (2, 2)])
+def test_an_object_has_as_many_properties_as_it_must(
+    least: int, most: int | None, required: list[str], is_open: bool, compile_grammar: Compile
+) -> None:
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {name: {"type": "null"} for name in "abc"},
+        "required": required,
+        "minProperties": least,
+    }
+    if most is not None:
+        schema["maxProperties"] = max(most, len(required))
+    schema["additionalProperties"] = is_open
+    grammar = compile_grammar(write(make_tool("go", properties={"x": schema}, required=["x"])))
+    validator = Draft202012Validator(schema)
+
+    for size in range(5):
+        for names in combinations("abcde", size):
+            value = dict.fromkeys(names)
+            arguments = json.dumps({"x": value})
+            is_accepted = grammar.accepts(WAITED.replace("wait", "go").replace("{}", arguments, 1))
+            assert is_accepted is validator.is_valid(value), names
 
 
 TREE = {
@@ -431,3 +479,59 @@ def test_where_the_template_writes_as_python_does_its_words_are_allowed_too(
         if grammar.accepts(f"<function=set><parameter=on>{value}</parameter></function>")
     ]
     assert sorted(allowed) == sorted(values)
+
+
+@pytest.mark.parametrize(
+    ("written", "is_accepted"),
+    [
+        ("return 1", True),
+        ('return "</parameter>"', True),
+        ("</parameter></parameter>", True),
+        ("a\n</parameter >\nb", True),
+        ("a </function> b", True),
+        ("a</parameter>\n<parameter=b", False),
+        ("a</parameter></function>", False),
+    ],
+)
+@pytest.mark.parametrize("as_enum", [False, True])
+def test_a_closing_mark_in_a_string_is_written_where_it_is_read_as_text(
+    written: str, is_accepted: bool, as_enum: bool, compile_grammar: Compile
+) -> None:
+    kinds = ["string", "integer", "number", "boolean", "null", "array", "object"]
+    format = TaggedCalls(
+        trigger="<function=",
+        before_name="<function=",
+        before_arguments=">\n",
+        arguments=ArgumentMarks(
+            key_begin="<parameter=",
+            value_begin=dict.fromkeys(kinds, ">\n"),
+            value_end="\n</parameter>\n",
+        ),
+        after_arguments="</function>",
+    )
+    schema: dict[str, Any] = {"enum": [written, "x"]} if as_enum else {"type": "string"}
+    tool = make_tool("write", properties={"content": schema}, required=["content"])
+    turn = f"<function=write>\n<parameter=content>\n{written}\n</parameter>\n</function>"
+
+    grammar = compile_grammar(write(tool, format=format))
+
+    assert grammar.accepts(turn) is is_accepted
+    if is_accepted:
+        assert arguments_of(parse([turn], format, tool)) == [{"content": written}]
+
+
+@pytest.mark.parametrize("takes_many_calls", [False, True])
+def test_a_turn_has_one_call_where_the_template_takes_one(
+    takes_many_calls: bool, compile_grammar: Compile
+) -> None:
+    dialect = TemplateDialect(format=turn_format(HERMES), takes_many_calls=takes_many_calls)
+    request = ChatRequest(
+        messages=(Message.user("x"),), tools=TOOLS, tool_choice=ToolChoice("required")
+    )
+    written = dialect.begin_turn("", request).grammar
+    assert written is not None
+
+    grammar = compile_grammar(written)
+
+    assert grammar.accepts(CALL)
+    assert grammar.accepts(f"{CALL}\n{WAITED}") is takes_many_calls

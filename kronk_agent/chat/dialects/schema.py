@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from kronk_agent.chat.dialects.json_schema import schemas_in, with_schemas
+from kronk_agent.chat.dialects.counted_properties import with_counted_properties
 from kronk_agent.chat.dialects.recursion import unroll
 from kronk_agent.messages import JsonObject, JsonValue
 from kronk_agent.tool import Tool
+from kronk_agent.tool.schema.patterns import for_grammar
+from kronk_agent.tool.schema.walking import schemas_in, with_schemas
 
 _ENFORCED_FORMATS: Final = frozenset(
     ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"]
@@ -18,9 +20,7 @@ _JOINED: Final = frozenset({"$ref", "anyOf", "oneOf"})
 _COMBINING: Final = frozenset(
     ["allOf", "not", "if", "dependentSchemas", "unevaluatedProperties", "$dynamicRef"]
 )
-_OPENING: Final = frozenset(
-    {"additionalProperties", "patternProperties", "minProperties", *_JOINED}
-)
+_OPENING: Final = frozenset({"additionalProperties", "patternProperties", *_JOINED})
 
 
 def enforced_schema(schema: JsonObject, *, strict: bool) -> JsonObject:
@@ -58,9 +58,13 @@ def _enforced(value: JsonValue, is_closing: bool) -> JsonValue:
         schema.pop("format", None)
     if _is_integer(schema):
         schema |= _bounds(schema)
+    if isinstance(pattern := schema.get("pattern"), str):
+        schema["pattern"] = for_grammar(pattern)
+    if isinstance(by_pattern := schema.get("patternProperties"), dict):
+        schema["patternProperties"] = {for_grammar(key): v for key, v in by_pattern.items()}
     if is_closing and _lists_all_properties(schema):
         schema["additionalProperties"] = False
-    return schema
+    return with_counted_properties(schema)
 
 
 def _is_integer(schema: JsonObject) -> bool:
@@ -89,7 +93,9 @@ def _lists_all_properties(schema: JsonObject) -> bool:
     listed, required = schema.get("properties"), schema.get("required", [])
     if not isinstance(listed, dict) or not isinstance(required, list):
         return False
-    return not schema.keys() & _OPENING and all(name in listed for name in required)
+    least = schema.get("minProperties", 0)
+    is_enough = isinstance(least, int) and len(listed) >= least
+    return not schema.keys() & _OPENING and is_enough and all(name in listed for name in required)
 
 
 def _is_plain(schema: JsonObject) -> bool:

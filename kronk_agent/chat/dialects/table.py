@@ -67,6 +67,7 @@ def dialect_for(template: ChatTemplate, special_tokens: Mapping[str, int]) -> Di
         special_tokens=special_tokens,
         shows_tools=template.shows_tools,
         writes_calls=writes_calls,
+        takes_many_calls=template.shape.has_many_calls,
     )
 
 

@@ -151,7 +151,8 @@ class TaggedCalls:
         self, lark: Lark, marks: ArgumentMarks, parameter: Parameter
     ) -> Iterator[str]:
         end = marks.value_end + marks.separator
-        yield parameter.rule(lark, end)
+        following = [m for m in (marks.key_begin.strip(), self.after_arguments.strip()) if m]
+        yield parameter.rule(lark, end, following)
         if marks.has_python_words:
             yield from (f"{quoted(word)} {lark.exactly(end)}" for word in parameter.python_words())
 

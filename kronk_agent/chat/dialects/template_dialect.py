@@ -25,12 +25,14 @@ class TemplateDialect:
         special_tokens: the vocabulary's special tokens by text.
         shows_tools: the template shows tools to the model; if not, we say them in plain text.
         writes_calls: the template shows calls; if not, they are the message's text.
+        takes_many_calls: the template shows several calls of one turn; if not, a turn has one.
     """
 
     format: TurnFormat
     special_tokens: Mapping[str, int] = field(repr=False, default_factory=dict)
     shows_tools: bool = True
     writes_calls: bool = True
+    takes_many_calls: bool = True
 
     @property
     def name(self) -> str:
@@ -79,6 +81,8 @@ class TemplateDialect:
             separate_reasoning=request.separate_reasoning,
             strips_fences=request.response_format.type in ("json_object", "json_schema"),
         )
+        if not self.takes_many_calls:
+            request = replace(request, max_parallel_calls=1)
         begun = parser.push(self._begun(opening))
         marks = self.format.reasoning
         return Turn(

@@ -19,6 +19,7 @@ from kronk_agent.chat.dialects.schema import enforced_schema
 from kronk_agent.messages import JsonObject, JsonValue
 from kronk_agent.tool import Tool
 from kronk_agent.tool.arguments import parse_json
+from kronk_agent.tool.schema.patterns import for_grammar
 
 _KINDS: Final = frozenset(["string", "integer", "number", "boolean", "null", "array", "object"])
 _MAX_REFERENCES: Final = 20
@@ -114,9 +115,17 @@ class Parameter:
         """Could a value that begins so be anything but a string?"""
         return not self.is_text and _JSON_START.match(start) is not None
 
-    def rule(self, lark: Lark, end: str) -> str:
-        """An expression for the value and the mark that ends it, which is in no string."""
-        return either(*self._json_options(lark, end), *self._text_options(lark, end))
+    def rule(self, lark: Lark, end: str, following: Sequence[str] = ()) -> str:
+        """An expression for the value and the mark that ends it.
+
+        Args:
+            lark: where rules are added.
+            end: the mark, which is in no string, unless it begins with a blank: then only what a
+                reader would take for the value's end is in none.
+            following: what may come behind the mark.
+        """
+        options = (*self._json_options(lark, end), *self._text_options(lark, end, following))
+        return either(*options)
 
     def _json_options(self, lark: Lark, end: str) -> Iterator[str]:
         schema = _without_strings(self.schema)
@@ -124,15 +133,19 @@ class Parameter:
             json = lark.json(enforced_schema(schema, strict=self.is_strict))
             yield f"{json} {lark.exactly(end)}"
 
-    def _text_options(self, lark: Lark, end: str) -> Iterator[str]:
+    def _text_options(self, lark: Lark, end: str, following: Sequence[str]) -> Iterator[str]:
         core = end.strip() or end
+        pairs = [(core, mark) for mark in following]
+        has_blank = end[0].isspace() and core != end and bool(pairs)
+        ends = [end[: end.index(core) + len(core)]] if has_blank else [core]
         for schema in _string_schemas(self.schema, self.schema, _MAX_REFERENCES):
             values = schema.get("enum", [schema["const"]] if "const" in schema else None)
             if isinstance(values, list):
-                texts = [v for v in values if isinstance(v, str) and core not in v]
+                texts = [v for v in values if isinstance(v, str) and not _ends_in(v, core, pairs)]
                 yield from (f"{quoted(text)} {lark.exactly(end)}" for text in texts)
             else:
-                yield lark.ended(string_terminal(lark, schema, [core]), end)
+                text = string_terminal(lark, schema, ends, pairs if has_blank else ())
+                yield lark.ended(text, end)
 
 
 def parameters_of(tool: Tool) -> Mapping[str, Parameter]:
@@ -260,13 +273,37 @@ def _string_schemas(schema: JsonObject, root: JsonObject, depth: int) -> Iterato
         yield schema
 
 
-def string_terminal(lark: Lark, schema: JsonObject, ends: Sequence[str]) -> str:
-    """A terminal for a string's text."""
+def _ends_in(text: str, mark: str, pairs: Sequence[tuple[str, str]]) -> bool:
+    """Would a reader take a mark in the text for its end?"""
+    if not pairs:
+        return mark in text
+    return any(
+        re.search(rf"{re.escape(mark)}\s*{re.escape(following)}", text) for mark, following in pairs
+    )
+
+
+def string_terminal(
+    lark: Lark,
+    schema: JsonObject,
+    ends: Sequence[str],
+    pairs: Sequence[tuple[str, str]] = (),
+) -> str:
+    """A terminal for a string's text.
+
+    Args:
+        lark: where it is added.
+        schema: of the string.
+        ends: marks that are not in it.
+        pairs: marks that do not follow one another in it, with nothing but blanks between.
+    """
     least, most = schema.get("minLength"), schema.get("maxLength")
     pattern, format = schema.get("pattern"), schema.get("format")
     conditions = [lark.without(ends)]
+    conditions += [
+        f"~( ANY {quoted(mark)} /\\s*/ {quoted(following)} ANY )" for mark, following in pairs
+    ]
     if isinstance(pattern, str):
-        conditions.append(_regex(pattern))
+        conditions.append(_regex(for_grammar(pattern)))
     elif isinstance(format, str) and format in _FORMATS:
         conditions.append(f"/{_FORMATS[format]}/")
     if isinstance(least, int) or isinstance(most, int):

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
-from kronk_agent.chat.dialects.json_schema import with_schemas
 from kronk_agent.chat.dialects.output import new_call_id
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import (
@@ -33,6 +32,7 @@ from kronk_agent.messages import (
 from kronk_agent.model import ChatRequest, ResponseFormat, ToolChoice
 from kronk_agent.tool import Tool, ToolContext, ToolOutput
 from kronk_agent.tool.arguments import parse_json
+from kronk_agent.tool.schema.walking import with_schemas
 from kronk_agent.tool.signature import describe_tool
 
 _MAX_CALLS: Final = 8

@@ -10,7 +10,6 @@ from dataclasses import fields
 from typing import Final
 
 from kronk_agent.chat.conversation import tool_text
-from kronk_agent.chat.dialects.json_schema import schemas_in
 from kronk_agent.chat.remote.kinds import Kind
 from kronk_agent.chat.remote.options import form_values, thinking_values
 from kronk_agent.chat.remote.upstream import Upstream
@@ -29,6 +28,7 @@ from kronk_agent.messages import (
 from kronk_agent.model import ChatRequest, SamplingParams, ToolChoice
 from kronk_agent.tool import Tool
 from kronk_agent.tool.arguments import parse_json
+from kronk_agent.tool.schema.walking import schemas_in
 
 _BYTES_PER_TOKEN: Final = 3
 """Fewer than most languages and vocabularies have, so that counts err on the safe side."""

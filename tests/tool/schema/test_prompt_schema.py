@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from kronk_agent.messages import JsonObject, JsonValue
-from kronk_agent.tool.prompt_schema import prompt_schema
+from kronk_agent.tool.schema.prompt_schema import prompt_schema
 
 
 def test_what_only_costs_tokens_goes() -> None:

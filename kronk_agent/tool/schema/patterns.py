@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import functools
 import re
+from dataclasses import dataclass
+from typing import Final
 
 import regex
 
 _TIMEOUT_SECONDS = 0.5
 """One search at most: a pattern from outside may backtrack for ever."""
+
+_LONGEST: Final = 20_000
+"""Characters."""
 
 _ECMA_ONLY = re.compile(
     r"""
@@ -27,6 +32,27 @@ _ECMA_ONLY = re.compile(
 )
 
 
+def check_pattern(pattern: str) -> str:
+    """Why a pattern cannot be used; empty if it can."""
+    if len(pattern) > _LONGEST:
+        return f"the pattern has {len(pattern)} characters and may have {_LONGEST}"
+    try:
+        _compiled(pattern)
+    except RecursionError:
+        return "the pattern is nested too deeply"
+    except (regex.error, OverflowError, ValueError) as error:
+        return f"the pattern {pattern[:60]!r} cannot be read: {error}"
+    return ""
+
+
+def for_grammar(pattern: str) -> str:
+    """The pattern as Rust's ``regex-syntax`` writes it, which grammars are compiled from.
+
+    What that has not, such as looking ahead and references to groups, stays as it is.
+    """
+    return _translated(pattern, _RUST)
+
+
 def search(pattern: str, text: str) -> bool:
     """True if the pattern matches somewhere in the text.
 
@@ -39,11 +65,28 @@ def search(pattern: str, text: str) -> bool:
 
 @functools.lru_cache(maxsize=512)
 def _compiled(pattern: str) -> regex.Pattern[str]:
-    return regex.compile(_translated(pattern))
+    return regex.compile(_translated(pattern, _REGEX))
 
 
-def _translated(pattern: str) -> str:
-    """The pattern as the ``regex`` module writes it, which knows ``\\p{L}`` and ``(?<name>…)``."""
+@dataclass(frozen=True, slots=True)
+class _Engine:
+    """How a regular expression engine writes what JavaScript writes otherwise."""
+
+    end: str
+    """The end of the text."""
+    nothing: str
+    """What matches nothing."""
+    group: str
+    """What a named group matched."""
+
+
+_REGEX: Final = _Engine(end=r"\Z", nothing="(?!)", group="(?P={name})")
+"""The ``regex`` module, whose ``$`` would also match before a last line break."""
+_RUST: Final = _Engine(end="$", nothing=r"[^\s\S]", group=r"\k<{name}>")
+"""Rust's ``regex-syntax``."""
+
+
+def _translated(pattern: str, engine: _Engine) -> str:
     is_in_class = False
 
     def replacement(match: re.Match[str]) -> str:
@@ -57,17 +100,19 @@ def _translated(pattern: str) -> str:
             case "control":
                 return f"\\x{ord(match['control']) % 32:02x}"
             case "group":
-                return f"(?P={match['group']})"
+                return engine.group.format(name=match["group"])
             case "anything" if not is_in_class:
                 return r"[\s\S]"
             case "nothing" if not is_in_class:
-                return "(?!)"
+                return engine.nothing
+            case "opening" if is_in_class:
+                return r"\["  # where others would begin a class in the class
             case "opening":
                 is_in_class = True
             case "closing" | "nothing":
                 is_in_class = False
             case "end" if not is_in_class:
-                return r"\Z"  # `$` would also match before a last newline
+                return engine.end
         return match[0]
 
     return _ECMA_ONLY.sub(replacement, pattern)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kronk_agent.tool.arguments import ArgumentsCheck
-from kronk_agent.tool.formats import EXAMPLES
+from kronk_agent.tool.schema.formats import EXAMPLES
 
 RIGHT = {
     "email": ["a@b.example", "a.b+c@localhost", "jürgen@example.org"],

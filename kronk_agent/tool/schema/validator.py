@@ -1,17 +1,18 @@
 """A JSON Schema validator that checks what it can and skips what it cannot.
 
-Schemas come from MCP servers and clients: of every draft, with patterns of JavaScript, sometimes
-broken. A keyword that cannot be checked must not keep a tool from being called.
+A keyword that cannot be checked must not keep a tool from being called.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeAlias
+from decimal import Decimal, localcontext
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from kronk_agent.messages import JsonObject, JsonValue
-from kronk_agent.tool.ecma_regex import search
+from kronk_agent.tool.schema.patterns import search
+from kronk_agent.tool.schema.reading import read_schema
 
 if TYPE_CHECKING:
     from jsonschema import FormatChecker
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_DECIMAL_DIGITS: Final = 700
+"""More than two floating-point numbers are apart: ``%`` is exact."""
+
 _Errors: TypeAlias = "Iterator[ValidationError]"
 _Keyword: TypeAlias = "Callable[[Validator, Any, Any, JsonObject], _Errors | None]"
 
 
 def lenient_validator(schema: JsonObject, formats: FormatChecker | None = None) -> Validator:
-    """A validator of the draft that ``$schema`` names, else of 2020-12 with older drafts' forms.
+    """A validator for a schema of any draft, as ``read_schema`` reads it.
 
     A keyword that cannot be checked is skipped, and said once in the log. References to other
     documents are never fetched.
@@ -37,24 +41,20 @@ def lenient_validator(schema: JsonObject, formats: FormatChecker | None = None) 
     from jsonschema import Draft202012Validator, validators
     from referencing import Registry
 
-    named = schema.get("$schema")
-    dialect = {"$schema": named} if isinstance(named, str) else {}
-    draft = validators.validator_for(dialect, default=Draft202012Validator)
-    keywords: dict[str, _Keyword] = dict(draft.VALIDATORS)
-    if draft is Draft202012Validator:
-        keywords |= _older_forms()
+    keywords: dict[str, _Keyword] = dict(Draft202012Validator.VALIDATORS)
     keywords |= {
         "pattern": _pattern,
         "patternProperties": _pattern_properties,
         "additionalProperties": _additional_properties(keywords["additionalProperties"]),
+        "multipleOf": _multiple_of,
     }
     skipped: set[str] = set()
     checks = {name: _skipping(name, check, skipped) for name, check in keywords.items()}
-    lenient: type[Validator] = validators.extend(draft, checks)  # type: ignore[no-untyped-call]
-    # Where `$schema` stays, jsonschema goes on with its own validator behind a reference to it.
-    root = {key: value for key, value in schema.items() if key != "$schema"}
+    lenient: type[Validator] = validators.extend(  # type: ignore[no-untyped-call]
+        Draft202012Validator, checks
+    )
     # A registry of our own: the default one downloads whatever URL a $ref names.
-    return lenient(root, registry=Registry(), format_checker=formats)
+    return lenient(read_schema(schema).schema, registry=Registry(), format_checker=formats)
 
 
 def _skipping(name: str, check: _Keyword, skipped: set[str]) -> _Keyword:
@@ -77,62 +77,18 @@ def _skipping(name: str, check: _Keyword, skipped: set[str]) -> _Keyword:
     return checked
 
 
-def _older_forms() -> dict[str, _Keyword]:
-    """Keywords as drafts 4 to 7 have them, where 2020-12 has no other meaning for them."""
-    from jsonschema import Draft4Validator, Draft7Validator, Draft202012Validator
+def _multiple_of(
+    validator: Validator, step: JsonValue, instance: JsonValue, schema: JsonObject
+) -> _Errors:
+    """Exact for decimals: 19.99 is a multiple of 0.01, which floating point denies."""
+    from jsonschema import ValidationError
 
-    newest = Draft202012Validator.VALIDATORS
-
-    def bound(name: str, exclusive: str) -> _Keyword:
-        """``minimum``, beside which ``exclusiveMinimum`` may be a boolean, as in draft 4."""
-
-        def check(
-            validator: Validator, value: JsonValue, instance: JsonValue, schema: JsonObject
-        ) -> _Errors | None:
-            is_old = isinstance(schema.get(exclusive), bool)
-            checks = Draft4Validator.VALIDATORS if is_old else newest
-            errors: _Errors | None = checks[name](validator, value, instance, schema)
-            return errors
-
-        return check
-
-    def exclusive_bound(name: str) -> _Keyword:
-        def check(
-            validator: Validator, value: JsonValue, instance: JsonValue, schema: JsonObject
-        ) -> _Errors | None:
-            if isinstance(value, bool):
-                return None
-            errors: _Errors | None = newest[name](validator, value, instance, schema)
-            return errors
-
-        return check
-
-    def items(
-        validator: Validator, value: JsonValue, instance: JsonValue, schema: JsonObject
-    ) -> _Errors | None:
-        checks = Draft7Validator.VALIDATORS if isinstance(value, list) else newest
-        errors: _Errors | None = checks["items"](validator, value, instance, schema)
-        return errors
-
-    def additional_items(
-        validator: Validator, value: JsonValue, instance: JsonValue, schema: JsonObject
-    ) -> _Errors | None:
-        if not isinstance(schema.get("items"), list):
-            return None
-        errors: _Errors | None = Draft7Validator.VALIDATORS["additionalItems"](
-            validator, value, instance, schema
-        )
-        return errors
-
-    return {
-        "minimum": bound("minimum", "exclusiveMinimum"),
-        "maximum": bound("maximum", "exclusiveMaximum"),
-        "exclusiveMinimum": exclusive_bound("exclusiveMinimum"),
-        "exclusiveMaximum": exclusive_bound("exclusiveMaximum"),
-        "items": items,
-        "additionalItems": additional_items,
-        "dependencies": Draft7Validator.VALIDATORS["dependencies"],
-    }
+    if isinstance(instance, bool) or not isinstance(instance, int | float):
+        return
+    with localcontext() as context:
+        context.prec = _DECIMAL_DIGITS
+        if Decimal(str(instance)) % Decimal(str(step)):
+            yield ValidationError(f"{instance!r} is not a multiple of {step!r}")
 
 
 def _pattern(

@@ -1,0 +1,185 @@
+"""What of a schema grammars can be made of: a keyword that they cannot take costs no other."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from kronk_agent.messages import JsonObject, JsonValue
+from kronk_agent.tool.schema.reading import SchemaProblem
+from kronk_agent.tool.schema.walking import with_all_schemas, without_reversals
+
+logger = logging.getLogger(__name__)
+
+Refusal: TypeAlias = Callable[[JsonObject], Awaitable[str]]
+"""Why no grammar can be made of a schema; empty if one can."""
+
+_MAX_TRIES: Final = 200
+_MAX_SECONDS: Final = 5.0
+_FIRST: Final = ("pattern", "patternProperties", "format", "multipleOf", "enum", "const", "allOf")
+"""Keywords that are left out before others are tried."""
+_LAST: Final = ("items", "prefixItems", "additionalProperties", "properties")
+_KEPT: Final = frozenset({"type", "title", "description", "default", "examples", "$defs"})
+_ANYTHING: Final[JsonObject] = {"additionalProperties": True}
+_LONGEST_SHOWN: Final = 60
+"""Characters of a keyword's value in an error."""
+_REMEMBERED: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Enforceable:
+    """A schema of which a grammar can be made."""
+
+    schema: JsonObject
+    left_out: tuple[SchemaProblem, ...] = ()
+    """What the grammar does not see to."""
+
+
+class EnforceableSchemas:
+    """Finds what can be enforced of schemas, and remembers the latest."""
+
+    def __init__(self) -> None:
+        self._found: OrderedDict[str, Enforceable] = OrderedDict()
+
+    async def find(self, kind: str, schema: JsonObject, refusal: Refusal) -> Enforceable:
+        """``enforceable``, of what was found before where that is known.
+
+        Args:
+            kind: what else than the schema a refusal depends on.
+            schema: of anything.
+            refusal: tries a schema.
+        """
+        key = f"{kind} {json.dumps(schema)}"
+        if key not in self._found:
+            found = self._found[key] = await enforceable(schema, refusal)
+            for problem in found.left_out:
+                logger.warning("%s: the grammar does not see to this: %s", kind, problem)
+            while len(self._found) > _REMEMBERED:
+                self._found.popitem(last=False)
+        self._found.move_to_end(key)
+        return self._found[key]
+
+
+async def enforceable(schema: JsonObject, refusal: Refusal) -> Enforceable:
+    """The schema without the keywords, as few as can be found, that no grammar can be made of.
+
+    It takes one try for a schema that is enforceable, and some for each that is not; 5 seconds at
+    most, after which anything is allowed.
+
+    Args:
+        schema: as ``read_schema`` gives it.
+        refusal: tries a schema.
+    """
+    whole = await refusal(schema)
+    if not whole:
+        return Enforceable(schema)
+    search = _Search(refusal)
+    try:
+        return await search.relaxed(schema)
+    except _GaveUpError:
+        problem = SchemaProblem("", "schema", whole)
+        return Enforceable(_ANYTHING, (problem,))
+
+
+class _GaveUpError(Exception):
+    """It takes too many tries, or too long."""
+
+
+@dataclass(slots=True)
+class _Search:
+    refusal: Refusal
+    left_out: list[SchemaProblem] = field(default_factory=list)
+    _num_tries: int = 0
+    _start: float = field(default_factory=time.monotonic)
+
+    async def relaxed(self, root: JsonObject) -> Enforceable:
+        schema = await self._part(root, "")
+        definitions = root.get("$defs")
+        if isinstance(definitions, dict):
+            found: JsonObject = {
+                name: await self._part(inner, f"$defs.{name}")
+                for name, inner in definitions.items()
+            }
+            schema = {**schema, "$defs": found} if isinstance(schema, dict) else schema
+        if not isinstance(schema, dict) or await self._refused(schema):
+            raise _GaveUpError
+        return Enforceable(schema, tuple(self.left_out))
+
+    async def _part(self, schema: JsonValue, path: str) -> JsonValue:
+        """A schema in the root, in itself: what it refers to is looked at elsewhere."""
+        if not isinstance(schema, dict) or not await self._refused(_alone(schema, path)):
+            return schema
+        schema = await self._with_parts(schema, path)
+        reason = await self._refused(_alone(schema, path))
+        if not reason:
+            return schema
+        suspects: list[str] = [key for key in _FIRST if key in schema]
+        suspects += [key for key in schema if key not in {*suspects, *_KEPT, *_LAST}]
+        suspects += [key for key in _LAST if key in schema]
+        for key in suspects:
+            less = _without(schema, {key})
+            if not await self._refused(_alone(less, path)):
+                self.left_out.append(_problem(path, schema, key, reason))
+                return less
+        for at in range(2, len(suspects) + 1):
+            less = _without(schema, {*suspects[:at]})
+            if not await self._refused(_alone(less, path)):
+                self.left_out += [_problem(path, schema, key, reason) for key in suspects[:at]]
+                return less
+        self.left_out.append(SchemaProblem(path, "schema", reason))
+        return _ANYTHING
+
+    async def _with_parts(self, schema: JsonObject, path: str) -> JsonObject:
+        """The schema with each schema in it relaxed, where it must be."""
+        parts: dict[str, JsonValue] = {}
+
+        def collect(step: str, value: JsonValue) -> JsonValue:
+            parts[step] = value
+            return value
+
+        with_all_schemas({k: v for k, v in schema.items() if k != "$defs"}, collect)
+        lost: set[str] = set()
+        for step, part in parts.items():
+            parts[step] = await self._part(part, f"{path}.{step}" if path else step)
+            if parts[step] is not part:
+                lost.add(step.partition(".")[0])
+        changed = with_all_schemas(schema, lambda step, value: parts.get(step, value))
+        return without_reversals(changed, lost)
+
+    async def _refused(self, schema: JsonObject) -> str:
+        self._num_tries += 1
+        if self._num_tries > _MAX_TRIES or time.monotonic() - self._start > _MAX_SECONDS:
+            raise _GaveUpError
+        return await self.refusal(schema)
+
+
+def _problem(path: str, schema: JsonObject, keyword: str, reason: str) -> SchemaProblem:
+    value = schema[keyword]
+    said = f"{value[:_LONGEST_SHOWN]!r}: " if isinstance(value, str) else ""
+    return SchemaProblem(path, keyword, said + reason)
+
+
+def _alone(schema: JsonObject, path: str) -> JsonObject:
+    """An object with the schema for a member, with nothing for what it refers to; the root itself
+    is the object."""
+    alone = _referring_to_nothing("", schema)
+    if not path:
+        assert isinstance(alone, dict)
+        return alone
+    return {"type": "object", "properties": {"value": alone}}
+
+
+def _referring_to_nothing(_: str, schema: JsonValue) -> JsonValue:
+    if not isinstance(schema, dict):
+        return schema
+    kept = {key: value for key, value in schema.items() if key not in ("$ref", "$defs")}
+    return with_all_schemas(kept, _referring_to_nothing)
+
+
+def _without(schema: JsonObject, keywords: set[str]) -> JsonObject:
+    return without_reversals({k: v for k, v in schema.items() if k not in keywords}, keywords)

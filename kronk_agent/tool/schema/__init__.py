@@ -1,0 +1,1 @@
+"""JSON Schemas: reading those of other people, checking values, and showing them to models."""
