@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, NoReturn, cast
 
+import markupsafe
 from jinja2 import Template, TemplateError, TemplateSyntaxError, nodes
 from jinja2.ext import Extension
 from jinja2.parser import Parser
@@ -148,6 +149,9 @@ def _environment() -> SandboxedEnvironment:
         extensions=["jinja2.ext.loopcontrols", _GenerationTag],
     )
     environment.filters["tojson"] = _to_json
+    # Plain text: what is joined to Jinja's own `Markup` is escaped for HTML.
+    environment.filters["safe"] = str
+    environment.filters["escape"] = environment.filters["e"] = _escape
     environment.filters["from_json"] = json.loads
     environment.globals["raise_exception"] = _raise_exception
     environment.globals["strftime_now"] = _strftime_now
@@ -184,6 +188,10 @@ def _to_json(
         return text
     # Private-use characters stay as they are: they may stand for others (special_tokens.py).
     return "".join(c if c.isascii() or c >= "\U000f0000" else json.dumps(c)[1:-1] for c in text)
+
+
+def _escape(value: object) -> str:
+    return str(markupsafe.escape(value))
 
 
 def _raise_exception(message: str) -> NoReturn:

@@ -150,7 +150,7 @@ class ConstraintCompiler:
             OverloadedError: another grammar that needs a process is being compiled for them.
             EngineError: the model is closed.
         """
-        source = _source(grammar, parts or {})
+        source = source_of(grammar, parts or {})
         if len(source) > _LONGEST_GRAMMAR:
             raise ConstraintError(
                 f"the grammar has {len(source)} characters, and {_LONGEST_GRAMMAR} is the most"
@@ -271,7 +271,7 @@ def gbnf_to_lark(grammar: str) -> str:
     return converted
 
 
-def _source(grammar: str, parts: Mapping[str, str]) -> str:
+def source_of(grammar: str, parts: Mapping[str, str]) -> str:
     """What llguidance compiles."""
     if not parts:
         return str(LLMatcher.grammar_from_lark(grammar))

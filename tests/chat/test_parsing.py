@@ -200,6 +200,31 @@ def test_thinking_about_a_call_makes_none_where_the_family_would_not() -> None:
         assert deltas == [ReasoningDelta(TWO), *call(0, "go", "{}")]
 
 
+@pytest.mark.parametrize(
+    ("before", "is_call"),
+    [
+        ("", True),
+        ("Hm.", True),
+        ("Hm.\n", True),
+        ("Hm.\n  ", True),
+        ("They want it as ", False),
+        ("They want it as `", False),
+        ('"', False),
+        ("(", False),
+    ],
+)
+def test_a_call_that_is_quoted_in_thinking_is_not_carried_out(before: str, is_call: bool) -> None:
+    turn = f"<think>{before}{TWO} that is all</think>Done."
+
+    for split in range(len(turn) + 1):
+        deltas = parse([turn[:split], turn[split:]], HERMES, *TOOLS, thinking=THINK)
+        has_call = any(isinstance(delta, ToolCallStart) for delta in deltas)
+        assert has_call is is_call
+        if not is_call:
+            thought = f"{before}{TWO} that is all".strip()
+            assert deltas == [ReasoningDelta(thought), TextDelta("Done.")]
+
+
 NAMES = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

@@ -38,6 +38,8 @@ def render(source: str, *messages: Message, **options: str) -> str:
         ("{{ 'é' | tojson(ensure_ascii=true) }}", '"\\u00e9"'),
         ("{{ messages | map(attribute='role') | tojson }}", '["user"]'),
         ("{{ tools is defined }} {{ tools }}", "False "),
+        ("{{ '<b>' | safe + messages[0].content + '<i>' }}", "<b>Hello<i>"),
+        ("{{ ('<' | e) ~ '<' }}", "&lt;<"),
     ],
 )
 def test_templates_find_what_hugging_face_gives_them(source: str, expected: str) -> None:

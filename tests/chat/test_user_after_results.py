@@ -41,12 +41,12 @@ def test_every_published_template_shows_it_behind_the_result(path: Path) -> None
 
 def test_a_template_that_refuses_it_gets_it_as_part_of_the_result() -> None:
     source = (
-        "{% for m in messages %}"
+        "{% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}"
         "{% if m.role == 'user' and loop.index0 and messages[loop.index0 - 1].role == 'tool' %}"
         "{{ raise_exception('no user after a tool') }}{% endif %}"
         "[{{ m.role }}:{{ m.content }}{% for c in m.tool_calls or [] %}"
         "<tool_call>{{ c.function.name }} {{ c.function.arguments | tojson }}</tool_call>"
-        "{% endfor %}]{% endfor %}{% if tools %}{{ tools | tojson }}{% endif %}"
+        "{% endfor %}]{% endfor %}{% if add_generation_prompt %}[assistant:{% endif %}"
     )
 
     assert "[tool:a is seven\n\nAnswer in words now.]" in prompt_of(source)

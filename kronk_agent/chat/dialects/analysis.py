@@ -18,16 +18,14 @@ from kronk_agent.chat.conversation import Shape
 from kronk_agent.chat.dialects.arguments import ArgumentMarks
 from kronk_agent.chat.dialects.call_format import ID, INDEX, CallFormat, Enclosure
 from kronk_agent.chat.dialects.json_calls import JsonCalls
+from kronk_agent.chat.dialects.samples import Samples, atoms, common_prefix
 from kronk_agent.chat.dialects.tagged_calls import TaggedCalls
 from kronk_agent.chat.dialects.turn import TurnFormat
-from kronk_agent.chat.shapes import RenderValues, try_render
+from kronk_agent.chat.shapes import RenderValues
 from kronk_agent.messages import JsonObject, JsonValue, Message, TextPart, ToolCall
 from kronk_agent.tool import Tool, ToolContext, ToolOutput
 
-_ATOM: Final = re.compile(r"<[^<>=\"\n]{1,60}>|\[/?[A-Z_]{2,30}\]|\w+|\s|.", re.DOTALL)
-"""What marks are made of and never cut within: tags, words, single signs."""
 _TAG: Final = re.compile(r"\s*(<[^<>=\"]{1,60}>|\[/?[A-Z_]{2,30}\]|<[^<>=\"]{1,60}?(?=\s\w+=\"))")
-_THINKING: Final = re.compile(r"<[^<>]*(think|thought|reason)[^<>]*>|\[THINK\]", re.IGNORECASE)
 _ENUM_KINDS: Final[dict[str, JsonValue]] = {
     "string": "valueone",
     "integer": 48151,
@@ -44,7 +42,7 @@ def analyse(render: RenderValues, shape: Shape) -> TurnFormat | None:
 
     Where it writes no calls, or in no way that is understood, ``calls`` is None.
     """
-    samples = _Samples(render, shape)
+    samples = Samples(render, shape, _TOOLS)
     said = samples.turn(_answer())
     if said is None or _TEXT not in said:
         return None
@@ -83,7 +81,6 @@ def _name(calls: CallFormat | None) -> str:
 
 # --- sample conversations ---------------------------------------------------------------------
 
-_USER = Message.user("questionword")
 _TEXT: Final = "answerword"
 _THOUGHT: Final = "thoughtword"
 _NAMES: Final = ("nameone", "nametwo")
@@ -119,78 +116,10 @@ def _answer(text: str = _TEXT, thought: str = "", calls: Sequence[ToolCall] = ()
     return Message(role="assistant", content=content, reasoning=thought, tool_calls=tuple(calls))
 
 
-class _Samples:
-    """Renders one turn of the assistant's after a question."""
-
-    def __init__(self, render: RenderValues, shape: Shape) -> None:
-        self._render = render
-        self._shape = shape
-        self._base = self._shown([_USER]) or ""
-        self._openings = [
-            opening
-            for thinking in (None, False, True)
-            if (opening := self._opening(thinking)) is not None
-        ]
-        self.header = ""
-        """What begins a turn, whatever comes in it."""
-        common = self._openings[0] if self._openings else ""
-        for text in self._openings:
-            common = _common_prefix(common, text)
-        answer = (self.turn(_answer()) or "").partition(_TEXT)[0]
-        if common not in answer:
-            common = _common_prefix(common, answer)
-        thinking = _THINKING.search(common)
-        self.header = common if thinking is None else common[: thinking.start()]
-
-    @property
-    def openings(self) -> Sequence[str]:
-        """What prompts end with, as thinking is switched."""
-        return self._openings
-
-    def turn(self, message: Message) -> str | None:
-        """What a message of the assistant's renders to, without what begins it."""
-        shown = self._shown([_USER, message])
-        if shown is None:
-            return None
-        if not shown.startswith(self._base):
-            shown = self._after_question(shown)
-        else:
-            shown = shown[len(self._base) :]
-        if self.header and self.header in shown:
-            return shown.partition(self.header)[2]
-        return shown
-
-    def _after_question(self, shown: str) -> str:
-        rest = self._base.rpartition(_USER.text)[2]
-        return shown.rpartition(_USER.text)[2].removeprefix(rest)
-
-    def _shown(self, messages: Sequence[Message]) -> str | None:
-        return try_render(
-            self._render, messages, _TOOLS, self._shape, enable_thinking=True, thinking=True
-        ) or try_render(
-            self._render, messages, [], self._shape, enable_thinking=True, thinking=True
-        )
-
-    def _opening(self, thinking: bool | None) -> str | None:
-        variables = {} if thinking is None else {"enable_thinking": thinking, "thinking": thinking}
-        base = try_render(self._render, [_USER], _TOOLS, self._shape, **variables)
-        opened = try_render(
-            self._render,
-            [_USER],
-            _TOOLS,
-            self._shape,
-            add_generation_prompt=True,
-            **variables,
-        )
-        if base is None or opened is None or not opened.startswith(base):
-            return None
-        return opened[len(base) :]
-
-
 # --- thinking and text ------------------------------------------------------------------------
 
 
-def _reasoning(samples: _Samples, before_text: str) -> Enclosure | None:
+def _reasoning(samples: Samples, before_text: str) -> Enclosure | None:
     """The marks around thinking."""
     for message in (
         _answer(thought=_THOUGHT),
@@ -206,7 +135,7 @@ def _reasoning(samples: _Samples, before_text: str) -> Enclosure | None:
     return _reasoning_of_openings(samples, before_text)
 
 
-def _reasoning_of_openings(samples: _Samples, before_text: str) -> Enclosure | None:
+def _reasoning_of_openings(samples: Samples, before_text: str) -> Enclosure | None:
     """The marks a template does not show thinking between, but begins it with."""
     for text in (before_text, *samples.openings):
         match = re.search(r"(<(\w+)>\s*)(</\2>\s*)", text)
@@ -218,7 +147,7 @@ def _reasoning_of_openings(samples: _Samples, before_text: str) -> Enclosure | N
     return None
 
 
-def _content(samples: _Samples, format: TurnFormat, before: str, after: str) -> Enclosure | None:
+def _content(samples: Samples, format: TurnFormat, before: str, after: str) -> Enclosure | None:
     """The marks around text, if it has any of its own."""
     if format.reasoning is not None:
         before = before.rpartition(format.reasoning.end.strip())[2]
@@ -244,7 +173,7 @@ def _first_mark(text: str) -> str:
 class _Calls:
     """Finds how a template writes calls."""
 
-    def __init__(self, samples: _Samples, format: TurnFormat) -> None:
+    def __init__(self, samples: Samples, format: TurnFormat) -> None:
         self.before_calls = ""
         """What is between text and calls."""
         self.blanks_around = Enclosure("", "")
@@ -426,7 +355,7 @@ class _Layout:
         gap = body.partition(_VALUES[0])[2].partition(_KEYS[1])[0]
         tail = body.rpartition(_VALUES[1])[2]
         key_begin = _common_suffix(before_key, gap)
-        value_end = _common_prefix(gap, tail)
+        value_end = common_prefix(gap, tail)
         while len(key_begin) + len(value_end) > len(gap):  # blanks belong to what is before them
             if not key_begin[:1].isspace():
                 value_end = value_end[:-1]
@@ -499,7 +428,7 @@ def _json_span(text: str) -> tuple[int | None, int]:
 
 def _numbered(first: str, second: str) -> tuple[str, int]:
     """What follows the name, with a slot for the call's number if it has one; and the first."""
-    one, two = _ATOM.findall(first), _ATOM.findall(second)
+    one, two = atoms(first), atoms(second)
     for at, (a, b) in enumerate(zip(one, two, strict=False)):
         if a != b:
             if a.isdigit() and b.isdigit() and int(b) == int(a) + 1:
@@ -512,8 +441,8 @@ def _common_opening(first: str, second: str) -> tuple[str, int]:
     """What both calls begin with, and the number the first has if they are numbered."""
     first_index = 0
     found: list[str] = []
-    atoms = zip(reversed(_ATOM.findall(first)), reversed(_ATOM.findall(second)), strict=False)
-    for one, two in atoms:
+    pairs = zip(reversed(atoms(first)), reversed(atoms(second)), strict=False)
+    for one, two in pairs:
         if one == two:
             found.append(one)
         elif one.isdigit() and two.isdigit() and int(two) == int(one) + 1:
@@ -532,22 +461,13 @@ def _unslotted(opening: str, text: str) -> str:
 
 
 def _common_ending(tail: str, gap: str) -> str:
-    return _common_prefix(tail, gap)
-
-
-def _common_prefix(one: str, two: str) -> str:
-    common: list[str] = []
-    for a, b in zip(_ATOM.findall(one), _ATOM.findall(two), strict=False):
-        if a != b:
-            break
-        common.append(a)
-    return "".join(common)
+    return common_prefix(tail, gap)
 
 
 def _common_suffix(one: str, two: str) -> str:
     common: list[str] = []
-    atoms = zip(reversed(_ATOM.findall(one)), reversed(_ATOM.findall(two)), strict=False)
-    for a, b in atoms:
+    pairs = zip(reversed(atoms(one)), reversed(atoms(two)), strict=False)
+    for a, b in pairs:
         if a != b:
             break
         common.append(a)

@@ -18,7 +18,7 @@ from kronk_agent.chat.dialects.reader import Emit, Marks, Reader, Reading
 from kronk_agent.chat.dialects.values import Parameter, any_parameter, parameters_of
 from kronk_agent.tool import Tool
 
-_KEY_END: Final = re.compile(r"[^\s>]*>?")
+_KEY_END: Final = re.compile(r"\s*[^\s>]*>?")
 _CDATA: Final = ("<![CDATA[", "]]>")
 
 
@@ -44,7 +44,7 @@ class ArgumentMarks:
 
     @property
     def key_end(self) -> str:
-        """What every ``value_begin`` begins with, up to the first blank or the end of a tag."""
+        """What every ``value_begin`` begins with, up to a blank in it or the end of a tag."""
         first, *others = self.value_begin.values()
         match = _KEY_END.match(first)
         assert match is not None, "matches the empty text"

@@ -83,10 +83,7 @@ class JsonCalls:
     def read(self, reader: Reader, output: Output, tools: Tools, trigger: str) -> Reading[bool]:
         start = reader.hold()
         if trigger == "{":
-            call = _Object(self, reader, output, tools, is_bare=True)
-            if (yield from call.read_after_brace()):
-                output.end_call()
-            if call.has_begun:
+            if (yield from self._read_bare(reader, output, tools)):
                 return True
             reader.rewind(start)
             return False
@@ -103,7 +100,11 @@ class JsonCalls:
             reader.ran_out = False
             if (yield from self._take_end(reader, is_list=False)) or not reader.was_cut_off:
                 output.end_call()
-            if not (is_list and (yield from reader.take_loosely(","))):
+            if is_list:
+                follows = yield from reader.take_loosely(",")
+            else:
+                follows = yield from self._take_next(reader)
+            if not follows:
                 break
         if not has_begun:
             reader.rewind(start)
@@ -111,7 +112,35 @@ class JsonCalls:
         if is_list:
             yield from reader.take_loosely("]")
             yield from self._take_end(reader, is_list=True)
+        elif self.section_end.strip():
+            yield from reader.take_loosely(self.section_end)
         return True
+
+    def _read_bare(self, reader: Reader, output: Output, tools: Tools) -> Reading[bool]:
+        """Objects one behind the other, from the first one's brace on, which has been read."""
+        has_begun = False
+        while True:
+            call = _Object(self, reader, output, tools, is_bare=not has_begun)
+            is_whole = yield from call.read_after_brace()
+            has_begun = has_begun or call.has_begun
+            if is_whole:
+                output.end_call()
+            if not is_whole or not (yield from self._take_next(reader)):
+                return has_begun
+            yield from reader.take("{")
+
+    def _take_next(self, reader: Reader) -> Reading[bool]:
+        """What is between two calls of a section: is there a further one?"""
+        if self.trigger != "{" and self.before_name.startswith(self.trigger):
+            return False  # it is found by its trigger
+        start = reader.hold()
+        yield from reader.take_loosely(self.separator + self.before_name.partition("{")[0])
+        yield from reader.take_blanks()
+        if (yield from reader.peek(1)) == "{":
+            reader.release(start)
+            return True
+        reader.rewind(start)
+        return False
 
     def _skip_to_json(self, reader: Reader) -> Reading[None]:
         """What is between the trigger and the first bracket."""

@@ -11,6 +11,8 @@ from typing import Final
 from kronk_agent.messages import JsonValue
 
 _LONGEST_NAME: Final = 120
+_UNQUOTED: Final = r"/(?s:((.*\n)?[ \t]*)|(.*[^ \t`\x22'“‘«(]))/"
+"""Text behind which a mark is not quoted."""
 _TAG: Final = r"<[^<>\s]{1,60}>|\[/?[A-Z_]{2,30}\]"
 
 
@@ -89,14 +91,30 @@ class Lark:
         others: Sequence[str] = (),
         not_first: Sequence[str] = (),
         starts: Sequence[str] = (),
+        *,
+        unquoted: bool = False,
     ) -> str:
-        """A rule for text and the mark it ends with; no mark is in the text, of others either."""
+        """A rule for text and the mark it ends with; no mark is in the text, of others either.
+
+        Args:
+            mark: what it ends with.
+            others: further marks that are not in the text.
+            not_first: what the text does not begin with, blanks apart.
+            starts: terminals that the text does not begin with.
+            unquoted: the mark is not quoted: see ``is_quoted``.
+        """
         before = self.without([mark, *others], not_first, starts)
         name = f"to_{word(mark)}_{before.lower()}"
+        if unquoted:
+            name = f"unquoted_{name}"
         if mark in self._special:
+            if unquoted:
+                before = self.add(f"UNQUOTED_{before}", f"{before} & {_UNQUOTED}")
             return self.add(name, f"{before} <[{self._special[mark]}]>")
         # A start may also end with what the mark begins with.
         conditions = "".join(f" & ~( {start} ANY )" for start in starts if mark[0] in "{[")
+        if unquoted:
+            conditions += f" & ( {_UNQUOTED} {quoted(mark)} )"
         return self.add(f"{name}[lazy]", f"( {before} {quoted(mark)} ){conditions}")
 
     def ended(self, terminal: str, mark: str) -> str:
@@ -119,6 +137,13 @@ class Lark:
         lines = ["%llguidance {}", f"start: {start}", "ANY: /(?s:.*)/"]
         rules = [rule for name, rule in self._rules.items() if name != "ANY"]
         return "\n".join([*lines, *rules]) + "\n"
+
+
+def is_quoted(line: str) -> bool:
+    """True if a mark behind this beginning of a line is quoted: words and a blank are before it, or
+    a quotation mark. Models that go over to a call write it on a line of its own, or right behind
+    the last word."""
+    return re.fullmatch(_UNQUOTED[1:-1], line) is None
 
 
 def quoted(text: str) -> str:

@@ -19,6 +19,7 @@ from kronk_agent.chat.dialects.pythonic import PythonCalls
 from kronk_agent.chat.dialects.tagged_calls import TaggedCalls
 from kronk_agent.chat.dialects.template_dialect import TemplateDialect
 from kronk_agent.chat.dialects.turn import TurnFormat
+from kronk_agent.chat.dialects.verification import writes_so
 from kronk_agent.chat.template import ChatTemplate
 
 HERMES: Final = JsonCalls(
@@ -73,8 +74,16 @@ def dialect_for(template: ChatTemplate, special_tokens: Mapping[str, int]) -> Di
 
 @lru_cache(maxsize=32)
 def _format(template: ChatTemplate) -> TurnFormat:
-    found = analyse(template.render_values, template.shape)
-    return found or TurnFormat(name="template")
+    found = analyse(template.render_values, template.shape) or TurnFormat(name="template")
+    if found.calls is None or writes_so(found, template.render_values, template.shape):
+        return found
+    return TurnFormat(
+        name="template",
+        opening=found.opening,
+        end=found.end,
+        reasoning=found.reasoning,
+        content=found.content,
+    )
 
 
 def _adapted(format: TurnFormat, source: str) -> TurnFormat:

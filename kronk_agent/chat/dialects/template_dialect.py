@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from kronk_agent.chat.conversation import with_whole_calls
+from kronk_agent.chat.dialects.call_format import Enclosure
 from kronk_agent.chat.dialects.dialect import Turn
 from kronk_agent.chat.dialects.preamble import spell_out, with_instructions
 from kronk_agent.chat.dialects.turn import TurnFormat, TurnParser
@@ -65,14 +66,21 @@ class TemplateDialect:
         if marks is None:
             wrap = self.format.content.begin if self.format.content else ""
             return f"{opening}{'' if opening.endswith(wrap) else wrap}{content}"
-        start = opening.find(marks.begin.strip())
-        start = opening.find(marks.end.strip()) if start < 0 else start
-        head = opening if start < 0 else opening[:start]
-        thought = marks.begin + reasoning
+        thought = f"{self._head(opening, marks)}{marks.begin}{reasoning}"
         if not content:
-            return head + thought
+            return thought
         begin = self.format.content.begin if self.format.content else ""
-        return f"{head}{thought}{marks.end}{begin}{content}"
+        return f"{thought}{marks.end}{begin}{content}"
+
+    def _head(self, opening: str, marks: Enclosure) -> str:
+        """What begins a turn, without what the prompt has begun in it."""
+        header = self.format.opening
+        if header and header in opening:
+            return opening.partition(header)[0] + header
+        starts = [
+            at for mark in (marks.begin, marks.end) if (at := opening.find(mark.strip())) >= 0
+        ]
+        return opening[: starts[0]] if starts else opening
 
     def begin_turn(self, opening: str, request: ChatRequest) -> Turn:
         parser = TurnParser(

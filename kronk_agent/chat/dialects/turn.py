@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from kronk_agent.chat.dialects.call_format import CallFormat, Enclosure, Tools, is_bare
+from kronk_agent.chat.dialects.lark import is_quoted
 from kronk_agent.chat.dialects.output import Output, new_call_id
 from kronk_agent.chat.dialects.reader import Marks, Reader, Reading
 from kronk_agent.chat.dialects.text_filters import Fenced, Marked, Plain, Trimmed
@@ -21,6 +22,8 @@ State: TypeAlias = Literal["start", "thinking", "thought", "answering", "content
 """Where a turn is; ``content`` is text that has begun by its mark."""
 
 _NOTHING: Final = Enclosure("", "")
+_LONGEST_LINE: Final = 200
+"""Characters of a line that are kept, to tell what is quoted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,8 +212,15 @@ class TurnParser:
         ends = self._format.call_ends_reasoning and bool(self._tools)
         triggers = [t for t in self._format.triggers if ends and not is_bare(t)]
         marks = Marks([end, *triggers, *content])
+        line = ""
+
+        def emit(text: str) -> None:
+            nonlocal line
+            line = (line + text).rpartition("\n")[2][-_LONGEST_LINE:]
+            thought.push(text)
+
         while True:
-            mark = yield from self._reader.until(marks, thought.push)
+            mark = yield from self._reader.until(marks, emit)
             if mark is None:
                 return
             if mark == end:
@@ -218,7 +228,9 @@ class TurnParser:
             if mark in content:
                 self.state = "content"
                 return
-            if (yield from self._read_calls(mark, thought.push)):
+            if is_quoted(line):
+                emit(mark)
+            elif (yield from self._read_calls(mark, emit)):
                 self.state = "called"
                 return
         is_shown = not self._separates and thought.has_begun

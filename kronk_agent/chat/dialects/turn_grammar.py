@@ -174,16 +174,22 @@ class _Writer:
     # --- thinking ------------------------------------------------------------------------------
 
     def _thought(self, end: str, body: str) -> str:
-        """Thinking up to its end and what follows; calls may end it as well."""
+        """Thinking up to its end and what follows; calls that are not quoted may end it as
+        well."""
         calls = self._calls
         ends = calls is not None and self._format.call_ends_reasoning
         triggers = [t for t in (calls.triggers if calls else ()) if ends and not is_bare(t)]
         blanks = self._lark.add("BLANKS", r"/\n{1,2}/")
         following = f"{blanks}? {body}" if self._rules.must_call or self._rules.has_form else body
+        written = self._format.reasoning.end if self._format.reasoning else ""
+        blank = written[len(written.rstrip()) :]
+        if self._format.content is not None and blank:
+            following = either(following, self._body(is_open=False, blank=blank))
         options = [f"{self._lark.up_to(end, triggers)} {following}"]
         if calls is not None and triggers:
             rest = self._rest(calls, triggers[0])
-            options.append(f"{self._lark.up_to(triggers[0], [end])} {rest}")
+            before = self._lark.up_to(triggers[0], [end], unquoted=True)
+            options.append(f"{before} {rest}")
         return either(*options)
 
     # --- text and calls ------------------------------------------------------------------------
@@ -194,15 +200,21 @@ class _Writer:
         rest = calls.rule(self._lark, self._tools, self._rules.max_calls, trigger)
         return f"{rest} {self._lark.maybe(self._format.blanks_around_calls.end)}"
 
-    def _body(self, *, is_open: bool) -> str:
+    def _body(self, *, is_open: bool, blank: str = "") -> str:
+        """All behind the thinking.
+
+        Args:
+            is_open: the mark that begins the text has been written.
+            blank: what is before that mark.
+        """
         content = self._format.content
         if content is None:
             return self._plain_body()
-        begin, end = self._lark.exactly(content.begin), self._lark.exactly(content.end.strip())
+        begin = self._lark.exactly(blank + content.begin)
         opening = "" if is_open else begin
         options = []
         if not self._rules.must_call:
-            options.append(f"{opening} {self._rules.answer([content.end.strip()])} ( {end} )?")
+            options.append(f"{opening} {self._marked_answer(content.end.strip())}")
         if self._calls is not None:
             rest = self._rest(self._calls)
             trigger = self._lark.exactly(self._calls.triggers[0])
@@ -211,6 +223,14 @@ class _Writer:
             lead = self._lark.maybe(self._format.before_calls)
             options.append(f"{before} {lead} {trigger} {rest}")
         return either(*options)
+
+    def _marked_answer(self, end: str) -> str:
+        """The answer, and the mark that ends it or the end of the turn."""
+        answer = self._rules.answer([end])
+        if self._rules.has_form or self._lark.is_token(end):
+            return f"{answer} ( {self._lark.exactly(end)} )?"
+        # Of two terminals the lexer would not know where the text ends and the mark begins.
+        return either(answer, self._lark.up_to(end))
 
     def _plain_body(self) -> str:
         calls = self._calls

@@ -1,0 +1,101 @@
+"""Turns of the assistant's as a template renders them, with what is around them cut off."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from kronk_agent.chat.conversation import Shape
+from kronk_agent.chat.shapes import RenderValues, try_render
+from kronk_agent.messages import Message, TextPart
+from kronk_agent.tool import Tool
+
+USER: Final = Message.user("questionword")
+_ANSWER: Final = Message(role="assistant", content=(TextPart("answerword"),))
+_THINKING: Final = re.compile(r"<[^<>]*(think|thought|reason)[^<>]*>|\[THINK\]", re.IGNORECASE)
+_ATOM: Final = re.compile(r"<[^<>=\"\n]{1,60}>|\[/?[A-Z_]{2,30}\]|\w+|\s|.", re.DOTALL)
+
+
+def atoms(text: str) -> list[str]:
+    """What marks are made of and never cut within: tags, words, single signs."""
+    return _ATOM.findall(text)
+
+
+def common_prefix(one: str, two: str) -> str:
+    """The atoms that both texts begin with."""
+    common: list[str] = []
+    for a, b in zip(atoms(one), atoms(two), strict=False):
+        if a != b:
+            break
+        common.append(a)
+    return "".join(common)
+
+
+class Samples:
+    """Renders one turn of the assistant's after a question."""
+
+    def __init__(self, render: RenderValues, shape: Shape, tools: Sequence[Tool]) -> None:
+        self._render = render
+        self._tools = tools
+        self._shape = shape
+        self._base = self._shown([USER]) or ""
+        self._openings = [
+            opening
+            for thinking in (None, False, True)
+            if (opening := self._opening(thinking)) is not None
+        ]
+        self.header = ""
+        """What begins a turn, whatever comes in it."""
+        common = self._openings[0] if self._openings else ""
+        for text in self._openings:
+            common = common_prefix(common, text)
+        answer = (self.turn(_ANSWER) or "").partition(_ANSWER.text)[0]
+        if common not in answer:
+            common = common_prefix(common, answer)
+        thinking = _THINKING.search(common)
+        self.header = common if thinking is None else common[: thinking.start()]
+
+    @property
+    def openings(self) -> Sequence[str]:
+        """What prompts end with, as thinking is switched."""
+        return self._openings
+
+    def turn(self, message: Message) -> str | None:
+        """What a message of the assistant's renders to, without what begins it."""
+        shown = self._shown([USER, message])
+        if shown is None:
+            return None
+        if not shown.startswith(self._base):
+            shown = self._after_question(shown)
+        else:
+            shown = shown[len(self._base) :]
+        if self.header and self.header in shown:
+            return shown.partition(self.header)[2]
+        return shown
+
+    def _after_question(self, shown: str) -> str:
+        rest = self._base.rpartition(USER.text)[2]
+        return shown.rpartition(USER.text)[2].removeprefix(rest)
+
+    def _shown(self, messages: Sequence[Message]) -> str | None:
+        return try_render(
+            self._render, messages, self._tools, self._shape, enable_thinking=True, thinking=True
+        ) or try_render(
+            self._render, messages, [], self._shape, enable_thinking=True, thinking=True
+        )
+
+    def _opening(self, thinking: bool | None) -> str | None:
+        variables = {} if thinking is None else {"enable_thinking": thinking, "thinking": thinking}
+        base = try_render(self._render, [USER], self._tools, self._shape, **variables)
+        opened = try_render(
+            self._render,
+            [USER],
+            self._tools,
+            self._shape,
+            add_generation_prompt=True,
+            **variables,
+        )
+        if base is None or opened is None or not opened.startswith(base):
+            return None
+        return opened[len(base) :]

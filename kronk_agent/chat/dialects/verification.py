@@ -1,0 +1,176 @@
+"""Holds a turn's format to what its template writes: an analysis that guessed wrong is found out.
+
+The sample turns have other words in them than those the format was found with, so that one of
+those left in a mark shows.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from kronk_agent.chat.conversation import Shape
+from kronk_agent.chat.dialects.samples import USER, Samples
+from kronk_agent.chat.dialects.turn import TurnFormat, TurnParser
+from kronk_agent.chat.dialects.turn_grammar import turn_grammar
+from kronk_agent.chat.shapes import RenderValues
+from kronk_agent.engine.grammars.text import may_begin
+from kronk_agent.messages import (
+    JsonObject,
+    JsonValue,
+    Message,
+    ReasoningDelta,
+    TextDelta,
+    TextPart,
+    ToolCall,
+    ToolCallArguments,
+    ToolCallEnd,
+    ToolCallStart,
+)
+from kronk_agent.model import ChatRequest
+from kronk_agent.tool import Tool
+
+_SAID: Final = "First I look, then I tell."
+_THOUGHT: Final = "It is not known yet.\nA look will tell."
+_SPREAD_JSON: Final = re.compile(r'[{,]\n +"')
+_TOOLS: Final = (
+    Tool(
+        name="look_there",
+        description="Looks.",
+        parameters={
+            "type": "object",
+            "properties": {
+                "place": {"type": "string"},
+                "times": {"type": "integer"},
+                "sides": {"type": "array", "items": {"type": "string"}},
+            },
+            "required": ["place"],
+        },
+    ),
+    Tool(
+        name="weigh",
+        description="Weighs.",
+        parameters={
+            "type": "object",
+            "properties": {"item": {"type": "string"}, "is_wet": {"type": "boolean"}},
+        },
+    ),
+)
+_LOOK: Final[JsonObject] = {"place": 'over the 2nd hill, "east"', "times": 3, "sides": ["a", "b"]}
+_CALLS: Final = (
+    ToolCall("abcdefghi", "look_there", json.dumps(_LOOK)),
+    ToolCall("jklmnopqr", "weigh", json.dumps({"item": "one ship's anchor"})),
+)
+
+
+def writes_so(format: TurnFormat, render: RenderValues, shape: Shape) -> bool:
+    """Does a template write calls as the format says? It takes some milliseconds to find out.
+
+    Turns with calls are rendered, read with the format's parser, and held to its grammar. Those
+    that the template does not show are not looked at.
+    """
+    samples = Samples(render, shape, _TOOLS)
+    turns = [
+        (message, shown)
+        for message in _calling_turns(shape, format)
+        if (shown := _shown(samples, message)) is not None
+    ]
+    is_clean = samples.header != ""
+    return bool(turns) and all(
+        _is_right(format, message, shown, is_clean=is_clean) for message, shown in turns
+    )
+
+
+def _calling_turns(shape: Shape, format: TurnFormat) -> Iterator[Message]:
+    first, second = _CALLS
+    yield _message("", "", [first])
+    yield _message("", "", [second])
+    if format.calls is None or not format.calls.begins_turns:
+        yield _message(_SAID, "", [first])
+    yield _message("", _THOUGHT, [second])
+    if shape.has_many_calls:
+        yield _message("", "", [first, second])
+        yield _message("", "", [second, second])
+
+
+def _message(text: str, thought: str, calls: Sequence[ToolCall] = ()) -> Message:
+    content = (TextPart(text),) if text else ()
+    return Message(role="assistant", content=content, reasoning=thought, tool_calls=tuple(calls))
+
+
+def _shown(samples: Samples, message: Message) -> str | None:
+    """A turn as the template writes it; None where it does not, or has text behind calls."""
+    shown = samples.turn(message)
+    if shown is None or any(call.name not in shown for call in message.tool_calls):
+        return None
+    first = shown.find(message.tool_calls[0].name) if message.tool_calls else len(shown)
+    if shown.find(message.text) > first:
+        return None
+    return shown
+
+
+def _is_right(format: TurnFormat, message: Message, shown: str, *, is_clean: bool) -> bool:
+    """Is a turn with calls read as it was meant, and may a model write it?
+
+    Args:
+        format: how turns are said to be written.
+        message: the turn.
+        shown: what the template makes of it.
+        is_clean: there is nothing of other turns in it.
+    """
+    end = format.end.strip()
+    if end and shown.lstrip().startswith(end):  # that of the question's turn, or of this one's text
+        rest = shown.lstrip().removeprefix(end)
+        endless = replace(format, end="")
+        ended = shown.rstrip().removesuffix(end)
+        return _is_right(endless, message, ended, is_clean=is_clean) or _is_right(
+            format, message, rest, is_clean=is_clean
+        )
+    text, thought, calls = _read(format, shown)
+    written = [(call.name, json.loads(call.arguments)) for call in message.tool_calls]
+    said = message.text if message.text in shown else ""
+    has_text = text == said if is_clean else said in text
+    has_thought = (
+        not message.reasoning
+        or message.reasoning not in shown
+        or message.reasoning in (thought or "")
+    )
+    if not (calls == written and has_text and has_thought):
+        return False
+    # On several lines is how a template may show JSON, and no way to write it.
+    return _SPREAD_JSON.search(shown) is not None or _may_be_written(format, shown)
+
+
+def _read(format: TurnFormat, shown: str) -> tuple[str, str, list[tuple[str, JsonValue]]]:
+    """Text, thinking and calls of a turn."""
+    parser = TurnParser(format, {tool.name: tool for tool in _TOOLS})
+    text, thought, names, arguments = "", "", list[str](), list[str]()
+    num_ended = 0
+    for delta in (*parser.push(shown), *parser.finish()):
+        match delta:
+            case TextDelta(piece):
+                text += piece
+            case ReasoningDelta(piece):
+                thought += piece
+            case ToolCallStart(_, _, name):
+                names.append(name)
+                arguments.append("")
+            case ToolCallArguments(_, piece):
+                arguments[-1] += piece
+            case ToolCallEnd():
+                num_ended += 1
+    calls = zip(names[:num_ended], map(json.loads, arguments[:num_ended]), strict=True)
+    return text.strip(), thought.strip(), list(calls)
+
+
+def _may_be_written(format: TurnFormat, shown: str) -> bool:
+    request = ChatRequest(messages=(USER,), tools=_TOOLS)
+    grammar = turn_grammar(format, request, "start", {})
+    end = format.end.strip()
+    turn = shown[: shown.rfind(end)] if end and end in shown else shown
+    return grammar is None or any(
+        may_begin(grammar.lark, grammar.parts, text) for text in (turn, turn.strip(), turn.rstrip())
+    )
