@@ -59,9 +59,9 @@ def _remote_server(options: GlobalOptions, name: str) -> McpServerConfig:
 
 
 async def _login(name: str, server: McpServerConfig, no_browser: bool, _: Interrupts) -> int:
-    from kronk_agent.host.login import open_browser, sign_in  # heavy, like the next two
-    from kronk_agent.host.oauth import Logins
-    from kronk_agent.host.token_store import open_token_store
+    from kronk_agent.host.oauth.flow import Logins
+    from kronk_agent.host.oauth.login import open_browser, sign_in  # heavy, like the next two
+    from kronk_agent.host.oauth.token_store import open_token_store
 
     terminal = Terminal()
 
@@ -79,9 +79,9 @@ async def _login(name: str, server: McpServerConfig, no_browser: bool, _: Interr
 
 
 async def _logout(name: str, server: McpServerConfig, _: Interrupts) -> int:
-    from kronk_agent.host.login import sign_out  # heavy, like the next two
-    from kronk_agent.host.oauth import Logins
-    from kronk_agent.host.token_store import open_token_store
+    from kronk_agent.host.oauth.flow import Logins
+    from kronk_agent.host.oauth.login import sign_out  # heavy, like the next two
+    from kronk_agent.host.oauth.token_store import open_token_store
 
     logins = Logins(await to_thread.run_sync(open_token_store))
     was_in = await sign_out(name, server, logins)

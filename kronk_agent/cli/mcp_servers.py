@@ -25,7 +25,7 @@ from kronk_agent.config.schema import Config, McpServerConfig
 from kronk_agent.config.secrets import masked_url
 from kronk_agent.config.showing import server_as_shown
 from kronk_agent.errors import ConfigError
-from kronk_agent.host.log import log_directory
+from kronk_agent.host.diagnostics.log import log_directory
 from kronk_agent.messages import JsonObject
 from kronk_agent.runtime import Runtime
 

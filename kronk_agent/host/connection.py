@@ -18,11 +18,14 @@ from mcp.types.version import LATEST_MODERN_VERSION, MODERN_PROTOCOL_VERSIONS
 
 from kronk_agent import __version__
 from kronk_agent.config.schema import McpServerConfig
-from kronk_agent.host.content import to_contents, to_output, to_prompt_messages
 from kronk_agent.host.definitions import ToolDefinition
-from kronk_agent.host.errors import NotTakenError
-from kronk_agent.host.evidence import Evidence, Exchange, current_exchange
-from kronk_agent.host.failures import CALL_FAILURES, call_failure, redactor_of, start_failure
+from kronk_agent.host.diagnostics.errors import NotTakenError
+from kronk_agent.host.diagnostics.failures import (
+    CALL_FAILURES,
+    call_failure,
+    redactor_of,
+    start_failure,
+)
 from kronk_agent.host.hops import META_KEY, current_hops
 from kronk_agent.host.offers import (
     Prompt,
@@ -33,9 +36,11 @@ from kronk_agent.host.offers import (
     ResourceTemplate,
 )
 from kronk_agent.host.requests import LOG_LEVEL, Requests
+from kronk_agent.host.results.content import to_contents, to_output, to_prompt_messages
 from kronk_agent.host.signals import Signal, Watchers
 from kronk_agent.host.tasks import Tasks
-from kronk_agent.host.transport import Wire
+from kronk_agent.host.transport.evidence import Evidence, Exchange, current_exchange
+from kronk_agent.host.transport.wire import Wire
 from kronk_agent.messages import JsonObject, TextPart
 from kronk_agent.tool import ToolOutput
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from kronk_agent.errors import ToolError
 from kronk_agent.host.offers import Resource, ResourceContents
-from kronk_agent.host.outputs import SCHEME, Outputs, end_of_tokens
+from kronk_agent.host.results.outputs import SCHEME, Outputs, end_of_tokens
 from kronk_agent.host.text import visible
 from kronk_agent.messages import JsonObject, Part, TextPart
 from kronk_agent.tool import Tool, ToolContext, ToolOutput

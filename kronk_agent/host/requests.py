@@ -13,9 +13,9 @@ from mcp.client import ClientRequestContext
 from pydantic import FileUrl
 
 from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.host.diagnostics.failures import redactor_of
+from kronk_agent.host.diagnostics.log import ServerLog
 from kronk_agent.host.elicitation import Elicitor
-from kronk_agent.host.failures import redactor_of
-from kronk_agent.host.log import ServerLog
 from kronk_agent.host.patience import Patience
 from kronk_agent.host.person import Person
 from kronk_agent.host.sampling import Answer, GetModel, Sampler

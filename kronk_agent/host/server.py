@@ -17,15 +17,15 @@ from kronk_agent.config.mcp_server import Transport
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ServerUnavailableError, ToolError
 from kronk_agent.host.definitions import ToolDefinition, to_tools, usable
-from kronk_agent.host.errors import NotTakenError, StartError
-from kronk_agent.host.evidence import Evidence, Exchange
-from kronk_agent.host.log import ServerLog
+from kronk_agent.host.diagnostics.errors import NotTakenError, StartError
+from kronk_agent.host.diagnostics.log import ServerLog
 from kronk_agent.host.memory import Remembered, ServerMemory
-from kronk_agent.host.outputs import Outputs
 from kronk_agent.host.patience import Patience
 from kronk_agent.host.person import Person, ToolUse
 from kronk_agent.host.pins import Pins, warnings
 from kronk_agent.host.policy import offered
+from kronk_agent.host.results.outputs import Outputs
+from kronk_agent.host.transport.evidence import Evidence, Exchange
 from kronk_agent.messages import JsonObject
 from kronk_agent.tool import Tool, ToolContext, ToolOutput
 from kronk_agent.tool.policy import permission, rules_about, rules_in
@@ -239,7 +239,7 @@ class McpServer:
         """
         from kronk_agent.host.connection import connect  # heavy, like the next two
         from kronk_agent.host.requests import Requests
-        from kronk_agent.host.transport import Wire
+        from kronk_agent.host.transport.wire import Wire
 
         auth = await self._authentication()
         wire = Wire(self._name, self._config, transport=way.transport, log=self._log, auth=auth)
@@ -277,7 +277,7 @@ class McpServer:
     async def _limit_start(
         self, deadline: float, evidence: Evidence, attempt: anyio.CancelScope
     ) -> None:
-        from kronk_agent.host.failures import late_start  # heavy
+        from kronk_agent.host.diagnostics.failures import late_start  # heavy
 
         await anyio.sleep_until(deadline)
         if not evidence.was_ready:

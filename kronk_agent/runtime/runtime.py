@@ -303,6 +303,6 @@ def _host(
     if not config.mcp_servers:
         return None
     from kronk_agent.host import Host
-    from kronk_agent.host.authenticate import authenticate
+    from kronk_agent.host.oauth.authenticate import authenticate
 
     return Host(config.mcp_servers, get_model=get_model, person=person, authenticate=authenticate)

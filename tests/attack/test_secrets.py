@@ -28,10 +28,10 @@ from kronk_agent.cli.logs import logging_to_stderr
 from kronk_agent.config.loading import load_config
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ConfigError, KronkError
-from kronk_agent.host.authenticate import authenticate
-from kronk_agent.host.login import sign_in
-from kronk_agent.host.oauth import Logins
-from kronk_agent.host.token_store import EncryptedFiles
+from kronk_agent.host.oauth.authenticate import authenticate
+from kronk_agent.host.oauth.flow import Logins
+from kronk_agent.host.oauth.login import sign_in
+from kronk_agent.host.oauth.token_store import EncryptedFiles
 from kronk_agent.model import ChatRequest
 from kronk_agent.sessions.database import Database
 from kronk_agent.testing import ScriptedModel, collect, invoke

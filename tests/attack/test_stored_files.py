@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from kronk_agent.cli.app import app
 from kronk_agent.config.schema import Config, SessionsConfig
 from kronk_agent.errors import StoreError
-from kronk_agent.host.token_store import EncryptedFiles, TokenStoreError
+from kronk_agent.host.oauth.token_store import EncryptedFiles, TokenStoreError
 from kronk_agent.messages import Message
 from kronk_agent.sessions import SessionStore, StoredResponse
 from kronk_tools.cache import Page, PageCache

@@ -21,7 +21,7 @@ from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ToolError
 from kronk_agent.host import ElicitAction, Form, FormAnswer, Host, ModelUse, ToolUse, Visit
 from kronk_agent.host.naming import tool_names
-from kronk_agent.host.oauth import Browser, Logins, authentication
+from kronk_agent.host.oauth.flow import Browser, Logins, authentication
 from kronk_agent.messages import JsonObject
 from kronk_agent.testing import invoke
 from kronk_agent.tool import Tool

@@ -5,7 +5,7 @@ import base64
 import pytest
 from mcp import types
 
-from kronk_agent.host.content import to_output
+from kronk_agent.host.results.content import to_output
 from kronk_agent.messages import AudioPart, ImagePart, TextPart
 from kronk_agent.tool import ToolOutput
 

@@ -6,7 +6,7 @@ import pytest
 
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ServerUnavailableError
-from kronk_agent.host.environment import added_environment
+from kronk_agent.host.transport.environment import added_environment
 
 ENVIRON = {"NODE_OPTIONS": "n", "NODE_ENV": "e", "SECRET": "s", "NODE_EVIL": "() { :; }"}
 

@@ -16,9 +16,9 @@ from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ServerUnavailableError, ToolError
 from kronk_agent.host import Host
 from kronk_agent.host.definitions import ToolDefinition
-from kronk_agent.host.oauth import Logins, authentication
+from kronk_agent.host.oauth.flow import Logins, authentication
+from kronk_agent.host.oauth.token_store import EncryptedFiles
 from kronk_agent.host.pins import Pins
-from kronk_agent.host.token_store import EncryptedFiles
 from kronk_agent.messages import JsonObject
 from kronk_agent.model import ChatModel
 from kronk_agent.testing import ScriptedModel

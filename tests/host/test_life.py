@@ -28,7 +28,7 @@ from limits import seconds
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ToolError
 from kronk_agent.host import ServerStatus
-from kronk_agent.host.log import MAX_BYTES
+from kronk_agent.host.diagnostics.log import MAX_BYTES
 from kronk_agent.messages import TextPart
 from kronk_agent.testing import invoke
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kronk_agent.host.lines import UTF_8_LINES, register
+from kronk_agent.host.transport.lines import UTF_8_LINES, register
 
 
 def decoded(chunks: list[bytes], errors: str = "strict") -> list[str]:

@@ -9,7 +9,7 @@ import keyring.errors
 import pytest
 from keyring.backends import fail
 
-from kronk_agent.host.token_store import (
+from kronk_agent.host.oauth.token_store import (
     EncryptedFiles,
     Keyring,
     TokenStore,

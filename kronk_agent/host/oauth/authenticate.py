@@ -19,8 +19,8 @@ async def authenticate(server: str, config: McpServerConfig) -> httpx2.Auth | No
     Raises:
         ServerUnavailableError: the login cannot be read.
     """
-    from kronk_agent.host.oauth import Logins, authentication  # heavy, like the next one
-    from kronk_agent.host.token_store import TokenStoreError, open_token_store
+    from kronk_agent.host.oauth.flow import Logins, authentication  # heavy, like the next one
+    from kronk_agent.host.oauth.token_store import TokenStoreError, open_token_store
 
     try:
         logins = Logins(await to_thread.run_sync(open_token_store))

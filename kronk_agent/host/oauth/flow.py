@@ -34,7 +34,7 @@ from pydantic import AnyUrl, BaseModel, ValidationError
 from kronk_agent.config.mcp_server import OAuthConfig
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ServerUnavailableError
-from kronk_agent.host.token_store import TokenStore
+from kronk_agent.host.oauth.token_store import TokenStore
 
 CLIENT_NAME = "kronk-agent"
 

@@ -20,11 +20,11 @@ from pydantic import ValidationError
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.config.secrets import looks_secret, secrets_in_args
 from kronk_agent.errors import ServerUnavailableError, ToolError, unwrap
-from kronk_agent.host.environment import added_environment
-from kronk_agent.host.errors import StartError
-from kronk_agent.host.evidence import Evidence
-from kronk_agent.host.log import ServerLog
+from kronk_agent.host.diagnostics.errors import StartError
+from kronk_agent.host.diagnostics.log import ServerLog
 from kronk_agent.host.text import visible
+from kronk_agent.host.transport.environment import added_environment
+from kronk_agent.host.transport.evidence import Evidence
 from kronk_agent.redaction import Redactor, redacted, secrets_in_headers, secrets_in_url
 
 CALL_FAILURES = (

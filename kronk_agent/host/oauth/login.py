@@ -19,9 +19,9 @@ from mcp.shared.auth import OAuthClientInformationFull
 
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import KronkError, ServerUnavailableError, unwrap
-from kronk_agent.host.callback import listening
-from kronk_agent.host.failures import redactor_of, sign_in_problem
-from kronk_agent.host.oauth import (
+from kronk_agent.host.diagnostics.failures import redactor_of, sign_in_problem
+from kronk_agent.host.oauth.callback import listening
+from kronk_agent.host.oauth.flow import (
     Browser,
     Login,
     Logins,

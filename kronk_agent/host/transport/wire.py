@@ -21,11 +21,11 @@ from pydantic import ValidationError
 
 from kronk_agent.config.mcp_server import Transport
 from kronk_agent.config.schema import McpServerConfig
-from kronk_agent.host.environment import added_environment
-from kronk_agent.host.evidence import Evidence, current_exchange
-from kronk_agent.host.lines import UTF_8_LINES, register
-from kronk_agent.host.log import ServerLog
-from kronk_agent.host.repair import readable
+from kronk_agent.host.diagnostics.log import ServerLog
+from kronk_agent.host.results.tool_list import readable
+from kronk_agent.host.transport.environment import added_environment
+from kronk_agent.host.transport.evidence import Evidence, current_exchange
+from kronk_agent.host.transport.lines import UTF_8_LINES, register
 
 if TYPE_CHECKING:
     from contextvars import Context

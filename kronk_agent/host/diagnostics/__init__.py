@@ -1,0 +1,1 @@
+"""Why a server failed, in words that say what to do."""

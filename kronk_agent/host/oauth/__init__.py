@@ -1,0 +1,1 @@
+"""Signing in to remote servers with OAuth, and keeping the tokens."""

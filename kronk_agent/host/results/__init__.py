@@ -1,0 +1,1 @@
+"""What servers answer, made valid where it is nearly so, and turned into our own types."""
