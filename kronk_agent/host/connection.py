@@ -36,10 +36,26 @@ from kronk_agent.host.offers import (
     ResourceTemplate,
 )
 from kronk_agent.host.requests import LOG_LEVEL, Requests
-from kronk_agent.host.results.content import to_contents, to_output, to_prompt_messages
+from kronk_agent.host.results.content import (
+    ReadDocument,
+    to_contents,
+    to_output,
+    to_prompt_messages,
+)
+from kronk_agent.host.results.tool_list import OUTPUT_SCHEMA
 from kronk_agent.host.signals import Signal, Watchers
 from kronk_agent.host.tasks import Tasks
-from kronk_agent.host.transport.evidence import Evidence, Exchange, current_exchange
+from kronk_agent.host.transport.evidence import (
+    Evidence,
+    Exchange,
+    OnProgress,
+    current_exchange,
+)
+from kronk_agent.host.transport.sessions import (
+    DOUBTFUL_STATUSES,
+    GONE_STATUSES,
+    is_session_unknown,
+)
 from kronk_agent.host.transport.wire import Wire
 from kronk_agent.messages import JsonObject, TextPart
 from kronk_agent.tool import ToolOutput
@@ -54,11 +70,17 @@ _Page = TypeVar("_Page", bound=t.PaginatedResult)
 MAX_PAGES = 1000
 """A listing that has more is taken to be without end."""
 _LISTEN_AGAIN_SECONDS = 5.0
+_PING_SECONDS = 5.0
 
 
 @asynccontextmanager
 async def connect(
-    name: str, config: McpServerConfig, wire: Wire, mode: Mode, requests: Requests
+    name: str,
+    config: McpServerConfig,
+    wire: Wire,
+    mode: Mode,
+    requests: Requests,
+    read_document: ReadDocument | None = None,
 ) -> AsyncGenerator[Connection, None]:
     """A connection past its handshake. One that was ready and breaks just ends.
 
@@ -77,7 +99,9 @@ async def connect(
     )
     try:
         async with client:
-            connection = Connection(name, config, client, wire.evidence, news, requests)
+            connection = Connection(
+                name, config, client, wire.evidence, news, requests, read_document
+            )
             if mode == LATEST_MODERN_VERSION:
                 await connection.ask_what_it_can_do()
             await connection.ask_for_logs()
@@ -119,12 +143,14 @@ class Connection:
         evidence: Evidence,
         news: _News,
         requests: Requests,
+        read_document: ReadDocument | None,
     ) -> None:
         self._name = name
         self._config = config
         self._client = client
         self._news = news
         self._requests = requests
+        self._read_document = read_document
         self.evidence = evidence
 
     @property
@@ -158,10 +184,12 @@ class Connection:
 
     async def list_tools_again(self) -> list[ToolDefinition]:
         """The same, once it is ready."""
-        with self._failures_told():
+        async with self._failures_told():
             return await self.list_tools()
 
-    async def call_tool(self, tool: str, arguments: JsonObject, exchange: Exchange) -> ToolOutput:
+    async def call_tool(
+        self, tool: str, arguments: JsonObject, on_progress: OnProgress
+    ) -> ToolOutput:
         """Call the tool; a call that is cancelled is cancelled on the server too.
 
         Raises:
@@ -169,14 +197,14 @@ class Connection:
         """
         if self._requests.sampler is not None:
             self._requests.sampler.call_began()
-        with self._failures_told(exchange), _as_current(exchange):
+        async with self._failures_told("call", on_progress) as exchange:
             try:
                 result = await self._call(tool, arguments, exchange)
             except MCPError as error:
                 if error.code != t.URL_ELICITATION_REQUIRED or not await self._visit(error):
                     raise
                 result = await self._call(tool, arguments, exchange)
-            output = to_output(result)
+            output = await to_output(result, self._read_document)
             return self._without_secrets(output) if output.is_error else output
 
     def _without_secrets(self, output: ToolOutput) -> ToolOutput:
@@ -188,21 +216,46 @@ class Connection:
         ]
         return replace(output, content=tuple(parts))
 
-    @contextmanager
-    def _failures_told(self, exchange: Exchange | None = None) -> Iterator[None]:
+    @asynccontextmanager
+    async def _failures_told(
+        self, request: str = "request", on_progress: OnProgress | None = None
+    ) -> AsyncGenerator[Exchange, None]:
+        """Make a request within; what goes wrong with it is told in words.
+
+        Raises:
+            NotTakenError: the server no longer knows our session; the connection is lost.
+            ToolError: anything else.
+        """
+        exchange = Exchange(on_progress)
         try:
-            yield
+            with _as_current(exchange):
+                yield exchange
         except CALL_FAILURES as error:
-            if exchange is not None and exchange.was_not_taken:
-                raise NotTakenError("the session is over") from error
-            raise call_failure(
+            is_unknown = _is_session_unknown(error, exchange)
+            failure = call_failure(
                 self._name,
                 self._config,
                 error,
-                is_lost=self.evidence.lost.is_set(),
-                http_status=exchange.http_status if exchange is not None else None,
-                request="call" if exchange is not None else "request",
-            ) from error
+                is_lost=self.evidence.lost.is_set() and not is_unknown,
+                exchange=exchange,
+                request=request,
+            )
+            if is_unknown:
+                self.evidence.lost.set()
+                raise NotTakenError(str(failure)) from error
+            is_doubtful = exchange.has_session and exchange.http_status in DOUBTFUL_STATUSES
+            if is_doubtful and not await self._is_alive():
+                self.evidence.lost.set()
+            raise failure from error
+
+    async def _is_alive(self) -> bool:
+        """Ask whether the session still holds, after a refusal that does not say so."""
+        exchange = Exchange()
+        with anyio.move_on_after(_PING_SECONDS), _as_current(exchange):
+            with suppress(*CALL_FAILURES):  # no server need know the method
+                await self._client.session.send_request(t.PingRequest(), t.EmptyResult)
+            return exchange.http_status is None
+        return False
 
     async def _call(self, tool: str, arguments: JsonObject, exchange: Exchange) -> t.CallToolResult:
         return await self._client.call_tool(
@@ -269,7 +322,7 @@ class Connection:
     # --- resources and prompts ---------------------------------------------------------------
 
     async def list_resources(self) -> list[Resource]:
-        with self._failures_told():
+        async with self._failures_told():
             pages = await _all_pages(self._client.list_resources)
         return [
             Resource(self._name, r.uri, r.name, r.title, r.description, r.mime_type, r.size)
@@ -278,7 +331,7 @@ class Connection:
         ]
 
     async def list_resource_templates(self) -> list[ResourceTemplate]:
-        with self._failures_told():
+        async with self._failures_told():
             pages = await _all_pages(self._client.list_resource_templates)
         return [
             ResourceTemplate(
@@ -289,8 +342,9 @@ class Connection:
         ]
 
     async def read_resource(self, uri: str) -> Sequence[ResourceContents]:
-        with self._failures_told():
-            return tuple(to_contents(await self._client.read_resource(uri)))
+        async with self._failures_told():
+            result = await self._client.read_resource(uri)
+            return tuple([each async for each in to_contents(result, self._read_document)])
 
     @asynccontextmanager
     async def watch_resource(self, uri: str) -> AsyncGenerator[AsyncIterator[None], None]:
@@ -302,7 +356,7 @@ class Connection:
         session = self._client.session  # the client's own methods warn that they go out of use
         with self._news.resources.watch(uri) as changes:
             subscribe = t.SubscribeRequest(params=t.SubscribeRequestParams(uri=uri))
-            with self._failures_told():
+            async with self._failures_told():
                 await session.send_request(subscribe, t.EmptyResult)
             try:
                 yield changes
@@ -312,7 +366,7 @@ class Connection:
                     await session.send_request(unsubscribe, t.EmptyResult)
 
     async def list_prompts(self) -> list[Prompt]:
-        with self._failures_told():
+        async with self._failures_told():
             pages = await _all_pages(self._client.list_prompts)
         return [
             Prompt(
@@ -330,8 +384,9 @@ class Connection:
         ]
 
     async def get_prompt(self, name: str, arguments: dict[str, str]) -> PromptMessages:
-        with self._failures_told():
-            return to_prompt_messages(await self._client.get_prompt(name, arguments))
+        async with self._failures_told():
+            result = await self._client.get_prompt(name, arguments)
+            return await to_prompt_messages(result, self._read_document)
 
     async def complete(
         self,
@@ -350,7 +405,7 @@ class Connection:
                 )
             case ResourceTemplate():
                 ref = t.ResourceTemplateReference(uri=of.uri_template)
-        with self._failures_told():
+        async with self._failures_told():
             result = await self._client.complete(
                 ref, {"name": argument, "value": value}, context_arguments=others or None
             )
@@ -360,6 +415,13 @@ class Connection:
 async def _without_details(events: AsyncIterator[object]) -> AsyncIterator[None]:
     async for _ in events:
         yield None
+
+
+def _is_session_unknown(error: Exception, exchange: Exchange) -> bool:
+    if not exchange.has_session or not isinstance(error, MCPError):
+        return False
+    is_gone = exchange.http_status in GONE_STATUSES
+    return is_gone or is_session_unknown(exchange.said or error.message)
 
 
 @contextmanager
@@ -387,11 +449,11 @@ async def _all_pages(fetch: Callable[..., Awaitable[_Page]]) -> list[_Page]:
 
 
 def _to_definition(tool: t.Tool) -> ToolDefinition:
-    hints = tool.annotations
+    hints, output_schema = tool.annotations, (tool.meta or {}).get(OUTPUT_SCHEMA)
     return ToolDefinition(
         name=tool.name,
         description=tool.description,
         input_schema=tool.input_schema,
-        output_schema=tool.output_schema,
+        output_schema=output_schema if isinstance(output_schema, dict) else None,
         annotations=hints.model_dump(by_alias=True, exclude_none=True) if hints else {},
     )

@@ -22,6 +22,7 @@ from kronk_agent.host.signals import Signal
 from kronk_agent.tool import Toolset
 
 if TYPE_CHECKING:
+    from kronk_agent.host.results.content import ReadDocument
     from kronk_agent.host.sampling import GetModel
 
 CLOSE_SECONDS = 10.0
@@ -46,6 +47,7 @@ class Host:
         get_model: GetModel | None = None,
         person: Person | None = None,
         authenticate: Authenticate | None = None,
+        read_document: ReadDocument | None = None,
     ) -> None:
         """Prepare, and start nothing.
 
@@ -57,6 +59,7 @@ class Host:
             get_model: gives the model that servers may ask; None: they may not.
             person: answers what servers ask of a person; None: they may not.
             authenticate: signs the requests to remote servers; None: nothing does.
+            read_document: gives the text of PDFs that servers send; None: they are only named.
         """
         logs = log_dir or log_directory()
         cache = cache_dir or platformdirs.user_cache_path("kronk-agent", appauthor=False) / "mcp"
@@ -69,6 +72,7 @@ class Host:
             get_model,
             person,
             authenticate,
+            read_document,
             on_tools_changed=self.tools_changed.set,
         )
         self._servers = tuple(

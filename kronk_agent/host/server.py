@@ -25,7 +25,8 @@ from kronk_agent.host.person import Person, ToolUse
 from kronk_agent.host.pins import Pins, warnings
 from kronk_agent.host.policy import offered
 from kronk_agent.host.results.outputs import Outputs
-from kronk_agent.host.transport.evidence import Evidence, Exchange
+from kronk_agent.host.results.structured import violation
+from kronk_agent.host.transport.evidence import Evidence
 from kronk_agent.messages import JsonObject
 from kronk_agent.tool import Tool, ToolContext, ToolOutput
 from kronk_agent.tool.policy import permission, rules_about, rules_in
@@ -34,6 +35,7 @@ if TYPE_CHECKING:  # the SDK takes 0.7 s to import: it is when a server is first
     import httpx2
 
     from kronk_agent.host.connection import Connection, Mode
+    from kronk_agent.host.results.content import ReadDocument
     from kronk_agent.host.sampling import GetModel
 
 logger = logging.getLogger(__name__)
@@ -82,6 +84,8 @@ class Surroundings:
     """For what servers ask of the person."""
     authenticate: Authenticate | None = None
     """Signs requests to remote servers."""
+    read_document: ReadDocument | None = None
+    """Gives the text of documents that come as bytes."""
     on_tools_changed: Callable[[], None] = lambda: None
     """Called when a server's tools may be others than before."""
 
@@ -255,7 +259,14 @@ class McpServer:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._limit_start, deadline, wire.evidence, tasks.cancel_scope)
             try:
-                async with connect(self._name, self._config, wire, way.mode, requests) as found:
+                async with connect(
+                    self._name,
+                    self._config,
+                    wire,
+                    way.mode,
+                    requests,
+                    self._surroundings.read_document,
+                ) as found:
                     await self._take_tools(await found.list_tools())
                     self._become_ready(found, way)
                     await self._stay(found)
@@ -326,8 +337,10 @@ class McpServer:
         self._settled.set()
 
     def _lose(self) -> None:
-        self._connection = None
-        self._settled = anyio.Event()
+        """Have calls wait for the next connection; those that wait already go on doing so."""
+        if self._connection is not None:
+            self._connection = None
+            self._settled = anyio.Event()
 
     async def _take_tools(self, listed: Sequence[ToolDefinition]) -> None:
         known = {definition.digest for definition in self._definitions}
@@ -375,21 +388,24 @@ class McpServer:
                 self._patience.renew(scope)
                 context.report_progress(progress, total, message)
 
-            try:
-                output = await self._call_once(tool, arguments, Exchange(on_progress))
-            except NotTakenError:
-                output = await self._call_once(tool, arguments, Exchange(on_progress))
-            return self._cut(output)
+            output = await self._in_session(
+                lambda connection: connection.call_tool(tool, arguments, on_progress)
+            )
+            return self._cut(self._as_promised(tool, output))
         raise self._too_late()
 
-    async def _call_once(self, tool: str, arguments: JsonObject, exchange: Exchange) -> ToolOutput:
+    async def _in_session(self, request: Callable[[Connection], Awaitable[_Answer]]) -> _Answer:
+        """Make a request, and once more in a new session where the server forgot the first."""
         connection = await self._connected()
         try:
-            return await connection.call_tool(tool, arguments, exchange)
+            return await request(connection)
         except NotTakenError:
             if connection is self._connection:
                 self._lose()  # its owner is about to notice, and nobody may use it until then
-            raise
+        try:
+            return await request(await self._connected())
+        except NotTakenError as error:
+            raise ToolError(str(error)) from error
 
     async def _ask_leave(self, tool: str, arguments: JsonObject, context: ToolContext) -> None:
         """Ask the person, where the policy says so and whoever calls has not seen to it."""
@@ -420,6 +436,19 @@ class McpServer:
             return config.roots
         return (config.cwd or Path.cwd(),)
 
+    def _as_promised(self, tool: str, output: ToolOutput) -> ToolOutput:
+        """The output without structured content that breaks the tool's schema; its text stays."""
+        schemas = (each.output_schema for each in self._definitions if each.name == tool)
+        schema = next(schemas, None)
+        if schema is None or output.structured is None or output.is_error:
+            return output
+        broken = violation(output.structured, schema)
+        if broken is None:
+            return output
+        words = "MCP server %r: the structured content of %s breaks its schema at %s"
+        logger.warning(words, self._name, tool, broken)
+        return replace(output, structured=None)
+
     def _cut(self, output: ToolOutput) -> ToolOutput:
         limit = self._config.max_output_tokens
         return self._surroundings.outputs.cut(self._name, output, limit) if limit else output
@@ -445,7 +474,7 @@ class McpServer:
             ToolError: the server is down, refused, or answered with something broken or not at all.
         """
         with self._patience.call():
-            return await request(await self._connected())
+            return await self._in_session(request)
         raise self._too_late()
 
     @asynccontextmanager

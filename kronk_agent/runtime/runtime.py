@@ -304,5 +304,12 @@ def _host(
         return None
     from kronk_agent.host import Host
     from kronk_agent.host.oauth.authenticate import authenticate
+    from kronk_agent.runtime.documents import DocumentReader
 
-    return Host(config.mcp_servers, get_model=get_model, person=person, authenticate=authenticate)
+    return Host(
+        config.mcp_servers,
+        get_model=get_model,
+        person=person,
+        authenticate=authenticate,
+        read_document=DocumentReader().read,
+    )

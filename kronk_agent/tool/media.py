@@ -26,7 +26,7 @@ def part_of(data: bytes) -> Part:
     Raises:
         ToolError: they are neither an image nor sound of a known format, nor UTF-8 text.
     """
-    media_type = _media_type(data)
+    media_type = media_type_of(data)
     if media_type is None:
         try:
             return TextPart(data.decode())
@@ -40,7 +40,8 @@ def part_of(data: bytes) -> Part:
     return AudioPart(data, media_type)
 
 
-def _media_type(data: bytes) -> str | None:
+def media_type_of(data: bytes) -> str | None:
+    """The media type of an image or a sound, by how it begins; None for anything else."""
     if data[:4] == b"RIFF":
         return _RIFF_TYPES.get(data[8:12])
     known = {**_IMAGES, **_SOUNDS}

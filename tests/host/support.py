@@ -34,6 +34,11 @@ def faulty(fault: str, **more: object) -> McpServerConfig:
     return _python(str(SERVERS / "faulty.py"), fault, **more)
 
 
+def careless(line: str, prefix: str = "") -> McpServerConfig:
+    """A server that answers calls with this line."""
+    return _python(str(SERVERS / "careless.py"), line, prefix, protocol="legacy")
+
+
 def modern(**more: object) -> McpServerConfig:
     return _python(str(SERVERS / "modern.py"), **more)
 

@@ -138,25 +138,40 @@ async def test_progress_gives_a_call_more_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tool", "how", "said"),
+    ("tool", "how", "output"),
     [
-        ("x__ping", "unknown content", "answered the call with something that is not MCP: "),
-        ("x__ping", "no base64", "answered the call with a broken result: "),
-        ("x__typed", "breaks its schema", "answered the call with a broken result: Invalid struct"),
-        ("x__ping", "unheard of", "went away during the call and is being started again: "),
+        (
+            "x__ping",
+            "unknown content",
+            ToolOutput((TextPart("[content of the unknown kind 'video', not shown]"),)),
+        ),
+        (
+            "x__ping",
+            "no base64",
+            ToolOutput((TextPart("[image/png, not shown: its data is not base64]"),)),
+        ),
+        ("x__typed", "breaks its schema", ToolOutput((TextPart('{"sum": "three"}'),))),
     ],
 )
-async def test_a_broken_result_is_an_error_the_model_reads(
-    tmp_path: Path, tool: str, how: str, said: str
+async def test_a_broken_part_of_a_result_is_named(
+    tmp_path: Path, tool: str, how: str, output: ToolOutput
 ) -> None:
     with anyio.fail_after(seconds(10)):
         async with hosting({"x": faulty("refuses")}, tmp_path) as host:
             await host.settled()
-            with pytest.raises(ToolError) as caught:
-                await call(host, tool, {"how": how})
 
-    assert str(caught.value).startswith(f"MCP server 'x' {said}")
-    assert "\n" not in str(caught.value)
+            assert await call(host, tool, {"how": how}) == output
+
+
+async def test_a_server_that_dies_of_a_call_is_said_to_be_gone(tmp_path: Path) -> None:
+    with anyio.fail_after(seconds(10)):
+        async with hosting({"x": faulty("refuses")}, tmp_path) as host:
+            await host.settled()
+            with pytest.raises(ToolError) as caught:
+                await call(host, "x__ping", {"how": "unheard of"})
+
+    words = "MCP server 'x' went away during the call and is being started again: "
+    assert str(caught.value).startswith(words)
 
 
 async def test_a_refused_call_says_why(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ BYTES = b"\x00\xffdata"
 BASE64 = base64.b64encode(BYTES).decode()
 
 
-def test_every_kind_of_content_becomes_a_part() -> None:
+async def test_every_kind_of_content_becomes_a_part() -> None:
     result = types.CallToolResult(
         content=[
             types.TextContent(text="words"),
@@ -35,7 +35,7 @@ def test_every_kind_of_content_becomes_a_part() -> None:
         ]
     )
 
-    assert to_output(result) == ToolOutput(
+    assert await to_output(result, None) == ToolOutput(
         content=(
             TextPart("words"),
             ImagePart(BYTES, "image/png"),
@@ -69,11 +69,11 @@ def test_every_kind_of_content_becomes_a_part() -> None:
             types.CallToolResult(
                 content=[types.TextContent(text="no")], structured_content={"a": 1}, is_error=True
             ),
-            ToolOutput((TextPart("no"),), structured={"a": 1}, is_error=True),
+            ToolOutput((TextPart("no"), TextPart('{"a": 1}')), structured={"a": 1}, is_error=True),
         ),
     ],
 )
-def test_there_is_always_something_to_read(
+async def test_there_is_always_something_to_read(
     result: types.CallToolResult, output: ToolOutput
 ) -> None:
-    assert to_output(result) == output
+    assert await to_output(result, None) == output

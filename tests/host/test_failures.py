@@ -112,7 +112,7 @@ async def test_a_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         ("/503", "failed at URL (HTTP 503): look at its own log"),
         (
             "/200",
-            "answered with an error (Unexpected content type: text/html) at URL: "
+            "answered with something that is not MCP (text/html, 'Hello!') at URL: "
             "correct mcp_servers.x.url, or try another mcp_servers.x.protocol",
         ),
         (

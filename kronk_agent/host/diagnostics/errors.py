@@ -19,4 +19,4 @@ class StartError(ServerUnavailableError):
 
 
 class NotTakenError(KronkError):
-    """The server no longer knew our session, so the request had no effect and can be repeated."""
+    """The server no longer knows our session, so the request had no effect and can be repeated."""

@@ -24,7 +24,10 @@ from kronk_agent.host.diagnostics.errors import StartError
 from kronk_agent.host.diagnostics.log import ServerLog
 from kronk_agent.host.text import visible
 from kronk_agent.host.transport.environment import added_environment
-from kronk_agent.host.transport.evidence import Evidence
+from kronk_agent.host.transport.evidence import Evidence, Exchange
+from kronk_agent.host.transport.http import EndpointError
+from kronk_agent.host.transport.messages import Trouble
+from kronk_agent.host.transport.sessions import is_session_unknown
 from kronk_agent.redaction import Redactor, redacted, secrets_in_headers, secrets_in_url
 
 CALL_FAILURES = (
@@ -41,7 +44,13 @@ break their own schema, results that are no MCP, a write that took too long."""
 _LOST = (
     "went away during the call and is being started again: whether the call took effect is unknown"
 )
+_EFFECT = "it may have had an effect, so look before you repeat it"
+_FROM_A_PROXY = (502, 504)
+"""The server behind it may have been at work."""
+_ACCEPTED = "server answered a request with 202 Accepted"
+"""The SDK's words for an answer that will never come."""
 _MAX_LENGTH = 600
+_MAX_DATA = 300
 _NOISE_LENGTH = 80
 _MIN_SECRET_LENGTH = 6
 _SIGN_IN_ANSWER = re.compile(
@@ -87,22 +96,29 @@ def call_failure(
     error: Exception,
     *,
     is_lost: bool,
-    http_status: int | None = None,
+    exchange: Exchange,
     request: str = "call",
 ) -> ToolError:
     """What the model is told of a request that did not come to a result."""
+    status = exchange.http_status
     match error:
-        case MCPError() if http_status in (401, 403):
+        case MCPError() if status in (401, 403) and not is_session_unknown(exchange.said):
             token = f"mcp_servers.{name}.headers"
-            reason = f"refused the {request} (HTTP {http_status}): give a valid token in {token}"
-        case MCPError() if http_status is not None and not is_lost:
-            reason = f"failed to answer the {request} (HTTP {http_status}): {error.message}"
+            reason = f"refused the {request} (HTTP {status}): give a valid token in {token}"
+        case MCPError() if status is not None and not is_lost:
+            effect = f": {_EFFECT}" if status in _FROM_A_PROXY else ""
+            said = exchange.said or _said(error)
+            reason = f"failed to answer the {request} (HTTP {status}): {said}{effect}"
+        case MCPError(code=Trouble.UNREADABLE):
+            reason = f"answered the {request} with something that is not MCP: {error.message}"
+        case MCPError() if _is_cut_off(error):
+            reason = f"broke off before it answered the {request} ({error.message}): {_EFFECT}"
         case MCPError() if is_lost or _is_closed(error):
             reason = _LOST
         case anyio.BrokenResourceError() | anyio.ClosedResourceError():
             reason = _LOST
         case MCPError():
-            reason = f"refused the {request}: {error.message}"
+            reason = f"refused the {request}: {_said(error)}"
         case ValidationError():
             reason = f"answered the {request} with something that is not MCP: {_problem(error)}"
         case _:
@@ -141,6 +157,8 @@ def _http_reason(name: str, url: str, cause: BaseException, evidence: Evidence) 
     match cause:
         case ServerUnavailableError():
             return str(cause)
+        case EndpointError():
+            return f"{cause}: correct {key}.url, or the public address it is told behind a proxy"
         case OAuthFlowError():  # and OAuthTokenError, OAuthRegistrationError
             return f"did not let us sign in ({sign_in_problem(cause)}): look at {key}.oauth"
         case httpx2.ConnectError():
@@ -149,6 +167,10 @@ def _http_reason(name: str, url: str, cause: BaseException, evidence: Evidence) 
             return f"does not answer at {where}: see whether it hangs, or correct {key}.url"
         case httpx2.HTTPError() | httpx2.InvalidURL():
             return f"failed at {where} ({cause}): correct {key}.url"
+    if evidence.posted_to is not None and evidence.http_status not in (401, 403):
+        said = f"names {_path(evidence.endpoint or '')!r} as the endpoint to post to"
+        posted = f"{_address(evidence.posted_to)} answers HTTP {evidence.http_status}"
+        return f"{said}, and {posted}: correct {key}.url, or the proxy in front of it"
     match evidence.http_status:
         case 401:
             remedy = f"sign in with `kronk-agent mcp login {name}`, or give a valid token in"
@@ -168,10 +190,29 @@ def _handshake_problem(cause: BaseException) -> str:
     match cause:
         case ValidationError():
             return f"answered with something that is not MCP ({_problem(cause)})"
+        case MCPError(code=Trouble.UNREADABLE):
+            return f"answered with something that is not MCP ({cause.message})"
         case MCPError():
-            return f"answered with an error ({cause.message})"
+            return f"answered with an error ({_said(cause)})"
         case _:
             return f"cannot be used ({_first_line(cause)})"
+
+
+def _said(error: MCPError) -> str:
+    """The error's message, and what its ``data`` adds to it."""
+    data = error.error.data
+    if data in (None, "", [], {}):
+        return error.message
+    more = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, default=str)
+    if more in error.message:
+        return error.message
+    return f"{error.message.rstrip(': ')}: {more[:_MAX_DATA]}"
+
+
+def _is_cut_off(error: MCPError) -> bool:
+    """True if an answer was under way, or promised, and will not come."""
+    is_stream = error.code == CONNECTION_CLOSED and "SSE stream" in error.message
+    return is_stream or error.code == Trouble.CUT_OFF or error.message == _ACCEPTED
 
 
 def _is_closed(error: BaseException) -> bool:
@@ -207,6 +248,11 @@ def _address(url: str) -> str:
     match = _URL.match(url)
     assert match is not None, "the configuration takes only http and https"
     return match[1] + match[2]
+
+
+def _path(endpoint: str) -> str:
+    """What a server calls its endpoint, without the query, in which the session is."""
+    return endpoint.partition("?")[0]
 
 
 def _line(name: str, config: McpServerConfig, reason: str) -> str:

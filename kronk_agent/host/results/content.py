@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Iterable
-from typing import assert_never
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeAlias, assert_never
 
 from mcp.types import (
     AudioContent,
@@ -21,52 +20,85 @@ from mcp.types import (
     TextResourceContents,
 )
 
+from kronk_agent.errors import ToolError
 from kronk_agent.host.offers import PromptMessages, ResourceContents
+from kronk_agent.host.results import base64_data
+from kronk_agent.host.results.structured import is_shown, to_text
 from kronk_agent.messages import AudioPart, ImagePart, JsonObject, Message, Part, TextPart
 from kronk_agent.tool import ToolOutput
+from kronk_agent.tool.media import media_type_of
+
+ReadDocument: TypeAlias = Callable[[bytes, str, str], Awaitable[str]]
+"""Gives the text of a document, such as a PDF, from its bytes, media type and address.
+
+Raises:
+    ToolError: it cannot be read.
+"""
+
+_TEXT_TYPES = {
+    "application/csv",
+    "application/ecmascript",
+    "application/graphql",
+    "application/javascript",
+    "application/json",
+    "application/json5",
+    "application/jsonl",
+    "application/ld+json",
+    "application/sql",
+    "application/toml",
+    "application/typescript",
+    "application/x-httpd-php",
+    "application/x-javascript",
+    "application/x-ndjson",
+    "application/x-sh",
+    "application/x-sql",
+    "application/x-yaml",
+    "application/xml",
+    "application/yaml",
+}
+_PDF = "application/pdf"
+_CHARSET = re.compile(r"(utf-?(8|16|32)|iso-?8859|latin|cp\d|windows-\d|ascii|us-ascii|koi8)")
+_CONTROL = bytes(set(range(32)) - {9, 10, 12, 13, 27})
+"""Bytes that texts do not have."""
 
 
-def to_output(result: CallToolResult) -> ToolOutput:
-    """The result as an output that always has something for the model to read.
-
-    Raises:
-        ValueError: an image or sound that is not base64.
-    """
-    content = tuple(_to_part(block) for block in result.content)
+async def to_output(result: CallToolResult, read_document: ReadDocument | None) -> ToolOutput:
+    """The result as an output that always has something for the model to read."""
+    content = [await _to_part(block, read_document) for block in result.content]
+    texts = [part.text for part in content if isinstance(part, TextPart)]
+    if not is_shown(result.structured_content, texts):
+        content.append(TextPart(to_text(result.structured_content)))
+    if not any(not isinstance(part, TextPart) or part.text for part in content):
+        content = [TextPart("failed without saying why" if result.is_error else "done")]
     return ToolOutput(
-        content=content or (TextPart(_text_instead(result)),),
-        structured=_structured(result),
-        is_error=result.is_error,
+        content=tuple(content), structured=_structured(result), is_error=result.is_error
     )
 
 
-def to_contents(result: ReadResourceResult) -> Iterable[ResourceContents]:
-    """What was read: often one, but a folder may give many.
-
-    Raises:
-        ValueError: an image or sound that is not base64.
-    """
+async def to_contents(
+    result: ReadResourceResult, read_document: ReadDocument | None
+) -> AsyncIterator[ResourceContents]:
+    """What was read: often one, but a folder may give many."""
     for contents in result.contents:
         match contents:
             case TextResourceContents():
                 part: Part = TextPart(contents.text)
             case BlobResourceContents():
-                part = _blob(contents)
+                part = await _blob(contents, read_document)
             case _:
                 assert_never(contents)
         yield ResourceContents(contents.uri, (part,))
 
 
-def to_prompt_messages(result: GetPromptResult) -> PromptMessages:
-    """The prompt's messages.
-
-    Raises:
-        ValueError: an image or sound that is not base64.
-    """
-    messages = tuple(
-        Message(message.role, (_to_part(message.content),)) for message in result.messages
-    )
-    return PromptMessages(result.description, messages)
+async def to_prompt_messages(
+    result: GetPromptResult, read_document: ReadDocument | None
+) -> PromptMessages:
+    """The prompt's messages."""
+    messages = [
+        Message(message.role, (await _to_part(message.content, read_document),))
+        for message in result.messages
+    ]
+    return PromptMessages(result.description, tuple(messages))
 
 
 def _structured(result: CallToolResult) -> JsonObject | None:
@@ -74,43 +106,82 @@ def _structured(result: CallToolResult) -> JsonObject | None:
     return value if isinstance(value, dict) else None
 
 
-def _text_instead(result: CallToolResult) -> str:
-    if result.structured_content is not None:
-        return json.dumps(result.structured_content, ensure_ascii=False)
-    return "failed without saying why" if result.is_error else "done"
-
-
-def _to_part(block: ContentBlock) -> Part:
+async def _to_part(block: ContentBlock, read_document: ReadDocument | None) -> Part:
     match block:
         case TextContent():
             return TextPart(block.text)
-        case ImageContent():
-            return ImagePart(_decode(block.data), block.mime_type)
-        case AudioContent():
-            return AudioPart(_decode(block.data), block.mime_type)
+        case ImageContent() | AudioContent():
+            return _media(block.data, block.mime_type, block.type)
         case ResourceLink():
             about = f": {block.description}" if block.description else ""
             return TextPart(f"[resource {block.name} at {block.uri}{about}]")
         case EmbeddedResource():
-            return _embedded(block.resource)
+            return await _embedded(block.resource, read_document)
         case _:
             assert_never(block)
 
 
-def _embedded(resource: TextResourceContents | BlobResourceContents) -> Part:
+async def _embedded(
+    resource: TextResourceContents | BlobResourceContents, read_document: ReadDocument | None
+) -> Part:
     if isinstance(resource, TextResourceContents):
         return TextPart(f"[resource {resource.uri}]\n{resource.text}")
-    return _blob(resource)
+    part = await _blob(resource, read_document)
+    if isinstance(part, TextPart) and not part.text.startswith("[resource "):
+        return TextPart(f"[resource {resource.uri}]\n{part.text}")
+    return part
 
 
-def _blob(contents: BlobResourceContents) -> Part:
-    kind = contents.mime_type or "binary data"
-    if kind.startswith("image/"):
-        return ImagePart(_decode(contents.blob), kind)
-    if kind.startswith("audio/"):
-        return AudioPart(_decode(contents.blob), kind)
-    return TextPart(f"[resource {contents.uri}: {kind}, not shown]")
+def _media(text: str, named: str, kind: str) -> Part:
+    """An image or a sound, by what its bytes are rather than by what it is called."""
+    data = base64_data.decode(text)
+    if data is None:
+        return TextPart(f"[{named or kind}, not shown: its data is not base64]")
+    media_type = media_type_of(data) or named or base64_data.media_type_in(text)
+    if media_type.startswith("image/"):
+        return ImagePart(data, media_type)
+    if media_type.startswith("audio/"):
+        return AudioPart(data, media_type)
+    return TextPart(f"[{media_type or kind}, {len(data):,} bytes of an unknown format, not shown]")
 
 
-def _decode(data: str) -> bytes:
-    return base64.b64decode(data, validate=True)
+async def _blob(contents: BlobResourceContents, read_document: ReadDocument | None) -> Part:
+    """Bytes as an image, a sound or the text in them; what is none of these is named."""
+    kind, _, parameters = (contents.mime_type or "").lower().partition(";")
+    kind = kind.strip()
+    data = base64_data.decode(contents.blob)
+    where = f"resource {contents.uri}"
+    if data is None:
+        return TextPart(f"[{where}: {kind or 'binary data'}, not shown: it is not base64]")
+    media_type = media_type_of(data) or kind
+    if media_type.startswith("image/") and media_type != "image/svg+xml":
+        return ImagePart(data, media_type)
+    if media_type.startswith("audio/"):
+        return AudioPart(data, media_type)
+    if kind == _PDF or data.startswith(b"%PDF-"):
+        return await _document(data, contents.uri, read_document)
+    if (text := _text(data, kind, parameters)) is not None:
+        return TextPart(text)
+    return TextPart(f"[{where}: {kind or 'binary data'}, not shown]")
+
+
+async def _document(data: bytes, uri: str, read_document: ReadDocument | None) -> Part:
+    if read_document is None:
+        return TextPart(f"[resource {uri}: {_PDF}, not shown]")
+    try:
+        return TextPart(await read_document(data, _PDF, uri))
+    except ToolError as error:
+        return TextPart(f"[resource {uri}: {_PDF}, not shown: {error}]")
+
+
+def _text(data: bytes, kind: str, parameters: str) -> str | None:
+    """The text, where the bytes are said to be one or look like one; None for other bytes."""
+    is_said = kind.startswith("text/") or kind in _TEXT_TYPES or kind.endswith(("+json", "+xml"))
+    named = parameters.partition("charset=")[2].strip(" \"'")
+    charset = named if _CHARSET.match(named) else "utf-8-sig"
+    try:
+        text = data.decode(charset)
+    except (UnicodeDecodeError, LookupError):
+        return data.decode("utf-8", "replace") if is_said else None
+    looks_like_text = len(data.translate(None, _CONTROL)) == len(data)
+    return text if is_said or looks_like_text else None

@@ -11,10 +11,16 @@ from jsonschema.validators import validator_for
 from mcp.types.methods import validate_server_result
 from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_HANDSHAKE_VERSION
 from pydantic import ValidationError
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012, Schema
 
 from kronk_agent.messages import JsonObject, JsonValue
 
 logger = logging.getLogger(__name__)
+
+OUTPUT_SCHEMA = "kronk-agent/outputSchema"
+"""Where a tool's output schema goes: the SDK refuses whole results by the one in its own place."""
 
 _HINTS = ("title", "readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
 
@@ -38,18 +44,17 @@ def _readable(server: str, raw: object, version: str) -> Iterator[JsonObject]:
     output = raw.get("outputSchema")
     # Before 2026 only objects were structured. Without a schema a result is taken as it is.
     is_known = version not in HANDSHAKE_PROTOCOL_VERSIONS or _says_object(output)
-    if isinstance(output, dict) and is_known and _is_schema(output):
-        definition["outputSchema"] = output
+    if isinstance(output, dict) and is_known and can_be_checked(output):
+        definition["_meta"] = {OUTPUT_SCHEMA: output}
     if isinstance(hints := raw.get("annotations"), dict):
         definition["annotations"] = {
             name: value
             for name in _HINTS
             if isinstance(value := hints.get(name), str if name == "title" else bool)
         }
-    probe = {key: value for key, value in definition.items() if key != "outputSchema"}
     try:
         # By the older rules, under which a listing needs nothing else.
-        validate_server_result("tools/list", LATEST_HANDSHAKE_VERSION, {"tools": [probe]})
+        validate_server_result("tools/list", LATEST_HANDSHAKE_VERSION, {"tools": [definition]})
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         where = ".".join(str(step) for step in problem["loc"][2:])  # after tools.0
@@ -72,9 +77,27 @@ def _says_object(schema: object) -> bool:
     return isinstance(schema, dict) and schema.get("type") == "object"
 
 
-def _is_schema(schema: JsonObject) -> bool:
+def can_be_checked(schema: JsonObject) -> bool:
+    """True if the schema is valid, and refers to nothing that is not in it."""
     try:
         validator_for(schema, default=Draft202012Validator).check_schema(schema)
-    except (SchemaError, RecursionError):
+        registry: Registry[Schema] = Registry()  # an empty one, which fetches nothing
+        resolver = registry.resolver_with_root(DRAFT202012.create_resource(schema))
+        for reference in _references(schema):
+            resolver.lookup(reference)
+    except (SchemaError, Unresolvable, RecursionError):
         return False
     return True
+
+
+def _references(schema: JsonValue) -> Iterator[str]:
+    match schema:
+        case dict():
+            for key, value in schema.items():
+                if key in ("$ref", "$dynamicRef") and isinstance(value, str):
+                    yield value
+                else:
+                    yield from _references(value)
+        case list():
+            for item in schema:
+                yield from _references(item)

@@ -1,4 +1,4 @@
-"""What was seen of a connection, and of one call on it. It explains more than exceptions do."""
+"""What was seen of a connection, and of one request on it. It explains more than exceptions do."""
 
 from __future__ import annotations
 
@@ -27,17 +27,23 @@ class Evidence:
     """The first thing on its stdout that was not MCP."""
     http_status: int | None = None
     """The last HTTP status that meant an error."""
+    endpoint: str | None = None
+    """Where a server of the older SSE transport said to post to."""
+    posted_to: str | None = None
+    """The URL that was posted to, and refused with ``http_status``; older SSE only."""
 
 
 @dataclass(slots=True)
 class Exchange:
     """One request of ours that is under way."""
 
-    on_progress: OnProgress
+    on_progress: OnProgress | None = None
     http_status: int | None = None
     """The HTTP status that refused it."""
-    was_not_taken: bool = False
-    """The server said that our session is over, so it did nothing."""
+    said: str = ""
+    """What the HTTP answer that refused it said, where that was no JSON-RPC error."""
+    has_session: bool = False
+    """It was sent in a session, which the server may have forgotten."""
 
 
 current_exchange: ContextVar[Exchange | None] = ContextVar("current_exchange", default=None)

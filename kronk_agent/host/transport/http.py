@@ -1,0 +1,313 @@
+"""An HTTP client whose answers are MCP even where the server is careless about it.
+
+The SDK's transports are given it. What a server called its JSON, whether it left a byte order mark
+or the id out, or broke off: the SDK reads clean messages, and each request has an answer.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import httpx2
+from mcp.client.streamable_http import MCP_SESSION_ID
+from mcp.types import JSONRPCError, JSONRPCMessage, JSONRPCResponse, jsonrpc_message_adapter
+from pydantic import ValidationError
+
+from kronk_agent.host.transport.evidence import Evidence, Exchange, current_exchange
+from kronk_agent.host.transport.messages import (
+    Trouble,
+    made_up,
+    read_messages,
+    to_text,
+    unreadable_answer,
+)
+from kronk_agent.host.transport.pending import PendingRequests
+
+MAX_EVENT_BYTES = 64 * 1024 * 1024
+"""Size of one event, or of one answer without events. The SDK's own limit, 1 MiB, is less than a
+screenshot."""
+
+_MAX_SAID = 300
+# Reading has no limit: an event stream may be silent for hours, and calls bound themselves.
+_TIMEOUT = httpx2.Timeout(30.0, read=None)
+_EVENTS = "text/event-stream"
+_TAG = re.compile(r"<[^>]*>")
+
+
+class EndpointError(httpx2.SSEError):
+    """An older SSE server said to post to another origin. The message is a person's."""
+
+
+class McpHttpClient(httpx2.AsyncClient):
+    """Sends the SDK's requests, and gives it answers it can read.
+
+    Args:
+        headers: sent with every request.
+        auth: signs the requests.
+        evidence: notes refusals of the connection.
+        pending: the requests under way.
+        answer_elsewhere: takes answers to requests whose HTTP answer nobody reads, as in the older
+            SSE transport; None for streamable HTTP.
+    """
+
+    def __init__(
+        self,
+        *,
+        headers: dict[str, str],
+        auth: httpx2.Auth | None,
+        evidence: Evidence,
+        pending: PendingRequests,
+        answer_elsewhere: Callable[[JSONRPCMessage], Awaitable[None]] | None = None,
+    ) -> None:
+        super().__init__(headers=headers, timeout=_TIMEOUT, auth=auth)
+        self._evidence = evidence
+        self._pending = pending
+        self._answer_elsewhere = answer_elsewhere
+
+    async def send(
+        self, request: httpx2.Request, *, stream: bool = False, **more: Any
+    ) -> httpx2.Response:
+        response = await super().send(request, stream=True, **more)
+        if response.next_request is not None or request.method not in ("GET", "POST"):
+            if not stream:
+                await response.aread()
+            return response
+        id, exchange = _id_of(request), current_exchange.get()
+        if exchange is not None:
+            exchange.has_session = (
+                MCP_SESSION_ID in request.headers or self._answer_elsewhere is not None
+            )
+        self._note_status(response, exchange)
+        if response.is_success and _media_type(response) == _EVENTS:
+            return _with_stream(response, self._events(response, id))
+        body, is_whole = await _read(response)
+        text = to_text(body)
+        if response.is_success and not _media_type(response) and _looks_like_events(text):
+            return self._answered_with_events(response, text, id)
+        if id is None:
+            return _with_body(response, body)
+        answers = self._answers(text, id, response, is_whole)
+        if self._answer_elsewhere is not None:
+            for answer in answers:
+                await self._answer_elsewhere(answer)
+            return httpx2.Response(202, request=request)
+        if exchange is not None and response.is_error and not answers:
+            exchange.said = _words(text)
+        return _with_messages(response, answers, body)
+
+    def _note_status(self, response: httpx2.Response, exchange: Exchange | None) -> None:
+        if not response.is_error:
+            return
+        self._evidence.http_status = response.status_code
+        if self._answer_elsewhere is not None and response.request.method == "POST":
+            self._evidence.posted_to = str(response.request.url)
+        if exchange is not None:
+            exchange.http_status = response.status_code
+
+    def _answers(
+        self, text: str, id: int | str, response: httpx2.Response, is_whole: bool
+    ) -> Sequence[JSONRPCMessage]:
+        """What the SDK is to read in place of the body; none where it goes by the status."""
+        messages = read_messages(text, self._pending, id)
+        if response.is_error:
+            errors = [each for each in messages if isinstance(each, JSONRPCError)]
+            if self._answer_elsewhere is None:
+                return errors
+            words = f"HTTP {response.status_code}: {_words(text)}".removesuffix(": ")
+            return errors or [made_up(id, Trouble.REFUSED, words)]
+        if self._answer_elsewhere is not None or response.status_code == 202:
+            return messages
+        if any(isinstance(each, JSONRPCResponse | JSONRPCError) for each in messages):
+            return messages
+        if not is_whole or not text.strip():
+            words = "broke off" if text.strip() else "is empty"
+            return [*messages, made_up(id, Trouble.CUT_OFF, f"the answer {words}")]
+        kind = _media_type(response) or "an answer"
+        error = unreadable_answer(f"{_words(text)}", self._pending, id)
+        assert error is not None
+        if kind not in ("application/json", "an answer"):
+            error.error.message = f"{kind}, {error.error.message}"
+        return [*messages, error]
+
+    async def _events(
+        self, response: httpx2.Response, id: int | str | None
+    ) -> AsyncGenerator[bytes, None]:
+        """The events, each with a message that the SDK can read."""
+        source = httpx2.EventSource(response, max_event_size=MAX_EVENT_BYTES)
+        async for event in source:
+            for each in self._readable(event, id, str(response.request.url)):
+                yield each
+
+    def _readable(
+        self, event: httpx2.ServerSentEvent, id: int | str | None, url: str
+    ) -> list[bytes]:
+        if event.event == "endpoint":
+            self._evidence.endpoint = event.data
+            _check_endpoint(url, event.data)
+            return [_to_bytes(event, event.data)]
+        if not event.data or _is_message(event.data):
+            return [_to_bytes(event, event.data)]
+        messages = read_messages(event.data, self._pending, id)
+        if not messages and event.event == "message":
+            error = unreadable_answer(event.data, self._pending, id)
+            messages = [error] if error else []
+        if not messages:
+            return [_to_bytes(event, event.data)]
+        return [
+            _to_bytes(httpx2.ServerSentEvent(id=event.id, retry=event.retry), _to_json(message))
+            for message in messages
+        ]
+
+    def _answered_with_events(
+        self, response: httpx2.Response, text: str, id: int | str | None
+    ) -> httpx2.Response:
+        """Events that were not called so."""
+        headers = {"content-type": _EVENTS}
+        named = httpx2.Response(200, headers=headers, text=text, request=response.request)
+        named.headers["content-type"] = _EVENTS
+        return _with_stream(named, self._events(named, id))
+
+
+class _Stream(httpx2.AsyncByteStream):
+    """The bytes of a response, written anew; closing it closes the response it came from."""
+
+    def __init__(self, response: httpx2.Response, chunks: AsyncGenerator[bytes, None]) -> None:
+        self._response = response
+        self._chunks = chunks
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async with aclosing(self._chunks) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+
+def _with_stream(response: httpx2.Response, chunks: AsyncGenerator[bytes, None]) -> httpx2.Response:
+    return httpx2.Response(
+        response.status_code,
+        headers=_kept_headers(response) | {"content-type": _EVENTS},
+        stream=_Stream(response, chunks),
+        request=response.request,
+    )
+
+
+def _with_body(
+    response: httpx2.Response, body: bytes, media_type: str | None = None
+) -> httpx2.Response:
+    headers = _kept_headers(response)
+    if media_type is not None:
+        headers["content-type"] = media_type
+    return httpx2.Response(
+        response.status_code, headers=headers, content=body, request=response.request
+    )
+
+
+def _with_messages(
+    response: httpx2.Response, messages: Sequence[JSONRPCMessage], body: bytes
+) -> httpx2.Response:
+    """The response with these messages in it, or as it came where there are none."""
+    if not messages:
+        return _with_body(response, body)
+    if len(messages) == 1:
+        return _with_body(response, _to_json(messages[0]).encode(), "application/json")
+    events = [_to_bytes(httpx2.ServerSentEvent(), _to_json(message)) for message in messages]
+    return _with_body(response, b"".join(events), _EVENTS)
+
+
+def _kept_headers(response: httpx2.Response) -> dict[str, str]:
+    """Without those about the bytes as they came."""
+    dropped = ("content-length", "content-encoding", "transfer-encoding")
+    return {name: value for name, value in response.headers.items() if name not in dropped}
+
+
+async def _read(response: httpx2.Response) -> tuple[bytes, bool]:
+    """The body, and whether that is all of it; at most ``MAX_EVENT_BYTES``."""
+    body = bytearray()
+    try:
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > MAX_EVENT_BYTES:
+                return bytes(body), False
+    except (httpx2.TransportError, httpx2.DecodingError):
+        return bytes(body), False
+    finally:
+        await response.aclose()
+    return bytes(body), True
+
+
+def _id_of(request: httpx2.Request) -> int | str | None:
+    """The id of the JSON-RPC request that is posted; None for anything else."""
+    if request.method != "POST":
+        return None
+    try:
+        match json.loads(request.content):
+            case {"jsonrpc": "2.0", "method": str(), "id": int() | str() as id}:
+                return id
+    except ValueError:
+        pass
+    return None
+
+
+def _media_type(response: httpx2.Response) -> str:
+    header: str = response.headers.get("content-type", "")
+    return header.partition(";")[0].strip().lower()
+
+
+def _looks_like_events(text: str) -> bool:
+    return text.lstrip("\ufeff\r\n").startswith(("data:", "event:", "id:", "retry:", ":"))
+
+
+def _is_message(data: str) -> bool:
+    try:
+        jsonrpc_message_adapter.validate_json(data, by_name=False)
+    except ValidationError:
+        return False
+    return True
+
+
+def _to_json(message: JSONRPCMessage) -> str:
+    return message.model_dump_json(by_alias=True, exclude_unset=True)
+
+
+def _to_bytes(event: httpx2.ServerSentEvent, data: str) -> bytes:
+    lines = [f"event: {event.event}"]
+    if event.id:
+        lines.append(f"id: {event.id}")
+    if event.retry is not None:
+        lines.append(f"retry: {event.retry}")
+    lines += [f"data: {line}" for line in data.split("\n")]
+    return ("\n".join(lines) + "\n\n").encode()
+
+
+def _words(text: str) -> str:
+    """What an answer that is no message says: the reason in JSON, or a page without its tags."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if isinstance(value, dict):
+        for key in ("message", "detail", "error_description", "error", "title"):
+            if isinstance(found := value.get(key), str) and found:
+                return found[:_MAX_SAID]
+    return " ".join(_TAG.sub(" ", text).split())[:_MAX_SAID]
+
+
+def _check_endpoint(url: str, endpoint: str) -> None:
+    """Refuse to post to another origin than the one we were told.
+
+    Raises:
+        EndpointError: the endpoint is elsewhere.
+    """
+    ours, theirs = urlsplit(url), urlsplit(urljoin(url, endpoint))
+    if (ours.scheme, ours.netloc) != (theirs.scheme, theirs.netloc):
+        raise EndpointError(
+            f"says to post to {theirs.scheme}://{theirs.hostname}:{theirs.port}, which is another "
+            f"origin than {ours.scheme}://{ours.netloc}"
+        )

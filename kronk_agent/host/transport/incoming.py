@@ -1,0 +1,148 @@
+"""The stream of messages from a server, made readable, and watched for noise and for its end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeAlias
+
+import anyio
+from anyio import to_thread
+from mcp.shared.message import SessionMessage
+from mcp.types import JSONRPCError, JSONRPCMessage, JSONRPCResponse
+from mcp.types.version import LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
+from pydantic import ValidationError
+
+from kronk_agent.host.results.answers import valid_answer
+from kronk_agent.host.transport.evidence import Evidence
+from kronk_agent.host.transport.messages import read_messages, unreadable_answer
+from kronk_agent.host.transport.pending import PendingRequests
+
+if TYPE_CHECKING:
+    from contextvars import Context
+
+    from mcp.client._transport import ReadStream
+
+_NOISE_LENGTH = 10_000
+_Item: TypeAlias = SessionMessage | Exception
+_ENDS = (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError)
+
+
+class Incoming:
+    """What the SDK's client reads in place of the transport's own stream.
+
+    ``pump`` moves the messages; ``inject`` adds answers that came by another way.
+    """
+
+    def __init__(self, server: str, evidence: Evidence, pending: PendingRequests) -> None:
+        self._server = server
+        self._evidence = evidence
+        self._pending = pending
+        self._version = LATEST_MODERN_VERSION
+        streams = anyio.create_memory_object_stream[tuple[_Item, "Context | None"]](0)
+        self._send, self._receive = streams
+        self.last_context: Context | None = None
+        """The sender's context variables, which the SDK looks for."""
+
+    async def pump(self, stream: ReadStream[_Item]) -> None:
+        """Pass on what comes, until the stream ends or nobody reads any more."""
+        try:
+            async with self._send:
+                while True:
+                    item = await stream.receive()
+                    context: Context | None = getattr(stream, "last_context", None)
+                    for each in await self._readable(item):
+                        await self._send.send((each, context))
+        except _ENDS:
+            pass
+        finally:
+            self._evidence.lost.set()
+
+    async def inject(self, message: JSONRPCMessage) -> None:
+        """Add an answer of a server that answers elsewhere; dropped once the stream has ended."""
+        try:
+            for each in await self._valid(message):
+                await self._send.send((each, None))
+        except _ENDS:
+            return
+
+    async def _readable(self, item: _Item) -> Iterable[_Item]:
+        match item:
+            case SessionMessage():
+                return await self._valid(item.message, item)
+            case ValidationError():
+                text = _text_of(item)
+                messages = read_messages(text, self._pending)
+                if not messages and (error := unreadable_answer(text, self._pending)):
+                    messages = [error]
+                if not messages and self._evidence.noise is None:
+                    self._evidence.noise = text[:_NOISE_LENGTH]
+                return [each for message in messages for each in await self._valid(message)]
+            case _:
+                return [item]
+
+    async def _valid(
+        self, message: JSONRPCMessage, wrapped: SessionMessage | None = None
+    ) -> list[SessionMessage]:
+        """The message, its result as the protocol wants it."""
+        match message:
+            case JSONRPCResponse():
+                if "protocolVersion" in message.result:
+                    self._version = LATEST_HANDSHAKE_VERSION
+                method = self._pending.method_of(message.id)
+                self._pending.note_answered(message.id)
+                if method is not None:
+                    arguments = (self._server, method, message.result, self._version)
+                    message.result = (
+                        await to_thread.run_sync(valid_answer, *arguments)
+                        if method == "tools/list"  # there may be a thousand
+                        else valid_answer(*arguments)
+                    )
+            case JSONRPCError():
+                if message.id is None:
+                    message.id = self._pending.only()
+                if message.id is not None:
+                    self._pending.note_answered(message.id)
+            case _:
+                pass
+        return [wrapped or SessionMessage(message)]
+
+    async def receive(self) -> _Item:
+        item, self.last_context = await self._receive.receive()
+        return item
+
+    def close(self) -> None:
+        """Let go of both ends, also where nothing was ever read."""
+        self._send.close()
+        self._receive.close()
+
+    async def aclose(self) -> None:
+        await self._receive.aclose()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> _Item:
+        try:
+            return await self.receive()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+def _text_of(error: ValidationError) -> str:
+    """The line that could not be read: pydantic keeps it, or the object it found in it."""
+    inputs = [each["input"] for each in error.errors(include_url=False)]
+    whole = next((each for each in inputs if isinstance(each, dict | list)), inputs[0])
+    return whole if isinstance(whole, str) else json.dumps(whole)

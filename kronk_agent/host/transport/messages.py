@@ -1,0 +1,199 @@
+"""JSON-RPC messages, read also where strict JSON or the SDK's types refuse them.
+
+What cannot be read but answers a request of ours becomes that request's error, so that nobody
+waits for its timeout.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from enum import IntEnum
+
+from mcp.types import (
+    INTERNAL_ERROR,
+    ErrorData,
+    JSONRPCError,
+    JSONRPCMessage,
+    JSONRPCNotification,
+    JSONRPCRequest,
+    JSONRPCResponse,
+    RequestId,
+)
+
+from kronk_agent.host.transport.pending import PendingRequests
+
+_QUOTED = 120
+"""Characters of an unreadable answer that its error quotes."""
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_ID = re.compile(r'"id"\s*:\s*(?:"((?:[^"\\]|\\.)*)"|(-?\d+))')
+_REASON_KEYS = ("message", "data", "detail", "details", "error_description", "error", "reason")
+_BEGINS = '{"jsonrpc"'
+_DECODER = json.JSONDecoder(strict=False, parse_constant=lambda _: None)
+"""Takes line breaks within texts, and NaN for null."""
+
+
+class Trouble(IntEnum):
+    """Codes of errors that we make up for requests without a proper answer."""
+
+    UNREADABLE = 900_001
+    """The answer is no JSON-RPC message; the error's message says what it is."""
+    CUT_OFF = 900_002
+    """The answer began and did not end: the request may have been carried out."""
+    REFUSED = 900_003
+    """The request was turned away over HTTP."""
+
+
+def to_text(data: bytes) -> str:
+    """UTF-8, or what the byte order mark says; what is wrong becomes U+FFFD."""
+    return data.decode(json.detect_encoding(data), "replace")
+
+
+def read_messages(
+    text: str, pending: PendingRequests, answers: RequestId | None = None
+) -> list[JSONRPCMessage]:
+    """The messages in a text: one, several in a row, a batch, or none.
+
+    Args:
+        text: a line, an HTTP body, or an event's data.
+        pending: to find the request that an answer without a usable id belongs to.
+        answers: the request this text answers, where the transport says so.
+    """
+    found = (_message(value, pending, answers) for value in _objects(text))
+    return [message for message in found if message is not None]
+
+
+def unreadable_answer(
+    text: str, pending: PendingRequests, answers: RequestId | None = None
+) -> JSONRPCError | None:
+    """The error for the request that an unreadable text answers; None if it is mere noise."""
+    id = answers if answers is not None else _claimed_id(text, pending)
+    if id is None:
+        return None
+    said = " ".join(text.split())[:_QUOTED]
+    return made_up(id, Trouble.UNREADABLE, repr(said) if said else "nothing")
+
+
+def made_up(id: RequestId, trouble: Trouble, words: str) -> JSONRPCError:
+    """An error that no server sent."""
+    return JSONRPCError(jsonrpc="2.0", id=id, error=ErrorData(code=trouble, message=words))
+
+
+def _claimed_id(text: str, pending: PendingRequests) -> RequestId | None:
+    """The pending request that a text which begins like a message names, or can only mean."""
+    if not text.lstrip("\ufeff \t\r\n").startswith("{"):
+        return None
+    for match in _ID.finditer(text):
+        if (id := pending.find(match[1] or match[2])) is not None:
+            return id
+    return pending.only() if '"jsonrpc"' in text else None
+
+
+def _objects(text: str) -> Iterator[dict[str, object]]:
+    """The JSON objects in a row; what stands before the first is passed over."""
+    position = min((p for p in (text.find("{"), text.find("[{")) if p >= 0), default=len(text))
+    while position < len(text):
+        try:
+            value, position = _DECODER.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            position = text.find(_BEGINS, position + 1)  # after words in braces, say
+            if position < 0:
+                return
+            continue
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, dict):
+                yield item
+        while position < len(text) and (text[position].isspace() or text[position] == "\ufeff"):
+            position += 1
+
+
+def _message(
+    raw: Mapping[str, object], pending: PendingRequests, answers: RequestId | None
+) -> JSONRPCMessage | None:
+    whole = without_surrogates(raw)
+    assert isinstance(whole, dict)
+    if isinstance(method := whole.get("method"), str):
+        given = whole.get("params")
+        params = given if isinstance(given, dict) else None
+        own_id = _as_id(whole.get("id"))
+        if own_id is None:
+            return JSONRPCNotification(jsonrpc="2.0", method=method, params=params)
+        return JSONRPCRequest(jsonrpc="2.0", id=own_id, method=method, params=params)
+    id = answers if answers is not None else _answered(whole, pending)
+    if id is None:
+        return None
+    error, result = whole.get("error"), whole.get("result")
+    if error is not None and result is None:
+        return JSONRPCError(jsonrpc="2.0", id=id, error=to_error(error))
+    if "result" in whole:
+        body = _result(result, pending.method_of(id))
+        return JSONRPCResponse(jsonrpc="2.0", id=id, result=body)
+    if "jsonrpc" in whole and answers is None:
+        return made_up(id, Trouble.UNREADABLE, "neither a result nor an error")
+    return None
+
+
+def _answered(raw: Mapping[str, object], pending: PendingRequests) -> RequestId | None:
+    id = _as_id(raw.get("id"))
+    if id is None:
+        is_answer = "result" in raw or "error" in raw
+        return pending.only() if is_answer else None
+    known = pending.find(id)
+    return id if known is None else known
+
+
+def _as_id(value: object) -> RequestId | None:
+    match value:
+        case bool():
+            return None
+        case int() | str():
+            return value
+        case float() if value.is_integer():
+            return int(value)
+        case _:
+            return None
+
+
+def to_error(error: object) -> ErrorData:
+    """What a server sent as ``error``: an object, a text, or anything else."""
+    if not isinstance(error, dict):
+        words = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False)
+        return ErrorData(code=INTERNAL_ERROR, message=words or "no reason given")
+    code = error.get("code")
+    message, key = next(
+        ((error[key], key) for key in _REASON_KEYS if error.get(key)), ("no reason given", "")
+    )
+    return ErrorData(
+        code=code if isinstance(code, int) and not isinstance(code, bool) else INTERNAL_ERROR,
+        message=message if isinstance(message, str) else json.dumps(message, ensure_ascii=False),
+        data=error.get("data") if key != "data" else None,
+    )
+
+
+def _result(result: object, method: str | None) -> dict[str, object]:
+    """Results are objects; others are put where the method's result has them."""
+    match result, method:
+        case dict(), _:
+            return result
+        case list(), "tools/list":
+            return {"tools": result}
+        case None, _:
+            return {}
+        case _:
+            return {"toolResult": result}
+
+
+def without_surrogates(value: object) -> object:
+    """The JSON value with U+FFFD for half characters, which UTF-8 cannot write."""
+    match value:
+        case str():
+            return _LONE_SURROGATE.sub("\ufffd", value)
+        case dict():
+            return {
+                _LONE_SURROGATE.sub("\ufffd", k): without_surrogates(v) for k, v in value.items()
+            }
+        case list():
+            return [without_surrogates(item) for item in value]
+        case _:
+            return value

@@ -1,0 +1,33 @@
+"""Documents that MCP servers send, read as ``web_fetch`` reads those of the web."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+
+if TYPE_CHECKING:
+    from kronk_tools.reading.process import Reader
+
+_MAX_SECONDS = 30.0
+
+
+class DocumentReader:
+    """Gives the text of documents, read in processes that start with the first of them."""
+
+    def __init__(self) -> None:
+        self._reader: Reader | None = None
+
+    async def read(self, body: bytes, media_type: str, url: str) -> str:
+        """The text of a document.
+
+        Raises:
+            ToolError: it has none, or takes more than 30 s to read.
+        """
+        from kronk_tools.reading.document import Source
+        from kronk_tools.reading.process import Reader
+
+        self._reader = self._reader or Reader()
+        deadline = anyio.current_time() + _MAX_SECONDS
+        document = await self._reader.read(Source(body, url, media_type), deadline=deadline)
+        return f"{document.text}\n{document.note}" if document.note else document.text
