@@ -46,7 +46,6 @@ from kronk_agent.host.results.tool_list import OUTPUT_SCHEMA
 from kronk_agent.host.signals import Signal, Watchers
 from kronk_agent.host.tasks import Tasks
 from kronk_agent.host.transport.evidence import (
-    Evidence,
     Exchange,
     OnProgress,
     current_exchange,
@@ -99,9 +98,7 @@ async def connect(
     )
     try:
         async with client:
-            connection = Connection(
-                name, config, client, wire.evidence, news, requests, read_document
-            )
+            connection = Connection(name, config, client, wire, news, requests, read_document)
             if mode == LATEST_MODERN_VERSION:
                 await connection.ask_what_it_can_do()
             await connection.ask_for_logs()
@@ -140,7 +137,7 @@ class Connection:
         name: str,
         config: McpServerConfig,
         client: Client,
-        evidence: Evidence,
+        wire: Wire,
         news: _News,
         requests: Requests,
         read_document: ReadDocument | None,
@@ -151,7 +148,8 @@ class Connection:
         self._news = news
         self._requests = requests
         self._read_document = read_document
-        self.evidence = evidence
+        self._log = wire.log if config.url is None else None
+        self.evidence = wire.evidence
 
     @property
     def protocol_version(self) -> str:
@@ -239,6 +237,7 @@ class Connection:
                 is_lost=self.evidence.lost.is_set() and not is_unknown,
                 exchange=exchange,
                 request=request,
+                log=self._log,
             )
             if is_unknown:
                 self.evidence.lost.set()

@@ -49,6 +49,18 @@ async def test_a_server_that_dies_in_a_call_is_started_again(tmp_path: Path) -> 
     assert first != second
 
 
+async def test_a_server_that_dies_in_a_call_is_quoted(tmp_path: Path) -> None:
+    words = "MemoryError: too many rows\n    at main (server.js:1:2)\n"
+
+    with anyio.fail_after(seconds(10)):
+        async with hosting({"x": faulty("mortal")}, tmp_path) as host:
+            await host.settled()
+            with pytest.raises(ToolError) as caught:
+                await call(host, "x__die", {"words": words})
+
+    assert str(caught.value).endswith(" is unknown (MemoryError: too many rows)")
+
+
 async def test_tools_of_a_server_that_is_started_again_stay(tmp_path: Path) -> None:
     with anyio.fail_after(seconds(10)):
         async with hosting({"x": faulty("mortal")}, tmp_path) as host:

@@ -98,9 +98,14 @@ def call_failure(
     is_lost: bool,
     exchange: Exchange,
     request: str = "call",
+    log: ServerLog | None = None,
 ) -> ToolError:
-    """What the model is told of a request that did not come to a result."""
+    """What the model is told of a request that did not come to a result.
+
+    ``log`` is that of a program, which may say why it ended; None for a server on the network.
+    """
     status = exchange.http_status
+    lost = f"{_LOST}{_last_words(log) if log else ''}"
     match error:
         case MCPError() if status in (401, 403) and not is_session_unknown(exchange.said):
             token = f"mcp_servers.{name}.headers"
@@ -114,9 +119,9 @@ def call_failure(
         case MCPError() if _is_cut_off(error):
             reason = f"broke off before it answered the {request} ({error.message}): {_EFFECT}"
         case MCPError() if is_lost or _is_closed(error):
-            reason = _LOST
+            reason = lost
         case anyio.BrokenResourceError() | anyio.ClosedResourceError():
-            reason = _LOST
+            reason = lost
         case MCPError():
             reason = f"refused the {request}: {_said(error)}"
         case ValidationError():
@@ -168,7 +173,7 @@ def _http_reason(name: str, url: str, cause: BaseException, evidence: Evidence) 
         case httpx2.HTTPError() | httpx2.InvalidURL():
             return f"failed at {where} ({cause}): correct {key}.url"
     if evidence.posted_to is not None and evidence.http_status not in (401, 403):
-        said = f"names {_path(evidence.endpoint or '')!r} as the endpoint to post to"
+        said = f"names the endpoint {_path(evidence.endpoint or '')!r} to post to"
         posted = f"{_address(evidence.posted_to)} answers HTTP {evidence.http_status}"
         return f"{said}, and {posted}: correct {key}.url, or the proxy in front of it"
     match evidence.http_status:

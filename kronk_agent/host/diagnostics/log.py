@@ -10,6 +10,7 @@ from typing import TextIO
 import platformdirs
 
 from kronk_agent.errors import ServerUnavailableError
+from kronk_agent.host.diagnostics.last_words import last_words
 
 logger = logging.getLogger(__name__)
 
@@ -17,8 +18,7 @@ MAX_BYTES = 1_000_000
 """A log that is larger becomes ``NAME.log.1``, and that ``NAME.log.2``; older ones are dropped."""
 NUM_OLD = 2
 
-_TAIL_BYTES = 4096
-_TAIL_LINES = 3
+_TAIL_BYTES = 64 * 1024
 
 
 def log_directory() -> Path:
@@ -92,12 +92,11 @@ class ServerLog:
         return self.path.with_name(f"{self.path.name}.{number}")
 
     def tail(self) -> str:
-        """The last lines of the latest process, in one line; empty if it wrote none."""
+        """Why the latest process ended, as far as its last lines say; empty if it wrote none."""
         if not self.path.is_file():
             return ""
         with self.path.open("rb") as file:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(self._start, end - _TAIL_BYTES))
             text = file.read().decode("utf-8", errors="replace")
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return " | ".join(lines[-_TAIL_LINES:])
+        return last_words(text)

@@ -126,6 +126,8 @@ def exits_quietly() -> None:
 def mortal() -> None:
     def call(name: str, arguments: Json) -> Json:
         if name == "die":
+            sys.stderr.write(arguments.get("words", ""))
+            sys.stderr.flush()
             os._exit(1)
         return text(str(os.getpid()))
 

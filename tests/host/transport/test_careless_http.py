@@ -264,7 +264,7 @@ async def test_a_server_that_never_knows_a_session_is_asked_twice(
     [
         (
             "/messages?sid=secret",
-            "names '/messages' as the endpoint to post to, and URL/messages answers HTTP 404: "
+            "names the endpoint '/messages' to post to, and URL/messages answers HTTP 404: "
             "correct mcp_servers.x.url, or the proxy in front of it",
         ),
         (
@@ -274,7 +274,7 @@ async def test_a_server_that_never_knows_a_session_is_asked_twice(
         ),
         (
             '"/messages"',
-            "names '\"/messages\"' as the endpoint to post to, and URL/%22/messages%22 answers "
+            "names the endpoint '\"/messages\"' to post to, and URL/%22/messages%22 answers "
             "HTTP 404: correct mcp_servers.x.url, or the proxy in front of it",
         ),
     ],
