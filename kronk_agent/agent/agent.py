@@ -8,7 +8,8 @@ from anyio import CancelScope, create_memory_object_stream
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from kronk_agent.agent.compaction import CompactionCache
-from kronk_agent.agent.loop import RunLoop, with_instructions
+from kronk_agent.agent.instructions import tool_notes, with_instructions, with_notes
+from kronk_agent.agent.loop import RunLoop
 from kronk_agent.agent.options import AgentOptions
 from kronk_agent.agent.policy import Approve
 from kronk_agent.agent.tasks import open_task_group
@@ -143,8 +144,9 @@ class Agent:
         client_tools: Sequence[Tool],
     ) -> ChatRequest:
         tools, _ = collect_tools(self.toolsets, client_tools, policy=self.options.all_rules)
-        return self.options.request(
-            with_instructions(messages, self.options.instructions),
+        notes = tool_notes(self.toolsets)
+        return with_notes(self.options, notes).request(
+            with_instructions(messages, self.options, notes),
             list(tools.values()),
             tool_choice or self.options.tool_choice,
             is_first=True,

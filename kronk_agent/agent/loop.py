@@ -14,6 +14,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from kronk_agent.agent.call_order import ScheduledCall
 from kronk_agent.agent.compaction import CompactionCache, ContextWindow
+from kronk_agent.agent.instructions import tool_notes, with_instructions, with_notes
 from kronk_agent.agent.options import AgentOptions
 from kronk_agent.agent.policy import Approve, Pending
 from kronk_agent.agent.reminders import ANSWER_NOW, reminder
@@ -75,11 +76,13 @@ class RunLoop:
         )
         self._toolsets = toolsets
         self._client_tools = client_tools
-        self._options = options
-        self._given = with_instructions(messages, options.instructions)
+        notes = tool_notes(toolsets)
+        self._options = with_notes(options, notes)
+        self._given = with_instructions(messages, options, notes)
         self._first_choice = tool_choice
         self._events = events
-        self._context = RunContext(self._given)
+        # Without the notes: addresses in them are not ones that the user brought up.
+        self._context = RunContext(with_instructions(messages, options))
         self._executor = ToolExecutor(
             timeout_seconds=options.tool_timeout_seconds,
             events=events,
@@ -394,10 +397,3 @@ def _open_calls(messages: Sequence[Message]) -> list[ToolCall]:
             case _:
                 break
     return []
-
-
-def with_instructions(messages: Sequence[Message], instructions: str) -> list[Message]:
-    """Put the instructions first, unless the conversation has a system message."""
-    if not instructions or any(message.role == "system" for message in messages):
-        return list(messages)
-    return [Message.system(instructions), *messages]

@@ -135,6 +135,9 @@ class McpServerConfig(Section):
     max_output_tokens: Annotated[int, Field(ge=1)] | None = 4000
     """About how many tokens of a result are given at once; the model can read on. null: as many as
     the context has room for, and no more."""
+    max_instructions_tokens: Annotated[int, Field(ge=0)] = 500
+    """About how many tokens of what the server says of its tools go into the system prompt. 0: none
+    of it."""
     trust: bool = False
     """true takes its word: changed tools are not held back, nor its tools' words looked through."""
     roots: tuple[Path, ...] = ()

@@ -161,6 +161,11 @@ class Connection:
         return self.protocol_version in MODERN_PROTOCOL_VERSIONS
 
     @property
+    def instructions(self) -> str:
+        """What the server says of its tools; empty for nothing."""
+        return self._client.instructions or ""
+
+    @property
     def has_resources(self) -> bool:
         return self._client.server_capabilities.resources is not None
 

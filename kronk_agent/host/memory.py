@@ -26,6 +26,8 @@ class Remembered:
     """``legacy`` where asking for the protocol is a waste of time."""
     definitions: tuple[ToolDefinition, ...] = ()
     """Its usable tools."""
+    instructions: str = ""
+    """What it said of them."""
 
 
 class ServerMemory:
@@ -47,7 +49,7 @@ class ServerMemory:
                 if (definition := ToolDefinition.from_json(value)).digest == digest
             ]
             mode: Literal["auto", "legacy"] = "legacy" if kept["mode"] == "legacy" else "auto"
-            return Remembered(mode, tuple(definitions))
+            return Remembered(mode, tuple(definitions), str(kept.get("instructions", "")))
         except FileNotFoundError:
             return Remembered()
         except UNREADABLE as error:
@@ -58,7 +60,13 @@ class ServerMemory:
         """Write the file anew, whole or not at all."""
         tools = {definition.digest: definition.to_json() for definition in remembered.definitions}
         text = json.dumps(
-            {"format": _FORMAT, "config": self._config, "mode": remembered.mode, "tools": tools}
+            {
+                "format": _FORMAT,
+                "config": self._config,
+                "mode": remembered.mode,
+                "tools": tools,
+                "instructions": remembered.instructions,
+            }
         )
         try:
             write_whole(self._path, text.encode())

@@ -19,6 +19,7 @@ from kronk_agent.errors import ServerUnavailableError, ToolError
 from kronk_agent.host.definitions import ToolDefinition, to_tools, usable
 from kronk_agent.host.diagnostics.errors import NotTakenError, StartError
 from kronk_agent.host.diagnostics.log import ServerLog
+from kronk_agent.host.instructions import quoted_instructions
 from kronk_agent.host.memory import Remembered, ServerMemory
 from kronk_agent.host.patience import Patience
 from kronk_agent.host.person import Person, ToolUse
@@ -26,6 +27,7 @@ from kronk_agent.host.pins import Pins, warnings
 from kronk_agent.host.policy import offered
 from kronk_agent.host.results.outputs import Outputs
 from kronk_agent.host.results.structured import violation
+from kronk_agent.host.suspicion import suspicious_signs
 from kronk_agent.host.transport.evidence import Evidence
 from kronk_agent.messages import JsonObject
 from kronk_agent.tool import Tool, ToolContext, ToolOutput
@@ -127,6 +129,7 @@ class McpServer:
         self._definitions: list[ToolDefinition] = []
         self._tools: tuple[Tool, ...] = ()
         self._held_back: tuple[str, ...] = ()
+        self._instructions = ""
         self._has_resources = False
         self._error: str | None = None
         self._settled = anyio.Event()
@@ -159,6 +162,16 @@ class McpServer:
     def tools(self) -> Sequence[Tool]:
         return self._tools
 
+    @property
+    def instructions(self) -> str:
+        """What the server says of its tools, marked as words from outside; empty for nothing."""
+        return quoted_instructions(
+            self._name,
+            self._config.prefix or self._name,
+            self._instructions,
+            self._config.max_instructions_tokens,
+        )
+
     def status(self) -> ServerStatus:
         return ServerStatus(
             self._name, self.state, len(self._tools), self._error, held_back=self._held_back
@@ -179,6 +192,7 @@ class McpServer:
         if self._config.protocol == "auto":
             self._way = replace(self._way, mode=remembered.mode)
         self._definitions = list(remembered.definitions)
+        self._instructions = remembered.instructions
         self._offer_tools()
 
     async def run(self) -> None:
@@ -324,12 +338,19 @@ class McpServer:
         self._connection, self._error = connection, None
         # So that it need not be asked after a restart.
         self._way = way if connection.is_modern else replace(way, mode="legacy")
+        self._take_instructions(connection.instructions)
         self._remember()
         self._settled.set()
 
+    def _take_instructions(self, said: str) -> None:
+        if said != self._instructions and not self._config.trust:
+            for sign in suspicious_signs([said]):
+                logger.warning("MCP server %r: what it says of its tools %s", self._name, sign)
+        self._instructions = said
+
     def _remember(self) -> None:
         mode: Literal["auto", "legacy"] = "legacy" if self._way.mode == "legacy" else "auto"
-        self._memory.keep(Remembered(mode, tuple(self._definitions)))
+        self._memory.keep(Remembered(mode, tuple(self._definitions), self._instructions))
 
     def _fail(self, error: str) -> None:
         self._error, self._definitions, self._tools, self._held_back = error, [], (), ()

@@ -8,7 +8,7 @@ complete, so this is a help and no guarantee.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from kronk_agent.host.definitions import ToolDefinition
 from kronk_agent.host.text import visible
@@ -46,8 +46,13 @@ _MIN_HIDDEN = 3
 
 def suspicions(definition: ToolDefinition) -> list[str]:
     """What a person should look at, one sign a line, with the words it was found in."""
+    return suspicious_signs(_texts(definition))
+
+
+def suspicious_signs(texts: Iterable[str]) -> list[str]:
+    """The same for any texts that a model will read."""
     found: dict[str, None] = {}
-    for text in _texts(definition):
+    for text in texts:
         seen = visible(text)
         if len(text) - len(seen) >= _MIN_HIDDEN:
             found[f"hides {len(text) - len(seen)} invisible characters"] = None

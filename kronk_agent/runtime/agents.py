@@ -10,7 +10,7 @@ from kronk_agent.agent import AgentOptions
 from kronk_agent.config.schema import Config, NamedAgentConfig
 from kronk_agent.errors import UnknownModelError
 from kronk_agent.model import SamplingParams, ToolChoice
-from kronk_agent.tool import Tool, Toolset
+from kronk_agent.tool import Tool, Toolset, instructions_of
 from kronk_agent.tool.policy import is_named, rules_in
 
 _OF_ONE = {"description", "model", "tools", "policy", "sampling"}
@@ -27,6 +27,10 @@ class SomeTools:
     @property
     def name(self) -> str:
         return self.toolset.name
+
+    @property
+    def instructions(self) -> str:
+        return instructions_of(self.toolset)
 
     def tools(self) -> Sequence[Tool]:
         return [tool for tool in self.toolset.tools() if is_named(tool.name, self.globs)]

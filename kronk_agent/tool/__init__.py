@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kronk_agent.tool.definition import (
     CheckPolicy,
+    InstructedToolset,
     ReportProgress,
     StaticToolset,
     Tool,
@@ -11,6 +12,7 @@ from kronk_agent.tool.definition import (
     ToolContext,
     ToolOutput,
     Toolset,
+    instructions_of,
 )
 from kronk_agent.tool.function import tool
 from kronk_agent.tool.policy import Permission, Rule
@@ -18,6 +20,7 @@ from kronk_agent.tool.run import RunContext
 
 __all__ = [
     "CheckPolicy",
+    "InstructedToolset",
     "Permission",
     "ReportProgress",
     "Rule",
@@ -28,5 +31,6 @@ __all__ = [
     "ToolContext",
     "ToolOutput",
     "Toolset",
+    "instructions_of",
     "tool",
 ]

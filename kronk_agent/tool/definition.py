@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from kronk_agent.errors import ConfigError, ToolError
 from kronk_agent.messages import AudioPart, ImagePart, JsonObject, JsonValue, Part, TextPart
@@ -208,6 +208,23 @@ class Toolset(Protocol):
     def tools(self) -> Sequence[Tool]:
         """The tools there are right now. Must neither block nor raise."""
         ...
+
+
+@runtime_checkable
+class InstructedToolset(Toolset, Protocol):
+    """A toolset that says how its tools are to be used."""
+
+    @property
+    def instructions(self) -> str:
+        """For the system prompt, as of now; empty for none."""
+        ...
+
+
+def instructions_of(toolset: Toolset) -> str:
+    """What a toolset says of its tools; empty where it says nothing or has no tools."""
+    if not isinstance(toolset, InstructedToolset) or not toolset.tools():
+        return ""
+    return toolset.instructions
 
 
 @dataclass(frozen=True, slots=True)

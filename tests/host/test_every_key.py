@@ -22,6 +22,7 @@ from kronk_agent.host.pins import Pins
 from kronk_agent.messages import JsonObject
 from kronk_agent.model import ChatModel
 from kronk_agent.testing import ScriptedModel
+from kronk_agent.tool import instructions_of
 
 TOLD = str(SERVERS / "told.py")
 IN_COMMAND_LINE = {"description"}
@@ -72,6 +73,7 @@ def servers(tmp_path: Path, http_url: str, sse_url: str) -> dict[str, JsonObject
         "tools": {"url": http_url, "tools": {"allow": ["t*"], "deny": ["travel"]}},
         "policy": {"url": http_url, "policy": {"told": "ask", "w*": "deny"}},
         "cut": {"url": http_url, "max_output_tokens": 100},
+        "terse": {"url": http_url, "max_instructions_tokens": 2},
         "doubted": {"url": http_url},
         "trusted": {"url": http_url, "trust": True},
         "roots": {"url": http_url, "roots": [str(tmp_path)]},
@@ -151,6 +153,9 @@ async def see_what_each_does(host: Host, folder: Path) -> None:
     with pytest.raises(ToolError, match="did not agree to this call of told"):
         await call(host, "policy__told")
     assert len(text_of(await call(host, "cut__essay"))) < 2000
+    said = {toolset.name: instructions_of(toolset) for toolset in host.toolsets}
+    assert said["cut"].endswith("\n> Ask first, and travel afterwards.")
+    assert said["terse"].endswith("\n> Ask firs\n> […]")
 
     held_back = {status.name: status.held_back for status in host.statuses()}
     assert (held_back["doubted"], held_back["trusted"]) == (("told",), ())

@@ -23,7 +23,7 @@ from mcp.server.mcpserver import (
 from pydantic import BaseModel, Field
 
 warnings.simplefilter("ignore", MCPDeprecationWarning)  # it also serves clients of 2025
-server = MCPServer("asking", log_level="WARNING")
+server = MCPServer("asking", instructions="Ask first, and travel afterwards.", log_level="WARNING")
 
 
 def question(text: str) -> t.SamplingMessage:
