@@ -23,8 +23,9 @@ from mcp.client.streamable_http import streamable_http_client
 
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ServerUnavailableError, unwrap
-from kronk_agent.host.oauth.flow import LoginNeededError, Logins, authentication, check_address
+from kronk_agent.host.oauth.flow import LoginNeededError, Logins, authentication
 from kronk_agent.host.oauth.login import sign_in, sign_out
+from kronk_agent.host.oauth.relay import check_address
 from kronk_agent.host.oauth.token_store import EncryptedFiles
 
 

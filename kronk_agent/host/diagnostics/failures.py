@@ -22,13 +22,14 @@ from kronk_agent.config.secrets import looks_secret, secrets_in_args
 from kronk_agent.errors import ServerUnavailableError, ToolError, unwrap
 from kronk_agent.host.diagnostics.errors import StartError
 from kronk_agent.host.diagnostics.log import ServerLog
+from kronk_agent.host.diagnostics.sign_in import problem_of, sign_in_problem, sign_in_remedy
 from kronk_agent.host.text import visible
 from kronk_agent.host.transport.environment import added_environment
 from kronk_agent.host.transport.evidence import Evidence, Exchange
 from kronk_agent.host.transport.http import EndpointError
 from kronk_agent.host.transport.messages import Trouble
 from kronk_agent.host.transport.sessions import is_session_unknown
-from kronk_agent.redaction import Redactor, redacted, secrets_in_headers, secrets_in_url
+from kronk_agent.redaction import Redactor, secrets_in_headers, secrets_in_url
 
 CALL_FAILURES = (
     MCPError,
@@ -53,12 +54,6 @@ _MAX_LENGTH = 600
 _MAX_DATA = 300
 _NOISE_LENGTH = 80
 _MIN_SECRET_LENGTH = 6
-_SIGN_IN_ANSWER = re.compile(
-    r"(?P<what>State parameter mismatch|(?:Token exchange|Registration) failed\W*\d+\)?)"
-    r"(?P<answer>.*)",
-    re.DOTALL,
-)
-
 # Matches every URL, the malformed ones too, which the standard parser refuses.
 _URL = re.compile(r"(https?://)(?:[^/?#]*@)?([^?#]*)")
 
@@ -125,7 +120,7 @@ def call_failure(
         case MCPError():
             reason = f"refused the {request}: {_said(error)}"
         case ValidationError():
-            reason = f"answered the {request} with something that is not MCP: {_problem(error)}"
+            reason = f"answered the {request} with something that is not MCP: {problem_of(error)}"
         case _:
             reason = f"answered the {request} with a broken result: {_first_line(error)}"
     return ToolError(_line(name, config, reason))
@@ -165,7 +160,9 @@ def _http_reason(name: str, url: str, cause: BaseException, evidence: Evidence) 
         case EndpointError():
             return f"{cause}: correct {key}.url, or the public address it is told behind a proxy"
         case OAuthFlowError():  # and OAuthTokenError, OAuthRegistrationError
-            return f"did not let us sign in ({sign_in_problem(cause)}): look at {key}.oauth"
+            return (
+                f"did not let us sign in ({sign_in_problem(cause)}): {sign_in_remedy(name, cause)}"
+            )
         case httpx2.ConnectError():
             return f"cannot be reached at {where} ({cause}): start it, or correct {key}.url"
         case httpx2.TimeoutException():
@@ -194,7 +191,7 @@ def _http_reason(name: str, url: str, cause: BaseException, evidence: Evidence) 
 def _handshake_problem(cause: BaseException) -> str:
     match cause:
         case ValidationError():
-            return f"answered with something that is not MCP ({_problem(cause)})"
+            return f"answered with something that is not MCP ({problem_of(cause)})"
         case MCPError(code=Trouble.UNREADABLE):
             return f"answered with something that is not MCP ({cause.message})"
         case MCPError():
@@ -224,11 +221,6 @@ def _is_closed(error: BaseException) -> bool:
     # The SDK's own code for it is the first that servers use for whatever they like.
     is_code = isinstance(error, MCPError) and error.code == CONNECTION_CLOSED
     return is_code and str(error) == "Connection closed"
-
-
-def _problem(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(str(step) for step in first['loc'])}: {first['msg']}"
 
 
 def _first_line(error: BaseException) -> str:
@@ -288,32 +280,3 @@ def _is_secret(name: str, value: str) -> bool:
     """Long values that were given to this server, and all whose name says so."""
     is_given = os.environ.get(name) != value
     return looks_secret(name) or (is_given and len(value) >= _MIN_SECRET_LENGTH)
-
-
-def sign_in_problem(error: BaseException) -> str:
-    """What went wrong with a login, without the answer of the authorization server.
-
-    The SDK quotes that answer, in which there may be a token: only its ``error`` and
-    ``error_description`` are kept (RFC 6749, section 5.2).
-    """
-    text = str(error) or type(error).__name__
-    for cause in (error.__cause__, error.__context__):
-        if isinstance(cause, ValueError):
-            problem = f": {_problem(cause)}" if isinstance(cause, ValidationError) else ""
-            return f"{text.partition(':')[0]}{problem}"
-    match = _SIGN_IN_ANSWER.match(text)
-    if match is None:
-        return redacted(text.partition("\n")[0])
-    said = _oauth_error(match["answer"])
-    return f"{match['what']}: {redacted(said)}" if said else match["what"]
-
-
-def _oauth_error(answer: str) -> str:
-    try:
-        body = json.loads(answer)
-    except (ValueError, RecursionError):
-        return ""
-    if not isinstance(body, dict):
-        return ""
-    fields = [body.get(name) for name in ("error", "error_description")]
-    return ": ".join(field for field in fields if isinstance(field, str))

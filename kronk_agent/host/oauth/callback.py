@@ -47,7 +47,9 @@ class Callback:
         answer, self._came = self._answer, anyio.Event()
         if (error := answer.get("error")) is not None:
             words = f"{error}: {answer.get('error_description', '')}".removesuffix(": ")
-            raise ServerUnavailableError(f"refused the login ({visible(words)[:_MAX_SHOWN]})")
+            said = visible(words)[:_MAX_SHOWN]
+            remedy = "agree in the browser, or ask there for access"
+            raise ServerUnavailableError(f"refused the login ({said}): {remedy}")
         return AuthorizationCodeResult(
             code=answer.get("code", ""), state=answer.get("state"), iss=answer.get("iss")
         )

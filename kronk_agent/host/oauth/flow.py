@@ -7,15 +7,14 @@ and no request to a place a server should not be able to send us to.
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from typing import Any
 
 import httpx2
 from anyio import to_thread
-from mcp.client.auth import OAuthClientProvider, OAuthFlowError, TokenStorage
+from mcp.client.auth import OAuthClientProvider, TokenStorage
 from mcp.client.auth.extensions.client_credentials import (
     ClientCredentialsOAuthProvider,
     PrivateKeyJWTOAuthProvider,
@@ -34,6 +33,7 @@ from pydantic import AnyUrl, BaseModel, ValidationError
 from kronk_agent.config.mcp_server import OAuthConfig
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ServerUnavailableError
+from kronk_agent.host.oauth.relay import Relay
 from kronk_agent.host.oauth.token_store import TokenStore
 
 CLIENT_NAME = "kronk-agent"
@@ -182,13 +182,14 @@ class _ForAPerson(OAuthClientProvider):
         self._config = config
         self._login = storage
         self._browser = browser
+        self._relay = Relay(self)
 
     async def async_auth_flow(
         self, request: httpx2.Request
     ) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
         if not self.context.is_token_valid():
             self._initialized = False  # another process may have refreshed them
-        async for step in _guarded(request, super().async_auth_flow(request)):
+        async for step in self._relay.run(request, super().async_auth_flow(request)):
             step.response = yield step.request
 
     async def _initialize(self) -> None:
@@ -206,6 +207,7 @@ class _ForAPerson(OAuthClientProvider):
 
     async def _perform_authorization(self) -> httpx2.Request:
         """Ask for tokens: refuse to bother anyone who is not there."""
+        self._relay.restore_issuer()
         if self._browser is not None:
             if self._config.scopes:  # in place of those the server named
                 self.context.client_metadata.scope = " ".join(self._config.scopes)
@@ -278,81 +280,34 @@ async def _for_a_program(url: str, config: OAuthConfig, storage: _Storage) -> ht
 
 
 class _WithSecret(ClientCredentialsOAuthProvider):
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._relay = Relay(self)
+
     async def async_auth_flow(
         self, request: httpx2.Request
     ) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
-        async for step in _guarded(request, super().async_auth_flow(request)):
+        async for step in self._relay.run(request, super().async_auth_flow(request)):
             step.response = yield step.request
+
+    async def _perform_authorization(self) -> httpx2.Request:
+        self._relay.restore_issuer()
+        self._issuer = self._relay.own_name(self._issuer)
+        return await super()._perform_authorization()
 
 
 class _WithKey(PrivateKeyJWTOAuthProvider):
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._relay = Relay(self)
+
     async def async_auth_flow(
         self, request: httpx2.Request
     ) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
-        async for step in _guarded(request, super().async_auth_flow(request)):
+        async for step in self._relay.run(request, super().async_auth_flow(request)):
             step.response = yield step.request
 
-
-@dataclass(slots=True)
-class _Step:
-    """One request of a flow, whose response whoever sends it fills in."""
-
-    request: httpx2.Request
-    response: httpx2.Response | None = None
-
-
-async def _guarded(
-    request: httpx2.Request, flow: AsyncGenerator[httpx2.Request, httpx2.Response]
-) -> AsyncGenerator[_Step, None]:
-    """The flow's requests, none of which leaves for a place the server has no business with."""
-    try:
-        step = _Step(await anext(flow))
-        while True:
-            if step.request is not request:
-                check_address(str(step.request.url), request.url.host)
-            yield step
-            assert step.response is not None
-            step = _Step(await flow.asend(step.response))
-    except StopAsyncIteration:
-        return
-    finally:
-        await flow.aclose()
-
-
-def check_address(url: str, server_host: str) -> None:
-    """Refuse addresses a server has no business to send us to.
-
-    Only https, and no address of this machine or network; a server that is itself on this machine
-    may name others here, by http too.
-
-    Raises:
-        OAuthFlowError: the address is refused.
-    """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if is_loopback(host) and is_loopback(server_host) and parts.scheme in ("http", "https"):
-        return
-    shown = f"{parts.scheme}://{host}"
-    if parts.scheme != "https" or not host:
-        raise OAuthFlowError(f"the server sends us to {shown}, and signing in needs https")
-    if _is_private(host) and host != server_host:
-        raise OAuthFlowError(f"the server sends us to {shown}, which is no public address")
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _is_private(host: str) -> bool:
-    """As far as can be told without asking a name server."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return False
+    async def _perform_authorization(self) -> httpx2.Request:
+        self._relay.restore_issuer()  # it is the audience of what the key signs
+        self._issuer = self._relay.own_name(self._issuer)
+        return await super()._perform_authorization()

@@ -19,16 +19,17 @@ from mcp.shared.auth import OAuthClientInformationFull
 
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import KronkError, ServerUnavailableError, unwrap
-from kronk_agent.host.diagnostics.failures import redactor_of, sign_in_problem
+from kronk_agent.host.diagnostics.failures import redactor_of
+from kronk_agent.host.diagnostics.sign_in import sign_in_problem, sign_in_remedy
 from kronk_agent.host.oauth.callback import listening
 from kronk_agent.host.oauth.flow import (
     Browser,
     Login,
     Logins,
     authentication,
-    check_address,
     own_client,
 )
+from kronk_agent.host.oauth.relay import check_address
 from kronk_agent.host.text import visible
 from kronk_agent.redaction import redacted
 
@@ -59,7 +60,7 @@ async def sign_in(server: str, config: McpServerConfig, logins: Logins, take_to:
                 browser = Browser(page.redirect_uri, partial(_take, take_to, config.url), page.wait)
                 await _connect(server, config, logins, browser)
     except TimeoutError:
-        words = f"nobody signed in within {LOGIN_SECONDS:g} s"
+        words = f"nobody signed in within {LOGIN_SECONDS:g} s: run the command again"
         raise _failure(server, words) from None
     except Exception as error:  # boundary: everything the flow and the server may do
         raise _explained(server, config, unwrap(error)) from error
@@ -155,13 +156,17 @@ def _explained(server: str, config: McpServerConfig, error: BaseException) -> Kr
         case KronkError():
             return error
         case OAuthRegistrationError():
-            words = f"does not let us register ({sign_in_problem(error)}): give oauth.client_id"
+            said = sign_in_problem(error)
+            words = f"does not let us register ({said}): {sign_in_remedy(server, error)}"
         case OAuthFlowError():  # and OAuthTokenError
-            words = f"did not let us sign in ({sign_in_problem(error)})"
+            said = sign_in_problem(error)
+            words = f"did not let us sign in ({said}): {sign_in_remedy(server, error)}"
         case httpx2.HTTPError():
-            words = f"cannot be reached ({redact(_words(error))}): correct its url"
+            words = f"cannot be reached ({redact(_words(error))}): correct mcp_servers.{server}.url"
         case _:
-            words = f"cannot be signed in to ({redact(_words(error))})"
+            words = (
+                f"cannot be signed in to ({redact(_words(error))}): see that {config.url} is MCP"
+            )
     return _failure(server, _shortened(redact(words)))
 
 

@@ -1,0 +1,77 @@
+"""What went wrong with a login, and what to do about it, without a token in it."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from pydantic import ValidationError
+
+from kronk_agent.redaction import redacted
+
+_SIGN_IN_ANSWER = re.compile(
+    r"(?P<what>State parameter mismatch|(?:Token exchange|Registration) failed\W*\d+\)?)"
+    r"(?P<answer>.*)",
+    re.DOTALL,
+)
+_REMEDIES = {
+    "issuer mismatch": "have whoever runs the server correct the issuer it names",
+    "iss mismatch": "do not go on: another server answered; check {key}.url",
+    "missing iss": "do not go on: another server may have answered; check {key}.url",
+    "does not match expected": "set {key}.url to the address the server calls its own",
+    "needs https": "have whoever runs the server name https addresses",
+    "no public address": "have whoever runs the server name public addresses",
+    "invalid_client": "correct {key}.oauth.client_id and client_secret",
+    "unauthorized_client": "correct {key}.oauth.client_id, or have it allowed there",
+    "invalid_scope": "correct {key}.oauth.scopes",
+    "invalid_target": "set {key}.url to the address the server calls its own",
+    "access_denied": "agree in the browser, or ask there for access",
+    "Registration": "register there by hand, and give {key}.oauth.client_id",
+    "registration": "register there by hand, and give {key}.oauth.client_id",
+    "metadata": "try again later, or check {key}.url",
+}
+"""By words of the problem; the first that fits."""
+_REMEDY = "run `kronk-agent mcp login {name}` again, or check {key}.oauth"
+
+
+def sign_in_remedy(server: str, error: BaseException) -> str:
+    """What to do after a login went wrong."""
+    problem = sign_in_problem(error)
+    found = next((said for words, said in _REMEDIES.items() if words in problem), _REMEDY)
+    return found.format(name=server, key=f"mcp_servers.{server}")
+
+
+def sign_in_problem(error: BaseException) -> str:
+    """What went wrong with a login, without the answer of the authorization server.
+
+    The SDK quotes that answer, in which there may be a token: only its ``error`` and
+    ``error_description`` are kept (RFC 6749, section 5.2).
+    """
+    text = str(error) or type(error).__name__
+    for cause in (error.__cause__, error.__context__):
+        if isinstance(cause, ValueError):
+            problem = f": {problem_of(cause)}" if isinstance(cause, ValidationError) else ""
+            return f"{text.partition(':')[0]}{problem}"
+    match = _SIGN_IN_ANSWER.match(text)
+    if match is None:
+        return redacted(text.partition("\n")[0])
+    said = _oauth_error(match["answer"])
+    return f"{match['what']}: {redacted(said)}" if said else match["what"]
+
+
+def _oauth_error(answer: str) -> str:
+    try:
+        body = json.loads(answer[answer.find("{") :])
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(body, dict):
+        return ""
+    fields = [body.get(name) for name in ("error", "error_description")]
+    return ": ".join(field for field in fields if isinstance(field, str))
+
+
+def problem_of(error: ValidationError) -> str:
+    """Where the first mistake is, and what it is, without the value."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(step) for step in first["loc"])
+    return f"{where}: {first['msg']}" if where else str(first["msg"])
