@@ -52,6 +52,7 @@ _ACCEPTED = "server answered a request with 202 Accepted"
 """The SDK's words for an answer that will never come."""
 _MAX_LENGTH = 600
 _MAX_DATA = 300
+_MAX_QUOTED = 120
 _NOISE_LENGTH = 80
 _MIN_SECRET_LENGTH = 6
 # Matches every URL, the malformed ones too, which the standard parser refuses.
@@ -110,7 +111,8 @@ def call_failure(
             said = exchange.said or _said(error)
             reason = f"failed to answer the {request} (HTTP {status}): {said}{effect}"
         case MCPError(code=Trouble.UNREADABLE):
-            reason = f"answered the {request} with something that is not MCP: {error.message}"
+            what = _unreadable(error, exchange.said)
+            reason = f"answered the {request} with something that is not MCP: {what}"
         case MCPError() if _is_cut_off(error):
             reason = f"broke off before it answered the {request} ({error.message}): {_EFFECT}"
         case MCPError() if is_lost or _is_closed(error):
@@ -185,15 +187,15 @@ def _http_reason(name: str, url: str, cause: BaseException, evidence: Evidence) 
             return f"failed at {where} (HTTP {status}): look at its own log"
         case None:
             remedy = f"correct {key}.url, or try another {key}.protocol"
-            return f"{_handshake_problem(cause)} at {where}: {remedy}"
+            return f"{_handshake_problem(cause, evidence.said)} at {where}: {remedy}"
 
 
-def _handshake_problem(cause: BaseException) -> str:
+def _handshake_problem(cause: BaseException, said: str = "") -> str:
     match cause:
         case ValidationError():
             return f"answered with something that is not MCP ({problem_of(cause)})"
         case MCPError(code=Trouble.UNREADABLE):
-            return f"answered with something that is not MCP ({cause.message})"
+            return f"answered with something that is not MCP ({_unreadable(cause, said)})"
         case MCPError():
             return f"answered with an error ({_said(cause)})"
         case _:
@@ -209,6 +211,10 @@ def _said(error: MCPError) -> str:
     if more in error.message:
         return error.message
     return f"{error.message.rstrip(': ')}: {more[:_MAX_DATA]}"
+
+
+def _unreadable(error: MCPError, said: str) -> str:
+    return f"{error.message}, {said[:_MAX_QUOTED]!r}" if said else error.message
 
 
 def _is_cut_off(error: MCPError) -> bool:

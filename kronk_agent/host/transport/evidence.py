@@ -27,6 +27,8 @@ class Evidence:
     """The first thing on its stdout that was not MCP."""
     http_status: int | None = None
     """The last HTTP status that meant an error."""
+    said: str = ""
+    """What the last HTTP answer that was no message said."""
     endpoint: str | None = None
     """Where a server of the older SSE transport said to post to."""
     posted_to: str | None = None
@@ -41,7 +43,7 @@ class Exchange:
     http_status: int | None = None
     """The HTTP status that refused it."""
     said: str = ""
-    """What the HTTP answer that refused it said, where that was no JSON-RPC error."""
+    """What its HTTP answer said, where that was no message."""
     has_session: bool = False
     """It was sent in a session, which the server may have forgotten."""
 

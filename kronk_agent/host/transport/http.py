@@ -24,7 +24,6 @@ from kronk_agent.host.transport.messages import (
     made_up,
     read_messages,
     to_text,
-    unreadable_answer,
 )
 from kronk_agent.host.transport.pending import PendingRequests
 
@@ -127,12 +126,7 @@ class McpHttpClient(httpx2.AsyncClient):
         if not is_whole or not text.strip():
             words = "broke off" if text.strip() else "is empty"
             return [*messages, made_up(id, Trouble.CUT_OFF, f"the answer {words}")]
-        kind = _media_type(response) or "an answer"
-        error = unreadable_answer(f"{_words(text)}", self._pending, id)
-        assert error is not None
-        if kind not in ("application/json", "an answer"):
-            error.error.message = f"{kind}, {error.error.message}"
-        return [*messages, error]
+        return [*messages, self._unreadable(id, _media_type(response) or "an answer", text)]
 
     async def _events(
         self, response: httpx2.Response, id: int | str | None
@@ -153,15 +147,22 @@ class McpHttpClient(httpx2.AsyncClient):
         if not event.data or _is_message(event.data):
             return [_to_bytes(event, event.data)]
         messages = read_messages(event.data, self._pending, id)
-        if not messages and event.event == "message":
-            error = unreadable_answer(event.data, self._pending, id)
-            messages = [error] if error else []
+        if not messages and event.event == "message" and id is not None:
+            messages = [self._unreadable(id, "an event", event.data)]
         if not messages:
             return [_to_bytes(event, event.data)]
         return [
             _to_bytes(httpx2.ServerSentEvent(id=event.id, retry=event.retry), _to_json(message))
             for message in messages
         ]
+
+    def _unreadable(self, id: int | str, kind: str, text: str) -> JSONRPCError:
+        """The error for a request whose answer is no message. The SDK logs errors, and an answer
+        may repeat a secret, so what it says is noted beside."""
+        self._evidence.said = _words(text)
+        if (exchange := current_exchange.get()) is not None:
+            exchange.said = self._evidence.said
+        return made_up(id, Trouble.UNREADABLE, kind)
 
     def _answered_with_events(
         self, response: httpx2.Response, text: str, id: int | str | None
