@@ -12,8 +12,11 @@ async def serve_stdio(server: LayeredServer) -> None:
     Meanwhile file descriptor 1 leads to stderr and 0 to nothing, also for programs that are
     started: what llama.cpp, a tool or a child prints cannot get between the messages.
     """
-    from mcp.server.stdio import stdio_server  # heavy
+    from mcp.server.stdio import stdio_server  # heavy, like the next one
+
+    from kronk_mcp_servers.requests import Requests
 
     with cancellable_stdin() as stdin:
         async with stdio_server(stdin=stdin) as (read, write):
-            await server.run(read, write, server.create_initialization_options())
+            requests = Requests(read, write)
+            await server.run(requests, write, server.create_initialization_options())

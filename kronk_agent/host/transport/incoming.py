@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeAlias
@@ -16,7 +15,7 @@ from pydantic import ValidationError
 
 from kronk_agent.host.results.answers import valid_answer
 from kronk_agent.host.transport.evidence import Evidence
-from kronk_agent.host.transport.messages import read_messages, unreadable_answer
+from kronk_agent.host.transport.messages import read_messages, text_of, unreadable_answer
 from kronk_agent.host.transport.pending import PendingRequests
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ class Incoming:
             case SessionMessage():
                 return await self._valid(item.message, item)
             case ValidationError():
-                text = _text_of(item)
+                text = text_of(item)
                 messages = read_messages(text, self._pending)
                 if not messages and (error := unreadable_answer(text, self._pending)):
                     messages = [error]
@@ -139,10 +138,3 @@ class Incoming:
         exc_tb: TracebackType | None,
     ) -> None:
         await self.aclose()
-
-
-def _text_of(error: ValidationError) -> str:
-    """The line that could not be read: pydantic keeps it, or the object it found in it."""
-    inputs = [each["input"] for each in error.errors(include_url=False)]
-    whole = next((each for each in inputs if isinstance(each, dict | list)), inputs[0])
-    return whole if isinstance(whole, str) else json.dumps(whole)

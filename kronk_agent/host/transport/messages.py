@@ -21,6 +21,7 @@ from mcp.types import (
     JSONRPCResponse,
     RequestId,
 )
+from pydantic import ValidationError
 
 from kronk_agent.host.transport.pending import PendingRequests
 
@@ -48,6 +49,21 @@ class Trouble(IntEnum):
 def to_text(data: bytes) -> str:
     """UTF-8, or what the byte order mark says; what is wrong becomes U+FFFD."""
     return data.decode(json.detect_encoding(data), "replace")
+
+
+def text_of(error: ValidationError) -> str:
+    """The line that could not be read: pydantic keeps it, or the object it found in it."""
+    inputs = [each["input"] for each in error.errors(include_url=False)]
+    whole = next((each for each in inputs if isinstance(each, dict | list)), inputs[0])
+    return whole if isinstance(whole, str) else json.dumps(whole)
+
+
+def is_json(text: str) -> bool:
+    try:
+        json.loads(text.lstrip("\ufeff"))
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def read_messages(

@@ -20,6 +20,7 @@ from kronk_agent.tool.arguments import ArgumentsCheck
 from kronk_mcp_servers.serving.call import Call, Context
 from kronk_mcp_servers.serving.calls import WAIT_SECONDS, Calls
 from kronk_mcp_servers.serving.listeners import Listeners
+from kronk_mcp_servers.serving.nulls import without_nulls
 from kronk_mcp_servers.serving.paging import page
 from kronk_mcp_servers.serving.registry import Completed, Registry, ServedTool
 from kronk_mcp_servers.serving.tasks import add_tasks, created, knows_tasks, require_tasks
@@ -120,7 +121,7 @@ class _Handlers:
             raise MCPError(t.INVALID_PARAMS, words)
         if tool.is_task_only:
             require_tasks(context)
-        arguments: JsonObject = params.arguments or {}
+        arguments = without_nulls(params.arguments or {}, tool.definition.input_schema)
         if problem := self._check(tool).problem(arguments):
             return error_result(f"{params.name}{problem}")
         outcome = await _calls(context).answer(

@@ -112,6 +112,33 @@ def test_stdout_has_nothing_but_the_protocol_whatever_tools_print(config: Path) 
     assert process.returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ('{"jsonrpc": "2.0", "id": 7, "method":', {"code": -32700}),
+        ("Hello!", {"code": -32700}),
+        ('{"hello": 7}', {"code": -32600}),
+        ('\ufeff{"id": 7, "method": "ping"}', {}),
+        ('[{"jsonrpc": "2.0", "id": 7, "method": "ping"}]', {}),
+        ('{"jsonrpc": "2.0", "id": 7, "method": "ping", "params": {"x": "\\ud83d"}}', {}),
+    ],
+)
+def test_every_line_is_answered_as_far_as_it_can_be_read(
+    config: Path, line: str, answer: dict[str, Any]
+) -> None:
+    with started(config) as process:
+        exchange(process, INITIALIZE)
+        assert process.stdin is not None
+        process.stdin.write(f"{json.dumps(INITIALIZED)}\n\n{line}\n")
+        said = exchange(process)
+        process.communicate()
+
+    if answer:
+        assert (said["id"], said["error"]["code"]) == (None, answer["code"])
+    else:
+        assert (said["id"], said["result"]) == (7, {})
+
+
 @pytest.mark.e2e
 async def test_tools_are_listed_at_once_and_the_model_is_loaded_when_it_is_needed(
     config: Path, starter_model: Path

@@ -191,6 +191,30 @@ async def test_arguments_are_checked_and_an_example_is_given(mode: str) -> None:
     assert result.content == [t.TextContent(text=words)]
 
 
+@ERAS
+async def test_null_for_an_optional_argument_is_its_absence(mode: str) -> None:
+    seen: list[JsonObject] = []
+
+    async def note(arguments: JsonObject, call: Call) -> t.CallToolResult:
+        seen.append(arguments)
+        return said("noted")
+
+    text: JsonObject = {"type": "string"}
+    maybe: JsonObject = {"anyOf": [{"$ref": "#/$defs/text"}, {"type": "null"}]}
+    schema: JsonObject = {
+        "properties": {"a": text, "b": maybe, "c": {"properties": {"d": text}}, "e": text},
+        "required": ["e"],
+        "$defs": {"text": text},
+    }
+    given = {"a": None, "b": None, "c": {"d": None, "x": None}, "e": "e", "other": None}
+    async with Client(server_of(served(note, schema=schema)), mode=mode) as client:
+        await client.call_tool("work", given)
+        refused = await client.call_tool("work", {"e": None})
+
+    assert seen == [{"b": None, "c": {"x": None}, "e": "e", "other": None}]
+    assert refused.is_error
+
+
 # --- tasks -------------------------------------------------------------------------------------
 
 
