@@ -28,6 +28,7 @@ from kronk_agent.cli.servers import wait_for_servers
 from kronk_agent.cli.terminal import Terminal
 from kronk_agent.config.loading import load_config
 from kronk_agent.config.schema import Config
+from kronk_agent.host.naming import server_prefix
 from kronk_agent.messages import (
     Event,
     JsonObject,
@@ -77,7 +78,7 @@ def call(options: GlobalOptions, name: str, arguments: tuple[str, ...], as_json:
     kronk-agent tools call web_fetch url=https://example.com
     """
     config = with_project_servers(load_config(options.config))
-    run(partial(_call, config, name, arguments, as_json, options.debug))
+    run(partial(_call, _with_servers_for(config, name), name, arguments, as_json, options.debug))
 
 
 async def _list(config: Config, as_json: bool, with_tokens: bool, _: Interrupts) -> int:
@@ -145,6 +146,23 @@ async def _call(
     else:
         _print(finished.result, terminal)
     return 1 if finished.result.is_error else 0
+
+
+def _with_servers_for(config: Config, tool: str) -> Config:
+    """The configuration with only the MCP server the tool is of: others need not be started.
+
+    All stay where its name does not tell, so that the nearest name can be found.
+    """
+    is_own = any(entry.rpartition(":")[2] == tool for entry in config.tools)
+    owners = [
+        name
+        for name, server in config.mcp_servers.items()
+        if tool.startswith(f"{server_prefix(server.prefix or name)}__")
+    ]
+    if not owners and not is_own:
+        return config
+    servers = {name: config.mcp_servers[name] for name in owners}
+    return config.model_copy(update={"mcp_servers": servers})
 
 
 @contextmanager

@@ -169,6 +169,24 @@ def test_a_servers_tools_are_listed_and_called(tools: Invoke) -> None:
     assert result.exit_code == 0
 
 
+def test_only_the_server_of_the_tool_is_started_for_a_call(tools: Invoke) -> None:
+    """The other one could not be started, and nobody would have to wait for it or hear of it."""
+    config = (
+        f"{TOOLS}mcp_servers:\n"
+        f'  time: {{command: "{sys.executable}", args: [-m, mcp_server_time]}}\n'
+        "  gone: {command: no-such-program, required: true}\n"
+    )
+    zone = '{"timezone": "UTC"}'
+
+    served = tools("call", "time__get_current_time", zone, config=config)
+    own = tools("call", "count", config=config)
+    unknown = tools("call", "tim__get_current_time", zone, config=config)
+
+    assert (served.stderr, served.exit_code) == ("", 0)
+    assert outcome(own) == ("2\n", "", 0)
+    assert "gone" in unknown.stderr
+
+
 def test_call_prints_the_result(tools: Invoke) -> None:
     result = tools("call", "divide", '{"a": 3, "b": 2}')
     assert outcome(result) == ('{"quotient": 1.5}\n', "", 0)
