@@ -22,6 +22,7 @@ from kronk_agent.host.transport.http import MAX_EVENT_BYTES, McpHttpClient
 from kronk_agent.host.transport.incoming import Incoming
 from kronk_agent.host.transport.lines import UTF_8_LINES, register
 from kronk_agent.host.transport.pending import Outgoing, PendingRequests
+from kronk_agent.host.transport.watchdog import watched
 
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
@@ -72,8 +73,12 @@ class Wire:
         )
         # A process that is being started when the connection is given up would be left behind:
         # asyncio does not wait for it. Starting is quick, and ending it is the SDK's work.
-        with self.log.open() as stderr, CancelScope(shield=True) as starting:
-            async with stdio_client(program, errlog=stderr) as streams:
+        with (
+            watched(program) as guarded,
+            self.log.open() as stderr,
+            CancelScope(shield=True) as starting,
+        ):
+            async with stdio_client(guarded, errlog=stderr) as streams:
                 starting.shield = False
                 yield streams
 

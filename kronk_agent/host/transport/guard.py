@@ -1,0 +1,48 @@
+"""Starts a program beside a watchdog: ``python -I -S guard.py FIFO VARIABLE COMMAND [ARG...]``.
+
+The watchdog is a shell in the program's process group. It waits for a line from the FIFO; if the
+FIFO's writers vanish without one, they were killed, and it ends the group. The program takes this
+process's place. VARIABLE is one that starting Python may have added to the environment, or "".
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+_WATCH = """
+read -r word && exit
+rm -f "$1"; rmdir "${1%/*}"
+trap '' HUP INT TERM
+sleep 2; kill -TERM 0
+sleep 2; kill -KILL 0
+"""
+"""A program that reads its stdin has two seconds to see that nobody is there any more."""
+
+
+def _watch(fifo: str) -> None:
+    """Have a child watch; without writers of the FIFO it acts at once."""
+    waiting = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(waiting, True)
+    if os.fork() == 0:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for source, target in ((waiting, 0), (nowhere, 1), (nowhere, 2)):
+            os.dup2(source, target)
+        os.execv("/bin/sh", ["kronk-agent-watchdog", "-c", _WATCH, "watchdog", fifo])
+    os.close(waiting)
+
+
+def main() -> None:
+    fifo, added, *command = sys.argv[1:]
+    _watch(fifo)
+    os.environ.pop(added, None)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and programs inherit that
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        sys.exit(f"cannot start {command[0]!r}: {error.strerror}")
+
+
+if __name__ == "__main__":
+    main()
