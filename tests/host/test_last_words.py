@@ -118,6 +118,39 @@ Usage: thing --token <TOKEN>
 
 For more information, try '--help'.
 """
+ANYHOW = """\
+Error: cannot open the database
+
+Caused by:
+    0: connection refused
+    1: os error 111
+
+Stack backtrace:
+   0: anyhow::error::<impl anyhow::Error>::msg
+   1: server::main
+"""
+SPAWN = """\
+Error: spawn git ENOENT
+    at ChildProcess._handle.onexit (node:internal/child_process:286:19) {
+  errno: -2,
+  code: 'ENOENT',
+  syscall: 'spawn git',
+  path: 'git',
+  spawnargs: [ 'status' ]
+}
+"""
+CLICK = """\
+Usage: thing [OPTIONS]
+Try 'thing --help' for help.
+
+Error: Missing option '--db'.
+"""
+PHP = """\
+PHP Fatal error:  Uncaught RuntimeException: DB is not set in /srv/server.php:3
+Stack trace:
+#0 {main}
+  thrown in /srv/server.php on line 3
+"""
 ARGPARSE = """\
 usage: thing [-h] --db DB
 thing: error: the following arguments are required: --db
@@ -152,6 +185,17 @@ thing: error: the following arguments are required: --db
         (
             CLAP,
             "error: the following required arguments were not provided: | --token <TOKEN>",
+        ),
+        (
+            ANYHOW,
+            "Error: cannot open the database | Caused by: | 0: connection refused | "
+            "1: os error 111",
+        ),
+        (SPAWN, "Error: spawn git ENOENT"),
+        (CLICK, "Error: Missing option '--db'."),
+        (
+            PHP,
+            "PHP Fatal error: Uncaught RuntimeException: DB is not set in /srv/server.php:3",
         ),
         (ARGPARSE, "thing: error: the following arguments are required: --db"),
         ("one\ntwo\n\nthree\nfour\n", "two | three | four"),

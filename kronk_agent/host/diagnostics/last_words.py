@@ -23,9 +23,10 @@ _FRAME = re.compile(
   | created\ by\ \S+.* | exit\ status\ \d+ | \[?signal\ (?:terminated|killed).*
   | \s*---\ End\ of\ .*                                                            # .NET
   | note:\ .*BACKTRACE.* | stack\ backtrace:.*                                     # Rust
-  | \s*\d+:\ +0x[0-9a-f]+.* | \s*\d+:\ [\w:<>{}\ ]+
+  | \s*\d+:\ +0x[0-9a-f]+.* | \s*\d+:\ [\w<>{}\ ]*::[\w:<>{}\ ]*
   | (?:file://|node:|/|[A-Za-z]:\\)\S*:\d+(?::\d+)? | Node\.js\ v.* | Bun\ v.*     # Node's headings
   | \s*(?:throw\ \w+;?|\}|\]|\{|\},?|code:\ '[A-Z_]+',?|requireStack:.*)
+  | \s+(?:errno|syscall|address|port|spawnargs|signal|path):.*
   | npm\ (?:notice|warn|WARN).* | npm\ (?:error|ERR!)\s*(?:\d+|[A-Z]\d+)?\s*
   | npm\ (?:error|ERR!).*(?:complete\ log|-debug|Note\ that\ you\ can|tarball,\ folder).*
   | For\ more\ information.* | Use\ ".*"\ for\ more.* | Run\ '?".*--help.*
@@ -33,6 +34,7 @@ _FRAME = re.compile(
     re.VERBOSE,
 )
 """Lines without a reason."""
+_CAUSE = re.compile(r"\s*Caused by: \S")
 _USAGE = re.compile(r"usage:", re.IGNORECASE)
 _SECTION = re.compile(
     r"(?:global |available |inherited )?"
@@ -41,7 +43,7 @@ _SECTION = re.compile(
 )
 _REASON = re.compile(
     r"""
-    error\b | err!? | exception\b | panic | fatal | fail(?:ed|s|ure)?\b | cannot\b | can't\b
+    error\b | \bERR! | exception\b | panic | fatal | fail(?:ed|s|ure)?\b | cannot\b | can't\b
   | (?:could|did|does|do|was|were|is|are)(?:\ not|n't)\b | unable\b | denied | refused | missing
   | required | not\ (?:found|set|defined|installed|exist|valid|in\ this) | no\ such | invalid
   | must\b | undefined | unhandled | unknown | unexpected | unsupported | expired | SIG[A-Z]{3,}
@@ -85,7 +87,7 @@ def _reason(lines: Sequence[str]) -> Sequence[str]:
     begin = end - 1
     while begin and any(telling[max(0, begin - 2) : begin]):  # one line between may belong to it
         begin -= 1
-    caused = [i for i in range(begin, end) if lines[i].lstrip().startswith("Caused by:")]
+    caused = [i for i in range(begin, end) if _CAUSE.match(lines[i])]
     begin = caused[-1] if caused else begin
     if lines[end - 1].rstrip().endswith(":"):  # what it announces
         end = min(end + 1, len(lines))

@@ -15,6 +15,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx2
 from mcp.client.streamable_http import MCP_SESSION_ID
+from mcp.shared._httpx_utils import next_request_within_origin
 from mcp.types import JSONRPCError, JSONRPCMessage, JSONRPCResponse, jsonrpc_message_adapter
 from pydantic import ValidationError
 
@@ -35,6 +36,7 @@ _MAX_SAID = 300
 # Reading has no limit: an event stream may be silent for hours, and calls bound themselves.
 _TIMEOUT = httpx2.Timeout(30.0, read=None)
 _EVENTS = "text/event-stream"
+_JSON = "application/json"
 _TAG = re.compile(r"<[^>]*>")
 
 
@@ -72,7 +74,7 @@ class McpHttpClient(httpx2.AsyncClient):
         self, request: httpx2.Request, *, stream: bool = False, **more: Any
     ) -> httpx2.Response:
         response = await super().send(request, stream=True, **more)
-        if response.next_request is not None or request.method not in ("GET", "POST"):
+        if self._is_left(response):
             if not stream:
                 await response.aread()
             return response
@@ -90,20 +92,33 @@ class McpHttpClient(httpx2.AsyncClient):
             return self._answered_with_events(response, text, id)
         if id is None:
             return _with_body(response, body)
+        is_read = self._answer_elsewhere is None and response.is_success
+        if is_read and _is_answer(text, id):
+            return _with_body(response, text.encode(), _JSON)
         answers = self._answers(text, id, response, is_whole)
         if self._answer_elsewhere is not None:
             for answer in answers:
                 await self._answer_elsewhere(answer)
             return httpx2.Response(202, request=request)
-        if exchange is not None and response.is_error and not answers:
+        if exchange is not None and not response.is_success and not answers:
             exchange.said = _words(text)
         return _with_messages(response, answers, body)
 
+    def _is_left(self, response: httpx2.Response) -> bool:
+        """True for answers that are no messages, and redirects that the SDK follows or tells of."""
+        if response.request.method not in ("GET", "POST"):
+            return True
+        is_told = self._answer_elsewhere is None or response.request.method == "GET"
+        return response.next_request is not None and (
+            is_told or next_request_within_origin(response) is not None
+        )
+
     def _note_status(self, response: httpx2.Response, exchange: Exchange | None) -> None:
-        if not response.is_error:
+        """Note a refusal; that of a stream for what nobody asked is none."""
+        if response.is_success or response.request.method != "POST":
             return
         self._evidence.http_status = response.status_code
-        if self._answer_elsewhere is not None and response.request.method == "POST":
+        if self._answer_elsewhere is not None:
             self._evidence.posted_to = str(response.request.url)
         if exchange is not None:
             exchange.http_status = response.status_code
@@ -113,7 +128,7 @@ class McpHttpClient(httpx2.AsyncClient):
     ) -> Sequence[JSONRPCMessage]:
         """What the SDK is to read in place of the body; none where it goes by the status."""
         messages = read_messages(text, self._pending, id)
-        if response.is_error:
+        if not response.is_success:
             errors = [each for each in messages if isinstance(each, JSONRPCError)]
             if self._answer_elsewhere is None:
                 return errors
@@ -217,7 +232,7 @@ def _with_messages(
     if not messages:
         return _with_body(response, body)
     if len(messages) == 1:
-        return _with_body(response, _to_json(messages[0]).encode(), "application/json")
+        return _with_body(response, _to_json(messages[0]).encode(), _JSON)
     events = [_to_bytes(httpx2.ServerSentEvent(), _to_json(message)) for message in messages]
     return _with_body(response, b"".join(events), _EVENTS)
 
@@ -263,6 +278,15 @@ def _media_type(response: httpx2.Response) -> str:
 
 def _looks_like_events(text: str) -> bool:
     return text.lstrip("\ufeff\r\n").startswith(("data:", "event:", "id:", "retry:", ":"))
+
+
+def _is_answer(text: str, id: int | str) -> bool:
+    """True for what the SDK reads by itself, so that large results are not written anew."""
+    try:
+        message = jsonrpc_message_adapter.validate_json(text, by_name=False)
+    except ValidationError:
+        return False
+    return isinstance(message, JSONRPCResponse) and message.id == id
 
 
 def _is_message(data: str) -> bool:

@@ -14,6 +14,7 @@ _LONGEST = 300
 _SESSION = re.compile(r"session|transport found", re.IGNORECASE)
 _UNKNOWN = re.compile(
     r"not[ _-]?found|unknown|invalid|expired|missing|stale|terminated|closed|gone|required|mismatch"
+    r"|deleted|ended|evicted|unrecogni[sz]ed|no (?:mcp )?session"
     r"|\bno (?:valid|such|active|longer|transport)|n[o']t (?:valid|exist|active|initiali[sz]ed)"
     r"|not recogni[sz]ed|(?:could not|cannot|can't|unable to) (?:find|locate)",
     re.IGNORECASE,
@@ -21,7 +22,8 @@ _UNKNOWN = re.compile(
 _NOT_BEGUN = re.compile(
     r"(?:server|session|client|connection) (?:is |was |has )?not (?:been |yet )*initiali[sz]ed"
     r"|before initiali[sz]ation|expect(?:ed|s|ing)? (?:an? )?initiali[sz]e"
-    r"|initiali[sz]e(?: request)? (?:first|required|expected)|mcp-session-id",
+    r"|initiali[sz]e(?: request)? (?:first|required|expected)|mcp-session-id"
+    r"|\A\W*not (?:yet )?initiali[sz]ed|re-?initiali[sz]e",
     re.IGNORECASE,
 )
 

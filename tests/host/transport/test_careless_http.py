@@ -64,6 +64,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path == "/redirect":
+            self._send(Answer(307, ""), None, {"Location": "https://elsewhere.example/mcp"})
+            return
         if self.path != "/mcp":
             self._send(Answer(404, "<h1>Not here</h1>", "text/html"))
             return
@@ -291,3 +294,16 @@ async def test_an_sse_endpoint_that_leads_elsewhere_is_told_at_once(
             error = error_of(host.statuses()[0])
 
     assert error == f"MCP server 'x' {said.replace('URL', site.url)}"
+
+
+async def test_an_sse_endpoint_that_redirects_elsewhere_is_told_at_once(
+    site: Site, tmp_path: Path
+) -> None:
+    site.endpoint = "/redirect"
+
+    with anyio.fail_after(seconds(15)):
+        async with hosting({"x": _server(site, type="sse", startup_timeout=60)}, tmp_path) as host:
+            await host.settled()
+            error = error_of(host.statuses()[0])
+
+    assert f"and {site.url}/redirect answers HTTP 307: correct" in error
