@@ -3,15 +3,54 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
 
 from kronk_agent.api.wire import encode
 from kronk_agent.errors import ConfigError, InvalidRequestError
 from kronk_agent.messages import JsonObject, JsonValue
 from kronk_agent.tool import Tool
 
+Syntax: TypeAlias = Literal["lark", "regex"]
+
 _TEXT = "input"
 """The one argument of a tool that takes a text."""
+_MAX_SHOWN = 80
+_VERSION = re.compile(r"(_preview)?(_\d{4}_\d\d_\d\d)?$")
+
+
+class OtherTool(BaseModel):
+    """A tool of another provider's service, which there is not here: it is left out."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    type: str
+
+
+def kind_of_tool(*known: str) -> Callable[[Any], str | None]:
+    """Tells tools apart by their ``type``: one of the known ones, of any date, or ``other``."""
+
+    def kind(tool: Any) -> str | None:
+        given = tool.get("type") if isinstance(tool, dict) else getattr(tool, "type", None)
+        if not isinstance(given, str):
+            return None
+        undated = _VERSION.sub("", given)
+        return undated if undated in known else "other"
+
+    return kind
+
+
+def missing_tool(place: str, kind: str) -> str:
+    """The notice for a tool that is left out."""
+    return f"{place}: there is no {kind[:_MAX_SHOWN]} here, so the tool is left out"
+
+
+def unenforced_grammar(place: str) -> str:
+    """The notice for a Lark grammar of a tool's input."""
+    return f"{place}: a Lark grammar is shown to the model, and not enforced inside a call"
 
 
 def client_tool(
@@ -45,15 +84,27 @@ def function_tool(
     return client_tool(name, description, schema, strict=bool(strict), place=place)
 
 
-def text_tool(name: str, description: str, *, regex: str | None, place: str) -> Tool:
-    """OpenAI's custom tool: its input is one text, which may have to match an expression.
+def text_tool(
+    name: str, description: str, *, syntax: Syntax | None, definition: str, place: str
+) -> Tool:
+    """OpenAI's custom tool: its input is one text.
+
+    Args:
+        name: what the model calls it.
+        description: what the model is told of it.
+        syntax: of what the text has to match; None where it may be anything. A Lark grammar cannot
+            be enforced inside a call's arguments, so the model is shown it.
+        definition: a regular expression, or a grammar.
+        place: where the request has the tool.
 
     Raises:
         InvalidRequestError: a name no tool can have.
     """
     text: JsonObject = {"type": "string"}
-    if regex is not None:
-        text["pattern"] = f"^(?:{regex})$"
+    if syntax == "regex":
+        text["pattern"] = f"^(?:{definition})$"
+    if syntax == "lark":
+        description = f"{description}\nThe input follows this Lark grammar:\n{definition}".lstrip()
     schema: JsonObject = {
         "type": "object",
         "properties": {_TEXT: text},

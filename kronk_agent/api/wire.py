@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, TypeAlias
 
 from pydantic import (
@@ -21,20 +23,37 @@ from pydantic_core import CoreSchema, core_schema
 
 from kronk_agent.errors import InvalidRequestError
 
+logger = logging.getLogger(__name__)
+
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 _MAX_PADDING = 16
+_MAX_NOTICES = 20
+_MAX_PLACE = 200
 
 Count: TypeAlias = Annotated[int, Field(ge=1)]
 CacheSalt: TypeAlias = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class Wire(BaseModel):
-    """A part of a request: a field we do not know is refused by name, never ignored."""
+    """A part of a request: a field we do not know is refused by name, never ignored.
+
+    ``null`` is as if the field were left out, where it may be left out.
+    """
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: object) -> object:
+        if not isinstance(value, dict) or None not in value.values():
+            return value
+        needed = {
+            field.alias or name for name, field in cls.model_fields.items() if field.is_required()
+        }
+        return {key: one for key, one in value.items() if one is not None or key in needed}
 
 
 class OpenWire(Wire):
@@ -48,7 +67,8 @@ def unknown_fields(value: object, place: str = "") -> Iterator[str]:
     """The places of fields that are in no table, in a request or a part of it."""
     match value:
         case BaseModel():
-            yield from (f"{place}{name}" for name in value.model_extra or ())
+            if isinstance(value, OpenWire):
+                yield from (f"{place}{name}" for name in value.model_extra or ())
             for name in type(value).model_fields:
                 yield from unknown_fields(getattr(value, name), f"{place}{name}.")
         case list():
@@ -56,6 +76,13 @@ def unknown_fields(value: object, place: str = "") -> Iterator[str]:
                 yield from unknown_fields(item, f"{place}{index}.")
         case _:
             return
+
+
+def left_out(body: BaseModel) -> Iterator[str]:
+    """A notice for each field of a request that nobody knows; of many only the first few."""
+    for place in islice(unknown_fields(body), _MAX_NOTICES):
+        logger.info("a request has a field that is not known here: %s", place[:_MAX_PLACE])
+        yield f"{place[:_MAX_PLACE]}: not known here, and left out"
 
 
 class WholeText(Wire):

@@ -181,3 +181,22 @@ async def test_a_turn_of_calls_alone_begins_without_text(turn: list[Any], text: 
         response = await server.post("/v1/chat/completions", **body)
 
     assert frames(response.text)[0]["choices"][0]["delta"]["content"] == text
+
+
+async def test_a_tool_of_another_service_is_left_out_and_a_lark_grammar_shown() -> None:
+    grammar = {"syntax": "lark", "definition": 'start: "a"'}
+    custom = {"name": "patch", "format": {"type": "grammar", "grammar": grammar}}
+    tools = [{"type": "browser_search"}, TOOL, {"type": "custom", "custom": custom}]
+    model = scripted("Hi.")
+    async with running(model) as server:
+        answer = await server.post(
+            "/v1/chat/completions", model="scripted", messages=[ASKED], tools=tools
+        )
+
+    shown = {tool.name: tool.description for tool in model.requests[0].tools}
+    assert shown == {"f": "", "patch": 'The input follows this Lark grammar:\nstart: "a"'}
+    assert [notice["text"] for notice in answer.json()["kronk"]["activity"]] == [
+        "tools.0: there is no browser_search here, so the tool is left out",
+        "tools.2.custom.format: a Lark grammar is shown to the model, and not enforced inside a "
+        "call",
+    ]

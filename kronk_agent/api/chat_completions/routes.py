@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -15,19 +13,21 @@ from kronk_agent.api.chat_completions.hosted import hosted_toolsets
 from kronk_agent.api.chat_completions.messages import to_messages
 from kronk_agent.api.chat_completions.request import ChatCompletionRequest
 from kronk_agent.api.chat_completions.response import Answer
-from kronk_agent.api.chat_completions.tools import custom_names, to_tool_choice, to_tools
+from kronk_agent.api.chat_completions.tools import (
+    custom_names,
+    to_tool_choice,
+    to_tools,
+    tool_notices,
+)
 from kronk_agent.api.errors import openai_error_frame
 from kronk_agent.api.serving import Serving, as_asked, with_seed
 from kronk_agent.api.sse import EventStream, Write, while_connected
-from kronk_agent.api.wire import unknown_fields
+from kronk_agent.api.wire import left_out
 from kronk_agent.messages import Message, Notice
 from kronk_agent.model import ToolChoice
 from kronk_agent.tool import Tool
 
-logger = logging.getLogger(__name__)
-
 _LAST = Piece({})
-_MAX_NOTICES = 20
 
 
 def router(serving: Serving) -> APIRouter:
@@ -71,7 +71,7 @@ class _Job:
     custom_tools: frozenset[str]
     tool_choice: ToolChoice | None
     notices: Sequence[Notice]
-    """One for each field of the request that was left out."""
+    """One for each part of the request that was left out."""
 
     def readers(self) -> list[ChoiceReader]:
         names = frozenset(tool.name for tool in self.client_tools)
@@ -118,16 +118,8 @@ async def _job(serving: Serving, body: ChatCompletionRequest) -> _Job:
         to_tools(body.tools or ()),
         custom_names(body.tools or ()),
         None if body.tool_choice is None else to_tool_choice(body.tool_choice),
-        [Notice(f"{place}: not known here, and left out") for place in _left_out(body)],
+        [Notice(text) for text in (*left_out(body), *tool_notices(body.tools or ()))],
     )
-
-
-def _left_out(body: ChatCompletionRequest) -> Iterator[str]:
-    """The first few fields that clients added and nothing here knows."""
-    found = islice(unknown_fields(body), _MAX_NOTICES)
-    for place in found:
-        logger.info("a chat completion has a field that is not known here: %s", place[:200])
-        yield place[:200]
 
 
 async def _stream(job: _Job, answer: Answer, write: Write) -> None:

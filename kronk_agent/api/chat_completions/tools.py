@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, JsonValue
+from pydantic import Discriminator, Field, JsonValue, Tag
 
-from kronk_agent.api.client_tools import function_tool, text_tool
+from kronk_agent.api.client_tools import (
+    OtherTool,
+    Syntax,
+    function_tool,
+    kind_of_tool,
+    missing_tool,
+    text_tool,
+    unenforced_grammar,
+)
 from kronk_agent.api.wire import NoEffect, OpenWire, Wire
 from kronk_agent.model import ToolChoice
 from kronk_agent.tool import Tool
@@ -34,8 +42,8 @@ class TextFormat(Wire):
 
 
 class Grammar(Wire):
-    syntax: Literal["regex"]
-    """Lark grammars cannot be enforced inside a call's arguments."""
+    syntax: Syntax
+    """A Lark grammar is shown to the model; a call's arguments cannot be held to it."""
     definition: str
 
 
@@ -58,7 +66,12 @@ class CustomTool(Wire):
     custom: Custom
 
 
-WireTool: TypeAlias = Annotated[FunctionTool | CustomTool, Field(discriminator="type")]
+WireTool: TypeAlias = Annotated[
+    Annotated[FunctionTool, Tag("function")]
+    | Annotated[CustomTool, Tag("custom")]
+    | Annotated[OtherTool, Tag("other")],
+    Discriminator(kind_of_tool("function", "custom")),
+]
 
 
 class Name(Wire):
@@ -100,7 +113,23 @@ def to_tools(wire: Sequence[WireTool]) -> list[Tool]:
     Raises:
         InvalidRequestError: a name or a schema that no tool can have.
     """
-    return [_tool(tool, f"tools.{index}") for index, tool in enumerate(wire)]
+    return [
+        _tool(tool, f"tools.{index}")
+        for index, tool in enumerate(wire)
+        if not isinstance(tool, OtherTool)
+    ]
+
+
+def tool_notices(wire: Sequence[WireTool]) -> Iterator[str]:
+    """What of the tools is left out."""
+    for index, tool in enumerate(wire):
+        match tool:
+            case OtherTool(type=kind):
+                yield missing_tool(f"tools.{index}", kind)
+            case CustomTool(custom=Custom(format=GrammarFormat(grammar=Grammar(syntax="lark")))):
+                yield unenforced_grammar(f"tools.{index}.custom.format")
+            case _:
+                pass
 
 
 def custom_names(wire: Sequence[WireTool]) -> frozenset[str]:
@@ -126,8 +155,14 @@ def _tool(tool: FunctionTool | CustomTool, place: str) -> Tool:
     if isinstance(tool, CustomTool):
         custom = tool.custom
         form = custom.format
-        regex = form.grammar.definition if isinstance(form, GrammarFormat) else None
-        return text_tool(custom.name, custom.description or "", regex=regex, place=place)
+        grammar = form.grammar if isinstance(form, GrammarFormat) else None
+        return text_tool(
+            custom.name,
+            custom.description or "",
+            syntax=grammar.syntax if grammar else None,
+            definition=grammar.definition if grammar else "",
+            place=place,
+        )
     function = tool.function
     return function_tool(
         function.name,

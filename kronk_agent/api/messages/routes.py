@@ -49,10 +49,7 @@ def router(serving: Serving) -> APIRouter:
     async def count_message_tokens(body: CountTokensRequest) -> dict[str, int]:
         """How many tokens a conversation has, with its tools."""
         async with _job(serving, body) as job:
-            count = await job.agent.count_tokens(
-                job.messages, tool_choice=job.tool_choice, client_tools=job.client_tools
-            )
-        return {"input_tokens": count}
+            return {"input_tokens": await _count(job)}
 
     @routes.head("/", include_in_schema=False)
     async def is_there() -> Response:
@@ -94,13 +91,22 @@ def _check_there(host: Host, body: CountTokensRequest) -> None:
             need_there(statuses[server.name], f"mcp_servers.{index}")
 
 
+async def _count(job: Job) -> int:
+    """The tokens of the prompt of the model's first turn."""
+    return await job.agent.count_tokens(
+        job.messages, tool_choice=job.tool_choice, client_tools=job.client_tools
+    )
+
+
 async def _run(job: Job, form: Form, send: Callable[[JsonObject], Awaitable[None]]) -> None:
     """Answer; what is sent begins with the answer, so that until then a failure has a status."""
-    stream = MessageStream(form)
     running = job.agent.run(
         job.messages, tool_choice=job.tool_choice, client_tools=job.client_tools
     )
     async with running as run:
+        # The model reads the prompt meanwhile, which takes longer.
+        is_streamed = job.agent.options.streamed
+        stream = MessageStream(form, prompt_tokens=await _count(job) if is_streamed else 0)
         async for event in run:
             for written in stream.write(event):
                 await send(written)

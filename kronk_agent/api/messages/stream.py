@@ -82,10 +82,16 @@ class _Call:
 
 
 class MessageStream:
-    """Writes one message; events go in, Anthropic's come out."""
+    """Writes one message; events go in, Anthropic's come out.
 
-    def __init__(self, form: Form) -> None:
+    Args:
+        form: what all of it depends on.
+        prompt_tokens: told at the beginning; the end tells how many of them were cached.
+    """
+
+    def __init__(self, form: Form, *, prompt_tokens: int = 0) -> None:
         self._form = form
+        self._prompt_tokens = prompt_tokens
         self._has_begun = False
         self._num_blocks = 0
         self._open: str | None = None
@@ -142,7 +148,7 @@ class MessageStream:
                 assert_never(event)
 
     def _begin(self) -> Iterator[JsonObject]:
-        """What comes before all blocks. How long the prompt is, is known only at the end."""
+        """What comes before all blocks."""
         self._has_begun = True
         yield {
             "type": "message_start",
@@ -157,7 +163,7 @@ class MessageStream:
                 "stop_details": None,
                 **self._form.more,
                 "usage": {
-                    "input_tokens": 0,
+                    "input_tokens": self._prompt_tokens,
                     "cache_creation_input_tokens": 0,
                     "cache_read_input_tokens": 0,
                     "output_tokens": 0,

@@ -70,6 +70,14 @@ class ImageBlock(_Block):
     source: Annotated[Base64Source | UrlSource | FileSource, Field(discriminator="type")]
 
 
+def _as_object(value: Any) -> Any:
+    return {} if value is None else value
+
+
+Input: TypeAlias = Annotated[dict[str, JsonValue], BeforeValidator(_as_object)]
+"""The arguments of a call; null is none."""
+
+
 def _as_blocks(content: Any) -> Any:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
@@ -139,7 +147,7 @@ class ToolUseBlock(_Block):
     type: Literal["tool_use"]
     id: str
     name: str
-    input: dict[str, JsonValue]
+    input: Input
     caller: DirectCaller | None = None
 
 
@@ -147,7 +155,7 @@ class ServerToolUseBlock(_Block):
     type: Literal["server_tool_use"]
     id: str
     name: Literal["web_search", "web_fetch"]
-    input: dict[str, JsonValue]
+    input: Input
     caller: DirectCaller | None = None
 
 
@@ -195,7 +203,7 @@ class McpToolUseBlock(_Block):
     id: str
     name: str
     server_name: str
-    input: dict[str, JsonValue]
+    input: Input
 
 
 class McpToolResultBlock(_Block):

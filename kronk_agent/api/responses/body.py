@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from kronk_agent.api.client_tools import OtherTool
 from kronk_agent.api.responses.request import CreateResponse
 from kronk_agent.api.responses.tools import WireTool
 from kronk_agent.api.wire import new_id
@@ -116,7 +117,7 @@ def usage_to_wire(usage: Usage) -> JsonObject:
 
 def tools_to_wire(tools: Sequence[WireTool]) -> list[JsonValue]:
     """The tools as they were given, without secrets, and what was left out as it holds."""
-    return [_tool(tool) for tool in tools]
+    return [_tool(tool) for tool in tools if not isinstance(tool, OtherTool)]
 
 
 def _tool(tool: WireTool) -> JsonObject:

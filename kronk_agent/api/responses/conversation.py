@@ -26,6 +26,8 @@ from kronk_agent.api.responses.items import (
     McpListToolsItem,
     MessageItem,
     OpenPageAction,
+    OtherCallItem,
+    OtherCallOutputItem,
     OutputText,
     ReasoningItem,
     Refusal,
@@ -37,7 +39,7 @@ from kronk_agent.api.responses.names import flat_name
 from kronk_agent.api.responses.opaque import unpack
 from kronk_agent.api.wire import encode
 from kronk_agent.errors import InvalidRequestError
-from kronk_agent.messages import Message, Part, Role, TextPart, ToolCall
+from kronk_agent.messages import JsonValue, Message, Part, Role, TextPart, ToolCall
 
 APPROVAL_PREFIX = "mcpr_"
 """An approval request's id is this and the id of the call it is about."""
@@ -89,6 +91,12 @@ class _Reader:
             case CustomCallItem():
                 name = flat_name(item.namespace, item.name)
                 self._call(item.call_id, name, text_arguments(item.input))
+            case OtherCallItem():
+                self._other_call(item, place)
+            case OtherCallOutputItem():
+                self.end_turn()
+                id = _key(item, place)
+                self.messages.append(self._result(id, (TextPart(_text(item.told)),), place))
             case FunctionCallOutputItem() | CustomCallOutputItem():
                 self.end_turn()
                 parts = _parts(item.output, f"{place}.output")
@@ -137,6 +145,13 @@ class _Reader:
             )
         return Message("tool", parts, tool_call_id=id, name=self.names[id])
 
+    def _other_call(self, item: OtherCallItem, place: str) -> None:
+        id = _key(item, place)
+        self._call(id, item.name, encode(item.arguments))
+        if item.is_hosted:
+            gone = (TextPart(_GONE.format("")),)
+            self._results.append(self._result(id, gone, place))
+
     def _search(self, item: WebSearchCallItem, place: str) -> None:
         arguments: Mapping[str, object]
         name, arguments, found = "web_fetch", {}, ""
@@ -153,6 +168,23 @@ class _Reader:
         self._call(item.id, name, encode(arguments))
         text = _GONE.format(f" The pages were:{found}" if found else "")
         self._results.append(self._result(item.id, (TextPart(text),), place))
+
+
+def _key(item: OtherCallItem | OtherCallOutputItem, place: str) -> str:
+    if item.key is None:
+        raise InvalidRequestError(f"{place}.call_id: Field required", param=f"{place}.call_id")
+    return item.key
+
+
+def _text(output: JsonValue) -> str:
+    """An output of any form as text."""
+    match output:
+        case str(text) | {"type": "input_text" | "output_text" | "text", "text": str(text)}:
+            return text
+        case list():
+            return "\n".join(_text(part) for part in output)
+        case _:
+            return encode(output)
 
 
 def _assistant_text(item: MessageItem, place: str) -> str:

@@ -21,6 +21,7 @@ from kronk_agent.api.responses.stored import to_stored
 from kronk_agent.api.responses.stream import WireEvent, Writer
 from kronk_agent.api.responses.toolbox import Toolbox, add_guests, open_toolbox
 from kronk_agent.api.serving import Serving, as_asked
+from kronk_agent.api.wire import left_out
 from kronk_agent.errors import EngineError, InvalidRequestError
 from kronk_agent.messages import JsonObject, Message, RunFinished, StepFinished, ToolCall
 from kronk_agent.model import ToolChoice
@@ -78,12 +79,15 @@ async def understand(serving: Serving, wire: CreateResponse, store: SessionStore
     await serving.need_for(wire.model, [*past.messages, *given.new])
     agent = await serving.agent(wire.model, cache_salt=wire.cache_salt)
     agent = as_asked(agent, options=options(wire, agent.options))
+    toolbox = await open_toolbox(serving.runtime, agent, wire.tools or ())
+    body = Body(request=wire, sampling=agent.options.sampling)
+    body.notices += [*left_out(wire), *toolbox.notices]
     return Job(
         serving=serving,
         agent=agent,
         given=given,
-        toolbox=await open_toolbox(serving.runtime, agent, wire.tools or ()),
-        body=Body(request=wire, sampling=agent.options.sampling),
+        toolbox=toolbox,
+        body=body,
         store=store if wire.is_stored else None,
         items=to_stored(wire.items),
     )

@@ -8,7 +8,13 @@ from typing import Literal, TypeAlias, assert_never
 
 from kronk_agent.agent import Agent
 from kronk_agent.api.caller import current_caller
-from kronk_agent.api.client_tools import function_tool, text_tool
+from kronk_agent.api.client_tools import (
+    OtherTool,
+    function_tool,
+    missing_tool,
+    text_tool,
+    unenforced_grammar,
+)
 from kronk_agent.api.errors import HttpError
 from kronk_agent.api.guests import Places, beside, guest
 from kronk_agent.api.hosted import (
@@ -97,6 +103,8 @@ class Toolbox:
     """What it always denies is not among the tools."""
     guests: dict[str, Guest] = field(default_factory=dict)
     """By label; their tools come when they are connected to."""
+    notices: list[str] = field(default_factory=list)
+    """What of the request's tools is left out."""
     _shown: dict[str, Shown] = field(default_factory=dict)
 
     def shown(self, name: str) -> Shown:
@@ -122,7 +130,10 @@ class Toolbox:
             case str(mode):
                 return ToolChoice(mode)
             case AllowedTools(mode=mode, tools=tools):
-                names = [name for tool in tools for name in self._named(tool)]
+                there = [tool for tool in tools if not isinstance(tool, OtherTool)]
+                names = [name for tool in there for name in self._named(tool)]
+                if tools and not names and mode == "auto":
+                    return ToolChoice("none")
                 return ToolChoice(mode, allowed=tuple(dict.fromkeys(names)))
             case _:
                 names = self._named(wire)
@@ -141,6 +152,10 @@ class Toolbox:
                 NamedFunction(name=name, namespace=group) | NamedCustom(name=name, namespace=group)
             ):
                 return [flat_name(group, name)]
+            case OtherTool(type=kind):
+                raise InvalidRequestError(
+                    f"tool_choice: there is no {kind!r} here", param="tool_choice"
+                )
             case NamedSearch():
                 return self._of_kind("web", None, "web_search")
             case NamedMcp(server_label=label, name=name):
@@ -184,10 +199,14 @@ async def open_toolbox(runtime: Runtime, agent: Agent, wire: Sequence[WireTool])
     for index, tool in enumerate(wire):
         place = f"tools.{index}"
         match tool:
+            case OtherTool(type=kind):
+                box.notices.append(missing_tool(place, kind))
             case FunctionTool() | CustomTool():
+                box.notices += _grammar_notices(tool, place)
                 box.add_client(_client_tool(tool, place), _client_shown(tool, None))
             case NamespaceTool(name=namespace, tools=members):
                 for number, member in enumerate(members):
+                    box.notices += _grammar_notices(member, f"{place}.tools.{number}")
                     made = _client_tool(member, f"{place}.tools.{number}", tool)
                     box.add_client(made, _client_shown(member, namespace))
             case WebSearchTool():
@@ -217,6 +236,14 @@ def _client_shown(tool: FunctionTool | CustomTool, namespace: str | None) -> Sho
     return Shown("custom" if isinstance(tool, CustomTool) else "function", tool.name, namespace)
 
 
+def _grammar_notices(tool: FunctionTool | CustomTool, place: str) -> list[str]:
+    match tool:
+        case CustomTool(format=GrammarFormat(syntax="lark")):
+            return [unenforced_grammar(f"{place}.format")]
+        case _:
+            return []
+
+
 def _client_tool(
     tool: FunctionTool | CustomTool, place: str, namespace: NamespaceTool | None = None
 ) -> Tool:
@@ -224,9 +251,14 @@ def _client_tool(
     name = flat_name(namespace.name, tool.name) if namespace else tool.name
     description = "\n".join(text for text in (*words, tool.description) if text)
     if isinstance(tool, CustomTool):
-        form = tool.format
-        regex = form.definition if isinstance(form, GrammarFormat) else None
-        return text_tool(name, description, regex=regex, place=place)
+        form = tool.format if isinstance(tool.format, GrammarFormat) else None
+        return text_tool(
+            name,
+            description,
+            syntax=form.syntax if form else None,
+            definition=form.definition if form else "",
+            place=place,
+        )
     return function_tool(name, description, tool.parameters, strict=tool.strict, place=place)
 
 

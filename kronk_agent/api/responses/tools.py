@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, JsonValue
+from pydantic import Discriminator, Field, JsonValue, Tag
 
-from kronk_agent.api.wire import Refused, Wire
+from kronk_agent.api.client_tools import OtherTool, Syntax, kind_of_tool
+from kronk_agent.api.wire import NoEffect, OpenWire, Refused, Wire
 from kronk_agent.tool import Tool
 
+_Deferred: TypeAlias = Annotated[
+    bool | None, NoEffect("the model knows every tool from the beginning")
+]
 
-class FunctionTool(Wire):
+
+class FunctionTool(OpenWire):
     """A function of the client's."""
 
     type: Literal["function"]
@@ -21,8 +26,7 @@ class FunctionTool(Wire):
     strict: bool | None = None
     """True: a schema that cannot be enforced whole is refused. Otherwise what cannot be is left
     to the client to check."""
-    defer_loading: Literal[False] | None = None
-    """All tools are there from the beginning."""
+    defer_loading: _Deferred = None
     allowed_callers: list[Literal["direct"]] | None = None
     """Only the model calls."""
     output_schema: Annotated[None, Refused("say in the description what comes back")] = None
@@ -34,12 +38,12 @@ class TextFormat(Wire):
 
 class GrammarFormat(Wire):
     type: Literal["grammar"]
-    syntax: Literal["regex"]
-    """Lark grammars cannot be enforced inside a call's arguments."""
+    syntax: Syntax
+    """A Lark grammar is shown to the model; a call's arguments cannot be held to it."""
     definition: str
 
 
-class CustomTool(Wire):
+class CustomTool(OpenWire):
     """A tool of the client's whose input is one text."""
 
     type: Literal["custom"]
@@ -47,13 +51,12 @@ class CustomTool(Wire):
     description: str | None = None
     format: Annotated[TextFormat | GrammarFormat, Field(discriminator="type")] | None = None
     """What its input looks like; any text when left out."""
-    defer_loading: Literal[False] | None = None
-    """All tools are there from the beginning."""
+    defer_loading: _Deferred = None
     allowed_callers: list[Literal["direct"]] | None = None
     """Only the model calls."""
 
 
-class NamespaceTool(Wire):
+class NamespaceTool(OpenWire):
     """Tools of the client's under a common name. The model sees ``namespace__name``."""
 
     type: Literal["namespace"]
@@ -61,6 +64,14 @@ class NamespaceTool(Wire):
     description: str | None = None
     """Put before the description of each of its tools."""
     tools: list[Annotated[FunctionTool | CustomTool, Field(discriminator="type")]]
+
+
+SearchType: TypeAlias = Literal[
+    "web_search",
+    "web_search_2025_08_26",
+    "web_search_preview",
+    "web_search_preview_2025_03_11",
+]
 
 
 class Filters(Wire):
@@ -83,10 +94,10 @@ class UserLocation(Wire):
         return ", ".join(part for part in parts if part)
 
 
-class WebSearchTool(Wire):
+class WebSearchTool(OpenWire):
     """The server's web_search, and web_fetch to read what it finds."""
 
-    type: Literal["web_search", "web_search_2025_08_26", "web_search_preview"]
+    type: SearchType
     external_web_access: bool | None = None
     """False: there is no index here that could be searched instead, so nothing is searched."""
     filters: Filters | None = None
@@ -133,8 +144,7 @@ class McpTool(Wire):
     """Which calls the client is asked about first; all of them when left out."""
     server_description: str | None = None
     """Put before the description of each of its tools."""
-    defer_loading: Literal[False] | None = None
-    """All tools are there from the beginning."""
+    defer_loading: _Deferred = None
     connector_id: Annotated[None, Refused("register a server under mcp_servers in the YAML")] = None
     tunnel_id: Annotated[None, Refused("register a server under mcp_servers in the YAML")] = None
 
@@ -157,8 +167,13 @@ class McpTool(Wire):
 
 
 WireTool: TypeAlias = Annotated[
-    FunctionTool | CustomTool | NamespaceTool | WebSearchTool | McpTool,
-    Field(discriminator="type"),
+    Annotated[FunctionTool, Tag("function")]
+    | Annotated[CustomTool, Tag("custom")]
+    | Annotated[NamespaceTool, Tag("namespace")]
+    | Annotated[WebSearchTool, Tag("web_search")]
+    | Annotated[McpTool, Tag("mcp")]
+    | Annotated[OtherTool, Tag("other")],
+    Discriminator(kind_of_tool("function", "custom", "namespace", "web_search", "mcp")),
 ]
 
 
@@ -182,11 +197,16 @@ class NamedMcp(Wire):
 
 
 class NamedSearch(Wire):
-    type: Literal["web_search", "web_search_2025_08_26", "web_search_preview"]
+    type: SearchType
 
 
 NamedTool: TypeAlias = Annotated[
-    NamedFunction | NamedCustom | NamedMcp | NamedSearch, Field(discriminator="type")
+    Annotated[NamedFunction, Tag("function")]
+    | Annotated[NamedCustom, Tag("custom")]
+    | Annotated[NamedMcp, Tag("mcp")]
+    | Annotated[NamedSearch, Tag("web_search")]
+    | Annotated[OtherTool, Tag("other")],
+    Discriminator(kind_of_tool("function", "custom", "mcp", "web_search")),
 ]
 
 
@@ -199,7 +219,12 @@ class AllowedTools(Wire):
 WireToolChoice: TypeAlias = (
     Literal["none", "auto", "required"]
     | Annotated[
-        NamedFunction | NamedCustom | NamedMcp | NamedSearch | AllowedTools,
-        Field(discriminator="type"),
+        Annotated[NamedFunction, Tag("function")]
+        | Annotated[NamedCustom, Tag("custom")]
+        | Annotated[NamedMcp, Tag("mcp")]
+        | Annotated[NamedSearch, Tag("web_search")]
+        | Annotated[AllowedTools, Tag("allowed_tools")]
+        | Annotated[OtherTool, Tag("other")],
+        Discriminator(kind_of_tool("function", "custom", "mcp", "web_search", "allowed_tools")),
     ]
 )

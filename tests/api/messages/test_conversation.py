@@ -405,3 +405,26 @@ async def test_an_image_reaches_a_model_that_sees() -> None:
 
     [message] = server.model.requests[0].messages
     assert [type(part).__name__ for part in message.content] == ["ImagePart"]
+
+
+async def test_null_is_as_if_the_field_were_left_out() -> None:
+    called = assistant(
+        {**use("a"), "input": None}, {"type": "text", "text": "So.", "citations": None}
+    )
+    answered = user(result("a", content=None, is_error=None, cache_control=None))
+    async with serving("Hi.", "Hi.") as server:
+        await server.message(
+            messages=[USER, called, answered],
+            system=None,
+            tools=[{**WEATHER, "description": None, "strict": None, "defer_loading": None}],
+            tool_choice={"type": "auto", "disable_parallel_tool_use": None},
+            stream=None,
+            stop_sequences=None,
+            thinking=None,
+            mcp_servers=None,
+        )
+        await server.message(tools=None, tool_choice=None)
+
+    call, told = server.model.requests[0].messages[1:]
+    assert (call.tool_calls[0].arguments, told.text) == ("{}", "")
+    assert server.model.requests[1].tools == ()

@@ -71,7 +71,7 @@ async def test_a_stream_has_anthropics_events_in_their_order() -> None:
                     "stop_sequence": None,
                     "stop_details": None,
                     "usage": {
-                        "input_tokens": 0,
+                        "input_tokens": 4,
                         "cache_creation_input_tokens": 0,
                         "cache_read_input_tokens": 0,
                         "output_tokens": 0,

@@ -593,7 +593,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (
         {"input": [{"type": "computer_call", "id": "x"}]},
         "input.0: no such kind of item here: messages, reasoning, compaction, and calls and "
-        "outputs of function, custom, web_search and mcp tools are known",
+        "outputs of function, custom, web_search, mcp and shell tools are known",
         "input.0",
     ),
     (
