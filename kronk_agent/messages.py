@@ -160,6 +160,13 @@ class Timings:
     generation_seconds: float = 0.0
     """From the first token to the last."""
 
+    def __add__(self, other: Timings) -> Timings:
+        return Timings(
+            self.queue_seconds + other.queue_seconds,
+            self.ttft_seconds + other.ttft_seconds,
+            self.generation_seconds + other.generation_seconds,
+        )
+
 
 # --- deltas: chat model → agent --------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from kronk_agent.api import (
     llama_server,
     messages,
     models,
+    ollama,
     reference,
     responses,
     tokens,
@@ -72,6 +73,8 @@ def create_app(runtime: Runtime, *, mcp_app: ASGIApp | None = None) -> FastAPI:
     app.include_router(completions.router(serving))
     app.include_router(llama_server.router(serving))
     app.include_router(llama_server.introspection_router(serving))
+    app.include_router(ollama.router(serving))
+    app.include_router(ollama.models_router(serving))
     app.include_router(embeddings.router(serving))
     app.include_router(tokens.router(serving))
     app.include_router(metrics_router(metrics, runtime))

@@ -129,6 +129,6 @@ def parsed_arguments(arguments: str) -> JsonObject:
     """Arguments as an object; empty where they were cut off, or are not what the tool takes."""
     try:
         value = json.loads(arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

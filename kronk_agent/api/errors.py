@@ -31,7 +31,7 @@ from kronk_agent.messages import JsonObject
 
 logger = logging.getLogger(__name__)
 
-Protocol: TypeAlias = Literal["openai", "anthropic"]
+Protocol: TypeAlias = Literal["openai", "anthropic", "ollama"]
 
 _OPENAI_TYPES = {
     401: "authentication_error",
@@ -120,6 +120,8 @@ def protocol_of(scope: Scope) -> Protocol:
     path: str = scope["path"]
     if path == "/v1/messages" or path.startswith("/v1/messages/"):
         return "anthropic"
+    if path.startswith("/api/"):
+        return "ollama"
     is_shared = path in ("/", "/v1/models") or path.startswith("/v1/models/")
     has_header = any(name == b"anthropic-version" for name, _ in scope["headers"])
     return "anthropic" if is_shared and has_header else "openai"
@@ -131,6 +133,8 @@ def envelope(error: HttpError, protocol: Protocol) -> JsonObject:
         kind = _ANTHROPIC_TYPES.get(error.status)
         kind = kind or ("api_error" if error.status >= 500 else "invalid_request_error")
         return {"type": "error", "error": {"type": kind, "message": str(error)}}
+    if protocol == "ollama":
+        return {"error": str(error)}
     kind = _OPENAI_TYPES.get(error.status)
     kind = kind or ("server_error" if error.status >= 500 else "invalid_request_error")
     return {

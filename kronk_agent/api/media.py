@@ -10,6 +10,14 @@ from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import AudioPart, ImagePart
 
 _DATA_URL = re.compile(r"data:(image/[\w.+-]+);base64,")
+_SIGNATURES = (
+    (b"\x89PNG\r\n\x1a\n", 0, "image/png"),
+    (b"\xff\xd8\xff", 0, "image/jpeg"),
+    (b"GIF8", 0, "image/gif"),
+    (b"WEBP", 8, "image/webp"),
+    (b"BM", 0, "image/bmp"),
+)
+"""What the files of each kind of image have, and where."""
 _AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 
 
@@ -26,6 +34,23 @@ def image_at(url: str | None, place: str) -> ImagePart:
             param=place,
         )
     return ImagePart(decoded(url[found.end() :], place), found[1])
+
+
+def picture(data: str, place: str) -> ImagePart:
+    """An image as Ollama has it: base64 without a word of what it is, or a ``data:`` URL.
+
+    Raises:
+        InvalidRequestError: it is not base64, or no image.
+    """
+    if data.startswith("data:"):
+        return image_at(data, place)
+    given = decoded(data, place)
+    for start, at, kind in _SIGNATURES:
+        if given[at : at + len(start)] == start:
+            return ImagePart(given, kind)
+    raise InvalidRequestError(
+        f"{place}: must be a PNG, JPEG, GIF, WebP or BMP image in base64", param=place
+    )
 
 
 def audio_in(data: str, format: Literal["wav", "mp3"], place: str) -> AudioPart:

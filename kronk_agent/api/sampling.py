@@ -14,6 +14,8 @@ from kronk_agent.api.wire import WholeText
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.model import SamplerName, SamplingParams
 
+_ALL = -1
+
 
 def _listed(value: object) -> object:
     """A list that is sent as JSON text."""
@@ -37,7 +39,7 @@ class SamplingFields(WholeText):
     seed: int | None = None
     """The same seed and the same request give the same answer."""
     top_k: int | None = None
-    """Keep the k likeliest; 0 keeps all."""
+    """Keep the k likeliest; 0 keeps all, and -1 too."""
     min_p: float | None = None
     """Drop what is less likely than this share of the likeliest."""
     typical_p: float | None = None
@@ -75,6 +77,8 @@ class SamplingFields(WholeText):
             changes["logit_bias"] = _by_token(self.logit_bias)
         if self.seed is not None:
             changes["seed"] = self.seed % NUM_SEEDS  # the wire's seeds have 64 bits and a sign
+        if self.top_k == _ALL:
+            changes["top_k"] = 0
         for name in ("samplers", "dry_sequence_breakers"):
             if name in changes:
                 changes[name] = tuple(changes[name])

@@ -144,7 +144,7 @@ class Serving:
             InvalidRequestError: it cannot do it; names the models that can.
             UnknownModelError, ModelError: it cannot be had.
         """
-        can = await self.runtime.capabilities(self._model_of(id))
+        can = await self.runtime.capabilities(self.model_of(id))
         if capability in can:
             return
         others = [one.id for one in await self.served() if capability in one.capabilities]
@@ -184,7 +184,7 @@ class Serving:
             return Served(name, "model", is_loaded, (), str(error))
         return Served(name, "model", is_loaded, tuple(sorted(can)))
 
-    def _model_of(self, id: str) -> str | None:
+    def model_of(self, id: str) -> str | None:
         """The model behind an id; None is the default."""
         if not id.startswith(AGENT_PREFIX):
             return id

@@ -25,14 +25,10 @@ KEEP_ALIVE_SECONDS = 15.0
 DONE = "data: [DONE]\n\n"
 """Ends a stream of OpenAI's completions."""
 _COMMENT = ": keep-alive\n\n"
-_HEADERS = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),  # nginx would hold the events back
-]
+_MEDIA_TYPE = "text/event-stream; charset=utf-8"
 
 Write: TypeAlias = Callable[[str], Awaitable[None]]
-"""Sends frames, whole ones, each with the empty line that ends it."""
+"""Sends frames, whole ones, each with what ends it."""
 Produce: TypeAlias = Callable[[Write], Awaitable[None]]
 """Writes a response. What it raises before its first frame becomes an ordinary response with the
 status of an error; afterwards, a frame."""
@@ -41,13 +37,14 @@ T = TypeVar("T")
 
 
 class EventStream(Response):
-    """Server-sent events.
+    """Server-sent events, or the frames of another form.
 
     Args:
         produce: writes them; it is cancelled when the client goes away.
         error_frame: how the protocol says in a stream that something went wrong.
         keep_alive_seconds: after so long without a frame, one is sent that says nothing.
         keep_alive: that frame; a comment, unless the protocol has one of its own.
+        media_type: of all frames together.
     """
 
     def __init__(
@@ -57,6 +54,7 @@ class EventStream(Response):
         error_frame: Callable[[HttpError], str],
         keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
         keep_alive: str = _COMMENT,
+        media_type: str = _MEDIA_TYPE,
     ) -> None:
         self.status_code = 200
         self.background = None
@@ -65,9 +63,10 @@ class EventStream(Response):
         self._error_frame = error_frame
         self._keep_alive_seconds = keep_alive_seconds
         self._keep_alive = keep_alive
+        self._media_type = media_type
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        writer = _Writer(send)
+        writer = _Writer(send, self._media_type)
         async with open_task_group() as tasks:
             tasks.start_soon(_cancel_when_gone, receive, tasks.cancel_scope)
             tasks.start_soon(writer.keep_alive, self._keep_alive_seconds, self._keep_alive)
@@ -84,24 +83,31 @@ class EventStream(Response):
 
 
 class _Writer:
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, media_type: str) -> None:
         self._send = send
+        self._headers = [
+            (b"content-type", media_type.encode("latin-1")),
+            (b"cache-control", b"no-cache"),
+            (b"x-accel-buffering", b"no"),  # nginx would hold the frames back
+        ]
         self.has_begun = False
         self._has_ended = False
         self._num_frames = 0
 
     async def write(self, frames: str) -> None:
         self._num_frames += 1
+        await self._begin()
+        await self._send({"type": "http.response.body", "body": frames.encode(), "more_body": True})
+
+    async def _begin(self) -> None:
         if not self.has_begun:
             self.has_begun = True
-            await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-        await self._send({"type": "http.response.body", "body": frames.encode(), "more_body": True})
+            start = {"type": "http.response.start", "status": 200, "headers": self._headers}
+            await self._send(start)
 
     async def end(self) -> None:
         self._has_ended = True
-        if not self.has_begun:
-            self.has_begun = True
-            await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        await self._begin()
         await self._send({"type": "http.response.body", "body": b""})
 
     async def keep_alive(self, seconds: float, frame: str) -> None:

@@ -71,7 +71,7 @@ def unknown_fields(value: object, place: str = "") -> Iterator[str]:
                 yield from (f"{place}{name}" for name in value.model_extra or ())
             for name in type(value).model_fields:
                 yield from unknown_fields(getattr(value, name), f"{place}{name}.")
-        case list():
+        case list() | tuple():
             for index, item in enumerate(value):
                 yield from unknown_fields(item, f"{place}{index}.")
         case _:

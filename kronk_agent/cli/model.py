@@ -40,6 +40,8 @@ async def _show(config: Config, as_json: bool, _: Interrupts) -> int:
     async with Runtime.open(config.model_copy(update={"mcp_servers": {}, "tools": ()})) as runtime:
         description = await runtime.describe_model()
     values = {**asdict(description), "capabilities": sorted(description.capabilities)}
+    for name in ("metadata", "template_source", "num_parameters", "quantization"):
+        del values[name]
     if as_json:
         click.echo(json.dumps(values, indent=2))
         return 0

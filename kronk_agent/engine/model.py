@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -53,6 +54,13 @@ _NOT_CAUSAL = frozenset(
     }
 )
 _LEARNED_POSITIONS = frozenset({"bert", "gpt2", "starcoder"})
+
+_FILE_TYPE = re.compile(r"LLAMA_FTYPE_(?:MOSTLY|ALL)_(\w+)")
+_FILE_TYPES = {
+    str(value): found[1]
+    for name, value in vars(llama).items()
+    if (found := _FILE_TYPE.fullmatch(name))
+}
 
 Capability: TypeAlias = Literal["generate", "embed", "rerank", "fim"]
 
@@ -152,6 +160,11 @@ class ModelFile:
         bits = 8 * self.weight_bytes / max(self.num_parameters, 1)
         size = f"{self.num_parameters / 1e6:,.0f}M parameters of {bits:.1f} bits"
         return f"{self._metadata('general.architecture')}, {size}"
+
+    @property
+    def quantization(self) -> str:
+        """How the file says its weights are quantised, ``Q4_K_M`` for example; may be empty."""
+        return _FILE_TYPES.get(self._metadata("general.file_type"), "")
 
     @property
     def basename(self) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kronk_agent.model import Capability
+
+_TEMPLATES = "tokenizer.chat_template"
 
 if TYPE_CHECKING:
     from kronk_agent.chat.capabilities import Capabilities
@@ -32,6 +35,13 @@ class ModelDescription:
     """About what it takes to generate with it."""
     embedding_bytes: int
     """About what it takes to embed or rank with it."""
+    num_parameters: int
+    quantization: str
+    """``Q4_K_M`` for example; empty where the file does not say."""
+    metadata: Mapping[str, int | float | str] = field(repr=False)
+    """What the file says of itself, by key, without lists and chat templates."""
+    template_source: str = field(repr=False)
+    """Its chat template, or the one given instead; empty where there is none."""
 
 
 def describe(
@@ -81,9 +91,20 @@ def describe(
             can,
             total_bytes(model, params, longest_default=at_most, num_memories=number),
             total_bytes(model, params, longest_default=DEFAULT_LONGEST),
+            model.num_parameters,
+            model.quantization,
+            _metadata(path),
+            templates.get("default", ""),
         )
     finally:
         model.close()
+
+
+def _metadata(path: Path) -> dict[str, int | float | str]:
+    from kronk_agent.engine.gguf.header import read_metadata
+
+    found = read_metadata(path)
+    return {key: value for key, value in found.items() if not key.startswith(_TEMPLATES)}
 
 
 def _capabilities(

@@ -284,6 +284,18 @@ class Models:
             assert isinstance(loaded, EmbeddingEngine)
             yield loaded
 
+    async def unload(self, name: str | None) -> bool:
+        """Unload a model on a file, unless it is in use; True if it was unloaded.
+
+        Raises:
+            UnknownModelError: there is no such model.
+        """
+        name = self.name(name)
+        if self.place(name) != "local":
+            return False
+        pool = self._limited()
+        return any([await pool.unload(key) for key in (name, f"{name} (embedding)")])
+
     async def close(self) -> None:
         """Close all, whether in use or not."""
         try:

@@ -109,6 +109,16 @@ class Pool(Generic[T]):
             entry.num_users -= 1
             self._changed()
 
+    async def unload(self, key: Hashable) -> bool:
+        """Close what is loaded under this key, unless it is in use; True if it was closed."""
+        entry = self._entries.get(key)
+        if entry is None or not entry.is_idle:
+            return False
+        del self._entries[key]
+        with anyio.CancelScope(shield=True):
+            await self._close(entry)
+        return True
+
     async def close(self) -> None:
         """Close all, whether in use or not."""
         with anyio.CancelScope(shield=True):

@@ -261,6 +261,16 @@ class Runtime:
         """
         return self._models.loaded_engine(name)
 
+    async def unload(self, name: str | None = None) -> bool:
+        """Unload a model on a file, unless it is in use; True if it was unloaded.
+
+        Its next use loads it again.
+
+        Raises:
+            UnknownModelError: there is no such model.
+        """
+        return await self._models.unload(name)
+
     def embedder(self, name: str | None = None) -> AbstractAsyncContextManager[EmbeddingEngine]:
         """A model to embed or rank with: ``async with runtime.embedder("bge") as embedder``.
 
@@ -286,15 +296,19 @@ class Runtime:
         """
         return await self._models.capabilities(name, renders_template=renders_template)
 
-    async def describe_model(self, name: str | None = None) -> ModelDescription:
+    async def describe_model(
+        self, name: str | None = None, *, renders_template: bool = True
+    ) -> ModelDescription:
         """What a model's file tells of it; it is not loaded to be run.
+
+        Without ``renders_template``, what its chat template can is only told where that is known.
 
         Raises:
             UnknownModelError: there is no such model.
             ModelError: a file is missing or cannot be read, or the chat template is not valid.
             InvalidRequestError: the model is on a server.
         """
-        return await self._models.describe(name)
+        return await self._models.describe(name, renders_template=renders_template)
 
 
 def _host(

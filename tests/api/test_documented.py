@@ -10,6 +10,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Literal, Union, get_args, get_origin
 
+import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -19,10 +20,18 @@ from kronk_agent.api.completions.request import CompletionRequest
 from kronk_agent.api.embeddings import EmbeddingRequest, RerankRequest
 from kronk_agent.api.llama_server.request import InfillRequest, LlamaCompletionRequest
 from kronk_agent.api.messages.wire import MessagesRequest
+from kronk_agent.api.ollama.options import Options
+from kronk_agent.api.ollama.request import ChatRequest, EmbedRequest, GenerateRequest
 from kronk_agent.api.responses.request import CreateResponse
 from kronk_agent.api.wire import NoEffect, Refused
 
-CHAPTER = Path(__file__).parents[2] / "docs" / "http-api.md"
+DOCS = Path(__file__).parents[2] / "docs"
+OLLAMA: Mapping[str, type[BaseModel]] = {
+    "/api/chat": ChatRequest,
+    "/api/generate": GenerateRequest,
+    "/api/embed": EmbedRequest,
+    "options": Options,
+}
 ENDPOINTS: Mapping[str, type[BaseModel]] = {
     "chat/completions": ChatCompletionRequest,
     "responses": CreateResponse,
@@ -36,30 +45,34 @@ ENDPOINTS: Mapping[str, type[BaseModel]] = {
 }
 
 
-def test_the_table_of_fields_is_what_the_code_does_with_them() -> None:
+@pytest.mark.parametrize(("file", "endpoints"), [("http-api.md", ENDPOINTS), ("ollama.md", OLLAMA)])
+def test_the_table_of_fields_is_what_the_code_does_with_them(
+    file: str, endpoints: Mapping[str, type[BaseModel]]
+) -> None:
     """``KRONK_UPDATE_DOCS=1`` writes it anew."""
-    text = CHAPTER.read_text(encoding="utf-8")
+    chapter = DOCS / file
+    text = chapter.read_text(encoding="utf-8")
     pattern = re.compile(r"(?<=<!-- fields -->\n).*?(?=<!-- end -->)", re.DOTALL)
     if os.environ.get("KRONK_UPDATE_DOCS"):
-        CHAPTER.write_text(pattern.sub(lambda _: _table(), text), encoding="utf-8")
-    found = pattern.search(CHAPTER.read_text(encoding="utf-8"))
+        chapter.write_text(pattern.sub(lambda _: _table(endpoints), text), encoding="utf-8")
+    found = pattern.search(chapter.read_text(encoding="utf-8"))
 
     assert found
-    assert found[0] == _table()
+    assert found[0] == _table(endpoints)
 
 
 def test_a_field_that_is_in_no_table_is_refused() -> None:
     assert {model.model_config.get("extra") for model in ENDPOINTS.values()} == {"forbid"}
 
 
-def _table() -> str:
-    names = dict.fromkeys(name for model in ENDPOINTS.values() for name in _fields(model))
+def _table(endpoints: Mapping[str, type[BaseModel]]) -> str:
+    names = dict.fromkeys(name for model in endpoints.values() for name in _fields(model))
     lines = [
-        f"| field | {' | '.join(ENDPOINTS)} |",
-        f"|---|{'---|' * len(ENDPOINTS)}",
+        f"| field | {' | '.join(endpoints)} |",
+        f"|---|{'---|' * len(endpoints)}",
     ]
     for name in sorted(names):
-        cells = [_fields(model).get(name) for model in ENDPOINTS.values()]
+        cells = [_fields(model).get(name) for model in endpoints.values()]
         shown = "|".join(" " if cell is None else f" {cell} " for cell in cells)
         lines.append(f"| `{name}` |{shown}|")
     return "\n".join(lines) + "\n"

@@ -146,13 +146,29 @@ async def test_every_route_is_for_the_keys_it_should_be_for() -> None:
             answer = await server.http.request(method, path, headers=good_for_nothing)
             what = "nobody's" if stranger.status_code != 401 else "anybody's"
             if answer.status_code == 403:
-                what = answer.json()["error"]["message"].split("this is ")[1].split(":")[0]
+                error = answer.json()["error"]
+                words = error if isinstance(error, str) else error["message"]
+                what = words.split("this is ")[1].split(":")[0]
             needed.setdefault(what, set()).add(f"{method} {route.path}")
 
     assert needed == {
-        "nobody's": {"HEAD /", "GET /health", "GET /v1/health"},
-        "anybody's": {"GET /v1/models", "GET /v1/models/{id:path}"},
-        "embed": {"POST /v1/embeddings", "POST /v1/rerank", "POST /v1/reranking", "POST /rerank"},
+        "nobody's": {"HEAD /", "GET /", "GET /health", "GET /v1/health"},
+        "anybody's": {
+            "GET /v1/models",
+            "GET /v1/models/{id:path}",
+            "GET /api/version",
+            "GET /api/tags",
+            "GET /api/ps",
+            "POST /api/show",
+        },
+        "embed": {
+            "POST /v1/embeddings",
+            "POST /v1/rerank",
+            "POST /v1/reranking",
+            "POST /rerank",
+            "POST /api/embed",
+            "POST /api/embeddings",
+        },
         "admin": {"GET /metrics", "GET /slots"},
         "generate": {
             "GET /docs",
@@ -184,6 +200,13 @@ async def test_every_route_is_for_the_keys_it_should_be_for() -> None:
             "POST /v1/detokenize",
             "POST /tokenize",
             "POST /detokenize",
+            "POST /api/chat",
+            "POST /api/generate",
+            "POST /api/pull",
+            "POST /api/push",
+            "POST /api/create",
+            "POST /api/copy",
+            "DELETE /api/delete",
         },
     }
 
@@ -272,10 +295,14 @@ async def test_refusals_are_in_the_envelope_of_the_protocol() -> None:
     async with serving(require_api_key=True) as server:
         openai = await server.http.post("/v1/chat/completions", json=ASK)
         anthropic = await server.http.post("/v1/messages", json=ASK)
+        ollama = await server.http.post("/api/chat", json=ASK)
 
     assert openai.json()["error"]["type"] == "authentication_error"
     assert anthropic.json()["error"]["type"] == "authentication_error"
     assert anthropic.json()["type"] == "error"
+    assert ollama.json() == {
+        "error": "an API key is needed, as `Authorization: Bearer KEY` or `x-api-key: KEY`"
+    }
 
 
 def test_keys_are_kept_as_hashes_that_nobody_else_reads() -> None:

@@ -70,6 +70,10 @@ ROUTES = [
     "/tokenize",
     "/completion",
     "/apply-template",
+    "/api/chat",
+    "/api/generate",
+    "/api/embed",
+    "/api/show",
     "/mcp",
 ]
 UNKNOWN = [
@@ -164,6 +168,12 @@ class Requests:
 
     async def messages(self) -> int:
         return (await self._post("/v1/messages", **self._chat())).status_code
+
+    async def ollama(self) -> int:
+        said = [{"role": "user", "content": self._text()}]
+        is_streamed = self._chance.random() < 0.5
+        body = {"model": MODEL, "messages": said, "stream": is_streamed}
+        return (await self._post("/api/chat", **body, options={"num_predict": 2})).status_code
 
     async def completion(self) -> int:
         body = {"model": MODEL, "prompt": self._text(), "max_tokens": 2, "logprobs": 2}

@@ -103,6 +103,18 @@ async def messages_of_a_model(config: Config, url: str) -> None:
     await asked(config, "/v1/messages", url, model="scripted", max_tokens=100, tools=tools)
 
 
+async def ollama(config: Config, url: str) -> None:
+    await asked(config, "/api/chat", url, model="agent/default")
+
+
+async def ollama_completion(config: Config, url: str) -> None:
+    model = ScriptedModel([call("web_fetch", url=url), "Done."])
+    async with running(model, config=config, tools=()) as server:
+        prompt = f"Read {_plain(url)} ."
+        answer = await server.post("/api/generate", model="agent/default", prompt=prompt)
+    assert answer.status_code == 200, answer.text
+
+
 async def mcp_serve(config: Config, url: str) -> None:
     async with connected(config=config.model_dump(mode="json", exclude_unset=True)) as client:
         await client.call_tool("web_fetch", {"url": url})
@@ -129,6 +141,8 @@ DOORS: list[Door] = [
     responses_of_a_model,
     messages,
     messages_of_a_model,
+    ollama,
+    ollama_completion,
     mcp_serve,
     ask_agent,
     mcp_web,

@@ -503,7 +503,7 @@ async def test_a_key_that_is_wrong(seen: Callable[[str], None], own_folders: Non
             {"x-api-key": HEADER},
             {"Authorization": HEADER},
         ):
-            for path in ("/v1/models", "/metrics", "/v1/messages"):
+            for path in ("/v1/models", "/metrics", "/v1/messages", "/api/tags", "/api/chat"):
                 answer = await server.http.get(path, headers=headers)
                 told.append(answer.text + str(answer.headers))
 

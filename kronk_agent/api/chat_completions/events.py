@@ -91,7 +91,8 @@ class ChoiceReader:
                 self._numbers = {}
                 return None
             case StepFinished(timings=timings):
-                self._add(timings)
+                self.num_steps += 1
+                self.timings += timings
                 return None
             case RunFinished():
                 return self._finish(event)
@@ -142,15 +143,6 @@ class ChoiceReader:
                 # A text is taken out of its JSON when it is whole.
                 custom = {"name": call.name, "input": text_in(call.arguments)}
                 return _call_piece(number, id=call.id, type="custom", custom=custom)
-
-    def _add(self, timings: Timings) -> None:
-        so_far = self.timings
-        self.num_steps += 1
-        self.timings = Timings(
-            so_far.queue_seconds + timings.queue_seconds,
-            so_far.ttft_seconds + timings.ttft_seconds,
-            so_far.generation_seconds + timings.generation_seconds,
-        )
 
     def _finish(self, finished: RunFinished) -> Piece | None:
         self.finished = finished

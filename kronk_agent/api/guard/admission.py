@@ -19,7 +19,16 @@ from kronk_agent.engine.grammars.share import COMPILING_FOR
 _OPEN = ("/health", "/v1/health", "/")
 """These tell nothing of anybody."""
 _ADMIN = ("/metrics", "/slots")
-_EMBED = ("/v1/embeddings", "/v1/rerank", "/v1/reranking", "/rerank")
+_EMBED = (
+    "/v1/embeddings",
+    "/v1/rerank",
+    "/v1/reranking",
+    "/rerank",
+    "/api/embed",
+    "/api/embeddings",
+)
+_LISTS = ("/v1/models", "/api/tags", "/api/show", "/api/ps", "/api/version")
+"""What there is, for keys of any scope."""
 
 
 class Admission:
@@ -111,7 +120,7 @@ def _scope_of(path: str) -> Scope | None:
     """The scope that a path needs; None if a key of any scope will do."""
     if path in _ADMIN:
         return "admin"
-    if path == "/v1/models" or path.startswith("/v1/models/"):
+    if path in _LISTS or path.startswith("/v1/models/"):
         return None
     if _is_mcp(path):
         return "agents"

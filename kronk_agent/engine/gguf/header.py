@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import mmap
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -17,7 +19,7 @@ _MAX_ALIGNMENT: Final = 1 << 20
 _MAX_DIMENSIONS: Final = 4
 _MAX_ELEMENTS: Final = 1 << 48
 
-_FORMATS: Final = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B"} | {
+_FORMATS: Final = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?"} | {
     10: "Q",
     11: "q",
     12: "d",
@@ -68,14 +70,35 @@ def check_header(path: Path) -> None:
         HeaderError: it is cut short or says what cannot be.
         OSError: it cannot be read.
     """
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        try:
-            header = _Reader(data).header()
-        except (struct.error, IndexError, OverflowError):
-            raise HeaderError("the header is cut short") from None
+    with _mapped(path) as data:
+        header = _header_of(data)
         _check_numbers(header)
         _check_vocabulary(header)
         _check_tensors(header, len(data))
+
+
+def read_metadata(path: Path) -> dict[str, Scalar]:
+    """The values of a GGUF file's metadata that are no lists, by key.
+
+    Raises:
+        HeaderError: the header is cut short, or of an unknown version.
+        OSError: it cannot be read.
+    """
+    with _mapped(path) as data:
+        return _header_of(data).scalars
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[mmap.mmap]:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        yield data
+
+
+def _header_of(data: mmap.mmap) -> _Header:
+    try:
+        return _Reader(data).header()
+    except (struct.error, IndexError, OverflowError):
+        raise HeaderError("the header is cut short") from None
 
 
 def _check_numbers(header: _Header) -> None:
