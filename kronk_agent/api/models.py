@@ -12,9 +12,10 @@ from kronk_agent.api.serving import Served, Serving
 
 
 def router(serving: Serving) -> APIRouter:
-    routes = APIRouter(prefix="/v1/models", tags=["models"])
+    routes = APIRouter(tags=["models"])
 
-    @routes.get("")
+    @routes.get("/v1/models")
+    @routes.get("/models", include_in_schema=False)
     async def list_models(request: Request) -> dict[str, Any]:
         """The models and agents there are."""
         served = await serving.served()
@@ -28,11 +29,13 @@ def router(serving: Serving) -> APIRouter:
             }
         return {"object": "list", "data": [_openai(one, serving.started) for one in served]}
 
-    @routes.get("/{id:path}")
+    @routes.get("/v1/models/{id:path}")
+    @routes.get("/models/{id:path}", include_in_schema=False)
     async def get_model(id: str, request: Request) -> dict[str, Any]:
-        """One of them."""
+        """One of them, also by an alias."""
+        meant = serving.named(id)
         for one in await serving.served():
-            if one.id == id:
+            if one.id == meant:
                 is_anthropic = protocol_of(request.scope) == "anthropic"
                 return (_anthropic if is_anthropic else _openai)(one, serving.started)
         raise HttpError(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from kronk_agent.api.serving import NUM_SEEDS
 from kronk_agent.api.wire import WholeText
@@ -15,6 +16,39 @@ from kronk_agent.errors import InvalidRequestError
 from kronk_agent.model import SamplerName, SamplingParams
 
 _ALL = -1
+_MAX_BIASES = 100_000
+NEVER = -1e9
+"""Added to the logit of a token that must not come."""
+_SAMPLERS = {
+    "temp": "temperature",
+    "typical_p": "typ_p",
+    "penalty": "penalties",
+    "e": "penalties",
+    "d": "dry",
+    "s": "top_n_sigma",
+    "k": "top_k",
+    "y": "typ_p",
+    "p": "top_p",
+    "m": "min_p",
+    "x": "xtc",
+    "t": "temperature",
+    "i": "infill",
+}
+"""Other names that llama.cpp has for samplers."""
+
+Bias: TypeAlias = (
+    dict[str, float | bool]
+    | Annotated[list[tuple[int | str, float | bool]], Field(max_length=_MAX_BIASES)]
+)
+
+
+def _samplers(value: object) -> object:
+    """llama.cpp's other names, and its letters in one text."""
+    names = list(value) if isinstance(value, str) else value
+    if not isinstance(names, list):
+        return value
+    plain = [name.replace("-", "_") if isinstance(name, str) else name for name in names]
+    return [_SAMPLERS.get(name, name) if isinstance(name, str) else name for name in plain]
 
 
 def _listed(value: object) -> object:
@@ -34,8 +68,9 @@ class SamplingFields(WholeText):
     """Keep the likeliest tokens that together reach this probability."""
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
-    logit_bias: dict[str, float] | None = None
-    """Token id to what is added to its logit."""
+    logit_bias: Bias | None = None
+    """Token id to what is added to its logit, also as a list of pairs, as llama.cpp has it; false
+    never comes. Where the model is on a file, texts may stand in place of ids."""
     seed: int | None = None
     """The same seed and the same request give the same answer."""
     top_k: int | None = None
@@ -61,11 +96,17 @@ class SamplingFields(WholeText):
     mirostat_eta: float | None = None
     adaptive_target: float | None = None
     adaptive_decay: float | None = None
-    samplers: list[SamplerName] | None = None
+    samplers: Annotated[list[SamplerName] | None, BeforeValidator(_samplers)] = None
     """The order they are applied in; one that is left out is not applied."""
 
-    def sampling(self, default: SamplingParams) -> SamplingParams:
+    def sampling(
+        self, default: SamplingParams, tokenize: Callable[[str], list[int]] | None = None
+    ) -> SamplingParams:
         """The configured sampling, with what the request says in its place.
+
+        Args:
+            default: what is configured.
+            tokenize: for texts in ``logit_bias``; None refuses them.
 
         Raises:
             InvalidRequestError: a value out of range, or two that exclude each other.
@@ -74,7 +115,7 @@ class SamplingFields(WholeText):
             include=set(SamplingFields.model_fields), exclude_none=True
         )
         if self.logit_bias is not None:
-            changes["logit_bias"] = _by_token(self.logit_bias)
+            changes["logit_bias"] = _by_token(self.logit_bias, tokenize)
         if self.seed is not None:
             changes["seed"] = self.seed % NUM_SEEDS  # the wire's seeds have 64 bits and a sign
         if self.top_k == _ALL:
@@ -85,11 +126,20 @@ class SamplingFields(WholeText):
         return replace(default, **changes)
 
 
-def _by_token(bias: dict[str, float]) -> dict[int, float]:
-    for token in bias:
-        if not token.isdecimal():
+def _by_token(bias: Bias, tokenize: Callable[[str], list[int]] | None) -> dict[int, float]:
+    pairs = bias if isinstance(bias, list) else list(bias.items())
+    found: dict[int, float] = {}
+    for key, value in pairs:
+        if value is True:
+            continue
+        if isinstance(key, int) or key.isdecimal():
+            tokens = [int(key)]
+        elif tokenize is not None:
+            tokens = tokenize(key)
+        else:
             raise InvalidRequestError(
-                f"logit_bias takes token ids, not {token!r}: /v1/tokenize gives them",
+                f"logit_bias takes token ids, not {key!r}: /v1/tokenize gives them",
                 param="logit_bias",
             )
-    return {int(token): value for token, value in bias.items()}
+        found |= dict.fromkeys(tokens, NEVER if value is False else value)
+    return found

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
+
+from pydantic import BaseModel
 
 from kronk_agent.agent import Agent, AgentOptions
 from kronk_agent.api.caller import current_caller
@@ -20,6 +23,9 @@ from kronk_agent.messages import AudioPart, ImagePart, Message, Usage
 from kronk_agent.model import Capability, SamplingParams
 from kronk_agent.runtime import Runtime
 from kronk_agent.tool import Toolset
+
+Body = TypeVar("Body", bound=BaseModel)
+"""Of a request."""
 
 Kind: TypeAlias = Literal["model", "agent"]
 
@@ -84,8 +90,24 @@ class Serving:
         )
 
     def named(self, id: str | None) -> str:
-        """The same id, or the default model's, for routes that may leave it out."""
-        return self.runtime.models[0].name if id is None else id
+        """The id that a request means: the default model's where it is left out or empty, and whose
+        ``id`` is an alias (``server.model_aliases``)."""
+        models = self.runtime.models
+        if not id:
+            return models[0].name
+        aliases = self.config.model_aliases
+        if not aliases or any(entry.name == id for entry in models) or self._is_agent(id):
+            return id
+        return next((name for glob, name in aliases.items() if fnmatchcase(id, glob)), id)
+
+    def as_named(self, body: Body) -> Body:
+        """A request with the id of the model that it means."""
+        return body.model_copy(update={"model": self.named(getattr(body, "model", None))})
+
+    def _is_agent(self, id: str) -> bool:
+        name = id.removeprefix(AGENT_PREFIX)
+        known = (_DEFAULT_AGENT, *self.runtime.config.agents)
+        return id.startswith(AGENT_PREFIX) and name in known
 
     def cache_salt(self, given: str | None = None) -> str:
         """The salt of a request's prompts: each caller has its own, and more if it gives some."""
@@ -109,7 +131,7 @@ class Serving:
         if not id.startswith(AGENT_PREFIX):
             await self.need(id, "chat")
             agent = await self.runtime.agent(model=id)
-            agent = replace(agent, toolsets=(), options=_plain(agent.options))
+            agent = replace(agent, toolsets=(), options=self._plain(agent.options))
         else:
             current_caller().need("agents")
             name = id.removeprefix(AGENT_PREFIX)
@@ -176,6 +198,23 @@ class Serving:
         for kind, number in counted.items():
             self._metrics.tokens.labels(model, kind).inc(number)
 
+    def _plain(self, options: AgentOptions) -> AgentOptions:
+        """Policy, sampling and limits as configured; everything else as the request says."""
+        reasoning = self.config.reasoning
+        return AgentOptions(
+            instructions="",
+            policy=options.policy,
+            limits=options.limits,
+            sampling=options.sampling,
+            max_tokens=None,
+            max_tool_description_tokens=None,
+            max_steps=options.max_steps,
+            tool_timeout_seconds=options.tool_timeout_seconds,
+            compaction="off",
+            enable_thinking=None if reasoning == "auto" else reasoning == "on",
+            reasoning_budget=self.config.reasoning_budget,
+        )
+
     async def _model(self, name: str, is_loaded: bool) -> Served:
         try:
             # Nobody asked for this one: its template, which may be anyone's, is not tried.
@@ -190,21 +229,6 @@ class Serving:
             return id
         config = self.runtime.config.agents.get(id.removeprefix(AGENT_PREFIX))
         return None if config is None else config.model
-
-
-def _plain(options: AgentOptions) -> AgentOptions:
-    """Policy, sampling and limits as configured; everything else as the request says."""
-    return AgentOptions(
-        instructions="",
-        policy=options.policy,
-        limits=options.limits,
-        sampling=options.sampling,
-        max_tokens=None,
-        max_tool_description_tokens=None,
-        max_steps=options.max_steps,
-        tool_timeout_seconds=options.tool_timeout_seconds,
-        compaction="off",
-    )
 
 
 def as_asked(

@@ -14,7 +14,8 @@ from kronk_agent.messages import JsonValue
 
 
 class TokenizeRequest(Wire):
-    model: str
+    model: str = ""
+    """The default model when left out."""
     input: str
     add_special: bool = False
     """Add what the model wants around a text of its own (BOS, EOS)."""
@@ -25,7 +26,8 @@ class TokenizeRequest(Wire):
 
 
 class DetokenizeRequest(Wire):
-    model: str
+    model: str = ""
+    """The default model when left out."""
     tokens: list[Annotated[int, Field(ge=0)]]
 
 
@@ -50,6 +52,7 @@ def router(serving: Serving) -> APIRouter:
     @routes.post("/v1/tokenize")
     async def tokenize(body: TokenizeRequest) -> dict[str, Any]:
         """The tokens of a text, and how many they are."""
+        body = serving.as_named(body)
         async with serving.engine(body.model) as engine:
             tokens = engine.tokenize(
                 body.input, add_special=body.add_special, parse_special=body.parse_special
@@ -60,13 +63,14 @@ def router(serving: Serving) -> APIRouter:
     @routes.post("/v1/detokenize")
     async def detokenize(body: DetokenizeRequest) -> dict[str, Any]:
         """The text of tokens, special ones included."""
+        body = serving.as_named(body)
         async with serving.engine(body.model) as engine:
             return {"model": body.model, "text": engine.detokenize(body.tokens)}
 
     @routes.post("/tokenize", tags=["llama.cpp"])
     async def llama_tokenize(body: LlamaTokenizeRequest) -> dict[str, Any]:
         """As llama.cpp's server has it."""
-        async with serving.engine(body.model) as engine:
+        async with serving.engine(serving.named(body.model)) as engine:
             tokens = engine.tokenize(
                 body.content, add_special=body.add_special, parse_special=body.parse_special
             )
@@ -75,7 +79,7 @@ def router(serving: Serving) -> APIRouter:
     @routes.post("/detokenize", tags=["llama.cpp"])
     async def llama_detokenize(body: LlamaDetokenizeRequest) -> dict[str, Any]:
         """As llama.cpp's server has it."""
-        async with serving.engine(body.model) as engine:
+        async with serving.engine(serving.named(body.model)) as engine:
             return {"content": engine.detokenize(body.tokens)}
 
     return routes

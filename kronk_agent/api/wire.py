@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from kronk_agent import __version__
 from kronk_agent.errors import InvalidRequestError
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,10 @@ _MAX_PLACE = 200
 
 Count: TypeAlias = Annotated[int, Field(ge=1)]
 CacheSalt: TypeAlias = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+FINGERPRINT = f"kronk-agent-{__version__}"
+"""``system_fingerprint`` of answers: what made them."""
 
 
 class Wire(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import Field
@@ -55,6 +55,14 @@ class ServerConfig(Section):
     """A request must be whole after so long, and a second more for each 64 kB of it."""
     write_seconds: Seconds = 60.0
     """A client that reads nothing of its response for so long is cut off."""
+
+    model_aliases: dict[str, str] = Field(default_factory=dict)
+    """Other names that requests may give as their model, and whose they are; * and ? stand for any
+    text. Names of models and agents come first, then the first alias that fits."""
+    reasoning: Literal["auto", "on", "off"] = "auto"
+    """Do plain models think, where a request does not say? auto: as their templates do."""
+    reasoning_budget: Annotated[int, Field(ge=0)] | None = None
+    """Tokens of thinking at most, where a request does not say; null is no limit."""
 
     allow_server_urls: tuple[Url, ...] = ()
     """Where requests may lead to MCP servers of their own: what the addresses begin with, such as

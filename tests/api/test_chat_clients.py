@@ -8,6 +8,7 @@ import pytest
 from api.support import frames, running, scripted
 
 from kronk_agent.messages import Message, TextPart, ToolCall
+from kronk_agent.model import ResponseFormat
 from kronk_agent.testing import call
 
 ASKED = {"role": "user", "content": "Hello"}
@@ -199,4 +200,17 @@ async def test_a_tool_of_another_service_is_left_out_and_a_lark_grammar_shown() 
         "tools.0: there is no browser_search here, so the tool is left out",
         "tools.2.custom.format: a Lark grammar is shown to the model, and not enforced inside a "
         "call",
+    ]
+
+
+async def test_a_json_object_may_have_a_schema_as_llama_servers_has() -> None:
+    schema: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    model = scripted("{}", "{}")
+    async with running(model) as server:
+        for form in ({"type": "json_object"}, {"type": "json_object", "schema": schema}):
+            await server.post("/v1/chat/completions", messages=[ASKED], response_format=form)
+
+    assert [request.response_format for request in model.requests] == [
+        ResponseFormat(type="json_object"),
+        ResponseFormat(type="json_schema", schema=schema),
     ]

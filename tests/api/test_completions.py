@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from typing import Any
 
 import numpy as np
@@ -122,6 +123,23 @@ async def test_texts_become_vectors_whichever_way_they_are_encoded(models: Confi
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     assert np.allclose(short, vectors[1][:8] / np.linalg.norm(vectors[1][:8]), atol=1e-5)
     assert floats.usage.prompt_tokens == floats.usage.total_tokens > 2
+
+
+async def test_texts_are_ranked_in_teis_form(models: Config) -> None:
+    texts = ["one", "two words", "and three words"]
+    async with running(config=models) as server:
+        asked: dict[str, Any] = {"model": "ranker", "query": "words", "texts": texts}
+        plain = (await server.post("/rerank", **asked)).json()
+        raw = (await server.post("/rerank", **asked, raw_scores=True, return_text=True)).json()
+        ours = await server.post("/v1/rerank", model="ranker", query="words", documents=texts)
+        neither = await server.post("/rerank", model="ranker", query="words")
+
+    scores = [(item["index"], item["relevance_score"]) for item in ours.json()["results"]]
+    assert [(item["index"], item["score"]) for item in raw] == scores
+    assert [item["text"] for item in raw] == [texts[index] for index, _ in scores]
+    expected = [{"index": i, "score": pytest.approx(1 / (1 + math.exp(-s)))} for i, s in scores]
+    assert plain == expected
+    assert (neither.status_code, neither.json()["error"]["param"]) == (400, "documents")
 
 
 async def test_documents_are_ordered_best_first(models: Config) -> None:

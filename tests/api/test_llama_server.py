@@ -146,9 +146,14 @@ async def test_a_seed_of_minus_one_is_drawn_every_time(models: Config) -> None:
     ("body", "param", "words"),
     [
         ({"lora": [{"id": 0, "scale": 1}]}, "lora", "engine.lora"),
-        ({"cache_prompt": False}, "cache_prompt", "True"),
-        ({"response_fields": ["content"]}, "response_fields", "leave aside"),
-        ({"image_data": []}, "image_data", "image_data"),
+        ({"image_data": [{"id": 1}]}, "image_data", "at most 0 items"),
+        (
+            {"prompt": {"prompt_string": "a", "multimodal_data": ["AA"]}},
+            "prompt.multimodal_data",
+            "at most 0 items",
+        ),
+        ({"prompt": [1, [2]]}, "prompt", "the tokens and texts of one prompt, or several"),
+        ({"prompt": ["a"] * 129}, "prompt", "at most 128 prompts, got 129"),
         ({"grammar": "root ::= (", "n_predict": 1}, "grammar", "the GBNF grammar was refused"),
         ({"json_schema": {"type": "nothing"}}, "json_schema", "the grammar was refused"),
         ({"grammar": 'root ::= "a"', "json_schema": {}}, "json_schema", "one form"),
@@ -205,3 +210,184 @@ async def test_a_slot_shows_what_is_being_generated(models: Config) -> None:
     busy = slots[0]
     assert busy["n_prompt_tokens_processed"] == busy["n_prompt_tokens"] > 0
     assert busy["next_token"][0]["n_decoded"] >= 1
+
+
+# --- as llama-server's clients ask --------------------------------------------------------------
+
+
+async def test_several_prompts_give_as_many_answers_streamed_or_not(models: Config) -> None:
+    asked: dict[str, Any] = {"model": "fim", "n_predict": 4, "temperature": 0}
+    prompts: list[Any] = [PROMPT, {"prompt_string": "a b"}, [3, 4, "a b"]]
+    async with running(config=models) as server:
+        alone = [(await server.post("/completion", **asked, prompt=one)).json() for one in prompts]
+        together = (await server.post("/completions", **asked, prompt=prompts)).json()
+        chunks = frames(
+            (await server.post("/completion", **asked, prompt=prompts, stream=True)).text
+        )
+        openai = await server.post("/v1/completions", model="fim", prompt=prompts, max_tokens=4)
+        one = (await server.post("/completion", **asked, prompt=[PROMPT])).json()
+
+    expected = [answer["content"] for answer in alone]
+    assert [answer["content"] for answer in together] == expected
+    assert [answer["index"] for answer in together] == [0, 1, 2]
+    streamed = ["".join(c["content"] for c in chunks if c["index"] == i) for i in range(3)]
+    assert streamed == expected
+    assert len(openai.json()["choices"]) == 3
+    assert one["content"] == expected[0]
+
+
+async def test_llama_vims_request_is_answered(models: Config) -> None:
+    asked = {
+        "id_slot": 0,
+        "input_prefix": "def f(",
+        "input_suffix": "return x",
+        "input_extra": [{"filename": "a.py", "text": "x = 1", "time": [1, 2]}],
+        "prompt": "x",
+        "n_predict": 4,
+        "stop": [],
+        "n_indent": 0,
+        "top_k": 40,
+        "top_p": 0.9,
+        "samplers": ["top_k", "top_p", "infill"],
+        "stream": False,
+        "cache_prompt": True,
+        "t_max_prompt_ms": 500,
+        "t_max_predict_ms": 500,
+        "response_fields": ["content", "timings/prompt_n", "generation_settings/top_k", "nothing"],
+    }
+    warming = {
+        **asked,
+        "n_predict": 0,
+        "samplers": [],
+        "t_max_prompt_ms": 1,
+        "response_fields": [""],
+    }
+    config = models.model_copy(update={"model": "fim"})
+    async with running(config=config) as server:
+        warm = await server.post("/infill", **warming)
+        answer = await server.post("/infill", **asked)
+
+    assert (warm.status_code, warm.json()) == (200, {})
+    assert set(answer.json()) == {"content", "timings/prompt_n", "generation_settings/top_k"}
+    assert answer.json()["generation_settings/top_k"] == 40
+
+
+LINES = 'root ::= "a\\n    b\\n  c\\n"'
+
+
+@pytest.mark.parametrize(
+    ("min_indent", "content"), [(0, "a\n    b\n  c\n"), (2, "a\n    b\n  c\n"), (4, "a\n    b\n")]
+)
+async def test_a_completion_of_code_ends_before_a_line_that_is_less_indented(
+    models: Config, min_indent: int, content: str
+) -> None:
+    asked: dict[str, Any] = {"prompt": PROMPT, "grammar": LINES, "n_indent": min_indent}
+    async with running(config=models) as server:
+        whole = (await server.post("/completion", **asked)).json()
+        *chunks, last = frames((await server.post("/completion", **asked, stream=True)).text)
+
+    assert whole["content"] == "".join(chunk["content"] for chunk in chunks) == content
+    assert whole["has_new_line"] is last["has_new_line"] is True
+    assert whole["tokens_predicted"] == last["tokens_predicted"] > 0
+
+
+async def test_a_completion_of_code_ends_when_its_time_is_over(models: Config) -> None:
+    asked: dict[str, Any] = {"prompt": PROMPT, "n_predict": 400, "ignore_eos": True}
+    endless = {**asked, "grammar": 'root ::= "a\\n" [x-z]+'}
+    async with running(config=models) as server:
+        short = (await server.post("/completion", **endless, t_max_predict_ms=1e-3)).json()
+        line = (
+            await server.post(
+                "/completion", **asked, grammar="root ::= [x-z]+", t_max_predict_ms=1e-3
+            )
+        ).json()
+
+    assert (short["stop_type"], short["content"][:2]) == ("limit", "a\n")
+    assert short["tokens_predicted"] < 100
+    assert line["tokens_predicted"] == 400  # of one line, which is not over
+
+
+async def test_a_bias_is_an_object_or_pairs_of_ids_or_texts(models: Config) -> None:
+    asked: dict[str, Any] = {"prompt": PROMPT, "n_predict": 1, "temperature": 0}
+    asked["return_tokens"] = True
+    async with running(config=models) as server:
+        (token,) = (await server.post("/completion", **asked)).json()["tokens"]
+        without = [
+            (await server.post("/completion", **asked, logit_bias=bias)).json()["tokens"]
+            for bias in ([[token, False]], {str(token): False}, [[token, -100]])
+        ]
+        likely = (await server.post("/tokenize", content="zebra")).json()["tokens"]
+        texts = [
+            (await server.post("/completion", **asked, logit_bias=bias)).json()["tokens"]
+            for bias in ([["zebra", 100]], {"zebra": 100})
+        ]
+
+    assert len({tuple(tokens) for tokens in without}) == 1
+    assert without[0] != [token]
+    assert texts[0] == texts[1]
+    assert texts[0][0] in likely
+
+
+async def test_probabilities_after_sampling_and_an_end_that_does_not_come(models: Config) -> None:
+    asked: dict[str, Any] = {"prompt": PROMPT, "n_predict": 40, "n_probs": 2, "temperature": 1}
+    async with running(config=models) as server:
+        answer = await server.post(
+            "/completion", **asked, post_sampling_probs=True, ignore_eos=True, seed=1
+        )
+        named = await server.post("/completion", prompt=PROMPT, n_predict=1, frobnicate=1)
+        uncached = [
+            (await server.post("/completion", prompt="a b c d", n_predict=1, cache_prompt=False))
+            for _ in range(2)
+        ]
+
+    scored = answer.json()["completion_probabilities"]
+    assert len(scored) == 40
+    assert all(0 <= top["prob"] <= 1 for one in scored for top in one["top_probs"])
+    assert named.json()["kronk"]["notices"] == ["frobnicate: not known here, and left out"]
+    assert [one.json()["tokens_cached"] for one in uncached] == [0, 0]
+
+
+async def test_paths_without_v1_are_those_of_llama_server(models: Config) -> None:
+    said = [{"role": "user", "content": "Hi"}]
+    async with running(config=models) as server:
+        chat = await server.post("/chat/completions", messages=said, max_tokens=1)
+        counted = await server.post("/v1/chat/completions/input_tokens", messages=said)
+        listed = (await server.http.get("/models")).json()
+        one = (await server.http.get("/models/fim")).json()
+        vectors = await server.post("/embedding", model="bert", content=["a", "b"])
+        whole = await server.post("/embeddings", model="bert", input="a", embd_normalize=-1)
+        ours = (await server.post("/v1/embeddings", model="bert", input="a")).json()
+        ranked = await server.post("/reranking", model="ranker", query="a", documents=["a", "b"])
+        props = (await server.http.get("/props")).json()
+
+    prompt_tokens = chat.json()["usage"]["prompt_tokens"]
+    assert counted.json() == {"object": "response.input_tokens", "input_tokens": prompt_tokens}
+    assert listed["data"][0]["id"] == "chatty"
+    assert one["id"] == "fim"
+    assert [item["index"] for item in vectors.json()] == [0, 1]
+    assert vectors.json()[0]["embedding"][0] == pytest.approx(ours["data"][0]["embedding"])
+    assert sum(x * x for x in whole.json()[0]["embedding"][0]) != pytest.approx(1)
+    assert len(ranked.json()["results"]) == 2
+    assert props["model_path"].endswith(".gguf")
+
+
+async def test_a_model_that_is_left_out_is_the_default(models: Config) -> None:
+    config = models.model_copy(update={"model": "fim"})
+    said = [{"role": "user", "content": "Hi"}]
+    async with running(config=config) as server:
+        answers = [
+            await server.post("/v1/completions", prompt="a", max_tokens=1),
+            await server.post("/v1/tokenize", input="a"),
+            await server.post("/v1/detokenize", tokens=[5]),
+        ]
+        asked = [
+            await server.post("/v1/messages", messages=said, max_tokens=1),
+            await server.post("/v1/responses", input="Hi", store=False),
+            await server.post("/v1/apply-template", messages=said),
+            await server.post("/v1/embeddings", input="a"),
+            await server.post("/v1/rerank", query="a", documents=["b"]),
+        ]
+
+    assert [answer.json()["model"] for answer in answers] == ["fim"] * 3
+    assert answers[0].json()["system_fingerprint"].startswith("kronk-agent-")
+    assert all("'fim' cannot" in answer.text for answer in asked), [a.text for a in asked]

@@ -194,6 +194,22 @@ INFILL: dict[str, Any] = {
     "n_predict": 2,
     "json_schema": None,
 }
+OLLAMA_CHAT: dict[str, Any] = {
+    "model": "scripted",
+    "messages": [
+        {"role": "user", "content": "Hi"},
+        {
+            "role": "assistant",
+            "tool_calls": [{"function": {"name": "weather", "arguments": {"place": "Oslo"}}}],
+        },
+        {"role": "tool", "tool_name": "weather", "content": "rain"},
+    ],
+    "tools": [WEATHER],
+    "options": {"temperature": 1.0, "num_predict": 5, "stop": ["END"], "seed": 1},
+    "think": True,
+    "keep_alive": 5,
+    "stream": False,
+}
 CONVERSATION: dict[str, Any] = {"items": ITEMS, "metadata": {"topic": "tea"}}
 REQUESTS: dict[str, dict[str, Any]] = {
     "/v1/messages": MESSAGES,
@@ -229,6 +245,22 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "top_n": 1,
         "return_documents": True,
     },
+    "/v1/chat/completions/input_tokens": CHAT,
+    "/embedding": {"model": "bert", "content": ["a", "b"]},
+    "/api/chat": OLLAMA_CHAT,
+    "/api/generate": {
+        "model": "scripted",
+        "prompt": "Hi",
+        "system": "Be brief.",
+        "format": "",
+        "context": [],
+        "keep_alive": "5m",
+        "stream": False,
+    },
+    "/api/embed": {"model": "bert", "input": ["a", "b"], "dimensions": 8},
+    "/api/embeddings": {"model": "bert", "prompt": "a"},
+    "/api/show": {"model": "fim", "verbose": True},
+    "/api/pull": {"model": "fim", "stream": False},
     "/v1/tokenize": {"model": "fim", "input": "a b", "with_pieces": True},
     "/v1/detokenize": {"model": "fim", "tokens": [1, 2]},
     "/tokenize": {"model": "fim", "content": "a b", "parse_special": False},
@@ -293,6 +325,10 @@ def check(status: int, path: str, headers: Any, body: bytes) -> None:
         return
     assert "application/json" in str(headers["content-type"]), body
     error = httpx2.Response(status, content=body).json()
+    if path.startswith("/api/"):
+        assert isinstance(error["error"], str)
+        assert error["error"]
+        return
     if path.startswith("/v1/messages"):
         assert error["type"] == "error"
         assert set(error["error"]) == {"type", "message"}

@@ -25,6 +25,8 @@ class TextFormat(Wire):
 
 class JsonObjectFormat(Wire):
     type: Literal["json_object"]
+    schema_: Annotated[dict[str, JsonValue] | None, Field(alias="schema")] = None
+    """The object follows this JSON Schema, as llama.cpp's server has it."""
 
 
 class JsonSchema(Wire):
@@ -249,8 +251,10 @@ class ChatCompletionRequest(SamplingFields):
         match self.response_format:
             case None | TextFormat():
                 return None
-            case JsonObjectFormat():
+            case JsonObjectFormat(schema_=None):
                 return ResponseFormat(type="json_object")
+            case JsonObjectFormat(schema_=schema):
+                return ResponseFormat(type="json_schema", schema=schema)
             case PatternFormat(type=kind, pattern=pattern):
                 return ResponseFormat(type=kind, pattern=pattern)
             case JsonSchemaFormat(json_schema=given):

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kronk_agent import __version__
 from kronk_agent.api.chat_completions.events import (
     ChoiceReader,
     Piece,
@@ -17,10 +16,8 @@ from kronk_agent.api.chat_completions.events import (
     usage_to_wire,
 )
 from kronk_agent.api.sse import DONE
-from kronk_agent.api.wire import encode, new_id, padding
+from kronk_agent.api.wire import FINGERPRINT, encode, new_id, padding
 from kronk_agent.messages import JsonObject
-
-_FINGERPRINT = f"kronk-agent-{__version__}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +84,7 @@ class Answer:
             "object": kind,
             "created": self.created,
             "model": self.model,
-            "system_fingerprint": _FINGERPRINT,
+            "system_fingerprint": FINGERPRINT,
         }
 
 

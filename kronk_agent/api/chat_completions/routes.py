@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -34,6 +35,7 @@ def router(serving: Serving) -> APIRouter:
     routes = APIRouter(tags=["chat completions"])
 
     @routes.post("/v1/chat/completions", response_model=None)
+    @routes.post("/chat/completions", response_model=None, include_in_schema=False)
     async def create_chat_completion(body: ChatCompletionRequest, request: Request) -> Response:
         """Answer a conversation."""
         stream = body.stream_options
@@ -54,6 +56,16 @@ def router(serving: Serving) -> APIRouter:
                 keep_alive_seconds=serving.config.keep_alive_seconds,
             )
         return JSONResponse(await while_connected(request, lambda: _collect(job, answer)))
+
+    @routes.post("/v1/chat/completions/input_tokens", tags=["tokens"])
+    @routes.post("/chat/completions/input_tokens", include_in_schema=False)
+    async def count_input_tokens(body: ChatCompletionRequest) -> dict[str, Any]:
+        """How many tokens the prompt of a chat completion has; nothing is generated."""
+        job = await _job(serving, body)
+        count = await job.agents[0].count_tokens(
+            job.messages, tool_choice=job.tool_choice, client_tools=job.client_tools
+        )
+        return {"object": "response.input_tokens", "input_tokens": count}
 
     return routes
 

@@ -40,8 +40,8 @@ class TemplateFields(WholeText):
 
 
 class ApplyTemplateRequest(TemplateFields):
-    model: str
-    """The id of a plain model on a file."""
+    model: str = ""
+    """The id of a plain model on a file; the default model when left out."""
 
 
 class LlamaApplyTemplateRequest(TemplateFields):
@@ -55,6 +55,7 @@ def router(serving: Serving) -> APIRouter:
     @routes.post("/v1/apply-template")
     async def apply_template(body: ApplyTemplateRequest) -> dict[str, Any]:
         """The prompt that a chat completion's model reads, and how many tokens it has."""
+        body = serving.as_named(body)
         prompt = await _render(serving, body.model, body)
         return {"model": body.model, "prompt": prompt.text, "count": prompt.num_tokens}
 

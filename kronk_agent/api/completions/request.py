@@ -7,22 +7,52 @@ from typing import Annotated, TypeAlias
 from pydantic import Field, JsonValue
 
 from kronk_agent.api.sampling import SamplingFields
-from kronk_agent.api.wire import CacheSalt, Refused, Wire, one_or_many
+from kronk_agent.api.wire import CacheSalt, OpenWire, Refused, Wire
 from kronk_agent.engine.engine import Constraint, Engine, GenerateOptions
 from kronk_agent.errors import InvalidRequestError
 
 _MAX_PROMPTS = 128
 _DEFAULT_MAX_TOKENS = 16
 
-Tokens: TypeAlias = list[Annotated[int, Field(ge=0)]]
+
+class PromptObject(OpenWire):
+    """A prompt as llama.cpp's server has it beside images."""
+
+    prompt_string: str
+    multimodal_data: Annotated[list[str], Field(max_length=0)] | None = None
+    """None here: completions see no images, chats do."""
+
+
+_Token: TypeAlias = Annotated[int, Field(ge=0)]
+Mixed: TypeAlias = Annotated[list[_Token | str], Field(min_length=1)]
+"""Token ids and texts, one behind the other."""
+Prompt: TypeAlias = str | Mixed | PromptObject
 Prompts: TypeAlias = (
-    str
-    | Annotated[Tokens, Field(min_length=1)]
-    | Annotated[list[str], Field(min_length=1, max_length=_MAX_PROMPTS)]
-    | Annotated[
-        list[Annotated[Tokens, Field(min_length=1)]], Field(min_length=1, max_length=_MAX_PROMPTS)
-    ]
+    str | PromptObject | Annotated[list[_Token | str | Mixed | PromptObject], Field(min_length=1)]
 )
+
+
+def separate(given: Prompts) -> list[Prompt]:
+    """The prompts of a request that may have one, or several.
+
+    Raises:
+        InvalidRequestError: they are too many, or no list of prompts.
+    """
+    if not isinstance(given, list):
+        return [given]
+    parts = [one for one in given if isinstance(one, int | str)]
+    if any(isinstance(one, int) for one in parts):
+        if len(parts) < len(given):
+            raise InvalidRequestError(
+                "prompt: a list has the tokens and texts of one prompt, or several prompts",
+                param="prompt",
+            )
+        return [parts]
+    if len(given) > _MAX_PROMPTS:
+        raise InvalidRequestError(
+            f"prompt: at most {_MAX_PROMPTS} prompts, got {len(given)}", param="prompt"
+        )
+    return [one for one in given if not isinstance(one, int)]
 
 
 class StreamOptions(Wire):
@@ -31,10 +61,11 @@ class StreamOptions(Wire):
 
 
 class CompletionRequest(SamplingFields):
-    model: str
-    """The id of a plain model on a file."""
+    model: str = ""
+    """The id of a plain model on a file; the default model when left out."""
     prompt: Prompts
-    """A text, token ids, or several of either. In texts, what looks like a special token is one."""
+    """A text, token ids, both mixed, or several of these. In texts, what looks like a special token
+    is one."""
     suffix: str | None = None
     """Fill in what comes between the prompt and this, for models made to."""
     max_tokens: Annotated[int, Field(ge=0)] | None = None
@@ -62,8 +93,8 @@ class CompletionRequest(SamplingFields):
     """The completion follows this JSON Schema."""
 
     @property
-    def prompts(self) -> list[str | list[int]]:
-        return one_or_many(self.prompt)
+    def prompts(self) -> list[Prompt]:
+        return separate(self.prompt)
 
     @property
     def num_choices(self) -> int:
@@ -122,15 +153,17 @@ class CompletionRequest(SamplingFields):
         return None
 
 
-def prompt_tokens(engine: Engine, prompt: str | Sequence[int], suffix: str | None) -> list[int]:
+def prompt_tokens(engine: Engine, prompt: Prompt, suffix: str | None) -> list[int]:
     """The prompt as the engine takes it.
 
     Raises:
         InvalidRequestError: there is a suffix, and the model cannot fill in a middle.
     """
+    if isinstance(prompt, PromptObject):
+        prompt = prompt.prompt_string
     if suffix is None:
         if not isinstance(prompt, str):
-            return list(prompt)
+            return _mixed(engine, prompt)
         # A prompt from /v1/apply-template may have the BOS token already.
         bos = engine.vocabulary.bos_text
         has_bos = bos != "" and prompt.startswith(bos)
@@ -142,5 +175,16 @@ def prompt_tokens(engine: Engine, prompt: str | Sequence[int], suffix: str | Non
             "Qwen2.5-Coder, StarCoder2 or CodeGemma (/v1/models says which can: fim)",
             param="suffix",
         )
-    before = engine.tokenize(prompt) if isinstance(prompt, str) else list(prompt)
+    before = engine.tokenize(prompt) if isinstance(prompt, str) else _mixed(engine, prompt)
     return [fim.prefix, *before, fim.suffix, *engine.tokenize(suffix), fim.middle]
+
+
+def _mixed(engine: Engine, parts: Sequence[int | str]) -> list[int]:
+    """The tokens of token ids and texts; a text at the beginning begins as a prompt does."""
+    tokens: list[int] = []
+    for index, part in enumerate(parts):
+        if isinstance(part, int):
+            tokens.append(part)
+        else:
+            tokens += engine.tokenize(part, add_special=index == 0, parse_special=True)
+    return tokens

@@ -7,7 +7,7 @@ from typing import Any
 
 from kronk_agent.api.logprobs import finite
 from kronk_agent.api.sse import DONE
-from kronk_agent.api.wire import encode, new_id
+from kronk_agent.api.wire import FINGERPRINT, encode, new_id
 from kronk_agent.engine.engine import Engine, TokenLogprob
 from kronk_agent.messages import JsonObject, Usage
 
@@ -42,6 +42,7 @@ class Answer:
             "object": "text_completion",
             "created": self.created,
             "model": self.model,
+            "system_fingerprint": FINGERPRINT,
         }
 
 

@@ -25,6 +25,7 @@ def router(serving: Serving) -> APIRouter:
     @routes.post("/v1/completions", response_model=None)
     async def create_completion(body: CompletionRequest, request: Request) -> Response:
         """Go on with a prompt."""
+        body = serving.as_named(body)
         body.check()
         options = body.stream_options
         answer = Answer(model=body.model, include_usage=bool(options and options.include_usage))
@@ -56,7 +57,7 @@ class _Job:
     @classmethod
     async def of(cls, serving: Serving, body: CompletionRequest, engine: Engine) -> _Job:
         prompts = [prompt_tokens(engine, prompt, body.suffix) for prompt in body.prompts]
-        sampling = body.sampling(serving.sampling)
+        sampling = body.sampling(serving.sampling, engine.tokenize)
         options = await body.options(engine, serving.cache_salt(body.cache_salt))
         return cls(body, engine, sampling, options, prompts)
 
@@ -64,8 +65,9 @@ class _Job:
         """What a choice begins with."""
         if not self.body.echo:
             return ""
-        prompt = self.body.prompts[index // self.body.num_choices]
-        return prompt if isinstance(prompt, str) else self.engine.detokenize(prompt)
+        place = index // self.body.num_choices
+        prompt = self.body.prompts[place]
+        return prompt if isinstance(prompt, str) else self.engine.detokenize(self.prompts[place])
 
     def writer(self, index: int) -> _ChoiceWriter:
         return _ChoiceWriter(self, index)

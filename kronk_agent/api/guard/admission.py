@@ -24,10 +24,13 @@ _EMBED = (
     "/v1/rerank",
     "/v1/reranking",
     "/rerank",
+    "/reranking",
+    "/embedding",
+    "/embeddings",
     "/api/embed",
     "/api/embeddings",
 )
-_LISTS = ("/v1/models", "/api/tags", "/api/show", "/api/ps", "/api/version")
+_LISTS = ("/v1/models", "/models", "/api/tags", "/api/show", "/api/ps", "/api/version")
 """What there is, for keys of any scope."""
 
 
@@ -120,7 +123,7 @@ def _scope_of(path: str) -> Scope | None:
     """The scope that a path needs; None if a key of any scope will do."""
     if path in _ADMIN:
         return "admin"
-    if path in _LISTS or path.startswith("/v1/models/"):
+    if path in _LISTS or path.startswith(("/v1/models/", "/models/")):
         return None
     if _is_mcp(path):
         return "agents"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fastapi import APIRouter
 
 from kronk_agent import __version__
@@ -28,11 +30,13 @@ def router(serving: Serving) -> APIRouter:
                     f"the model {name!r} is not loaded: its first completion loads it",
                     param="model",
                 )
-            return _props(serving, name, engine, can)
+            about = await serving.runtime.describe_model(name, renders_template=False)
+            return {**_props(serving, name, engine, can), "model_path": Path(about.file).name}
 
     @routes.get("/slots", response_model=None)
     async def slots(model: str | None = None) -> list[JsonObject]:
         """What loaded models are generating, and the places they have left."""
+        model = None if model is None else serving.named(model)
         local = [entry.name for entry in serving.runtime.models if entry.place == "local"]
         found: list[JsonObject] = []
         for name in local if model is None else [model]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,9 +9,10 @@ from kronk_agent.api.chat_completions.events import timings_to_wire
 from kronk_agent.api.logprobs import finite
 from kronk_agent.api.wire import encode
 from kronk_agent.engine.engine import Chunk, Engine, GenerationEnd, TokenLogprob
-from kronk_agent.messages import JsonObject
+from kronk_agent.messages import JsonObject, JsonValue
 from kronk_agent.model import SamplingParams
 
+_MISSING = object()
 _ANY = -1
 """What llama.cpp says for a number it would draw, or that has no bound."""
 
@@ -23,27 +25,43 @@ class Answer:
     model: str
     prompt: Sequence[int]
     settings: JsonObject
+    index: int = 0
+    """Of the prompt, among several."""
+    fields: Sequence[str] | None = None
+    """What the end tells; None is everything."""
+    is_scored_after_sampling: bool = False
+    notices: Sequence[str] = ()
+    """What of the request was left out."""
 
     def frame(self, chunk: Chunk) -> str:
         """A chunk with more of the text."""
         shown = self._shown(chunk.text, chunk.tokens, chunk.logprobs)
         return f"data: {encode({**shown, 'stop': False})}\n\n"
 
-    def last_frame(self, end: GenerationEnd) -> str:
+    def last_frame(self, end: GenerationEnd, *, has_new_line: bool) -> str:
         """What comes after the text."""
-        return f"data: {encode({**self._shown('', (), ()), **self._ended(end)})}\n\n"
+        last = {**self._shown("", (), ()), **self._ended(end, has_new_line)}
+        return f"data: {encode(self._chosen(last))}\n\n"
 
     def whole(self, chunks: Sequence[Chunk], *, with_tokens: bool) -> JsonObject:
         """The same, not streamed."""
         tokens = [token for chunk in chunks for token in chunk.tokens]
+        text = "".join(chunk.text for chunk in chunks)
         shown = self._shown(
-            "".join(chunk.text for chunk in chunks),
+            text,
             tokens if with_tokens else (),
             [scored for chunk in chunks for scored in chunk.logprobs],
         )
         end = chunks[-1].end
         assert end is not None
-        return {**shown, **self._ended(end)}
+        return self._chosen({**shown, **self._ended(end, "\n" in text)})
+
+    def _chosen(self, whole: JsonObject) -> JsonObject:
+        """The fields that the request names; ``a/b`` is b in a."""
+        if not self.fields:
+            return whole
+        found = {path: _at(whole, path.split("/")) for path in self.fields}
+        return {path: value for path, value in found.items() if value is not _MISSING}
 
     def _shown(
         self, text: str, tokens: Sequence[int], logprobs: Sequence[TokenLogprob]
@@ -53,9 +71,9 @@ class Answer:
             if logprobs
             else {}
         )
-        return {"index": 0, "content": text, "tokens": list(tokens), **scored}
+        return {"index": self.index, "content": text, "tokens": list(tokens), **scored}
 
-    def _ended(self, end: GenerationEnd) -> JsonObject:
+    def _ended(self, end: GenerationEnd, has_new_line: bool) -> JsonObject:
         usage = end.usage
         num_tokens = usage.prompt_tokens + usage.completion_tokens
         stop_type = "limit" if end.reason == "length" else "word" if end.stop_text else "eos"
@@ -67,24 +85,41 @@ class Answer:
             "tokens_predicted": usage.completion_tokens,
             "tokens_evaluated": usage.prompt_tokens,
             "tokens_cached": usage.cached_tokens,
+            "has_new_line": has_new_line,
             "truncated": num_tokens >= self.engine.context_length,
             "stop_type": stop_type,
             "stopping_word": end.stop_text or "",
             "timings": timings_to_wire(usage, end.timings),
+            **({"kronk": {"notices": list(self.notices)}} if self.notices else {}),
         }
 
     def _scored(self, scored: TokenLogprob) -> JsonObject:
         top = [self._token(token, logprob) for token, logprob in scored.top]
-        return {**self._token(scored.token, scored.logprob), "top_logprobs": list(top)}
+        name = "top_probs" if self.is_scored_after_sampling else "top_logprobs"
+        return {**self._token(scored.token, scored.logprob), name: list(top)}
 
     def _token(self, token: int, logprob: float) -> JsonObject:
         piece = self.engine.vocabulary.piece(token)
+        said: JsonObject = (
+            {"prob": math.exp(logprob)}
+            if self.is_scored_after_sampling
+            else {"logprob": finite(logprob)}
+        )
         return {
             "id": token,
             "token": piece.decode("utf-8", "replace"),
             "bytes": list(piece),
-            "logprob": finite(logprob),
+            **said,
         }
+
+
+def _at(value: JsonValue | object, path: Sequence[str]) -> Any:
+    """What stands there in a JSON value; ``_MISSING`` where nothing does."""
+    for name in path:
+        if not isinstance(value, dict) or name not in value:
+            return _MISSING
+        value = value[name]
+    return value
 
 
 def settings_to_wire(sampling: SamplingParams, *, context_length: int) -> JsonObject:

@@ -28,6 +28,7 @@ def router(serving: Serving) -> APIRouter:
     @routes.post("/v1/messages", response_model=None)
     async def create_message(body: MessagesRequest, request: Request) -> Response:
         """Answer a conversation."""
+        body = serving.as_named(body)
         if body.stream:
 
             async def produce(write: Write) -> None:
@@ -48,7 +49,7 @@ def router(serving: Serving) -> APIRouter:
     @routes.post("/v1/messages/count_tokens")
     async def count_message_tokens(body: CountTokensRequest) -> dict[str, int]:
         """How many tokens a conversation has, with its tools."""
-        async with _job(serving, body) as job:
+        async with _job(serving, serving.as_named(body)) as job:
             return {"input_tokens": await _count(job)}
 
     @routes.head("/", include_in_schema=False)

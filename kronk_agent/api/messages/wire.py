@@ -478,7 +478,8 @@ class Diagnostics(Wire):
 class CountTokensRequest(Wire):
     """The body of ``POST /v1/messages/count_tokens``."""
 
-    model: str
+    model: str = ""
+    """A model's id, or agent/NAME; the default model when left out."""
     messages: Annotated[list[MessageParam], Field(min_length=1)]
     system: Texts = ()
     tools: tuple[ToolParam, ...] = ()

@@ -108,17 +108,17 @@ def router(serving: Serving) -> APIRouter:
             raise HttpError(
                 f"there is no model {body.given!r} here, and none is downloaded over HTTP: put a "
                 "GGUF file's path under models in the server's YAML",
-                status=501,
+                status=404,
             )
         done = {"status": "success"}
         if body.stream:
             return Response(f"{encode(done)}\n", media_type=MEDIA_TYPE)
         return JSONResponse(done)
 
-    @routes.post("/api/push", response_model=None)
-    @routes.post("/api/create", response_model=None)
-    @routes.post("/api/copy", response_model=None)
-    @routes.delete("/api/delete", response_model=None)
+    @routes.post("/api/push", response_model=None, include_in_schema=False)
+    @routes.post("/api/create", response_model=None, include_in_schema=False)
+    @routes.post("/api/copy", response_model=None, include_in_schema=False)
+    @routes.delete("/api/delete", response_model=None, include_in_schema=False)
     async def not_here() -> Response:
         """Refused: the server's YAML says which models there are."""
         raise HttpError(
@@ -133,7 +133,7 @@ def router(serving: Serving) -> APIRouter:
 def model_id(serving: Serving, name: str) -> str:
     """The id of the model that Ollama's clients call by this name: they add ``:latest``."""
     known = {entry.name for entry in serving.runtime.models}
-    return name if name in known else name.removesuffix(_LATEST)
+    return serving.named(name if name in known else name.removesuffix(_LATEST))
 
 
 async def load(serving: Serving, id: str) -> None:

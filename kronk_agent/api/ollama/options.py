@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -74,9 +74,11 @@ class Options(OpenWire, SamplingFields):
         stop = self.stop or ()
         return (stop,) if isinstance(stop, str) else tuple(stop)
 
-    def sampling(self, default: SamplingParams) -> SamplingParams:
+    def sampling(
+        self, default: SamplingParams, tokenize: Callable[[str], list[int]] | None = None
+    ) -> SamplingParams:
         """As ``SamplingFields.sampling``; Ollama's default seed draws one."""
-        params = super().sampling(default)
+        params = super().sampling(default, tokenize)
         return replace(params, seed=None) if self.seed == _RANDOM_SEED else params
 
     def notices(self, context_length: int) -> Iterator[str]:

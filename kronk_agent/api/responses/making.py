@@ -72,6 +72,7 @@ async def understand(serving: Serving, wire: CreateResponse, store: SessionStore
         KronkError: it cannot work; says which field is at fault.
     """
     wire.check()
+    wire = serving.as_named(wire)
     past = await read_past(
         store, previous_id=wire.previous_response_id, conversation_id=wire.conversation_id
     )

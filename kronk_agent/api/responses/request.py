@@ -96,8 +96,8 @@ class ConversationRef(Wire):
 class Context(WholeText):
     """What there is to go on from; the same for answering, counting and compacting."""
 
-    model: str
-    """A model's id, or agent/NAME."""
+    model: str = ""
+    """A model's id, or agent/NAME; the default model when left out."""
     input: str | list[InputItem] | None = None
     instructions: str | None = None
     """The system message of this response only."""

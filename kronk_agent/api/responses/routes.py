@@ -79,6 +79,7 @@ def router(serving: Serving) -> APIRouter:
     @routes.post("/compact")
     async def compact_conversation(body: Compact, request: Request) -> dict[str, Any]:
         """A conversation made shorter: what was asked, and a summary of the rest."""
+        body = serving.as_named(body)
         store = await store_of(serving) if body.previous_response_id is not None else None
         past = await read_past(store, previous_id=body.previous_response_id, conversation_id=None)
         given = read_given(past, body.items, instructions=None)

@@ -208,7 +208,7 @@ async def test_the_server_says_what_it_speaks_and_what_it_does_not() -> None:
     assert version == {"version": "0.32.0", "kronk_agent": "0.1.0"}
     assert pulled.status == "success"
     assert missing == (
-        501,
+        404,
         "there is no model 'llama3' here, and none is downloaded over HTTP: put a GGUF file's "
         "path under models in the server's YAML",
     )
