@@ -239,6 +239,8 @@ class Finish:
     timings: Timings = Timings()
     stop_sequence: str | None = None
     """Which of the request's stop texts ended the turn, if one did and it is known."""
+    notices: tuple[str, ...] = ()
+    """What of the request the model's server does not take, and was left out."""
 
 
 Delta: TypeAlias = (

@@ -214,6 +214,8 @@ class RunLoop:
             with CancelScope(shield=True):
                 await self._keep(turn)
         assert turn.finish is not None, "a model's stream ends with Finish"
+        for notice in turn.finish.notices:
+            await self._notify_once(notice)
         await self._events.send(
             StepFinished(step, turn.message, turn.finish.usage, turn.finish.timings)
         )

@@ -12,14 +12,16 @@ from chat.scripted_upstream import ScriptedUpstream, called, said
 from chat.support import make_tool
 from chat.test_remote import COUNTED, deltas_of
 
-from kronk_agent import Message
+from kronk_agent import Message, tool
+from kronk_agent.agent import Agent, AgentOptions
 from kronk_agent.chat.remote import RemoteChatModel, Upstream
 from kronk_agent.chat.remote.kinds import UpstreamType
-from kronk_agent.chat.remote.request import request_body
+from kronk_agent.chat.remote.request import left_out, request_body
 from kronk_agent.errors import InvalidRequestError, UpstreamError
-from kronk_agent.messages import Finish, JsonObject, TextDelta, ToolCallEnd
-from kronk_agent.model import ChatRequest, ResponseFormat, ToolChoice
+from kronk_agent.messages import Finish, JsonObject, Notice, TextDelta, ToolCallEnd
+from kronk_agent.model import ChatRequest, ResponseFormat, SamplingParams, ToolChoice
 from kronk_agent.testing import collect
+from kronk_agent.tool import StaticToolset
 
 ASK = ChatRequest(messages=(Message.user("Hello"),))
 ADD = make_tool("add")
@@ -37,11 +39,20 @@ SCHEMA_SENT = {
 }
 
 
+@tool
+def add(a: int) -> int:
+    """Add one."""
+    return a + 1
+
+
+def upstream(type: UpstreamType) -> Upstream:
+    return Upstream(url="http://x/v1", model="m", type=type)
+
+
 def sent(request: ChatRequest, type: UpstreamType) -> dict[str, Any]:
     """What this request sends beside what a plain one does."""
-    upstream = Upstream(url="http://x/v1", model="m", type=type)
-    plain = request_body(ASK, upstream)
-    return {k: v for k, v in request_body(request, upstream).items() if plain.get(k) != v}
+    plain = request_body(ASK, upstream(type))
+    return {k: v for k, v in request_body(request, upstream(type)).items() if plain.get(k) != v}
 
 
 @pytest.mark.parametrize(
@@ -162,10 +173,7 @@ def test_thinking_is_asked_for_as_the_upstream_takes_it(
 @pytest.mark.parametrize(
     ("changes", "type", "param"),
     [
-        ({"enable_thinking": True}, "openai", "enable_thinking"),
         ({"tool_call_bias": 1.0}, "llama-server", "tool_call_bias"),
-        ({"reasoning_budget": 0}, "compatible", "enable_thinking"),
-        ({"reasoning_budget": 9}, "vllm", "reasoning_budget"),
         ({"separate_reasoning": False}, "vllm", "separate_reasoning"),
         ({"chat_template_kwargs": {"x": 1}}, "compatible", "chat_template_kwargs"),
     ],
@@ -178,6 +186,30 @@ def test_what_the_upstream_has_not_is_refused_by_name(
     assert told.value.param == param
 
 
+@pytest.mark.parametrize(
+    ("changes", "type", "names"),
+    [
+        ({"enable_thinking": True}, "openai", ["enable_thinking"]),
+        ({"reasoning_budget": 0}, "compatible", ["enable_thinking"]),
+        ({"reasoning_budget": 9}, "vllm", ["reasoning_budget"]),
+        ({"reasoning_budget": 9}, "llama-server", []),
+        ({"reasoning_effort": "none"}, "compatible", []),
+        ({"sampling": SamplingParams(top_k=20, dry_multiplier=1)}, "openai", ["top_k", "dry_multiplier"]),
+        ({"sampling": SamplingParams(mirostat=2)}, "vllm", ["mirostat"]),
+    ],
+)  # fmt: skip
+def test_what_the_upstream_can_do_without_is_left_out_and_named(
+    changes: dict[str, Any], type: UpstreamType, names: list[str]
+) -> None:
+    request = replace(ASK, **changes)
+
+    assert left_out(request, upstream(type)) == tuple(
+        f"{name}: an upstream of type {type} does not take it, so it was left out" for name in names
+    )
+    if names:
+        assert sent(request, type) == {}
+
+
 def test_a_last_message_is_gone_on_with_where_there_is_a_template() -> None:
     request = replace(
         ASK, messages=(*ASK.messages, Message.assistant("He")), continue_final_message=True
@@ -188,6 +220,24 @@ def test_a_last_message_is_gone_on_with_where_there_is_a_template() -> None:
     assert (fields["continue_final_message"], fields["add_generation_prompt"]) == (True, False)
     with pytest.raises(InvalidRequestError, match=r"^continue_final_message is nothing that"):
         sent(request, "openai")
+    assert "continue_final_message" not in sent(request, "compatible")
+    assert [notice.split(":")[0] for notice in left_out(request, upstream("compatible"))] == [
+        "continue_final_message"
+    ]
+
+
+async def test_a_run_tells_what_was_left_out_once(scripted: ScriptedUpstream) -> None:
+    scripted.will_answer(called(("add", '{"a": 1}')), said("2."))
+    options = AgentOptions(sampling=SamplingParams(top_k=20), enable_thinking=True)
+    async with RemoteChatModel.open(scripted.upstream()) as model:
+        agent = Agent(model, (StaticToolset("own", (add,)),), options)
+        async with agent.run([Message.user("1 + 1?")]) as run:
+            events = [event async for event in run]
+
+    assert [event.text for event in events if isinstance(event, Notice)] == [
+        f"{name}: an upstream of type compatible does not take it, so it was left out"
+        for name in ("top_k", "enable_thinking")
+    ]
 
 
 def test_only_allowed_tools_are_sent() -> None:

@@ -200,20 +200,6 @@ def test_llama_server_has_all_parameters() -> None:
     assert sent["dry_penalty_last_n"] == 4096
 
 
-@pytest.mark.parametrize(
-    ("type", "name", "value"),
-    [("openai", "top_k", 20), ("compatible", "min_p", 0.1), ("vllm", "mirostat", 2)],
-)
-def test_a_parameter_the_upstream_has_not_is_refused_by_name(
-    type: UpstreamType, name: str, value: int
-) -> None:
-    request = replace(ASK, sampling=SamplingParams(**{name: value}))  # type: ignore[arg-type]
-
-    with pytest.raises(InvalidRequestError, match=f"^{name} is nothing that an upstream") as caught:
-        body(request, type)
-    assert caught.value.param == name
-
-
 def test_the_configuration_knows_every_kind() -> None:
     annotation = RemoteModelConfig.model_fields["type"].annotation
 

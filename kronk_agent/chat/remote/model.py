@@ -25,7 +25,7 @@ from kronk_agent.chat.remote.forced import (
 )
 from kronk_agent.chat.remote.options import problem_of_form
 from kronk_agent.chat.remote.reader import ChunkReader
-from kronk_agent.chat.remote.request import estimate_tokens, request_body
+from kronk_agent.chat.remote.request import estimate_tokens, left_out, request_body
 from kronk_agent.chat.remote.upstream import Upstream, UpstreamClient, open_client
 from kronk_agent.errors import InvalidRequestError, UpstreamError
 from kronk_agent.messages import Delta, Finish, JsonObject, TextDelta, ToolCallStart
@@ -88,9 +88,10 @@ class RemoteChatModel:
             deltas = self._forced(request)
         else:
             deltas = self._free(request)
+        notices = left_out(request, self._upstream)
         async with aclosing(deltas):
             async for delta in deltas:
-                yield delta
+                yield replace(delta, notices=notices) if isinstance(delta, Finish) else delta
 
     async def _free(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         """Passed on as it comes; if it is to have a form, that is checked at its end."""

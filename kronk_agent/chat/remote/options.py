@@ -78,14 +78,9 @@ def thinking_values(request: ChatRequest, upstream: Upstream) -> JsonObject:
     variables = dict(request.chat_template_kwargs)
     if request.reasoning_effort is not None:
         values["reasoning_effort"] = request.reasoning_effort
-    if request.is_thinking_enabled is not None:
-        if upstream.kind.has_template:
-            variables["enable_thinking"] = request.is_thinking_enabled
-        elif request.reasoning_effort != "none":
-            raise _refused("enable_thinking", upstream, "reasoning_effort may do instead")
-    if request.reasoning_budget:
-        if upstream.type != "llama-server":
-            raise _refused("reasoning_budget", upstream, "max_tokens holds thinking and answer")
+    if request.is_thinking_enabled is not None and upstream.kind.has_template:
+        variables["enable_thinking"] = request.is_thinking_enabled
+    if request.reasoning_budget and upstream.type == "llama-server":
         values["reasoning_budget_tokens"] = request.reasoning_budget
     if not request.separate_reasoning:
         values |= _reasoning_in_text(upstream)
@@ -94,10 +89,26 @@ def thinking_values(request: ChatRequest, upstream: Upstream) -> JsonObject:
             raise _refused("chat_template_kwargs", upstream, "leave it out")
         values["chat_template_kwargs"] = variables
     if request.continue_final_message:
-        if not upstream.kind.has_template:
+        if upstream.kind.has_template:
+            values |= {"continue_final_message": True, "add_generation_prompt": False}
+        elif upstream.type != "compatible":
             raise _refused("continue_final_message", upstream, "leave it out")
-        values |= {"continue_final_message": True, "add_generation_prompt": False}
     return values
+
+
+def thinking_left_out(request: ChatRequest, upstream: Upstream) -> list[str]:
+    """The fields that are left out: the upstream thinks as it does, and may go on by itself with a
+    conversation that ends with the assistant's words."""
+    names: list[str] = []
+    if request.reasoning_budget and upstream.type != "llama-server":
+        names.append("reasoning_budget")
+    if upstream.kind.has_template:
+        return names
+    if request.is_thinking_enabled is not None and request.reasoning_effort != "none":
+        names.append("enable_thinking")
+    if request.continue_final_message:
+        names.append("continue_final_message")
+    return names
 
 
 def _reasoning_in_text(upstream: Upstream) -> JsonObject:

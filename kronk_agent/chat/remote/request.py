@@ -11,7 +11,7 @@ from typing import Final
 
 from kronk_agent.chat.conversation import tool_text
 from kronk_agent.chat.remote.kinds import Kind
-from kronk_agent.chat.remote.options import form_values, thinking_values
+from kronk_agent.chat.remote.options import form_values, thinking_left_out, thinking_values
 from kronk_agent.chat.remote.upstream import Upstream
 from kronk_agent.chat.shown_tools import shown_tools
 from kronk_agent.errors import InvalidRequestError
@@ -121,25 +121,30 @@ def tool_value(tool: Tool, kind: Kind) -> JsonObject:
 
 
 def sampling_values(sampling: SamplingParams, upstream: Upstream) -> JsonObject:
-    """The sampling parameters by the names the upstream has for them.
-
-    Raises:
-        InvalidRequestError: one that it does not have is not as it is by default.
-    """
+    """The sampling parameters by the names the upstream has for them; the others are left out."""
     values: JsonObject = {}
-    default = SamplingParams()
     for parameter in fields(SamplingParams):
         name, value = parameter.name, getattr(sampling, parameter.name)
         theirs = upstream.kind.sampling.get(name)
-        if theirs is not None:
-            if value is not None and value != {}:
-                values[theirs] = _sampling_value(name, value, upstream)
-        elif value != getattr(default, name):
-            raise InvalidRequestError(
-                f"{name} is nothing that an upstream of type {upstream.type} takes: leave it out",
-                param=name,
-            )
+        if theirs is not None and value is not None and value != {}:
+            values[theirs] = _sampling_value(name, value, upstream)
     return values
+
+
+def left_out(request: ChatRequest, upstream: Upstream) -> tuple[str, ...]:
+    """A notice for each part of a request that the upstream does not take and can do without."""
+    kind, default = upstream.kind, SamplingParams()
+    names = [
+        parameter.name
+        for parameter in fields(SamplingParams)
+        if parameter.name not in kind.sampling
+        and getattr(request.sampling, parameter.name) != getattr(default, parameter.name)
+    ]
+    names += thinking_left_out(request, upstream)
+    return tuple(
+        f"{name}: an upstream of type {upstream.type} does not take it, so it was left out"
+        for name in names
+    )
 
 
 def _sampling_value(name: str, value: object, upstream: Upstream) -> JsonValue:
