@@ -123,7 +123,8 @@ build/clients: | $(STAMPS)/dev
 
 # Programs that use our HTTP API, of fixed versions, in a folder of their own: about 1 GB.
 CLIENTS_NPM := @anthropic-ai/claude-code@2.1.197 @openai/codex@0.169.0 opencode-ai@1.18.33 \
-	@qwen-code/qwen-code@0.15.10 openai@7.57.0 @anthropic-ai/sdk@1.12.0
+	@qwen-code/qwen-code@0.15.10 openai@7.57.0 @anthropic-ai/sdk@1.12.0 ollama@0.6.4 ai@7.0.173 \
+	@ai-sdk/openai-compatible@3.0.92 langchain@1.5.14 @langchain/openai@1.6.0 @langchain/core@1.4.0 zod@4.6.7
 CLIENTS_PYTHON := pydantic-ai-slim[openai]==2.68.0 openai-agents==0.24.0 llm==0.36
 
 build/http-clients/node_modules: export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -138,7 +139,7 @@ build/http-clients/python: | $(STAMPS)/dev
 
 test-clients: export PATH := $(CURDIR)/$(BIN):$(PATH)
 test-clients: build/clients build/http-clients/node_modules build/http-clients/python ## Try other people's clients on our HTTP API and MCP server
-	@$(BIN)/python tests/clients/http_clients.py
+	@PYTHONPATH=tests $(BIN)/python -m clients.http_clients
 	@$(BIN)/python tests/clients/mcp_clients.py build/clients
 
 load-mcp: export PATH := $(CURDIR)/$(BIN):$(PATH)

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import anyio
+from clients.environments import python_of
 
 from kronk_agent import Config, Runtime
 from kronk_agent.api import create_app
@@ -36,6 +37,8 @@ MARK = "kronk-42"
 QUESTION = f"Run the shell command `echo {MARK}` and tell me its output."
 DONE = f"round trip of {MARK} complete"
 _SHELLS = ("Bash", "bash", "exec_command", "shell", "run_shell_command", "echo")
+_UNTRACED = ("DO_NOT_TRACK", "HAYSTACK_TELEMETRY_DISABLED", "LITELLM_LOCAL_MODEL_COST_MAP")
+"""Switches by which libraries leave the network alone."""
 _URL = "https://tea.example/"
 _PAGE: JsonObject = {"title": "Tea", "url": _URL, "snippet": "Tea is a drink."}
 
@@ -52,8 +55,15 @@ def shell_turn(request: ChatRequest) -> Piece:
     last = request.messages[-1]
     if last.role == "tool":
         return DONE if MARK in last.text else f"The tool failed: {last.text}"
-    shell = next((tool for tool in request.tools if tool.name in _SHELLS), None)
+    shell = next((tool for tool in request.tools if tool.name.endswith(_SHELLS)), None)
     return "A title" if shell is None else call(shell.name, **_arguments(shell))
+
+
+def answering_turn(request: ChatRequest) -> Piece:
+    """Call the shell, and say what it said by a call too, as smolagents wants it."""
+    said = next((m.text for m in request.messages if m.role == "tool"), "")
+    said = said or next((m.text for m in request.messages[2:] if MARK in m.text), "")
+    return call("final_answer", answer=DONE) if MARK in said else shell_turn(request)
 
 
 def search_turn(request: ChatRequest) -> Piece:
@@ -209,6 +219,22 @@ async def script(name: str, place: Place) -> None:
     _expect(DONE in output, f"the answer has not come: {output[-1000:]}")
 
 
+async def in_environment(
+    name: str, requirements: tuple[str, ...], place: Place, *arguments: str
+) -> None:
+    """A program of ours that uses an SDK, in an environment that has that SDK."""
+    python = python_of(name.removesuffix("_sdk"), requirements)
+    if python is None:
+        raise Failed("its environment could not be made")
+    file = Path(__file__).parent / "python" / f"{name}.py"
+    output = await place.run(
+        *(str(python), str(file), place.url, *arguments),
+        **dict.fromkeys(_UNTRACED, "1"),
+        PYTHONDONTWRITEBYTECODE="1",
+    )
+    _expect(DONE in output, f"the answer has not come: {output[-1000:]}")
+
+
 async def llm(place: Place) -> None:
     model = (
         "- model_id: scripted\n  model_name: scripted\n"
@@ -250,9 +276,44 @@ class Client:
     api: str
     run: Callable[[Place], Awaitable[None]]
     turn: Callable[[ChatRequest], Piece] = shell_turn
+    version: str | None = None
+    """Of what has an environment of its own; None asks what is installed."""
+
+
+def _python(
+    name: str,
+    file: str,
+    *requirements: str,
+    api: str = "chat completions",
+    turn: Callable[[ChatRequest], Piece] = shell_turn,
+) -> Client:
+    """A client in Python with an environment of its own.
+
+    Args:
+        name: in the table.
+        file: of the program, in the folder ``python``.
+        requirements: of its environment; the first is the client itself.
+        api: what it speaks.
+        turn: what the model does.
+    """
+    package, _, version = requirements[0].partition("==")
+    arguments = ("ollama",) if api == _OLLAMA else ()
+
+    async def run(place: Place) -> None:
+        await in_environment(file, requirements, place, *arguments)
+
+    return Client(name, package, api, run, turn, version)
 
 
 _CHAT = "chat completions"
+_OLLAMA = "Ollama's"
+_LANGCHAIN = ("langchain==1.5.2", "langchain-openai==1.7.4", "langchain-ollama==1.1.0")
+_LITELLM = ("litellm==1.110.2",)
+_LLAMA_INDEX = (
+    "llama-index-core==0.14.25",
+    "llama-index-llms-openai-like==0.8.1",
+    "llama-index-llms-ollama==0.11.0",
+)
 CLIENTS = (
     Client("Claude Code", "@anthropic-ai/claude-code", "messages", claude_code),
     Client(
@@ -280,6 +341,20 @@ CLIENTS = (
         partial(script, "openai_agents_sdk.py"),
     ),
     Client("llm", "llm", _CHAT, llm),
+    Client("Vercel AI SDK", "ai", _CHAT, partial(script, "ai_sdk.mjs")),
+    Client("LangChain.js", "langchain", _CHAT, partial(script, "langchain_sdk.mjs")),
+    Client("Ollama (JavaScript)", "ollama", _OLLAMA, partial(script, "ollama_sdk.mjs")),
+    _python("LangChain", "langchain_sdk", *_LANGCHAIN),
+    _python("LangChain, ChatOllama", "langchain_sdk", *_LANGCHAIN, api=_OLLAMA),
+    _python("LiteLLM", "litellm_sdk", *_LITELLM),
+    _python("LiteLLM, ollama_chat", "litellm_sdk", *_LITELLM, api=_OLLAMA),
+    _python("LlamaIndex", "llama_index_sdk", *_LLAMA_INDEX),
+    _python("LlamaIndex, Ollama", "llama_index_sdk", *_LLAMA_INDEX, api=_OLLAMA),
+    _python("instructor", "instructor_sdk", "instructor==1.17.0"),
+    _python("smolagents", "smolagents_sdk", "smolagents[openai]==1.26.0", turn=answering_turn),
+    _python("Haystack", "haystack_sdk", "haystack-ai==3.4.1"),
+    _python("AutoGen", "autogen_sdk", "autogen-ext[openai]==0.7.5", "autogen-agentchat==0.7.5"),
+    _python("Semantic Kernel", "semantic_kernel_sdk", "semantic-kernel==1.45.0"),
 )
 
 
@@ -295,7 +370,7 @@ def version_of(package: str) -> str | None:
 
 async def result_of(client: Client) -> str:
     """How it went, in a few words."""
-    if version_of(client.package) is None:
+    if client.version is None and version_of(client.package) is None:
         return "skipped: could not be installed (is node 20 or newer there?)"
     config = Config.model_validate(
         {"web_search": {"providers": [{"type": "static", "results": [_PAGE]}]}}
@@ -322,7 +397,8 @@ async def main(wanted: list[str]) -> int:
         print(f"{client.name} ...", file=sys.stderr)
         result = await result_of(client)
         has_failed = has_failed or result.startswith("failed")
-        rows.append((client.name, version_of(client.package) or "", client.api, result))
+        version = client.version or version_of(client.package) or ""
+        rows.append((client.name, version, client.api, result))
     for row in rows:
         print(f"| {' | '.join(row)} |")
     return int(has_failed)

@@ -10,7 +10,7 @@ from starlette.types import Scope as Connection
 
 from kronk_agent.api.caller import CALLER, Caller
 from kronk_agent.api.errors import HttpError, error_response
-from kronk_agent.api.guard.bodies import Bodies, check_json, replayed
+from kronk_agent.api.guard.bodies import Bodies, check_json, declared_as_json, replayed
 from kronk_agent.api.guard.limits import Limits
 from kronk_agent.api.keys import ApiKey, KeyFile, Scope, hash_key
 from kronk_agent.config.server import ServerConfig
@@ -32,6 +32,9 @@ _EMBED = (
 )
 _LISTS = ("/v1/models", "/models", "/api/tags", "/api/show", "/api/ps", "/api/version")
 """What there is, for keys of any scope."""
+
+_UNDECLARED = "/api/"
+"""Ollama's clients send JSON without saying so: LiteLLM, and ``curl -d``."""
 
 
 class Admission:
@@ -66,7 +69,9 @@ class Admission:
         body = await self._bodies.read(receive, whose)
         if body is None:
             return
-        if body and not _is_mcp(scope["path"]):
+        if body and scope["path"].startswith(_UNDECLARED) and not _is_of_a_page(headers):
+            scope = declared_as_json(scope)
+        elif body and not _is_mcp(scope["path"]):
             check_json(headers.get("content-type", ""))
         with self._limits.admitted(key, whose):
             token = CALLER.set(caller)
@@ -113,6 +118,11 @@ def _address(scope: Connection) -> str:
 def _bearer(header: str) -> str:
     kind, _, token = header.partition(" ")
     return token.strip() if kind.lower() == "bearer" else ""
+
+
+def _is_of_a_page(headers: Headers) -> bool:
+    """True if a browser sends it for a page; all of them say so in one of these."""
+    return "origin" in headers or "sec-fetch-site" in headers
 
 
 def _is_mcp(path: str) -> bool:

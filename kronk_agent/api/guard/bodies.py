@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from starlette.types import Message, Receive
+from starlette.types import Message, Receive, Scope
 
 from kronk_agent.api.errors import HttpError
 
@@ -84,6 +84,12 @@ def check_json(content_type: str) -> None:
             status=415,
             code="unsupported_media_type",
         )
+
+
+def declared_as_json(scope: Scope) -> Scope:
+    """The same request, with a body that is declared as JSON."""
+    others = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
+    return {**scope, "headers": [*others, (b"content-type", _JSON.encode())]}
 
 
 def replayed(body: bytes, receive: Receive) -> Receive:

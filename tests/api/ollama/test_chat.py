@@ -336,3 +336,26 @@ async def test_what_goes_wrong_in_a_stream_is_told_in_its_last_line() -> None:
         lines = await served.lines(model="agent/default", messages=[USER])
 
     assert lines[-1] == {"error": "internal error: the server's log has more"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"content-type": "application/x-www-form-urlencoded"}, 200),
+        ({"content-type": "text/plain", "sec-fetch-site": "cross-site"}, 415),
+        ({"sec-fetch-site": "same-site"}, 415),
+        ({"content-type": "text/plain", "origin": "https://evil.example"}, 403),
+    ],
+)
+async def test_a_body_need_not_be_declared_as_json_unless_a_browser_sends_it(
+    headers: dict[str, str], status: int
+) -> None:
+    body = b'{"model": "scripted", "stream": false, "messages": [{"role": "user", "content": "x"}]}'
+    async with serving(scripted("Hi.")) as served:
+        request = served.server.http.build_request(
+            "POST", "/api/chat", content=body, headers=headers
+        )
+        answer = await served.server.http.send(request)
+
+    assert answer.status_code == status, answer.text
