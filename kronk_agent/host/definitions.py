@@ -6,16 +6,16 @@ import hashlib
 import json
 import logging
 import math
-import re
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeAlias
 
+from kronk_agent.errors import ConfigError
 from kronk_agent.host.naming import tool_names
 from kronk_agent.host.text import visible, visible_schema
-from kronk_agent.messages import JsonObject, JsonValue
+from kronk_agent.messages import JsonObject
 from kronk_agent.tool import Rule, Tool, ToolContext, ToolOutput
 
 logger = logging.getLogger(__name__)
@@ -71,13 +71,28 @@ class ToolDefinition:
 
 
 def usable(server: str, definitions: Sequence[ToolDefinition]) -> list[ToolDefinition]:
-    """Without those whose schema nobody could follow. Checking one takes about 2 ms."""
+    """Without those whose arguments are no object. What else is wrong in a schema is left out."""
     found: list[ToolDefinition] = []
     for definition in definitions:
-        if problem := _schema_problem(definition.input_schema):
-            logger.warning("MCP server %r: left out tool %s: %s", server, definition.name, problem)
-        else:
-            found.append(definition)
+        try:
+            tool = Tool(
+                name="checked", description="", parameters=definition.input_schema, strict=False
+            )
+        except ConfigError:
+            logger.warning(
+                "MCP server %r: left out tool %s: its schema's type must be 'object'",
+                server,
+                definition.name,
+            )
+            continue
+        for problem in tool.schema_problems:
+            logger.warning(
+                "MCP server %r: left out of the schema of tool %s: %s",
+                server,
+                definition.name,
+                problem,
+            )
+        found.append(definition)
     return found
 
 
@@ -133,47 +148,3 @@ def _to_tool(
 def _kept_schema(schema: JsonObject | None) -> JsonObject | None:
     """Only objects are passed on as ``structured``, so nothing else is promised."""
     return schema if schema is not None and schema.get("type") == "object" else None
-
-
-def _schema_problem(schema: JsonObject) -> str | None:
-    """Why arguments could not be checked under the schema; None where they can."""
-    from jsonschema import Draft202012Validator  # heavy, all of it
-    from jsonschema.exceptions import SchemaError
-    from jsonschema.validators import validator_for
-    from referencing import Registry
-    from referencing.exceptions import Unresolvable
-    from referencing.jsonschema import DRAFT202012, Schema
-
-    try:
-        validator_for(schema, default=Draft202012Validator).check_schema(schema)
-        registry: Registry[Schema] = Registry()  # an empty one, which fetches nothing
-        resolver = registry.resolver_with_root(DRAFT202012.create_resource(schema))
-        for keyword, value in _keywords(schema):
-            match keyword, value:
-                case "$ref" | "$dynamicRef", str(reference):
-                    resolver.lookup(reference)
-                case "pattern", str(pattern):
-                    re.compile(pattern)
-                case "patternProperties", dict(patterns):
-                    for pattern in patterns:
-                        re.compile(pattern)
-    except SchemaError as error:
-        return f"its schema is wrong at {error.json_path}: {error.message}"
-    except Unresolvable as error:
-        return f"its schema refers to {error.ref!r}, which is not in it"
-    except re.error as error:
-        return f"its schema has the pattern {error.pattern!r}, which Python cannot use: {error.msg}"
-    except RecursionError:
-        return "its schema is nested too deeply"
-    return None
-
-
-def _keywords(schema: JsonValue) -> Iterator[tuple[str, JsonValue]]:
-    match schema:
-        case dict():
-            for key, value in schema.items():
-                yield key, value
-                yield from _keywords(value)
-        case list():
-            for item in schema:
-                yield from _keywords(item)

@@ -22,7 +22,7 @@ from limits import seconds
 
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.host import ServerStatus
-from kronk_agent.messages import TextPart
+from kronk_agent.messages import JsonObject, TextPart
 from kronk_agent.tool import ToolOutput
 
 PONG = ToolOutput((TextPart("pong"),))
@@ -153,7 +153,7 @@ async def test_two_servers_may_have_the_same_tools(tmp_path: Path) -> None:
             assert await call(host, "one__pid") != await call(host, "two__pid")
 
 
-async def test_a_broken_schema_costs_only_its_tool(
+async def test_a_broken_schema_costs_only_what_is_broken(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with anyio.fail_after(seconds(10)):
@@ -162,20 +162,27 @@ async def test_a_broken_schema_costs_only_its_tool(
 
             parameters = {name: tool.parameters for name, tool in tools(host).items()}
 
+    child: JsonObject = {"type": "object", "properties": {"child": {"$ref": "#/$defs/root"}}}
+    any_a: JsonObject = {"type": "object", "properties": {"a": {}}}
     assert parameters == {
         "x__good": {"type": "object", "properties": {"a": {"type": "integer"}}},
         "x__empty": {"type": "object"},
         "x__none": {"type": "object"},
         "x__nullable": {"type": "object"},
         "x__odd_extras": {"type": "object"},
-        "x__unknown_dialect": {"type": "object", "$schema": "https://example.org/mine"},
-        "x__recursive": {"type": "object", "properties": {"child": {"$ref": "#"}}},
+        "x__unknown_dialect": {"type": "object"},
+        "x__null_property": any_a,
+        "x__bad_type": any_a,
+        "x__dangling": any_a,
+        "x__remote": {"type": "object", "allOf": [{}]},
+        "x__bad_pattern": {"type": "object", "properties": {"a": {"pattern": r"\p{L}"}}},
+        "x__recursive": {**child, "$defs": {"root": child}},
     }
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert len(warnings) == 8
+    assert len(warnings) == 6
     assert (
-        "MCP server 'x': left out tool remote: its schema refers to "
-        "'http://127.0.0.1:9/s.json', which is not in it"
+        "MCP server 'x': left out of the schema of tool remote: allOf.0.$ref: "
+        "'http://127.0.0.1:9/s.json' leads nowhere in this schema"
     ) in warnings
 
 

@@ -65,12 +65,23 @@ def _readable(server: str, raw: object, version: str) -> Iterator[JsonObject]:
 
 
 def _saying_object(schema: JsonValue) -> JsonValue:
-    """The schema with ``"type": "object"`` where it allows that: the protocol wants it said."""
+    """The schema with ``"type": "object"`` where it allows that, and objects for its properties:
+    the protocol wants these said."""
     if not isinstance(schema, dict):
         return schema
     allowed = schema.get("type", "object")
     is_object = allowed == "object" or (isinstance(allowed, list) and "object" in allowed)
-    return {**schema, "type": "object"} if is_object else schema
+    said: JsonObject = {**schema, "type": "object"} if is_object else schema
+    properties = said.get("properties")
+    if isinstance(properties, dict):
+        said = {**said, "properties": {name: _as_object(p) for name, p in properties.items()}}
+    return said
+
+
+def _as_object(schema: JsonValue) -> JsonValue:
+    if isinstance(schema, dict):
+        return schema
+    return {"not": {}} if schema is False else {}
 
 
 def _says_object(schema: object) -> bool:
