@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from dataclasses import dataclass, field
 from email.message import Message as MimeHeaders
 from email.utils import parsedate_to_datetime
@@ -30,6 +30,8 @@ from kronk_tools.transport import GuardedTransport, too_large
 MAX_REDIRECTS = 5
 USER_AGENT = f"kronk-agent/{version('kronk-agent')}"
 _CONNECT_SECONDS = 10.0  # for one address, so that the next one gets its chance
+_ERROR_SECONDS = 3.0
+_MAX_ERROR_BYTES = 64_000
 _ACCEPT = "text/html, application/xhtml+xml, text/markdown, text/plain, application/json, */*;q=0.5"
 _NETWORK_ERRORS = (
     httpx2.HTTPError,
@@ -76,11 +78,26 @@ class Fetched:
         return Validators(self.url, self.etag, self.last_modified)
 
 
-class RefusedByServer(ToolError):
-    """The server answered with a status that is no success."""
+@dataclass(frozen=True, slots=True)
+class ErrorBody:
+    """What a server sent with a status that is no success."""
 
-    def __init__(self, message: str, *, status: int) -> None:
+    url: str
+    media_type: str
+    charset: str | None
+    body: bytes = field(repr=False)
+
+
+class RefusedByServer(ToolError):
+    """The server answered with a status that is no success.
+
+    Args:
+        body: what it sent with it; None if that was nothing, or no text.
+    """
+
+    def __init__(self, message: str, *, status: int, body: ErrorBody | None = None) -> None:
         self.status = status
+        self.body = body
         super().__init__(message, code="too_many_requests" if status == 429 else None)
 
 
@@ -159,9 +176,12 @@ class Fetcher:
                 except ToolError as error:
                     if hop is url:
                         raise
-                    raise ToolError(
-                        f"{url} redirects to {hop}: {error}", code=error.code
-                    ) from error
+                    words = f"{url} redirects to {hop}: {error}"
+                    if isinstance(error, RefusedByServer):
+                        raise RefusedByServer(
+                            words, status=error.status, body=error.body
+                        ) from error
+                    raise ToolError(words, code=error.code) from error
                 if not isinstance(answer, httpx2.URL):
                     return answer
                 if origin(answer) != origin(hop):
@@ -207,7 +227,8 @@ class Fetcher:
         )
 
     async def _read(self, response: httpx2.Response) -> Fetched:
-        _check_status(response)
+        if not response.is_success:
+            raise _refused(response, await self._error_body(response))
         _check_encoding(response)
         media_type, charset = _content_type(response)
         if not self.accepts(media_type):
@@ -236,6 +257,23 @@ class Fetcher:
             may_be_stored="no-store" not in response.headers.get("cache-control", "").lower(),
         )
 
+    async def _error_body(self, response: httpx2.Response) -> ErrorBody | None:
+        """The beginning of what came with an error, if it comes soon."""
+        media_type, charset = _content_type(response)
+        if not self.accepts(media_type):
+            return None
+        body = bytearray()
+        with suppress(ToolError, *_NETWORK_ERRORS), anyio.move_on_after(_ERROR_SECONDS):
+            _check_encoding(response)
+            async with aclosing(response.aiter_bytes()) as chunks:
+                async for chunk in chunks:
+                    body += chunk
+                    if len(body) >= _MAX_ERROR_BYTES:
+                        break
+        if not body:
+            return None
+        return ErrorBody(str(response.url), media_type, charset, bytes(body[:_MAX_ERROR_BYTES]))
+
 
 # --- what is refused ---------------------------------------------------------------------------
 
@@ -247,10 +285,8 @@ def _redirect_target(response: httpx2.Response) -> httpx2.URL:
         raise ToolError(f"{response.url} redirects to an unusable address: {error}") from error
 
 
-def _check_status(response: httpx2.Response) -> None:
+def _refused(response: httpx2.Response, body: ErrorBody | None) -> RefusedByServer:
     status = response.status_code
-    if response.is_success:
-        return
     match status:
         case 404 | 410:
             advice = "there is no such page; check the address, or search for another"
@@ -261,7 +297,7 @@ def _check_status(response: httpx2.Response) -> None:
         case _:
             advice = "use another source"
     words = f"{response.url} answered HTTP {status}{_phrase(status)}: {advice}"
-    raise RefusedByServer(words, status=status)
+    return RefusedByServer(words, status=status, body=body)
 
 
 def _phrase(status: int) -> str:

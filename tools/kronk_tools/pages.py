@@ -16,12 +16,14 @@ from kronk_agent.messages import ImagePart
 from kronk_agent.tool import ReportProgress
 from kronk_tools.address import parse_url
 from kronk_tools.cache import Page, PageCache
-from kronk_tools.http import CheckUrl, Fetched, Fetcher, Validators
+from kronk_tools.http import CheckUrl, Fetched, Fetcher, RefusedByServer, Validators
 from kronk_tools.reading.document import Document, Format, Source
-from kronk_tools.reading.formats import is_image, is_plain, read
+from kronk_tools.reading.formats import is_image, is_plain, read, recognized
 from kronk_tools.reading.process import Reader
+from kronk_tools.text import OUTSIDE, one_line
 
 MAX_IMAGE_BYTES = 5_000_000
+_MAX_ERROR_CHARS = 500
 
 
 class Picture:
@@ -73,12 +75,20 @@ class Pages:
             check(known.url)
             return known
         report(0, 2, f"fetching {address}")
-        fetched = await self._fetcher.get_if_changed(address, known=_validators(known), check=check)
+        try:
+            fetched = await self._fetcher.get_if_changed(
+                address, known=_validators(known), check=check
+            )
+        except RefusedByServer as error:
+            raise await self._with_words(error, deadline) from error
         if fetched is None:
             assert known is not None, "only what is known can be unchanged"
             page = dataclasses.replace(known, read_at=self._cache.now())
         else:
-            source = Source(fetched.body, fetched.url, fetched.media_type, fetched.charset, format)
+            source = recognized(
+                Source(fetched.body, fetched.url, fetched.media_type, fetched.charset, format)
+            )
+            fetched = dataclasses.replace(fetched, media_type=source.media_type)
             if is_image(source):
                 return _picture(fetched)
             report(1, 2, f"reading {len(fetched.body):,} bytes of {fetched.url}")
@@ -91,6 +101,19 @@ class Pages:
         if is_plain(source):
             return await to_thread.run_sync(read, source)
         return await self._reader.read(source, deadline=deadline)
+
+    async def _with_words(self, error: RefusedByServer, deadline: float) -> RefusedByServer:
+        """The refusal with what the server says beside its status."""
+        answer = error.body
+        if answer is None:
+            return error
+        source = Source(answer.body, answer.url, answer.media_type, answer.charset, "text")
+        try:
+            document = await self._read(recognized(source), deadline)
+        except ToolError:  # nothing that can be read
+            return error
+        words = one_line(document.text, max_chars=_MAX_ERROR_CHARS)
+        return RefusedByServer(f"{error}. It says {OUTSIDE} {words}", status=error.status)
 
     def _page(self, fetched: Fetched, document: Document) -> Page:
         return Page(
@@ -106,7 +129,7 @@ class Pages:
 
 
 def _key(address: str, format: Format) -> str:
-    return f"{format} {address}"
+    return f"{format} {address.partition('#')[0]}"
 
 
 def _validators(known: Page | None) -> Validators | None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field
 
@@ -17,7 +18,7 @@ from kronk_agent.tool import RunContext, Tool, ToolContext, ToolOutput, tool
 from kronk_tools.cache import Page, PageCache
 from kronk_tools.guard import AddressGuard, Network
 from kronk_tools.passages import count_matches, find_passages, fit
-from kronk_tools.reading.document import Format
+from kronk_tools.reading.document import Document, Format
 from kronk_tools.reading.formats import is_readable
 from kronk_tools.reading.process import Reader
 from kronk_tools.schemas import FETCH_RESULT
@@ -106,7 +107,8 @@ def web_fetch_tool(
         if not isinstance(found, Page):
             return _shown(found, number)
         if find is None:
-            output, text = _part(found, number, format, start, max_tokens)
+            fragment = urlsplit(url).fragment or urlsplit(found.url).fragment
+            output, text = _part(found, number, format, start, max_tokens, fragment=fragment)
         else:
             output, text = _passages(found, number, format, find, start, max_tokens)
         if run is not None:
@@ -226,17 +228,25 @@ def _part(
     start: int,
     max_tokens: int,
     *,
-    note: str | None = None,
+    fragment: str = "",
+    notes: Sequence[str] = (),
 ) -> tuple[ToolOutput, str]:
-    """The part, behind the note if there is one; and the part's text alone."""
+    """The part, behind the notes; and the part's text alone.
+
+    Args:
+        fragment: the place in the page that the address names; the part begins there.
+    """
     text = page.document.text
     total = len(text)
+    if start == 0:
+        start, where = _section(page.document, fragment)
+        notes = [*notes, where] if where else notes
     if start >= total:
         raise ToolError(f"start={start} is past the end: {page.url} has {total} characters")
     furthest = end_of_tokens(text, start, max_tokens=max_tokens)
     end = part_end(text, start, max_chars=furthest - start)
     part = text[start:end].rstrip()
-    lines = [*_head(page, number, _SHOWN_KINDS.get(format, "Content")), *([note] if note else [])]
+    lines = [*_head(page, number, _SHOWN_KINDS.get(format, "Content")), *notes]
     lines += ["", part]
     if end < total:
         lines += [
@@ -248,6 +258,24 @@ def _part(
     return ToolOutput((TextPart("\n".join(lines)),), _structured(page, number, facts)), part
 
 
+def _section(document: Document, fragment: str) -> tuple[int, str]:
+    """Where the place is that an address names after ``#``, and a line that says so."""
+    name = unquote(fragment).partition(":~:")[0]
+    if not name or not document.anchors:
+        return 0, ""
+    shown = one_line(name, max_chars=100)
+    for known in (name, f"user-content-{name}", name.lower()):
+        if known in document.anchors:
+            start = document.anchors[known]
+            if start == 0:
+                return 0, ""
+            return start, (
+                f"(This begins at #{shown}, character {start} of {len(document.text)}. To read "
+                "what is before, call web_fetch with the address without #.)"
+            )
+    return 0, f"(#{shown} is not in the text. This is its beginning:)"
+
+
 def _passages(
     page: Page, number: int | None, format: Format, find: str, start: int, max_tokens: int
 ) -> tuple[ToolOutput, str]:
@@ -257,7 +285,7 @@ def _passages(
     if not passages:
         where = "there" if start == 0 else f"there from character {start} on"
         note = f"({one_line(find, max_chars=200)!r} is not {where}. This is the text itself:)"
-        return _part(page, number, format, start, max_tokens, note=note)
+        return _part(page, number, format, start, max_tokens, notes=[note])
     shown = fit(text, passages, max_tokens=max_tokens)
     next_start = shown[-1].end if len(shown) < len(passages) else None
     lines = _head(page, number, "Passages")

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 Format: TypeAlias = Literal["markdown", "text", "raw", "links"]
@@ -26,6 +26,8 @@ class Document:
     """What the reader should know of the text, for instance that it is not all there is."""
     links: tuple[str, ...] = ()
     """Where the page links to, each once; the first ``MAX_LINKS``."""
+    anchors: dict[str, int] = field(default_factory=dict)
+    """Where in the text the places are that addresses with ``#name`` lead to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 from kronk_agent.errors import ToolError
@@ -11,7 +12,15 @@ from kronk_tools.text import clean
 
 _HTML = ("text/html", "application/xhtml+xml")
 _PDF = "application/pdf"
-_TEXT = ("application/json", "application/xml", "application/yaml", "application/x-ndjson")
+_SAYS_NOTHING = ("", "application/octet-stream", "binary/octet-stream", "application/x-download")
+"""Types that servers give when they do not know, or to have a file saved: the bytes say more."""
+_BINARY = re.compile(
+    r"(?:audio|video|font|model|chemical)/"
+    r"|application/(?:.*\b(?:zip|gzip|bzip2?|compressed|tar|7z\S*|rar|xz|zstd|lz4|java-archive|jar)$"
+    r"|wasm|msword|vnd\.(?:ms-|openxmlformats|oasis|apple|android|debian|rar|sqlite)|epub|x-iso"
+    r"|x-msdownload|x-dosexec|x-executable|x-sharedlib|x-shockwave-flash|font|x-font|ogg|mp4)"
+)
+"""Types that are known to be no text, so that their bytes are not fetched."""
 _PLAIN = ("application/json", "text/csv", "text/markdown", "text/plain")
 _XML = ("application/xml", "text/xml", "application/rss+xml", "application/atom+xml")
 _IMAGES = {
@@ -30,15 +39,35 @@ _HTML_ROOT = re.compile(
 )
 _ADDRESS = re.compile(r"https?://[^\s<>\"'`|\\^{}\[\]()]{4,2000}[^\s<>\"'`|\\^{}\[\]().,;:!?*]")
 _LOOKED_AT = 4_096
+_PDF_LOOKED_AT = 1_024
 
 
 def is_readable(media_type: str) -> bool:
-    """Whether documents of this type can be read; one without a type is looked at."""
-    return (
-        media_type in ("", _PDF, *_HTML, *_TEXT, *_IMAGES)
-        or media_type.startswith("text/")
-        or media_type.endswith(("+json", "+xml"))
-    )
+    """Whether documents of this type may be readable: all but those known to be none."""
+    if media_type.startswith("image/"):
+        return media_type in _IMAGES or media_type.endswith("+xml")
+    return _BINARY.match(media_type) is None
+
+
+def recognized(source: Source) -> Source:
+    """The source with the type that its first bytes show, where the one it says tells less."""
+    kind = _kind_of(source.body)
+    if kind is None or source.media_type == kind:
+        return source
+    is_other_image = kind in _IMAGES and source.media_type in _IMAGES
+    if source.media_type in _SAYS_NOTHING or kind == _PDF or is_other_image:
+        return dataclasses.replace(source, media_type=kind)
+    return source
+
+
+def _kind_of(body: bytes) -> str | None:
+    """The type of a PDF or an image."""
+    if body[:_PDF_LOOKED_AT].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"%PDF-"):
+        return _PDF
+    for media_type, signature in _IMAGES.items():
+        if body.startswith(signature) and (media_type != "image/webp" or body[8:12] == b"WEBP"):
+            return media_type
+    return None
 
 
 def is_image(source: Source) -> bool:
@@ -58,7 +87,7 @@ def is_image(source: Source) -> bool:
 
 def is_plain(source: Source) -> bool:
     """Whether its text is there for the taking, so that reading it neither takes long nor fails."""
-    if _is_pdf(source):
+    if _is_pdf(recognized(source)):
         return False
     return source.format == "raw" or source.media_type in _PLAIN
 
@@ -69,6 +98,7 @@ def read(source: Source) -> Document:
     Raises:
         ToolError: the body has no text in it.
     """
+    source = recognized(source)
     if _is_pdf(source):
         from kronk_tools.reading.pdf import read_pdf  # heavy
 
@@ -91,17 +121,18 @@ def read(source: Source) -> Document:
 
 
 def _is_pdf(source: Source) -> bool:
-    return source.media_type == _PDF or (not source.media_type and source.body.startswith(b"%PDF-"))
+    return source.media_type == _PDF
 
 
 def _is_html(source: Source, text: str) -> bool:
     if source.media_type in _XML:
         return _HTML_ROOT.match(text, 0, _LOOKED_AT) is not None
-    return source.media_type in _HTML or (not source.media_type and text.lstrip().startswith("<"))
+    says_nothing = source.media_type in _SAYS_NOTHING
+    return source.media_type in _HTML or (says_nothing and text.lstrip().startswith("<"))
 
 
 def _is_feed(source: Source, text: str) -> bool:
-    may_be = source.media_type in ("", *_XML) or source.media_type.endswith("+xml")
+    may_be = source.media_type in (*_SAYS_NOTHING, *_XML) or source.media_type.endswith("+xml")
     return may_be and _FEED_ROOT.match(text, 0, _LOOKED_AT) is not None
 
 

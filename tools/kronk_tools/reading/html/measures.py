@@ -1,0 +1,47 @@
+"""How much text the elements of a page have, and how much of it is links."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kronk_tools.reading.markdown.elements import UNSEEN
+
+if TYPE_CHECKING:
+    from lxml.html import HtmlElement
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """Characters without blanks, by element."""
+
+    totals: dict[HtmlElement, int]
+    of_links: dict[HtmlElement, int]
+    """In links and buttons."""
+
+    def total(self, element: HtmlElement) -> int:
+        return self.totals.get(element, 0)
+
+    def share_of_links(self, element: HtmlElement) -> float:
+        total = self.totals.get(element, 0)
+        return self.of_links.get(element, 0) / total if total else 0.0
+
+
+def measure(root: HtmlElement) -> Measures:
+    """From the last element to the first, so that what is inside is known: no recursion."""
+    totals: dict[HtmlElement, int] = {}
+    of_links: dict[HtmlElement, int] = {}
+    for element in reversed(list(root.iter())):
+        is_seen = isinstance(element.tag, str) and element.tag not in UNSEEN
+        total = totals.get(element, 0) + _num_chars(element.text) if is_seen else 0
+        links = total if element.tag in ("a", "button") else of_links.get(element, 0)
+        totals[element], of_links[element] = total, links
+        parent = element.getparent()
+        if parent is not None:
+            totals[parent] = totals.get(parent, 0) + total + _num_chars(element.tail)
+            of_links[parent] = of_links.get(parent, 0) + (links if is_seen else 0)
+    return Measures(totals, of_links)
+
+
+def _num_chars(text: str | None) -> int:
+    return len("".join(text.split())) if text else 0

@@ -1,0 +1,56 @@
+"""What a person reads in the controls of a form."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lxml.html import HtmlElement
+
+_MAX_OPTIONS = 40
+_BUTTONS = ("submit", "button", "reset")
+
+
+def entry(element: HtmlElement) -> str:
+    """An ``input``: its mark, its value, or the words that stand in its place."""
+    sort = (element.get("type") or "text").strip().lower()
+    value = _words(element.get("value"))
+    match sort:
+        case "checkbox":
+            return "[x]" if element.get("checked") is not None else "[ ]"
+        case "radio":
+            return "(x)" if element.get("checked") is not None else "( )"
+        case "hidden" | "password" | "file":
+            return ""
+        case "image":
+            return _words(element.get("alt")) or value
+    if sort in _BUTTONS:
+        return value
+    return value or _words(element.get("placeholder"))
+
+
+def options(element: HtmlElement) -> str:
+    """A ``select``: its options, the chosen ones marked."""
+    found = []
+    for option in element.iter("option"):
+        words = _words(option.get("label")) or _words(option.text_content())
+        if words:
+            is_chosen = option.get("selected") is not None
+            found.append(f"{words} (selected)" if is_chosen else words)
+    shown = found[:_MAX_OPTIONS]
+    if len(found) > len(shown):
+        shown.append(f"… and {len(found) - len(shown)} more")
+    return ", ".join(shown)
+
+
+def measure(element: HtmlElement) -> str:
+    """A ``meter`` or ``progress``: what it says, or its value."""
+    words = _words(element.text_content())
+    if words:
+        return words
+    value, most = _words(element.get("value")), _words(element.get("max"))
+    return f"{value} of {most}" if value and most else value
+
+
+def _words(text: str | None) -> str:
+    return " ".join((text or "").split())

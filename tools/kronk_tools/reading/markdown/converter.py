@@ -1,0 +1,367 @@
+"""A tree of HTML to the blocks it consists of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from kronk_tools.reading.markdown import code
+from kronk_tools.reading.markdown.blocks import (
+    Anchor,
+    Block,
+    Code,
+    Definitions,
+    Heading,
+    Item,
+    ListBlock,
+    Paragraph,
+    Quote,
+    Rule,
+    Table,
+    Term,
+)
+from kronk_tools.reading.markdown.elements import BLOCKS, HEADINGS, UNSEEN, kind, number
+from kronk_tools.reading.markdown.grid import Grid, grid_of, is_layout
+from kronk_tools.reading.markdown.inline import InlineWriter, append, collapsed, mark, tidy
+
+if TYPE_CHECKING:
+    from lxml.html import HtmlElement
+
+_MAX_DEPTH = 120
+_MAX_TABLE_DEPTH = 6
+_ROMAN = ((10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i"))
+
+
+class Converter:
+    """Turns elements into blocks.
+
+    Args:
+        base: what relative addresses are relative to.
+        skip: elements that are left out.
+        is_markdown: whether inline text gets signs for links and emphasis.
+    """
+
+    def __init__(
+        self, base: str, skip: frozenset[HtmlElement] = frozenset(), *, is_markdown: bool = True
+    ) -> None:
+        self._skip = skip
+        self._is_markdown = is_markdown
+        self._inline = InlineWriter(base, skip, is_markdown=is_markdown)
+        self._holders: set[HtmlElement] = set()
+
+    def blocks(self, root: HtmlElement) -> list[Block]:
+        """What the element consists of, itself included."""
+        self._holders = _holders_of_blocks(root)
+        return self._of_element(root, 0)
+
+    # --- a row of elements -----------------------------------------------------------------------
+
+    def _inside(self, element: HtmlElement, depth: int) -> list[Block]:
+        """The blocks inside; text beside them is paragraphs."""
+        flow = _Flow()
+        is_pre = code.is_preformatted(element)
+        flow.add_text(element.text, is_pre=is_pre)
+        for child in element:
+            self._add(child, flow, depth)
+            flow.add_text(child.tail, is_pre=is_pre)
+        return flow.blocks()
+
+    def _add(self, element: HtmlElement, flow: _Flow, depth: int) -> None:
+        if element in self._skip:
+            return
+        tag = kind(element)
+        if tag in BLOCKS or element in self._holders or code.is_code(element, tag):
+            flow.add_blocks(self._of_element(element, depth + 1))
+        elif tag == "br":
+            flow.add_inline("\n")
+        else:
+            flow.add_inline(self._inline.element(element))
+            if tag == "code":
+                flow.note_code(code.language(element))
+
+    # --- one element -----------------------------------------------------------------------------
+
+    def _of_element(self, element: HtmlElement, depth: int) -> list[Block]:
+        if element in self._skip:
+            return []
+        if depth > _MAX_DEPTH:
+            return _paragraph(collapsed(element.text_content()))
+        tag = kind(element)
+        if tag in UNSEEN:
+            shown = tag == "template" and element.get("shadowrootmode") is not None
+            return self._inside(element, depth) if shown else []
+        name = element.get("id") or (element.get("name") if tag == "a" else None)
+        anchor: list[Block] = [Anchor(name)] if name else []
+        return anchor + self._of_kind(element, tag, depth)
+
+    def _of_kind(self, element: HtmlElement, tag: str, depth: int) -> list[Block]:
+        if code.is_code(element, tag):
+            return [Code(code.lines(element), code.language(element))]
+        if tag in HEADINGS:
+            return self._heading(element, HEADINGS[tag], depth)
+        match tag:
+            case "ul" | "ol" | "menu" | "dir":
+                return self._list(element, tag, depth)
+            case "dl":
+                return self._definitions(element, depth)
+            case "dt":
+                return _paragraph(self._inline.inside(element, within="dt"))
+            case "table":
+                return self._table(element, depth)
+            case "blockquote":
+                return self._quote(element, depth)
+            case "hr":
+                return [Rule()]
+            case "figure":
+                return self._figure(element, depth)
+            case "summary" | "legend" | "caption":
+                return self._titled(element, depth)
+            case "a":
+                return self._linked(element, depth)
+            case "dialog" if element.get("open") is None:
+                return []
+            case "tr":
+                return self._stray_row(element, depth)
+        if tag in BLOCKS or element in self._holders:
+            return self._inside(element, depth)
+        return _paragraph(self._inline.element(element))
+
+    def _heading(self, element: HtmlElement, level: int, depth: int) -> list[Block]:
+        tag = f"h{level}"
+        text = tidy(self._inline.inside(element, within=f"{tag}**")).replace("\n", " ")
+        if element.find(".//table") is not None or element.find(".//pre") is not None:
+            return self._inside(element, depth)
+        return [Heading(text, level)] if text else []
+
+    def _titled(self, element: HtmlElement, depth: int) -> list[Block]:
+        """A line that names what follows it."""
+        if any(child in self._holders or kind(child) in BLOCKS for child in element):
+            return self._inside(element, depth)
+        text = tidy(self._inline.inside(element, within="**" if self._is_markdown else ""))
+        return [Paragraph(f"**{text}**" if self._is_markdown else text)] if text else []
+
+    def _linked(self, element: HtmlElement, depth: int) -> list[Block]:
+        """A link around blocks: its address goes to the first words."""
+        blocks = self._inside(element, depth)
+        for index, block in enumerate(blocks):
+            match block:
+                case Paragraph(text) if "](" not in text:
+                    blocks[index] = Paragraph(self._inline.link(text, element))
+                    return blocks
+                case Heading(text, level) if "](" not in text:
+                    blocks[index] = Heading(self._inline.link(text, element), level)
+                    return blocks
+        return blocks
+
+    def _quote(self, element: HtmlElement, depth: int) -> list[Block]:
+        blocks = self._inside(element, depth)
+        source = self._inline.resolve(element.get("cite") or "")
+        if blocks and self._is_markdown and source.startswith("http"):
+            blocks.append(Paragraph(f"(Source: {source})"))
+        return [Quote(blocks)] if blocks else []
+
+    def _figure(self, element: HtmlElement, depth: int) -> list[Block]:
+        return self._inside(element, depth)
+
+    def _list(self, element: HtmlElement, tag: str, depth: int) -> list[Block]:
+        markers = _Markers(element, tag)
+        items: list[Item] = []
+        for child in element:
+            if child in self._skip or kind(child) in UNSEEN:
+                continue
+            if kind(child) in ("ul", "ol", "menu") and items:  # beside its item instead of inside
+                items[-1].blocks.extend(self._of_element(child, depth + 1))
+                continue
+            marker = markers.next(child)
+            blocks = self._of_element(child, depth + 1)
+            if any(not isinstance(block, Anchor) for block in blocks):
+                items.append(Item(blocks, marker))
+        lead = _paragraph(collapsed(element.text or ""))
+        return [*lead, ListBlock(items)] if items else lead
+
+    def _definitions(self, element: HtmlElement, depth: int) -> list[Block]:
+        terms: list[Term] = []
+        for child in _dl_parts(element):
+            if child in self._skip:
+                continue
+            match kind(child):
+                case "dt":
+                    text = tidy(self._inline.inside(child, within="dt")).replace("\n", " ")
+                    terms.append(Term(mark(child.get("id")) + text))
+                case "dd":
+                    if not terms:
+                        terms.append(Term(""))
+                    terms[-1].definitions.append(self._of_element(child, depth + 1))
+                case _:
+                    blocks = self._of_element(child, depth + 1)
+                    if blocks and not terms:
+                        terms.append(Term(""))
+                    if blocks:
+                        terms[-1].definitions.append(blocks)
+        return [Definitions(terms)] if terms else []
+
+    # --- tables ----------------------------------------------------------------------------------
+
+    def _table(self, element: HtmlElement, depth: int) -> list[Block]:
+        grid = grid_of(element)
+        captions = [tidy(self._inline.inside(caption)) for caption in grid.captions]
+        around = [block for other in grid.others for block in self._of_element(other, depth + 1)]
+        loose = _paragraph(collapsed(element.text or ""))
+        if is_layout(element) or depth > _MAX_DEPTH // 2:
+            cells = dict.fromkeys(cell for row in grid.rows for cell in row if cell is not None)
+            inner = [block for cell in cells for block in self._of_element(cell, depth + 1)]
+            return [*map(Paragraph, filter(None, captions)), *loose, *around, *inner]
+        cells_of: dict[HtmlElement | None, list[Block]] = {None: []}
+        for row in grid.rows:
+            for cell in row:
+                if cell not in cells_of:
+                    cells_of[cell] = self._of_element(cell, depth + 1)
+        rows = [[cells_of[cell] for cell in row] for row in grid.rows]
+        head = _joined_heads(grid, rows[: grid.num_head_rows])
+        body = [row for row in rows[grid.num_head_rows :] if any(row)]
+        if not head and body and not _begins_with_heads(grid):
+            head, body = body[0], body[1:]
+        if not head and not body:
+            return [*map(Paragraph, filter(None, captions)), *loose, *around]
+        caption = " ".join(filter(None, captions))
+        return [*loose, *around, Table(head, body, caption)]
+
+    def _stray_row(self, element: HtmlElement, depth: int) -> list[Block]:
+        cells = [self._of_element(cell, depth + 1) for cell in element]
+        return [Table(cells, [])] if len(cells) > 1 else [block for cell in cells for block in cell]
+
+
+class _Flow:
+    """Collects text and blocks in order; text between two blocks is a paragraph."""
+
+    def __init__(self) -> None:
+        self._blocks: list[Block] = []
+        self._line: list[str] = []
+        self._codes: list[str] = []
+        """The languages of the ``code`` elements in the line."""
+
+    def add_text(self, text: str | None, *, is_pre: bool) -> None:
+        if text:
+            self._line.append(text if is_pre else collapsed(text))
+
+    def add_inline(self, text: str) -> None:
+        append(self._line, text)
+
+    def note_code(self, language: str) -> None:
+        self._codes.append(language)
+
+    def add_blocks(self, blocks: Iterable[Block]) -> None:
+        self._end_line()
+        self._blocks += blocks
+
+    def blocks(self) -> list[Block]:
+        self._end_line()
+        return self._blocks
+
+    def _end_line(self) -> None:
+        line, codes = tidy("".join(self._line)), self._codes
+        self._line, self._codes = [], []
+        if len(codes) > 1 and _is_all_code(line, len(codes)):
+            text = "\n".join(part[1:-1] for part in line.split("\n"))
+            self._blocks.append(Code(text, codes[0]))
+        elif line:
+            self._blocks.append(Paragraph(line))
+
+
+def _is_all_code(line: str, num_codes: int) -> bool:
+    """Lines of code, each an element of its own, with line breaks between them."""
+    parts = line.split("\n")
+    return len(parts) == num_codes and all(
+        len(part) > 2 and part[0] == part[-1] == "`" and "`" not in part[1:-1] for part in parts
+    )
+
+
+class _Markers:
+    """The marks of a list's items, as a browser numbers them."""
+
+    def __init__(self, element: HtmlElement, tag: str) -> None:
+        self._is_ordered = tag == "ol"
+        self._type = (element.get("type") or "1").strip()
+        self._step = -1 if element.get("reversed") is not None else 1
+        first = 1
+        if self._step < 0:
+            first = sum(1 for child in element if kind(child) == "li")
+        self._next = number(element.get("start"), first, lowest=-(10**6), highest=10**6)
+
+    def next(self, item: HtmlElement) -> str:
+        if not self._is_ordered:
+            return "-"
+        value = number(item.get("value"), self._next, lowest=-(10**6), highest=10**6)
+        self._next = value + self._step
+        return f"{_counted(value, self._type)}."
+
+
+def _counted(value: int, type: str) -> str:
+    if 1 <= value <= 26 and type in ("a", "A"):
+        return chr(ord(type) + value - 1)
+    if 1 <= value <= 39 and type in ("i", "I"):
+        roman = ""
+        for worth, sign in _ROMAN:
+            roman += sign * (value // worth)
+            value %= worth
+        return roman if type == "i" else roman.upper()
+    return str(value)
+
+
+def _paragraph(text: str) -> list[Block]:
+    text = tidy(text)
+    return [Paragraph(text)] if text else []
+
+
+def _dl_parts(element: HtmlElement) -> Iterable[HtmlElement]:
+    for child in element:
+        if kind(child) == "div":
+            yield from child
+        elif kind(child) not in UNSEEN:
+            yield child
+
+
+def _joined_heads(grid: Grid, rows: list[list[list[Block]]]) -> list[list[Block]]:
+    """The header rows as one: each column says all that is above it."""
+    if len(rows) < 2:
+        return rows[0] if rows else []
+    joined: list[list[Block]] = []
+    for column in range(len(rows[0])):
+        seen: set[HtmlElement | None] = {None}
+        words: list[str] = []
+        for row, cells in zip(rows, grid.rows, strict=False):
+            if column < len(row) and cells[column] not in seen:
+                seen.add(cells[column])
+                words += [block.text for block in row[column] if isinstance(block, Paragraph)]
+        joined.append([Paragraph(" / ".join(words))] if words else [])
+    return joined
+
+
+def _begins_with_heads(grid: Grid) -> bool:
+    """Whether the first column names the rows, so that the first row is one like the others."""
+    firsts = [row[0] for row in grid.rows if row and row[0] is not None]
+    return bool(firsts) and all(kind(first) == "th" for first in firsts)
+
+
+def _holders_of_blocks(root: HtmlElement) -> set[HtmlElement]:
+    """Elements that are inline by themselves and have blocks in them."""
+    holders: set[HtmlElement] = set()
+    passed: set[HtmlElement] = set()
+    for element in root.iter():
+        tag = element.tag
+        if not isinstance(tag, str):
+            continue
+        is_block = tag in BLOCKS
+        if not is_block and (element.get("role") or element.get("style")):
+            is_block = kind(element) in BLOCKS
+        if not is_block and (tag == "code" or tag == "span" or tag == "textarea") and len(element):
+            is_block = code.is_code(element, tag)
+        if not is_block:
+            continue
+        above = element.getparent()
+        while above is not None and above not in passed:
+            passed.add(above)
+            if above.tag not in BLOCKS:
+                holders.add(above)
+            above = above.getparent()
+    return holders

@@ -1,0 +1,201 @@
+"""The shape of a table: which cell stands in which row and column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kronk_tools.reading.markdown.elements import kind, names, number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lxml.html import HtmlElement
+
+_MAX_SPAN = 1_000
+_SPARE_CELLS = 1_000
+_SPREAD = 10
+_LONG_CELL_CHARS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table's cells; one that spans several rows or columns stands in each of them."""
+
+    rows: list[list[HtmlElement | None]]
+    num_head_rows: int
+    captions: list[HtmlElement]
+    others: list[HtmlElement]
+    """What stands in the table and is neither a row nor a caption."""
+
+
+def grid_of(table: HtmlElement) -> Grid:
+    captions: list[HtmlElement] = []
+    others: list[HtmlElement] = []
+    groups: list[tuple[str, list[list[HtmlElement]]]] = []
+    _gather(table, "tbody", groups, captions, others, depth=0)
+    groups.sort(key=lambda group: {"thead": 0, "tfoot": 2}.get(group[0], 1))
+    rows = _placed([group for _, group in groups])
+    num_head_rows = sum(len(group) for name, group in groups if name == "thead")
+    num_head_rows = max(num_head_rows, _num_rows_of_heads(rows))
+    return Grid(rows, min(num_head_rows, len(rows)), captions, others)
+
+
+def is_layout(table: HtmlElement) -> bool:
+    """Whether it only arranges the page, so that its cells are read one after the other."""
+    if table.get("role") in ("presentation", "none"):
+        return True
+    if table.get("role") is not None or table.tag != "table":
+        return False
+    has_head = any(kind(cell) == "th" for cell in _own(table, "th"))
+    if has_head or table.find("caption") is not None or table.find("thead") is not None:
+        return False
+    rows = [[cell for cell in row if kind(cell) == "td"] for row in _own(table, "tr")]
+    if max(map(len, rows), default=0) <= 1:
+        return True
+    if "layout" in names(table):
+        return True
+    return any(_holds_a_page(cell) for row in rows for cell in row)
+
+
+def _holds_a_page(cell: HtmlElement) -> bool:
+    for inner in cell.iter("table", "h1", "h2", "h3", "h4", "h5", "h6", "article", "form", "nav"):
+        if inner is not cell and (
+            inner.tag != "table" or len(inner.text_content()) > _LONG_CELL_CHARS
+        ):
+            return True
+    return len(cell.findall(".//p")) > 1 and len(cell.text_content()) > _LONG_CELL_CHARS
+
+
+def _own(table: HtmlElement, tag: str) -> Iterator[HtmlElement]:
+    """Elements of the table itself, not of one inside of it."""
+    for element in table.iter(tag):
+        if next(element.iterancestors("table"), None) is table:
+            yield element
+
+
+def _gather(
+    element: HtmlElement,
+    group: str,
+    groups: list[tuple[str, list[list[HtmlElement]]]],
+    captions: list[HtmlElement],
+    others: list[HtmlElement],
+    *,
+    depth: int,
+) -> None:
+    rows: list[list[HtmlElement]] = []
+    for child in element:
+        match kind(child):
+            case "caption":
+                captions.append(child)
+            case "tr":
+                rows.append(_cells(child))
+                if group != "thead" and groups and groups[-1][1] is not rows:
+                    pass
+            case ("thead" | "tbody" | "tfoot") as name if depth < 5:
+                if rows:
+                    groups.append((group, rows))
+                    rows = []
+                _gather(child, name, groups, captions, others, depth=depth + 1)
+            case "td" | "th":  # a cell without a row
+                if rows and rows[-1] and rows[-1][-1].getnext() is child:
+                    rows[-1].append(child)
+                else:
+                    rows.append([child])
+            case "colgroup" | "col" | "script" | "style" | "template":
+                pass
+            case _ if depth < 5 and child.tag in ("form", "div", "span") and _holds_rows(child):
+                if rows:
+                    groups.append((group, rows))
+                    rows = []
+                _gather(child, group, groups, captions, others, depth=depth + 1)
+            case _:
+                others.append(child)
+    if rows:
+        groups.append((group, rows))
+
+
+def _holds_rows(element: HtmlElement) -> bool:
+    return any(kind(child) in ("tr", "tbody", "thead") for child in element)
+
+
+def _cells(row: HtmlElement) -> list[HtmlElement]:
+    cells = []
+    for child in row:
+        if kind(child) in ("td", "th"):
+            cells.append(child)
+        elif isinstance(child.tag, str) and child.tag not in ("script", "template", "style"):
+            inner = [cell for cell in child if kind(cell) in ("td", "th")]
+            cells += inner or [child]
+    return cells
+
+
+def _span(cell: HtmlElement, name: str, room: int) -> int:
+    written = cell.get(name) or cell.get(f"aria-{name}")
+    span = number(written, 1, lowest=0, highest=_MAX_SPAN)
+    return min(span or room, room) if name == "rowspan" else max(span, 1)
+
+
+def _placed(groups: list[list[list[HtmlElement]]]) -> list[list[HtmlElement | None]]:
+    num_cells = sum(len(row) for group in groups for row in group)
+    most = _SPREAD * num_cells + _SPARE_CELLS
+    rows: list[dict[int, HtmlElement]] = []
+    starts: set[int] = set()
+    num_placed = 0
+    for group in groups:
+        placed: list[dict[int, HtmlElement]] = [{} for _ in group]
+        for index, row in enumerate(group):
+            column = 0
+            for cell in row:
+                while column in placed[index]:
+                    column += 1
+                starts.add(column)
+                down = _span(cell, "rowspan", len(group) - index)
+                across = _span(cell, "colspan", _MAX_SPAN)
+                num_placed += down * across
+                if num_placed > most * 20:
+                    return _unspanned(groups)
+                for below in placed[index : index + down]:
+                    for offset in range(across):
+                        below.setdefault(column + offset, cell)
+                column += across
+        rows += placed
+    # A column in which no cell begins cannot be told from the one before it.
+    columns = sorted(starts)
+    if len(columns) * len(rows) > most:
+        return _unspanned(groups)
+    return [[row.get(column) for column in columns] for row in rows]
+
+
+def _unspanned(groups: list[list[list[HtmlElement]]]) -> list[list[HtmlElement | None]]:
+    rows = [row for group in groups for row in group]
+    width = max(map(len, rows), default=0)
+    if width * len(rows) > _SPREAD * sum(map(len, rows)) + _SPARE_CELLS:
+        return [
+            list[HtmlElement | None](row) for row in rows
+        ]  # ragged: rows of one cell beside one of many
+    return [[*row, *[None] * (width - len(row))] for row in rows]
+
+
+def _num_rows_of_heads(rows: list[list[HtmlElement | None]]) -> int:
+    """How many rows from the top are of nothing but header cells."""
+    num_rows = 0
+    for row in rows:
+        cells = [cell for cell in row if cell is not None]
+        if not cells or not all(_is_head(cell) for cell in cells):
+            # A corner may be empty, and of no kind.
+            heads = [cell for cell in cells if _is_head(cell)]
+            rest = [cell for cell in cells if not _is_head(cell)]
+            is_corner = len(rest) == 1 and rest[0] is row[0] and not _words(rest[0])
+            if not heads or not is_corner:
+                break
+        num_rows += 1
+    return num_rows if num_rows < len(rows) else min(num_rows, 1)
+
+
+def _words(cell: HtmlElement) -> str:
+    return str(cell.text_content()).strip()
+
+
+def _is_head(cell: HtmlElement) -> bool:
+    return kind(cell) == "th" and cell.get("scope") not in ("row", "rowgroup")

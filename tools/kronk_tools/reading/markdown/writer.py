@@ -1,0 +1,203 @@
+"""Blocks to text: Markdown, or the same without its signs."""
+
+from __future__ import annotations
+
+import re
+
+from kronk_tools.reading.markdown.blocks import (
+    Anchor,
+    Block,
+    Code,
+    Definitions,
+    Heading,
+    ListBlock,
+    Paragraph,
+    Quote,
+    Rule,
+    Table,
+)
+from kronk_tools.reading.markdown.inline import MARK_END, MARK_START, mark
+from kronk_tools.text import visible
+
+_MARK = re.compile(f"{MARK_START}([^{MARK_END}{MARK_START}]*){MARK_END}")
+_MAX_ANCHORS = 5_000
+
+
+def write(blocks: list[Block], *, is_markdown: bool = True) -> tuple[str, dict[str, int]]:
+    """The text, and where in it the places are that addresses lead to."""
+    text = "\n\n".join(_written(blocks, is_markdown=is_markdown))
+    return _without_marks(visible(text).strip())
+
+
+def _without_marks(text: str) -> tuple[str, dict[str, int]]:
+    pieces: list[str] = []
+    anchors: dict[str, int] = {}
+    position = length = 0
+    for match in _MARK.finditer(text):
+        pieces.append(text[position : match.start()])
+        length += match.start() - position
+        position = match.end()
+        if len(anchors) < _MAX_ANCHORS:
+            anchors.setdefault(match[1], length)
+    pieces.append(text[position:])
+    return "".join(pieces), anchors
+
+
+def _written(blocks: list[Block], *, is_markdown: bool) -> list[str]:
+    """Each block as text of one or more lines."""
+    found: list[str] = []
+    marks = ""
+    for block in blocks:
+        if isinstance(block, Anchor):
+            marks += mark(block.name)
+            continue
+        text = _block(block, is_markdown)
+        if text:
+            found.append(marks + text)
+            marks = ""
+    if marks and found:
+        found[-1] += marks
+    elif marks:
+        found.append(marks)
+    return found
+
+
+def _block(block: Block, is_markdown: bool) -> str:
+    match block:
+        case Paragraph(text):
+            return text
+        case Heading(text, level):
+            return f"{'#' * level} {text}" if is_markdown else text
+        case Code(text, language):
+            return _fenced(text, language) if is_markdown else text
+        case ListBlock():
+            return _list(block, is_markdown)
+        case Definitions():
+            return _definitions(block, is_markdown)
+        case Quote(blocks):
+            text = "\n\n".join(_written(blocks, is_markdown=is_markdown))
+            return _prefixed(text, "> ", "> ") if is_markdown and text else text
+        case Table():
+            return _table(block, is_markdown)
+        case Rule():
+            return "---" if is_markdown else ""
+        case Anchor(name):
+            return mark(name)
+
+
+def _fenced(text: str, language: str) -> str:
+    if not text:
+        return ""
+    longest = max((len(run) for run in re.findall("`{3,}", text)), default=2)
+    fence = "`" * (longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _prefixed(text: str, first: str, others: str) -> str:
+    first_line, *rest = text.split("\n")
+    return "\n".join([first + first_line, *((others + line).rstrip() for line in rest)])
+
+
+def _list(block: ListBlock, is_markdown: bool) -> str:
+    written = []
+    is_loose = False
+    for item in block.items:
+        parts = _written(item.blocks, is_markdown=is_markdown)
+        lead = f"{item.marker} "
+        text = ""
+        for index, part in enumerate(parts):
+            if index == 0:
+                text = part
+                continue
+            # A list in an item follows its words; all else is apart.
+            is_tight = isinstance(_blocks_of(item.blocks)[index], ListBlock | Code)
+            text += ("\n" if is_tight else "\n\n") + part
+            is_loose |= not is_tight
+        written.append(_prefixed(text, lead, " " * len(lead)))
+    return ("\n\n" if is_loose else "\n").join(written)
+
+
+def _blocks_of(blocks: list[Block]) -> list[Block]:
+    """Those of which something is written, in step with ``_written``."""
+    return [block for block in blocks if not isinstance(block, Anchor) and _block(block, True)]
+
+
+def _definitions(block: Definitions, is_markdown: bool) -> str:
+    lines = []
+    for term in block.terms:
+        if term.text:
+            lines.append(term.text)
+        for definition in term.definitions:
+            text = "\n\n".join(_written(definition, is_markdown=is_markdown))
+            if text:
+                lines.append(_prefixed(text, ": ", "  "))
+    return "\n".join(lines)
+
+
+def _table(block: Table, is_markdown: bool) -> str:
+    width = max([len(block.head), *map(len, block.rows)])
+    rows = []
+    if block.head or is_markdown:
+        rows.append(_row(block.head, width, is_markdown))
+    if is_markdown:
+        rows.append("|" + "---|" * width)
+    rows += [_row(cells, width, is_markdown) for cells in block.rows]
+    caption = f"{block.caption}\n\n" if block.caption else ""
+    return caption + "\n".join(rows)
+
+
+def _row(cells: list[list[Block]], width: int, is_markdown: bool) -> str:
+    written = [_cell(blocks, is_markdown) for blocks in cells]
+    if not is_markdown:
+        return " | ".join(written)
+    written += [""] * (min(width, len(written) + 100) - len(written))
+    return f"| {' | '.join(written)} |"
+
+
+def _cell(blocks: list[Block], is_markdown: bool) -> str:
+    """Blocks on one line."""
+    text = _flat(blocks, is_markdown)
+    return text.replace("|", "\\|") if is_markdown else text
+
+
+def _flat(blocks: list[Block], is_markdown: bool) -> str:
+    parts: list[str] = []
+    marks = ""
+    for block in blocks:
+        match block:
+            case Anchor(name):
+                marks += mark(name)
+                continue
+            case Heading(text):
+                part = text
+            case Paragraph(text):
+                part = text
+            case Code(text):
+                lines = [line for line in text.split("\n") if line.strip()]
+                part = "\n".join(
+                    f"`{line}`" if is_markdown and "`" not in line else line for line in lines
+                )
+            case ListBlock(items):
+                part = "\n".join(
+                    f"{item.marker} {_flat(item.blocks, is_markdown)}" for item in items
+                )
+            case Definitions(terms):
+                part = "\n".join(
+                    f"{term.text}: {'; '.join(_flat(one, is_markdown) for one in term.definitions)}"
+                    for term in terms
+                )
+            case Quote(inner):
+                part = _flat(inner, is_markdown)
+            case Table(head, rows, caption):
+                lines = [
+                    ", ".join(filter(None, (_flat(cell, is_markdown) for cell in row)))
+                    for row in [head, *rows]
+                ]
+                part = "\n".join(filter(None, [caption, *lines]))
+            case Rule():
+                part = ""
+        if part:
+            parts.append(marks + part)
+            marks = ""
+    text = "\n".join(parts) + marks
+    return text.replace("\n", "<br>" if is_markdown else "; ")
