@@ -158,7 +158,9 @@ def download(package: str, cache: Path) -> Path:
 
 def plain(text: str) -> str:
     """Without Markdown's signs and differences in blanks, so that formats compare."""
-    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    num_links = 1
+    while num_links:  # from the inside out: an image can be a link
+        text, num_links = re.subn(r"!?\[([^\[\]]*)\]\([^)]*\)", r"\1", text)
     text = re.sub(r"[*_`|#>\\]", " ", unicodedata.normalize("NFC", text))
     return " ".join(text.split())
 

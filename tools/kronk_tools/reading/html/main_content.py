@@ -25,6 +25,8 @@ MAX_ELEMENTS = 40_000
 _NOT_A_LETTER = re.compile(r"[\W_]+")
 _MIN_MATCH_CHARS = 12
 _FAR_CHARS = 5_000
+_MAX_SEARCHED_CHARS = 500_000_000
+"""Of the sure text, over and over: about a quarter of a second."""
 _THIN_CHARS = 250
 """Main content below this is often a part of it."""
 _LIST_PROSE_CHARS = 300
@@ -95,16 +97,19 @@ def _matched(root: HtmlElement, sure: str) -> dict[HtmlElement, int]:
     matched: dict[HtmlElement, int] = {}
     used = bytearray(len(sure))
     position = 0
+    room = _MAX_SEARCHED_CHARS
     for owner, text in _texts(root) if sure else ():
         words = _letters(text)
         if len(words) < _MIN_MATCH_CHARS:
             continue
-        place = sure.find(words, position)
-        if place < 0 or place - position > _FAR_CHARS:
+        place = sure.find(words, position, position + len(words) + _FAR_CHARS)
+        if place < 0 and room > 0:
             place = sure.find(words)
-            while place >= 0 and used[place]:
+            room -= len(sure)
+            while place >= 0 and used[place] and room > 0:
                 place = sure.find(words, place + 1)
-        if place < 0:
+                room -= _FAR_CHARS
+        if place < 0 or used[place]:
             continue
         position = place + len(words)
         used[place:position] = b"\1" * len(words)
@@ -184,10 +189,12 @@ class _Pruner:
             return
         if not _holds_blocks(element):
             return
-        solid = [index for index, child in enumerate(children) if self._is_solid(child)]
-        first, last = (solid[0], solid[-1]) if solid else (len(children), -1)
+        solid = {index for index, child in enumerate(children) if self._is_solid(child)}
+        first, last = min(solid, default=len(children)), max(solid, default=-1)
         for index, child in enumerate(children):
             comes_after, comes_before = is_after or first < index, is_before or last > index
+            if child.tag not in BLOCKS and not _stands_alone(child):
+                continue  # a part of a line
             is_at_edge = not (comes_after and comes_before)
             if decoration.is_menu(child, self.measures, is_at_edge=is_at_edge):
                 self._leave_out(child)
@@ -244,6 +251,15 @@ class _Pruner:
     def _leave_out(self, element: HtmlElement) -> None:
         self.skip.add(element)
         self.left_out.append(element)
+
+
+def _stands_alone(element: HtmlElement) -> bool:
+    """Whether an inline element has blocks in it, or no text beside it."""
+    if _holds_blocks(element):
+        return True
+    before = element.getprevious()
+    text = element.getparent().text if before is None else before.tail
+    return not (text or "").strip() and not (element.tail or "").strip()
 
 
 def _holds_blocks(element: HtmlElement) -> bool:

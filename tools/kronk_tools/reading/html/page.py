@@ -35,7 +35,7 @@ _NEVER_SHOWN = ("script", "style", "noscript", "template", "head")
 _ASKS_FOR_JAVASCRIPT = re.compile(r"java\s?script", re.IGNORECASE)
 _MAX_LEFT_OUT = 4
 _MAX_LABEL_CHARS = 40
-_MIN_LEFT_OUT_CHARS = 15
+_MIN_LEFT_OUT_CHARS = 8
 
 
 def read_html(html: str, url: str, format: Format) -> Document:
@@ -90,7 +90,9 @@ def _content(
     choice = choose(tree, url)
     blocks = Converter(base, choice.skip, is_markdown=is_markdown).blocks(choice.root)
     text, anchors = write(blocks, is_markdown=is_markdown)
-    labels = (one_line(element.text_content(), max_chars=1_000) for element in choice.left_out)
+    labels = (
+        one_line(" ".join(element.itertext()), max_chars=1_000) for element in choice.left_out
+    )
     named = [
         f"“{one_line(label, max_chars=_MAX_LABEL_CHARS)}”"
         for label in labels

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from kronk_tools.reading.html.measures import Measures, measure
 from kronk_tools.reading.markdown.elements import names
 
 if TYPE_CHECKING:
@@ -33,20 +34,21 @@ def remove_unseen(tree: HtmlElement) -> None:
     """Take out what attributes, a style, or a rule of the page's own styles hide."""
     opened = _opened_by_scripts(tree)
     rules = _hiding_rules(tree)
-    total = _num_chars(tree)
+    measures = measure(tree)
+    most = _MOST * measures.total(tree)
     for element in list(tree.iter()):
         if not isinstance(element.tag, str) or element.tag in ("html", "body", "head", "link"):
             continue
-        if element.getparent() is None or not _is_unseen(element, rules):
+        if element.getparent() is None or not _is_unseen(element, rules, measures):
             continue
         if element.get("role") == "tabpanel" or element.get("id") in opened:
             continue
-        if total and _num_chars(element) > _MOST * total:
+        if most and measures.total(element) > most:
             continue
         element.drop_tree()
 
 
-def _is_unseen(element: HtmlElement, rules: _Rules) -> bool:
+def _is_unseen(element: HtmlElement, rules: _Rules, measures: Measures) -> bool:
     hidden = element.get("hidden")
     if hidden is not None and hidden.strip().lower() != "until-found":
         return True
@@ -57,7 +59,7 @@ def _is_unseen(element: HtmlElement, rules: _Rules) -> bool:
         return True
     if element.get("aria-hidden") == "true" and _says_nothing(element):
         return True
-    if element.get("class") is not None and _is_for_screen_readers(element):
+    if element.get("class") is not None and _is_for_screen_readers(element, measures):
         return True
     return rules.hide(element)
 
@@ -171,14 +173,13 @@ def _says_nothing(element: HtmlElement) -> bool:
     return len(words) <= _MAX_SHORT_CHARS and not any(sign.isalnum() for sign in words)
 
 
-def _is_for_screen_readers(element: HtmlElement) -> bool:
+def _is_for_screen_readers(element: HtmlElement, measures: Measures) -> bool:
     """Words of which a person sees an icon, beside other words: they repeat them or lead on."""
     if _READ_ALOUD.search(names(element)) is None:
         return False
     parent = element.getparent()
-    rest = "".join(parent.text_content().split())
-    own = "".join(element.text_content().split())
-    return rest != own or parent.tag in ("body", "header", "nav")
+    is_alone = measures.total(parent) == measures.total(element)
+    return not is_alone or parent.tag in ("body", "header", "nav")
 
 
 def _opened_by_scripts(tree: HtmlElement) -> set[str]:
@@ -188,10 +189,6 @@ def _opened_by_scripts(tree: HtmlElement) -> set[str]:
         for name in ("aria-controls", "data-target", "data-bs-target"):
             opened.update(part.lstrip("#") for part in (control.get(name) or "").split())
     return opened
-
-
-def _num_chars(element: HtmlElement) -> int:
-    return len(element.text_content()) if element.tag not in ("script", "style") else 0
 
 
 class _Rules:

@@ -20,16 +20,17 @@ from kronk_tools.reading.markdown.blocks import (
     Table,
     Term,
 )
-from kronk_tools.reading.markdown.elements import BLOCKS, HEADINGS, UNSEEN, kind, number
-from kronk_tools.reading.markdown.grid import Grid, grid_of, is_layout
-from kronk_tools.reading.markdown.inline import InlineWriter, append, collapsed, mark, tidy
+from kronk_tools.reading.markdown.elements import BLOCKS, HEADINGS, UNSEEN, kind
+from kronk_tools.reading.markdown.flow import Flow
+from kronk_tools.reading.markdown.grid import grid_of, is_layout
+from kronk_tools.reading.markdown.inline import InlineWriter, collapsed, mark, tidy
+from kronk_tools.reading.markdown.markers import Markers
+from kronk_tools.reading.markdown.table import table_of
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
 _MAX_DEPTH = 120
-_MAX_TABLE_DEPTH = 6
-_ROMAN = ((10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i"))
 
 
 class Converter:
@@ -58,7 +59,7 @@ class Converter:
 
     def _inside(self, element: HtmlElement, depth: int) -> list[Block]:
         """The blocks inside; text beside them is paragraphs."""
-        flow = _Flow()
+        flow = Flow()
         is_pre = code.is_preformatted(element)
         flow.add_text(element.text, is_pre=is_pre)
         for child in element:
@@ -66,7 +67,7 @@ class Converter:
             flow.add_text(child.tail, is_pre=is_pre)
         return flow.blocks()
 
-    def _add(self, element: HtmlElement, flow: _Flow, depth: int) -> None:
+    def _add(self, element: HtmlElement, flow: Flow, depth: int) -> None:
         if element in self._skip:
             return
         tag = kind(element)
@@ -164,7 +165,7 @@ class Converter:
         return self._inside(element, depth)
 
     def _list(self, element: HtmlElement, tag: str, depth: int) -> list[Block]:
-        markers = _Markers(element, tag)
+        markers = Markers(element, tag)
         items: list[Item] = []
         for child in element:
             if child in self._skip or kind(child) in UNSEEN:
@@ -216,96 +217,14 @@ class Converter:
             for cell in row:
                 if cell not in cells_of:
                     cells_of[cell] = self._of_element(cell, depth + 1)
-        rows = [[cells_of[cell] for cell in row] for row in grid.rows]
-        head = _joined_heads(grid, rows[: grid.num_head_rows])
-        body = [row for row in rows[grid.num_head_rows :] if any(row)]
-        if not head and body and not _begins_with_heads(grid):
-            head, body = body[0], body[1:]
-        if not head and not body:
+        table = table_of(grid, cells_of, " ".join(filter(None, captions)))
+        if table is None:
             return [*map(Paragraph, filter(None, captions)), *loose, *around]
-        caption = " ".join(filter(None, captions))
-        return [*loose, *around, Table(head, body, caption)]
+        return [*loose, *around, table]
 
     def _stray_row(self, element: HtmlElement, depth: int) -> list[Block]:
         cells = [self._of_element(cell, depth + 1) for cell in element]
         return [Table(cells, [])] if len(cells) > 1 else [block for cell in cells for block in cell]
-
-
-class _Flow:
-    """Collects text and blocks in order; text between two blocks is a paragraph."""
-
-    def __init__(self) -> None:
-        self._blocks: list[Block] = []
-        self._line: list[str] = []
-        self._codes: list[str] = []
-        """The languages of the ``code`` elements in the line."""
-
-    def add_text(self, text: str | None, *, is_pre: bool) -> None:
-        if text:
-            self._line.append(text if is_pre else collapsed(text))
-
-    def add_inline(self, text: str) -> None:
-        append(self._line, text)
-
-    def note_code(self, language: str) -> None:
-        self._codes.append(language)
-
-    def add_blocks(self, blocks: Iterable[Block]) -> None:
-        self._end_line()
-        self._blocks += blocks
-
-    def blocks(self) -> list[Block]:
-        self._end_line()
-        return self._blocks
-
-    def _end_line(self) -> None:
-        line, codes = tidy("".join(self._line)), self._codes
-        self._line, self._codes = [], []
-        if len(codes) > 1 and _is_all_code(line, len(codes)):
-            text = "\n".join(part[1:-1] for part in line.split("\n"))
-            self._blocks.append(Code(text, codes[0]))
-        elif line:
-            self._blocks.append(Paragraph(line))
-
-
-def _is_all_code(line: str, num_codes: int) -> bool:
-    """Lines of code, each an element of its own, with line breaks between them."""
-    parts = line.split("\n")
-    return len(parts) == num_codes and all(
-        len(part) > 2 and part[0] == part[-1] == "`" and "`" not in part[1:-1] for part in parts
-    )
-
-
-class _Markers:
-    """The marks of a list's items, as a browser numbers them."""
-
-    def __init__(self, element: HtmlElement, tag: str) -> None:
-        self._is_ordered = tag == "ol"
-        self._type = (element.get("type") or "1").strip()
-        self._step = -1 if element.get("reversed") is not None else 1
-        first = 1
-        if self._step < 0:
-            first = sum(1 for child in element if kind(child) == "li")
-        self._next = number(element.get("start"), first, lowest=-(10**6), highest=10**6)
-
-    def next(self, item: HtmlElement) -> str:
-        if not self._is_ordered:
-            return "-"
-        value = number(item.get("value"), self._next, lowest=-(10**6), highest=10**6)
-        self._next = value + self._step
-        return f"{_counted(value, self._type)}."
-
-
-def _counted(value: int, type: str) -> str:
-    if 1 <= value <= 26 and type in ("a", "A"):
-        return chr(ord(type) + value - 1)
-    if 1 <= value <= 39 and type in ("i", "I"):
-        roman = ""
-        for worth, sign in _ROMAN:
-            roman += sign * (value // worth)
-            value %= worth
-        return roman if type == "i" else roman.upper()
-    return str(value)
 
 
 def _paragraph(text: str) -> list[Block]:
@@ -319,28 +238,6 @@ def _dl_parts(element: HtmlElement) -> Iterable[HtmlElement]:
             yield from child
         elif kind(child) not in UNSEEN:
             yield child
-
-
-def _joined_heads(grid: Grid, rows: list[list[list[Block]]]) -> list[list[Block]]:
-    """The header rows as one: each column says all that is above it."""
-    if len(rows) < 2:
-        return rows[0] if rows else []
-    joined: list[list[Block]] = []
-    for column in range(len(rows[0])):
-        seen: set[HtmlElement | None] = {None}
-        words: list[str] = []
-        for row, cells in zip(rows, grid.rows, strict=False):
-            if column < len(row) and cells[column] not in seen:
-                seen.add(cells[column])
-                words += [block.text for block in row[column] if isinstance(block, Paragraph)]
-        joined.append([Paragraph(" / ".join(words))] if words else [])
-    return joined
-
-
-def _begins_with_heads(grid: Grid) -> bool:
-    """Whether the first column names the rows, so that the first row is one like the others."""
-    firsts = [row[0] for row in grid.rows if row and row[0] is not None]
-    return bool(firsts) and all(kind(first) == "th" for first in firsts)
 
 
 def _holders_of_blocks(root: HtmlElement) -> set[HtmlElement]:

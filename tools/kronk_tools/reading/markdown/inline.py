@@ -104,7 +104,9 @@ class InlineWriter:
         if tag == "script":
             return _tex_of_script(element)
         name = element.get("id") or (element.get("name") if tag == "a" else None)
-        return mark(name) + self._written(element, tag, within, depth)
+        words = self._written(element, tag, within, depth)
+        # The mark comes after the blank, so that blanks on both sides of it are one.
+        return f" {mark(name)}{words[1:]}" if words.startswith(" ") else mark(name) + words
 
     def link(self, words: str, element: HtmlElement, *, within: str = "") -> str:
         """Words as a link to where the element leads, or as they are if it leads nowhere else."""
@@ -211,7 +213,8 @@ class InlineWriter:
         if inner is not None:
             return f" {self.inside(inner, depth=_MAX_DEPTH // 2)} "
         written = media.embedded(element, self.resolve, is_markdown=self._is_markdown)
-        fallback = tidy(self.inside(element)) if element.tag in ("object", "video", "audio") else ""
+        # What is in a video is for browsers that show none.
+        fallback = tidy(self.inside(element)) if element.tag == "object" or not written else ""
         return f" {written} {fallback} "
 
     def _area(self, element: HtmlElement) -> str:
@@ -237,8 +240,8 @@ _SPECIAL: dict[str, Callable[[InlineWriter, HtmlElement], str]] = {
     "input": lambda _, element: f" {controls.entry(element)} ",
     "select": lambda _, element: f" {controls.options(element)} ",
     "textarea": lambda _, element: f" {element.text_content()} ",
-    "meter": lambda _, element: f" {controls.measure(element)} ",
-    "progress": lambda _, element: f" {controls.measure(element)} ",
+    "meter": lambda _, element: controls.measure(element),
+    "progress": lambda _, element: controls.measure(element),
 }
 
 

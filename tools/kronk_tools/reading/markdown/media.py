@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from lxml.html import fragment_fromstring
+from lxml.html import fromstring
 
 from kronk_tools.reading.markdown.elements import names, number
 
@@ -124,7 +124,7 @@ def _linear(element: HtmlElement, *, depth: int) -> str:
     tag = element.tag if isinstance(element.tag, str) else ""
     match tag.rpartition(":")[2], parts:
         case "mfrac", [above, below]:
-            return f"({above})/({below})"
+            return f"{_grouped(above)}/{_grouped(below)}"
         case "msqrt", _:
             return f"√({''.join(parts)})"
         case "mroot", [radicand, degree]:
@@ -164,7 +164,7 @@ def inner_document(element: HtmlElement) -> HtmlElement | None:
     written = element.get("srcdoc") if element.tag == "iframe" else None
     if not written or not written.strip() or len(written) > _MAX_INNER_CHARS:
         return None
-    return fragment_fromstring(written, create_parent="div")
+    return fromstring(f"<div>{written}</div>")
 
 
 def embedded(element: HtmlElement, resolve: Resolve, *, is_markdown: bool) -> str:
