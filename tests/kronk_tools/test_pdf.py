@@ -45,6 +45,7 @@ def test_a_pdf_is_read_page_by_page_with_what_it_says_about_itself(media_type: s
         author="Ada",
         date="2026-02-03",
         links=("https://example.com/next",),
+        anchors={"page=1": 0, "page=3": 32},
     )
 
 

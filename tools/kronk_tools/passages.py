@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from kronk_tools.text import count_tokens, end_of_tokens
 
@@ -33,6 +34,30 @@ def find_passages(text: str, pattern: str, *, start: int = 0) -> list[Passage]:
         else:
             passages.append(around)
     return passages
+
+
+def section_start(text: str, anchors: Mapping[str, int], fragment: str) -> int | None:
+    """Where the line begins that an address names after ``#``; None if it is not in the text.
+
+    Args:
+        anchors: where places are, by name.
+        fragment: ``name``, or ``:~:text=words`` for the first place with these words.
+    """
+    name, _, directive = fragment.partition(":~:")
+    if name:
+        name = unquote(name)
+        # GitHub writes the names of sections with a prefix, and reads them without.
+        known = (anchors.get(spelled) for spelled in (name, f"user-content-{name}", name.lower()))
+        found = next((place for place in known if place is not None), None)
+        if found is not None and found < len(text):
+            return text.rfind("\n", 0, found) + 1
+    for part in directive.split("&"):
+        key, _, value = part.partition("=")
+        words = [unquote(word) for word in value.split(",") if not word.endswith("-")]
+        if key == "text" and words and words[0].strip():
+            begin = next((begin for begin, _ in _matches(text, words[0], 0)), None)
+            return None if begin is None else text.rfind("\n", 0, begin) + 1
+    return None
 
 
 def count_matches(text: str, pattern: str) -> int:

@@ -17,7 +17,7 @@ from kronk_agent.messages import JsonObject, JsonValue, TextPart
 from kronk_agent.tool import RunContext, Tool, ToolContext, ToolOutput, tool
 from kronk_tools.cache import Page, PageCache
 from kronk_tools.guard import AddressGuard, Network
-from kronk_tools.passages import count_matches, find_passages, fit
+from kronk_tools.passages import count_matches, find_passages, fit, section_start
 from kronk_tools.reading.document import Document, Format
 from kronk_tools.reading.formats import is_readable
 from kronk_tools.reading.process import Reader
@@ -238,7 +238,7 @@ def _part(
     """
     text = page.document.text
     total = len(text)
-    if start == 0:
+    if start == 0 and fragment and format in ("markdown", "text"):
         start, where = _section(page.document, fragment)
         notes = [*notes, where] if where else notes
     if start >= total:
@@ -260,20 +260,16 @@ def _part(
 
 def _section(document: Document, fragment: str) -> tuple[int, str]:
     """Where the place is that an address names after ``#``, and a line that says so."""
-    name = unquote(fragment).partition(":~:")[0]
-    if not name or not document.anchors:
+    shown = one_line(unquote(fragment), max_chars=100)
+    start = section_start(document.text, document.anchors, fragment)
+    if start is None:
+        return 0, f"(#{shown} is not in the text. This is its beginning:)"
+    if start == 0:
         return 0, ""
-    shown = one_line(name, max_chars=100)
-    for known in (name, f"user-content-{name}", name.lower()):
-        if known in document.anchors:
-            start = document.anchors[known]
-            if start == 0:
-                return 0, ""
-            return start, (
-                f"(This begins at #{shown}, character {start} of {len(document.text)}. To read "
-                "what is before, call web_fetch with the address without #.)"
-            )
-    return 0, f"(#{shown} is not in the text. This is its beginning:)"
+    return start, (
+        f"(This begins at #{shown}, character {start} of {len(document.text)}. To read what is "
+        "before, call web_fetch with the address without #.)"
+    )
 
 
 def _passages(

@@ -40,11 +40,15 @@ def read_pdf(source: Source) -> Document:
 
 def _read(reader: PdfReader, source: Source) -> Document:
     num_pages = len(reader.pages)
-    pages = []
+    pages: list[str] = []
+    anchors: dict[str, int] = {}
+    position = 0
     for number, page in enumerate(reader.pages[:MAX_PAGES], start=1):
         text = clean(page.extract_text())
         if text:
+            anchors[f"page={number}"] = position
             pages.append(f"[Page {number} of {num_pages}]\n\n{text}")
+            position += len(pages[-1]) + 2
     if not pages:
         raise ToolError(
             f"{source.url} is a PDF of {num_pages} pages without text, probably of scanned images: "
@@ -61,6 +65,7 @@ def _read(reader: PdfReader, source: Source) -> Document:
         if num_pages > MAX_PAGES
         else None,
         links=_links(reader),
+        anchors=anchors,
     )
 
 

@@ -45,20 +45,26 @@ def _without_marks(text: str) -> tuple[str, dict[str, int]]:
 
 def _written(blocks: list[Block], *, is_markdown: bool) -> list[str]:
     """Each block as text of one or more lines."""
-    found: list[str] = []
+    return [text for _, text in _parts(blocks, is_markdown)]
+
+
+def _parts(blocks: list[Block], is_markdown: bool) -> list[tuple[Block, str]]:
+    """The blocks of which something is written, and what."""
+    found: list[tuple[Block, str]] = []
     marks = ""
     for block in blocks:
         if isinstance(block, Anchor):
             marks += mark(block.name)
-            continue
-        text = _block(block, is_markdown)
-        if text:
-            found.append(marks + text)
-            marks = ""
+        elif isinstance(block, Paragraph | Heading) and not _MARK.sub("", block.text).strip():
+            marks += block.text.strip()
+        else:
+            text = _block(block, is_markdown)
+            if text:
+                found.append((block, marks + text))
+                marks = ""
     if marks and found:
-        found[-1] += marks
-    elif marks:
-        found.append(marks)
+        block, text = found[-1]
+        found[-1] = block, text + marks
     return found
 
 
@@ -102,24 +108,15 @@ def _list(block: ListBlock, is_markdown: bool) -> str:
     written = []
     is_loose = False
     for item in block.items:
-        parts = _written(item.blocks, is_markdown=is_markdown)
         lead = f"{item.marker} "
         text = ""
-        for index, part in enumerate(parts):
-            if index == 0:
-                text = part
-                continue
+        for index, (part, words) in enumerate(_parts(item.blocks, is_markdown)):
             # A list in an item follows its words; all else is apart.
-            is_tight = isinstance(_blocks_of(item.blocks)[index], ListBlock | Code)
-            text += ("\n" if is_tight else "\n\n") + part
-            is_loose |= not is_tight
+            is_tight = isinstance(part, ListBlock | Code)
+            is_loose |= index > 0 and not is_tight
+            text += ("" if index == 0 else "\n" if is_tight else "\n\n") + words
         written.append(_prefixed(text, lead, " " * len(lead)))
     return ("\n\n" if is_loose else "\n").join(written)
-
-
-def _blocks_of(blocks: list[Block]) -> list[Block]:
-    """Those of which something is written, in step with ``_written``."""
-    return [block for block in blocks if not isinstance(block, Anchor) and _block(block, True)]
 
 
 def _definitions(block: Definitions, is_markdown: bool) -> str:
