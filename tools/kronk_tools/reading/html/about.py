@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _MAX_TITLE_CHARS = 200
 _REFRESH = re.compile(
-    r"\s*[\d.]*\s*[;,]?\s*(?:url\s*=\s*)?(['\"]?)(?P<url>[^'\"]+)\1", re.IGNORECASE
+    r"\s*(?:[\d.]*\s*[;,]|[\d.]+\s|(?=url))\s*(?:url\s*=\s*)?(['\"]?)(?P<url>[^'\"]+)\1",
+    re.IGNORECASE,
 )
 _LOCATION = re.compile(
     r"\blocation(?:\.href)?\s*=\s*['\"]([^'\"\s]{1,2000})['\"]"

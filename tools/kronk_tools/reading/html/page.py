@@ -98,6 +98,7 @@ def _content(
         for label in labels
         if len(label) >= _MIN_LEFT_OUT_CHARS
     ]
+    named = list(dict.fromkeys(named))
     if len(named) > _MAX_LEFT_OUT:
         named = [*named[:_MAX_LEFT_OUT], f"and {len(named) - _MAX_LEFT_OUT} more"]
     return text, anchors, named
