@@ -15,7 +15,7 @@ _PDF = "application/pdf"
 _SAYS_NOTHING = ("", "application/octet-stream", "binary/octet-stream", "application/x-download")
 """Types that servers give when they do not know, or to have a file saved: the bytes say more."""
 _BINARY = re.compile(
-    r"(?:audio|video|font|model|chemical)/"
+    r"(?:audio|font)/|video/(?!mp2t)"  # servers take TypeScript's .ts for mp2t
     r"|application/(?:.*\b(?:zip|gzip|bzip2?|compressed|tar|7z\S*|rar|xz|zstd|lz4|java-archive|jar)$"
     r"|wasm|msword|vnd\.(?:ms-|openxmlformats|oasis|apple|android|debian|rar|sqlite)|epub|x-iso"
     r"|x-msdownload|x-dosexec|x-executable|x-sharedlib|x-shockwave-flash|font|x-font|ogg|mp4)"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from lxml import html as lxml_html
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
 
 _DESCRIPTIONS = ("description", "og:description", "twitter:description")
 _JSON_TYPES = ("application/json", "application/ld+json")
-_STATE = re.compile(r"(?:window\.|self\.|var\s+)?(__?[A-Z][A-Z_]*__?|initialState)\s*=\s*(?=[{\[])")
+_STATE = re.compile(r"[\w$\]'\"]\s*=\s*(?=[{\[])")
+"""A value given to a name, which may be JSON."""
+_MAX_STATES = 20
 _NOT_SAID = frozenset(("@context", "@id", "buildId", "nonce", "hash", "key", "locale", "className"))
 _MAX_JSON_CHARS = 2_000_000
 _MAX_CHARS = 40_000
@@ -62,17 +66,12 @@ def _data(tree: HtmlElement) -> Iterator[Any]:
         text = (script.text or "").strip()
         if not text or len(text) > _MAX_JSON_CHARS:
             continue
-        start = 0
+        starts = [0]
         if (script.get("type") or "").strip().lower() not in _JSON_TYPES:
-            match = _STATE.search(text)
-            if match is None:
-                continue
-            start = match.end()
-        try:
-            value, _ = json.JSONDecoder().raw_decode(text, start)
-        except (ValueError, RecursionError):
-            continue
-        yield value
+            starts = [match.end() for match in islice(_STATE.finditer(text), _MAX_STATES)]
+        for start in starts:
+            with suppress(ValueError, RecursionError):
+                yield json.JSONDecoder().raw_decode(text, start)[0]
 
 
 def _lines(value: Any, path: str, depth: int) -> Iterator[str]:

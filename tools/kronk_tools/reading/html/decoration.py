@@ -82,6 +82,8 @@ def at_edge(element: HtmlElement, measures: Measures) -> bool:
         return share > _NEARLY_ALL_LINKS or is_named(element)
     if element.tag == "pre" or element.find(".//pre") is not None:
         return False
+    if element.tag == "table" and element.find(".//th") is not None:
+        return share > _NEARLY_ALL_LINKS or _has_name(element)
     if is_comments(element) or _mostly(element, measures, _has_any_name):
         return True
     has_use = share > 0 or element.find(".//input") is not None

@@ -15,6 +15,7 @@ import trafilatura
 from kronk_tools.reading.html import decoration
 from kronk_tools.reading.html.measures import Measures, measure
 from kronk_tools.reading.markdown.elements import BLOCKS, UNSEEN
+from kronk_tools.reading.markdown.grid import is_layout
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
@@ -35,6 +36,7 @@ _SHARE_OF_CORE = 0.7
 _SOLID_SHARE = 0.3
 _SOLID_CHARS = 400
 _LEAVES_NAMES = "p li ul ol dl tr td th tbody table blockquote pre"
+_PARTS_OF_TABLES = frozenset(("thead", "tbody", "tfoot", "tr", "td", "th"))
 _LEAVES = frozenset(_LEAVES_NAMES.split())
 
 
@@ -147,6 +149,8 @@ class _Pruner:
     _core: HtmlElement | None = None
     """The smallest element with most of what is surely content in it."""
     _has_title: bool = False
+    _layouts: dict[HtmlElement, bool] = field(default_factory=dict)
+    """Whether a table only arranges the page, as far as was asked."""
 
     def __post_init__(self) -> None:
         core = self.root
@@ -171,7 +175,8 @@ class _Pruner:
         for child in element:
             if not isinstance(child.tag, str) or child.tag in UNSEEN:
                 continue
-            if decoration.within(child, self.measures) and not self._is_most(child):
+            is_such = decoration.within(child, self.measures) and not self._is_part_of_data(child)
+            if is_such and not self._is_most(child):
                 self._leave_out(child)
             elif _holds_blocks(child):
                 self.walk_all(child)
@@ -195,6 +200,8 @@ class _Pruner:
             comes_after, comes_before = is_after or first < index, is_before or last > index
             if child.tag not in BLOCKS and not _stands_alone(child):
                 continue  # a part of a line
+            if self._is_part_of_data(child):
+                continue
             is_at_edge = not (comes_after and comes_before)
             if decoration.is_menu(child, self.measures, is_at_edge=is_at_edge):
                 self._leave_out(child)
@@ -244,6 +251,15 @@ class _Pruner:
             return False
         share = _SOLID_SHARE * self.measures.total(element)
         return found > 0 and (found >= share or found > _SOLID_CHARS)
+
+    def _is_part_of_data(self, element: HtmlElement) -> bool:
+        """Whether it is a row or cell of a table that is more than a frame for the page."""
+        if element.tag not in _PARTS_OF_TABLES:
+            return False
+        table = next(element.iterancestors("table"), None)
+        if table is not None and table not in self._layouts:
+            self._layouts[table] = is_layout(table)
+        return table is not None and not self._layouts[table]
 
     def _is_most(self, element: HtmlElement) -> bool:
         return self.measures.total(element) > 0.6 * self.measures.total(self.root)

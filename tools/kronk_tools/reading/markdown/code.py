@@ -14,8 +14,14 @@ _CODE_NAME = re.compile(
     r"(?:^|[ _-])(?:code|codehilite|highlight|highlighttable|highlighter|rouge|hljs|snippet|source"
     r"|sourcecode|listing|blob|gist|terminal|console|shell|syntaxhighlighter|crayon|prism|pygments)"
     r"(?:$|[ _-])|codeblock|js-file-line|highlighttable|hljs-ln|rouge-table|crayon-table"
-    r"|blob-wrapper"
+    r"|blob-wrapper|codemirror|cm-content|ace_text-layer|view-lines"
 )
+_BOX_NAME = re.compile(
+    r" (?:code|codeblock|code-block|source-?code|listing|terminal|console|snippet|shell) "
+)
+"""Boxes of code whose lines end in ``br``."""
+_MONOSPACE = re.compile(r"font(?:-family)?\s*:[^;]*\b(?:monospace|courier|consolas)")
+_IN_A_LINE = frozenset(("a", "b", "br", "code", "em", "font", "i", "span", "strong", "tt", "wbr"))
 _NUMBERS_NAME = re.compile(
     r"(?:^|[ _-])(?:lineno|linenos|linenodiv|linenumber|line-?numbers?|line-num|lineno[sr]?|gutter"
     r"|blob-num|ln-num|lnt|ln|hljs-ln-numbers|rouge-gutter|crayon-nums?|lines?-no)(?:$|[ _-])"
@@ -57,24 +63,41 @@ def is_code(element: HtmlElement, tag: str) -> bool:
         return True
     if tag == "table":
         return _is_code_table(element)
+    if tag in ("div", "p") and _is_box_of_lines(element):
+        return True
     if tag in ("div", "ol", "ul", "section", "span", "td"):
         return _is_code_lines(element)
-    if tag == "code":
+    if tag in ("code", "tt", "samp", "kbd"):
         return _has_lines(element)
     if tag == "textarea":
         return element.get("readonly") is not None and _CODE_NAME.search(names(element)) is not None
     return False
 
 
+def _is_box_of_lines(element: HtmlElement) -> bool:
+    """Text with line breaks in a box that is named as code or set in its type."""
+    style = element.get("style")
+    is_such = _BOX_NAME.search(names(element)) is not None or (
+        style is not None and _MONOSPACE.search(style.lower()) is not None
+    )
+    return (
+        is_such
+        and element.find(".//br") is not None
+        and all(inner.tag in _IN_A_LINE for inner in element.iterdescendants())
+    )
+
+
 def _is_code_table(table: HtmlElement) -> bool:
     """Of line numbers and code, or of a row for each line."""
     rows = list(table.iter("tr"))
-    if not rows or table.find(".//th") is not None or len(table.findall(".//table")) > 0:
+    if not rows or table.find(".//table") is not None:
+        return False
+    if any(not _is_gutter(head) for head in table.iter("th")):
         return False
     named = _CODE_NAME.search(names(table)) is not None
     has_numbers = False
     for row in rows[:5]:
-        cells = row.findall("td")
+        cells = _cells(row)
         if not cells or len(cells) > 4:
             return False
         numbers = [cell for cell in cells if _is_gutter(cell)]
@@ -84,6 +107,10 @@ def _is_code_table(table: HtmlElement) -> bool:
         if not numbers and not any(_looks_like_code(cell) for cell in cells):
             return False
     return has_numbers or named
+
+
+def _cells(row: HtmlElement) -> list[HtmlElement]:
+    return [cell for cell in row if cell.tag in ("td", "th")]
 
 
 def _looks_like_code(cell: HtmlElement) -> bool:
@@ -112,7 +139,7 @@ def _is_code_lines(element: HtmlElement) -> bool:
     for child in element:
         if not isinstance(child.tag, str) or child.tag in _NO_CODE or (child.tail or "").strip():
             return False
-        if kind(child) not in ("div", "span", "li", "code"):
+        if kind(child) not in ("div", "span", "li", "code", "pre"):
             return False
         is_line = _LINE_NAME.search(names(child)) is not None or (child.tag == "code" and is_pre)
         if not is_line and not (child.tag in ("li", "div") and is_pre):
@@ -180,10 +207,10 @@ def _row_lines(table: HtmlElement) -> list[str]:
     found = []
     for row in table.iter("tr"):
         parts = []
-        for cell in row.findall("td"):
+        for cell in _cells(row):
             if _is_gutter(cell):
                 continue
-            pieces: list[str] = []
+            pieces = [cell.get("data-code-marker") or ""]  # the plus or minus of a change
             _collect(cell, pieces, depth=0, is_pre=True)
             parts.append("".join(pieces).rstrip("\n"))
         found.append(" ".join(filter(None, parts)))
@@ -202,10 +229,7 @@ def _collect(element: HtmlElement, pieces: list[str], *, depth: int, is_pre: boo
         if tag == "br":
             pieces.append("\n")
         elif isinstance(tag, str) and tag not in _NO_CODE and not _is_gutter(child):
-            if tag in PREFORMATTED and tag != element.tag:
-                is_block = True
-            else:
-                is_block = tag in BLOCKS or _is_line_of_its_own(child)
+            is_block = tag in BLOCKS or _is_line_of_its_own(child)
             if is_block and not _ends_line(pieces):
                 pieces.append("\n")
             before = len(pieces)

@@ -32,7 +32,12 @@ def entry(element: HtmlElement) -> str:
 def options(element: HtmlElement) -> str:
     """A ``select``: its options, the chosen ones marked."""
     found = []
-    for option in element.iter("option"):
+    for option in element.iter("option", "optgroup"):
+        if option.tag == "optgroup":
+            group = _words(option.get("label"))
+            if group:
+                found.append(f"{group}:")
+            continue
         words = _words(option.get("label")) or _words(option.text_content())
         if words:
             is_chosen = option.get("selected") is not None
@@ -40,7 +45,7 @@ def options(element: HtmlElement) -> str:
     shown = found[:_MAX_OPTIONS]
     if len(found) > len(shown):
         shown.append(f"… and {len(found) - len(shown)} more")
-    return ", ".join(shown)
+    return ", ".join(shown).replace(":, ", ": ")
 
 
 def measure(element: HtmlElement) -> str:

@@ -129,7 +129,7 @@ class Converter:
 
     def _heading(self, element: HtmlElement, level: int, depth: int) -> list[Block]:
         tag = f"h{level}"
-        text = tidy(self._inline.inside(element, within=f"{tag}**")).replace("\n", " ")
+        text = tidy(self._inline.inside(element, within=f"{tag}<**>")).replace("\n", " ")
         if element.find(".//table") is not None or element.find(".//pre") is not None:
             return self._inside(element, depth)
         return [Heading(text, level)] if text else []
@@ -138,7 +138,7 @@ class Converter:
         """A line that names what follows it."""
         if any(child in self._holders or kind(child) in BLOCKS for child in element):
             return self._inside(element, depth)
-        text = tidy(self._inline.inside(element, within="**" if self._is_markdown else ""))
+        text = tidy(self._inline.inside(element, within="<**>"))
         return [Paragraph(f"**{text}**" if self._is_markdown else text)] if text else []
 
     def _linked(self, element: HtmlElement, depth: int) -> list[Block]:
@@ -177,6 +177,8 @@ class Converter:
             blocks = self._of_element(child, depth + 1)
             if any(not isinstance(block, Anchor) for block in blocks):
                 items.append(Item(blocks, marker))
+            if items:  # text between two items, where it should not be
+                items[-1].blocks.extend(_paragraph(collapsed(child.tail or "")))
         lead = _paragraph(collapsed(element.text or ""))
         return [*lead, ListBlock(items)] if items else lead
 
@@ -199,15 +201,18 @@ class Converter:
                         terms.append(Term(""))
                     if blocks:
                         terms[-1].definitions.append(blocks)
+            beside = _paragraph(collapsed(child.tail or ""))
+            if beside and terms:
+                terms[-1].definitions.append(beside)
         return [Definitions(terms)] if terms else []
 
     # --- tables ----------------------------------------------------------------------------------
 
     def _table(self, element: HtmlElement, depth: int) -> list[Block]:
-        grid = grid_of(element)
+        grid = grid_of(element, self._skip)
         captions = [tidy(self._inline.inside(caption)) for caption in grid.captions]
         around = [block for other in grid.others for block in self._of_element(other, depth + 1)]
-        loose = _paragraph(collapsed(element.text or ""))
+        loose = [block for text in grid.texts for block in _paragraph(collapsed(text))]
         if is_layout(element) or depth > _MAX_DEPTH // 2:
             cells = dict.fromkeys(cell for row in grid.rows for cell in row if cell is not None)
             inner = [block for cell in cells for block in self._of_element(cell, depth + 1)]

@@ -27,18 +27,21 @@ class Grid:
     captions: list[HtmlElement]
     others: list[HtmlElement]
     """What stands in the table and is neither a row nor a caption."""
+    texts: list[str]
+    """Text beside the rows and cells."""
 
 
-def grid_of(table: HtmlElement) -> Grid:
+def grid_of(table: HtmlElement, skip: frozenset[HtmlElement] = frozenset()) -> Grid:
+    """The table's own rows, without those of ``skip``, and what stands beside them."""
     captions: list[HtmlElement] = []
     others: list[HtmlElement] = []
     groups: list[tuple[str, list[list[HtmlElement]]]] = []
-    _gather(table, "tbody", groups, captions, others, depth=0)
+    _gather(table, "tbody", groups, captions, others, skip, depth=0)
     groups.sort(key=lambda group: {"thead": 0, "tfoot": 2}.get(group[0], 1))
     rows = _placed([group for _, group in groups])
     num_head_rows = sum(len(group) for name, group in groups if name == "thead")
     num_head_rows = max(num_head_rows, _num_rows_of_heads(rows))
-    return Grid(rows, min(num_head_rows, len(rows)), captions, others)
+    return Grid(rows, min(num_head_rows, len(rows)), captions, others, _texts_beside(table))
 
 
 def is_layout(table: HtmlElement) -> bool:
@@ -80,23 +83,24 @@ def _gather(
     groups: list[tuple[str, list[list[HtmlElement]]]],
     captions: list[HtmlElement],
     others: list[HtmlElement],
+    skip: frozenset[HtmlElement],
     *,
     depth: int,
 ) -> None:
     rows: list[list[HtmlElement]] = []
     for child in element:
+        if child in skip:
+            continue
         match kind(child):
             case "caption":
                 captions.append(child)
             case "tr":
                 rows.append(_cells(child))
-                if group != "thead" and groups and groups[-1][1] is not rows:
-                    pass
             case ("thead" | "tbody" | "tfoot") as name if depth < 5:
                 if rows:
                     groups.append((group, rows))
                     rows = []
-                _gather(child, name, groups, captions, others, depth=depth + 1)
+                _gather(child, name, groups, captions, others, skip, depth=depth + 1)
             case "td" | "th":  # a cell without a row
                 if rows and rows[-1] and rows[-1][-1].getnext() is child:
                     rows[-1].append(child)
@@ -108,11 +112,22 @@ def _gather(
                 if rows:
                     groups.append((group, rows))
                     rows = []
-                _gather(child, group, groups, captions, others, depth=depth + 1)
+                _gather(child, group, groups, captions, others, skip, depth=depth + 1)
             case _:
                 others.append(child)
     if rows:
         groups.append((group, rows))
+
+
+def _texts_beside(table: HtmlElement) -> list[str]:
+    """Where it should not be, but is shown."""
+    found = [table.text or ""]
+    for child in table:
+        found.append(child.tail or "")
+        if child.tag in ("thead", "tbody", "tfoot", "tr"):
+            for inner in (child, *child.iter("tr")):
+                found += [inner.text or "", *(cell.tail or "" for cell in inner)]
+    return [text for text in found if text.strip()]
 
 
 def _holds_rows(element: HtmlElement) -> bool:
@@ -182,6 +197,8 @@ def _num_rows_of_heads(rows: list[list[HtmlElement | None]]) -> int:
     num_rows = 0
     for row in rows:
         cells = [cell for cell in row if cell is not None]
+        if num_rows > 0 and len(row) > 1 and len(set(cells)) == 1:
+            break  # the name of the rows below
         if not cells or not all(_is_head(cell) for cell in cells):
             # A corner may be empty, and of no kind.
             heads = [cell for cell in cells if _is_head(cell)]

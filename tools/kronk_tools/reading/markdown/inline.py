@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _BLANKS = re.compile(r"[ \t\n\r\f\xa0]+")
 _AROUND_BREAK = re.compile(r" *\n *")
+_SEVERAL_BREAKS = re.compile(r"\n{3,}")
 _SEVERAL_BLANKS = re.compile(r" {2,}")
 _MAX_DEPTH = 100
 _MAX_LINK_CHARS = 2_000
@@ -25,7 +26,6 @@ _EMPHASIS = {
     "strong": "**",
     "i": "*",
     "em": "*",
-    "cite": "*",
     "dfn": "*",
     "var": "*",
     "del": "~~",
@@ -56,8 +56,11 @@ def collapsed(text: str) -> str:
 
 
 def tidy(text: str) -> str:
-    """Without blanks at the ends of lines, and with one between words."""
-    return _SEVERAL_BLANKS.sub(" ", _AROUND_BREAK.sub("\n", text)).strip()
+    """Without blanks at the ends of lines, with one between words, and one empty line at most."""
+    text = _SEVERAL_BLANKS.sub(" ", text)
+    if "\n" in text:
+        text = _SEVERAL_BREAKS.sub("\n\n", _AROUND_BREAK.sub("\n", text))
+    return text.strip()
 
 
 def mark(name: str | None) -> str:
@@ -85,7 +88,7 @@ class InlineWriter:
         """What is in the element.
 
         Args:
-            within: the signs of the emphasis and the tags around, which are not repeated.
+            within: the tags around and, as ``<**>``, the emphasis, which are not repeated.
         """
         if depth > _MAX_DEPTH:
             return collapsed(element.text_content())
@@ -131,7 +134,10 @@ class InlineWriter:
             return ""
         if len(joined) > _MAX_LINK_CHARS:
             return ""
-        return "".join(joined.split("\n")).replace(" ", "%20")
+        joined = "".join(joined.split("\n")).replace(" ", "%20")
+        if joined.count("(") != joined.count(")"):  # which would end the link
+            joined = joined.replace("(", "%28").replace(")", "%29")
+        return joined
 
     def _written(self, element: HtmlElement, tag: str, within: str, depth: int) -> str:
         if tag in UNSEEN:
@@ -146,8 +152,8 @@ class InlineWriter:
         if tag in _CODE:
             return self._code(element, within)
         sign = _EMPHASIS.get(tag, "")
-        if sign and sign not in within:
-            words = self.inside(element, within=within + sign, depth=depth + 1)
+        if sign and f"<{sign}>" not in within:
+            words = self.inside(element, within=f"{within}<{sign}>", depth=depth + 1)
             return _enclosed(words, sign) if self._is_markdown else words
         words = self.inside(element, within=inner_within, depth=depth + 1)
         match tag:

@@ -47,6 +47,8 @@ def image(element: HtmlElement, resolve: Resolve, *, is_markdown: bool, is_figur
     if not alt and element.get("alt") is not None and not is_figure:
         return ""
     address = resolve(source(element))
+    if alt.count("[") != alt.count("]"):
+        alt = alt.replace("[", "(").replace("]", ")")
     return f"![{alt}]({address})" if address or alt else ""
 
 
