@@ -194,6 +194,11 @@ soak: $(STAMPS)/dev ## Put the engine under random load for 20 minutes
 bench-http: $(STAMPS)/dev ## Measure what the HTTP layer adds to a model that takes no time
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.http_layer
 
+.PHONY: bench-web
+bench-web: $(STAMPS)/dev ## Measure what web_fetch keeps of real pages, and of 97 kinds of content
+	@$(BIN)/python tests/benchmarks/web_fetch.py --no-peers
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.web_content
+
 .PHONY: models
 models: $(STAMPS)/runtime ## Fetch the models of benchmarks and some tests: make models MODELS=0.5b (490 MB; both 1.6 GB)
 	@$(BIN)/python tests/benchmarks/weights.py $(MODELS)

@@ -92,6 +92,16 @@ def test_a_shell_for_javascript_is_given_by_its_head_and_data(head: str, said: s
     assert (document.note, document.text) == (SHELL, said)
 
 
+def test_a_page_with_a_line_of_text_is_given_with_its_data() -> None:
+    document = page(
+        "<p>Anchor</p>",
+        '<script type="application/ld+json">{"offers": {"price": "49.90"}}</script>',
+    )
+
+    assert document.text == "Anchor\n\n---\n\noffers.price: 49.90"
+    assert document.note == "The page has little text; what its data say stands below it."
+
+
 def test_much_data_is_cut_and_the_text_says_so() -> None:
     data = ",".join(f'"word{number}": "the pier with number {number}"' for number in range(5_000))
     head = f'<script type="application/json">{{{data}}}</script>'

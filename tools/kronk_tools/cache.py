@@ -39,7 +39,11 @@ class Page:
     @property
     def num_bytes(self) -> int:
         """About what it takes in memory."""
-        return 2 * len(self.document.text) + sum(map(len, self.document.links)) + 1_000
+        document = self.document
+        num_names = sum(map(len, document.links)) + sum(
+            100 + len(name) for name in document.anchors
+        )
+        return 2 * len(document.text) + num_names + 1_000
 
 
 _PAGE = TypeAdapter(Page)

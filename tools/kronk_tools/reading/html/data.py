@@ -31,6 +31,11 @@ _ASKS_FOR_JAVASCRIPT = re.compile(r"java\s?script", re.IGNORECASE)
 def said_outside_of_text(tree: HtmlElement) -> str:
     """Descriptions, then the data as lines of ``name: value``; empty if there is none."""
     paragraphs = list(dict.fromkeys(_descriptions(tree)))
+    return "\n\n".join(filter(None, [*paragraphs, said_in_data(tree)]))
+
+
+def said_in_data(tree: HtmlElement) -> str:
+    """The data of the page's scripts as lines of ``name: value``; empty if there is none."""
     lines: dict[str, None] = {}
     num_chars = 0
     for value in _data(tree):
@@ -40,13 +45,9 @@ def said_outside_of_text(tree: HtmlElement) -> str:
             num_chars += len(line)
             if num_chars > _MAX_CHARS:
                 lines[f"(There is more than {_MAX_CHARS:,} characters of it.)"] = None
-                return _text(paragraphs, lines)
+                return "\n".join(lines)
             lines[line] = None
-    return _text(paragraphs, lines)
-
-
-def _text(paragraphs: list[str], lines: dict[str, None]) -> str:
-    return "\n\n".join([*paragraphs, *(["\n".join(lines)] if lines else [])])
+    return "\n".join(lines)
 
 
 def _descriptions(tree: HtmlElement) -> Iterator[str]:

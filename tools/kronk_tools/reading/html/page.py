@@ -12,7 +12,7 @@ from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]  # has no 
 from kronk_agent.errors import ToolError
 from kronk_tools.reading.document import Document, Format
 from kronk_tools.reading.html.about import about, base_of, leads_on_to, links_of
-from kronk_tools.reading.html.data import said_outside_of_text
+from kronk_tools.reading.html.data import said_in_data, said_outside_of_text
 from kronk_tools.reading.html.main_content import choose
 from kronk_tools.reading.html.unseen import remove_unseen
 from kronk_tools.reading.markdown.converter import Converter
@@ -71,9 +71,13 @@ def read_html(html: str, url: str, format: Format) -> Document:
                 "of its own: use another source, or read its data with format=raw"
             )
     else:
+        data = said_in_data(tree) if num_chars < _SHELL_CHARS else ""
         text, anchors, left_out = _content(tree, url, base, is_markdown=format == "markdown")
         if left_out:
             notes.append(f"Left out as decoration: {', '.join(left_out)}")
+        if data:
+            notes.append("The page has little text; what its data say stands below it.")
+            text = f"{text}\n\n---\n\n{data}" if text else data
     if not text and target:
         text = f"This page leads on to {target}"
     if not text:
