@@ -51,3 +51,19 @@ def test_as_text_the_same_content_has_no_signs() -> None:
     assert between(page(html, format="text").text) == (
         "Boats\n\nTwo boats:\n\n4. Selma\n\nBoat | Berth\nSelma | four\n\ncast off\n  fore\n\nSo."
     )
+
+
+def test_sections_of_an_article_beside_the_longest_one_are_read() -> None:
+    prose = "<p>The keepers light the lamp an hour before the sun goes down, every day.</p>" * 20
+    html = (
+        "<html><body><nav><a href='/'>Home</a></nav><article><h1>Times</h1><div class='lead'>"
+        "<p>What the clerk of the harbour told us about the boats, the piers and the fares in the "
+        f"year that is over now, in a few words.</p></div><div class='text'>{prose}</div>"
+        "<h2>Fares</h2><table><tr><th>Boat</th></tr><tr><td>Selma</td></tr></table>"
+        "<div><pre>cast off</pre></div></article></body></html>"
+    )
+
+    text = page(html).text
+
+    assert text.startswith("# Times\n\nWhat the clerk")
+    assert text.endswith("## Fares\n\n| Boat |\n|---|\n| Selma |\n\n```\ncast off\n```")

@@ -38,6 +38,7 @@ _COMMENTS = re.compile(
 _ASKING = re.compile(r"newsletter|subscri|sign-?up|search|login|mc4wp|comment")
 _TAGS = frozenset(("nav", "aside", "footer", "form", "menu"))
 _ROLES_NAMES = "navigation complementary contentinfo search banner menu menubar toolbar"
+_SUBSTANCE = frozenset(("table", "pre", "dl", "ol", "blockquote", "math"))
 _ROLES = frozenset(_ROLES_NAMES.split())
 
 _MANY_LINKS = 0.4
@@ -45,6 +46,7 @@ _SOME_LINKS = 0.25
 _NEARLY_ALL_LINKS = 0.8
 _MOST = 0.5
 _FEW_CHARS = 100
+_SEVERAL = 2
 _BOX_CHARS = 30
 
 
@@ -93,6 +95,24 @@ def at_edge(element: HtmlElement, measures: Measures) -> bool:
         return element.tag not in ("ul", "ol")
     is_picture = element.tag not in ("figure", "table") and element.find(".//img") is not None
     return is_picture and measures.total(element) < _FEW_CHARS
+
+
+def is_section(element: HtmlElement, measures: Measures) -> bool:
+    """Whether an element of an article, apart from most of it, is a part of it with substance."""
+    if at_edge(element, measures) or _are_teasers(element):
+        return False
+    if measures.total(element) >= _FEW_CHARS:
+        return True
+    return any(inner.tag in _SUBSTANCE for inner in element.iter())
+
+
+def _are_teasers(element: HtmlElement) -> bool:
+    """Whether it is a row of other articles: headings that are links to other pages."""
+    num_linked = 0
+    for heading in element.iter("h2", "h3", "h4", "h5"):
+        links = [*heading.iter("a"), *heading.iterancestors("a")]
+        num_linked += any(not (link.get("href") or "#").startswith("#") for link in links)
+    return num_linked >= _SEVERAL
 
 
 def is_beside(element: HtmlElement, measures: Measures) -> bool:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import trafilatura
 
 from kronk_tools.reading.html import decoration
 from kronk_tools.reading.html.measures import Measures, measure
-from kronk_tools.reading.markdown.elements import BLOCKS, UNSEEN
+from kronk_tools.reading.markdown.elements import BLOCKS, HEADINGS, UNSEEN
 from kronk_tools.reading.markdown.grid import is_layout
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ class _Pruner:
         """
         children = [c for c in element if isinstance(c.tag, str) and c.tag not in UNSEEN]
         if element in self._around:
-            self._walk_around(children)
+            self._walk_around(children, is_in_article=_is_in_article(element))
             return
         if not _holds_blocks(element):
             return
@@ -215,20 +216,24 @@ class _Pruner:
             elif decoration.at_edge(child, self.measures):
                 self._leave_out(child)
 
-    def _walk_around(self, children: list[HtmlElement]) -> None:
+    def _walk_around(self, children: list[HtmlElement], *, is_in_article: bool) -> None:
         for child in children:
-            if (
-                child in self._around
-                or child is self._core
-                or (
-                    self._is_solid(child)
-                    and self.matched[child] > self.measures.total(child) / 2
-                    and not decoration.is_named(child)
-                )
-            ):
+            is_around = child in self._around or child is self._core
+            is_sure = (
+                self._is_solid(child)
+                and self.matched[child] > self.measures.total(child) / 2
+                and not decoration.is_named(child)
+            )
+            if is_around or is_sure:
                 self.walk(child, is_after=False, is_before=False)
-            else:
+            elif child.tag == "h1" or child.find(".//h1") is not None or not is_in_article:
                 self._keep_title(child)
+            elif not decoration.is_section(child, self.measures):
+                self._leave_out(child)
+        for heading, section in pairwise(children):
+            is_kept = section not in self._around and section is not self._core
+            if heading.tag in HEADINGS and is_kept and section not in self.skip:
+                self.skip.discard(heading)
 
     def _keep_title(self, element: HtmlElement) -> None:
         """Leave out the element but for the first headline in it, and boxes of the content."""
@@ -267,6 +272,16 @@ class _Pruner:
     def _leave_out(self, element: HtmlElement) -> None:
         self.skip.add(element)
         self.left_out.append(element)
+
+
+def _is_in_article(element: HtmlElement) -> bool:
+    """Whether the page itself says that the element is of an article."""
+    above: HtmlElement | None = element
+    while above is not None:
+        if above.tag == "article" or above.get("role") == "article":
+            return True
+        above = above.getparent()
+    return False
 
 
 def _stands_alone(element: HtmlElement) -> bool:

@@ -113,8 +113,6 @@ class Converter:
                 return self._quote(element, depth)
             case "hr":
                 return [Rule()]
-            case "figure":
-                return self._figure(element, depth)
             case "summary" | "legend" | "caption":
                 return self._titled(element, depth)
             case "a":
@@ -160,9 +158,6 @@ class Converter:
         if blocks and self._is_markdown and source.startswith("http"):
             blocks.append(Paragraph(f"(Source: {source})"))
         return [Quote(blocks)] if blocks else []
-
-    def _figure(self, element: HtmlElement, depth: int) -> list[Block]:
-        return self._inside(element, depth)
 
     def _list(self, element: HtmlElement, tag: str, depth: int) -> list[Block]:
         markers = Markers(element, tag)
