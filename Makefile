@@ -195,7 +195,7 @@ bench-http: $(STAMPS)/dev ## Measure what the HTTP layer adds to a model that ta
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.http_layer
 
 .PHONY: bench-web
-bench-web: $(STAMPS)/dev ## Measure what web_fetch keeps of real pages, and of 97 kinds of content
+bench-web: $(STAMPS)/dev ## Measure what web_fetch keeps of real pages, and of 98 kinds of content
 	@$(BIN)/python tests/benchmarks/web_fetch.py --no-peers
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.web_content
 

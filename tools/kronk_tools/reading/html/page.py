@@ -16,6 +16,7 @@ from kronk_tools.reading.html.data import said_in_data, said_outside_of_text
 from kronk_tools.reading.html.main_content import choose
 from kronk_tools.reading.html.unseen import remove_unseen
 from kronk_tools.reading.markdown.converter import Converter
+from kronk_tools.reading.markdown.media import source
 from kronk_tools.reading.markdown.writer import write
 from kronk_tools.text import one_line
 
@@ -120,8 +121,23 @@ def _drop_what_is_never_shown(tree: HtmlElement) -> None:
     for element in list(tree.iter("script", "style", "noscript", "noframes", "template")):
         if element.tag == "script" and (element.get("type") or "").startswith("math/"):
             continue
-        if element.get("shadowrootmode") is None and element.getparent() is not None:
+        if element.getparent() is None or element.get("shadowrootmode") is not None:
+            continue
+        if element.tag == "noscript" and _stands_for_a_lazy_image(element):
+            element.drop_tag()
+        else:
             element.drop_tree()
+
+
+def _stands_for_a_lazy_image(element: HtmlElement) -> bool:
+    """Whether it holds the image for which there is only a placeholder before it."""
+    if element.find(".//img") is None or element.text_content().strip():
+        return False
+    before = element.getprevious()
+    if before is None or before.tag != "img" or source(before):
+        return False
+    before.drop_tree()
+    return True
 
 
 def _look(tree: HtmlElement) -> tuple[int, bool]:
