@@ -18,7 +18,7 @@ from kronk_tools.reading.html.unseen import remove_unseen
 from kronk_tools.reading.markdown.converter import Converter
 from kronk_tools.reading.markdown.media import source
 from kronk_tools.reading.markdown.writer import write
-from kronk_tools.text import one_line
+from kronk_tools.text import clean, one_line
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
@@ -60,7 +60,7 @@ def read_html(html: str, url: str, format: Format) -> Document:
     if format == "links":
         text = "\n".join(_listed(links)) or "(no links)"
     elif is_shell:
-        text = said_outside_of_text(tree)
+        text = clean(said_outside_of_text(tree))
         if text:
             notes.append(
                 "The page builds its content with JavaScript, which is not run here. This is what "
@@ -72,7 +72,7 @@ def read_html(html: str, url: str, format: Format) -> Document:
                 "of its own: use another source, or read its data with format=raw"
             )
     else:
-        data = said_in_data(tree) if num_chars < _SHELL_CHARS else ""
+        data = clean(said_in_data(tree)) if num_chars < _SHELL_CHARS else ""
         text, anchors, left_out = _content(tree, url, base, is_markdown=format == "markdown")
         if left_out:
             notes.append(f"Left out as decoration: {', '.join(left_out)}")
