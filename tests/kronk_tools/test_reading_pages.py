@@ -77,7 +77,7 @@ def test_a_page_that_loads_itself_again_leads_nowhere(head: str) -> None:
         ),
         (
             '<script id="__NEXT_DATA__" type="application/json">'
-            '{"props": {"body": "<p>Fer\\u200bries <b>leave</b> at 8.</p>"}, "buildId": "x1"}</script>',
+            '{"props": {"body": "<p>Fer\\u200bries <b>leave</b> at 8.</p>"}, "key": "x"}</script>',
             "props.body: Ferries leave at 8.",
         ),
         (

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 _DECLARATION = re.compile(r"([a-z-]+)\s*:\s*([^;]+)")
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
-_RULE = re.compile(r"([^{}]{1,2000})\{([^{}]{0,4000})\}")
+_SHOWING = re.compile(
+    r"display|visib|opacity|font|zoom|color|width|height|clip|indent|left|top|right|bottom|inset"
+    r"|margin|transform"
+)
+"""What can make something seen or not."""
+_DISPLAYING = re.compile(r"display|visibility|opacity")
 _SIMPLE = re.compile(r"([a-z][a-z0-9-]*)?(?:([.#])([A-Za-z_-][\w-]*))?")
 _LENGTH = re.compile(r"(-?\d*\.?\d+)(px|em|rem|vw|vh|pt|%|ex|ch|in|cm|mm)?")
 _MOVED = re.compile(r"(?:translate[xy3d]*|scale[xy]?)\(([^)]*)\)")
@@ -224,18 +229,18 @@ def _hiding_rules(tree: HtmlElement) -> _Rules:
         if media not in ("all", "screen", "") or len(text) > _MAX_STYLE_CHARS:
             continue
         text = _without_nested(_COMMENT.sub("", text))
-        for index, match in enumerate(_RULE.finditer(text)):
-            if index >= _MAX_RULES:
-                break
-            is_hiding = _hides(match[2])
-            for selector in match[1].split(","):
+        for rule in text.split("}")[:_MAX_RULES]:
+            selectors, _, declarations = rule.partition("{")
+            changes = _SHOWING.search(declarations) is not None
+            is_hiding = changes and _hides(declarations)
+            for selector in selectors.split(",") if changes else ():
                 simple = _SIMPLE.fullmatch(selector.strip())
                 if simple is None or not selector.strip():
                     continue
                 key = (simple[1] or "", simple[2] or "", simple[3] or "")
                 if is_hiding:
                     hidden.add(key)
-                elif "display" in match[2] or "visibility" in match[2] or "opacity" in match[2]:
+                elif _DISPLAYING.search(declarations) is not None:
                     hidden.discard(key)
     return _Rules(hidden)
 
