@@ -142,6 +142,13 @@ test-clients: build/clients build/http-clients/node_modules build/http-clients/p
 	@PYTHONPATH=tests $(BIN)/python -m clients.http_clients
 	@$(BIN)/python tests/clients/mcp_clients.py build/clients
 
+# Fifteen servers as they are published, each in a folder of its own: about 2 GB.
+.PHONY: test-servers
+test-servers: export PATH := $(CURDIR)/$(BIN):$(PATH)
+test-servers: export PUPPETEER_SKIP_DOWNLOAD := 1
+test-servers: $(STAMPS)/dev ## Try other people's MCP servers with our host: ARGS='playwright notion' for some
+	@PYTHONPATH=tests $(BIN)/python -m servers.run $(ARGS)
+
 load-mcp: export PATH := $(CURDIR)/$(BIN):$(PATH)
 load-mcp: build/clients ## Put our MCP server under load, and look at its memory
 	@PYTHONPATH=tests $(BIN)/python -m clients.mcp_load build/clients
