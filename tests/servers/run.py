@@ -127,6 +127,7 @@ SERVERS = (
     ),
     Server(
         *("mongodb", "mongodb-mcp-server", "3.0.4", "list-databases"),
+        {"connectionId": "none"},
         program="dist/esm/index.js",
         env={"MDB_MCP_TELEMETRY": "disabled"},
         needs="a database",
