@@ -15,7 +15,7 @@ from pydantic import Field
 
 from kronk_agent.api.serving import Serving
 from kronk_agent.api.sse import while_connected
-from kronk_agent.api.wire import Count, NoEffect, Wire, one_or_many
+from kronk_agent.api.wire import Count, NoEffect, WholeText, Wire, one_or_many
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonObject, Usage
 
@@ -33,7 +33,7 @@ Input: TypeAlias = (
 )
 
 
-class EmbeddingRequest(Wire):
+class EmbeddingRequest(WholeText):
     model: str = ""
     """The default model when left out."""
     input: Input
@@ -57,7 +57,7 @@ class Document(Wire):
 Documents: TypeAlias = Annotated[list[str | Document], Field(min_length=1, max_length=_MAX_INPUTS)]
 
 
-class RerankRequest(Wire):
+class RerankRequest(WholeText):
     """A ranking as Jina, Cohere and vLLM have it, or with ``texts`` as TEI has it."""
 
     model: str = ""
@@ -93,7 +93,7 @@ class RerankRequest(Wire):
         return [one if isinstance(one, str) else one.text for one in given]
 
 
-class LlamaEmbeddingRequest(Wire):
+class LlamaEmbeddingRequest(WholeText):
     """A request for llama.cpp's own ``/embedding``."""
 
     model: str = ""
