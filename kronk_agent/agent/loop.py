@@ -48,6 +48,8 @@ from kronk_agent.tool.written_calls import find_written_call
 logger = logging.getLogger(__name__)
 
 _NONE = ToolChoice("none")
+_MAX_SCHEMA_NOTICES = 5
+"""For one tool of a request."""
 
 
 class RunLoop:
@@ -191,6 +193,9 @@ class RunLoop:
         )
         for line in hidden:
             await self._notify_once(line)
+        for tool in self._client_tools:
+            for problem in tool.schema_problems[:_MAX_SCHEMA_NOTICES]:
+                await self._notify_once(f"tool {tool.name}: left out of its JSON Schema: {problem}")
         return tools
 
     async def _notify_once(self, text: str) -> None:

@@ -11,6 +11,7 @@ from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import (
     JsonObject,
     Message,
+    Notice,
     RunFinished,
     StepFinished,
     StepStarted,
@@ -112,6 +113,19 @@ async def test_in_the_last_step_only_theirs_may_be_called() -> None:
     choices = [request.tool_choice for request in model.requests]
     assert choices == [ToolChoice(), ToolChoice(allowed=("read",))]
     assert answer.reason == "tool_calls"
+
+
+async def test_what_is_left_out_of_a_callers_schema_is_said_once() -> None:
+    wrong: JsonObject = {"type": "object", "properties": {"path": {"type": "file"}}}
+    theirs = Tool(name="read", description="Read a file.", parameters=wrong, strict=False)
+    model = ScriptedModel([call("add", a=1, b=2), "Three."])
+
+    async with Agent(model, OURS).run(QUESTION, client_tools=[theirs]) as run:
+        events = await collect(run)
+
+    assert [event for event in events if isinstance(event, Notice)] == [
+        Notice("tool read: left out of its JSON Schema: properties.path.type: 'file' is no type")
+    ]
 
 
 @pytest.mark.parametrize("choice", [ToolChoice("required"), ToolChoice("named", "read")])
