@@ -120,6 +120,7 @@ class Requests:
             self.cancelled: 2,
             self.responses: 3,
             self.messages: 3,
+            self.ollama: 2,
             self.completion: 2,
             self.odd: 2,
             self.tokenized: 4,

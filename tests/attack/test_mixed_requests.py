@@ -16,4 +16,4 @@ def test_the_server_answers_all_of_them(tmp_path: Path) -> None:
 
     check(samples, requests)
     assert len(samples) == SAMPLES
-    assert len({kind for kind, _ in requests.answers}) == 12
+    assert len({kind for kind, _ in requests.answers}) == 13
