@@ -169,6 +169,7 @@ async def test_a_broken_schema_costs_only_what_is_broken(
         "x__empty": {"type": "object"},
         "x__none": {"type": "object"},
         "x__nullable": {"type": "object"},
+        "x__upper": {"type": "object", "properties": {"a": {"type": "string"}}},
         "x__odd_extras": {"type": "object"},
         "x__unknown_dialect": {"type": "object"},
         "x__null_property": any_a,

@@ -70,7 +70,8 @@ def _saying_object(schema: JsonValue) -> JsonValue:
     if not isinstance(schema, dict):
         return schema
     allowed = schema.get("type", "object")
-    is_object = allowed == "object" or (isinstance(allowed, list) and "object" in allowed)
+    names = allowed if isinstance(allowed, list) else [allowed]
+    is_object = any(isinstance(name, str) and name.lower() == "object" for name in names)
     said: JsonObject = {**schema, "type": "object"} if is_object else schema
     properties = said.get("properties")
     if isinstance(properties, dict):

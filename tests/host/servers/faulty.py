@@ -326,6 +326,7 @@ def broken_schemas() -> None:
             tool("empty", {}),
             {"name": "none"},
             tool("nullable", {"type": ["object", "null"]}),
+            tool("upper", {"type": "OBJECT", "properties": {"a": {"type": "STRING"}}}),
             tool("odd_extras", ANY_OBJECT, title=7, icons="none", annotations=[], outputSchema=3),
             tool("unknown_dialect", {"type": "object", "$schema": "https://example.org/mine"}),
             tool("array", {"type": "array"}),
