@@ -27,19 +27,19 @@ def valid_answer(server: str, method: str, result: JsonObject, version: str) -> 
         del result["_meta"]
     match method:
         case "tools/list":
-            return result | {"tools": list(readable(server, _entries(result, "tools"), version))}
+            return {**result, "tools": list(readable(server, _entries(result, "tools"), version))}
         case "tools/call":
             return valid_call_result(
                 result, any_structure=version not in HANDSHAKE_PROTOCOL_VERSIONS
             )
         case "tasks/get" if isinstance(done := result.get("result"), dict):
-            return result | {"result": valid_call_result(done, any_structure=True)}
+            return {**result, "result": valid_call_result(done, any_structure=True)}
         case "initialize":
             return _valid_introduction(result, server)
         case "resources/read":
-            return result | {"contents": [valid_resource(c) for c in _objects(result, "contents")]}
+            return {**result, "contents": [valid_resource(c) for c in _objects(result, "contents")]}
         case "prompts/get":
-            return result | {"messages": [_valid_message(m) for m in _objects(result, "messages")]}
+            return {**result, "messages": [_valid_message(m) for m in _objects(result, "messages")]}
         case "resources/list":
             return _listing(result, "resources", _valid_resource_entry)
         case "resources/templates/list":
@@ -119,7 +119,7 @@ def _listing(
 ) -> JsonObject:
     entries = [valid(entry) for entry in _objects(result, key)]
     kept: list[JsonValue] = [entry for entry in entries if entry is not None]
-    return result | {key: kept}
+    return {**result, key: kept}
 
 
 def _objects(result: Mapping[str, JsonValue], key: str) -> list[JsonObject]:
