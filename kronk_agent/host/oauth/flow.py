@@ -279,7 +279,11 @@ async def _for_a_program(url: str, config: OAuthConfig, storage: _Storage) -> ht
     )
 
 
-class _WithSecret(ClientCredentialsOAuthProvider):
+class _Unattended(OAuthClientProvider):
+    """What the flows without a person share: they go through the relay."""
+
+    _issuer: str | None
+
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self._relay = Relay(self)
@@ -291,23 +295,14 @@ class _WithSecret(ClientCredentialsOAuthProvider):
             step.response = yield step.request
 
     async def _perform_authorization(self) -> httpx2.Request:
-        self._relay.restore_issuer()
+        self._relay.restore_issuer()  # it is the audience of what a key signs
         self._issuer = self._relay.own_name(self._issuer)
         return await super()._perform_authorization()
 
 
-class _WithKey(PrivateKeyJWTOAuthProvider):
-    def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
-        self._relay = Relay(self)
+class _WithSecret(_Unattended, ClientCredentialsOAuthProvider):
+    """The client credentials flow with a secret."""
 
-    async def async_auth_flow(
-        self, request: httpx2.Request
-    ) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
-        async for step in self._relay.run(request, super().async_auth_flow(request)):
-            step.response = yield step.request
 
-    async def _perform_authorization(self) -> httpx2.Request:
-        self._relay.restore_issuer()  # it is the audience of what the key signs
-        self._issuer = self._relay.own_name(self._issuer)
-        return await super()._perform_authorization()
+class _WithKey(_Unattended, PrivateKeyJWTOAuthProvider):
+    """The client credentials flow with an assertion that a key signs."""
