@@ -28,6 +28,7 @@ from kronk_agent.messages import (
 )
 from kronk_agent.tool import Tool
 from kronk_agent.tool.arguments import parse_json
+from kronk_agent.tool.schema.walking import with_schemas
 
 CallIds: TypeAlias = Literal["ours", "nine", "indexed"]
 """As they are; nine letters and digits (Mistral); ``functions.NAME:INDEX`` (Kimi K2)."""
@@ -55,6 +56,8 @@ class Shape:
     """It insists that user and assistant take turns."""
     has_user_after_result: bool = True
     """It takes a user message right after a tool's result."""
+    needs_whole_properties: bool = False
+    """It wants a type and a description of every property of a tool."""
     empty_content: str | None = None
     """The content of a message that has only calls."""
     call_ids: CallIds = "ours"
@@ -85,16 +88,24 @@ def message_values(messages: Sequence[Message], shape: Shape) -> list[JsonObject
     return [_message_value(message, shape, ids) for message in messages]
 
 
-def tool_value(tool: Tool) -> JsonObject:
+def tool_value(tool: Tool, shape: Shape) -> JsonObject:
     """A tool as a template reads it."""
+    schema = tool.parameters
+    if shape.needs_whole_properties:
+        schema = with_schemas(schema, _whole_property)
     return {
         "type": "function",
-        "function": {
-            "name": tool.name,
-            "description": tool.description,
-            "parameters": tool.parameters,
-        },
+        "function": {"name": tool.name, "description": tool.description, "parameters": schema},
     }
+
+
+def _whole_property(schema: JsonValue) -> JsonValue:
+    """A schema that says a type and a description, whatever it is."""
+    if not isinstance(schema, dict):
+        return {"type": "string", "description": ""}
+    has_members = schema.keys() & {"properties", "$ref", "anyOf", "oneOf", "allOf"}
+    kind = "array" if "items" in schema else "object" if has_members else "string"
+    return {"type": kind, "description": ""} | with_schemas(schema, _whole_property)
 
 
 def tool_text(message: Message) -> str:

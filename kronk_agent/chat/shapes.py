@@ -31,6 +31,7 @@ def find_shape(render: RenderValues) -> Shape:
         shape = with_parts if USER.text in prober.shown([USER], with_parts) else shape
     shape = replace(shape, has_system=SYSTEM.text in prober.shown([SYSTEM, USER], shape))
     shape = replace(shape, has_later_system=prober.shows_later_systems(shape))
+    shape = replace(shape, needs_whole_properties=prober.needs_whole_properties(shape))
     twice = [USER, Message.user("second sample"), Message.assistant("sample answer")]
     shape = replace(shape, has_alternation=not prober.shown(twice, shape))
     shapes = [s for s in _call_shapes(shape) if prober.shows_call(s)]
@@ -60,7 +61,7 @@ def try_render(
     try:
         return render(
             message_values(messages, shape),
-            [tool_value(tool) for tool in tools],
+            [tool_value(tool, shape) for tool in tools],
             add_generation_prompt=add_generation_prompt,
             **variables,
         )
@@ -101,6 +102,11 @@ class _Prober:
             SYSTEM.text in text and second.text in text
             for text in (self.shown(chat, shape) for chat in chats)
         )
+
+    def needs_whole_properties(self, shape: Shape) -> bool:
+        """Does it refuse a tool only because a property says neither type nor description?"""
+        bare, whole = (try_render(self._render, [USER], [tool], shape) for tool in (_BARE, TOOL))
+        return bare is None and whole is not None
 
     def shows_two_calls(self, shape: Shape) -> bool:
         """Do two calls of one message come out, if one does?"""
@@ -146,6 +152,9 @@ TOOL = Tool(
         "required": ["sample_key"],
     },
     call=_never_called,
+)
+_BARE = replace(
+    TOOL, parameters={"type": "object", "properties": {"sample_key": {"enum": ["sample_value"]}}}
 )
 CHAT = (USER, Message.assistant("", (CALL,)))
 RESULT = Message("tool", (TextPart("sample result"),), tool_call_id=CALL.id, name=CALL.name)

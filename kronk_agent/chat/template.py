@@ -140,7 +140,7 @@ class ChatTemplate:
         """
         last = messages[-1] if continuation is not None else None
         values = message_values(messages[:-1] if last else messages, self.shape)
-        tool_values = [tool_value(tool) for tool in tools]
+        tool_values = [tool_value(tool, self.shape) for tool in tools]
         kwargs = dict(options.kwargs)
         unfinished: JsonObject = (
             {} if last is None else {"reasoning": last.reasoning, "content": last.text}

@@ -252,3 +252,25 @@ def test_the_probing_of_one_template_waits_for_no_other() -> None:
         probing.result()
 
     assert ends == ["other", "endless"]
+
+
+def test_a_property_without_words_reaches_a_template_that_insists_on_them() -> None:
+    source = (
+        "{% for tool in tools or [] %}{% for name, p in tool.function.parameters.properties | items"
+        " %}{{ name + ':' + p.type + ':' + p.description }};{% endfor %}{% endfor %}"
+        "{% for m in messages %}{{ m.content }}{% endfor %}"
+    )
+    tool = make_tool(
+        "go",
+        properties={
+            "to": {"type": "string", "description": "where"},
+            "how": {"enum": ["on foot"]},
+            "stops": {"items": {}},
+            "by": {"$ref": "#/$defs/by"},
+        },
+        **{"$defs": {"by": {"type": "object"}}},
+    )
+
+    prompt = ChatTemplate({"default": source}).render((HELLO,), (tool,))
+
+    assert prompt.text == "to:string:where;how:string:;stops:array:;by:object:;Hello"
