@@ -266,9 +266,8 @@ def test_a_property_without_words_reaches_a_template_that_insists_on_them() -> N
             "to": {"type": "string", "description": "where"},
             "how": {"enum": ["on foot"]},
             "stops": {"items": {}},
-            "by": {"$ref": "#/$defs/by"},
+            "by": {"anyOf": [{"type": "object"}]},
         },
-        **{"$defs": {"by": {"type": "object"}}},
     )
 
     prompt = ChatTemplate({"default": source}).render((HELLO,), (tool,))
