@@ -327,6 +327,60 @@ def test_an_object_has_as_many_properties_as_it_must(
             assert is_accepted is validator.is_valid(value), names
 
 
+FREE_NAMES = {"type": "object", "additionalProperties": {"type": "integer"}}
+NAMES: list[tuple[dict[str, Any], list[str], list[str]]] = [
+    ({"propertyNames": {"type": "string"}}, ["{}", '{"b": 1}'], ['{"b": ""}']),
+    ({"propertyNames": True}, ['{"b": 1}'], ['{"b": ""}']),
+    ({"propertyNames": False}, ["{}"], ['{"b": 1}']),
+    (
+        {"propertyNames": {"type": "string", "enum": ["b", "c"]}, "required": ["c"]},
+        ['{"c": 1}', '{"b": 1, "c": 2}'],
+        ["{}", '{"b": 1}', '{"c": ""}', '{"c": 1, "d": 1}'],
+    ),
+    ({"propertyNames": {"const": "b"}}, ["{}", '{"b": 1}'], ['{"c": 1}']),
+    ({"propertyNames": {"$ref": "#/$defs/Names"}}, ['{"b": 1}'], ['{"d": 1}']),
+    (
+        {"propertyNames": {"enum": ["b", "c"]}, "properties": {"c": {"type": "null"}, "d": {}}},
+        ['{"c": null}', '{"c": null, "b": 1}'],
+        ['{"c": 1}', '{"d": 1}'],
+    ),
+    (
+        {"propertyNames": {"enum": ["b", "c"]}, "minProperties": 2},
+        ['{"b": 1, "c": 1}'],
+        ["{}", '{"b": 1}'],
+    ),
+    (
+        {"propertyNames": {"type": "string", "pattern": "^x-[a-z]+$"}},
+        ["{}", '{"x-b": 1, "x-cd": 2}'],
+        ['{"b": 1}', '{"x-b": ""}', '{"x-": 1}'],
+    ),
+    (
+        {"propertyNames": {"minLength": 1, "maxLength": 3}},
+        ["{}", '{"é": 1}', '{"bcd": 1}'],
+        ['{"": 1}', '{"bcde": 1}'],
+    ),
+]
+
+
+@pytest.mark.parametrize(("schema", "good", "bad"), NAMES)
+def test_properties_have_names_as_the_schema_says(
+    schema: dict[str, Any], good: list[str], bad: list[str], compile_grammar: Compile
+) -> None:
+    definitions: dict[str, Any] = {"$defs": {"Names": {"title": "Names", "enum": ["b", "c"]}}}
+    record = FREE_NAMES | schema
+    tool = make_tool("go", properties={"a": record}, required=["a"], **definitions)
+    grammar = compile_grammar(write(tool))
+    validator = Draft202012Validator({**record, **definitions})
+
+    def turn(value: str) -> str:
+        return WAITED.replace("wait", "go").replace("{}", f'{{"a": {value}}}', 1)
+
+    for value in good + bad:
+        assert grammar.accepts(turn(value)) is validator.is_valid(json.loads(value)), value
+    assert [validator.is_valid(json.loads(value)) for value in good] == [True] * len(good)
+    assert [validator.is_valid(json.loads(value)) for value in bad] == [False] * len(bad)
+
+
 TREE = {
     "type": "object",
     "properties": {"left": {"$ref": "#/$defs/Tree"}, "right": {"$ref": "#/$defs/Tree"}},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from kronk_agent.chat.dialects.counted_properties import with_counted_properties
+from kronk_agent.chat.dialects.property_names import with_property_names
 from kronk_agent.chat.dialects.recursion import unroll
 from kronk_agent.messages import JsonObject, JsonValue
 from kronk_agent.tool import Tool
@@ -31,7 +32,7 @@ def enforced_schema(schema: JsonObject, *, strict: bool) -> JsonObject:
     others unless it says so; recursion and the digits of integers end; and a ``format`` llguidance
     does not know is the annotation JSON Schema says it is.
     """
-    enforced = _enforced(unroll(schema), _is_plain(schema))
+    enforced = _enforced(unroll(with_property_names(schema)), _is_plain(schema))
     assert isinstance(enforced, dict)
     enforced["x-guidance"] = {
         "whitespace_flexible": False,
