@@ -21,13 +21,19 @@ Refusal: TypeAlias = Callable[[JsonObject], Awaitable[str]]
 
 _MAX_TRIES: Final = 200
 _MAX_SECONDS: Final = 5.0
-_FIRST: Final = ("pattern", "patternProperties", "format", "multipleOf", "enum", "const", "allOf")
-"""Keywords that are left out before others are tried."""
+_FIRST: Final = (
+    *("maxLength", "minLength", "pattern", "patternProperties", "format"),
+    *("multipleOf", "enum", "const", "allOf"),
+)
+"""Keywords that are left out before others are tried. A pattern and a length may each be taken and
+not both, and the pattern says more."""
 _LAST: Final = ("items", "prefixItems", "additionalProperties", "properties")
 _KEPT: Final = frozenset({"type", "title", "description", "default", "examples", "$defs"})
 _ANYTHING: Final[JsonObject] = {"additionalProperties": True}
 _LONGEST_SHOWN: Final = 60
 """Characters of a keyword's value in an error."""
+_LONGEST_REASON: Final = 160
+"""Characters of what llguidance says, which may hold a whole pattern."""
 _REMEMBERED: Final = 256
 
 
@@ -129,10 +135,22 @@ class _Search:
         for at in range(2, len(suspects) + 1):
             less = _without(schema, {*suspects[:at]})
             if not await self._refused(_alone(less, path)):
-                self.left_out += [_problem(path, schema, key, reason) for key in suspects[:at]]
-                return less
+                return await self._with_what_can_stay(schema, suspects[:at], path)
         self.left_out.append(SchemaProblem(path, "schema", reason))
         return _ANYTHING
+
+    async def _with_what_can_stay(
+        self, schema: JsonObject, suspects: list[str], path: str
+    ) -> JsonObject:
+        """The schema without those of the keywords that cannot come back."""
+        lost = {*suspects}
+        for key in suspects:
+            reason = await self._refused(_alone(_without(schema, lost - {key}), path))
+            if reason:
+                self.left_out.append(_problem(path, schema, key, reason))
+            else:
+                lost.remove(key)
+        return _without(schema, lost)
 
     async def _with_parts(self, schema: JsonObject, path: str) -> JsonObject:
         """The schema with each schema in it relaxed, where it must be."""
@@ -161,7 +179,9 @@ class _Search:
 def _problem(path: str, schema: JsonObject, keyword: str, reason: str) -> SchemaProblem:
     value = schema[keyword]
     said = f"{value[:_LONGEST_SHOWN]!r}: " if isinstance(value, str) else ""
-    return SchemaProblem(path, keyword, said + reason)
+    is_long = len(reason) > _LONGEST_REASON
+    why = f"{reason[:_LONGEST_REASON]}…" if is_long else reason
+    return SchemaProblem(path, keyword, said + why)
 
 
 def _alone(schema: JsonObject, path: str) -> JsonObject:

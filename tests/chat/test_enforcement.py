@@ -19,6 +19,7 @@ LOOKAHEAD: JsonObject = {"type": "string", "pattern": "^(?=a)b$"}
 NO_LOOKAROUND = (
     "regex parse error: look-around, including look-ahead and look-behind, is not supported"
 )
+HOST: JsonObject = {"type": "string", "pattern": r"^([a-z]([a-z-]{0,61}[a-z])?\.)+[a-z]{2,9}$"}
 MODE: JsonObject = {"enum": ["read", "edit"]}
 
 
@@ -71,6 +72,27 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
         ],
     ),
     (
+        {"properties": {"a": HOST | {"minLength": 1, "maxLength": 253}}},
+        {"properties": {"a": HOST | {"minLength": 1}}},
+        [
+            "properties.a.maxLength: Unable to determine if regex is empty:  (And (SearchRegex "
+            r"/^([a-z]([a-z-]{0,61}[a-z])?\.)+[a-z]{2,9}$/) (Regex /(?s:.{1,253})/))"
+        ],
+    ),
+    (
+        {"properties": {"a": LOOKAHEAD | {"minLength": 1, "maxLength": 5}}},
+        {"properties": {"a": {"type": "string", "minLength": 1, "maxLength": 5}}},
+        [f"properties.a.pattern: '^(?=a)b$': {NO_LOOKAROUND}"],
+    ),
+    (
+        {"properties": {"a": {**LOOKAHEAD, "type": ["string", "array"], "minItems": 10**6}}},
+        {"properties": {"a": {"type": ["string", "array"]}}},
+        [
+            f"properties.a.pattern: '^(?=a)b$': {NO_LOOKAROUND}",
+            "properties.a.minItems: minItems is 1e+06 and may be 100000 at most: make it smaller",
+        ],
+    ),
+    (
         {"properties": {"a": {"type": "array", "minItems": 10**6}, "b": MODE}},
         {"properties": {"a": {"type": "array"}, "b": MODE}},
         ["properties.a.minItems: minItems is 1e+06 and may be 100000 at most: make it smaller"],
@@ -103,3 +125,16 @@ async def test_what_takes_too_many_tries_is_left_out_whole(compiler: ConstraintC
 
     assert result.schema == {"additionalProperties": True}
     assert [str(problem) for problem in result.left_out] == [f"schema: {NO_LOOKAROUND}"]
+
+
+async def test_a_reason_that_quotes_a_long_pattern_is_cut(compiler: ConstraintCompiler) -> None:
+    end = "x" * 200
+    pattern = rf"^([a-z]([a-z-]{{0,61}}[a-z])?\.)+[a-z]{{2,9}}({end})?$"
+    long: JsonObject = {"pattern": pattern, "maxLength": 253}
+
+    result = await found({"type": "object", "properties": {"a": long}}, compiler)
+
+    (problem,) = result.left_out
+    assert problem.keyword == "maxLength"
+    assert problem.reason.endswith("…")
+    assert len(problem.reason) < 200
