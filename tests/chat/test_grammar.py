@@ -16,6 +16,7 @@ from kronk_agent.chat.dialects import GENERIC, HERMES
 from kronk_agent.chat.dialects import Grammar as TurnGrammar
 from kronk_agent.chat.dialects.arguments import ArgumentMarks
 from kronk_agent.chat.dialects.call_format import CallFormat, Enclosure
+from kronk_agent.chat.dialects.pythonic import PythonCalls
 from kronk_agent.chat.dialects.tagged_calls import TaggedCalls
 from kronk_agent.chat.dialects.template_dialect import TemplateDialect
 from kronk_agent.engine.vocabulary import Vocabulary
@@ -428,6 +429,34 @@ def test_recursion_comes_to_an_end(
     assert [accepts(depth) for depth in (0, 1, deepest, deepest + 1)] == [
         name != "Linked", True, True, False,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("schema", "good", "bad"),
+    [
+        ({"type": "string", "format": "json", "maxLength": 3}, ['"{}"'], ['"abcd"', "1"]),
+        ({"type": "string", "format": "date"}, ['"2026-11-22"'], ['"x"']),
+        ({"type": "string", "pattern": r"^\cI[^]\u{41}$"}, [r'"\t\nA"'], ['"A"']),
+        (
+            {
+                "type": "object",
+                "patternProperties": {"^x": {"type": "integer"}},
+                "additionalProperties": False,
+            },
+            ["{}", '{"x": 1}'],
+            ['{"x": "1"}'],
+        ),
+    ],
+)
+def test_arguments_written_as_in_python_follow_the_schema(
+    schema: dict[str, Any], good: list[str], bad: list[str], compile_grammar: Compile
+) -> None:
+    tool = make_tool("go", properties={"a": schema}, required=["a"])
+    grammar = compile_grammar(write(tool, format=PythonCalls("<call>", "</call>")))
+
+    values = [*good, *bad]
+    accepted = [value for value in values if grammar.accepts(f"<call>[go(a={value})]</call>")]
+    assert accepted == good
 
 
 def test_a_lenient_tool_has_what_cannot_be_enforced_left_out(compile_grammar: Compile) -> None:

@@ -19,6 +19,7 @@ from kronk_agent.chat.dialects.call_format import Tools, one_of, repeated
 from kronk_agent.chat.dialects.lark import Lark, quoted
 from kronk_agent.chat.dialects.output import Output
 from kronk_agent.chat.dialects.reader import Emit, Reader, Reading
+from kronk_agent.chat.dialects.schema import enforced_schema
 from kronk_agent.chat.dialects.structured import StructuredRules, dumped
 from kronk_agent.messages import JsonObject, JsonValue, ToolCall
 
@@ -220,7 +221,7 @@ class PythonNotation:
 
     def string(self, lark: Lark, schema: JsonObject) -> str:
         bounds: JsonObject = {key: schema[key] for key in _STRING_KEYS if key in schema}
-        return lark.json({"type": "string", **bounds})
+        return lark.json(enforced_schema({"type": "string", **bounds}, strict=True))
 
     def constant(self, lark: Lark, value: JsonValue) -> str:
         return quoted(_python(value))
