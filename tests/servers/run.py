@@ -2,7 +2,11 @@
 
 Each is installed below build/servers with a fixed version, started by the host, listed, called once
 and ended. One that needs something from outside (a browser, an account, a database) is called all
-the same: its own words about that must arrive. Prints a table, and ends with 1 if a row is wrong.
+the same: its own words about that must arrive. Of every tool, the grammar is made that holds a
+model's calls to its schema, and of all the server's tools the one that offers them.
+
+Prints a table, and ends with 1 if a row is wrong. ``schemas`` counts the tools whose schema is held
+whole, without some keywords (named below), and not at all.
 """
 
 from __future__ import annotations
@@ -12,12 +16,13 @@ import subprocess
 import sys
 import tempfile
 import venv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
 import psutil
+from servers.schemas import Grammars
 
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ToolError
@@ -200,35 +205,45 @@ class LeftOut(logging.Handler):
             self.lines.append(record.getMessage())
 
 
-async def tried(server: Server) -> tuple[str, bool]:
+async def tried(server: Server, grammars: Grammars) -> tuple[str, bool]:
     """The server's row, and whether it is as it should be."""
     left_out = LeftOut()
     logging.getLogger("kronk_agent.host").addHandler(left_out)
     folder = Path(tempfile.mkdtemp(prefix="host-"))
     said, is_right = "", False
+    ours = set(psutil.Process().children(recursive=True))
     try:
         async with Host(
             {server.name: server.config}, log_dir=folder, cache_dir=folder, pins_dir=folder / "pins"
         ) as host:
             await host.settled()
             (status,) = host.statuses()
-            said, is_right = await _called(server, host, status.error)
-            processes = psutil.Process().children(recursive=True)
+            tools = {tool.name: tool for toolset in host.toolsets for tool in toolset.tools()}
+            if status.error is None:
+                said, is_right = await _called(server, tools)
+            else:
+                said = status.error[:_SHOWN]
+            processes = set(psutil.Process().children(recursive=True)) - ours
     finally:
         logging.getLogger("kronk_agent.host").removeHandler(left_out)
-    _, alive = psutil.wait_procs(processes, timeout=3)
+    _, alive = psutil.wait_procs([*processes], timeout=3)
     end = "clean" if not alive else f"{len(alive)} left"
     offered = f"{status.num_tools}/{status.num_tools + len(left_out.lines)}"
-    row = f"{server.name:18} {server.version:10} {offered:>8}  {end:7} {said}"
-    return row, is_right and not alive and not left_out.lines
+    held = await grammars.held(tuple(tools.values()))
+    row = _row(
+        server.name, server.version, offered, held.counts, f"{held.milliseconds:.0f} ms", end, said
+    )
+    lines = [row, *(f"    {problem}" for problem in [*left_out.lines, *held.problems])]
+    is_right = is_right and held.is_right and not alive and not left_out.lines
+    return "\n".join(lines), is_right
 
 
-async def _called(server: Server, host: Host, error: str | None) -> tuple[str, bool]:
-    if error is not None:
-        return error[:_SHOWN], False
-    tools: dict[str, Tool] = {
-        tool.name: tool for toolset in host.toolsets for tool in toolset.tools()
-    }
+def _row(*cells: str) -> str:
+    return "{:18} {:10} {:>7} {:>8} {:>7}  {:6} {}".format(*cells)
+
+
+async def _called(server: Server, tools: Mapping[str, Tool]) -> tuple[str, bool]:
+    """What the one call said, and whether it is what it should say."""
     name = f"{server.name}__{server.tool}"
     if name not in tools:
         return f"has no {server.tool}: {', '.join(tools)}"[:200], False
@@ -245,14 +260,17 @@ async def _called(server: Server, host: Host, error: str | None) -> tuple[str, b
 
 def main(names: Sequence[str]) -> int:
     chosen = [server for server in SERVERS if not names or server.name in names]
+    logging.getLogger("mcp.client").setLevel(logging.CRITICAL)  # a line that is no message is fine
+    grammars = Grammars()
     are_right = []
-    print(f"{'server':18} {'version':10} {'tools':>8}  end     one call")
+    print(_row("server", "version", "tools", "schemas", "grammar", "end", "one call"))
     for server in chosen:
         try:
             server.install()
-            row, is_right = anyio.run(tried, server)
+            row, is_right = anyio.run(tried, server, grammars)
         except subprocess.CalledProcessError:
-            row, is_right = f"{server.name:18} {server.version:10} could not be installed", False
+            row = _row(server.name, server.version, *[""] * 4, "could not be installed")
+            is_right = False
         are_right.append(is_right)
         print(row, flush=True)
     print(f"{sum(are_right)} of {len(are_right)} as they should be")
