@@ -73,10 +73,11 @@ class StructuredRules:
         schemas = {name: schemas[name] for name in (*properties, *names)}
         if not schemas:
             others = schema.get("additionalProperties")
-            if by_pattern := schema.get("patternProperties"):
+            by_pattern = schema.get("patternProperties")
+            if isinstance(by_pattern, dict) and by_pattern:
                 # Which name has which is left to the check of the call.
-                options = list(by_pattern.values()) if isinstance(by_pattern, dict) else []
-                others = {"anyOf": options} if others is False else True
+                any_of: JsonObject = {"anyOf": list(by_pattern.values())}
+                others = any_of if others is False else True
             is_open = depth < _MAX_DEPTH or others
             return self._open_members(others, depth) if is_open else '""'
         is_nested = depth < _MAX_DEPTH
