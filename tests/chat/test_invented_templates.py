@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +33,8 @@ from kronk_agent.messages import (
 )
 from kronk_agent.model import ChatRequest
 
+OF_ONE_TEMPLATE = ("harmony", "functionary", "kimi-k3", "minimax-m3", "gemma4", "llama4", "lfm2")
+"""Dialects with code of their own, which knows the marks."""
 NUM_TEMPLATES = int(os.environ.get("KRONK_INVENTED_TEMPLATES", "40"))
 TOOLS = (
     make_tool(
@@ -89,12 +93,21 @@ def test_a_template_is_right_in_everything_or_its_calls_are_ours(
 def test_a_published_template_may_be_changed(
     seed: int, compile_grammar: Callable[[TurnGrammar], Grammar]
 ) -> None:
-    source, changes = change(seed, sorted(PUBLISHED_TEMPLATES.glob("*.jinja")))
+    source, changes = change(seed, analysed_templates())
     template = ChatTemplate({"default": source})
-    dialect = dialect_for(template, {})
 
-    if dialect.name not in ("harmony", "functionary"):  # which are not made of their templates
-        assert_turns_are_right(template, dialect, compile_grammar, changes)
+    assert_turns_are_right(template, dialect_for(template, {}), compile_grammar, changes)
+
+
+@cache
+def analysed_templates() -> list[Path]:
+    """The published templates whose dialect is found by analysis, and not by its marks."""
+    return [
+        file
+        for file in sorted(PUBLISHED_TEMPLATES.glob("*.jinja"))
+        if dialect_for(ChatTemplate({"default": file.read_text(encoding="utf-8")}), {}).name
+        not in OF_ONE_TEMPLATE
+    ]
 
 
 def test_most_templates_are_understood() -> None:
@@ -176,9 +189,12 @@ def begins_turns(dialect: Dialect) -> bool:
 
 
 def written_by(template: ChatTemplate, dialect: Dialect, message: Message) -> str:
-    """A turn as the template writes it, between what begins and what ends it."""
+    """A turn as the template writes it, between what begins and what ends it; empty where what is
+    before it changes with it."""
     before = template.render([ASKED], TOOLS, add_generation_prompt=False).text
     shown = template.render([ASKED, message], TOOLS, add_generation_prompt=False).text
+    if not shown.startswith(before):
+        return ""
     shown = shown.removeprefix(before)
     format = getattr(dialect, "format")  # noqa: B009  # of every dialect that these can have
     end = format.end.strip()
