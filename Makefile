@@ -141,7 +141,7 @@ build/http-clients/python: | $(STAMPS)/dev
 test-clients: export PATH := $(CURDIR)/$(BIN):$(PATH)
 test-clients: build/clients build/http-clients/node_modules build/http-clients/python ## Try other people's clients on our HTTP API and MCP server
 	@PYTHONPATH=tests $(BIN)/python -m clients.http_clients
-	@$(BIN)/python tests/clients/mcp_clients.py build/clients
+	@PYTHONPATH=tests $(BIN)/python -m clients.mcp_clients build/clients
 
 # Fifteen servers as they are published, each in a folder of its own: about 2 GB.
 .PHONY: test-servers

@@ -1,8 +1,8 @@
 """Other people's MCP clients against kronk-agent: each calls ``ask_agent`` and a gateway tool.
 
-``python mcp_clients.py FOLDER``: the folder has MCP Inspector, Claude Code and mcpb in its
-node_modules, and the SDK of before 2026 in the environment ``v1``. Ends with a line for each
-client.
+``python -m clients.mcp_clients FOLDER [NAME ...]``: the folder has MCP Inspector, Claude Code and
+mcpb in its node_modules, and the SDK of before 2026 in the environment ``v1``. Each NAME is a part
+of the names of the clients to try; without one, all are tried. Ends with a line for each client.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from clients.environments import python_of
+
 FOLDER = Path(sys.argv[1]).absolute()
 BIN = Path(sysconfig.get_path("scripts"))
 TIMEOUT_SECONDS = 120
@@ -36,6 +38,12 @@ CONFIG = {
 }
 PROMPT = {"prompt": "Say hello.", "tools": []}
 SUM = {"a": 1, "b": 2}
+PROGRAMS = Path(__file__).parent / "python"
+LIBRARIES = {
+    "FastMCP 4.2.3": ("fastmcp_client.py", "fastmcp==4.2.3"),
+    "langchain-mcp-adapters 0.3.2": ("langchain_mcp.py", "langchain-mcp-adapters==0.3.2"),
+}
+"""The program in PROGRAMS and the package of each, for environments.py."""
 
 
 class Failed(Exception):
@@ -43,8 +51,8 @@ class Failed(Exception):
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as name:
-        home = Path(name)
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
         environ = {
             **{key: value for key, value in os.environ.items() if not key.startswith("XDG_")},
             "HOME": str(home),
@@ -59,16 +67,25 @@ def main() -> None:
                 "stdio": {"command": kronk[0], "args": [*kronk[1:], "mcp", "serve"]},
                 "http": {"type": "streamable-http", "url": url},
             }
-            outcomes = {
+            clients: dict[str, Callable[[], None]] = {
                 **inspector(servers, home, environ),
-                "mcp 1.30, stdio": attempt(lambda: old_sdk(servers["stdio"], environ)),
-                "mcp 1.30, http": attempt(lambda: old_sdk(servers["http"], environ)),
-                "mcpb": attempt(lambda: bundle(kronk, home, environ)),
-                "Claude Code": attempt(lambda: claude_code(servers, home, environ)),
+                "mcp 1.30, stdio": lambda: old_sdk(servers["stdio"], environ),
+                "mcp 1.30, http": lambda: old_sdk(servers["http"], environ),
+                **libraries(servers, environ),
+                "FastMCP 4.2.3, as a server": lambda: fastmcp_server(home, environ),
+                "mcpb": lambda: bundle(kronk, home, environ),
+                "Claude Code": lambda: claude_code(servers, home, environ),
             }
-    for client, problem in outcomes.items():
-        print(f"{client}: {'ok' if problem is None else problem}")
+            outcomes = {
+                name: attempt(client) for name, client in clients.items() if is_wanted(name)
+            }
+    for name, problem in outcomes.items():
+        print(f"{name}: {'ok' if problem is None else problem}")
     sys.exit(any(problem is not None for problem in outcomes.values()))
+
+
+def is_wanted(name: str) -> bool:
+    return not sys.argv[2:] or any(word.lower() in name.lower() for word in sys.argv[2:])
 
 
 def attempt(client: Callable[[], None]) -> str | None:
@@ -113,7 +130,7 @@ def serving(kronk: list[str], environ: dict[str, str]) -> Iterator[str]:
 
 def inspector(
     servers: dict[str, dict[str, Any]], home: Path, environ: dict[str, str]
-) -> dict[str, str | None]:
+) -> dict[str, Callable[[], None]]:
     """MCP Inspector's command line, on both transports, in both eras."""
     (home / "mcp.json").write_text(json.dumps({"mcpServers": servers}))
 
@@ -135,7 +152,7 @@ def inspector(
         expect(answer["steps"], [{"step": 1, "tool_calls": []}])
 
     return {
-        f"Inspector, {server}, {era}": attempt(partial(both, server, era))
+        f"Inspector, {server}, {era}": partial(both, server, era)
         for server in servers
         for era in ("legacy", "modern")
     }
@@ -169,12 +186,54 @@ anyio.run(main, json.loads(sys.argv[1]), json.loads(sys.argv[2]))
 
 def old_sdk(server: dict[str, Any], environ: dict[str, str]) -> None:
     """``ClientSession`` of the SDK that most Python clients still use."""
+    both_tools([str(FOLDER / "v1/bin/python"), "-c", OLD_SDK], server, environ)
+
+
+def both_tools(program: list[str], server: dict[str, Any], environ: dict[str, str]) -> None:
+    """A program is given a server and two calls, and prints the structured result of each."""
     calls = [["demo__add", SUM], ["ask_agent", PROMPT]]
-    arguments = [json.dumps(server), json.dumps(calls)]
-    printed = run([str(FOLDER / "v1/bin/python"), "-c", OLD_SDK, *arguments], environ)
+    printed = run([*program, json.dumps(server), json.dumps(calls)], environ)
     added, asked = map(json.loads, printed.splitlines())
     expect(added, {"result": 3})
     expect(asked["steps"], [{"step": 1, "tool_calls": []}])
+
+
+def libraries(
+    servers: dict[str, dict[str, Any]], environ: dict[str, str]
+) -> dict[str, Callable[[], None]]:
+    """Libraries with an environment each, on both transports."""
+
+    def both(server: str, program: str, package: str) -> None:
+        command = [python_with(package), str(PROGRAMS / program)]
+        both_tools(command, servers[server], environ)
+
+    return {
+        f"{name}, {server}": partial(both, server, program, package)
+        for name, (program, package) in LIBRARIES.items()
+        for server in servers
+    }
+
+
+def fastmcp_server(home: Path, environ: dict[str, str]) -> None:
+    """Our host calls the tool of a server that was made with FastMCP."""
+    _, package = LIBRARIES["FastMCP 4.2.3"]
+    server = {"command": python_with(package), "args": [str(PROGRAMS / "fastmcp_server.py")]}
+    config = home / "fastmcp.yaml"
+    config.write_text(json.dumps({"mcp_servers": {"fastmcp": server}}))
+    call = ["tools", "call", "fastmcp__add", json.dumps(SUM)]
+    expect(run([str(BIN / "kronk-agent"), "--config", str(config), *call], environ), "3\n")
+
+
+def python_with(package: str) -> str:
+    """The Python of an environment with this package.
+
+    Raises:
+        Failed: it could not be made.
+    """
+    python = python_of(package.partition("==")[0], [package])
+    if python is None:
+        raise Failed(f"{package} could not be installed")
+    return str(python)
 
 
 START_OF_BUNDLE = """
