@@ -121,7 +121,7 @@ build/clients: | $(STAMPS)/dev
 		mcp==$(MCP_V1_VERSION) </dev/null >&2
 	@mv $@.new $@
 
-# Programs that use our HTTP API, of fixed versions, in a folder of their own: about 3 GB, with the environments
+# Programs that use our HTTP API, of fixed versions, in a folder of their own: about 6 GB, with the environments
 # that tests/clients/environments.py makes.
 CLIENTS_NPM := @anthropic-ai/claude-code@2.1.197 @openai/codex@0.169.0 opencode-ai@1.18.33 \
 	@qwen-code/qwen-code@0.15.10 openai@7.57.0 @anthropic-ai/sdk@1.12.0 ollama@0.6.4 ai@7.0.173 \
