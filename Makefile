@@ -124,13 +124,14 @@ build/clients: | $(STAMPS)/dev
 # Programs that use our HTTP API, of fixed versions, in a folder of their own: about 6 GB, with the environments
 # that tests/clients/environments.py makes.
 CLIENTS_NPM := @anthropic-ai/claude-code@2.1.197 @openai/codex@0.169.0 opencode-ai@1.18.33 \
-	@qwen-code/qwen-code@0.15.10 openai@7.57.0 @anthropic-ai/sdk@1.12.0 ollama@0.6.4 ai@7.0.173 \
-	@ai-sdk/openai-compatible@3.0.92 langchain@1.5.14 @langchain/openai@1.6.0 @langchain/core@1.4.0 zod@4.6.7
+	@qwen-code/qwen-code@0.15.10 @continuedev/cli@1.5.47 cline@3.0.65 openai@7.57.0 @anthropic-ai/sdk@1.12.0 \
+	ollama@0.6.4 ai@7.0.173 @ai-sdk/openai-compatible@3.0.92 langchain@1.5.14 @langchain/openai@1.6.0 \
+	@langchain/core@1.4.0 zod@4.6.7
 CLIENTS_PYTHON := pydantic-ai-slim[openai]==2.68.0 openai-agents==0.24.0 llm==0.36
 
 build/http-clients/node_modules: export PATH := $(CURDIR)/$(BIN):$(PATH)
 build/http-clients/node_modules: | $(STAMPS)/dev
-	@echo 'kronk-agent: installing programs that use our HTTP API from npm (about 1 GB).' >&2
+	@echo 'kronk-agent: installing programs that use our HTTP API from npm (about 2 GB).' >&2
 	@npm install --prefix build/http-clients --no-save --no-package-lock --no-audit --no-fund --no-update-notifier \
 		--loglevel=error $(CLIENTS_NPM) </dev/null >&2 \
 	|| echo 'kronk-agent: npm could not install them: they will be skipped.' >&2

@@ -117,6 +117,8 @@ CLIENTS = (
     Client("Codex", "@openai/codex", "responses", programs.codex),
     Client("opencode", "opencode-ai", _CHAT, programs.opencode),
     Client("qwen-code", "@qwen-code/qwen-code", _CHAT, programs.qwen_code),
+    Client("Continue CLI", "@continuedev/cli", _CHAT, programs.continue_cli),
+    Client("Cline CLI", "cline", _CHAT, programs.cline),
     Client("openai (JavaScript)", "openai", _CHAT, partial(script, "openai_sdk.mjs")),
     Client(
         "Anthropic SDK (JavaScript)",

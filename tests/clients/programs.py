@@ -136,6 +136,42 @@ async def qwen_code(place: Place) -> None:
     _expect(DONE in output, f"the answer has not come: {output[-1000:]}")
 
 
+async def continue_cli(place: Place) -> None:
+    model = {
+        "name": "scripted",
+        "provider": "openai",
+        "model": "scripted",
+        "apiBase": f"{place.url}/v1",
+        "apiKey": "none",
+        "roles": ["chat"],
+        "capabilities": ["tool_use"],
+    }
+    config = {"name": "kronk", "version": "1.0.0", "schema": "v1", "models": [model]}
+    place.write("config.yaml", json.dumps(config))
+    output = await place.run(
+        *(_bin("cn"), "--print", "--auto", "--config", "config.yaml", QUESTION),
+        CONTINUE_CLI_AUTO_UPDATED="true",  # so it does not update itself
+        CONTINUE_CLI_ENABLE_TELEMETRY="0",
+    )
+    _expect(DONE in output, f"the answer has not come: {output[-1000:]}")
+
+
+async def cline(place: Place) -> None:
+    program, provider = _bin("cline"), "openai-compatible"
+    await place.run(
+        *(program, "auth", "--provider", provider, "--apikey", "none"),
+        *("--modelid", "scripted", "--baseurl", f"{place.url}/v1"),
+        CLINE_NO_AUTO_UPDATE="1",
+    )
+    output = await place.run(
+        *(program, "--provider", provider, "--json", QUESTION),
+        CLINE_NO_AUTO_UPDATE="1",
+        CLINE_SESSION_BACKEND_MODE="local",  # else a daemon is left behind
+        DO_NOT_TRACK="1",
+    )
+    _expect(DONE in output, f"the answer has not come: {output[-1000:]}")
+
+
 async def script(name: str, place: Place) -> None:
     """A program of ours that uses an SDK; it prints DONE if all went well."""
     file = Path(__file__).with_name(name)

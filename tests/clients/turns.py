@@ -14,7 +14,15 @@ PAGE_URL = "https://tea.example/"
 TO_EDIT = "tea.txt"
 """A file that the model edits; it holds TO_REPLACE."""
 TO_REPLACE = "Nothing was done."
-_SHELLS = ("Bash", "bash", "exec_command", "shell", "run_shell_command", "echo")
+_SHELLS = (
+    "Bash",
+    "bash",
+    "exec_command",
+    "shell",
+    "run_shell_command",
+    "run_commands",
+    "echo",
+)
 _EDIT = f"""Here it is.
 
 {TO_EDIT}
@@ -79,6 +87,8 @@ def _value(name: str, schema: JsonValue) -> JsonValue:
     match name, kind:
         case _, "boolean":
             return False
+        case "commands", _:
+            return [f"echo {MARK}"]
         case _, "array":
             return ["bash", "-lc", f"echo {MARK}"]
         case (("command" | "cmd" | "text"), _):
