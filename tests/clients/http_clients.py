@@ -79,21 +79,23 @@ def _program(
     run: Callable[..., Awaitable[None]],
     requirement: str,
     turn: Callable[[ChatRequest], Piece],
+    api: str = "chat completions",
 ) -> Client:
-    """A program of Python's with an environment of its own, over chat completions.
+    """A program of Python's with an environment of its own.
 
     Args:
         name: in the table.
         run: runs it at a place, with its requirements.
         requirement: the package it is.
         turn: what the model does.
+        api: what it speaks.
     """
     package, _, version = requirement.partition("==")
 
     async def run_it(place: Place) -> None:
         await run(place, requirement)
 
-    return Client(name, package, _CHAT, run_it, turn, version)
+    return Client(name, package, api, run_it, turn, version)
 
 
 _CHAT = "chat completions"
@@ -117,8 +119,17 @@ CLIENTS = (
     Client("Codex", "@openai/codex", "responses", programs.codex),
     Client("opencode", "opencode-ai", _CHAT, programs.opencode),
     Client("qwen-code", "@qwen-code/qwen-code", _CHAT, programs.qwen_code),
-    Client("Continue CLI", "@continuedev/cli", _CHAT, programs.continue_cli),
-    Client("Cline CLI", "cline", _CHAT, programs.cline),
+    Client("Continue CLI", "@continuedev/cli", _CHAT, partial(programs.continue_cli, "openai")),
+    Client(
+        "Continue CLI, anthropic",
+        "@continuedev/cli",
+        "messages",
+        partial(programs.continue_cli, "anthropic"),
+    ),
+    Client("Cline CLI", "cline", _CHAT, partial(programs.cline, "openai-compatible")),
+    Client(
+        "Cline CLI, openai-native", "cline", "responses", partial(programs.cline, "openai-native")
+    ),
     Client("openai (JavaScript)", "openai", _CHAT, partial(script, "openai_sdk.mjs")),
     Client(
         "Anthropic SDK (JavaScript)",
@@ -149,7 +160,19 @@ CLIENTS = (
     _python("AutoGen", "autogen_sdk", "autogen-ext[openai]==0.7.5", "autogen-agentchat==0.7.5"),
     _python("Semantic Kernel", "semantic_kernel_sdk", "semantic-kernel==1.45.0"),
     _python("CrewAI", "crewai_sdk", "crewai==1.15.30"),
-    _program("mini-swe-agent", programs.mini_swe_agent, "mini-swe-agent==2.4.6", submitting_turn),
+    _program(
+        "mini-swe-agent",
+        partial(programs.mini_swe_agent, "litellm"),
+        "mini-swe-agent==2.4.6",
+        submitting_turn,
+    ),
+    _program(
+        "mini-swe-agent, litellm_response",
+        partial(programs.mini_swe_agent, "litellm_response"),
+        "mini-swe-agent==2.4.6",
+        submitting_turn,
+        api="responses",
+    ),
     _program("aider", programs.aider, "aider-chat==0.86.2", editing_turn),
 )
 

@@ -18,12 +18,12 @@ ROOT = Path(__file__).parents[2]
 NODE_MODULES = ROOT / "build" / "http-clients" / "node_modules"
 PYTHON_PACKAGES = ROOT / "build" / "http-clients" / "python"
 SECONDS = 180
-_UNTRACED = (
-    "CREWAI_DISABLE_TELEMETRY",
-    "DO_NOT_TRACK",
-    "HAYSTACK_TELEMETRY_DISABLED",
-    "LITELLM_LOCAL_MODEL_COST_MAP",
-)
+_UNTRACED = {
+    "CREWAI_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "1",
+    "HAYSTACK_TELEMETRY_DISABLED": "1",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+}
 """Switches by which libraries leave the network alone."""
 
 
@@ -136,10 +136,10 @@ async def qwen_code(place: Place) -> None:
     _expect(DONE in output, f"the answer has not come: {output[-1000:]}")
 
 
-async def continue_cli(place: Place) -> None:
+async def continue_cli(provider: str, place: Place) -> None:
     model = {
         "name": "scripted",
-        "provider": "openai",
+        "provider": provider,
         "model": "scripted",
         "apiBase": f"{place.url}/v1",
         "apiKey": "none",
@@ -156,8 +156,8 @@ async def continue_cli(place: Place) -> None:
     _expect(DONE in output, f"the answer has not come: {output[-1000:]}")
 
 
-async def cline(place: Place) -> None:
-    program, provider = _bin("cline"), "openai-compatible"
+async def cline(provider: str, place: Place) -> None:
+    program = _bin("cline")
     await place.run(
         *(program, "auth", "--provider", provider, "--apikey", "none"),
         *("--modelid", "scripted", "--baseurl", f"{place.url}/v1"),
@@ -197,22 +197,23 @@ async def in_environment(
         file,
         place.url,
         *arguments,
-        **dict.fromkeys(_UNTRACED, "1"),
+        **_UNTRACED,
         PYTHONDONTWRITEBYTECODE="1",
     )
     _expect(DONE in output, f"the answer has not come: {output[-1000:]}")
 
 
-async def mini_swe_agent(place: Place, *requirements: str) -> None:
+async def mini_swe_agent(model_class: str, place: Place, *requirements: str) -> None:
     python = _python_of("mini_swe_agent", requirements)
     await place.run(
         *(python.with_name("mini"), "--model", "openai/scripted", "--task", QUESTION),
-        *("--yolo", "--exit-immediately", "--output", place.folder / "run.json"),
+        *("--model-class", model_class, "--yolo", "--exit-immediately"),
+        *("--output", place.folder / "run.json"),
         OPENAI_API_BASE=f"{place.url}/v1",
         OPENAI_API_KEY="none",
         MSWEA_CONFIGURED="true",
         MSWEA_COST_TRACKING="ignore_errors",
-        LITELLM_LOCAL_MODEL_COST_MAP="1",
+        **_UNTRACED,
     )
     run = json.loads((place.folder / "run.json").read_text(encoding="utf-8"))
     handed_in = run["info"]["submission"]
@@ -231,7 +232,7 @@ async def aider(place: Place, *requirements: str) -> None:
         *("--model-metadata-file", "models.json", "--message", "Say that it is done.", TO_EDIT),
         OPENAI_API_BASE=f"{place.url}/v1",
         OPENAI_API_KEY="none",
-        LITELLM_LOCAL_MODEL_COST_MAP="1",
+        **_UNTRACED,
     )
     text = (place.folder / TO_EDIT).read_text(encoding="utf-8")
     _expect(text == f"{DONE}\n", f"the file was not edited: {output[-1000:]}")
