@@ -104,7 +104,7 @@ class _Prober:
         )
 
     def needs_whole_properties(self, shape: Shape) -> bool:
-        """Does it refuse a tool only because a property says neither type nor description?"""
+        """True if it refuses a tool only because a property says neither type nor description."""
         bare, whole = (try_render(self._render, [USER], [tool], shape) for tool in (_BARE, TOOL))
         return bare is None and whole is not None
 

@@ -60,7 +60,7 @@ class ServerConfig(Section):
     """Other names that requests may give as their model, and whose they are; * and ? stand for any
     text. Names of models and agents come first, then the first alias that fits."""
     reasoning: Literal["auto", "on", "off"] = "auto"
-    """Do plain models think, where a request does not say? auto: as their templates do."""
+    """Whether plain models think where a request does not say; auto: as their templates do."""
     reasoning_budget: Annotated[int, Field(ge=0)] | None = None
     """Tokens of thinking at most, where a request does not say; null is no limit."""
 

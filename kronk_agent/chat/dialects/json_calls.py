@@ -130,7 +130,7 @@ class JsonCalls:
             yield from reader.take("{")
 
     def _take_next(self, reader: Reader) -> Reading[bool]:
-        """What is between two calls of a section: is there a further one?"""
+        """Read what is between two calls of a section; True if there is a further one."""
         if self.trigger != "{" and self.before_name.startswith(self.trigger):
             return False  # it is found by its trigger
         start = reader.hold()

@@ -274,7 +274,7 @@ def _string_schemas(schema: JsonObject, root: JsonObject, depth: int) -> Iterato
 
 
 def _ends_in(text: str, mark: str, pairs: Sequence[tuple[str, str]]) -> bool:
-    """Would a reader take a mark in the text for its end?"""
+    """True if a reader would take a mark in the text for its end."""
     if not pairs:
         return mark in text
     return any(

@@ -67,7 +67,7 @@ _CALLS: Final = (
 
 
 def writes_so(format: TurnFormat, render: RenderValues, shape: Shape) -> bool:
-    """Does a template write calls as the format says? It takes some milliseconds to find out.
+    """True if a template writes calls as the format says. Takes some milliseconds.
 
     Turns with calls are rendered, read with the format's parser, and held to its grammar. Those
     that the template does not show are not looked at.
@@ -113,7 +113,7 @@ def _shown(samples: Samples, message: Message) -> str | None:
 
 
 def _is_right(format: TurnFormat, message: Message, shown: str, *, is_clean: bool) -> bool:
-    """Is a turn with calls read as it was meant, and may a model write it?
+    """True if a turn with calls is read as it was meant, and its grammar lets a model write it.
 
     Args:
         format: how turns are said to be written.

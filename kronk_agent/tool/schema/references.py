@@ -112,7 +112,7 @@ class _Resolution:
 
 
 def _is_static(schema: JsonObject) -> bool:
-    """Does every dynamic reference have one place to lead to?"""
+    """True if every dynamic reference has one place to lead to."""
     found: list[tuple[str, str]] = []
 
     def visit(_: str, value: JsonValue) -> JsonValue:
@@ -142,7 +142,7 @@ def _lookup(resolver: Resolver[Any], reference: str) -> Resolved[Any] | None:
 
 
 def _is_endless(schema: JsonObject, target: Resolved[Any]) -> bool:
-    """Do references lead back to where they began, with no other schema on the way?"""
+    """True if references lead back to where they began, with no other schema on the way."""
     seen = {id(schema)}
     contents, resolver = target.contents, target.resolver
     while id(contents) not in seen:
