@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from kronk_agent.chat.conversation import Shape
-from kronk_agent.chat.dialects.samples import USER, Samples
+from kronk_agent.chat.dialects.samples import USER, Samples, atoms
 from kronk_agent.chat.dialects.turn import TurnFormat, TurnParser
 from kronk_agent.chat.dialects.turn_grammar import turn_grammar
 from kronk_agent.chat.shapes import RenderValues
@@ -109,7 +109,11 @@ def _shown(samples: Samples, message: Message) -> str | None:
     first = shown.find(message.tool_calls[0].name) if message.tool_calls else len(shown)
     if shown.find(message.text) > first:
         return None
-    return shown
+    # Some templates go on with a turn of their own behind it.
+    next_turn = atoms(samples.header.strip())[:1] if message.tool_calls else []
+    last = shown.rfind(message.tool_calls[-1].name) if message.tool_calls else 0
+    cut = shown.find(next_turn[0], last) if next_turn and len(next_turn[0]) > 1 else -1
+    return shown if cut < 0 else shown[:cut]
 
 
 def _is_right(format: TurnFormat, message: Message, shown: str, *, is_clean: bool) -> bool:
