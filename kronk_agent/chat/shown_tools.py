@@ -27,7 +27,7 @@ def shown_tools(
     """The tools as the model is shown them; arguments are checked and enforced by the originals.
 
     Args:
-        tools: those without ``call`` are the caller's own, and stay as the caller wrote them.
+        tools: those without ``call`` are the caller's own, and are shown whole.
         max_description_tokens: of each description; None is no limit.
         count: the number of tokens of a text.
     """

@@ -6,10 +6,12 @@ keyword that says nothing legal is left out, and no other with it.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from kronk_agent.messages import JsonObject, JsonValue
@@ -28,6 +30,8 @@ _OTHER_TYPES: Final = {
     "none": "null",
 }
 """What other type systems call them."""
+_LONGEST_REMEMBERED: Final = 20_000
+"""Characters of a schema."""
 _DRAFTS_TO_4: Final = ("draft-03/", "draft-04/")
 _DRAFTS_TO_7: Final = (*_DRAFTS_TO_4, "draft-06/", "draft-07/")
 
@@ -55,9 +59,31 @@ class ReadSchema:
     problems: tuple[SchemaProblem, ...]
 
 
+_TOO_DEEP: Final = ReadSchema({}, (SchemaProblem("", "schema", "it is nested too deeply"),))
+
+
 def read_schema(schema: JsonObject) -> ReadSchema:
     """Read a schema of any draft. A schema that is legal already comes back equal, but for
-    references, which all lead to ``$defs``, and definitions nobody refers to, which are gone."""
+    references, which all lead to ``$defs``, and definitions nobody refers to, which are gone.
+
+    What was read lately is remembered, as a tool is made again for every prompt that shows it; so
+    the result must not be changed.
+    """
+    try:
+        text = json.dumps(schema)
+    except RecursionError:
+        return _TOO_DEEP
+    except (TypeError, ValueError):  # a value of Python's in a default, for instance
+        return _read(schema)
+    return _remembered(text) if len(text) <= _LONGEST_REMEMBERED else _read(schema)
+
+
+@lru_cache(maxsize=1024)
+def _remembered(text: str) -> ReadSchema:
+    return _read(json.loads(text))
+
+
+def _read(schema: JsonObject) -> ReadSchema:
     draft = str(schema.get("$schema"))
     reader = _Reader(
         is_draft_4=any(name in draft for name in _DRAFTS_TO_4),
@@ -68,7 +94,7 @@ def read_schema(schema: JsonObject) -> ReadSchema:
         assert isinstance(legal, dict)
         read, dangling = resolved(legal)
     except RecursionError:
-        return ReadSchema({}, (SchemaProblem("", "schema", "it is nested too deeply"),))
+        return _TOO_DEEP
     problems = reader.problems + [
         SchemaProblem(path, "$ref", f"{reference!r} leads nowhere in this schema")
         for path, reference in dangling

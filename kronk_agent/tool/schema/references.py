@@ -30,7 +30,9 @@ def resolved(schema: JsonObject) -> tuple[JsonObject, list[tuple[str, str]]]:
     Returns:
         The schema; and where a reference led nowhere, and so was left out, what it said.
     """
-    from referencing import Registry
+    if not _has_references(schema):
+        return _without_bases(schema), []
+    from referencing import Registry  # heavy: 40 ms
     from referencing.jsonschema import DRAFT202012
 
     registry: Registry[Any] = Registry()  # an empty one, which fetches nothing
@@ -109,6 +111,29 @@ class _Resolution:
             number += 1
             name = f"{base}_{number}"
         return name
+
+
+def _has_references(schema: JsonValue) -> bool:
+    if not isinstance(schema, dict):
+        return False
+    found = any(keyword in schema for keyword in _REFERENCES)
+
+    def visit(_: str, value: JsonValue) -> JsonValue:
+        nonlocal found
+        found = found or _has_references(value)
+        return value
+
+    with_all_schemas(schema, visit)
+    return found
+
+
+def _without_bases(schema: JsonObject) -> JsonObject:
+    """The schema without what only references need."""
+
+    def step(_: str, value: JsonValue) -> JsonValue:
+        return _without_bases(value) if isinstance(value, dict) else value
+
+    return with_all_schemas({k: v for k, v in schema.items() if k not in _LEFT_OUT}, step)
 
 
 def _is_static(schema: JsonObject) -> bool:
