@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-import anyio
 from mcp.shared.message import SessionMessage
 from mcp.types import INVALID_REQUEST, PARSE_ERROR, ErrorData, JSONRPCError
 from pydantic import ValidationError
 
 from kronk_agent.host.transport.messages import is_json, read_messages, text_of
 from kronk_agent.host.transport.pending import PendingRequests
+from kronk_agent.host.transport.streams import Reading
 
 if TYPE_CHECKING:
     from contextvars import Context
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 _Item: TypeAlias = SessionMessage | Exception
 
 
-class Requests:
+class Requests(Reading[_Item]):
     """The stream that a server reads from. What is no message is answered at once (JSON-RPC 2.0,
     section 5.1), so that no client waits for it."""
 
@@ -58,23 +57,3 @@ class Requests:
 
     async def aclose(self) -> None:
         await self._stream.aclose()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> _Item:
-        try:
-            return await self.receive()
-        except anyio.EndOfStream:
-            raise StopAsyncIteration from None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
-        await self.aclose()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
 from anyio import to_thread
@@ -17,6 +16,7 @@ from kronk_agent.host.results.answers import valid_answer
 from kronk_agent.host.transport.evidence import Evidence
 from kronk_agent.host.transport.messages import read_messages, text_of, unreadable_answer
 from kronk_agent.host.transport.pending import PendingRequests
+from kronk_agent.host.transport.streams import Reading
 
 if TYPE_CHECKING:
     from contextvars import Context
@@ -28,7 +28,7 @@ _Item: TypeAlias = SessionMessage | Exception
 _ENDS = (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError)
 
 
-class Incoming:
+class Incoming(Reading[_Item]):
     """What the SDK's client reads in place of the transport's own stream.
 
     ``pump`` moves the messages; ``inject`` adds answers that came by another way.
@@ -118,23 +118,3 @@ class Incoming:
 
     async def aclose(self) -> None:
         await self._receive.aclose()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> _Item:
-        try:
-            return await self.receive()
-        except anyio.EndOfStream:
-            raise StopAsyncIteration from None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
-        await self.aclose()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from mcp.shared.message import SessionMessage
 from mcp.types import JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, RequestId
+
+from kronk_agent.host.transport.streams import Closing
 
 if TYPE_CHECKING:
     from mcp.client._transport import WriteStream
@@ -49,7 +50,7 @@ class PendingRequests:
         return ids[0] if len(ids) == 1 else None
 
 
-class Outgoing:
+class Outgoing(Closing):
     """The stream to the server, which notes the requests that leave."""
 
     def __init__(self, stream: WriteStream[SessionMessage], pending: PendingRequests) -> None:
@@ -62,14 +63,3 @@ class Outgoing:
 
     async def aclose(self) -> None:
         await self._stream.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
-        await self.aclose()
