@@ -1,4 +1,4 @@
-"""What of a schema grammars can be made of: a keyword that they cannot take costs no other."""
+"""Finds the part of a JSON Schema that a grammar can enforce."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Enforceable:
 
     schema: JsonObject
     left_out: tuple[SchemaProblem, ...] = ()
-    """What the grammar does not see to."""
+    """Keywords that the grammar does not enforce."""
 
 
 class EnforceableSchemas:

@@ -296,7 +296,7 @@ def new_tokenizer(vocabulary: Vocabulary, handle: Vocab) -> LLTokenizer:
 
 
 def _summary(text: str) -> str:
-    """What an error is about: its first line, and of a regular expression's what is wrong."""
+    """The first line of an error's text, and of a regular expression's what is wrong."""
     first, _, more = text.strip().partition("\n")
     reason = re.search(r"^error: (.+)", more, re.MULTILINE)
     return f"{first} {reason[1]}" if reason and first.endswith(":") else first

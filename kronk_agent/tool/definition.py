@@ -152,7 +152,7 @@ class Tool:
     """What the tool's maker says it does, in MCP's words: ``title``, ``readOnlyHint``,
     ``destructiveHint``, ``idempotentHint``, ``openWorldHint``. Nothing proves it."""
     schema_problems: tuple[SchemaProblem, ...] = field(init=False, repr=False, compare=False)
-    """What was left out of ``parameters``."""
+    """Keywords that were wrong in the schema given, and are not in ``parameters``."""
     _check: ArgumentsCheck = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -60,7 +60,7 @@ def router(serving: Serving) -> APIRouter:
     @routes.post("/v1/chat/completions/input_tokens", tags=["tokens"])
     @routes.post("/chat/completions/input_tokens", include_in_schema=False)
     async def count_input_tokens(body: ChatCompletionRequest) -> dict[str, Any]:
-        """How many tokens the prompt of a chat completion has; nothing is generated."""
+        """Count the tokens of a chat completion's prompt; nothing is generated."""
         job = await _job(serving, body)
         count = await job.agents[0].count_tokens(
             job.messages, tool_choice=job.tool_choice, client_tools=job.client_tools

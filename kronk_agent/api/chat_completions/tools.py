@@ -121,7 +121,7 @@ def to_tools(wire: Sequence[WireTool]) -> list[Tool]:
 
 
 def tool_notices(wire: Sequence[WireTool]) -> Iterator[str]:
-    """What of the tools is left out."""
+    """Notices for tools that are left out, and for grammars that are not enforced."""
     for index, tool in enumerate(wire):
         match tool:
             case OtherTool(type=kind):

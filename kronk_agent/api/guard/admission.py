@@ -31,7 +31,7 @@ _EMBED = (
     "/api/embeddings",
 )
 _LISTS = ("/v1/models", "/models", "/api/tags", "/api/show", "/api/ps", "/api/version")
-"""What there is, for keys of any scope."""
+"""Paths that list models, for keys of any scope."""
 
 _UNDECLARED = "/api/"
 """Ollama's clients send JSON without saying so: LiteLLM, and ``curl -d``."""

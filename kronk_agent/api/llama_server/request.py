@@ -105,7 +105,7 @@ class LlamaFields(OpenWire, SamplingFields):
         return replace(params, logit_bias={**params.logit_bias, **ends})
 
     def line_limits(self) -> LineLimits | None:
-        """What ends the completion between its lines; None where nothing does."""
+        """The limits that end the completion at a line break; None for none."""
         if not self.n_indent and not self.t_max_predict_ms:
             return None
         seconds = self.t_max_predict_ms / 1000 if self.t_max_predict_ms else None

@@ -28,10 +28,10 @@ class Answer:
     index: int = 0
     """Of the prompt, among several."""
     fields: Sequence[str] | None = None
-    """What the end tells; None is everything."""
+    """Names of the fields that the last chunk has; None for all."""
     is_scored_after_sampling: bool = False
     notices: Sequence[str] = ()
-    """What of the request was left out."""
+    """Notices about fields of the request that were left out."""
 
     def frame(self, chunk: Chunk) -> str:
         """A chunk with more of the text."""

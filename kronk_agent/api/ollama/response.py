@@ -32,7 +32,7 @@ class Answer:
     model: str
     """As the request names it."""
     notices: Sequence[str] = ()
-    """What of the request was left out."""
+    """Notices about fields of the request that were left out."""
     started_ns: int = field(default_factory=time.monotonic_ns)
     load_ns: int = 0
     """Nanoseconds until the model was loaded."""

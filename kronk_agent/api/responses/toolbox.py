@@ -104,7 +104,7 @@ class Toolbox:
     guests: dict[str, Guest] = field(default_factory=dict)
     """By label; their tools come when they are connected to."""
     notices: list[str] = field(default_factory=list)
-    """What of the request's tools is left out."""
+    """Notices about tools of the request that are left out."""
     _shown: dict[str, Shown] = field(default_factory=dict)
 
     def shown(self, name: str) -> Shown:

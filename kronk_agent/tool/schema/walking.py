@@ -28,7 +28,7 @@ _REVERSALS: Final = {
     "contains": frozenset({"maxContains"}),
     "patternProperties": frozenset({"additionalProperties"}),
 }
-"""What allows less where a keyword allows more."""
+"""Keywords that allow less where another allows more, by that other one."""
 
 
 def with_schemas(schema: JsonObject, change: Callable[[JsonValue], JsonValue]) -> JsonObject:
