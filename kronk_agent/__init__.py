@@ -13,9 +13,9 @@ from kronk_agent.errors import KronkError, ToolError
 from kronk_agent.messages import Message, ToolCall, ToolResult
 from kronk_agent.model import SamplingParams, ToolChoice
 
-# Eager for a reason: once imported, the module `kronk_agent.tool` is an attribute of this package
+# Eager for a reason: once imported, the module `kronk_agent.tools` is an attribute of this package
 # and would hide the decorator of the same name if that were looked up later.
-from kronk_agent.tool import Tool, ToolContext, ToolOutput, tool
+from kronk_agent.tools import Tool, ToolContext, ToolOutput, tool
 
 if TYPE_CHECKING:
     from kronk_agent.agent import Agent, AgentOptions

@@ -9,8 +9,8 @@ from typing import Literal, Protocol, TypeAlias, get_args
 
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import Delta, JsonObject, JsonValue, Message
-from kronk_agent.tool import Tool
-from kronk_agent.tool.schema.reading import read_schema
+from kronk_agent.tools import Tool
+from kronk_agent.tools.schema.reading import read_schema
 
 _MAX_BREAKERS = 100
 _MAX_STOPS = 64

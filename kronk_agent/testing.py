@@ -36,7 +36,7 @@ from kronk_agent.messages import (
     Usage,
 )
 from kronk_agent.model import ChatModel, ChatRequest, ModelInfo, RenderedPrompt, ResponseFormat
-from kronk_agent.tool import Tool, ToolContext, ToolOutput
+from kronk_agent.tools import Tool, ToolContext, ToolOutput
 
 T = TypeVar("T")
 

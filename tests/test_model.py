@@ -7,7 +7,7 @@ import pytest
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import Message, ToolCall
 from kronk_agent.model import ChatRequest, ResponseFormat, SamplingParams, ToolChoice
-from kronk_agent.tool import tool
+from kronk_agent.tools import tool
 
 HELLO = (Message.user("Hello."),)
 

@@ -25,7 +25,7 @@ from kronk_agent.messages import (
 )
 from kronk_agent.model import ChatModel, ChatRequest, ToolChoice
 from kronk_agent.testing import Piece, ScriptedModel, ScriptError, call, collect
-from kronk_agent.tool import StaticToolset, tool
+from kronk_agent.tools import StaticToolset, tool
 
 HELLO = ChatRequest(messages=(Message.user("Hello."),))
 PROMPT_TOKENS = 5

@@ -12,11 +12,11 @@ from kronk_agent.agent.instructions import tool_notes, with_instructions, with_n
 from kronk_agent.agent.loop import RunLoop
 from kronk_agent.agent.options import AgentOptions
 from kronk_agent.agent.policy import Approve
-from kronk_agent.agent.tasks import open_task_group
 from kronk_agent.agent.tool_executor import collect_tools
+from kronk_agent.concurrency.task_group import open_task_group
 from kronk_agent.messages import Event, Message, RunFinished
 from kronk_agent.model import ChatModel, ChatRequest, RenderedPrompt, ToolChoice
-from kronk_agent.tool import Tool, Toolset
+from kronk_agent.tools import Tool, Toolset
 
 _EVENTS_AHEAD = 32
 """Events the run may be ahead of whoever reads them; then it waits."""

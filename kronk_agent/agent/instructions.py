@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from kronk_agent.agent.options import AgentOptions
 from kronk_agent.messages import Message, TextPart
-from kronk_agent.tool import Toolset, instructions_of
+from kronk_agent.tools import Toolset, instructions_of
 
 
 def tool_notes(toolsets: Sequence[Toolset]) -> str:

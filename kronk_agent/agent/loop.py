@@ -19,10 +19,10 @@ from kronk_agent.agent.options import AgentOptions
 from kronk_agent.agent.policy import Approve, Pending
 from kronk_agent.agent.reminders import ANSWER_NOW, reminder
 from kronk_agent.agent.repeats import RepeatGuard
-from kronk_agent.agent.tasks import open_task_group
 from kronk_agent.agent.tool_executor import Execution, ToolExecutor, collect_tools, failed
 from kronk_agent.agent.truncation import truncate_results
 from kronk_agent.agent.turn import AnsweredCall, Turn
+from kronk_agent.concurrency.task_group import open_task_group
 from kronk_agent.errors import MODEL_ERRORS, InvalidRequestError, KronkError
 from kronk_agent.messages import (
     Event,
@@ -42,8 +42,8 @@ from kronk_agent.messages import (
     Usage,
 )
 from kronk_agent.model import ChatModel, ChatRequest, ToolChoice
-from kronk_agent.tool import RunContext, Tool, Toolset
-from kronk_agent.tool.written_calls import find_written_call
+from kronk_agent.tools import RunContext, Tool, Toolset
+from kronk_agent.tools.written_calls import find_written_call
 
 logger = logging.getLogger(__name__)
 

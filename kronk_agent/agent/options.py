@@ -14,7 +14,7 @@ from kronk_agent.model import (
     SamplingParams,
     ToolChoice,
 )
-from kronk_agent.tool import Rule, Tool
+from kronk_agent.tools import Rule, Tool
 
 _MINIMUMS = {
     "max_steps": 1,

@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import JsonObject, JsonValue, ToolCall
-from kronk_agent.tool import CheckPolicy, Permission, Rule, Tool
-from kronk_agent.tool.policy import is_same_value, permission, stricter
+from kronk_agent.tools import CheckPolicy, Permission, Rule, Tool
+from kronk_agent.tools.policy import is_same_value, permission, stricter
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Final
 from kronk_agent.agent.options import AgentOptions
 from kronk_agent.messages import JsonObject, Message
 from kronk_agent.model import ChatModel, ToolChoice
-from kronk_agent.tool import Tool, ToolContext, ToolOutput
+from kronk_agent.tools import Tool, ToolContext, ToolOutput
 
 _QUESTION: Final = Message.user("Hello")
 

@@ -29,10 +29,10 @@ from kronk_agent.errors import (
     unwrap,
 )
 from kronk_agent.messages import Event, JsonObject, TextPart, ToolCall, ToolProgress, ToolResult
-from kronk_agent.tool import Rule, RunContext, Tool, ToolContext, Toolset
-from kronk_agent.tool.arguments import parse_json
-from kronk_agent.tool.policy import is_never_allowed
-from kronk_agent.tool.signature import signature
+from kronk_agent.tools import Rule, RunContext, Tool, ToolContext, Toolset
+from kronk_agent.tools.arguments import parse_json
+from kronk_agent.tools.policy import is_never_allowed
+from kronk_agent.tools.signature import signature
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from kronk_agent.messages import TextPart, ToolResult
-from kronk_agent.tool.cut_marker import CutText
+from kronk_agent.tools.cut_marker import CutText
 
 CountTokens: TypeAlias = Callable[[str], int]
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from kronk_agent.api.wire import encode
 from kronk_agent.errors import ConfigError, InvalidRequestError
 from kronk_agent.messages import JsonObject, JsonValue
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 Syntax: TypeAlias = Literal["lark", "regex"]
 

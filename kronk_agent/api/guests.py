@@ -19,7 +19,7 @@ from kronk_agent.errors import InvalidRequestError
 from kronk_agent.host import Host
 from kronk_agent.host.results.outputs import SCHEME
 from kronk_agent.messages import JsonObject
-from kronk_agent.tool import Tool, ToolContext, ToolOutput, Toolset
+from kronk_agent.tools import Tool, ToolContext, ToolOutput, Toolset
 
 _LABEL: TypeAdapter[str] = TypeAdapter(ServerName)
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

@@ -15,7 +15,7 @@ from kronk_agent.api.errors import HttpError
 from kronk_agent.errors import InvalidRequestError, ToolError
 from kronk_agent.host import ServerStatus
 from kronk_agent.messages import JsonObject, JsonValue, TextPart
-from kronk_agent.tool import Tool, ToolContext, ToolOutput, Toolset
+from kronk_agent.tools import Tool, ToolContext, ToolOutput, Toolset
 
 ContextSize: TypeAlias = Literal["low", "medium", "high"]
 

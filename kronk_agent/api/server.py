@@ -12,8 +12,8 @@ import uvicorn
 from anyio import CancelScope
 from starlette.types import ASGIApp
 
-from kronk_agent.agent.tasks import open_task_group
 from kronk_agent.api.connections import BoundedConfig, Connections
+from kronk_agent.concurrency.task_group import open_task_group
 from kronk_agent.config.server import ServerConfig
 from kronk_agent.errors import ConfigError
 

@@ -22,7 +22,7 @@ from kronk_agent.errors import InvalidRequestError, ModelError
 from kronk_agent.messages import AudioPart, ImagePart, Message, Usage
 from kronk_agent.model import Capability, SamplingParams
 from kronk_agent.runtime import Runtime
-from kronk_agent.tool import Toolset
+from kronk_agent.tools import Toolset
 
 Body = TypeVar("Body", bound=BaseModel)
 """Of a request."""

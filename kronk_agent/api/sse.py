@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from kronk_agent.agent.tasks import open_task_group
 from kronk_agent.api.errors import HttpError, error_response, http_error
+from kronk_agent.concurrency.task_group import open_task_group
 
 logger = logging.getLogger(__name__)
 

@@ -26,9 +26,9 @@ from kronk_agent.messages import (
     TextPart,
     ToolCall,
 )
-from kronk_agent.tool import Tool
-from kronk_agent.tool.arguments import parse_json
-from kronk_agent.tool.schema.walking import with_schemas
+from kronk_agent.tools import Tool
+from kronk_agent.tools.arguments import parse_json
+from kronk_agent.tools.schema.walking import with_schemas
 
 CallIds: TypeAlias = Literal["ours", "nine", "indexed"]
 """As they are; nine letters and digits (Mistral); ``functions.NAME:INDEX`` (Kimi K2)."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from kronk_agent.messages import JsonObject, JsonValue
-from kronk_agent.tool.schema.reading import SchemaProblem
-from kronk_agent.tool.schema.walking import with_all_schemas, without_reversals
+from kronk_agent.tools.schema.reading import SchemaProblem
+from kronk_agent.tools.schema.walking import with_all_schemas, without_reversals
 
 logger = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from kronk_agent.model import (
     ResponseFormat,
     ToolChoice,
 )
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 _ANY = (Message.user("x"),)
 _ANY_FORM = ResponseFormat()

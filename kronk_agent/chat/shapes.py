@@ -16,7 +16,7 @@ from kronk_agent.chat.conversation import (
 )
 from kronk_agent.chat.jinja import TemplateRefusal
 from kronk_agent.messages import JsonObject, Message, TextPart, ToolCall
-from kronk_agent.tool import Tool, ToolContext, ToolOutput
+from kronk_agent.tools import Tool, ToolContext, ToolOutput
 
 RenderValues = Callable[..., str]
 """``ChatTemplate.render_values``."""

@@ -9,8 +9,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from kronk_agent.tool import Tool
-from kronk_agent.tool.schema.prompt_schema import prompt_schema
+from kronk_agent.tools import Tool
+from kronk_agent.tools.schema.prompt_schema import prompt_schema
 
 _SENTENCE_END: Final = re.compile(
     r"(?<!\be\.g)(?<!\bi\.e)(?<!\bvs)(?<!\bcf)[.!?][\"')\]]*(?=\s)|[。！？]|(?=\n)"

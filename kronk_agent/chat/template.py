@@ -17,7 +17,7 @@ from kronk_agent.chat.special_tokens import Disguise, Prompt, SpecialTexts
 from kronk_agent.chat.template_fixes import corrected
 from kronk_agent.errors import InvalidRequestError, ModelError
 from kronk_agent.messages import JsonObject, JsonValue, Message
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 _OURS = frozenset(["messages", "tools", "functions", "add_generation_prompt"])
 _THINKING = ("enable_thinking", "thinking")

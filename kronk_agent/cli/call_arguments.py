@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 
 from kronk_agent.messages import JsonObject, JsonValue
-from kronk_agent.tool.arguments import ArgumentsCheck, parse_json
+from kronk_agent.tools.arguments import ArgumentsCheck, parse_json
 
 _PAIR = re.compile(r"(?P<key>[^=\s{\[\"]+)=(?P<value>.*)", re.DOTALL)
 

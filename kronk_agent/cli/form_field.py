@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from kronk_agent.messages import JsonObject, JsonValue
-from kronk_agent.tool.schema.formats import EXAMPLES, format_checker
-from kronk_agent.tool.schema.validator import lenient_validator
+from kronk_agent.tools.schema.formats import EXAMPLES, format_checker
+from kronk_agent.tools.schema.validator import lenient_validator
 
 if TYPE_CHECKING:
     from kronk_agent.host import Form

@@ -10,7 +10,7 @@ from kronk_agent.cli.loop import Interrupts, run
 from kronk_agent.cli.options import GlobalOptions, global_options
 from kronk_agent.config.loading import load_config
 from kronk_agent.config.schema import Config
-from kronk_agent.tool.policy import rules_in
+from kronk_agent.tools.policy import rules_in
 
 
 @click.command()

@@ -26,7 +26,7 @@ from kronk_agent.host import (
 )
 from kronk_agent.host.text import escaped
 from kronk_agent.messages import ToolCall
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 _MOST_SHOWN = 1000
 """Characters of what a server or the model wrote, in one question."""

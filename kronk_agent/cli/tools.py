@@ -40,7 +40,7 @@ from kronk_agent.messages import (
 )
 from kronk_agent.model import ModelInfo
 from kronk_agent.runtime import Runtime
-from kronk_agent.tool import Tool, Toolset
+from kronk_agent.tools import Tool, Toolset
 
 
 @click.group()

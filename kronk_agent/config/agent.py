@@ -14,7 +14,7 @@ from pydantic import (
 
 from kronk_agent.config.section import NotEmptyNames, Seconds, Section, ToolPattern
 from kronk_agent.model import DEFAULT_SAMPLERS, ReasoningEffort, SamplerName
-from kronk_agent.tool.policy import Permission
+from kronk_agent.tools.policy import Permission
 
 _INT32_MAX = 2**31 - 1
 _AGENT_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from kronk_agent.config.section import Seconds, Section, ServerName, ToolPattern, Url
-from kronk_agent.tool.policy import Permission as Permission
+from kronk_agent.tools.policy import Permission as Permission
 
 MAX_TIMEOUT_SECONDS = 7200
 

@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias
 from pydantic import AfterValidator, Field, model_validator
 
 from kronk_agent.config.section import Section, ToolPattern
-from kronk_agent.tool.policy import Permission
+from kronk_agent.tools.policy import Permission
 
 _PROMPT_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 

@@ -37,7 +37,7 @@ from kronk_agent.config.section import (
     check_not_empty,
 )
 from kronk_agent.config.server import ServerConfig
-from kronk_agent.tool.policy import Permission
+from kronk_agent.tools.policy import Permission
 
 
 def _check_region(region: str) -> str:

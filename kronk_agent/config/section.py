@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
 
-from kronk_agent.tool.policy import Rule
+from kronk_agent.tools.policy import Rule
 
 _SERVER_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$"
 

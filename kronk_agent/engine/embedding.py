@@ -17,12 +17,12 @@ import anyio
 import numpy as np
 from numpy.typing import NDArray
 
+from kronk_agent.concurrency.closing import ClosedInThread
+from kronk_agent.concurrency.opening import Opening
 from kronk_agent.engine.binding import llama
-from kronk_agent.engine.closing import ClosedInThread
 from kronk_agent.engine.context import context_length, context_settings, open_context
 from kronk_agent.engine.embedding_worker import EmbeddingWorker, Job
 from kronk_agent.engine.model import Capability, ModelFile
-from kronk_agent.engine.opening import Opening
 from kronk_agent.engine.params import EngineParams, Pooling
 from kronk_agent.engine.rerank_prompt import rerank_prompt
 from kronk_agent.engine.vocabulary import Vocabulary

@@ -15,15 +15,15 @@ from typing import Any, TypeVar, Unpack
 import anyio
 from anyio import to_thread
 
+from kronk_agent.concurrency.channel import Channel
+from kronk_agent.concurrency.closing import ClosedInThread
+from kronk_agent.concurrency.opening import Opening
 from kronk_agent.engine.binding import llama
-from kronk_agent.engine.channel import Channel
-from kronk_agent.engine.closing import ClosedInThread
 from kronk_agent.engine.constraint import Constraint, ConstraintCompiler
 from kronk_agent.engine.context import keeps_any_prefix, new_context
 from kronk_agent.engine.logprobs import TokenLogprob
 from kronk_agent.engine.memory import KVMemory
 from kronk_agent.engine.model import Capability, ModelFile
-from kronk_agent.engine.opening import Opening
 from kronk_agent.engine.params import EngineParams, LoraAdapter
 from kronk_agent.engine.prefix_cache import PrefixCache
 from kronk_agent.engine.prefix_saving import PrefixSaver

@@ -17,6 +17,7 @@ from mcp.client.subscriptions import SubscriptionLost
 from mcp.types.version import LATEST_MODERN_VERSION, MODERN_PROTOCOL_VERSIONS
 
 from kronk_agent import __version__
+from kronk_agent.concurrency.signals import Signal, Watchers
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.host.definitions import ToolDefinition
 from kronk_agent.host.diagnostics.errors import NotTakenError
@@ -43,7 +44,6 @@ from kronk_agent.host.results.content import (
     to_prompt_messages,
 )
 from kronk_agent.host.results.tool_list import OUTPUT_SCHEMA
-from kronk_agent.host.signals import Signal, Watchers
 from kronk_agent.host.tasks import Tasks
 from kronk_agent.host.transport.evidence import (
     Exchange,
@@ -57,7 +57,7 @@ from kronk_agent.host.transport.sessions import (
 )
 from kronk_agent.host.transport.wire import Wire
 from kronk_agent.messages import JsonObject, TextPart
-from kronk_agent.tool import ToolOutput
+from kronk_agent.tools import ToolOutput
 
 logger = logging.getLogger(__name__)
 

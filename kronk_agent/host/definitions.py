@@ -16,7 +16,7 @@ from kronk_agent.errors import ConfigError
 from kronk_agent.host.naming import tool_names
 from kronk_agent.host.text import visible, visible_schema
 from kronk_agent.messages import JsonObject
-from kronk_agent.tool import Rule, Tool, ToolContext, ToolOutput
+from kronk_agent.tools import Rule, Tool, ToolContext, ToolOutput
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from kronk_agent.host.patience import Patience
 from kronk_agent.host.person import Form, FormValues, Person, Visit
 from kronk_agent.host.text import visible
 from kronk_agent.messages import JsonObject
-from kronk_agent.tool.arguments import ArgumentsCheck
+from kronk_agent.tools.arguments import ArgumentsCheck
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 

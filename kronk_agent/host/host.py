@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
+from kronk_agent.concurrency.owned_tasks import OwnedTasks
+from kronk_agent.concurrency.signals import Signal
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ServerUnavailableError
 from kronk_agent.host.diagnostics.log import log_directory
 from kronk_agent.host.memory import ServerMemory
-from kronk_agent.host.owned_tasks import OwnedTasks
 from kronk_agent.host.person import Person
 from kronk_agent.host.pins import Pins, pins_directory
 from kronk_agent.host.reading import Reading
 from kronk_agent.host.resources import Prompts, Resources
 from kronk_agent.host.results.outputs import Outputs
 from kronk_agent.host.server import Authenticate, McpServer, ServerStatus, Surroundings
-from kronk_agent.host.signals import Signal
-from kronk_agent.tool import Toolset
+from kronk_agent.tools import Toolset
 
 if TYPE_CHECKING:
     from kronk_agent.host.results.content import ReadDocument

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.host.definitions import ToolDefinition
-from kronk_agent.tool.policy import is_named, is_never_allowed, rules_in
+from kronk_agent.tools.policy import is_named, is_never_allowed, rules_in
 
 
 def offered(config: McpServerConfig, definitions: Sequence[ToolDefinition]) -> list[ToolDefinition]:

@@ -10,7 +10,7 @@ from kronk_agent.host.offers import Resource, ResourceContents
 from kronk_agent.host.results.outputs import SCHEME, Outputs, end_of_tokens
 from kronk_agent.host.text import visible
 from kronk_agent.messages import JsonObject, Part, TextPart
-from kronk_agent.tool import Tool, ToolContext, ToolOutput
+from kronk_agent.tools import Tool, ToolContext, ToolOutput
 
 READ_TOKENS = 2000
 """About how much is read at once."""

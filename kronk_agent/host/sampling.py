@@ -32,7 +32,7 @@ from kronk_agent.messages import (
     ToolCallStart,
 )
 from kronk_agent.model import ChatModel, ChatRequest, SamplingParams, ToolChoice
-from kronk_agent.tool import Tool, ToolContext, ToolOutput
+from kronk_agent.tools import Tool, ToolContext, ToolOutput
 
 GetModel: TypeAlias = Callable[[], Awaitable[ChatModel]]
 """Gives the model, and loads it first where that is needed."""

@@ -30,8 +30,8 @@ from kronk_agent.host.results.structured import violation
 from kronk_agent.host.suspicion import suspicious_signs
 from kronk_agent.host.transport.evidence import Evidence
 from kronk_agent.messages import JsonObject
-from kronk_agent.tool import Tool, ToolContext, ToolOutput
-from kronk_agent.tool.policy import permission, rules_about, rules_in
+from kronk_agent.tools import Tool, ToolContext, ToolOutput
+from kronk_agent.tools.policy import permission, rules_about, rules_in
 
 if TYPE_CHECKING:  # the SDK takes 0.7 s to import: it is when a server is first connected to
     import httpx2

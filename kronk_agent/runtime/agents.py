@@ -10,8 +10,8 @@ from kronk_agent.agent import AgentOptions
 from kronk_agent.config.schema import Config, NamedAgentConfig
 from kronk_agent.errors import UnknownModelError
 from kronk_agent.model import SamplingParams, ToolChoice
-from kronk_agent.tool import Tool, Toolset, instructions_of
-from kronk_agent.tool.policy import is_named, rules_in
+from kronk_agent.tools import Tool, Toolset, instructions_of
+from kronk_agent.tools.policy import is_named, rules_in
 
 _OF_ONE = {"description", "model", "tools", "policy", "sampling"}
 """What a named agent has beside what ``agent:`` has."""

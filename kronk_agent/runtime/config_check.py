@@ -19,7 +19,7 @@ from kronk_agent.models.store import find_model
 from kronk_agent.runtime.known_tools import KnownTools, known_tools
 from kronk_agent.runtime.models import Models
 from kronk_agent.runtime.tools import own_tool
-from kronk_agent.tool.policy import Rule
+from kronk_agent.tools.policy import Rule
 
 
 def check(

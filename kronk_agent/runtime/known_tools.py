@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kronk_agent.tool.policy import is_named
+from kronk_agent.tools.policy import is_named
 
 _READ_RESOURCE = "read_resource"
 """The tool there is as soon as there are MCP servers."""

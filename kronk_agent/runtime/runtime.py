@@ -22,7 +22,7 @@ from kronk_agent.runtime.description import ModelDescription
 from kronk_agent.runtime.known_tools import known_tools
 from kronk_agent.runtime.models import ModelEntry, Models
 from kronk_agent.runtime.tools import own_tools
-from kronk_agent.tool import StaticToolset, Tool, Toolset
+from kronk_agent.tools import StaticToolset, Tool, Toolset
 
 if TYPE_CHECKING:
     from kronk_agent.engine.embedding import EmbeddingEngine

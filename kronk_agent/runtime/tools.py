@@ -7,8 +7,8 @@ from pathlib import Path
 
 from kronk_agent.config.schema import Config, WebFetchConfig, WebSearchConfig
 from kronk_agent.errors import ConfigError
-from kronk_agent.tool import Tool
-from kronk_agent.tool_paths import load_tool
+from kronk_agent.tools import Tool
+from kronk_agent.tools.loader import load_tool
 
 
 def own_tools(config: Config, base_dir: Path, given: Sequence[Tool]) -> tuple[Tool, ...]:

@@ -9,7 +9,7 @@ from kronk_agent.agent import Agent, AgentOptions, Pending
 from kronk_agent.agent.call_order import ParallelTools
 from kronk_agent.messages import Message, ToolCall, ToolFinished
 from kronk_agent.testing import ScriptedModel, call, collect
-from kronk_agent.tool import Rule, StaticToolset, Tool, tool
+from kronk_agent.tools import Rule, StaticToolset, Tool, tool
 
 QUESTION = [Message.user("Go.")]
 

@@ -25,7 +25,7 @@ from kronk_agent.messages import (
     ToolStarted,
 )
 from kronk_agent.testing import Piece, ScriptedModel, call, collect
-from kronk_agent.tool import StaticToolset, Tool, ToolContext, ToolOutput, tool
+from kronk_agent.tools import StaticToolset, Tool, ToolContext, ToolOutput, tool
 
 QUESTION = [Message.user("Go.")]
 FAST = AgentOptions(tool_timeout_seconds=0.01)

@@ -19,7 +19,7 @@ from kronk_agent.messages import (
     Usage,
 )
 from kronk_agent.testing import ScriptedModel, call, collect
-from kronk_agent.tool import StaticToolset, tool
+from kronk_agent.tools import StaticToolset, tool
 
 QUESTION = [Message.user("Go.")]
 

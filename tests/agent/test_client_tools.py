@@ -27,7 +27,7 @@ from kronk_agent.messages import (
 )
 from kronk_agent.model import ToolChoice
 from kronk_agent.testing import ScriptedModel, call, collect
-from kronk_agent.tool import StaticToolset, Tool, tool
+from kronk_agent.tools import StaticToolset, Tool, tool
 
 QUESTION = [Message.user("Go.")]
 PATH: JsonObject = {"type": "object", "properties": {"path": {"type": "string"}}}

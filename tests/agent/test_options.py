@@ -10,7 +10,7 @@ from kronk_agent.config.schema import AgentConfig, SamplingConfig
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import Message
 from kronk_agent.model import ChatRequest, ResponseFormat, SamplingParams, ToolChoice
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 
 @tool

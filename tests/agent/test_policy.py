@@ -17,8 +17,8 @@ from kronk_agent.messages import (
     ToolStarted,
 )
 from kronk_agent.testing import ScriptedModel, call, collect
-from kronk_agent.tool import Permission, Rule, StaticToolset, Tool, tool
-from kronk_agent.tool.policy import permission, rules_in
+from kronk_agent.tools import Permission, Rule, StaticToolset, Tool, tool
+from kronk_agent.tools.policy import permission, rules_in
 
 QUESTION = [Message.user("Go.")]
 

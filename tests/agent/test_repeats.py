@@ -9,7 +9,7 @@ from kronk_agent.errors import ToolError
 from kronk_agent.messages import Message, Notice, RunFinished, ToolCall
 from kronk_agent.model import ChatRequest, ToolChoice
 from kronk_agent.testing import ScriptedModel, call, collect
-from kronk_agent.tool import StaticToolset, tool
+from kronk_agent.tools import StaticToolset, tool
 
 QUESTION = [Message.user("Go.")]
 UNCHANGED = "\n(unchanged)"

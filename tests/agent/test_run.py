@@ -33,7 +33,7 @@ from kronk_agent.messages import (
 )
 from kronk_agent.model import ChatRequest, SamplingParams, ToolChoice
 from kronk_agent.testing import ScriptedModel, ScriptError, Turn, call, collect
-from kronk_agent.tool import StaticToolset, Tool, tool
+from kronk_agent.tools import StaticToolset, Tool, tool
 
 QUESTION = [Message.user("What is 1 + 2?")]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kronk_agent.agent import Agent, AgentOptions
 from kronk_agent.messages import Message, Source
 from kronk_agent.testing import ScriptedModel, call
-from kronk_agent.tool import RunContext, StaticToolset, Tool, ToolContext, tool
+from kronk_agent.tools import RunContext, StaticToolset, Tool, ToolContext, tool
 
 QUESTION = [Message.system("Be brief."), Message.user("What is on the page?")]
 

@@ -17,7 +17,7 @@ from kronk_agent.agent.truncation import (
 )
 from kronk_agent.messages import ImagePart, Message, TextPart, ToolResult
 from kronk_agent.testing import ScriptedModel, call
-from kronk_agent.tool import StaticToolset, ToolOutput, tool
+from kronk_agent.tools import StaticToolset, ToolOutput, tool
 
 count_tokens = ScriptedModel([]).count_tokens
 

@@ -24,7 +24,7 @@ from kronk_agent.config.schema import SessionsConfig
 from kronk_agent.config.server import ServerConfig
 from kronk_agent.model import ChatModel
 from kronk_agent.testing import ScriptedModel, Turn
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 
 @tool

@@ -19,8 +19,8 @@ from kronk_agent.agent import Agent, AgentOptions, Approval, Approved, Pending
 from kronk_agent.messages import Message, ToolCall
 from kronk_agent.model import ChatModel
 from kronk_agent.testing import ScriptedModel, call
-from kronk_agent.tool import StaticToolset, Tool
-from kronk_agent.tool.policy import rules_in
+from kronk_agent.tools import StaticToolset, Tool
+from kronk_agent.tools.policy import rules_in
 
 DOOR = "policy: approvals"
 DEMO = {"command": sys.executable, "args": ["-m", "kronk_mcp_servers.demo"]}

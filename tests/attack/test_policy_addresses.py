@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kronk_agent.tool.policy import permission, rules_in
+from kronk_agent.tools.policy import permission, rules_in
 
 DOOR = "policy: web addresses"
 DENIED = "fetch(url=https://intranet.corp/secret*)"

@@ -20,8 +20,8 @@ from kronk_agent.api.hosted import WebLimits, hosted_fetch
 from kronk_agent.messages import Message, ToolCall
 from kronk_agent.runtime import web_tools
 from kronk_agent.testing import ScriptedModel, call
-from kronk_agent.tool import Permission, StaticToolset, Tool, ToolContext
-from kronk_agent.tool.policy import rules_in
+from kronk_agent.tools import Permission, StaticToolset, Tool, ToolContext
+from kronk_agent.tools.policy import rules_in
 from kronk_mcp_servers.web import web_server
 
 DOOR = "policy: what is fetched"

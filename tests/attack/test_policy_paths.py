@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kronk_agent.tool import Permission
-from kronk_agent.tool.policy import permission, rules_in
+from kronk_agent.tools import Permission
+from kronk_agent.tools.policy import permission, rules_in
 
 DOOR = "policy: file paths"
 

@@ -21,7 +21,7 @@ import platformdirs
 
 from kronk_agent import Message
 from kronk_agent.messages import JsonObject, JsonValue, ToolCall
-from kronk_agent.tool import Tool, ToolContext, ToolOutput
+from kronk_agent.tools import Tool, ToolContext, ToolOutput
 
 CATEGORIES = ("simple_python", "multiple", "parallel", "parallel_multiple", "irrelevance")
 _VERSION = "2026.3.23"

@@ -34,7 +34,7 @@ from kronk_agent.messages import (
 )
 from kronk_agent.model import ChatRequest, SamplingParams, ToolChoice
 from kronk_agent.models.store import starter_model
-from kronk_agent.tool import Tool, ToolContext, ToolOutput
+from kronk_agent.tools import Tool, ToolContext, ToolOutput
 
 _AT_ONCE = 32
 _TEMPLATE = """\

@@ -22,7 +22,7 @@ from kronk_agent.messages import (
     TextDelta,
     ToolCallArguments,
 )
-from kronk_agent.tool import Tool, ToolContext, ToolOutput, tool
+from kronk_agent.tools import Tool, ToolContext, ToolOutput, tool
 
 HERMES_TEMPLATE = """\
 {%- if tools %}

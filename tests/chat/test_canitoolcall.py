@@ -33,7 +33,7 @@ from kronk_agent.messages import (
     ToolCallStart,
 )
 from kronk_agent.model import ChatRequest
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 BESIDE: Final = {
     "DeepSeek-V3-0324": "llama-cpp-deepseek-r1",

@@ -33,7 +33,7 @@ from kronk_agent.messages import (
     ToolCallStart,
 )
 from kronk_agent.model import ChatRequest, ResponseFormat, ToolChoice
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 Case: TypeAlias = dict[str, Any]
 Compile: TypeAlias = Callable[[Any], Grammar]

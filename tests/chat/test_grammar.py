@@ -22,8 +22,8 @@ from kronk_agent.chat.dialects.template_dialect import TemplateDialect
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.messages import Message, ToolCallStart
 from kronk_agent.model import ChatRequest, ToolChoice
-from kronk_agent.tool import Tool
-from kronk_agent.tool.schema.validator import lenient_validator
+from kronk_agent.tools import Tool
+from kronk_agent.tools.schema.validator import lenient_validator
 
 Compile = Callable[[TurnGrammar], Grammar]
 

@@ -43,7 +43,7 @@ from kronk_agent.model import (
     SamplingParams,
     ToolChoice,
 )
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 pytestmark = [
     pytest.mark.e2e,

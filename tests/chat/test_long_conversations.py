@@ -15,7 +15,7 @@ from kronk_agent.errors import ContextLengthError
 from kronk_agent.messages import ContextCompacted, Message, RunFinished
 from kronk_agent.model import ChatRequest, SamplingParams
 from kronk_agent.testing import Piece, ScriptedModel, call, collect
-from kronk_agent.tool import StaticToolset, Tool, tool
+from kronk_agent.tools import StaticToolset, Tool, tool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -11,7 +11,7 @@ from chat.support import PUBLISHED_TEMPLATES, lookup
 from kronk_agent.chat.dialects import dialect_for
 from kronk_agent.chat.template import ChatTemplate
 from kronk_agent.messages import Message, TextPart, ToolCall
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 
 def system(text: str) -> Message:

@@ -21,7 +21,7 @@ from kronk_agent.errors import InvalidRequestError, UpstreamError
 from kronk_agent.messages import Finish, JsonObject, Notice, TextDelta, ToolCallEnd
 from kronk_agent.model import ChatRequest, ResponseFormat, SamplingParams, ToolChoice
 from kronk_agent.testing import collect
-from kronk_agent.tool import StaticToolset
+from kronk_agent.tools import StaticToolset
 
 ASK = ChatRequest(messages=(Message.user("Hello"),))
 ADD = make_tool("add")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kronk_agent.chat.shown_tools import cut_at_sentence, shown_tools
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 TEXT = (
     'Searches the web, e.g. for news. Do not use it for "local files." It is slow! Why? '

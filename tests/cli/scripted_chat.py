@@ -17,7 +17,7 @@ from kronk_agent.messages import Message, ReasoningDelta
 from kronk_agent.model import ChatRequest
 from kronk_agent.runtime import Runtime
 from kronk_agent.testing import Piece, ScriptedModel, call
-from kronk_agent.tool import tool
+from kronk_agent.tools import tool
 
 
 @tool

@@ -19,7 +19,7 @@ from kronk_agent.errors import EngineError, ServerUnavailableError, unwrap
 from kronk_agent.messages import Message, RunEnd, RunFinished, Usage
 from kronk_agent.runtime import Runtime
 from kronk_agent.testing import ScriptedModel, Turn, call
-from kronk_agent.tool import tool
+from kronk_agent.tools import tool
 
 
 @tool

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kronk_agent.messages import JsonObject, JsonValue
 from kronk_agent.model import ChatRequest
 from kronk_agent.testing import Piece, call
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 MARK = "kronk-42"
 QUESTION = f"Run the shell command `echo {MARK}` and tell me its output."

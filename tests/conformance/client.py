@@ -24,7 +24,7 @@ from kronk_agent.host.naming import tool_names
 from kronk_agent.host.oauth.flow import Browser, Logins, authentication
 from kronk_agent.messages import JsonObject
 from kronk_agent.testing import invoke
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 SCENARIO = os.environ.get("MCP_CONFORMANCE_SCENARIO", "")
 CONTEXT = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT") or "{}")

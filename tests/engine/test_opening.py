@@ -9,7 +9,7 @@ import anyio
 import pytest
 from limits import seconds
 
-from kronk_agent.engine.opening import Opening
+from kronk_agent.concurrency.opening import Opening
 
 
 @dataclass

@@ -17,7 +17,7 @@ from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.host import Host, ServerState, ServerStatus
 from kronk_agent.messages import JsonObject, TextPart
 from kronk_agent.testing import invoke
-from kronk_agent.tool import Tool, ToolOutput
+from kronk_agent.tools import Tool, ToolOutput
 
 SERVERS = Path(__file__).parent / "servers"
 

@@ -22,7 +22,7 @@ from kronk_agent.errors import ToolError
 from kronk_agent.host import Host
 from kronk_agent.messages import TextPart
 from kronk_agent.testing import invoke
-from kronk_agent.tool import ToolContext, ToolOutput
+from kronk_agent.tools import ToolContext, ToolOutput
 
 
 @pytest.mark.parametrize("protocol", ["auto", "legacy"])

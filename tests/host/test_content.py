@@ -7,7 +7,7 @@ from mcp import types
 
 from kronk_agent.host.results.content import to_output
 from kronk_agent.messages import AudioPart, ImagePart, TextPart
-from kronk_agent.tool import ToolOutput
+from kronk_agent.tools import ToolOutput
 
 BYTES = b"\x00\xffdata"
 BASE64 = base64.b64encode(BYTES).decode()

@@ -5,7 +5,7 @@ import math
 from kronk_agent.host.definitions import ToolDefinition, to_tools
 from kronk_agent.messages import JsonObject
 from kronk_agent.testing import invoke
-from kronk_agent.tool import Tool, ToolContext, ToolOutput
+from kronk_agent.tools import Tool, ToolContext, ToolOutput
 
 
 async def _call(name: str, arguments: JsonObject, context: ToolContext) -> ToolOutput:

@@ -22,7 +22,7 @@ from kronk_agent.host.pins import Pins
 from kronk_agent.messages import JsonObject
 from kronk_agent.model import ChatModel
 from kronk_agent.testing import ScriptedModel
-from kronk_agent.tool import instructions_of
+from kronk_agent.tools import instructions_of
 
 TOLD = str(SERVERS / "told.py")
 IN_COMMAND_LINE = {"description"}

@@ -23,7 +23,7 @@ from limits import seconds
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.host import ServerStatus
 from kronk_agent.messages import JsonObject, TextPart
-from kronk_agent.tool import ToolOutput
+from kronk_agent.tools import ToolOutput
 
 PONG = ToolOutput((TextPart("pong"),))
 

@@ -15,7 +15,7 @@ from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.host.instructions import quoted_instructions
 from kronk_agent.messages import Message
 from kronk_agent.testing import ScriptedModel
-from kronk_agent.tool import instructions_of
+from kronk_agent.tools import instructions_of
 
 HEADING = (
     "The MCP server x says this of its tools, whose names here begin with x__. "

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import anyio
 import pytest
 
-from kronk_agent.host.owned_tasks import OwnedTasks
+from kronk_agent.concurrency.owned_tasks import OwnedTasks
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.host import ServerStatus
 from kronk_agent.messages import ImagePart, TextPart
 from kronk_agent.testing import invoke
-from kronk_agent.tool import ToolContext, ToolOutput
+from kronk_agent.tools import ToolContext, ToolOutput
 
 pytestmark = pytest.mark.e2e
 

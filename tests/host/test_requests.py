@@ -17,7 +17,7 @@ from kronk_agent.messages import Message, TextPart, ToolCall
 from kronk_agent.model import ChatModel, SamplingParams, ToolChoice
 from kronk_agent.testing import ScriptedModel, Turn
 from kronk_agent.testing import call as scripted_call
-from kronk_agent.tool import ToolOutput
+from kronk_agent.tools import ToolOutput
 
 ERAS = pytest.mark.parametrize("protocol", ["legacy", "2026-07-28"])
 

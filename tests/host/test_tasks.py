@@ -27,7 +27,7 @@ from kronk_agent.errors import ToolError
 from kronk_agent.host import Form, FormAnswer
 from kronk_agent.messages import TextPart
 from kronk_agent.testing import invoke
-from kronk_agent.tool import ToolContext, ToolOutput
+from kronk_agent.tools import ToolContext, ToolOutput
 
 TASKING = str(SERVERS / "tasking.py")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kronk_agent.messages import Message, TextPart, ToolCall
-from kronk_agent.tool import RunContext
+from kronk_agent.tools import RunContext
 from kronk_tools.prior import as_it_came_up, recall, unknown
 
 SEARCHED = (

@@ -15,7 +15,7 @@ from kronk_agent.config.schema import WebFetchConfig
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import ImagePart, JsonObject, Message, Source, TextPart
 from kronk_agent.testing import invoke
-from kronk_agent.tool import RunContext, Tool, ToolContext, ToolOutput
+from kronk_agent.tools import RunContext, Tool, ToolContext, ToolOutput
 from kronk_tools import web_fetch_tool
 from kronk_tools.guard import Network
 from kronk_tools.reading.process import Reader

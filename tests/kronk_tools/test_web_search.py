@@ -17,7 +17,7 @@ from kronk_agent.config.schema import WebSearchConfig
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import JsonObject, Message, Source, TextPart
 from kronk_agent.testing import invoke
-from kronk_agent.tool import RunContext, Tool, ToolContext, ToolOutput
+from kronk_agent.tools import RunContext, Tool, ToolContext, ToolOutput
 from kronk_tools import web_search_tool
 from kronk_tools.search import SearchProvider, SearchQuery, SearchResult
 from kronk_tools.search.ddgs import DdgsSearch

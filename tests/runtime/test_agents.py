@@ -11,7 +11,7 @@ from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import UnknownModelError
 from kronk_agent.model import ToolChoice
 from kronk_agent.testing import ScriptedModel
-from kronk_agent.tool import Rule
+from kronk_agent.tools import Rule
 
 pytestmark = pytest.mark.usefixtures("own_folders")
 

@@ -18,7 +18,7 @@ from kronk_agent.errors import InvalidRequestError, ModelError, UnknownModelErro
 from kronk_agent.model import ChatRequest, ToolChoice
 from kronk_agent.runtime import ModelEntry
 from kronk_agent.testing import ScriptedModel
-from kronk_agent.tool import StaticToolset, tool
+from kronk_agent.tools import StaticToolset, tool
 
 pytestmark = pytest.mark.usefixtures("own_folders")
 

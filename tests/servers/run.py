@@ -29,7 +29,7 @@ from kronk_agent.errors import ToolError
 from kronk_agent.host import Host
 from kronk_agent.messages import JsonObject, TextPart
 from kronk_agent.testing import invoke
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 BUILD = Path(__file__).parents[2] / "build" / "servers"
 WORK = Path(tempfile.mkdtemp(prefix="servers-"))

@@ -15,7 +15,7 @@ from kronk_agent.errors import ConstraintError
 from kronk_agent.messages import JsonObject, Message
 from kronk_agent.model import ChatRequest, ToolChoice
 from kronk_agent.models.store import starter_model
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 
 @dataclass(frozen=True, slots=True)

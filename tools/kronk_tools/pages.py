@@ -13,7 +13,7 @@ from anyio import to_thread
 
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import ImagePart
-from kronk_agent.tool import ReportProgress
+from kronk_agent.tools import ReportProgress
 from kronk_tools.address import parse_url
 from kronk_tools.cache import Page, PageCache
 from kronk_tools.http import CheckUrl, Fetched, Fetcher, RefusedByServer, Validators

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import Message
-from kronk_agent.tool import RunContext
+from kronk_agent.tools import RunContext
 from kronk_tools.address import addresses_in, comparable
 from kronk_tools.text import OUTSIDE
 

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import JsonObject, JsonValue, TextPart
-from kronk_agent.tool import RunContext, Tool, ToolContext, ToolOutput, tool
+from kronk_agent.tools import RunContext, Tool, ToolContext, ToolOutput, tool
 from kronk_tools.cache import Page, PageCache
 from kronk_tools.guard import AddressGuard, Network
 from kronk_tools.passages import count_matches, find_passages, fit, section_start

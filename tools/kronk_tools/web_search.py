@@ -13,7 +13,7 @@ from pydantic import Field
 
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import JsonValue, TextPart
-from kronk_agent.tool import ReportProgress, RunContext, Tool, ToolContext, ToolOutput, tool
+from kronk_agent.tools import ReportProgress, RunContext, Tool, ToolContext, ToolOutput, tool
 from kronk_tools.schemas import SEARCH_RESULT
 from kronk_tools.search import Freshness, SearchProvider, SearchQuery, SearchResult
 from kronk_tools.search.ddgs import DdgsSearch

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from kronk_agent.messages import Message, TextPart
-from kronk_agent.tool.cut_marker import CutText
+from kronk_agent.tools.cut_marker import CutText
 
 _KEPT_CHARACTERS = 160
 _LEAST_SAVED = 16

@@ -15,7 +15,7 @@ from kronk_agent.agent.truncation import result_token_budget
 from kronk_agent.errors import ContextLengthError
 from kronk_agent.messages import ContextCompacted, Delta, Finish, Usage
 from kronk_agent.model import ChatModel, ChatRequest
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 
 class ContextWindow:

@@ -13,7 +13,7 @@ from kronk_agent.api.chat_completions.request import (
 from kronk_agent.api.hosted import listing, reading
 from kronk_agent.api.serving import Serving
 from kronk_agent.errors import InvalidRequestError
-from kronk_agent.tool import StaticToolset, Tool, Toolset
+from kronk_agent.tools import StaticToolset, Tool, Toolset
 
 _MCP_SERVERS = "mcp_servers"
 

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from kronk_agent.agent import Agent
-from kronk_agent.agent.tasks import open_task_group
 from kronk_agent.api.chat_completions.events import ChoiceReader, Piece
 from kronk_agent.api.chat_completions.hosted import hosted_toolsets
 from kronk_agent.api.chat_completions.messages import to_messages
@@ -24,9 +23,10 @@ from kronk_agent.api.errors import openai_error_frame
 from kronk_agent.api.serving import Serving, as_asked, with_seed
 from kronk_agent.api.sse import EventStream, Write, while_connected
 from kronk_agent.api.wire import left_out
+from kronk_agent.concurrency.task_group import open_task_group
 from kronk_agent.messages import Message, Notice
 from kronk_agent.model import ToolChoice
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 _LAST = Piece({})
 

@@ -18,7 +18,7 @@ from kronk_agent.api.client_tools import (
 )
 from kronk_agent.api.wire import NoEffect, OpenWire, Wire
 from kronk_agent.model import ToolChoice
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 
 class Function(OpenWire):

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from kronk_agent.agent.tasks import open_task_group
 from kronk_agent.api.completions.request import CompletionRequest, prompt_tokens
 from kronk_agent.api.completions.response import Answer, Logprobs, choice, usage_to_wire
 from kronk_agent.api.errors import openai_error_frame
 from kronk_agent.api.serving import Serving
 from kronk_agent.api.sse import EventStream, Write, while_connected
+from kronk_agent.concurrency.task_group import open_task_group
 from kronk_agent.engine.best_of import generate_best
 from kronk_agent.engine.engine import Chunk, Engine, GenerateOptions, GenerationEnd
 from kronk_agent.messages import JsonObject, Usage

@@ -8,13 +8,13 @@ from time import monotonic
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from kronk_agent.agent.tasks import open_task_group
 from kronk_agent.api.errors import openai_error_frame
 from kronk_agent.api.llama_server.request import InfillRequest, LlamaCompletionRequest
 from kronk_agent.api.llama_server.response import Answer, settings_to_wire
 from kronk_agent.api.serving import Serving
 from kronk_agent.api.sse import EventStream, Write, while_connected
 from kronk_agent.api.wire import left_out, new_id
+from kronk_agent.concurrency.task_group import open_task_group
 from kronk_agent.engine.engine import Chunk, Engine, GenerateOptions, GenerationEnd
 from kronk_agent.messages import JsonObject, Timings, Usage
 from kronk_agent.model import SamplingParams

@@ -30,7 +30,7 @@ from kronk_agent.api.wire import new_id
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonObject, Message
 from kronk_agent.model import ResponseFormat, SamplingParams, ToolChoice
-from kronk_agent.tool import Tool, Toolset
+from kronk_agent.tools import Tool, Toolset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ from kronk_agent.api.wire import encode
 from kronk_agent.config.schema import Config, McpServerConfig
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.model import ToolChoice
-from kronk_agent.tool import StaticToolset, Tool, Toolset
+from kronk_agent.tools import StaticToolset, Tool, Toolset
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from kronk_agent.engine.embedding import EmbeddingEngine
 from kronk_agent.engine.engine import Constraint, Engine, GenerateOptions
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonObject, Message, TextDelta, Usage
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 Take: TypeAlias = Callable[[Piece], Awaitable[None]]
 """Gets each piece of an answer."""

@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue
 
 from kronk_agent.api.client_tools import function_tool
 from kronk_agent.api.wire import OpenWire
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 
 class Function(OpenWire):

@@ -17,7 +17,7 @@ from kronk_agent.api.responses.conversation import APPROVAL_PREFIX
 from kronk_agent.api.responses.items import InputItem, McpApprovalResponseItem
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import Event, Message, TextPart, ToolCall, ToolResult
-from kronk_agent.tool import RunContext, Tool
+from kronk_agent.tools import RunContext, Tool
 
 _EVENTS_AHEAD = 32
 

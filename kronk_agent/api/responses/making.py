@@ -11,7 +11,6 @@ import anyio
 from anyio import CancelScope
 
 from kronk_agent.agent import Agent, Run
-from kronk_agent.agent.tasks import open_task_group
 from kronk_agent.api.guests import visiting
 from kronk_agent.api.responses.approval import carry_out, with_results
 from kronk_agent.api.responses.body import Body
@@ -22,12 +21,13 @@ from kronk_agent.api.responses.stream import WireEvent, Writer
 from kronk_agent.api.responses.toolbox import Toolbox, add_guests, open_toolbox
 from kronk_agent.api.serving import Serving, as_asked
 from kronk_agent.api.wire import left_out
+from kronk_agent.concurrency.task_group import open_task_group
 from kronk_agent.errors import EngineError, InvalidRequestError
 from kronk_agent.messages import JsonObject, Message, RunFinished, StepFinished, ToolCall
 from kronk_agent.model import ToolChoice
 from kronk_agent.sessions import FINAL, SessionStore, StoredEvent, StoredResponse
 from kronk_agent.sessions.store import LEASE_SECONDS
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 Emit: TypeAlias = Callable[[WireEvent], Awaitable[None]]
 

@@ -49,8 +49,8 @@ from kronk_agent.host import Host
 from kronk_agent.host.server import McpServer
 from kronk_agent.model import ToolChoice
 from kronk_agent.runtime import Runtime
-from kronk_agent.tool import Rule, StaticToolset, Tool, Toolset
-from kronk_agent.tool.policy import is_never_allowed
+from kronk_agent.tools import Rule, StaticToolset, Tool, Toolset
+from kronk_agent.tools.policy import is_never_allowed
 
 ToolKind: TypeAlias = Literal["function", "custom", "web", "mcp", "approval"]
 

@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, JsonValue, Tag
 
 from kronk_agent.api.client_tools import OtherTool, Syntax, kind_of_tool
 from kronk_agent.api.wire import NoEffect, OpenWire, Refused, Wire
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 _Deferred: TypeAlias = Annotated[
     bool | None, NoEffect("the model knows every tool from the beginning")

@@ -23,7 +23,7 @@ from kronk_agent.chat.dialects.tagged_calls import TaggedCalls
 from kronk_agent.chat.dialects.turn import TurnFormat
 from kronk_agent.chat.shapes import RenderValues
 from kronk_agent.messages import JsonObject, JsonValue, Message, TextPart, ToolCall
-from kronk_agent.tool import Tool, ToolContext, ToolOutput
+from kronk_agent.tools import Tool, ToolContext, ToolOutput
 
 _TAG: Final = re.compile(r"\s*(<[^<>=\"]{1,60}>|\[/?[A-Z_]{2,30}\]|<[^<>=\"]{1,60}?(?=\s\w+=\"))")
 _ENUM_KINDS: Final[dict[str, JsonValue]] = {

@@ -16,7 +16,7 @@ from typing import Final
 from kronk_agent.chat.dialects.output import Output
 from kronk_agent.chat.dialects.reader import Emit, Marks, Reader, Reading
 from kronk_agent.chat.dialects.values import Parameter, any_parameter, parameters_of
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 _KEY_END: Final = re.compile(r"\s*[^\s>]*>?")
 _CDATA: Final = ("<![CDATA[", "]]>")

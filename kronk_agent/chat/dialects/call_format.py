@@ -11,7 +11,7 @@ from kronk_agent.chat.dialects.lark import Lark, either
 from kronk_agent.chat.dialects.output import Output
 from kronk_agent.chat.dialects.reader import Reader, Reading
 from kronk_agent.messages import ToolCall
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 Tools: TypeAlias = Mapping[str, Tool]
 """What may be called, by name."""

@@ -9,7 +9,7 @@ from typing import Protocol
 from kronk_agent.chat.dialects.turn_grammar import Grammar
 from kronk_agent.messages import Delta, Message, ToolCall
 from kronk_agent.model import ChatRequest
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 
 class Parser(Protocol):

@@ -19,7 +19,7 @@ from kronk_agent.chat.dialects.schema import arguments_schema
 from kronk_agent.chat.dialects.turn_grammar import AnswerRules, Grammar
 from kronk_agent.messages import Message, ToolCall
 from kronk_agent.model import ChatRequest
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 _MARK: Final = ">>>"
 _USER: Final = "all\n"

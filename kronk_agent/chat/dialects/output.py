@@ -13,7 +13,7 @@ from kronk_agent.messages import (
     ToolCallEnd,
     ToolCallStart,
 )
-from kronk_agent.tool.arguments import parse_json
+from kronk_agent.tools.arguments import parse_json
 
 
 def new_call_id() -> str:

@@ -12,8 +12,8 @@ from dataclasses import replace
 from kronk_agent.chat.conversation import join_messages, tool_text, with_whole_calls
 from kronk_agent.chat.dialects.call_format import CallFormat
 from kronk_agent.messages import Message, TextPart, ToolCall
-from kronk_agent.tool import Tool
-from kronk_agent.tool.signature import describe_tool
+from kronk_agent.tools import Tool
+from kronk_agent.tools.signature import describe_tool
 
 _INSTRUCTIONS = """\
 You can use these tools:

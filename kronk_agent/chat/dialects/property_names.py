@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from kronk_agent.messages import JsonObject, JsonValue
-from kronk_agent.tool.schema.walking import with_schemas
+from kronk_agent.tools.schema.walking import with_schemas
 
 _ANNOTATIONS: Final = frozenset(
     {"title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from kronk_agent.messages import JsonObject, JsonValue
-from kronk_agent.tool.schema.walking import schemas_in, with_schemas
+from kronk_agent.tools.schema.walking import schemas_in, with_schemas
 
 _MAX_DEPTH: Final = 12
 """References to recursive definitions inside one another."""

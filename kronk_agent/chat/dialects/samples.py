@@ -9,7 +9,7 @@ from typing import Final
 from kronk_agent.chat.conversation import Shape
 from kronk_agent.chat.shapes import RenderValues, try_render
 from kronk_agent.messages import Message, TextPart
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 USER: Final = Message.user("questionword")
 _ANSWER: Final = Message(role="assistant", content=(TextPart("answerword"),))

@@ -8,9 +8,9 @@ from kronk_agent.chat.dialects.counted_properties import with_counted_properties
 from kronk_agent.chat.dialects.property_names import with_property_names
 from kronk_agent.chat.dialects.recursion import unroll
 from kronk_agent.messages import JsonObject, JsonValue
-from kronk_agent.tool import Tool
-from kronk_agent.tool.schema.patterns import for_grammar
-from kronk_agent.tool.schema.walking import schemas_in, with_schemas
+from kronk_agent.tools import Tool
+from kronk_agent.tools.schema.patterns import for_grammar
+from kronk_agent.tools.schema.walking import schemas_in, with_schemas
 
 _ENFORCED_FORMATS: Final = frozenset(
     ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"]

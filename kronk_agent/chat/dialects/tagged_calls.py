@@ -34,7 +34,7 @@ from kronk_agent.chat.dialects.values import (
     required_of,
 )
 from kronk_agent.messages import JsonValue, ToolCall
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 _MAX_PARAMETERS: Final = 60
 """Of a tool, for arguments in any order; llguidance counts them in 64 bits."""

@@ -14,7 +14,7 @@ from kronk_agent.chat.dialects.turn import TurnFormat, TurnParser
 from kronk_agent.chat.dialects.turn_grammar import turn_grammar
 from kronk_agent.messages import Message, TextPart, ToolCall
 from kronk_agent.model import ChatRequest
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

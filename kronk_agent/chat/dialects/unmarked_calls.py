@@ -16,7 +16,7 @@ from kronk_agent.chat.dialects.call_format import Tools
 from kronk_agent.chat.dialects.output import Output
 from kronk_agent.chat.dialects.pythonic import read_arguments
 from kronk_agent.chat.dialects.reader import Reader, Reading
-from kronk_agent.tool.written_calls import ARGUMENT_KEYS
+from kronk_agent.tools.written_calls import ARGUMENT_KEYS
 
 FENCE: Final = "```"
 WORD: Final = "[a-z_]"

@@ -17,7 +17,7 @@ from kronk_agent.chat.dialects.pythonic import PythonNotation
 from kronk_agent.chat.dialects.schema import arguments_schema
 from kronk_agent.chat.dialects.structured import StructuredRules
 from kronk_agent.chat.dialects.unmarked_calls import FENCE, FUNCTION_TAG, WORD, parameter_names
-from kronk_agent.tool.written_calls import ARGUMENT_KEYS
+from kronk_agent.tools.written_calls import ARGUMENT_KEYS
 
 Texts: TypeAlias = Callable[[Sequence[str]], str]
 """Gives an expression for the rest of an answer that begins with none of some terminals."""

@@ -17,9 +17,9 @@ from typing import Final
 from kronk_agent.chat.dialects.lark import Lark, either, quoted
 from kronk_agent.chat.dialects.schema import enforced_schema
 from kronk_agent.messages import JsonObject, JsonValue
-from kronk_agent.tool import Tool
-from kronk_agent.tool.arguments import parse_json
-from kronk_agent.tool.schema.patterns import for_grammar
+from kronk_agent.tools import Tool
+from kronk_agent.tools.arguments import parse_json
+from kronk_agent.tools.schema.patterns import for_grammar
 
 _KINDS: Final = frozenset(["string", "integer", "number", "boolean", "null", "array", "object"])
 _MAX_REFERENCES: Final = 20

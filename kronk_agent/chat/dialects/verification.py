@@ -31,7 +31,7 @@ from kronk_agent.messages import (
     ToolCallStart,
 )
 from kronk_agent.model import ChatRequest
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 _SAID: Final = "First I look, then I tell."
 _THOUGHT: Final = "It is not known yet.\nA look will tell."

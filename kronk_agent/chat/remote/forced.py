@@ -30,10 +30,10 @@ from kronk_agent.messages import (
     ToolCallStart,
 )
 from kronk_agent.model import ChatRequest, ResponseFormat, ToolChoice
-from kronk_agent.tool import Tool, ToolContext, ToolOutput
-from kronk_agent.tool.arguments import parse_json
-from kronk_agent.tool.schema.walking import with_schemas
-from kronk_agent.tool.signature import describe_tool
+from kronk_agent.tools import Tool, ToolContext, ToolOutput
+from kronk_agent.tools.arguments import parse_json
+from kronk_agent.tools.schema.walking import with_schemas
+from kronk_agent.tools.signature import describe_tool
 
 _MAX_CALLS: Final = 8
 """In one turn that must call, as in this process."""

@@ -6,7 +6,7 @@ from kronk_agent.chat.remote.upstream import Upstream
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonObject
 from kronk_agent.model import ChatRequest, ResponseFormat
-from kronk_agent.tool.arguments import ArgumentsCheck, parse_json
+from kronk_agent.tools.arguments import ArgumentsCheck, parse_json
 
 
 def form_values(request: ChatRequest, upstream: Upstream) -> JsonObject:

@@ -26,9 +26,9 @@ from kronk_agent.messages import (
     ToolCall,
 )
 from kronk_agent.model import ChatRequest, SamplingParams, ToolChoice
-from kronk_agent.tool import Tool
-from kronk_agent.tool.arguments import parse_json
-from kronk_agent.tool.schema.walking import schemas_in
+from kronk_agent.tools import Tool
+from kronk_agent.tools.arguments import parse_json
+from kronk_agent.tools.schema.walking import schemas_in
 
 _BYTES_PER_TOKEN: Final = 3
 """Fewer than most languages and vocabularies have, so that counts err on the safe side."""

@@ -25,8 +25,8 @@ from kronk_agent.host.offers import PromptMessages, ResourceContents
 from kronk_agent.host.results import base64_data
 from kronk_agent.host.results.structured import is_shown, to_text
 from kronk_agent.messages import AudioPart, ImagePart, JsonObject, Message, Part, TextPart
-from kronk_agent.tool import ToolOutput
-from kronk_agent.tool.media import media_type_of
+from kronk_agent.tools import ToolOutput
+from kronk_agent.tools.media import media_type_of
 
 ReadDocument: TypeAlias = Callable[[bytes, str, str], Awaitable[str]]
 """Gives the text of a document, such as a PDF, from its bytes, media type and address.

@@ -7,8 +7,8 @@ from collections import OrderedDict
 from dataclasses import replace
 
 from kronk_agent.messages import Part, TextPart
-from kronk_agent.tool import ToolOutput
-from kronk_agent.tool.cut_marker import CutText
+from kronk_agent.tools import ToolOutput
+from kronk_agent.tools.cut_marker import CutText
 
 MAX_KEPT_CHARACTERS = 64_000_000
 """Of all kept texts together; the oldest make room."""

@@ -19,8 +19,8 @@ from kronk_agent.messages import JsonObject, JsonValue, Message, RunFinished
 from kronk_agent.model import ResponseFormat
 from kronk_agent.runtime import Runtime
 from kronk_agent.runtime.agents import SomeTools
-from kronk_agent.tool import Rule
-from kronk_agent.tool.policy import is_named
+from kronk_agent.tools import Rule
+from kronk_agent.tools.policy import is_named
 from kronk_mcp_servers.agent.caller import cache_salt
 from kronk_mcp_servers.agent.following import Follower, OnResult, usage_value
 from kronk_mcp_servers.agent.resources import sessions_of_caller

@@ -9,7 +9,7 @@ from typing import TypeAlias, TypeVar
 import anyio
 
 from kronk_agent.agent import Agent
-from kronk_agent.agent.tasks import open_task_group
+from kronk_agent.concurrency.task_group import open_task_group
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import (
     ContextCompacted,

@@ -16,7 +16,7 @@ from kronk_agent.errors import ToolError
 from kronk_agent.host import ElicitAction, Form, FormAnswer, ModelUse, ToolUse, Visit
 from kronk_agent.host.text import escaped
 from kronk_agent.messages import JsonObject, ToolCall
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 from kronk_mcp_servers.serving.call import Call
 
 _LONGEST_SHOWN = 2000

@@ -16,7 +16,7 @@ from kronk_agent.agent.policy import policy_check
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import JsonObject, Message, ToolResult
 from kronk_agent.runtime import Runtime
-from kronk_agent.tool import Rule, ToolContext, Toolset
+from kronk_agent.tools import Rule, ToolContext, Toolset
 from kronk_mcp_servers.agent.caller import current_caller
 from kronk_mcp_servers.serving.call import Call
 from kronk_mcp_servers.serving.listeners import Listeners

@@ -17,8 +17,8 @@ from kronk_agent.errors import ConfigError
 from kronk_agent.host.hops import META_KEY, current_hops
 from kronk_agent.messages import Event, JsonObject, ToolCall
 from kronk_agent.runtime import Runtime, web_tools
-from kronk_agent.tool import StaticToolset, Tool, Toolset
-from kronk_agent.tool.policy import is_named, is_never_allowed, rules_in
+from kronk_agent.tools import StaticToolset, Tool, Toolset
+from kronk_agent.tools.policy import is_named, is_never_allowed, rules_in
 from kronk_mcp_servers.agent.ask_agent import AskAgent
 from kronk_mcp_servers.agent.embed import embed_tool
 from kronk_mcp_servers.agent.generate import generate_tool

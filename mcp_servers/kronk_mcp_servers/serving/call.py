@@ -20,7 +20,7 @@ from mcp.shared.message import ServerMessageMetadata
 from mcp.types.version import MODERN_PROTOCOL_VERSIONS
 
 from kronk_agent.messages import JsonObject
-from kronk_agent.tool.arguments import ArgumentsCheck
+from kronk_agent.tools.arguments import ArgumentsCheck
 
 logger = logging.getLogger(__name__)
 

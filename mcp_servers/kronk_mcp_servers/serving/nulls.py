@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kronk_agent.messages import JsonObject, JsonValue
-from kronk_agent.tool.arguments import ArgumentsCheck
+from kronk_agent.tools.arguments import ArgumentsCheck
 
 
 def without_nulls(arguments: JsonObject, schema: JsonObject) -> JsonObject:

@@ -16,7 +16,7 @@ from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from kronk_agent import __version__
 from kronk_agent.errors import KronkError
 from kronk_agent.messages import JsonObject
-from kronk_agent.tool.arguments import ArgumentsCheck
+from kronk_agent.tools.arguments import ArgumentsCheck
 from kronk_mcp_servers.serving.call import Call, Context
 from kronk_mcp_servers.serving.calls import WAIT_SECONDS, Calls
 from kronk_mcp_servers.serving.listeners import Listeners

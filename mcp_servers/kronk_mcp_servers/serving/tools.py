@@ -12,8 +12,8 @@ import mcp.types as t
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from kronk_agent.agent.policy import Pending
-from kronk_agent.agent.tasks import open_task_group
 from kronk_agent.agent.tool_executor import ToolExecutor
+from kronk_agent.concurrency.task_group import open_task_group
 from kronk_agent.messages import (
     AudioPart,
     Event,
@@ -25,7 +25,7 @@ from kronk_agent.messages import (
     ToolProgress,
     ToolResult,
 )
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 from kronk_mcp_servers.serving.call import Call
 from kronk_mcp_servers.serving.registry import ServedTool
 

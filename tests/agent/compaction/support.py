@@ -9,7 +9,7 @@ from kronk_agent.agent import Agent
 from kronk_agent.messages import ContextCompacted, Message, RunFinished, TextPart, ToolCall
 from kronk_agent.model import ChatRequest
 from kronk_agent.testing import Piece, collect
-from kronk_agent.tool import Tool, tool
+from kronk_agent.tools import Tool, tool
 
 SUMMARY = json.dumps(
     {"summary": "Keys were looked up.", "facts": ["k1 is blue", "k1 is blue"], "open_tasks": []}

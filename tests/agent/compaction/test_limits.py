@@ -25,7 +25,7 @@ from kronk_agent.errors import ContextLengthError, InvalidRequestError
 from kronk_agent.messages import Message
 from kronk_agent.model import ChatRequest
 from kronk_agent.testing import Piece, ScriptedModel, call
-from kronk_agent.tool import StaticToolset
+from kronk_agent.tools import StaticToolset
 
 USER, ASSISTANT = Message.user, Message.assistant
 

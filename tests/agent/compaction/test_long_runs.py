@@ -30,7 +30,7 @@ from kronk_agent.messages import (
 )
 from kronk_agent.model import ChatRequest
 from kronk_agent.testing import Piece, ScriptedModel, Turn, call, collect
-from kronk_agent.tool import StaticToolset
+from kronk_agent.tools import StaticToolset
 
 QUESTION = Message.user("Look up every key.")
 ASSISTANT = Message.assistant

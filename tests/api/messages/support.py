@@ -15,7 +15,7 @@ from api.support import add, frames, running
 from kronk_agent import Config
 from kronk_agent.model import ChatModel
 from kronk_agent.testing import ScriptedModel, Turn
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 USER: dict[str, Any] = {"role": "user", "content": "Hello"}
 WEATHER: dict[str, Any] = {

@@ -13,7 +13,7 @@ from loopback_web import LoopbackWeb
 from kronk_agent import Config
 from kronk_agent.messages import JsonObject
 from kronk_agent.testing import Piece, call
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 SEARCH: dict[str, Any] = {"type": "web_search_20250305", "name": "web_search"}
 FETCH: dict[str, Any] = {"type": "web_fetch_20250910", "name": "web_fetch"}

@@ -17,7 +17,7 @@ from typing import TypeAlias
 from loopback_web import LoopbackWeb
 
 from kronk_agent.testing import Turn
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 CLASSES = {
     "read": "read and answer",

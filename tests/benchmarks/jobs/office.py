@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from kronk_agent.tool import Tool, tool
+from kronk_agent.tools import Tool, tool
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from mcp import Client
 from kronk_agent.config.schema import Config
 from kronk_agent.runtime import Runtime
 from kronk_agent.testing import ScriptedModel, Turn
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 from kronk_mcp_servers.agent import ClientPerson, agent_server
 
 DEMO = {"command": sys.executable, "args": ["-m", "kronk_mcp_servers.demo"]}

@@ -18,7 +18,7 @@ from kronk_agent.host.hops import META_KEY
 from kronk_agent.host.tasks import Tasks
 from kronk_agent.model import ChatRequest
 from kronk_agent.testing import call
-from kronk_agent.tool import ToolContext, tool
+from kronk_agent.tools import ToolContext, tool
 
 ERAS = pytest.mark.parametrize("mode", ["auto", "legacy"])
 

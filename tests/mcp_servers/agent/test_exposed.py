@@ -15,7 +15,7 @@ from mcp_servers.agent.support import DEMO, connected
 
 from kronk_agent.errors import ConfigError
 from kronk_agent.testing import call
-from kronk_agent.tool import tool
+from kronk_agent.tools import tool
 
 
 @tool

@@ -26,7 +26,7 @@ from kronk_agent.config.schema import Config
 from kronk_agent.config.server import ServerConfig
 from kronk_agent.runtime import Runtime
 from kronk_agent.testing import ScriptedModel, Turn, call
-from kronk_agent.tool import tool
+from kronk_agent.tools import tool
 from kronk_mcp_servers.agent import ClientPerson, agent_server
 from kronk_mcp_servers.http import McpApp
 

@@ -9,7 +9,7 @@ from benchmarks.jobs.job import Job, World, holds, job, says, says_number
 from benchmarks.jobs.office import Mail, Order, Shop, convert_units
 
 from kronk_agent.testing import call
-from kronk_agent.tool import tool
+from kronk_agent.tools import tool
 
 
 @job("chain")

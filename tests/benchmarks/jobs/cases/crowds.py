@@ -8,7 +8,7 @@ from benchmarks.jobs.office import Calendar, Order, Shop, convert_units
 
 from kronk_agent.messages import JsonObject, JsonValue
 from kronk_agent.testing import call
-from kronk_agent.tool import Tool, ToolContext, ToolOutput
+from kronk_agent.tools import Tool, ToolContext, ToolOutput
 
 _VERBS = ("list", "describe", "start", "stop", "rename")
 _THINGS = {

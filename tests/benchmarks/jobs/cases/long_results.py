@@ -6,7 +6,7 @@ from benchmarks.jobs.cases.names import CITIES, ITEMS
 from benchmarks.jobs.job import Job, World, job, says, says_number
 
 from kronk_agent.testing import call
-from kronk_agent.tool import tool
+from kronk_agent.tools import tool
 
 _LINES = 1000
 """Of about 20 tokens each."""

@@ -7,7 +7,7 @@ from benchmarks.jobs.job import Job, World, holds, job, says, says_number
 from benchmarks.jobs.office import Order, Rooms, Shop
 
 from kronk_agent.testing import call
-from kronk_agent.tool import Tool, tool
+from kronk_agent.tools import Tool, tool
 
 
 @job("retry")

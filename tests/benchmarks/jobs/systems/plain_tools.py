@@ -17,7 +17,7 @@ from kronk_agent import Config
 from kronk_agent.messages import JsonObject, TextPart
 from kronk_agent.runtime import web_tools
 from kronk_agent.testing import invoke
-from kronk_agent.tool import Tool
+from kronk_agent.tools import Tool
 
 
 @dataclass(frozen=True, slots=True)

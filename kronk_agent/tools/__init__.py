@@ -1,0 +1,36 @@
+"""Tools: what a model may call, and ``@tool``, which makes one of a typed function."""
+
+from __future__ import annotations
+
+from kronk_agent.tools.definition import (
+    CheckPolicy,
+    InstructedToolset,
+    ReportProgress,
+    StaticToolset,
+    Tool,
+    ToolCallable,
+    ToolContext,
+    ToolOutput,
+    Toolset,
+    instructions_of,
+)
+from kronk_agent.tools.function import tool
+from kronk_agent.tools.policy import Permission, Rule
+from kronk_agent.tools.run import RunContext
+
+__all__ = [
+    "CheckPolicy",
+    "InstructedToolset",
+    "Permission",
+    "ReportProgress",
+    "Rule",
+    "RunContext",
+    "StaticToolset",
+    "Tool",
+    "ToolCallable",
+    "ToolContext",
+    "ToolOutput",
+    "Toolset",
+    "instructions_of",
+    "tool",
+]
