@@ -9,9 +9,9 @@ the context (truncation.py), and calls that repeat without progress are noticed 
 from __future__ import annotations
 
 from kronk_agent.agent.agent import Agent, Run
+from kronk_agent.agent.approval import Approval, Approve, Approved, Denied, Pending
 from kronk_agent.agent.compaction import CompactionCache
 from kronk_agent.agent.options import AgentOptions
-from kronk_agent.agent.policy import Approval, Approve, Approved, Denied, Pending
 
 __all__ = [
     "Agent",

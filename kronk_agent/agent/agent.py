@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from anyio import CancelScope, create_memory_object_stream
 from anyio.streams.memory import MemoryObjectReceiveStream
 
+from kronk_agent.agent.approval import Approve
 from kronk_agent.agent.compaction import CompactionCache
 from kronk_agent.agent.instructions import tool_notes, with_instructions, with_notes
 from kronk_agent.agent.loop import RunLoop
 from kronk_agent.agent.options import AgentOptions
-from kronk_agent.agent.policy import Approve
-from kronk_agent.agent.tool_executor import collect_tools
+from kronk_agent.agent.tool_calls.tool_executor import collect_tools
 from kronk_agent.concurrency.task_group import open_task_group
 from kronk_agent.messages import Event, Message, RunFinished
 from kronk_agent.model import ChatModel, ChatRequest, RenderedPrompt, ToolChoice

@@ -12,15 +12,20 @@ from anyio import CancelScope, to_thread
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
 
-from kronk_agent.agent.call_order import ScheduledCall
+from kronk_agent.agent.approval import Approve, Pending
 from kronk_agent.agent.compaction import CompactionCache, ContextWindow
 from kronk_agent.agent.instructions import tool_notes, with_instructions, with_notes
 from kronk_agent.agent.options import AgentOptions
-from kronk_agent.agent.policy import Approve, Pending
 from kronk_agent.agent.reminders import ANSWER_NOW, reminder
-from kronk_agent.agent.repeats import RepeatGuard
-from kronk_agent.agent.tool_executor import Execution, ToolExecutor, collect_tools, failed
-from kronk_agent.agent.truncation import truncate_results
+from kronk_agent.agent.tool_calls.call_order import ScheduledCall
+from kronk_agent.agent.tool_calls.repeat_guard import RepeatGuard
+from kronk_agent.agent.tool_calls.tool_executor import (
+    Execution,
+    ToolExecutor,
+    collect_tools,
+    failed,
+)
+from kronk_agent.agent.tool_calls.truncation import truncate_results
 from kronk_agent.agent.turn import AnsweredCall, Turn
 from kronk_agent.concurrency.task_group import open_task_group
 from kronk_agent.errors import MODEL_ERRORS, InvalidRequestError, KronkError

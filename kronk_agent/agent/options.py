@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from kronk_agent.agent.call_order import ParallelTools
+from kronk_agent.agent.tool_calls.call_order import ParallelTools
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonValue, Message
 from kronk_agent.model import (

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kronk_agent.agent.repeats import RepeatGuard
+from kronk_agent.agent.tool_calls.repeat_guard import RepeatGuard
 from kronk_agent.messages import Message
 
 ANSWER_NOW = Message.user(

@@ -3,8 +3,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from kronk_agent.agent.call_order import CallOrder, ParallelTools, ScheduledCall
-from kronk_agent.agent.tool_executor import call_key, failed
+from kronk_agent.agent.tool_calls.call_order import CallOrder, ParallelTools, ScheduledCall
+from kronk_agent.agent.tool_calls.tool_executor import call_key, failed
 from kronk_agent.messages import (
     Delta,
     Finish,

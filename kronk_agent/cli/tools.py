@@ -16,8 +16,8 @@ import anyio
 import click
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from kronk_agent.agent.tool_costs import ToolCosts, count_tool_tokens
-from kronk_agent.agent.tool_executor import ToolExecutor, collect_tools
+from kronk_agent.agent.tool_calls.tool_costs import ToolCosts, count_tool_tokens
+from kronk_agent.agent.tool_calls.tool_executor import ToolExecutor, collect_tools
 from kronk_agent.cli.call_arguments import arguments_as_json
 from kronk_agent.cli.loop import Interrupts, run
 from kronk_agent.cli.options import GlobalOptions, global_options

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from anyio.streams.memory import MemoryObjectSendStream
 
-from kronk_agent.agent.tool_executor import ToolExecutor
+from kronk_agent.agent.tool_calls.tool_executor import ToolExecutor
 from kronk_agent.messages import Event
 from kronk_agent.tools import Rule, Tool
 from kronk_agent.tools.policy import is_never_allowed

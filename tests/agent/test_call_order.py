@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from kronk_agent.agent import Agent, AgentOptions, Pending
-from kronk_agent.agent.call_order import ParallelTools
+from kronk_agent.agent.tool_calls.call_order import ParallelTools
 from kronk_agent.messages import Message, ToolCall, ToolFinished
 from kronk_agent.testing import ScriptedModel, call, collect
 from kronk_agent.tools import Rule, StaticToolset, Tool, tool

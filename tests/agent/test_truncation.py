@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kronk_agent.agent import Agent
-from kronk_agent.agent.truncation import (
+from kronk_agent.agent.tool_calls.truncation import (
     result_token_budget,
     split_budget,
     truncate_results,

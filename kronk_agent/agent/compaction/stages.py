@@ -13,7 +13,7 @@ from kronk_agent.agent.compaction.groups import best_cut, message_size, question
 from kronk_agent.agent.compaction.limits import Limits, PromptCounter
 from kronk_agent.agent.compaction.stubs import stub_of
 from kronk_agent.agent.compaction.summary import summary_request, write_summary
-from kronk_agent.agent.truncation import truncate_results
+from kronk_agent.agent.tool_calls.truncation import truncate_results
 from kronk_agent.errors import MODEL_ERRORS
 from kronk_agent.messages import CompactionKind, Message, ToolResult, Usage
 from kronk_agent.model import ChatModel, ChatRequest

@@ -11,7 +11,7 @@ from kronk_agent.agent.compaction.cache import CompactionCache
 from kronk_agent.agent.compaction.edits import ContextEdits
 from kronk_agent.agent.compaction.limits import Limits, PromptCounter
 from kronk_agent.agent.compaction.stages import Compactor, LargePrompt
-from kronk_agent.agent.truncation import result_token_budget
+from kronk_agent.agent.tool_calls.truncation import result_token_budget
 from kronk_agent.errors import ContextLengthError
 from kronk_agent.messages import ContextCompacted, Delta, Finish, Usage
 from kronk_agent.model import ChatModel, ChatRequest

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import anyio
 
 from kronk_agent.agent import AgentOptions, Approval, Approved
-from kronk_agent.agent.tool_executor import ToolExecutor
+from kronk_agent.agent.tool_calls.tool_executor import ToolExecutor
 from kronk_agent.api.responses.conversation import APPROVAL_PREFIX
 from kronk_agent.api.responses.items import InputItem, McpApprovalResponseItem
 from kronk_agent.errors import InvalidRequestError

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 
 import mcp.types as t
 
-from kronk_agent.agent.policy import policy_check
+from kronk_agent.agent.approval import policy_check
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import JsonObject, Message, ToolResult
 from kronk_agent.runtime import Runtime

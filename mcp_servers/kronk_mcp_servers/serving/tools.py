@@ -11,8 +11,8 @@ import anyio
 import mcp.types as t
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from kronk_agent.agent.policy import Pending
-from kronk_agent.agent.tool_executor import ToolExecutor
+from kronk_agent.agent.approval import Pending
+from kronk_agent.agent.tool_calls.tool_executor import ToolExecutor
 from kronk_agent.concurrency.task_group import open_task_group
 from kronk_agent.messages import (
     AudioPart,

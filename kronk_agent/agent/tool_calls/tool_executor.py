@@ -13,7 +13,7 @@ import anyio
 from anyio import BrokenResourceError, ClosedResourceError, WouldBlock, move_on_after
 from anyio.streams.memory import MemoryObjectSendStream
 
-from kronk_agent.agent.policy import (
+from kronk_agent.agent.approval import (
     Approve,
     Approved,
     Denied,
