@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from kronk_agent.engine.prefix_tree import common_prefix_length
+from kronk_agent.engine.kv_cache.radix_tree import common_prefix_length
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import Message
 from kronk_agent.model import ChatRequest

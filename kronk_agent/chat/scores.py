@@ -6,7 +6,7 @@ import codecs
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from kronk_agent.engine import logprobs
+from kronk_agent.engine.sampling import logprobs
 from kronk_agent.messages import Delta, Finish, ReasoningDelta, TextDelta, TokenLogprob
 
 

@@ -18,22 +18,22 @@ from anyio import to_thread
 from kronk_agent.concurrency.channel import Channel
 from kronk_agent.concurrency.closing import ClosedInThread
 from kronk_agent.concurrency.opening import Opening
-from kronk_agent.engine.binding import llama
-from kronk_agent.engine.constraint import Constraint, ConstraintCompiler
-from kronk_agent.engine.context import keeps_any_prefix, new_context
-from kronk_agent.engine.logprobs import TokenLogprob
-from kronk_agent.engine.memory import KVMemory
-from kronk_agent.engine.model import Capability, ModelFile
-from kronk_agent.engine.params import EngineParams, LoraAdapter
-from kronk_agent.engine.prefix_cache import PrefixCache
-from kronk_agent.engine.prefix_saving import PrefixSaver
+from kronk_agent.engine.kv_cache.kv_memory import KVMemory
+from kronk_agent.engine.kv_cache.prefix_cache import PrefixCache
+from kronk_agent.engine.kv_cache.prefix_saver import PrefixSaver
+from kronk_agent.engine.kv_cache.snapshot_name import snapshot_name
+from kronk_agent.engine.kv_cache.state_files import StateFiles
+from kronk_agent.engine.kv_cache.state_store import StateStore
+from kronk_agent.engine.llama.binding import llama
+from kronk_agent.engine.llama.context import keeps_any_prefix, new_context
+from kronk_agent.engine.llama.model_file import Capability, ModelFile
+from kronk_agent.engine.llama.params import EngineParams, LoraAdapter
 from kronk_agent.engine.request import CacheOptions, GenerateOptions, Request
-from kronk_agent.engine.scheduler import Output, Scheduler
+from kronk_agent.engine.sampling.logprobs import TokenLogprob
+from kronk_agent.engine.scheduling.scheduler import Output, Scheduler
 from kronk_agent.engine.sequence import Chunk, GenerationEnd, Priority
-from kronk_agent.engine.snapshots import snapshot_name
-from kronk_agent.engine.state_files import StateFiles
-from kronk_agent.engine.state_store import StateStore
 from kronk_agent.engine.stats import EngineStats
+from kronk_agent.engine.structured_output.constraint import Constraint, ConstraintCompiler
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.errors import ConstraintError, EngineError, InvalidRequestError, KronkError
 from kronk_agent.model import SamplingParams

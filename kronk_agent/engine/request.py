@@ -10,9 +10,9 @@ from typing import TypedDict
 
 import numpy as np
 
-from kronk_agent.engine.constraint import Constraint
+from kronk_agent.engine.sampling.stops import StopFinder
 from kronk_agent.engine.sequence import Priority, Sequence, Sink
-from kronk_agent.engine.stops import StopFinder
+from kronk_agent.engine.structured_output.constraint import Constraint
 from kronk_agent.errors import ContextLengthError, InvalidRequestError
 from kronk_agent.model import SamplingParams
 

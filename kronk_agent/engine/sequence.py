@@ -11,12 +11,12 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from kronk_agent.engine.constraint import Constraint, Matcher
-from kronk_agent.engine.logprobs import TokenLogprob
-from kronk_agent.engine.prefix_tree import CacheKey
-from kronk_agent.engine.sampling import Sampler
-from kronk_agent.engine.speculation import PromptLookup
-from kronk_agent.engine.stops import StopFinder
+from kronk_agent.engine.kv_cache.radix_tree import CacheKey
+from kronk_agent.engine.sampling.logprobs import TokenLogprob
+from kronk_agent.engine.sampling.sampler import Sampler
+from kronk_agent.engine.sampling.speculation import PromptLookup
+from kronk_agent.engine.sampling.stops import StopFinder
+from kronk_agent.engine.structured_output.constraint import Constraint, Matcher
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.errors import KronkError
 from kronk_agent.messages import Timings, Usage

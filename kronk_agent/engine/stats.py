@@ -6,7 +6,7 @@ from collections.abc import Sequence as Many
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from kronk_agent.engine.prefix_cache import CacheCounters
+from kronk_agent.engine.kv_cache.prefix_cache import CacheCounters
 from kronk_agent.engine.sequence import Priority, Sequence
 
 

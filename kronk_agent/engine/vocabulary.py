@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from kronk_agent.engine.binding import Vocab, llama
+from kronk_agent.engine.llama.binding import Vocab, llama
 from kronk_agent.errors import EngineError
 
 

@@ -13,8 +13,8 @@ _TEMPLATES = "tokenizer.chat_template"
 
 if TYPE_CHECKING:
     from kronk_agent.chat.capabilities import Capabilities
-    from kronk_agent.engine.model import ModelFile
-    from kronk_agent.engine.params import EngineParams, Pooling
+    from kronk_agent.engine.llama.model_file import ModelFile
+    from kronk_agent.engine.llama.params import EngineParams, Pooling
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +67,10 @@ def describe(
     from kronk_agent.chat.capabilities import find_capabilities
     from kronk_agent.chat.jinja import read_template
     from kronk_agent.chat.template import ChatTemplate
-    from kronk_agent.engine.context import default_memories
-    from kronk_agent.engine.embedding import DEFAULT_LONGEST
-    from kronk_agent.engine.memory_estimate import total_bytes
-    from kronk_agent.engine.model import ModelFile
+    from kronk_agent.engine.embedding.engine import DEFAULT_LONGEST
+    from kronk_agent.engine.llama.context import default_memories
+    from kronk_agent.engine.llama.memory_estimate import total_bytes
+    from kronk_agent.engine.llama.model_file import ModelFile
 
     given = {"default": read_template(template)} if template else None
     model = ModelFile(path, is_described_only=True)
@@ -101,7 +101,7 @@ def describe(
 
 
 def _metadata(path: Path) -> dict[str, int | float | str]:
-    from kronk_agent.engine.gguf.header import read_metadata
+    from kronk_agent.engine.llama.gguf.header import read_metadata
 
     found = read_metadata(path)
     return {key: value for key, value in found.items() if not key.startswith(_TEMPLATES)}

@@ -29,9 +29,9 @@ from kronk_agent.runtime.pooled import PooledChatModel
 if TYPE_CHECKING:
     from kronk_agent.chat.local import LocalChatModel
     from kronk_agent.chat.remote import RemoteChatModel
-    from kronk_agent.engine.embedding import EmbeddingEngine
+    from kronk_agent.engine.embedding.engine import EmbeddingEngine
     from kronk_agent.engine.engine import Engine
-    from kronk_agent.engine.params import EngineParams
+    from kronk_agent.engine.llama.params import EngineParams
     from kronk_agent.engine.vocabulary import Vocabulary
 
 _MIB = 1 << 20
@@ -264,7 +264,7 @@ class Models:
             ModelError: it cannot be loaded.
             InvalidRequestError: it is no file, or was not made for that.
         """
-        from kronk_agent.engine.embedding import EmbeddingEngine
+        from kronk_agent.engine.embedding.engine import EmbeddingEngine
 
         name = self.name(name)
         config, about = self._local(name), await self.describe(name)
@@ -369,7 +369,7 @@ class Models:
         return len(self._vocabulary(name).tokenize(text, parse_special=False))
 
     def _vocabulary(self, name: str) -> Vocabulary:
-        from kronk_agent.engine.model import ModelFile
+        from kronk_agent.engine.llama.model_file import ModelFile
 
         if name not in self._vocabularies:
             file = ModelFile(self._path(self._local(name)), is_described_only=True)
@@ -406,7 +406,7 @@ class Models:
         return None if config.template is None else self._base_dir / config.template
 
     def _params(self, config: LocalModelConfig) -> EngineParams:
-        from kronk_agent.engine.params import EngineParams, LoraAdapter
+        from kronk_agent.engine.llama.params import EngineParams, LoraAdapter
 
         said = self._engine
         lora = tuple(LoraAdapter(adapter.path, adapter.scale) for adapter in said.lora)
@@ -436,7 +436,7 @@ def _free_bytes(config: EngineConfig) -> int | None:
     """Memory of this machine that is free; None where models go to a GPU, whose is not known."""
     import psutil
 
-    from kronk_agent.engine.model import has_gpu
+    from kronk_agent.engine.llama.model_file import has_gpu
 
     if config.gpu_layers != 0 and has_gpu():
         return None

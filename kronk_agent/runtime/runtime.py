@@ -25,7 +25,7 @@ from kronk_agent.runtime.tools import own_tools
 from kronk_agent.tools import StaticToolset, Tool, Toolset
 
 if TYPE_CHECKING:
-    from kronk_agent.engine.embedding import EmbeddingEngine
+    from kronk_agent.engine.embedding.engine import EmbeddingEngine
     from kronk_agent.engine.engine import Engine
     from kronk_agent.host import Host, Person, Prompts, Resources, ServerStatus
     from kronk_agent.sessions import SessionStore

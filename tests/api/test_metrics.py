@@ -18,7 +18,7 @@ from kronk_agent import Config
 from kronk_agent.api.engine_metrics import FIGURES, EngineMetrics
 from kronk_agent.api.guard.limits import Limits
 from kronk_agent.api.metrics import Metrics
-from kronk_agent.engine.prefix_cache import CacheCounters
+from kronk_agent.engine.kv_cache.prefix_cache import CacheCounters
 from kronk_agent.engine.stats import EngineStats, StepCounters
 from kronk_agent.testing import ScriptedModel, call
 

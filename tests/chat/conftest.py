@@ -10,9 +10,9 @@ from chat.support import Grammar
 from loopback_web import LoopbackWeb
 
 from kronk_agent.chat.dialects import Grammar as TurnGrammar
-from kronk_agent.engine.constraint import ConstraintCompiler
 from kronk_agent.engine.engine import Engine, EngineParams
-from kronk_agent.engine.model import ModelFile
+from kronk_agent.engine.llama.model_file import ModelFile
+from kronk_agent.engine.structured_output.constraint import ConstraintCompiler
 from kronk_agent.engine.vocabulary import Vocabulary
 
 _SHARED_DATA = Path(__file__).parents[3] / "shared" / "data"

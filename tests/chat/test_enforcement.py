@@ -10,8 +10,8 @@ import pytest
 from kronk_agent.chat.dialects.lark import Lark
 from kronk_agent.chat.dialects.schema import enforced_schema
 from kronk_agent.chat.enforcement import Enforceable, enforceable
-from kronk_agent.engine.constraint import ConstraintCompiler
-from kronk_agent.engine.model import ModelFile
+from kronk_agent.engine.llama.model_file import ModelFile
+from kronk_agent.engine.structured_output.constraint import ConstraintCompiler
 from kronk_agent.errors import ConstraintError
 from kronk_agent.messages import JsonObject
 

@@ -12,7 +12,7 @@ from limits import seconds
 
 from kronk_agent.engine.best_of import Completion, generate_best
 from kronk_agent.engine.engine import Chunk, Engine, EngineParams
-from kronk_agent.engine.stops import StopFinder
+from kronk_agent.engine.sampling.stops import StopFinder
 from kronk_agent.errors import ConstraintError, DeadlineError, InvalidRequestError
 from kronk_agent.model import SamplingParams
 

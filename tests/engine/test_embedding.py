@@ -12,7 +12,7 @@ from engine.tiny_gguf import BERT_CONTEXT, WIDTH, Pooling, TinyModels
 from limits import seconds
 from numpy.typing import NDArray
 
-from kronk_agent.engine.embedding import EmbeddingEngine
+from kronk_agent.engine.embedding.engine import EmbeddingEngine
 from kronk_agent.engine.engine import Engine, EngineParams
 from kronk_agent.errors import (
     EngineError,

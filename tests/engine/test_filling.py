@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from kronk_agent.engine.filling import Filling
-from kronk_agent.engine.step_cost import StepCost
+from kronk_agent.engine.scheduling.prefill import Filling
+from kronk_agent.engine.scheduling.step_time import StepCost
 
 ROW = 0.004
 """Seconds a row takes."""

@@ -12,7 +12,7 @@ from engine.support import endless, generate
 from limits import seconds
 
 from kronk_agent.engine.engine import Engine, EngineParams
-from kronk_agent.engine.grammars.share import COMPILING_FOR
+from kronk_agent.engine.structured_output.share import COMPILING_FOR
 from kronk_agent.errors import ConstraintError, EngineError, OverloadedError
 
 on_the_engines_loop = pytest.mark.asyncio(loop_scope="module")

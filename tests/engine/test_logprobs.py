@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kronk_agent.engine.engine import Chunk, Constraint, Engine
-from kronk_agent.engine.logprobs import RowLogprobs
+from kronk_agent.engine.sampling.logprobs import RowLogprobs
 from kronk_agent.errors import InvalidRequestError
 
 FRANCE = chat("What is the capital of France?")

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pytest
 
 from kronk_agent.config.engine import EngineConfig
-from kronk_agent.engine.params import EngineParams, LoraAdapter
+from kronk_agent.engine.llama.params import EngineParams, LoraAdapter
 from kronk_agent.errors import ConfigError
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from numpy.typing import NDArray
 
-from kronk_agent.engine.prefix_tree import CacheKey, PrefixTree, common_prefix_length
+from kronk_agent.engine.kv_cache.radix_tree import CacheKey, PrefixTree, common_prefix_length
 
 # Few different tokens, so that paths share, part and run inside one another.
 TOKENS = st.lists(st.integers(0, 2), max_size=12)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kronk_agent.engine.model import ModelFile
-from kronk_agent.engine.rerank_prompt import rerank_prompt
+from kronk_agent.engine.embedding.rerank_prompt import rerank_prompt
+from kronk_agent.engine.llama.model_file import ModelFile
 from kronk_agent.engine.vocabulary import Vocabulary
 
 TEMPLATE = "<|im_start|>system\nJudge.<|im_end|>\nQuery: {query}\nDocument: {document}<|im_end|>\n"

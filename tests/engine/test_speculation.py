@@ -9,7 +9,7 @@ import pytest
 from engine.support import GREEDY, chat, generate
 
 from kronk_agent.engine.engine import Engine, EngineParams
-from kronk_agent.engine.speculation import PromptLookup
+from kronk_agent.engine.sampling.speculation import PromptLookup
 from kronk_agent.model import SamplingParams
 
 POEM = (

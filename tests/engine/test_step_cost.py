@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kronk_agent.engine.step_cost import StepCost
+from kronk_agent.engine.scheduling.step_time import StepCost
 
 
 def learnt(*steps: tuple[int, float]) -> StepCost:

@@ -9,7 +9,7 @@ from engine.support import endless, generate
 from engine.tiny_gguf import WINDOW, Pooling, TinyModels, write_bert
 
 from kronk_agent.engine.engine import Engine, EngineParams
-from kronk_agent.engine.model import ModelFile
+from kronk_agent.engine.llama.model_file import ModelFile
 
 KINDS = ["llama", "gemma", "mamba", "jamba"]
 LONG = "the cat is one of two " * 12

@@ -9,7 +9,7 @@ from engine.tiny_gguf import TinyModels
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kronk_agent.engine.model import ModelFile
+from kronk_agent.engine.llama.model_file import ModelFile
 from kronk_agent.engine.vocabulary import Vocabulary, split_inside
 
 

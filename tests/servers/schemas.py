@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from kronk_agent.chat.dialects import dialect_for
 from kronk_agent.chat.enforcement import Refusal, enforceable
 from kronk_agent.chat.template import ChatTemplate
-from kronk_agent.engine.constraint import ConstraintCompiler
-from kronk_agent.engine.model import ModelFile
+from kronk_agent.engine.llama.model_file import ModelFile
+from kronk_agent.engine.structured_output.constraint import ConstraintCompiler
 from kronk_agent.errors import ConstraintError
 from kronk_agent.messages import JsonObject, Message
 from kronk_agent.model import ChatRequest, ToolChoice

@@ -14,7 +14,7 @@ from kronk_agent.api.guard.bodies import Bodies, check_json, declared_as_json, r
 from kronk_agent.api.guard.limits import Limits
 from kronk_agent.api.keys import ApiKey, KeyFile, Scope, hash_key
 from kronk_agent.config.server import ServerConfig
-from kronk_agent.engine.grammars.share import COMPILING_FOR
+from kronk_agent.engine.structured_output.share import COMPILING_FOR
 
 _OPEN = ("/health", "/v1/health", "/")
 """These tell nothing of anybody."""

@@ -11,8 +11,8 @@ from kronk_agent.api.completions.request import Prompts, prompt_tokens, separate
 from kronk_agent.api.llama_server.limits import LineLimits
 from kronk_agent.api.sampling import NEVER, SamplingFields
 from kronk_agent.api.wire import NoEffect, OpenWire, Refused
-from kronk_agent.engine.constraint import gbnf_to_lark
 from kronk_agent.engine.engine import Constraint, Engine, GenerateOptions
+from kronk_agent.engine.structured_output.constraint import gbnf_to_lark
 from kronk_agent.errors import ConstraintError, InvalidRequestError
 from kronk_agent.model import SamplingParams
 

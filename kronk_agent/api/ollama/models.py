@@ -16,7 +16,7 @@ from kronk_agent.api.errors import HttpError
 from kronk_agent.api.ollama.response import MEDIA_TYPE, moment
 from kronk_agent.api.serving import Served, Serving
 from kronk_agent.api.wire import OpenWire, WholeText, encode
-from kronk_agent.engine.model import has_gpu
+from kronk_agent.engine.llama.model_file import has_gpu
 from kronk_agent.errors import InvalidRequestError, ModelError
 from kronk_agent.messages import JsonObject, JsonValue
 from kronk_agent.model import Capability

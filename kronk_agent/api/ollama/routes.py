@@ -28,7 +28,7 @@ from kronk_agent.api.serving import Serving, as_asked
 from kronk_agent.api.sse import EventStream, Write, while_connected
 from kronk_agent.api.wire import encode, left_out
 from kronk_agent.chat.scores import Scores
-from kronk_agent.engine.embedding import EmbeddingEngine
+from kronk_agent.engine.embedding.engine import EmbeddingEngine
 from kronk_agent.engine.engine import Constraint, Engine, GenerateOptions
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonObject, Message, TextDelta, Usage

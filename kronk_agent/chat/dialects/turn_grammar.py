@@ -17,7 +17,7 @@ from kronk_agent.chat.dialects.unmarked_grammar import (
     UnmarkedRules,
     words_without_calls,
 )
-from kronk_agent.engine.constraint import gbnf_to_lark
+from kronk_agent.engine.structured_output.constraint import gbnf_to_lark
 from kronk_agent.messages import JsonObject
 from kronk_agent.model import ChatRequest
 

@@ -17,7 +17,7 @@ from kronk_agent.chat.dialects.samples import USER, Samples, atoms
 from kronk_agent.chat.dialects.turn import TurnFormat, TurnParser
 from kronk_agent.chat.dialects.turn_grammar import turn_grammar
 from kronk_agent.chat.shapes import RenderValues
-from kronk_agent.engine.grammars.text import may_begin
+from kronk_agent.engine.structured_output.text import may_begin
 from kronk_agent.messages import (
     JsonObject,
     JsonValue,

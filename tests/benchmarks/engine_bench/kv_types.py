@@ -10,7 +10,7 @@ from benchmarks.engine_bench.prose import text_of
 from benchmarks.engine_bench.streams import ask_together, tokens_per_second
 
 from kronk_agent.engine.engine import EngineParams
-from kronk_agent.engine.params import CacheType
+from kronk_agent.engine.llama.params import CacheType
 from kronk_agent.messages import JsonObject
 
 _TYPES: tuple[CacheType, ...] = ("f16", "q8_0", "q4_0", "bf16", "f32")

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kronk_agent.engine.prefix_tree import CacheKey
-from kronk_agent.engine.state_store import SavedState
+from kronk_agent.engine.kv_cache.radix_tree import CacheKey
+from kronk_agent.engine.kv_cache.state_store import SavedState
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from kronk_agent.engine.binding import Context, llama
+from kronk_agent.engine.llama.binding import Context, llama
 from kronk_agent.errors import EngineError
 
 _END = -1

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from kronk_agent.engine.binding import llama
+from kronk_agent.engine.llama.binding import llama
 
 _logger = logging.getLogger("kronk_agent.engine.llama_cpp")
 _LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING}

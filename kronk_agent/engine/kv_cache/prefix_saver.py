@@ -7,11 +7,11 @@ import logging
 import numpy as np
 from numpy.typing import NDArray
 
-from kronk_agent.engine.prefix_cache import PrefixCache
-from kronk_agent.engine.prefix_tree import CacheKey
+from kronk_agent.engine.kv_cache.prefix_cache import PrefixCache
+from kronk_agent.engine.kv_cache.radix_tree import CacheKey
+from kronk_agent.engine.kv_cache.state_files import StateFiles
+from kronk_agent.engine.kv_cache.state_store import SavedState, StateStore
 from kronk_agent.engine.sequence import Sequence
-from kronk_agent.engine.state_files import StateFiles
-from kronk_agent.engine.state_store import SavedState, StateStore
 
 logger = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import psutil
 
-from kronk_agent.engine.binding import llama
-from kronk_agent.engine.model import ModelFile
-from kronk_agent.engine.params import EngineParams
+from kronk_agent.engine.llama.binding import llama
+from kronk_agent.engine.llama.model_file import ModelFile
+from kronk_agent.engine.llama.params import EngineParams
 from kronk_agent.errors import ModelError
 
 BITS_PER_VALUE = {

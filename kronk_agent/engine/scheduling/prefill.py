@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from kronk_agent.engine.scheduling.step_time import StepCost
 from kronk_agent.engine.sequence import Sequence
-from kronk_agent.engine.step_cost import StepCost
 
 _SECONDS = 0.25
 """How long the prompts in a step may make it: what a prompt that comes now waits to be looked at.

@@ -8,11 +8,11 @@ import os
 import sys
 from typing import Any
 
-from kronk_agent.engine.binding import Adapter, Context, llama
-from kronk_agent.engine.log import listening
-from kronk_agent.engine.memory_estimate import check_kv_memory
-from kronk_agent.engine.model import ModelFile, check_file
-from kronk_agent.engine.params import EngineParams, LoraAdapter
+from kronk_agent.engine.llama.binding import Adapter, Context, llama
+from kronk_agent.engine.llama.log import listening
+from kronk_agent.engine.llama.memory_estimate import check_kv_memory
+from kronk_agent.engine.llama.model_file import ModelFile, check_file
+from kronk_agent.engine.llama.params import EngineParams, LoraAdapter
 from kronk_agent.errors import ModelError
 
 logger = logging.getLogger(__name__)

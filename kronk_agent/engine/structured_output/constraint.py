@@ -30,10 +30,10 @@ from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from llguidance.gbnf_to_lark import gbnf_to_lark as convert_gbnf
 from numpy.typing import NDArray
 
-from kronk_agent.engine.binding import Vocab, llama
-from kronk_agent.engine.grammars.isolated import IsolatedGrammar, TokenMatcher
-from kronk_agent.engine.grammars.limits import check_grammar
-from kronk_agent.engine.grammars.share import COMPILING_FOR
+from kronk_agent.engine.llama.binding import Vocab, llama
+from kronk_agent.engine.structured_output.isolated import IsolatedGrammar, TokenMatcher
+from kronk_agent.engine.structured_output.limits import check_grammar
+from kronk_agent.engine.structured_output.share import COMPILING_FOR
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.errors import ConstraintError, EngineError, OverloadedError
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kronk_agent.engine.batch import Batch
-from kronk_agent.engine.binding import Context, llama
+from kronk_agent.engine.llama.batch import Batch
+from kronk_agent.engine.llama.binding import Context, llama
 from kronk_agent.errors import EngineError, OverloadedError
 
 logger = logging.getLogger(__name__)

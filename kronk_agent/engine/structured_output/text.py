@@ -13,7 +13,7 @@ def may_begin(grammar: str, parts: Mapping[str, str], text: str) -> bool:
 
     A grammar that is refused allows nothing. There must be no special tokens in it.
     """
-    from kronk_agent.engine.constraint import new_matcher, source_of
+    from kronk_agent.engine.structured_output.constraint import new_matcher, source_of
 
     matcher = new_matcher(source_of(grammar, parts), _bytes())
     data = list(text.encode("utf-8", "replace"))

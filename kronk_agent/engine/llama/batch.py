@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kronk_agent.engine.binding import llama
+from kronk_agent.engine.llama.binding import llama
 
 _C = TypeVar("_C")
 

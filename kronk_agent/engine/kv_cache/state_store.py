@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kronk_agent.engine.prefix_tree import CacheKey, PrefixTree
+from kronk_agent.engine.kv_cache.radix_tree import CacheKey, PrefixTree
 
 
 @dataclass(frozen=True, slots=True, eq=False)

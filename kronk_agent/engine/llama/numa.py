@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from kronk_agent.engine.binding import llama
-from kronk_agent.engine.params import Numa
+from kronk_agent.engine.llama.binding import llama
+from kronk_agent.engine.llama.params import Numa
 from kronk_agent.errors import ConfigError
 
 _STRATEGIES = {

@@ -6,7 +6,7 @@ import hashlib
 from importlib.metadata import version
 from pathlib import Path
 
-from kronk_agent.engine.params import EngineParams
+from kronk_agent.engine.llama.params import EngineParams
 
 _SAMPLE = 1 << 20
 """Bytes of the model file's beginning and end that stand for all of it: its header with all

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from kronk_agent.engine import binding
-from kronk_agent.engine.binding import Context, llama
-from kronk_agent.engine.constraint import Matcher
-from kronk_agent.engine.logprobs import TokenLogprob
+from kronk_agent.engine.llama import binding
+from kronk_agent.engine.llama.binding import Context, llama
+from kronk_agent.engine.sampling.logprobs import TokenLogprob
+from kronk_agent.engine.structured_output.constraint import Matcher
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.model import SamplerName, SamplingParams
 

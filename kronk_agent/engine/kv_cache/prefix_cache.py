@@ -23,11 +23,11 @@ from heapq import heapify, heappop, heappush
 import numpy as np
 from numpy.typing import NDArray
 
-from kronk_agent.engine.memory import KVMemory
-from kronk_agent.engine.prefix_tree import CacheKey, PrefixTree
+from kronk_agent.engine.kv_cache.kv_memory import KVMemory
+from kronk_agent.engine.kv_cache.radix_tree import CacheKey, PrefixTree
+from kronk_agent.engine.kv_cache.state_files import StateFiles, is_sound
+from kronk_agent.engine.kv_cache.state_store import SavedState, StateStore
 from kronk_agent.engine.sequence import Sequence
-from kronk_agent.engine.state_files import StateFiles, is_sound
-from kronk_agent.engine.state_store import SavedState, StateStore
 
 logger = logging.getLogger(__name__)
 

@@ -19,19 +19,19 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from kronk_agent.engine.batch import Batch
-from kronk_agent.engine.binding import Context, llama
-from kronk_agent.engine.filling import Filling
-from kronk_agent.engine.logprobs import RowLogprobs, TokenLogprob
-from kronk_agent.engine.prefix_cache import PrefixCache
-from kronk_agent.engine.prefix_saving import PrefixSaver
-from kronk_agent.engine.sampling import Sampler
+from kronk_agent.engine.kv_cache.prefix_cache import PrefixCache
+from kronk_agent.engine.kv_cache.prefix_saver import PrefixSaver
+from kronk_agent.engine.llama.batch import Batch
+from kronk_agent.engine.llama.binding import Context, llama
+from kronk_agent.engine.sampling.logprobs import RowLogprobs, TokenLogprob
+from kronk_agent.engine.sampling.sampler import Sampler
+from kronk_agent.engine.sampling.speculation import FIRST_DRAFT_LENGTH, PromptLookup
+from kronk_agent.engine.scheduling.prefill import Filling
+from kronk_agent.engine.scheduling.request_queue import WaitingLine
+from kronk_agent.engine.scheduling.step_time import StepCost
 from kronk_agent.engine.sequence import Chunk, EndReason, Sequence, Sink
-from kronk_agent.engine.speculation import FIRST_DRAFT_LENGTH, PromptLookup
 from kronk_agent.engine.stats import EngineStats, StepCounters
-from kronk_agent.engine.step_cost import StepCost
 from kronk_agent.engine.vocabulary import Vocabulary
-from kronk_agent.engine.waiting import WaitingLine
 from kronk_agent.errors import (
     DeadlineError,
     EngineError,

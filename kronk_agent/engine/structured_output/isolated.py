@@ -127,8 +127,8 @@ class IsolatedMatcher:
 
 def open_service(model: str) -> Answer:
     """Answers the calls of ``IsolatedMatcher``, in the process of its own."""
-    from kronk_agent.engine.constraint import new_matcher, new_tokenizer
-    from kronk_agent.engine.model import ModelFile
+    from kronk_agent.engine.llama.model_file import ModelFile
+    from kronk_agent.engine.structured_output.constraint import new_matcher, new_tokenizer
 
     vocabulary = ModelFile(Path(model), is_described_only=True).vocabulary
     with vocabulary.in_use() as handle:

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from kronk_agent.engine.binding import Model, llama
-from kronk_agent.engine.gguf.trial import check_model
-from kronk_agent.engine.log import forward_log, listening
-from kronk_agent.engine.numa import place_on_nodes
-from kronk_agent.engine.params import EngineParams, Pooling
+from kronk_agent.engine.llama.binding import Model, llama
+from kronk_agent.engine.llama.gguf.trial import check_model
+from kronk_agent.engine.llama.log import forward_log, listening
+from kronk_agent.engine.llama.numa import place_on_nodes
+from kronk_agent.engine.llama.params import EngineParams, Pooling
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.errors import ConfigError, ModelError
 

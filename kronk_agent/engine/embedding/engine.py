@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from kronk_agent.concurrency.closing import ClosedInThread
 from kronk_agent.concurrency.opening import Opening
-from kronk_agent.engine.binding import llama
-from kronk_agent.engine.context import context_length, context_settings, open_context
-from kronk_agent.engine.embedding_worker import EmbeddingWorker, Job
-from kronk_agent.engine.model import Capability, ModelFile
-from kronk_agent.engine.params import EngineParams, Pooling
-from kronk_agent.engine.rerank_prompt import rerank_prompt
+from kronk_agent.engine.embedding.rerank_prompt import rerank_prompt
+from kronk_agent.engine.embedding.worker import EmbeddingWorker, Job
+from kronk_agent.engine.llama.binding import llama
+from kronk_agent.engine.llama.context import context_length, context_settings, open_context
+from kronk_agent.engine.llama.model_file import Capability, ModelFile
+from kronk_agent.engine.llama.params import EngineParams, Pooling
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.errors import InvalidRequestError, KronkError, ModelError
 

@@ -12,7 +12,7 @@ from typing import Final
 import platformdirs
 
 from kronk_agent.confined import Answer, Confined, ConfinedError
-from kronk_agent.engine.gguf.header import HeaderError, check_header
+from kronk_agent.engine.llama.gguf.header import HeaderError, check_header
 from kronk_agent.errors import ModelError
 from kronk_agent.messages import JsonValue
 
@@ -75,7 +75,7 @@ def open_trial() -> Answer:
     # Before llama.cpp: no GPU is set up for it.
     os.environ |= {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": ""}
 
-    from kronk_agent.engine.binding import llama
+    from kronk_agent.engine.llama.binding import llama
 
     llama.llama_backend_init()
 

@@ -1,0 +1,1 @@
+"""llama.cpp: loading model files, contexts, batches and logs."""

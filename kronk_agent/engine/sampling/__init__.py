@@ -1,0 +1,1 @@
+"""Choosing tokens: samplers, logprobs, stop sequences and drafts."""

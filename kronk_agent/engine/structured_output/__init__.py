@@ -1,0 +1,1 @@
+"""Grammar-constrained generation: compiling grammars, and limits on what they may cost."""
