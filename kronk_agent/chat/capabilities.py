@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from kronk_agent.chat.conversation import Shape
 from kronk_agent.chat.dialects import dialect_for
 from kronk_agent.chat.dialects.template_dialect import TemplateDialect
-from kronk_agent.chat.jinja import TemplateRefusal
-from kronk_agent.chat.shapes import CALL, TOOL, USER, RenderValues, try_render
-from kronk_agent.chat.template import ChatTemplate
+from kronk_agent.chat.templates.capabilities import CALL, TOOL, USER, RenderValues, try_render
+from kronk_agent.chat.templates.chat_template import ChatTemplate
+from kronk_agent.chat.templates.conversation import Shape
+from kronk_agent.chat.templates.jinja import TemplateRefusal
 from kronk_agent.messages import JsonValue, Message
 
 _CALLS_IN_CODE_BLOCKS: Final = frozenset({"Qwen2.5-Coder"})

@@ -11,10 +11,10 @@ from anyio import to_thread
 from kronk_agent.chat.decision import CallDecision, decide_call
 from kronk_agent.chat.dialects import Grammar, Turn, dialect_for
 from kronk_agent.chat.enforcement import EnforceableSchemas
+from kronk_agent.chat.logprobs import Scores
 from kronk_agent.chat.own_prefix import OwnPrefix
-from kronk_agent.chat.scores import Scores
 from kronk_agent.chat.shown_tools import shown_tools
-from kronk_agent.chat.template import ChatTemplate, Options
+from kronk_agent.chat.templates.chat_template import ChatTemplate, Options
 from kronk_agent.chat.turn_reader import TurnReader
 from kronk_agent.engine.engine import CacheOptions, Chunk, Constraint, Engine
 from kronk_agent.errors import ConstraintError, InvalidRequestError

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from kronk_agent.chat.decision import CallDecision
 from kronk_agent.chat.dialects import Parser
-from kronk_agent.chat.dialects.reader import Marks
-from kronk_agent.chat.repeats import RepeatFilter
-from kronk_agent.chat.scores import Scores
+from kronk_agent.chat.dialects.parsing.reader import Marks
+from kronk_agent.chat.logprobs import Scores
+from kronk_agent.chat.repeat_filter import RepeatFilter
 from kronk_agent.engine.engine import Chunk, GenerationEnd
 from kronk_agent.messages import (
     Delta,

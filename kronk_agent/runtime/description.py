@@ -65,8 +65,8 @@ def describe(
         ModelError: a file is missing or cannot be read, or the chat template is not valid.
     """
     from kronk_agent.chat.capabilities import find_capabilities
-    from kronk_agent.chat.jinja import read_template
-    from kronk_agent.chat.template import ChatTemplate
+    from kronk_agent.chat.templates.chat_template import ChatTemplate
+    from kronk_agent.chat.templates.jinja import read_template
     from kronk_agent.engine.embedding.engine import DEFAULT_LONGEST
     from kronk_agent.engine.llama.context import default_memories
     from kronk_agent.engine.llama.memory_estimate import total_bytes

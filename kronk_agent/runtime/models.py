@@ -334,8 +334,8 @@ class Models:
             yield loaded.chat
 
     def _chat_on(self, engine: Engine, name: str) -> LocalChatModel:
-        from kronk_agent.chat.jinja import read_template
         from kronk_agent.chat.local import LocalChatModel
+        from kronk_agent.chat.templates.jinja import read_template
 
         template = self._template(self._local(name))
         templates = {"default": read_template(template)} if template else None

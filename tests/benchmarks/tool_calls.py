@@ -30,7 +30,7 @@ from benchmarks.baseline import llama_server
 from benchmarks.bfcl import CATEGORIES, Case, Leaderboard
 
 from kronk_agent.chat.local import LocalChatModel
-from kronk_agent.chat.remote.forced import CollectedTurn
+from kronk_agent.chat.remote.tool_choice_fallback import CollectedTurn
 from kronk_agent.engine.engine import Chunk, Constraint, Engine, EngineParams
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import JsonObject, JsonValue, ToolCall

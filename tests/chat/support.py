@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from kronk_agent.chat.dialects.call_format import CallFormat, Enclosure
-from kronk_agent.chat.dialects.turn import TurnFormat, TurnParser
+from kronk_agent.chat.dialects.formats.call_format import CallFormat, Enclosure
+from kronk_agent.chat.dialects.parsing.turn import TurnFormat, TurnParser
 from kronk_agent.engine.structured_output.constraint import Constraint
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.messages import (

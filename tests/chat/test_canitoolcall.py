@@ -22,7 +22,7 @@ from chat import published
 from chat.support import make_tool
 
 from kronk_agent.chat.dialects import Dialect, dialect_for
-from kronk_agent.chat.template import ChatTemplate
+from kronk_agent.chat.templates.chat_template import ChatTemplate
 from kronk_agent.messages import (
     Delta,
     Message,

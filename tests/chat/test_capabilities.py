@@ -4,7 +4,7 @@ import pytest
 from chat.support import HERMES_TEMPLATE
 
 from kronk_agent.chat.capabilities import Capabilities, find_capabilities
-from kronk_agent.chat.template import ChatTemplate
+from kronk_agent.chat.templates.chat_template import ChatTemplate
 
 NOTHING = Capabilities(
     dialect="generic",

@@ -8,9 +8,9 @@ from chat.support import HERMES_TEMPLATE, make_tool
 from inline_snapshot import snapshot
 
 from kronk_agent.chat.dialects import Dialect, Turn, dialect_for
+from kronk_agent.chat.dialects.parsing.turn import TurnFormat
 from kronk_agent.chat.dialects.template_dialect import TemplateDialect
-from kronk_agent.chat.dialects.turn import TurnFormat
-from kronk_agent.chat.template import ChatTemplate
+from kronk_agent.chat.templates.chat_template import ChatTemplate
 from kronk_agent.messages import ImagePart, Message, TextDelta, TextPart, ToolCall, ToolResult
 from kronk_agent.model import ChatRequest, ToolChoice
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from kronk_agent.chat.dialects.lark import Lark
-from kronk_agent.chat.dialects.schema import enforced_schema
+from kronk_agent.chat.dialects.grammar.lark import Lark
+from kronk_agent.chat.dialects.grammar.schema import enforced_schema
 from kronk_agent.chat.enforcement import Enforceable, enforceable
 from kronk_agent.engine.llama.model_file import ModelFile
 from kronk_agent.engine.structured_output.constraint import ConstraintCompiler

@@ -18,8 +18,8 @@ import pytest
 from chat.support import Grammar, make_tool
 
 from kronk_agent.chat.dialects import Dialect, Turn, dialect_for
-from kronk_agent.chat.special_tokens import Prompt
-from kronk_agent.chat.template import ChatTemplate, Options
+from kronk_agent.chat.templates.chat_template import ChatTemplate, Options
+from kronk_agent.chat.templates.special_tokens import Prompt
 from kronk_agent.messages import (
     Delta,
     JsonObject,

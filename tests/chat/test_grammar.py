@@ -14,10 +14,10 @@ from jsonschema import Draft202012Validator
 
 from kronk_agent.chat.dialects import GENERIC, HERMES
 from kronk_agent.chat.dialects import Grammar as TurnGrammar
-from kronk_agent.chat.dialects.arguments import ArgumentMarks
-from kronk_agent.chat.dialects.call_format import CallFormat, Enclosure
-from kronk_agent.chat.dialects.pythonic import PythonCalls
-from kronk_agent.chat.dialects.tagged_calls import TaggedCalls
+from kronk_agent.chat.dialects.formats.arguments import ArgumentMarks
+from kronk_agent.chat.dialects.formats.call_format import CallFormat, Enclosure
+from kronk_agent.chat.dialects.formats.pythonic import PythonCalls
+from kronk_agent.chat.dialects.formats.tagged_calls import TaggedCalls
 from kronk_agent.chat.dialects.template_dialect import TemplateDialect
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.messages import Message, ToolCallStart

@@ -19,7 +19,7 @@ from chat.support import PUBLISHED_TEMPLATES, Grammar, make_tool, merged
 
 from kronk_agent.chat.dialects import Dialect, dialect_for
 from kronk_agent.chat.dialects import Grammar as TurnGrammar
-from kronk_agent.chat.template import ChatTemplate
+from kronk_agent.chat.templates.chat_template import ChatTemplate
 from kronk_agent.messages import (
     JsonObject,
     Message,

@@ -9,7 +9,7 @@ import pytest
 from chat.support import PUBLISHED_TEMPLATES, lookup
 
 from kronk_agent.chat.dialects import dialect_for
-from kronk_agent.chat.template import ChatTemplate
+from kronk_agent.chat.templates.chat_template import ChatTemplate
 from kronk_agent.messages import Message, TextPart, ToolCall
 from kronk_agent.tools import Tool
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kronk_agent.chat.dialects import GENERIC, HERMES
-from kronk_agent.chat.dialects.call_format import CallFormat
-from kronk_agent.chat.dialects.json_calls import JsonCalls
-from kronk_agent.chat.dialects.turn import TurnParser
+from kronk_agent.chat.dialects.formats.call_format import CallFormat
+from kronk_agent.chat.dialects.formats.json_calls import JsonCalls
+from kronk_agent.chat.dialects.parsing.turn import TurnParser
 from kronk_agent.messages import (
     Delta,
     ReasoningDelta,

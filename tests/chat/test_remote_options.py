@@ -15,8 +15,8 @@ from chat.test_remote import COUNTED, deltas_of
 from kronk_agent import Message, tool
 from kronk_agent.agent import Agent, AgentOptions
 from kronk_agent.chat.remote import RemoteChatModel, Upstream
-from kronk_agent.chat.remote.kinds import UpstreamType
 from kronk_agent.chat.remote.request import left_out, request_body
+from kronk_agent.chat.remote.server_profiles import UpstreamType
 from kronk_agent.errors import InvalidRequestError, UpstreamError
 from kronk_agent.messages import Finish, JsonObject, Notice, TextDelta, ToolCallEnd
 from kronk_agent.model import ChatRequest, ResponseFormat, SamplingParams, ToolChoice

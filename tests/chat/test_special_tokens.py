@@ -7,8 +7,8 @@ from chat.support import make_tool
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kronk_agent.chat.special_tokens import Disguise, SpecialTexts
-from kronk_agent.chat.template import ChatTemplate
+from kronk_agent.chat.templates.chat_template import ChatTemplate
+from kronk_agent.chat.templates.special_tokens import Disguise, SpecialTexts
 from kronk_agent.engine.llama.model_file import ModelFile
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.messages import Message, TextPart, ToolCall

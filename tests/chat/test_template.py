@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 from chat.support import HERMES_TEMPLATE, make_tool
 
-from kronk_agent.chat.template import ChatTemplate
+from kronk_agent.chat.templates.chat_template import ChatTemplate
 from kronk_agent.errors import InvalidRequestError, ModelError
 from kronk_agent.messages import ImagePart, Message, TextPart, ToolCall
 

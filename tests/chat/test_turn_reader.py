@@ -7,7 +7,7 @@ import pytest
 from chat.support import THINK, make_parser, make_tool, merged
 
 from kronk_agent.chat.dialects import HERMES
-from kronk_agent.chat.scores import Scores
+from kronk_agent.chat.logprobs import Scores
 from kronk_agent.chat.turn_reader import TurnReader
 from kronk_agent.engine.engine import Chunk, GenerationEnd
 from kronk_agent.engine.sampling.logprobs import TokenLogprob as EngineLogprob

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from kronk_agent.chat.dialects import GENERIC, HERMES
 from kronk_agent.chat.dialects import Grammar as TurnGrammar
-from kronk_agent.chat.dialects.call_format import CallFormat
-from kronk_agent.chat.dialects.json_calls import JsonCalls
-from kronk_agent.chat.dialects.pythonic import PythonCalls
+from kronk_agent.chat.dialects.formats.call_format import CallFormat
+from kronk_agent.chat.dialects.formats.json_calls import JsonCalls
+from kronk_agent.chat.dialects.formats.pythonic import PythonCalls
 from kronk_agent.chat.dialects.template_dialect import TemplateDialect
 from kronk_agent.messages import (
     Delta,

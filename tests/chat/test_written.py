@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from kronk_agent.chat.dialects import Grammar as TurnGrammar
 from kronk_agent.chat.dialects import Turn
-from kronk_agent.chat.dialects.turn import TurnFormat
-from kronk_agent.chat.special_tokens import Prompt
-from kronk_agent.chat.template import Options
+from kronk_agent.chat.dialects.parsing.turn import TurnFormat
+from kronk_agent.chat.templates.chat_template import Options
+from kronk_agent.chat.templates.special_tokens import Prompt
 from kronk_agent.messages import Message, ToolCall
 from kronk_agent.model import ChatRequest, ToolChoice
 

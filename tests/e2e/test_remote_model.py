@@ -11,7 +11,7 @@ import pytest_asyncio
 from benchmarks.baseline import LlamaServer, llama_server, program
 
 from kronk_agent import Config, Message, Runtime, SamplingParams, ToolChoice, tool
-from kronk_agent.chat.remote.forced import CollectedTurn
+from kronk_agent.chat.remote.tool_choice_fallback import CollectedTurn
 from kronk_agent.config.model import RemoteModelConfig
 from kronk_agent.errors import ContextLengthError, InvalidRequestError
 from kronk_agent.model import ChatModel, ChatRequest

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from kronk_agent.chat.dialects import dialect_for
 from kronk_agent.chat.enforcement import Refusal, enforceable
-from kronk_agent.chat.template import ChatTemplate
+from kronk_agent.chat.templates.chat_template import ChatTemplate
 from kronk_agent.engine.llama.model_file import ModelFile
 from kronk_agent.engine.structured_output.constraint import ConstraintCompiler
 from kronk_agent.errors import ConstraintError

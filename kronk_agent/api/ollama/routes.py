@@ -27,7 +27,7 @@ from kronk_agent.api.ollama.tools import to_tools
 from kronk_agent.api.serving import Serving, as_asked
 from kronk_agent.api.sse import EventStream, Write, while_connected
 from kronk_agent.api.wire import encode, left_out
-from kronk_agent.chat.scores import Scores
+from kronk_agent.chat.logprobs import Scores
 from kronk_agent.engine.embedding.engine import EmbeddingEngine
 from kronk_agent.engine.engine import Constraint, Engine, GenerateOptions
 from kronk_agent.errors import InvalidRequestError

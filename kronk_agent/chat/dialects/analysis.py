@@ -14,14 +14,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from kronk_agent.chat.conversation import Shape
-from kronk_agent.chat.dialects.arguments import ArgumentMarks
-from kronk_agent.chat.dialects.call_format import ID, INDEX, CallFormat, Enclosure
-from kronk_agent.chat.dialects.json_calls import JsonCalls
+from kronk_agent.chat.dialects.formats.arguments import ArgumentMarks
+from kronk_agent.chat.dialects.formats.call_format import ID, INDEX, CallFormat, Enclosure
+from kronk_agent.chat.dialects.formats.json_calls import JsonCalls
+from kronk_agent.chat.dialects.formats.tagged_calls import TaggedCalls
+from kronk_agent.chat.dialects.parsing.turn import TurnFormat
 from kronk_agent.chat.dialects.samples import Samples, atoms, common_prefix
-from kronk_agent.chat.dialects.tagged_calls import TaggedCalls
-from kronk_agent.chat.dialects.turn import TurnFormat
-from kronk_agent.chat.shapes import RenderValues
+from kronk_agent.chat.templates.capabilities import RenderValues
+from kronk_agent.chat.templates.conversation import Shape
 from kronk_agent.messages import JsonObject, JsonValue, Message, TextPart, ToolCall
 from kronk_agent.tools import Tool, ToolContext, ToolOutput
 

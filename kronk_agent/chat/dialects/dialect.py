@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from kronk_agent.chat.dialects.turn_grammar import Grammar
+from kronk_agent.chat.dialects.grammar.turn_grammar import Grammar
 from kronk_agent.messages import Delta, Message, ToolCall
 from kronk_agent.model import ChatRequest
 from kronk_agent.tools import Tool

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from kronk_agent.chat.conversation import join_messages, tool_text, with_whole_calls
-from kronk_agent.chat.dialects.call_format import CallFormat
+from kronk_agent.chat.dialects.formats.call_format import CallFormat
+from kronk_agent.chat.templates.conversation import join_messages, tool_text, with_whole_calls
 from kronk_agent.messages import Message, TextPart, ToolCall
 from kronk_agent.tools import Tool
 from kronk_agent.tools.signature import describe_tool

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from kronk_agent.chat.conversation import Shape
-from kronk_agent.chat.shapes import RenderValues, try_render
+from kronk_agent.chat.templates.capabilities import RenderValues, try_render
+from kronk_agent.chat.templates.conversation import Shape
 from kronk_agent.messages import Message, TextPart
 from kronk_agent.tools import Tool
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from kronk_agent.chat.conversation import with_whole_calls
-from kronk_agent.chat.dialects.call_format import Enclosure
 from kronk_agent.chat.dialects.dialect import Turn
+from kronk_agent.chat.dialects.formats.call_format import Enclosure
+from kronk_agent.chat.dialects.grammar.turn_grammar import turn_grammar
+from kronk_agent.chat.dialects.parsing.turn import TurnFormat, TurnParser
 from kronk_agent.chat.dialects.preamble import spell_out, with_instructions
-from kronk_agent.chat.dialects.turn import TurnFormat, TurnParser
-from kronk_agent.chat.dialects.turn_grammar import turn_grammar
+from kronk_agent.chat.templates.conversation import with_whole_calls
 from kronk_agent.messages import Message, TextPart, ToolCall
 from kronk_agent.model import ChatRequest
 from kronk_agent.tools import Tool

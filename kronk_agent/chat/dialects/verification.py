@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from kronk_agent.chat.conversation import Shape
+from kronk_agent.chat.dialects.grammar.turn_grammar import turn_grammar
+from kronk_agent.chat.dialects.parsing.turn import TurnFormat, TurnParser
 from kronk_agent.chat.dialects.samples import USER, Samples, atoms
-from kronk_agent.chat.dialects.turn import TurnFormat, TurnParser
-from kronk_agent.chat.dialects.turn_grammar import turn_grammar
-from kronk_agent.chat.shapes import RenderValues
+from kronk_agent.chat.templates.capabilities import RenderValues
+from kronk_agent.chat.templates.conversation import Shape
 from kronk_agent.engine.structured_output.text import may_begin
 from kronk_agent.messages import (
     JsonObject,

@@ -11,7 +11,10 @@ from typing import assert_never
 
 import anyio
 
-from kronk_agent.chat.remote.forced import (
+from kronk_agent.chat.remote.options import problem_of_form
+from kronk_agent.chat.remote.reader import ChunkReader
+from kronk_agent.chat.remote.request import estimate_tokens, left_out, request_body
+from kronk_agent.chat.remote.tool_choice_fallback import (
     CollectedTurn,
     Enforcement,
     asked_again,
@@ -23,9 +26,6 @@ from kronk_agent.chat.remote.forced import (
     probe_request,
     problem_of,
 )
-from kronk_agent.chat.remote.options import problem_of_form
-from kronk_agent.chat.remote.reader import ChunkReader
-from kronk_agent.chat.remote.request import estimate_tokens, left_out, request_body
 from kronk_agent.chat.remote.upstream import Upstream, UpstreamClient, open_client
 from kronk_agent.errors import InvalidRequestError, UpstreamError
 from kronk_agent.messages import Delta, Finish, JsonObject, TextDelta, ToolCallStart

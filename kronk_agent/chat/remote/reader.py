@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kronk_agent.chat.dialects.output import new_call_id
-from kronk_agent.chat.remote.wire import (
+from kronk_agent.chat.dialects.parsing.output import new_call_id
+from kronk_agent.chat.remote.schema import (
     ChatChunk,
     Choice,
     LogprobEntry,

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Final
 
-from kronk_agent.chat.conversation import tool_text
-from kronk_agent.chat.remote.kinds import Kind
 from kronk_agent.chat.remote.options import form_values, thinking_left_out, thinking_values
+from kronk_agent.chat.remote.server_profiles import Kind
 from kronk_agent.chat.remote.upstream import Upstream
 from kronk_agent.chat.shown_tools import shown_tools
+from kronk_agent.chat.templates.conversation import tool_text
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import (
     AudioPart,

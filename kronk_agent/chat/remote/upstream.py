@@ -11,8 +11,8 @@ import httpx2
 from pydantic import ValidationError
 
 from kronk_agent.chat.remote.failures import failure_of_chunk, failure_of_response
-from kronk_agent.chat.remote.kinds import KINDS, Kind, UpstreamType
-from kronk_agent.chat.remote.wire import ChatChunk, ModelList
+from kronk_agent.chat.remote.schema import ChatChunk, ModelList
+from kronk_agent.chat.remote.server_profiles import KINDS, Kind, UpstreamType
 from kronk_agent.errors import KronkError, ModelError, UpstreamError
 from kronk_agent.messages import JsonObject
 from kronk_agent.redaction import Redactor, secrets_in_url

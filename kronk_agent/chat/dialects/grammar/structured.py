@@ -10,8 +10,8 @@ import json
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from kronk_agent.chat.dialects.lark import Lark, either
-from kronk_agent.chat.dialects.schema import enforced_schema
+from kronk_agent.chat.dialects.grammar.lark import Lark, either
+from kronk_agent.chat.dialects.grammar.schema import enforced_schema
 from kronk_agent.messages import JsonObject, JsonValue
 
 _MAX_MEMBERS: Final = 60

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from kronk_agent.chat.dialects.arguments import ArgumentMarks
-from kronk_agent.chat.dialects.call_format import INDEX, Enclosure
-from kronk_agent.chat.dialects.tagged_calls import TaggedCalls
-from kronk_agent.chat.dialects.turn import TurnFormat
+from kronk_agent.chat.dialects.formats.arguments import ArgumentMarks
+from kronk_agent.chat.dialects.formats.call_format import INDEX, Enclosure
+from kronk_agent.chat.dialects.formats.tagged_calls import TaggedCalls
+from kronk_agent.chat.dialects.parsing.turn import TurnFormat
 
 _TYPES: Final = {
     "string": "string",

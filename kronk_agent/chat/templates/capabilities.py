@@ -7,14 +7,14 @@ from dataclasses import replace
 from itertools import product
 from typing import get_args
 
-from kronk_agent.chat.conversation import (
+from kronk_agent.chat.templates.conversation import (
     CallIds,
     ReasoningField,
     Shape,
     message_values,
     tool_value,
 )
-from kronk_agent.chat.jinja import TemplateRefusal
+from kronk_agent.chat.templates.jinja import TemplateRefusal
 from kronk_agent.messages import JsonObject, Message, TextPart, ToolCall
 from kronk_agent.tools import Tool, ToolContext, ToolOutput
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from kronk_agent.chat.dialects.call_format import Tools, one_of
 from kronk_agent.chat.dialects.dialect import Turn
-from kronk_agent.chat.dialects.lark import Lark, either, quoted
-from kronk_agent.chat.dialects.messages_parser import MessagesParser
-from kronk_agent.chat.dialects.reader import Marks, Reading
-from kronk_agent.chat.dialects.schema import arguments_schema
-from kronk_agent.chat.dialects.turn_grammar import AnswerRules, Grammar
+from kronk_agent.chat.dialects.formats.call_format import Tools, one_of
+from kronk_agent.chat.dialects.grammar.lark import Lark, either, quoted
+from kronk_agent.chat.dialects.grammar.schema import arguments_schema
+from kronk_agent.chat.dialects.grammar.turn_grammar import AnswerRules, Grammar
+from kronk_agent.chat.dialects.parsing.messages_parser import MessagesParser
+from kronk_agent.chat.dialects.parsing.reader import Marks, Reading
 from kronk_agent.messages import Message, ToolCall
 from kronk_agent.model import ChatRequest
 from kronk_agent.tools import Tool

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kronk_agent.chat.dialects.arguments import ArgumentMarks
-from kronk_agent.chat.dialects.call_format import (
+from kronk_agent.chat.dialects.formats.arguments import ArgumentMarks
+from kronk_agent.chat.dialects.formats.call_format import (
     Tools,
     filled,
     loose_end,
@@ -21,18 +21,18 @@ from kronk_agent.chat.dialects.call_format import (
     repeated,
     slotted,
 )
-from kronk_agent.chat.dialects.lark import Lark, either, quoted
-from kronk_agent.chat.dialects.output import Output
-from kronk_agent.chat.dialects.reader import Marks, Reader, Reading
-from kronk_agent.chat.dialects.schema import arguments_schema
-from kronk_agent.chat.dialects.tagged_reading import WORDS_BEFORE_NAME, CallReader
-from kronk_agent.chat.dialects.values import (
+from kronk_agent.chat.dialects.formats.tagged_reading import WORDS_BEFORE_NAME, CallReader
+from kronk_agent.chat.dialects.formats.values import (
     Parameter,
     any_parameter,
     kind_of,
     parameters_of,
     required_of,
 )
+from kronk_agent.chat.dialects.grammar.lark import Lark, either, quoted
+from kronk_agent.chat.dialects.grammar.schema import arguments_schema
+from kronk_agent.chat.dialects.parsing.output import Output
+from kronk_agent.chat.dialects.parsing.reader import Marks, Reader, Reading
 from kronk_agent.messages import JsonValue, ToolCall
 from kronk_agent.tools import Tool
 

@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kronk_agent.chat.dialects.call_format import Tools, one_of, repeated
-from kronk_agent.chat.dialects.lark import Lark, quoted
-from kronk_agent.chat.dialects.output import Output
-from kronk_agent.chat.dialects.reader import Emit, Reader, Reading
-from kronk_agent.chat.dialects.schema import enforced_schema
-from kronk_agent.chat.dialects.structured import StructuredRules, dumped
+from kronk_agent.chat.dialects.formats.call_format import Tools, one_of, repeated
+from kronk_agent.chat.dialects.grammar.lark import Lark, quoted
+from kronk_agent.chat.dialects.grammar.schema import enforced_schema
+from kronk_agent.chat.dialects.grammar.structured import StructuredRules, dumped
+from kronk_agent.chat.dialects.parsing.output import Output
+from kronk_agent.chat.dialects.parsing.reader import Emit, Reader, Reading
 from kronk_agent.messages import JsonObject, JsonValue, ToolCall
 
 _NAME: Final = re.compile(r"[\w.\-]")

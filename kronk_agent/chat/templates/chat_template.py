@@ -10,11 +10,11 @@ from datetime import date
 from hashlib import sha256
 from typing import Protocol
 
-from kronk_agent.chat.conversation import Shape, message_values, tool_value
-from kronk_agent.chat.jinja import TemplateLimitError, TemplateRefusal, Templates
-from kronk_agent.chat.shapes import CALL, CHAT, TOOL, USER, find_shape, try_render
-from kronk_agent.chat.special_tokens import Disguise, Prompt, SpecialTexts
-from kronk_agent.chat.template_fixes import corrected
+from kronk_agent.chat.templates.capabilities import CALL, CHAT, TOOL, USER, find_shape, try_render
+from kronk_agent.chat.templates.conversation import Shape, message_values, tool_value
+from kronk_agent.chat.templates.fixes import corrected
+from kronk_agent.chat.templates.jinja import TemplateLimitError, TemplateRefusal, Templates
+from kronk_agent.chat.templates.special_tokens import Disguise, Prompt, SpecialTexts
 from kronk_agent.errors import InvalidRequestError, ModelError
 from kronk_agent.messages import JsonObject, JsonValue, Message
 from kronk_agent.tools import Tool

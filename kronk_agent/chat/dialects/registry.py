@@ -7,20 +7,20 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
-from kronk_agent.chat.dialects import gemma4, minimax_m3
 from kronk_agent.chat.dialects.analysis import analyse
-from kronk_agent.chat.dialects.call_format import Enclosure
 from kronk_agent.chat.dialects.dialect import Dialect
-from kronk_agent.chat.dialects.functionary import FunctionaryDialect, is_functionary
-from kronk_agent.chat.dialects.harmony import HarmonyDialect, is_harmony
-from kronk_agent.chat.dialects.json_calls import JsonCalls
-from kronk_agent.chat.dialects.kimi_k3 import KIMI_K3, is_kimi_k3
-from kronk_agent.chat.dialects.pythonic import PythonCalls
-from kronk_agent.chat.dialects.tagged_calls import TaggedCalls
+from kronk_agent.chat.dialects.families import gemma4, minimax_m3
+from kronk_agent.chat.dialects.families.functionary import FunctionaryDialect, is_functionary
+from kronk_agent.chat.dialects.families.harmony import HarmonyDialect, is_harmony
+from kronk_agent.chat.dialects.families.kimi_k3 import KIMI_K3, is_kimi_k3
+from kronk_agent.chat.dialects.formats.call_format import Enclosure
+from kronk_agent.chat.dialects.formats.json_calls import JsonCalls
+from kronk_agent.chat.dialects.formats.pythonic import PythonCalls
+from kronk_agent.chat.dialects.formats.tagged_calls import TaggedCalls
+from kronk_agent.chat.dialects.parsing.turn import TurnFormat
 from kronk_agent.chat.dialects.template_dialect import TemplateDialect
-from kronk_agent.chat.dialects.turn import TurnFormat
 from kronk_agent.chat.dialects.verification import writes_so
-from kronk_agent.chat.template import ChatTemplate
+from kronk_agent.chat.templates.chat_template import ChatTemplate
 
 HERMES: Final = JsonCalls(
     trigger="<tool_call>",

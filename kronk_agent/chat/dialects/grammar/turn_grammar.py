@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from kronk_agent.chat.dialects.call_format import CallFormat, Tools, is_bare
-from kronk_agent.chat.dialects.lark import Lark, as_regex, either, quoted, word
-from kronk_agent.chat.dialects.schema import enforced_schema
-from kronk_agent.chat.dialects.turn import State, TurnFormat
-from kronk_agent.chat.dialects.unmarked_grammar import (
+from kronk_agent.chat.dialects.formats.call_format import CallFormat, Tools, is_bare
+from kronk_agent.chat.dialects.grammar.lark import Lark, as_regex, either, quoted, word
+from kronk_agent.chat.dialects.grammar.schema import enforced_schema
+from kronk_agent.chat.dialects.grammar.unmarked_grammar import (
     MAX_PYTHON_TOOLS,
     UnmarkedRules,
     words_without_calls,
 )
+from kronk_agent.chat.dialects.parsing.turn import State, TurnFormat
 from kronk_agent.engine.structured_output.constraint import gbnf_to_lark
 from kronk_agent.messages import JsonObject
 from kronk_agent.model import ChatRequest

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
-from kronk_agent.chat.dialects.lark import Lark, either
-from kronk_agent.chat.dialects.output import Output
-from kronk_agent.chat.dialects.reader import Reader, Reading
+from kronk_agent.chat.dialects.grammar.lark import Lark, either
+from kronk_agent.chat.dialects.parsing.output import Output
+from kronk_agent.chat.dialects.parsing.reader import Reader, Reading
 from kronk_agent.messages import ToolCall
 from kronk_agent.tools import Tool
 

@@ -13,18 +13,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from kronk_agent.chat.dialects.call_format import (
+from kronk_agent.chat.dialects.formats.call_format import (
     Enclosure,
     Tools,
     one_of,
     repeated,
 )
-from kronk_agent.chat.dialects.lark import Lark, quoted
-from kronk_agent.chat.dialects.output import Output
-from kronk_agent.chat.dialects.reader import Emit, Marks, Reader, Reading
-from kronk_agent.chat.dialects.structured import StructuredRules, dumped
-from kronk_agent.chat.dialects.turn import TurnFormat
-from kronk_agent.chat.dialects.values import any_parameter, string_terminal
+from kronk_agent.chat.dialects.formats.values import any_parameter, string_terminal
+from kronk_agent.chat.dialects.grammar.lark import Lark, quoted
+from kronk_agent.chat.dialects.grammar.structured import StructuredRules, dumped
+from kronk_agent.chat.dialects.parsing.output import Output
+from kronk_agent.chat.dialects.parsing.reader import Emit, Marks, Reader, Reading
+from kronk_agent.chat.dialects.parsing.turn import TurnFormat
 from kronk_agent.messages import JsonObject, JsonValue, ToolCall
 
 QUOTE: Final = '<|"|>'

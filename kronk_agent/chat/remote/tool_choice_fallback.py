@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
-from kronk_agent.chat.dialects.output import new_call_id
+from kronk_agent.chat.dialects.parsing.output import new_call_id
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import (
     Delta,

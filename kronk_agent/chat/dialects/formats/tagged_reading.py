@@ -6,13 +6,17 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from kronk_agent.chat.dialects.arguments import ArgumentMarks, ArgumentsReader, take_blank_tail
-from kronk_agent.chat.dialects.call_format import ID, INDEX, Tools, without_slots
-from kronk_agent.chat.dialects.output import Output
-from kronk_agent.chat.dialects.reader import Reader, Reading
+from kronk_agent.chat.dialects.formats.arguments import (
+    ArgumentMarks,
+    ArgumentsReader,
+    take_blank_tail,
+)
+from kronk_agent.chat.dialects.formats.call_format import ID, INDEX, Tools, without_slots
+from kronk_agent.chat.dialects.parsing.output import Output
+from kronk_agent.chat.dialects.parsing.reader import Reader, Reading
 
 if TYPE_CHECKING:
-    from kronk_agent.chat.dialects.tagged_calls import TaggedCalls
+    from kronk_agent.chat.dialects.formats.tagged_calls import TaggedCalls
 
 _LONGEST_HEAD: Final = 400
 WORDS_BEFORE_NAME: Final = re.compile(r"(?<=[>\]])[\w.]+\Z")

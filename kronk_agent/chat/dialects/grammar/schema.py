@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from kronk_agent.chat.dialects.counted_properties import with_counted_properties
-from kronk_agent.chat.dialects.property_names import with_property_names
-from kronk_agent.chat.dialects.recursion import unroll
+from kronk_agent.chat.dialects.grammar.counted_properties import with_counted_properties
+from kronk_agent.chat.dialects.grammar.property_names import with_property_names
+from kronk_agent.chat.dialects.grammar.recursion import unroll
 from kronk_agent.messages import JsonObject, JsonValue
 from kronk_agent.tools import Tool
 from kronk_agent.tools.schema.patterns import for_grammar

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from kronk_agent.chat.dialects.call_format import CallFormat, Enclosure, Tools, is_bare
-from kronk_agent.chat.dialects.lark import is_quoted
-from kronk_agent.chat.dialects.output import Output, new_call_id
-from kronk_agent.chat.dialects.reader import Marks, Reader, Reading
-from kronk_agent.chat.dialects.text_filters import Fenced, Marked, Plain, Trimmed
-from kronk_agent.chat.dialects.unmarked_calls import UnmarkedCalls
+from kronk_agent.chat.dialects.formats.call_format import CallFormat, Enclosure, Tools, is_bare
+from kronk_agent.chat.dialects.formats.unmarked_calls import UnmarkedCalls
+from kronk_agent.chat.dialects.grammar.lark import is_quoted
+from kronk_agent.chat.dialects.parsing.output import Output, new_call_id
+from kronk_agent.chat.dialects.parsing.reader import Marks, Reader, Reading
+from kronk_agent.chat.dialects.parsing.text_filters import Fenced, Marked, Plain, Trimmed
 from kronk_agent.messages import Delta
 
 State: TypeAlias = Literal["start", "thinking", "thought", "answering", "content", "called"]

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from kronk_agent.chat.dialects.call_format import Tools, one_of, repeated
-from kronk_agent.chat.dialects.lark import Lark, quoted
-from kronk_agent.chat.dialects.output import Output
-from kronk_agent.chat.dialects.reader import Marks, Reader, Reading
-from kronk_agent.chat.dialects.structured import StructuredRules, dumped
-from kronk_agent.chat.dialects.turn import TurnFormat
-from kronk_agent.chat.dialects.values import Parameter, any_parameter, string_terminal
+from kronk_agent.chat.dialects.formats.call_format import Tools, one_of, repeated
+from kronk_agent.chat.dialects.formats.values import Parameter, any_parameter, string_terminal
+from kronk_agent.chat.dialects.grammar.lark import Lark, quoted
+from kronk_agent.chat.dialects.grammar.structured import StructuredRules, dumped
+from kronk_agent.chat.dialects.parsing.output import Output
+from kronk_agent.chat.dialects.parsing.reader import Marks, Reader, Reading
+from kronk_agent.chat.dialects.parsing.turn import TurnFormat
 from kronk_agent.messages import JsonObject, JsonValue, ToolCall
 
 MARK: Final = "]<]minimax[>["

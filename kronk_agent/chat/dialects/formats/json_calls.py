@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kronk_agent.chat.dialects.call_format import (
+from kronk_agent.chat.dialects.formats.call_format import (
     Tools,
     filled,
     loose_end,
@@ -21,10 +21,10 @@ from kronk_agent.chat.dialects.call_format import (
     repeated,
     slotted,
 )
-from kronk_agent.chat.dialects.lark import Lark
-from kronk_agent.chat.dialects.output import Output
-from kronk_agent.chat.dialects.reader import Reader, Reading
-from kronk_agent.chat.dialects.schema import arguments_schema
+from kronk_agent.chat.dialects.grammar.lark import Lark
+from kronk_agent.chat.dialects.grammar.schema import arguments_schema
+from kronk_agent.chat.dialects.parsing.output import Output
+from kronk_agent.chat.dialects.parsing.reader import Reader, Reading
 from kronk_agent.messages import ToolCall
 
 _SCALAR: Final = re.compile(r"[^\s,}\]]")

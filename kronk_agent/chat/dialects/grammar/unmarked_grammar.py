@@ -11,12 +11,17 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
-from kronk_agent.chat.dialects.call_format import Tools
-from kronk_agent.chat.dialects.lark import Lark, either, quoted
-from kronk_agent.chat.dialects.pythonic import PythonNotation
-from kronk_agent.chat.dialects.schema import arguments_schema
-from kronk_agent.chat.dialects.structured import StructuredRules
-from kronk_agent.chat.dialects.unmarked_calls import FENCE, FUNCTION_TAG, WORD, parameter_names
+from kronk_agent.chat.dialects.formats.call_format import Tools
+from kronk_agent.chat.dialects.formats.pythonic import PythonNotation
+from kronk_agent.chat.dialects.formats.unmarked_calls import (
+    FENCE,
+    FUNCTION_TAG,
+    WORD,
+    parameter_names,
+)
+from kronk_agent.chat.dialects.grammar.lark import Lark, either, quoted
+from kronk_agent.chat.dialects.grammar.schema import arguments_schema
+from kronk_agent.chat.dialects.grammar.structured import StructuredRules
 from kronk_agent.tools.written_calls import ARGUMENT_KEYS
 
 Texts: TypeAlias = Callable[[Sequence[str]], str]

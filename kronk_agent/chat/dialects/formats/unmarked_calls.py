@@ -12,10 +12,10 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from kronk_agent.chat.dialects.call_format import Tools
-from kronk_agent.chat.dialects.output import Output
-from kronk_agent.chat.dialects.pythonic import read_arguments
-from kronk_agent.chat.dialects.reader import Reader, Reading
+from kronk_agent.chat.dialects.formats.call_format import Tools
+from kronk_agent.chat.dialects.formats.pythonic import read_arguments
+from kronk_agent.chat.dialects.parsing.output import Output
+from kronk_agent.chat.dialects.parsing.reader import Reader, Reading
 from kronk_agent.tools.written_calls import ARGUMENT_KEYS
 
 FENCE: Final = "```"

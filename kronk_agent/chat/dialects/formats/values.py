@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kronk_agent.chat.dialects.lark import Lark, either, quoted
-from kronk_agent.chat.dialects.schema import enforced_schema
+from kronk_agent.chat.dialects.grammar.lark import Lark, either, quoted
+from kronk_agent.chat.dialects.grammar.schema import enforced_schema
 from kronk_agent.messages import JsonObject, JsonValue
 from kronk_agent.tools import Tool
 from kronk_agent.tools.arguments import parse_json

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from kronk_agent.chat.dialects.output import Output
-from kronk_agent.chat.dialects.reader import Emit, Marks, Reader, Reading
-from kronk_agent.chat.dialects.values import Parameter, any_parameter, parameters_of
+from kronk_agent.chat.dialects.formats.values import Parameter, any_parameter, parameters_of
+from kronk_agent.chat.dialects.parsing.output import Output
+from kronk_agent.chat.dialects.parsing.reader import Emit, Marks, Reader, Reading
 from kronk_agent.tools import Tool
 
 _KEY_END: Final = re.compile(r"\s*[^\s>]*>?")

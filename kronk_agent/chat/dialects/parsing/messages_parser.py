@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from kronk_agent.chat.dialects.call_format import Tools
-from kronk_agent.chat.dialects.output import Output, new_call_id
-from kronk_agent.chat.dialects.reader import Marks, Reader, Reading
-from kronk_agent.chat.dialects.text_filters import Fenced, Marked, Plain, Trimmed
+from kronk_agent.chat.dialects.formats.call_format import Tools
+from kronk_agent.chat.dialects.parsing.output import Output, new_call_id
+from kronk_agent.chat.dialects.parsing.reader import Marks, Reader, Reading
+from kronk_agent.chat.dialects.parsing.text_filters import Fenced, Marked, Plain, Trimmed
 from kronk_agent.messages import Delta
 
 

@@ -1,0 +1,1 @@
+"""Model families whose format needs code of its own."""

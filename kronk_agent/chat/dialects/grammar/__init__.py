@@ -1,0 +1,1 @@
+"""Grammars of turns, written in llguidance's Lark."""
