@@ -17,7 +17,7 @@ from kronk_agent.config.schema import Config, McpServerConfig
 from kronk_agent.config.section import ServerName
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.host import Host
-from kronk_agent.host.results.outputs import SCHEME
+from kronk_agent.host.results.result_store import SCHEME
 from kronk_agent.messages import JsonObject
 from kronk_agent.tools import Tool, ToolContext, ToolOutput, Toolset
 

@@ -38,9 +38,9 @@ def approve(options: GlobalOptions, name: str, yes: bool) -> None:
 
 
 def _approve_changes(name: str, config: McpServerConfig, yes: bool) -> None:
-    from kronk_agent.host.pins import Pins, pins_directory
-    from kronk_agent.host.suspicion import suspicions
-    from kronk_agent.host.text import escaped
+    from kronk_agent.host.tools.injection_scan import suspicions
+    from kronk_agent.host.tools.pinning import Pins, pins_directory
+    from kronk_agent.host.tools.sanitize import escaped
 
     pins = Pins(pins_directory() / f"{name}.json", config)
     changes = pins.changes()

@@ -24,7 +24,7 @@ from kronk_agent.host import (
     ToolUse,
     Visit,
 )
-from kronk_agent.host.text import escaped
+from kronk_agent.host.tools.sanitize import escaped
 from kronk_agent.messages import ToolCall
 from kronk_agent.tools import Tool
 

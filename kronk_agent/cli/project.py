@@ -51,7 +51,7 @@ def with_project_servers(config: Config, folder: Path | None = None) -> Config:
 
 def show_request(server: ProjectServer) -> None:
     """All that a person needs to see before they agree."""
-    from kronk_agent.host.text import escaped  # heavy: the whole host
+    from kronk_agent.host.tools.sanitize import escaped  # heavy: the whole host
 
     verb = "run this program" if "command" in server.entry else "connect to"
     # What a terminal does not draw, or draws backwards, must not hide from whoever agrees.

@@ -28,7 +28,7 @@ from kronk_agent.cli.servers import wait_for_servers
 from kronk_agent.cli.terminal import Terminal
 from kronk_agent.config.loading import load_config
 from kronk_agent.config.schema import Config
-from kronk_agent.host.naming import server_prefix
+from kronk_agent.host.tools.naming import server_prefix
 from kronk_agent.messages import (
     Event,
     JsonObject,

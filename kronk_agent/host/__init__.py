@@ -1,15 +1,6 @@
 """The MCP servers a person has registered: started, kept alive, and offered as toolsets."""
 
-from kronk_agent.host.host import Host
-from kronk_agent.host.offers import (
-    Prompt,
-    PromptArgument,
-    PromptMessages,
-    Resource,
-    ResourceContents,
-    ResourceTemplate,
-)
-from kronk_agent.host.person import (
+from kronk_agent.host.client_features.user import (
     ElicitAction,
     Form,
     FormAnswer,
@@ -19,7 +10,16 @@ from kronk_agent.host.person import (
     ToolUse,
     Visit,
 )
-from kronk_agent.host.resources import Prompts, Resources
+from kronk_agent.host.host import Host
+from kronk_agent.host.resources.catalog import Prompts, Resources
+from kronk_agent.host.resources.types import (
+    Prompt,
+    PromptArgument,
+    PromptMessages,
+    Resource,
+    ResourceContents,
+    ResourceTemplate,
+)
 from kronk_agent.host.server import ServerState, ServerStatus
 
 __all__ = [

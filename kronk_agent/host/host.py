@@ -11,19 +11,19 @@ from kronk_agent.concurrency.owned_tasks import OwnedTasks
 from kronk_agent.concurrency.signals import Signal
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ServerUnavailableError
+from kronk_agent.host.client_features.user import Person
 from kronk_agent.host.diagnostics.log import log_directory
-from kronk_agent.host.memory import ServerMemory
-from kronk_agent.host.person import Person
-from kronk_agent.host.pins import Pins, pins_directory
-from kronk_agent.host.reading import Reading
-from kronk_agent.host.resources import Prompts, Resources
-from kronk_agent.host.results.outputs import Outputs
+from kronk_agent.host.resources.catalog import Prompts, Resources
+from kronk_agent.host.resources.read_resource_tool import Reading
+from kronk_agent.host.results.result_store import Outputs
 from kronk_agent.host.server import Authenticate, McpServer, ServerStatus, Surroundings
+from kronk_agent.host.tools.pinning import Pins, pins_directory
+from kronk_agent.host.tools.tool_cache import ServerMemory
 from kronk_agent.tools import Toolset
 
 if TYPE_CHECKING:
+    from kronk_agent.host.client_features.sampling import GetModel
     from kronk_agent.host.results.content import ReadDocument
-    from kronk_agent.host.sampling import GetModel
 
 CLOSE_SECONDS = 10.0
 """Longest time for all servers to end. A program that ignores every hint is killed after 4.5."""

@@ -16,19 +16,19 @@ from anyio import to_thread
 from kronk_agent.config.mcp_server import Transport
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ServerUnavailableError, ToolError
-from kronk_agent.host.definitions import ToolDefinition, to_tools, usable
+from kronk_agent.host.client_features.user import Person, ToolUse
 from kronk_agent.host.diagnostics.errors import NotTakenError, StartError
 from kronk_agent.host.diagnostics.log import ServerLog
-from kronk_agent.host.instructions import quoted_instructions
-from kronk_agent.host.memory import Remembered, ServerMemory
-from kronk_agent.host.patience import Patience
-from kronk_agent.host.person import Person, ToolUse
-from kronk_agent.host.pins import Pins, warnings
-from kronk_agent.host.policy import offered
-from kronk_agent.host.results.outputs import Outputs
+from kronk_agent.host.results.result_store import Outputs
 from kronk_agent.host.results.structured import violation
-from kronk_agent.host.suspicion import suspicious_signs
-from kronk_agent.host.transport.evidence import Evidence
+from kronk_agent.host.session.call_timeouts import Patience
+from kronk_agent.host.tools.allowed import offered
+from kronk_agent.host.tools.definitions import ToolDefinition, to_tools, usable
+from kronk_agent.host.tools.injection_scan import suspicious_signs
+from kronk_agent.host.tools.pinning import Pins, warnings
+from kronk_agent.host.tools.server_instructions import quoted_instructions
+from kronk_agent.host.tools.tool_cache import Remembered, ServerMemory
+from kronk_agent.host.transport.connection_state import Evidence
 from kronk_agent.messages import JsonObject
 from kronk_agent.tools import Tool, ToolContext, ToolOutput
 from kronk_agent.tools.policy import permission, rules_about, rules_in
@@ -36,9 +36,9 @@ from kronk_agent.tools.policy import permission, rules_about, rules_in
 if TYPE_CHECKING:  # the SDK takes 0.7 s to import: it is when a server is first connected to
     import httpx2
 
-    from kronk_agent.host.connection import Connection, Mode
+    from kronk_agent.host.client_features.sampling import GetModel
     from kronk_agent.host.results.content import ReadDocument
-    from kronk_agent.host.sampling import GetModel
+    from kronk_agent.host.session.connection import Connection, Mode
 
 logger = logging.getLogger(__name__)
 
@@ -255,9 +255,9 @@ class McpServer:
         Raises:
             StartError: it did not get as far as listing the tools.
         """
-        from kronk_agent.host.connection import connect  # heavy, like the next two
-        from kronk_agent.host.requests import Requests
-        from kronk_agent.host.transport.wire import Wire
+        from kronk_agent.host.client_features.callbacks import Requests
+        from kronk_agent.host.session.connection import connect  # heavy, like the next two
+        from kronk_agent.host.transport.server_transport import Wire
 
         auth = await self._authentication()
         wire = Wire(self._name, self._config, transport=way.transport, log=self._log, auth=auth)
@@ -519,4 +519,4 @@ class McpServer:
 
 
 def _import_sdk() -> None:
-    import kronk_agent.host.connection  # noqa: F401
+    import kronk_agent.host.session.connection  # noqa: F401

@@ -38,7 +38,7 @@ class KnownTools:
 
 def known_tools(names: Iterable[str], servers: Iterable[str]) -> KnownTools:
     """The tools of these names, and any of these servers."""
-    from kronk_agent.host.naming import server_prefix  # heavy: the whole host
+    from kronk_agent.host.tools.naming import server_prefix  # heavy: the whole host
 
     prefixes = tuple(f"{server_prefix(server)}__" for server in servers)
     return KnownTools((*names, *([_READ_RESOURCE] if prefixes else ())), prefixes)

@@ -21,7 +21,7 @@ from kronk_agent.api.caller import current_caller
 from kronk_agent.api.keys import KeyFile
 from kronk_agent.api.server import serving_at
 from kronk_agent.config.schema import Config
-from kronk_agent.host.tasks import TaskCreated
+from kronk_agent.host.session.tasks import TaskCreated
 from kronk_agent.runtime import Runtime
 from kronk_agent.testing import ScriptedModel
 from kronk_mcp_servers.agent import ClientPerson, agent_server

@@ -20,7 +20,8 @@ import anyio
 from mcp import Client, StdioServerParameters, stdio_client
 
 from kronk_agent.config.schema import McpServerConfig
-from kronk_agent.host import Host, connection
+from kronk_agent.host import Host
+from kronk_agent.host.session import connection
 from kronk_agent.testing import invoke
 
 ROOT = Path(__file__).parents[2]

@@ -20,8 +20,8 @@ from kronk_agent.config.mcp_server import OAuthConfig
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ToolError
 from kronk_agent.host import ElicitAction, Form, FormAnswer, Host, ModelUse, ToolUse, Visit
-from kronk_agent.host.naming import tool_names
 from kronk_agent.host.oauth.flow import Browser, Logins, authentication
+from kronk_agent.host.tools.naming import tool_names
 from kronk_agent.messages import JsonObject
 from kronk_agent.testing import invoke
 from kronk_agent.tools import Tool

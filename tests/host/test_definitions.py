@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 
-from kronk_agent.host.definitions import ToolDefinition, to_tools
+from kronk_agent.host.tools.definitions import ToolDefinition, to_tools
 from kronk_agent.messages import JsonObject
 from kronk_agent.testing import invoke
 from kronk_agent.tools import Tool, ToolContext, ToolOutput

@@ -15,10 +15,10 @@ from limits import seconds
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ServerUnavailableError, ToolError
 from kronk_agent.host import Host
-from kronk_agent.host.definitions import ToolDefinition
 from kronk_agent.host.oauth.flow import Logins, authentication
 from kronk_agent.host.oauth.token_store import EncryptedFiles
-from kronk_agent.host.pins import Pins
+from kronk_agent.host.tools.definitions import ToolDefinition
+from kronk_agent.host.tools.pinning import Pins
 from kronk_agent.messages import JsonObject
 from kronk_agent.model import ChatModel
 from kronk_agent.testing import ScriptedModel

@@ -12,7 +12,7 @@ from limits import seconds
 
 from kronk_agent.agent import Agent
 from kronk_agent.config.schema import McpServerConfig
-from kronk_agent.host.instructions import quoted_instructions
+from kronk_agent.host.tools.server_instructions import quoted_instructions
 from kronk_agent.messages import Message
 from kronk_agent.testing import ScriptedModel
 from kronk_agent.tools import instructions_of

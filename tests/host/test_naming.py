@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kronk_agent.host.naming import server_prefix, tool_names
+from kronk_agent.host.tools.naming import server_prefix, tool_names
 
 LONG = "x" * 80
 

@@ -8,8 +8,8 @@ import pytest
 
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ConfigError
-from kronk_agent.host.definitions import ToolDefinition
-from kronk_agent.host.pins import Change, Pins, Review
+from kronk_agent.host.tools.definitions import ToolDefinition
+from kronk_agent.host.tools.pinning import Change, Pins, Review
 
 ADD = ToolDefinition("add", "Add two numbers.", {"type": "object"})
 SUB = ToolDefinition("sub", None, {"type": "object"})

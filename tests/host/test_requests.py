@@ -12,7 +12,7 @@ from limits import seconds
 
 from kronk_agent.errors import ToolError
 from kronk_agent.host import ElicitAction, Form, FormAnswer, ModelUse, ToolUse, Visit
-from kronk_agent.host.sampling import REQUESTS_PER_CALL
+from kronk_agent.host.client_features.sampling import REQUESTS_PER_CALL
 from kronk_agent.messages import Message, TextPart, ToolCall
 from kronk_agent.model import ChatModel, SamplingParams, ToolChoice
 from kronk_agent.testing import ScriptedModel, Turn

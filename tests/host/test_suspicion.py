@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from kronk_agent.host.definitions import ToolDefinition
-from kronk_agent.host.suspicion import suspicions
+from kronk_agent.host.tools.definitions import ToolDefinition
+from kronk_agent.host.tools.injection_scan import suspicions
 from kronk_agent.messages import JsonObject
 
 

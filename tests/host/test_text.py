@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kronk_agent.host.text import visible, visible_schema
+from kronk_agent.host.tools.sanitize import visible, visible_schema
 from kronk_agent.messages import JsonValue
 
 

@@ -23,9 +23,9 @@ from kronk_agent.errors import ServerUnavailableError, ToolError, unwrap
 from kronk_agent.host.diagnostics.errors import StartError
 from kronk_agent.host.diagnostics.log import ServerLog
 from kronk_agent.host.diagnostics.sign_in import problem_of, sign_in_problem, sign_in_remedy
-from kronk_agent.host.text import visible
+from kronk_agent.host.tools.sanitize import visible
+from kronk_agent.host.transport.connection_state import Evidence, Exchange
 from kronk_agent.host.transport.environment import added_environment
-from kronk_agent.host.transport.evidence import Evidence, Exchange
 from kronk_agent.host.transport.http import EndpointError
 from kronk_agent.host.transport.messages import Trouble
 from kronk_agent.host.transport.sessions import is_session_unknown

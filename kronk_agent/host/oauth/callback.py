@@ -19,7 +19,7 @@ from anyio.lowlevel import current_token
 from mcp.shared.auth import AuthorizationCodeResult
 
 from kronk_agent.errors import ServerUnavailableError
-from kronk_agent.host.text import visible
+from kronk_agent.host.tools.sanitize import visible
 
 _PATH = "/callback"
 _PAGE = (

@@ -30,7 +30,7 @@ from kronk_agent.host.oauth.flow import (
     own_client,
 )
 from kronk_agent.host.oauth.relay import check_address
-from kronk_agent.host.text import visible
+from kronk_agent.host.tools.sanitize import visible
 from kronk_agent.redaction import redacted
 
 TakeTo: TypeAlias = Callable[[str], Awaitable[None]]

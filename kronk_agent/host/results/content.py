@@ -21,7 +21,7 @@ from mcp.types import (
 )
 
 from kronk_agent.errors import ToolError
-from kronk_agent.host.offers import PromptMessages, ResourceContents
+from kronk_agent.host.resources.types import PromptMessages, ResourceContents
 from kronk_agent.host.results import base64_data
 from kronk_agent.host.results.structured import is_shown, to_text
 from kronk_agent.messages import AudioPart, ImagePart, JsonObject, Message, Part, TextPart

@@ -19,7 +19,7 @@ from mcp.shared._httpx_utils import next_request_within_origin
 from mcp.types import JSONRPCError, JSONRPCMessage, JSONRPCResponse, jsonrpc_message_adapter
 from pydantic import ValidationError
 
-from kronk_agent.host.transport.evidence import Evidence, Exchange, current_exchange
+from kronk_agent.host.transport.connection_state import Evidence, Exchange, current_exchange
 from kronk_agent.host.transport.messages import (
     Trouble,
     made_up,

@@ -13,7 +13,7 @@ from mcp.types.version import LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
 from pydantic import ValidationError
 
 from kronk_agent.host.results.answers import valid_answer
-from kronk_agent.host.transport.evidence import Evidence
+from kronk_agent.host.transport.connection_state import Evidence
 from kronk_agent.host.transport.messages import read_messages, text_of, unreadable_answer
 from kronk_agent.host.transport.pending import PendingRequests
 from kronk_agent.host.transport.streams import Reading

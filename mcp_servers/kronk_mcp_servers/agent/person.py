@@ -14,7 +14,7 @@ from mcp import MCPError
 from kronk_agent.agent import Approval, Approve, Approved, Denied
 from kronk_agent.errors import ToolError
 from kronk_agent.host import ElicitAction, Form, FormAnswer, ModelUse, ToolUse, Visit
-from kronk_agent.host.text import escaped
+from kronk_agent.host.tools.sanitize import escaped
 from kronk_agent.messages import JsonObject, ToolCall
 from kronk_agent.tools import Tool
 from kronk_mcp_servers.serving.call import Call

@@ -14,7 +14,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from kronk_agent.agent.approval import Approved, Denied, decide
 from kronk_agent.agent.tool_calls.tool_executor import ToolExecutor, collect_tools
 from kronk_agent.errors import ConfigError
-from kronk_agent.host.hops import META_KEY, current_hops
+from kronk_agent.host.session.call_depth import META_KEY, current_hops
 from kronk_agent.messages import Event, JsonObject, ToolCall
 from kronk_agent.runtime import Runtime, web_tools
 from kronk_agent.tools import StaticToolset, Tool, Toolset

@@ -14,8 +14,8 @@ from mcp.client.subscriptions import ResourcesListChanged, ResourceUpdated
 from mcp_servers.agent.support import DEMO, connected
 
 from kronk_agent.errors import EngineError
-from kronk_agent.host.hops import META_KEY
-from kronk_agent.host.tasks import Tasks
+from kronk_agent.host.session.call_depth import META_KEY
+from kronk_agent.host.session.tasks import Tasks
 from kronk_agent.model import ChatRequest
 from kronk_agent.testing import call
 from kronk_agent.tools import ToolContext, tool

@@ -17,7 +17,7 @@ from limits import seconds
 from mcp import Client, StdioServerParameters
 from mcp_servers.agent.support import DEMO
 
-from kronk_agent.host.tasks import Tasks
+from kronk_agent.host.session.tasks import Tasks
 
 INITIALIZE = {
     "jsonrpc": "2.0",

@@ -12,7 +12,7 @@ from mcp.client import ClientRequestContext
 from mcp_servers.serving.support import said, served, server_of
 
 from kronk_agent.errors import InvalidRequestError, ToolError
-from kronk_agent.host.tasks import Tasks
+from kronk_agent.host.session.tasks import Tasks
 from kronk_agent.messages import JsonObject
 from kronk_mcp_servers.serving import Call
 from kronk_mcp_servers.serving.calls import MAX_KEPT

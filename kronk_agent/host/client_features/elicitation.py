@@ -8,9 +8,9 @@ import anyio
 import mcp.types as t
 
 from kronk_agent.config.schema import McpServerConfig
-from kronk_agent.host.patience import Patience
-from kronk_agent.host.person import Form, FormValues, Person, Visit
-from kronk_agent.host.text import visible
+from kronk_agent.host.client_features.user import Form, FormValues, Person, Visit
+from kronk_agent.host.session.call_timeouts import Patience
+from kronk_agent.host.tools.sanitize import visible
 from kronk_agent.messages import JsonObject
 from kronk_agent.tools.arguments import ArgumentsCheck
 

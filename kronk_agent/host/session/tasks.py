@@ -22,7 +22,7 @@ from mcp.client import (
 )
 from pydantic import TypeAdapter
 
-from kronk_agent.host.transport.evidence import current_exchange
+from kronk_agent.host.transport.connection_state import current_exchange
 
 POLL_SECONDS = 1.0
 """Between two looks at a task, where the server does not say."""

@@ -16,8 +16,8 @@ from mcp.client.streamable_http import streamable_http_client
 from kronk_agent.config.mcp_server import Transport
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.host.diagnostics.log import ServerLog
+from kronk_agent.host.transport.connection_state import Evidence
 from kronk_agent.host.transport.environment import added_environment
-from kronk_agent.host.transport.evidence import Evidence
 from kronk_agent.host.transport.http import MAX_EVENT_BYTES, McpHttpClient
 from kronk_agent.host.transport.incoming import Incoming
 from kronk_agent.host.transport.lines import UTF_8_LINES, register

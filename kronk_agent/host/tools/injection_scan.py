@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from kronk_agent.host.definitions import ToolDefinition
-from kronk_agent.host.text import visible
+from kronk_agent.host.tools.definitions import ToolDefinition
+from kronk_agent.host.tools.sanitize import visible
 from kronk_agent.messages import JsonValue
 
 _SIGNS = {

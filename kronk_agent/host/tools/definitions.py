@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from kronk_agent.errors import ConfigError
-from kronk_agent.host.naming import tool_names
-from kronk_agent.host.text import visible, visible_schema
+from kronk_agent.host.tools.naming import tool_names
+from kronk_agent.host.tools.sanitize import visible, visible_schema
 from kronk_agent.messages import JsonObject
 from kronk_agent.tools import Rule, Tool, ToolContext, ToolOutput
 

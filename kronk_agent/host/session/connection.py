@@ -19,7 +19,7 @@ from mcp.types.version import LATEST_MODERN_VERSION, MODERN_PROTOCOL_VERSIONS
 from kronk_agent import __version__
 from kronk_agent.concurrency.signals import Signal, Watchers
 from kronk_agent.config.schema import McpServerConfig
-from kronk_agent.host.definitions import ToolDefinition
+from kronk_agent.host.client_features.callbacks import LOG_LEVEL, Requests
 from kronk_agent.host.diagnostics.errors import NotTakenError
 from kronk_agent.host.diagnostics.failures import (
     CALL_FAILURES,
@@ -27,8 +27,7 @@ from kronk_agent.host.diagnostics.failures import (
     redactor_of,
     start_failure,
 )
-from kronk_agent.host.hops import META_KEY, current_hops
-from kronk_agent.host.offers import (
+from kronk_agent.host.resources.types import (
     Prompt,
     PromptArgument,
     PromptMessages,
@@ -36,7 +35,6 @@ from kronk_agent.host.offers import (
     ResourceContents,
     ResourceTemplate,
 )
-from kronk_agent.host.requests import LOG_LEVEL, Requests
 from kronk_agent.host.results.content import (
     ReadDocument,
     to_contents,
@@ -44,18 +42,20 @@ from kronk_agent.host.results.content import (
     to_prompt_messages,
 )
 from kronk_agent.host.results.tool_list import OUTPUT_SCHEMA
-from kronk_agent.host.tasks import Tasks
-from kronk_agent.host.transport.evidence import (
+from kronk_agent.host.session.call_depth import META_KEY, current_hops
+from kronk_agent.host.session.tasks import Tasks
+from kronk_agent.host.tools.definitions import ToolDefinition
+from kronk_agent.host.transport.connection_state import (
     Exchange,
     OnProgress,
     current_exchange,
 )
+from kronk_agent.host.transport.server_transport import Wire
 from kronk_agent.host.transport.sessions import (
     DOUBTFUL_STATUSES,
     GONE_STATUSES,
     is_session_unknown,
 )
-from kronk_agent.host.transport.wire import Wire
 from kronk_agent.messages import JsonObject, TextPart
 from kronk_agent.tools import ToolOutput
 

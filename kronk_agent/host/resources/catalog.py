@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 
 from kronk_agent.errors import ToolError
-from kronk_agent.host.offers import (
+from kronk_agent.host.resources.types import (
     Prompt,
     PromptMessages,
     Resource,
@@ -21,8 +21,8 @@ from kronk_agent.host.offers import (
 from kronk_agent.messages import Message, Part, TextPart
 
 if TYPE_CHECKING:
-    from kronk_agent.host.connection import Connection
     from kronk_agent.host.server import McpServer
+    from kronk_agent.host.session.connection import Connection
 
 logger = logging.getLogger(__name__)
 

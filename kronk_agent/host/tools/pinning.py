@@ -19,9 +19,9 @@ import platformdirs
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ConfigError
 from kronk_agent.files import UNREADABLE, write_whole
-from kronk_agent.host.definitions import ToolDefinition
-from kronk_agent.host.suspicion import suspicions
-from kronk_agent.host.text import escaped
+from kronk_agent.host.tools.definitions import ToolDefinition
+from kronk_agent.host.tools.injection_scan import suspicions
+from kronk_agent.host.tools.sanitize import escaped
 from kronk_agent.messages import JsonObject, JsonValue
 
 logger = logging.getLogger(__name__)

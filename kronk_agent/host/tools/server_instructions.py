@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kronk_agent.host.naming import server_prefix
-from kronk_agent.host.results.outputs import end_of_tokens
-from kronk_agent.host.text import visible
+from kronk_agent.host.results.result_store import end_of_tokens
+from kronk_agent.host.tools.naming import server_prefix
+from kronk_agent.host.tools.sanitize import visible
 
 
 def quoted_instructions(server: str, prefix: str, text: str, max_tokens: int) -> str:

@@ -13,13 +13,13 @@ from mcp.client import ClientRequestContext
 from pydantic import FileUrl
 
 from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.host.client_features.elicitation import Elicitor
+from kronk_agent.host.client_features.sampling import Answer, GetModel, Sampler
+from kronk_agent.host.client_features.user import Person
 from kronk_agent.host.diagnostics.failures import redactor_of
 from kronk_agent.host.diagnostics.log import ServerLog
-from kronk_agent.host.elicitation import Elicitor
-from kronk_agent.host.patience import Patience
-from kronk_agent.host.person import Person
-from kronk_agent.host.sampling import Answer, GetModel, Sampler
-from kronk_agent.host.text import visible
+from kronk_agent.host.session.call_timeouts import Patience
+from kronk_agent.host.tools.sanitize import visible
 
 logger = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from kronk_agent.errors import ToolError
-from kronk_agent.host.offers import Resource, ResourceContents
-from kronk_agent.host.results.outputs import SCHEME, Outputs, end_of_tokens
-from kronk_agent.host.text import visible
+from kronk_agent.host.resources.types import Resource, ResourceContents
+from kronk_agent.host.results.result_store import SCHEME, Outputs, end_of_tokens
+from kronk_agent.host.tools.sanitize import visible
 from kronk_agent.messages import JsonObject, Part, TextPart
 from kronk_agent.tools import Tool, ToolContext, ToolOutput
 

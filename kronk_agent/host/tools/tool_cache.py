@@ -11,7 +11,7 @@ from typing import Literal
 
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.files import UNREADABLE, write_whole
-from kronk_agent.host.definitions import ToolDefinition
+from kronk_agent.host.tools.definitions import ToolDefinition
 
 logger = logging.getLogger(__name__)
 

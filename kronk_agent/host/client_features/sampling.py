@@ -14,8 +14,8 @@ import mcp.types as t
 
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.errors import ConfigError, KronkError, ToolError
-from kronk_agent.host.patience import Patience
-from kronk_agent.host.person import ModelUse, Person
+from kronk_agent.host.client_features.user import ModelUse, Person
+from kronk_agent.host.session.call_timeouts import Patience
 from kronk_agent.messages import (
     AudioPart,
     Finish,

@@ -1,0 +1,1 @@
+"""What servers may ask of their client: sampling, elicitation and roots."""

@@ -1,0 +1,1 @@
+"""One session with an MCP server: its connection, timeouts and tasks."""

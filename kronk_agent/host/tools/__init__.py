@@ -1,0 +1,1 @@
+"""Tools of MCP servers: named, pinned, scanned for prompt injection and cached."""
