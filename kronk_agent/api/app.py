@@ -13,25 +13,21 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from kronk_agent import __version__
-from kronk_agent.api import (
-    chat_completions,
-    completions,
-    embeddings,
-    health,
-    llama_server,
-    messages,
-    models,
-    ollama,
-    reference,
-    responses,
-    tokens,
-)
+from kronk_agent.api.endpoints import embeddings, health, models, reference, tokens
 from kronk_agent.api.errors import error_response
-from kronk_agent.api.guard import Guard, Limits
-from kronk_agent.api.keys import KeyFile
-from kronk_agent.api.metrics import Measured, Metrics
-from kronk_agent.api.metrics import router as metrics_router
-from kronk_agent.api.serving import Serving
+from kronk_agent.api.middleware.api_keys import KeyFile
+from kronk_agent.api.middleware.metrics import Measured, Metrics
+from kronk_agent.api.middleware.metrics import router as metrics_router
+from kronk_agent.api.middleware.security import Guard, Limits
+from kronk_agent.api.model_router import Serving
+from kronk_agent.api.protocols import (
+    anthropic_messages,
+    llama_server,
+    ollama,
+    openai_chat,
+    openai_completions,
+    openai_responses,
+)
 from kronk_agent.errors import KronkError
 from kronk_agent.runtime import Runtime
 
@@ -65,12 +61,12 @@ def create_app(runtime: Runtime, *, mcp_app: ASGIApp | None = None) -> FastAPI:
     app.include_router(reference.router())
     app.include_router(health.router(serving))
     app.include_router(models.router(serving))
-    app.include_router(chat_completions.router(serving))
-    app.include_router(chat_completions.template_router(serving))
-    app.include_router(messages.router(serving))
-    app.include_router(responses.router(serving))
-    app.include_router(responses.conversations_router(serving))
-    app.include_router(completions.router(serving))
+    app.include_router(openai_chat.router(serving))
+    app.include_router(openai_chat.template_router(serving))
+    app.include_router(anthropic_messages.router(serving))
+    app.include_router(openai_responses.router(serving))
+    app.include_router(openai_responses.conversations_router(serving))
+    app.include_router(openai_completions.router(serving))
     app.include_router(llama_server.router(serving))
     app.include_router(llama_server.introspection_router(serving))
     app.include_router(ollama.router(serving))

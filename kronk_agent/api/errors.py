@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import Scope
 
-from kronk_agent.api.wire import encode
+from kronk_agent.api.protocols.common.schema import encode
 from kronk_agent.errors import (
     ConfigError,
     ContextLengthError,

@@ -35,7 +35,12 @@ def keys() -> None:
 @global_options
 def create(name: str, scopes: tuple[str, ...], rate: int | None, concurrent: int | None) -> None:
     """Create a key called NAME and print it. It is not kept and cannot be shown again."""
-    from kronk_agent.api.keys import DEFAULT_SCOPES, SCOPES, KeyFile, Scope  # heavy: the HTTP API
+    from kronk_agent.api.middleware.api_keys import (  # heavy: the HTTP API
+        DEFAULT_SCOPES,
+        SCOPES,
+        KeyFile,
+        Scope,
+    )
 
     chosen: tuple[Scope, ...] = tuple(scope for scope in SCOPES if scope in scopes)
     token = KeyFile().create(
@@ -48,7 +53,7 @@ def create(name: str, scopes: tuple[str, ...], rate: int | None, concurrent: int
 @global_options
 def list_keys() -> None:
     """List the keys: how each begins, what it is for, since when."""
-    from kronk_agent.api.keys import KeyFile  # heavy: the HTTP API
+    from kronk_agent.api.middleware.api_keys import KeyFile  # heavy: the HTTP API
 
     for key in KeyFile().all():
         limits = [
@@ -65,6 +70,6 @@ def list_keys() -> None:
 @global_options
 def revoke(name: str) -> None:
     """Let the key called NAME in no more; running servers know at once."""
-    from kronk_agent.api.keys import KeyFile  # heavy: the HTTP API
+    from kronk_agent.api.middleware.api_keys import KeyFile  # heavy: the HTTP API
 
     KeyFile().revoke(name)

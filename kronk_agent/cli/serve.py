@@ -37,8 +37,8 @@ def serve(options: GlobalOptions, /, **flags: str | int | None) -> None:
 
 async def _serve(config: Config, _: Interrupts) -> int:
     from kronk_agent.api import create_app  # heavy, like all that follows
-    from kronk_agent.api.caller import current_caller
-    from kronk_agent.api.keys import KeyFile
+    from kronk_agent.api.middleware.api_keys import KeyFile
+    from kronk_agent.api.middleware.identity import current_caller
     from kronk_agent.api.server import serving_at
     from kronk_mcp_servers.agent import ClientPerson, agent_server
     from kronk_mcp_servers.http import McpApp

@@ -14,16 +14,20 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from kronk_agent.api.chat_completions.request import ChatCompletionRequest
-from kronk_agent.api.chat_completions.template import ApplyTemplateRequest
-from kronk_agent.api.completions.request import CompletionRequest
-from kronk_agent.api.embeddings import EmbeddingRequest, LlamaEmbeddingRequest, RerankRequest
-from kronk_agent.api.llama_server.request import InfillRequest, LlamaCompletionRequest
-from kronk_agent.api.messages.wire import MessagesRequest
-from kronk_agent.api.ollama.options import Options
-from kronk_agent.api.ollama.request import ChatRequest, EmbedRequest, GenerateRequest
-from kronk_agent.api.responses.request import CreateResponse
-from kronk_agent.api.wire import NoEffect, Refused
+from kronk_agent.api.endpoints.embeddings import (
+    EmbeddingRequest,
+    LlamaEmbeddingRequest,
+    RerankRequest,
+)
+from kronk_agent.api.protocols.anthropic_messages.wire import MessagesRequest
+from kronk_agent.api.protocols.common.schema import NoEffect, Refused
+from kronk_agent.api.protocols.llama_server.request import InfillRequest, LlamaCompletionRequest
+from kronk_agent.api.protocols.ollama.options import Options
+from kronk_agent.api.protocols.ollama.request import ChatRequest, EmbedRequest, GenerateRequest
+from kronk_agent.api.protocols.openai_chat.request import ChatCompletionRequest
+from kronk_agent.api.protocols.openai_chat.template import ApplyTemplateRequest
+from kronk_agent.api.protocols.openai_completions.request import CompletionRequest
+from kronk_agent.api.protocols.openai_responses.request import CreateResponse
 
 DOCS = Path(__file__).parents[2] / "docs"
 OLLAMA: Mapping[str, type[BaseModel]] = {

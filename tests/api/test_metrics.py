@@ -15,9 +15,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from kronk_agent import Config
-from kronk_agent.api.engine_metrics import FIGURES, EngineMetrics
-from kronk_agent.api.guard.limits import Limits
-from kronk_agent.api.metrics import Metrics
+from kronk_agent.api.middleware.engine_metrics import FIGURES, EngineMetrics
+from kronk_agent.api.middleware.metrics import Metrics
+from kronk_agent.api.middleware.rate_limits import Limits
 from kronk_agent.engine.kv_cache.prefix_cache import CacheCounters
 from kronk_agent.engine.stats import EngineStats, StepCounters
 from kronk_agent.testing import ScriptedModel, call

@@ -8,7 +8,7 @@ import pytest
 from api.support import running, scripted
 
 from kronk_agent import Config
-from kronk_agent.api.keys import KeyFile
+from kronk_agent.api.middleware.api_keys import KeyFile
 from kronk_agent.config.server import ServerConfig
 
 SAID = [{"role": "user", "content": "Hi"}]

@@ -22,7 +22,7 @@ import httpx2
 from attack.support import Program, add, begin, client, serving, texts
 from limits import seconds
 
-from kronk_agent.api.keys import KeyFile
+from kronk_agent.api.middleware.api_keys import KeyFile
 
 CLIENTS = 3
 MOST_ANSWERS = 30
@@ -32,7 +32,7 @@ CHAT = "tools: []\nengine: {cache_conversations: true}\n"
 MAKES_KEYS = """
 import sys
 from pathlib import Path
-from kronk_agent.api.keys import KeyFile
+from kronk_agent.api.middleware.api_keys import KeyFile
 for number in range(1000):
     print(KeyFile(Path(sys.argv[1])).create(f"{sys.argv[2]}-{number}"), flush=True)
 """

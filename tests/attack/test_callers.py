@@ -11,7 +11,7 @@ from anyio import create_task_group, to_thread
 from api.support import Server, running, scripted
 
 from kronk_agent import Config
-from kronk_agent.api.keys import KeyFile
+from kronk_agent.api.middleware.api_keys import KeyFile
 from kronk_agent.config.agent import AgentConfig
 from kronk_agent.config.server import ServerConfig
 from kronk_agent.errors import ConfigError

@@ -17,8 +17,8 @@ from mcp.client import ClaimContext, ClientExtension, ResultClaim
 from mcp.client.streamable_http import streamable_http_client
 
 from kronk_agent.api import create_app
-from kronk_agent.api.caller import current_caller
-from kronk_agent.api.keys import KeyFile
+from kronk_agent.api.middleware.api_keys import KeyFile
+from kronk_agent.api.middleware.identity import current_caller
 from kronk_agent.api.server import serving_at
 from kronk_agent.config.schema import Config
 from kronk_agent.host.session.tasks import TaskCreated

@@ -16,7 +16,7 @@ from mcp_servers.agent.support import connected
 
 from kronk_agent import Config, Runtime
 from kronk_agent.agent import Agent, AgentOptions, Approval, Approved
-from kronk_agent.api.hosted import WebLimits, hosted_fetch
+from kronk_agent.api.tools.server_tools import WebLimits, hosted_fetch
 from kronk_agent.messages import Message, ToolCall
 from kronk_agent.runtime import web_tools
 from kronk_agent.testing import ScriptedModel, call

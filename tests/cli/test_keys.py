@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner, Result
 
-from kronk_agent.api.keys import KeyFile
+from kronk_agent.api.middleware.api_keys import KeyFile
 from kronk_agent.cli.app import app
 
 pytestmark = pytest.mark.usefixtures("own_folders")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from api.messages.support import USER, WEATHER, serving
 
-from kronk_agent.api.messages.thinking import signature_of
+from kronk_agent.api.protocols.anthropic_messages.thinking import signature_of
 from kronk_agent.messages import Message, ReasoningDelta, TextPart, ToolCall
 from kronk_agent.testing import call
 

@@ -14,7 +14,7 @@ from host.support import SERVERS, unused_port
 from host.support import serving as serving_mcp
 
 from kronk_agent import Config
-from kronk_agent.api.keys import KeyFile
+from kronk_agent.api.middleware.api_keys import KeyFile
 from kronk_agent.config.schema import McpServerConfig
 from kronk_agent.config.server import ServerConfig
 from kronk_agent.model import ChatRequest

@@ -11,7 +11,7 @@ from api.support import scripted
 from inline_snapshot import snapshot
 
 from kronk_agent import Config
-from kronk_agent.api.keys import KeyFile
+from kronk_agent.api.middleware.api_keys import KeyFile
 from kronk_agent.config.server import ServerConfig
 
 _HEX = set("0123456789abcdef")

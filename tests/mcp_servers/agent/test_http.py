@@ -20,7 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kronk_agent.api import create_app
-from kronk_agent.api.caller import current_caller
+from kronk_agent.api.middleware.identity import current_caller
 from kronk_agent.api.server import serving_at
 from kronk_agent.config.schema import Config
 from kronk_agent.config.server import ServerConfig

@@ -1,8 +1,0 @@
-"""OpenAI's chat completions."""
-
-from __future__ import annotations
-
-from kronk_agent.api.chat_completions.routes import router
-from kronk_agent.api.chat_completions.template import router as template_router
-
-__all__ = ["router", "template_router"]

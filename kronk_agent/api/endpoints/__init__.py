@@ -1,0 +1,1 @@
+"""Endpoints that need no agent: embeddings, tokens, models, health and the reference."""

@@ -1,0 +1,208 @@
+"""``/v1/embeddings`` as OpenAI has it, ``/v1/rerank`` as Jina, Cohere, vLLM and TEI have it, and
+llama.cpp's own ``/embedding``."""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import Annotated, Literal, TypeAlias
+
+import numpy as np
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from numpy.typing import NDArray
+from pydantic import Field
+
+from kronk_agent.api.model_router import Serving
+from kronk_agent.api.protocols.common.schema import Count, NoEffect, WholeText, Wire, one_or_many
+from kronk_agent.api.sse import while_connected
+from kronk_agent.errors import InvalidRequestError
+from kronk_agent.messages import JsonObject, Usage
+
+_MAX_INPUTS = 2048
+_EUCLIDEAN = 2
+_LEAST_SCORE = -700.0
+"""Its sigmoid is as good as 0."""
+
+Tokens: TypeAlias = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+Input: TypeAlias = (
+    str
+    | Tokens
+    | Annotated[list[str], Field(min_length=1, max_length=_MAX_INPUTS)]
+    | Annotated[list[Tokens], Field(min_length=1, max_length=_MAX_INPUTS)]
+)
+
+
+class EmbeddingRequest(WholeText):
+    model: str = ""
+    """The default model when left out."""
+    input: Input
+    """A text, token ids, or several of either."""
+    encoding_format: Literal["float", "base64"] | None = None
+    """base64: little-endian 32-bit floats."""
+    dimensions: Count | None = None
+    """Cut the vectors to so many, for models trained that way."""
+    user: str | None = None
+    """Who asked, in the client's words; nothing here depends on it."""
+
+    @property
+    def inputs(self) -> list[str | list[int]]:
+        return one_or_many(self.input)
+
+
+class Document(Wire):
+    text: str
+
+
+Documents: TypeAlias = Annotated[list[str | Document], Field(min_length=1, max_length=_MAX_INPUTS)]
+
+
+class RerankRequest(WholeText):
+    """A ranking as Jina, Cohere and vLLM have it, or with ``texts`` as TEI has it."""
+
+    model: str = ""
+    """The default model when left out."""
+    query: str
+    documents: Documents | None = None
+    top_n: Count | None = None
+    """Give only the best so many; all when left out."""
+    return_documents: bool | None = None
+    """Give the documents too."""
+    texts: Documents | None = None
+    """The documents, as TEI calls them; the answer is TEI's then."""
+    raw_scores: bool = False
+    """Of TEI: scores as the model's head gives them; else their sigmoid, from 0 to 1."""
+    return_text: bool = False
+    """return_documents, as TEI calls it."""
+    truncate: Annotated[object, NoEffect("what is too long is refused")] = None
+    truncation_direction: Annotated[object, NoEffect("what is too long is refused")] = None
+
+    @property
+    def candidates(self) -> list[str]:
+        """The texts to be ranked.
+
+        Raises:
+            InvalidRequestError: there are none, or they are given twice.
+        """
+        if (self.documents is None) == (self.texts is None):
+            raise InvalidRequestError(
+                "documents: give the texts to rank as documents, or as texts for TEI's answer",
+                param="documents",
+            )
+        given = self.documents or self.texts or ()
+        return [one if isinstance(one, str) else one.text for one in given]
+
+
+class LlamaEmbeddingRequest(WholeText):
+    """A request for llama.cpp's own ``/embedding``."""
+
+    model: str = ""
+    """The default model when left out."""
+    content: Input | None = None
+    """A text, token ids, or several of either."""
+    input: Input | None = None
+    """The same, by its newer name."""
+    embd_normalize: Literal[-1, 2] = 2
+    """2 scales vectors to a length of 1, -1 leaves them as they are."""
+
+    @property
+    def inputs(self) -> list[str | list[int]]:
+        given = self.input if self.content is None else self.content
+        if given is None:
+            raise InvalidRequestError("content: Field required", param="content")
+        return one_or_many(given)
+
+
+def router(serving: Serving) -> APIRouter:
+    routes = APIRouter(tags=["embeddings"])
+
+    @routes.post("/v1/embeddings", response_model=None)
+    async def create_embeddings(body: EmbeddingRequest, request: Request) -> Response:
+        """Turn texts into vectors of length 1."""
+        named = serving.as_named(body)
+        return JSONResponse(await while_connected(request, lambda: _embed(serving, named)))
+
+    @routes.post("/embedding", response_model=None, tags=["llama.cpp"])
+    @routes.post("/embeddings", response_model=None, include_in_schema=False)
+    async def llama_embedding(body: LlamaEmbeddingRequest, request: Request) -> Response:
+        """As llama.cpp's server has it."""
+        named = serving.as_named(body)
+        return JSONResponse(await while_connected(request, lambda: _llama_embed(serving, named)))
+
+    @routes.post("/v1/rerank", response_model=None)
+    @routes.post("/v1/reranking", response_model=None, include_in_schema=False)
+    @routes.post("/rerank", response_model=None, include_in_schema=False)
+    @routes.post("/reranking", response_model=None, include_in_schema=False)
+    async def rerank(body: RerankRequest, request: Request) -> Response:
+        """Order documents by how well they answer a query."""
+        named = serving.as_named(body)
+        return JSONResponse(await while_connected(request, lambda: _rerank(serving, named)))
+
+    return routes
+
+
+async def _embed(serving: Serving, body: EmbeddingRequest) -> JsonObject:
+    await serving.need(body.model, "embed")
+    async with serving.runtime.embedder(body.model) as embedder:
+        result = await embedder.embed(body.inputs, dimensions=body.dimensions)
+    serving.count(body.model, Usage(result.num_tokens))
+    is_text = body.encoding_format == "base64"
+    return {
+        "object": "list",
+        "model": body.model,
+        "data": [
+            {
+                "object": "embedding",
+                "index": index,
+                "embedding": _base64(vector) if is_text else vector.tolist(),
+            }
+            for index, vector in enumerate(result.vectors)
+        ],
+        "usage": {"prompt_tokens": result.num_tokens, "total_tokens": result.num_tokens},
+    }
+
+
+async def _llama_embed(serving: Serving, body: LlamaEmbeddingRequest) -> list[JsonObject]:
+    await serving.need(body.model, "embed")
+    is_scaled = body.embd_normalize == _EUCLIDEAN
+    async with serving.runtime.embedder(body.model) as embedder:
+        result = await embedder.embed(body.inputs, normalize=is_scaled)
+    serving.count(body.model, Usage(result.num_tokens))
+    return [
+        {"index": index, "embedding": [vector.tolist()]}
+        for index, vector in enumerate(result.vectors)
+    ]
+
+
+async def _rerank(serving: Serving, body: RerankRequest) -> JsonObject | list[JsonObject]:
+    await serving.need(body.model, "rerank")
+    texts = body.candidates
+    async with serving.runtime.embedder(body.model) as embedder:
+        ranking = await embedder.rerank(body.query, texts)
+    serving.count(body.model, Usage(ranking.num_tokens))
+    best_first = sorted(range(len(texts)), key=lambda index: -ranking.scores[index])
+    if body.texts is not None:
+        return [_in_tei(body, index, ranking.scores[index], texts[index]) for index in best_first]
+    results: list[JsonObject] = [
+        {"index": index, "relevance_score": ranking.scores[index]}
+        for index in best_first[: body.top_n]
+    ]
+    if body.return_documents:
+        for result, index in zip(results, best_first, strict=False):
+            result["document"] = {"text": texts[index]}
+    return {
+        "object": "list",
+        "model": body.model,
+        "results": list(results),
+        "usage": {"prompt_tokens": ranking.num_tokens, "total_tokens": ranking.num_tokens},
+    }
+
+
+def _in_tei(body: RerankRequest, index: int, score: float, text: str) -> JsonObject:
+    """A ranked text as TEI has it."""
+    shown = score if body.raw_scores else 1 / (1 + math.exp(-max(score, _LEAST_SCORE)))
+    return {"index": index, "score": shown, **({"text": text} if body.return_text else {})}
+
+
+def _base64(vector: NDArray[np.float32]) -> str:
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")

@@ -1,0 +1,24 @@
+"""``/health``: whether requests are answered."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+
+from kronk_agent.api.model_router import Serving
+
+
+def router(serving: Serving) -> APIRouter:
+    routes = APIRouter(tags=["server"])
+
+    @routes.get("/health", response_model=None)
+    @routes.get("/v1/health", include_in_schema=False, response_model=None)
+    async def health() -> Response:
+        """200 when the default model can be had, and whether it is loaded; 503 with the reason
+        when it cannot."""
+        default = (await serving.served())[0]
+        if default.problem is not None:
+            return JSONResponse({"status": "error", "error": default.problem}, status_code=503)
+        return JSONResponse({"status": "ok", "model": default.id, "loaded": default.is_loaded})
+
+    return routes

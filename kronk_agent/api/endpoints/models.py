@@ -1,0 +1,67 @@
+"""``/v1/models``, in OpenAI's form or, for clients that say ``anthropic-version``, in theirs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from kronk_agent.api.errors import HttpError, protocol_of
+from kronk_agent.api.model_router import Served, Serving
+
+
+def router(serving: Serving) -> APIRouter:
+    routes = APIRouter(tags=["models"])
+
+    @routes.get("/v1/models")
+    @routes.get("/models", include_in_schema=False)
+    async def list_models(request: Request) -> dict[str, Any]:
+        """The models and agents there are."""
+        served = await serving.served()
+        if protocol_of(request.scope) == "anthropic":
+            ids = [one.id for one in served]
+            return {
+                "data": [_anthropic(one, serving.started) for one in served],
+                "has_more": False,
+                "first_id": ids[0] if ids else None,
+                "last_id": ids[-1] if ids else None,
+            }
+        return {"object": "list", "data": [_openai(one, serving.started) for one in served]}
+
+    @routes.get("/v1/models/{id:path}")
+    @routes.get("/models/{id:path}", include_in_schema=False)
+    async def get_model(id: str, request: Request) -> dict[str, Any]:
+        """One of them, also by an alias."""
+        meant = serving.named(id)
+        for one in await serving.served():
+            if one.id == meant:
+                is_anthropic = protocol_of(request.scope) == "anthropic"
+                return (_anthropic if is_anthropic else _openai)(one, serving.started)
+        raise HttpError(
+            f"there is no model {id!r}", status=404, code="model_not_found", param="model"
+        )
+
+    return routes
+
+
+def _openai(served: Served, created: int) -> dict[str, Any]:
+    return {
+        "id": served.id,
+        "object": "model",
+        "created": created,
+        "owned_by": "kronk-agent",
+        "kind": served.kind,
+        "loaded": served.is_loaded,
+        "capabilities": list(served.capabilities),
+        **({} if served.problem is None else {"problem": served.problem}),
+    }
+
+
+def _anthropic(served: Served, created: int) -> dict[str, Any]:
+    return {
+        "type": "model",
+        "id": served.id,
+        "display_name": served.id,
+        "created_at": datetime.fromtimestamp(created, UTC).isoformat().replace("+00:00", "Z"),
+    }

@@ -1,0 +1,330 @@
+"""The conversation of a request, as Anthropic's clients write it, and as ours.
+
+One assistant message of theirs can hold several turns of the model with the results of server tools
+between them; in ours each is a message of its own. A tool's result is a part of the user's message
+there, and a message here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias, assert_never
+
+from kronk_agent.api.protocols.anthropic_messages.results import fetch_text, mcp_text, search_text
+from kronk_agent.api.protocols.anthropic_messages.thinking import is_ours
+from kronk_agent.api.protocols.anthropic_messages.wire import (
+    AnswerBlock,
+    AssistantMessage,
+    Base64Source,
+    ContentSource,
+    DocumentBlock,
+    FileSource,
+    ImageBlock,
+    McpToolResultBlock,
+    McpToolUseBlock,
+    MessageParam,
+    RedactedThinkingBlock,
+    ResultBlock,
+    SearchResultBlock,
+    ServerToolUseBlock,
+    SystemMessage,
+    TextBlock,
+    TextSource,
+    ThinkingBlock,
+    ToolReferenceBlock,
+    ToolResultBlock,
+    ToolUseBlock,
+    UrlSource,
+    UserBlock,
+    UserMessage,
+    WebFetchResultBlock,
+    WebSearchResultBlock,
+)
+from kronk_agent.api.protocols.common.media import decoded
+from kronk_agent.api.protocols.common.schema import encode
+from kronk_agent.errors import InvalidRequestError
+from kronk_agent.messages import ImagePart, Message, Part, TextPart, ToolCall
+
+McpNames: TypeAlias = Mapping[tuple[str, str], str]
+"""What a tool is called here, by its MCP server and its own name."""
+
+_BILLING = "x-anthropic-billing-header"
+
+
+def to_messages(
+    system: Sequence[TextBlock], wire: Sequence[MessageParam], mcp_names: McpNames
+) -> list[Message]:
+    """The conversation as ours.
+
+    Raises:
+        InvalidRequestError: a block that cannot be shown to the model, a result of no call, or a
+            call without a result; ``param`` names it.
+    """
+    messages = _system(system)
+    calls = _Calls()
+    for index, message in enumerate(wire):
+        place = f"messages.{index}"
+        match message:
+            case SystemMessage():
+                messages += _system(message.content)
+            case UserMessage():
+                messages += _user(message.content, calls, f"{place}.content")
+            case AssistantMessage():
+                calls.check_answered(place)
+                messages += _assistant(message.content, calls, mcp_names, f"{place}.content")
+            case _:
+                assert_never(message)
+    calls.check_answered("messages")
+    return _merged(messages)
+
+
+def _system(blocks: Iterable[TextBlock]) -> list[Message]:
+    # Claude Code's first block is another one in each conversation, and nothing to the model:
+    # with it no two conversations would begin alike, and no prompt would be found in the cache.
+    texts = [block.text for block in blocks if not block.text.startswith(_BILLING)]
+    text = "\n\n".join(text for text in texts if text)
+    return [Message.system(text)] if text else []
+
+
+@dataclass(slots=True)
+class _Calls:
+    """The calls of the conversation: which tool each was of, and which have no result yet."""
+
+    names: dict[str, str] = field(default_factory=dict)
+    pending: dict[str, str] = field(default_factory=dict)
+    """Where a call that has no result is, by its id."""
+
+    def add(self, id: str, name: str, place: str) -> None:
+        if id in self.names:
+            raise InvalidRequestError(f"{place}.id: {id!r} is an earlier call's", param=place)
+        self.names[id] = name
+        self.pending[id] = place
+
+    def answer(self, id: str, place: str) -> str:
+        """The name of the tool whose result is at that place."""
+        if self.pending.pop(id, None) is None:
+            waiting = ", ".join(self.pending) or "none"
+            raise InvalidRequestError(
+                f"{place}.tool_use_id: no call {id!r} waits for a result; those that do: {waiting}",
+                param=f"{place}.tool_use_id",
+            )
+        return self.names[id]
+
+    def check_answered(self, place: str) -> None:
+        for id, where in self.pending.items():
+            raise InvalidRequestError(
+                f"{place}: the call {id!r} ({where}) has no tool_result before this", param=place
+            )
+
+
+# --- what the user says --------------------------------------------------------------------------
+
+
+def _user(blocks: Sequence[UserBlock], calls: _Calls, place: str) -> list[Message]:
+    """The results first: they answer the message before, wherever they stand in this one."""
+    messages: list[Message] = []
+    said: list[Part] = []
+    for index, block in enumerate(blocks):
+        where = f"{place}.{index}"
+        if isinstance(block, ToolResultBlock):
+            name = calls.answer(block.tool_use_id, where)
+            content = _result(block, f"{where}.content")
+            messages.append(Message("tool", content, tool_call_id=block.tool_use_id, name=name))
+        else:
+            said += _parts(block, where)
+    if said or not messages:
+        messages.append(Message("user", _joined(said, "\n\n")))
+    return messages
+
+
+def _result(block: ToolResultBlock, place: str) -> tuple[Part, ...]:
+    parts = [
+        part
+        for index, inner in enumerate(block.content)
+        for part in _parts(inner, f"{place}.{index}")
+    ]
+    content = _joined(parts, "\n")
+    if block.is_error:
+        content = _joined([TextPart("The call failed:"), *content], " ")
+    return content
+
+
+def _parts(block: ResultBlock, place: str) -> list[Part]:
+    match block:
+        case TextBlock(text=text):
+            return [TextPart(text)] if text else []
+        case ImageBlock(source=source):
+            return [_image(source, f"{place}.source")]
+        case DocumentBlock():
+            return _document(block, place)
+        case SearchResultBlock():
+            _refuse_citations(block, place)
+            texts = [TextPart(part.text) for part in block.content]
+            return [TextPart(f"{block.title}\n{block.source}"), *texts]
+        case ToolReferenceBlock(tool_name=name):
+            return [TextPart(f"The tool {name} can be used.")]
+        case _:
+            assert_never(block)
+
+
+def _image(source: Base64Source | UrlSource | FileSource, place: str) -> ImagePart:
+    if not isinstance(source, Base64Source):
+        raise InvalidRequestError(
+            f"{place}.type: only base64 is supported, not {source.type}: nothing is fetched, and "
+            "no files are kept",
+            param=f"{place}.type",
+        )
+    if not source.media_type.startswith("image/"):
+        raise InvalidRequestError(
+            f"{place}.media_type: {source.media_type!r} is no image", param=f"{place}.media_type"
+        )
+    return ImagePart(decoded(source.data, f"{place}.data"), source.media_type)
+
+
+def _document(block: DocumentBlock, place: str) -> list[Part]:
+    _refuse_citations(block, place)
+    head = [TextPart(text) for text in (block.title, block.context) if text]
+    match block.source:
+        case TextSource(data=data):
+            return [*head, TextPart(data)]
+        case ContentSource(content=content):
+            inner = f"{place}.source.content"
+            parts = [p for i, b in enumerate(content) for p in _parts(b, f"{inner}.{i}")]
+            return [*head, *parts]
+        case other:
+            raise InvalidRequestError(
+                f"{place}.source.type: documents of type {other.type} are not supported: send "
+                "their text (type text)",
+                param=f"{place}.source.type",
+            )
+
+
+def _refuse_citations(block: DocumentBlock | SearchResultBlock, place: str) -> None:
+    if block.citations is not None and block.citations.enabled:
+        raise InvalidRequestError(
+            f"{place}.citations.enabled: only what web_search and web_fetch bring is cited: leave "
+            "it out",
+            param=f"{place}.citations.enabled",
+        )
+
+
+def _joined(parts: Iterable[Part], separator: str) -> tuple[Part, ...]:
+    """With neighbouring texts as one: they are blocks, and must not run into each other."""
+    joined: list[Part] = []
+    for part in parts:
+        last = joined[-1] if joined else None
+        if isinstance(last, TextPart) and isinstance(part, TextPart):
+            joined[-1] = TextPart(f"{last.text}{separator}{part.text}")
+        else:
+            joined.append(part)
+    return tuple(joined)
+
+
+# --- what the assistant said ---------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Turn:
+    """One turn of the model, with the results that there are."""
+
+    text: str = ""
+    reasoning: str = ""
+    calls: list[ToolCall] = field(default_factory=list)
+    results: dict[str, Message] = field(default_factory=dict)
+
+    def messages(self) -> list[Message]:
+        if not (self.text or self.reasoning or self.calls):
+            return []
+        said = replace(
+            Message.assistant(self.text, tuple(self.calls)),
+            reasoning=self.reasoning,
+        )
+        results = [self.results[call.id] for call in self.calls if call.id in self.results]
+        return [said, *results]
+
+
+def _assistant(
+    blocks: Sequence[AnswerBlock], calls: _Calls, mcp_names: McpNames, place: str
+) -> list[Message]:
+    turns = [_Turn()]
+    for index, block in enumerate(blocks):
+        where = f"{place}.{index}"
+        match block:
+            case WebSearchResultBlock() | WebFetchResultBlock() | McpToolResultBlock():
+                _add_result(turns[-1], block, calls, where)
+                continue
+            case RedactedThinkingBlock():
+                continue  # another model's, and not to be read
+        if turns[-1].results:
+            turns.append(_Turn())
+        turn = turns[-1]
+        match block:
+            case TextBlock(text=text):
+                turn.text += text
+            case ThinkingBlock():
+                turn.reasoning += block.thinking if is_ours(block) else ""
+            case ToolUseBlock() | ServerToolUseBlock() | McpToolUseBlock():
+                name = _name(block, mcp_names)
+                calls.add(block.id, name, where)
+                turn.calls.append(ToolCall(block.id, name, encode(block.input)))
+            case _:
+                assert_never(block)
+    for turn in turns:
+        _close_server_calls(turn, calls)
+    return [message for turn in turns for message in turn.messages()]
+
+
+def _name(block: ToolUseBlock | ServerToolUseBlock | McpToolUseBlock, names: McpNames) -> str:
+    if isinstance(block, McpToolUseBlock):
+        key = (block.server_name, block.name)
+        return names.get(key, f"{block.server_name}__{block.name}")
+    return block.name
+
+
+def _add_result(
+    turn: _Turn,
+    block: WebSearchResultBlock | WebFetchResultBlock | McpToolResultBlock,
+    calls: _Calls,
+    place: str,
+) -> None:
+    id = block.tool_use_id
+    name = calls.answer(id, place)
+    match block:
+        case WebSearchResultBlock():
+            call = next((call for call in turn.calls if call.id == id), None)
+            text = search_text(block, _query(call))
+        case WebFetchResultBlock():
+            text = fetch_text(block)
+        case McpToolResultBlock():
+            text = mcp_text(block)
+        case _:
+            assert_never(block)
+    turn.results[id] = Message("tool", (TextPart(text),), tool_call_id=id, name=name)
+
+
+def _query(call: ToolCall | None) -> object:
+    arguments = json.loads(call.arguments) if call else {}
+    return arguments.get("query", "")
+
+
+def _close_server_calls(turn: _Turn, calls: _Calls) -> None:
+    """A stream may have ended before a server tool was done; the client cannot answer for it."""
+    for call in turn.calls:
+        if call.id in calls.pending and call.id.startswith(("srvtoolu_", "mcptoolu_")):
+            calls.answer(call.id, "")
+            text = TextPart("cancelled before it was finished")
+            turn.results[call.id] = Message("tool", (text,), tool_call_id=call.id, name=call.name)
+
+
+def _merged(messages: Iterable[Message]) -> list[Message]:
+    """With what the user says in a row as one message, as this API has it."""
+    merged: list[Message] = []
+    for message in messages:
+        if merged and merged[-1].role == message.role == "user":
+            content = _joined([*merged[-1].content, *message.content], "\n\n")
+            merged[-1] = replace(merged[-1], content=content)
+        else:
+            merged.append(message)
+    return merged

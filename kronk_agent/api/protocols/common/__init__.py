@@ -1,0 +1,1 @@
+"""What the protocols share: base classes of their schemas, sampling, logprobs and media."""

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kronk_agent.api.protocols.common.logprobs import finite
+from kronk_agent.api.protocols.common.schema import encode
+from kronk_agent.api.protocols.openai_chat.events import timings_to_wire
+from kronk_agent.engine.engine import Chunk, Engine, GenerationEnd, TokenLogprob
+from kronk_agent.messages import JsonObject, JsonValue
+from kronk_agent.model import SamplingParams
+
+_MISSING = object()
+_ANY = -1
+"""What llama.cpp says for a number it would draw, or that has no bound."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What all chunks of an answer have in common."""
+
+    engine: Engine
+    model: str
+    prompt: Sequence[int]
+    settings: JsonObject
+    index: int = 0
+    """Of the prompt, among several."""
+    fields: Sequence[str] | None = None
+    """Names of the fields that the last chunk has; None for all."""
+    is_scored_after_sampling: bool = False
+    notices: Sequence[str] = ()
+    """Notices about fields of the request that were left out."""
+
+    def frame(self, chunk: Chunk) -> str:
+        """A chunk with more of the text."""
+        shown = self._shown(chunk.text, chunk.tokens, chunk.logprobs)
+        return f"data: {encode({**shown, 'stop': False})}\n\n"
+
+    def last_frame(self, end: GenerationEnd, *, has_new_line: bool) -> str:
+        """What comes after the text."""
+        last = {**self._shown("", (), ()), **self._ended(end, has_new_line)}
+        return f"data: {encode(self._chosen(last))}\n\n"
+
+    def whole(self, chunks: Sequence[Chunk], *, with_tokens: bool) -> JsonObject:
+        """The same, not streamed."""
+        tokens = [token for chunk in chunks for token in chunk.tokens]
+        text = "".join(chunk.text for chunk in chunks)
+        shown = self._shown(
+            text,
+            tokens if with_tokens else (),
+            [scored for chunk in chunks for scored in chunk.logprobs],
+        )
+        end = chunks[-1].end
+        assert end is not None
+        return self._chosen({**shown, **self._ended(end, "\n" in text)})
+
+    def _chosen(self, whole: JsonObject) -> JsonObject:
+        """The fields that the request names; ``a/b`` is b in a."""
+        if not self.fields:
+            return whole
+        found = {path: _at(whole, path.split("/")) for path in self.fields}
+        return {path: value for path, value in found.items() if value is not _MISSING}
+
+    def _shown(
+        self, text: str, tokens: Sequence[int], logprobs: Sequence[TokenLogprob]
+    ) -> JsonObject:
+        scored: JsonObject = (
+            {"completion_probabilities": [self._scored(one) for one in logprobs]}
+            if logprobs
+            else {}
+        )
+        return {"index": self.index, "content": text, "tokens": list(tokens), **scored}
+
+    def _ended(self, end: GenerationEnd, has_new_line: bool) -> JsonObject:
+        usage = end.usage
+        num_tokens = usage.prompt_tokens + usage.completion_tokens
+        stop_type = "limit" if end.reason == "length" else "word" if end.stop_text else "eos"
+        return {
+            "stop": True,
+            "model": self.model,
+            "prompt": self.engine.detokenize(self.prompt),
+            "generation_settings": self.settings,
+            "tokens_predicted": usage.completion_tokens,
+            "tokens_evaluated": usage.prompt_tokens,
+            "tokens_cached": usage.cached_tokens,
+            "has_new_line": has_new_line,
+            "truncated": num_tokens >= self.engine.context_length,
+            "stop_type": stop_type,
+            "stopping_word": end.stop_text or "",
+            "timings": timings_to_wire(usage, end.timings),
+            **({"kronk": {"notices": list(self.notices)}} if self.notices else {}),
+        }
+
+    def _scored(self, scored: TokenLogprob) -> JsonObject:
+        top = [self._token(token, logprob) for token, logprob in scored.top]
+        name = "top_probs" if self.is_scored_after_sampling else "top_logprobs"
+        return {**self._token(scored.token, scored.logprob), name: list(top)}
+
+    def _token(self, token: int, logprob: float) -> JsonObject:
+        piece = self.engine.vocabulary.piece(token)
+        said: JsonObject = (
+            {"prob": math.exp(logprob)}
+            if self.is_scored_after_sampling
+            else {"logprob": finite(logprob)}
+        )
+        return {
+            "id": token,
+            "token": piece.decode("utf-8", "replace"),
+            "bytes": list(piece),
+            **said,
+        }
+
+
+def _at(value: JsonValue | object, path: Sequence[str]) -> Any:
+    """What stands there in a JSON value; ``_MISSING`` where nothing does."""
+    for name in path:
+        if not isinstance(value, dict) or name not in value:
+            return _MISSING
+        value = value[name]
+    return value
+
+
+def settings_to_wire(sampling: SamplingParams, *, context_length: int) -> JsonObject:
+    """What a completion is generated with, as far as it is not the client's alone."""
+    values: dict[str, Any] = asdict(sampling)
+    values["logit_bias"] = [[token, bias] for token, bias in sampling.logit_bias.items()]
+    values["seed"] = _ANY if sampling.seed is None else sampling.seed
+    for name in ("samplers", "dry_sequence_breakers"):
+        values[name] = list(values[name])
+    return {"n_ctx": context_length, "n_predict": _ANY, **values}

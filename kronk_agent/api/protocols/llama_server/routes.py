@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from time import monotonic
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from kronk_agent.api.errors import openai_error_frame
+from kronk_agent.api.model_router import Serving
+from kronk_agent.api.protocols.common.schema import left_out, new_id
+from kronk_agent.api.protocols.llama_server.request import InfillRequest, LlamaCompletionRequest
+from kronk_agent.api.protocols.llama_server.response import Answer, settings_to_wire
+from kronk_agent.api.sse import EventStream, Write, while_connected
+from kronk_agent.concurrency.task_group import open_task_group
+from kronk_agent.engine.engine import Chunk, Engine, GenerateOptions, GenerationEnd
+from kronk_agent.messages import JsonObject, Timings, Usage
+from kronk_agent.model import SamplingParams
+
+
+def router(serving: Serving) -> APIRouter:
+    routes = APIRouter(tags=["llama.cpp"])
+
+    @routes.post("/completion", response_model=None)
+    @routes.post("/completions", response_model=None, include_in_schema=False)
+    async def complete(body: LlamaCompletionRequest, request: Request) -> Response:
+        """Go on with a prompt, as llama.cpp's server has it."""
+        return await _respond(serving, serving.as_named(body), request)
+
+    @routes.post("/infill", response_model=None)
+    async def infill(body: InfillRequest, request: Request) -> Response:
+        """Fill in what is between two texts, as llama.cpp's server has it."""
+        body = serving.as_named(body)
+        await serving.need(body.model, "fim")
+        return await _respond(serving, body, request)
+
+    return routes
+
+
+async def _respond(
+    serving: Serving, body: LlamaCompletionRequest | InfillRequest, request: Request
+) -> Response:
+    body.check()
+    if body.stream:
+
+        async def produce(write: Write) -> None:
+            async def stream(job: _Job) -> None:
+                has_new_line = False
+                async for chunk in job.chunks():
+                    has_new_line = has_new_line or "\n" in chunk.text
+                    if chunk.tokens or chunk.text:
+                        await write(job.answer.frame(chunk))
+                    if chunk.end is not None:
+                        await write(job.answer.last_frame(chunk.end, has_new_line=has_new_line))
+
+            await _each(serving, body, stream)
+
+        return EventStream(
+            produce,
+            error_frame=openai_error_frame,
+            keep_alive_seconds=serving.config.keep_alive_seconds,
+        )
+
+    async def collect() -> JsonObject | list[JsonObject]:
+        found: dict[int, JsonObject] = {}
+
+        async def keep(job: _Job) -> None:
+            chunks = [chunk async for chunk in job.chunks()]
+            with_tokens = bool(body.return_tokens)
+            found[job.answer.index] = job.answer.whole(chunks, with_tokens=with_tokens)
+
+        await _each(serving, body, keep)
+        whole = [found[index] for index in sorted(found)]
+        return whole if body.has_several else whole[0]
+
+    return JSONResponse(await while_connected(request, collect))
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One prompt of a request."""
+
+    serving: Serving
+    body: LlamaCompletionRequest | InfillRequest
+    engine: Engine
+    prompt: Sequence[int]
+    sampling: SamplingParams
+    options: GenerateOptions
+    answer: Answer
+
+    async def chunks(self) -> AsyncIterator[Chunk]:
+        """What is generated, up to the request's limits; its usage is counted."""
+        generating = self.engine.generate(self.prompt, sampling=self.sampling, **self.options)
+        async with aclosing(self._limited(generating)) as chunks:
+            async for chunk in chunks:
+                if chunk.end is not None:
+                    self.serving.count(self.body.model, chunk.end.usage)
+                yield chunk
+
+    async def _limited(
+        self, generating: AsyncGenerator[Chunk, None]
+    ) -> AsyncGenerator[Chunk, None]:
+        limits = self.body.line_limits()
+        clock = _Clock(len(self.prompt))
+        async with aclosing(generating) as chunks:
+            async for chunk in chunks:
+                if limits is None:
+                    yield chunk
+                    continue
+                clock.note(chunk)
+                text = limits.take(chunk.text)
+                if limits.is_over:
+                    yield replace(chunk, text=text, end=chunk.end or clock.end())
+                    return
+                yield replace(chunk, text=text + limits.rest() if chunk.end else text)
+
+
+class _Clock:
+    """Counts what a generation cost that is ended from outside.
+
+    Args:
+        num_prompt_tokens: of its prompt.
+    """
+
+    def __init__(self, num_prompt_tokens: int) -> None:
+        self._num_prompt_tokens = num_prompt_tokens
+        self._begun = monotonic()
+        self._first: float | None = None
+        self._num_tokens = 0
+        self._num_cached = 0
+        self._queue_seconds = 0.0
+
+    def note(self, chunk: Chunk) -> None:
+        self._first = self._first or monotonic()
+        self._num_tokens += len(chunk.tokens)
+        self._num_cached = max(self._num_cached, chunk.num_cached)
+        self._queue_seconds = max(self._queue_seconds, chunk.queue_seconds)
+
+    def end(self) -> GenerationEnd:
+        first = self._first or monotonic()
+        usage = Usage(self._num_prompt_tokens, self._num_tokens, self._num_cached)
+        timings = Timings(self._queue_seconds, first - self._begun, monotonic() - first)
+        return GenerationEnd("length", usage, timings)
+
+
+async def _each(
+    serving: Serving,
+    body: LlamaCompletionRequest | InfillRequest,
+    use: Callable[[_Job], Coroutine[None, None, None]],
+) -> None:
+    """Generate after all prompts of a request, side by side."""
+    async with serving.engine(body.model) as engine:
+        jobs = await _jobs(serving, body, engine)
+        if len(jobs) == 1:
+            await use(jobs[0])
+            return
+        async with open_task_group() as tasks:
+            for job in jobs:
+                tasks.start_soon(use, job)
+
+
+async def _jobs(
+    serving: Serving, body: LlamaCompletionRequest | InfillRequest, engine: Engine
+) -> list[_Job]:
+    sampling = body.sampling_on(engine, serving.sampling)
+    options = await body.options(engine)
+    # Nobody has prompts of a salt that was never used.
+    salt = new_id("uncached-") if body.cache_prompt is False else None
+    options["cache_salt"] = serving.cache_salt(salt)
+    settings = settings_to_wire(sampling, context_length=engine.context_length)
+    asked = body.model_dump(include={"n_predict", "stop", "stream", "n_probs"})
+    settings |= {name: value for name, value in asked.items() if value is not None}
+    answer = Answer(
+        engine=engine,
+        model=body.model,
+        prompt=(),
+        settings=settings,
+        fields=body.response_fields,
+        is_scored_after_sampling=bool(body.post_sampling_probs),
+        notices=[*left_out(body)],
+    )
+    return [
+        _Job(
+            serving,
+            body,
+            engine,
+            prompt,
+            sampling,
+            options,
+            replace(answer, prompt=prompt, index=index),
+        )
+        for index, prompt in enumerate(body.prompts(engine))
+    ]

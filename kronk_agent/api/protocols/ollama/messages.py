@@ -1,0 +1,122 @@
+"""The messages of a chat as Ollama writes them, and as ours."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, JsonValue
+
+from kronk_agent.api.protocols.common.media import picture
+from kronk_agent.api.protocols.common.schema import OpenWire, encode
+from kronk_agent.api.tools.client_tools import parsed_arguments
+from kronk_agent.messages import Message, Part, Role, TextPart, ToolCall
+
+
+def _as_object(value: Any) -> Any:
+    """Arguments that are sent as JSON text, as OpenAI has them."""
+    return parsed_arguments(value) if isinstance(value, str) else value
+
+
+class FunctionOfCall(OpenWire):
+    name: str
+    arguments: Annotated[dict[str, JsonValue], BeforeValidator(_as_object)] = Field(
+        default_factory=dict
+    )
+    index: int | None = None
+    description: str | None = None
+
+
+class WireCall(OpenWire):
+    function: FunctionOfCall
+    id: str | None = None
+    type: str | None = None
+
+
+class WireMessage(OpenWire):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str = ""
+    thinking: str = ""
+    """What an assistant thought before."""
+    images: tuple[str, ...] = ()
+    """In base64."""
+    tool_calls: tuple[WireCall, ...] = ()
+    tool_name: str | None = None
+    """Of a tool's result: whose it is."""
+    name: str | None = None
+    """The same, by its old name."""
+    tool_call_id: str | None = None
+    """Of a tool's result: which call's it is; the next of ``tool_name`` where left out."""
+
+
+def to_messages(wire: Sequence[WireMessage]) -> list[Message]:
+    """The conversation as ours.
+
+    Raises:
+        InvalidRequestError: an image that is none.
+    """
+    reader = _Reader()
+    for index, message in enumerate(wire):
+        reader.read(message, f"messages.{index}")
+    return reader.messages
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Finds the call that each result is of: most clients name the tool only."""
+
+    messages: list[Message] = field(default_factory=list)
+    _waiting: OrderedDict[str, str] = field(default_factory=OrderedDict)
+    """The tools of the calls that have no result yet, by their ids, the oldest first."""
+    _num_calls: int = 0
+
+    def read(self, wire: WireMessage, place: str) -> None:
+        match wire.role:
+            case "tool":
+                self._result(wire)
+            case "assistant":
+                self._assistant(wire)
+            case "user":
+                self.messages.append(Message("user", _parts(wire, place)))
+            case _:
+                role: Role = "system"
+                self.messages.append(Message(role, (TextPart(wire.content),)))
+
+    def _assistant(self, wire: WireMessage) -> None:
+        calls = tuple(self._call(call) for call in wire.tool_calls)
+        parts = (TextPart(wire.content),) if wire.content else ()
+        self.messages.append(Message("assistant", parts, wire.thinking, calls))
+
+    def _call(self, wire: WireCall) -> ToolCall:
+        function = wire.function
+        call = ToolCall(wire.id or self._new_id(), function.name, encode(function.arguments))
+        self._waiting[call.id] = call.name
+        return call
+
+    def _result(self, wire: WireMessage) -> None:
+        name = wire.tool_name or wire.name
+        id = wire.tool_call_id if wire.tool_call_id in self._waiting else self._next(name)
+        if id is None:  # Ollama takes a result of no call, so it is one of a call without arguments
+            id = self._new_id()
+            self._waiting[id] = name or "tool"
+            call = ToolCall(id, self._waiting[id], "{}")
+            self.messages.append(Message.assistant("", (call,)))
+        tool = self._waiting.pop(id)
+        parts = (TextPart(wire.content),)
+        self.messages.append(Message("tool", parts, tool_call_id=id, name=tool))
+
+    def _next(self, name: str | None) -> str | None:
+        """The oldest call of this tool that waits, or of any where no tool is named."""
+        return next((id for id, tool in self._waiting.items() if name in (None, tool)), None)
+
+    def _new_id(self) -> str:
+        self._num_calls += 1
+        return f"call_{self._num_calls}"
+
+
+def _parts(wire: WireMessage, place: str) -> tuple[Part, ...]:
+    images = [picture(data, f"{place}.images.{n}") for n, data in enumerate(wire.images)]
+    text = (TextPart(wire.content),) if wire.content or not images else ()
+    return (*images, *text)

@@ -1,0 +1,135 @@
+"""``options`` of a request, and its ``format``, ``think`` and ``keep_alive``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import ConfigDict, JsonValue
+
+from kronk_agent.api.protocols.common.sampling import SamplingFields
+from kronk_agent.api.protocols.common.schema import NoEffect, OpenWire
+from kronk_agent.errors import InvalidRequestError
+from kronk_agent.model import ResponseFormat, SamplingParams
+
+Format: TypeAlias = Literal["", "json"] | dict[str, JsonValue]
+KeepAlive: TypeAlias = float | str
+Think: TypeAlias = bool | Literal["low", "medium", "high", "max"]
+
+_Loading: TypeAlias = Annotated[object, NoEffect("the server's YAML says how models are loaded")]
+_Removed: TypeAlias = Annotated[object, NoEffect("llama.cpp has it no more")]
+
+_RANDOM_SEED = -1
+_UNITS = {
+    "ns": 1e-9,
+    "us": 1e-6,
+    "µs": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "m": 60.0,
+    "h": 3600.0,
+    "": 1.0,
+}
+_STEP = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h|)")
+_DURATION = re.compile(rf"[-+]?(?:{_STEP.pattern})+")
+_MAX_DURATION = 64
+"""Characters."""
+
+
+class Options(OpenWire, SamplingFields):
+    """How the next token is chosen, and how many are."""
+
+    model_config = ConfigDict(extra="allow")
+
+    num_predict: int | None = None
+    """Tokens of the answer at most; below 1, and left out, is up to the end of the context."""
+    stop: str | list[str] | None = None
+    """Texts that end the answer and are not part of it."""
+    num_ctx: Annotated[int | None, NoEffect("engine.context_length says it in the YAML")] = None
+    num_keep: Annotated[object, NoEffect("what is left out of a long chat is summarised")] = None
+    num_batch: _Loading = None
+    num_gpu: _Loading = None
+    main_gpu: _Loading = None
+    num_thread: _Loading = None
+    numa: _Loading = None
+    low_vram: _Loading = None
+    f16_kv: _Loading = None
+    logits_all: _Loading = None
+    vocab_only: _Loading = None
+    use_mmap: _Loading = None
+    use_mlock: _Loading = None
+    embedding_only: _Loading = None
+    draft_num_predict: _Loading = None
+    tfs_z: _Removed = None
+    penalize_newline: _Removed = None
+
+    @property
+    def max_tokens(self) -> int | None:
+        return self.num_predict if self.num_predict and self.num_predict > 0 else None
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        stop = self.stop or ()
+        return (stop,) if isinstance(stop, str) else tuple(stop)
+
+    def sampling(
+        self, default: SamplingParams, tokenize: Callable[[str], list[int]] | None = None
+    ) -> SamplingParams:
+        """As ``SamplingFields.sampling``; Ollama's default seed draws one."""
+        params = super().sampling(default, tokenize)
+        return replace(params, seed=None) if self.seed == _RANDOM_SEED else params
+
+    def notices(self, context_length: int) -> Iterator[str]:
+        """What of the options does not hold.
+
+        Args:
+            context_length: tokens the model's context has.
+        """
+        if self.num_ctx is not None and self.num_ctx > context_length:
+            yield (
+                f"options.num_ctx: the context has {context_length} tokens; "
+                "engine.context_length in the server's YAML says how many"
+            )
+
+
+def response_format(given: Format | None) -> ResponseFormat | None:
+    """The form of an answer; None where it may have any."""
+    match given:
+        case None | "":
+            return None
+        case dict(schema):
+            return ResponseFormat(type="json_schema", schema=schema)
+        case _:
+            return ResponseFormat(type="json_object")
+
+
+def thinking(given: Think | None) -> dict[str, Any]:
+    """The fields of an agent's options that ``think`` stands for."""
+    match given:
+        case None:
+            return {}
+        case bool():
+            return {"enable_thinking": given}
+        case effort:
+            return {"reasoning_effort": effort}
+
+
+def is_unloading(keep_alive: KeepAlive | None) -> bool:
+    """True if the model is to be unloaded after the answer.
+
+    Args:
+        keep_alive: seconds, or a duration such as ``5m`` or ``1h30m``.
+
+    Raises:
+        InvalidRequestError: it is no duration.
+    """
+    if not isinstance(keep_alive, str):
+        return keep_alive == 0
+    text = keep_alive.strip()
+    if len(text) > _MAX_DURATION or not _DURATION.fullmatch(text):
+        raise InvalidRequestError(
+            "keep_alive: must be seconds, or a duration such as 5m or 1h30m", param="keep_alive"
+        )
+    return sum(float(number) * _UNITS[unit] for number, unit in _STEP.findall(text)) == 0

@@ -1,0 +1,74 @@
+"""Tools of the server that a request asks for beside its own: the web, and MCP servers by name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kronk_agent.api.middleware.identity import current_caller
+from kronk_agent.api.model_router import Serving
+from kronk_agent.api.protocols.openai_chat.request import (
+    ApproximateLocation,
+    ChatCompletionRequest,
+    WebSearchOptions,
+)
+from kronk_agent.api.tools.server_tools import listing, reading
+from kronk_agent.errors import InvalidRequestError
+from kronk_agent.tools import StaticToolset, Tool, Toolset
+
+_MCP_SERVERS = "mcp_servers"
+
+
+def hosted_toolsets(serving: Serving, body: ChatCompletionRequest) -> list[Toolset]:
+    """The toolsets to give to the agent that answers.
+
+    Raises:
+        InvalidRequestError: the server has none such.
+        HttpError: the caller's key is not for tools that run here (403).
+    """
+    wanted: list[Toolset] = []
+    own, *servers = serving.runtime.toolsets
+    if body.web_search_options is not None:
+        wanted.append(_web(own, body.web_search_options))
+    names = (body.metadata or {}).get(_MCP_SERVERS, "")
+    for name in filter(None, (part.strip() for part in names.split(","))):
+        found = next((toolset for toolset in servers if toolset.name == name), None)
+        if found is None:
+            known = ", ".join(toolset.name for toolset in servers) or "none"
+            raise InvalidRequestError(
+                f"metadata.mcp_servers: no MCP server is registered as {name!r}: there are {known}",
+                param="metadata.mcp_servers",
+            )
+        wanted.append(found)
+    if names:
+        wanted += reading(servers)
+    if wanted:
+        current_caller().need("agents")
+    return wanted
+
+
+def _web(own: Toolset, options: WebSearchOptions) -> Toolset:
+    tools = {tool.name: tool for tool in own.tools()}
+    search = tools.get("web_search")
+    if search is None:
+        raise InvalidRequestError(
+            "web_search_options: this server does not search the web; web_search must be among "
+            "`tools` in its YAML",
+            param="web_search_options",
+        )
+    members = [_search(search, options)]
+    if "web_fetch" in tools:
+        members.append(tools["web_fetch"])
+    return StaticToolset("web", tuple(members))
+
+
+def _search(tool: Tool, options: WebSearchOptions) -> Tool:
+    """``web_search`` with as many results as the request wants, which knows where the person is."""
+    place = "" if options.user_location is None else _place(options.user_location.approximate)
+    described = f"{tool.description} The person is in or near {place}." if place else None
+    sized = listing(tool, options.search_context_size)
+    return replace(sized, description=described or tool.description)
+
+
+def _place(location: ApproximateLocation) -> str:
+    zone = f"the time zone {location.timezone}" if location.timezone else None
+    return ", ".join(filter(None, (location.city, location.region, location.country, zone)))

@@ -1,0 +1,235 @@
+"""The messages of a request, as OpenAI writes them, and as ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, TypeAlias, assert_never
+
+from pydantic import Field
+
+from kronk_agent.api.protocols.common.media import audio_in, image_at
+from kronk_agent.api.protocols.common.schema import NoEffect, OpenWire, Wire
+from kronk_agent.api.tools.client_tools import text_arguments
+from kronk_agent.errors import InvalidRequestError
+from kronk_agent.messages import ImagePart, Message, Part, TextPart, ToolCall
+
+_CacheControl: TypeAlias = Annotated[object, NoEffect("prompts share what they begin with")]
+_Name: TypeAlias = Annotated[object, NoEffect("templates have no place for a participant's name")]
+_PlayedBack: TypeAlias = Annotated[object, NoEffect("a client gives it back as it got it")]
+
+
+class TextContent(OpenWire):
+    type: Literal["text"]
+    text: str
+    cache_control: _CacheControl = None
+
+
+class Refusal(OpenWire):
+    type: Literal["refusal"]
+    refusal: str
+
+
+class ImageUrl(Wire):
+    url: str
+    """A data: URL; nothing is fetched."""
+    detail: Literal["auto", "low", "high"] | None = None
+    """All images are seen as the model sees them: only auto."""
+
+
+class ImageContent(OpenWire):
+    type: Literal["image_url"]
+    image_url: ImageUrl
+    cache_control: _CacheControl = None
+
+
+class InputAudio(Wire):
+    data: str
+    format: Literal["wav", "mp3"]
+
+
+class AudioContent(OpenWire):
+    type: Literal["input_audio"]
+    input_audio: InputAudio
+    cache_control: _CacheControl = None
+
+
+TextOnly: TypeAlias = str | list[TextContent]
+UserContent: TypeAlias = (
+    str | list[Annotated[TextContent | ImageContent | AudioContent, Field(discriminator="type")]]
+)
+AssistantContent: TypeAlias = (
+    str | list[Annotated[TextContent | Refusal, Field(discriminator="type")]] | None
+)
+
+
+class SystemMessage(OpenWire):
+    role: Literal["system", "developer"]
+    content: TextOnly
+    name: _Name = None
+    cache_control: _CacheControl = None
+
+
+class UserMessage(OpenWire):
+    role: Literal["user"]
+    content: UserContent
+    name: _Name = None
+    cache_control: _CacheControl = None
+
+
+class FunctionOfCall(OpenWire):
+    name: str
+    arguments: str
+
+
+class FunctionCall(OpenWire):
+    id: str
+    type: Literal["function"]
+    function: FunctionOfCall
+    index: _PlayedBack = None
+    provider_specific_fields: _PlayedBack = None
+
+
+class CustomOfCall(OpenWire):
+    name: str
+    input: str
+
+
+class CustomCall(OpenWire):
+    id: str
+    type: Literal["custom"]
+    custom: CustomOfCall
+    index: _PlayedBack = None
+
+
+class AssistantMessage(OpenWire):
+    role: Literal["assistant"]
+    content: AssistantContent = None
+    tool_calls: list[Annotated[FunctionCall | CustomCall, Field(discriminator="type")]] | None = (
+        None
+    )
+    reasoning_content: str | None = None
+    """The thinking that came before, as we gave it."""
+    reasoning: str | None = None
+    """The same, as vLLM and OpenRouter call it."""
+    prefix: bool | None = None
+    """On the last message: go on with it, as DeepSeek and Mistral have it."""
+    refusal: str | None = None
+    name: _Name = None
+    annotations: _PlayedBack = None
+    provider_specific_fields: _PlayedBack = None
+    thinking_blocks: _PlayedBack = None
+    reasoning_details: _PlayedBack = None
+    images: _PlayedBack = None
+    cache_control: _CacheControl = None
+    audio: None = None
+    function_call: None = None
+
+
+class ToolMessage(OpenWire):
+    role: Literal["tool"]
+    content: TextOnly | None = None
+    tool_call_id: str
+    name: Annotated[object, NoEffect("the call says which tool it was")] = None
+    cache_control: _CacheControl = None
+
+
+WireMessage: TypeAlias = Annotated[
+    SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")
+]
+
+
+def is_begun(wire: Sequence[WireMessage]) -> bool:
+    """True if the last message has ``prefix: true``, so that the answer continues it."""
+    last = wire[-1] if wire else None
+    return isinstance(last, AssistantMessage) and bool(last.prefix)
+
+
+def to_messages(wire: Sequence[WireMessage]) -> list[Message]:
+    """The conversation as ours.
+
+    Raises:
+        InvalidRequestError: an image that is not in the request, or a result of no call.
+    """
+    messages: list[Message] = []
+    names: dict[str, str] = {}
+    for index, message in enumerate(wire):
+        converted = _message(message, names, f"messages.{index}")
+        names |= {call.id: call.name for call in converted.tool_calls}
+        messages.append(converted)
+    return messages
+
+
+def _message(message: WireMessage, names: dict[str, str], place: str) -> Message:
+    match message:
+        case SystemMessage():
+            return Message("system", _text_parts(message.content))
+        case UserMessage():
+            return Message("user", _user_parts(message.content, f"{place}.content"))
+        case AssistantMessage():
+            return _assistant(message)
+        case ToolMessage(tool_call_id=id):
+            if id not in names:
+                raise InvalidRequestError(
+                    f"{place}.tool_call_id: no earlier assistant message has a call {id!r}",
+                    param=f"{place}.tool_call_id",
+                )
+            return Message("tool", _text_parts(message.content), tool_call_id=id, name=names[id])
+        case _:
+            assert_never(message)
+
+
+def _assistant(message: AssistantMessage) -> Message:
+    content = message.content
+    texts = [content] if isinstance(content, str) else [_words(part) for part in content or ()]
+    if message.refusal:
+        texts.append(message.refusal)
+    text = "".join(texts)
+    return Message(
+        "assistant",
+        (TextPart(text),) if text else (),
+        reasoning=message.reasoning_content or message.reasoning or "",
+        tool_calls=tuple(_call(call) for call in message.tool_calls or ()),
+    )
+
+
+def _words(part: TextContent | Refusal) -> str:
+    return part.text if isinstance(part, TextContent) else part.refusal
+
+
+def _call(call: FunctionCall | CustomCall) -> ToolCall:
+    if isinstance(call, FunctionCall):
+        return ToolCall(call.id, call.function.name, call.function.arguments)
+    return ToolCall(call.id, call.custom.name, text_arguments(call.custom.input))
+
+
+def _text_parts(content: TextOnly | None) -> tuple[Part, ...]:
+    if isinstance(content, list):
+        return tuple(TextPart(part.text) for part in content)
+    return (TextPart(content or ""),)
+
+
+def _user_parts(content: UserContent, place: str) -> tuple[Part, ...]:
+    if isinstance(content, str):
+        return (TextPart(content),)
+    return tuple(_user_part(part, f"{place}.{index}") for index, part in enumerate(content))
+
+
+def _user_part(part: TextContent | ImageContent | AudioContent, place: str) -> Part:
+    match part:
+        case TextContent(text=text):
+            return TextPart(text)
+        case ImageContent(image_url=image):
+            return _image(image, f"{place}.image_url")
+        case AudioContent(input_audio=audio):
+            return audio_in(audio.data, audio.format, f"{place}.input_audio.data")
+        case _:
+            assert_never(part)
+
+
+def _image(image: ImageUrl, place: str) -> ImagePart:
+    if image.detail not in (None, "auto"):
+        raise InvalidRequestError(
+            f"{place}.detail: only auto, for images are seen as the model sees them",
+            param=f"{place}.detail",
+        )
+    return image_at(image.url, f"{place}.url")

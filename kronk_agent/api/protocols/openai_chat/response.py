@@ -1,0 +1,101 @@
+"""The answer as OpenAI's objects: whole, or in chunks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kronk_agent.api.protocols.common.schema import FINGERPRINT, encode, new_id, padding
+from kronk_agent.api.protocols.openai_chat.events import (
+    ChoiceReader,
+    Piece,
+    logprobs_to_wire,
+    merge,
+    timings_to_wire,
+    usage_to_wire,
+)
+from kronk_agent.api.sse import DONE
+from kronk_agent.messages import JsonObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What all chunks of an answer have in common."""
+
+    model: str
+    include_usage: bool = False
+    include_obfuscation: bool = False
+    id: str = field(default_factory=lambda: new_id("chatcmpl-"))
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    def frame(self, index: int, piece: Piece, finish_reason: str | None = None) -> str:
+        """A chunk with more of a choice."""
+        choice: dict[str, Any] = {
+            "index": index,
+            "delta": piece.delta,
+            "logprobs": logprobs_to_wire(piece.logprobs) if piece.logprobs else None,
+            "finish_reason": finish_reason,
+        }
+        more: dict[str, Any] = {}
+        if piece.activity is not None:
+            more["kronk"] = piece.activity
+        return self._frame([choice], None, more)
+
+    def last_frames(self, readers: Sequence[ChoiceReader]) -> str:
+        """What comes after all choices have ended."""
+        if not self.include_usage:
+            return DONE
+        usage = usage_to_wire([reader.usage for reader in readers])
+        timings = timings_to_wire(readers[0].usage, readers[0].timings)
+        return self._frame([], usage, {"timings": timings}) + DONE
+
+    def whole(
+        self, readers: Sequence[ChoiceReader], pieces: Sequence[Sequence[Piece]]
+    ) -> JsonObject:
+        """The answer, not streamed: the same pieces, put together."""
+        activity = [piece.activity for one in pieces for piece in one if piece.activity]
+        more: JsonObject = {"kronk": {"activity": list(activity)}} if activity else {}
+        return {
+            **self._head("chat.completion"),
+            "choices": [
+                _choice(index, reader, one)
+                for index, (reader, one) in enumerate(zip(readers, pieces, strict=True))
+            ],
+            "usage": usage_to_wire([reader.usage for reader in readers]),
+            "timings": timings_to_wire(readers[0].usage, readers[0].timings),
+            **more,
+        }
+
+    def _frame(
+        self, choices: list[dict[str, Any]], usage: JsonObject | None, more: dict[str, Any]
+    ) -> str:
+        chunk = {**self._head("chat.completion.chunk"), "choices": choices, **more}
+        if self.include_usage:
+            chunk["usage"] = usage
+        if self.include_obfuscation:
+            chunk["obfuscation"] = padding()
+        return f"data: {encode(chunk)}\n\n"
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "object": kind,
+            "created": self.created,
+            "model": self.model,
+            "system_fingerprint": FINGERPRINT,
+        }
+
+
+def _choice(index: int, reader: ChoiceReader, pieces: Sequence[Piece]) -> JsonObject:
+    message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
+    for piece in pieces:
+        merge(message, piece.delta)
+    logprobs = [scored for piece in pieces for scored in piece.logprobs]
+    return {
+        "index": index,
+        "message": message,
+        "logprobs": logprobs_to_wire(logprobs) if logprobs else None,
+        "finish_reason": reader.finish_reason,
+    }

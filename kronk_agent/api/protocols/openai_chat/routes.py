@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from kronk_agent.agent import Agent
+from kronk_agent.api.errors import openai_error_frame
+from kronk_agent.api.model_router import Serving, as_asked, with_seed
+from kronk_agent.api.protocols.common.schema import left_out
+from kronk_agent.api.protocols.openai_chat.events import ChoiceReader, Piece
+from kronk_agent.api.protocols.openai_chat.hosted import hosted_toolsets
+from kronk_agent.api.protocols.openai_chat.messages import to_messages
+from kronk_agent.api.protocols.openai_chat.request import ChatCompletionRequest
+from kronk_agent.api.protocols.openai_chat.response import Answer
+from kronk_agent.api.protocols.openai_chat.tools import (
+    custom_names,
+    to_tool_choice,
+    to_tools,
+    tool_notices,
+)
+from kronk_agent.api.sse import EventStream, Write, while_connected
+from kronk_agent.concurrency.task_group import open_task_group
+from kronk_agent.messages import Message, Notice
+from kronk_agent.model import ToolChoice
+from kronk_agent.tools import Tool
+
+_LAST = Piece({})
+
+
+def router(serving: Serving) -> APIRouter:
+    routes = APIRouter(tags=["chat completions"])
+
+    @routes.post("/v1/chat/completions", response_model=None)
+    @routes.post("/chat/completions", response_model=None, include_in_schema=False)
+    async def create_chat_completion(body: ChatCompletionRequest, request: Request) -> Response:
+        """Answer a conversation."""
+        stream = body.stream_options
+        answer = Answer(
+            model=serving.named(body.model),
+            include_usage=bool(stream and stream.include_usage),
+            include_obfuscation=bool(stream and stream.include_obfuscation),
+        )
+        job = await _job(serving, body)
+        if body.stream:
+
+            async def produce(write: Write) -> None:
+                await _stream(job, answer, write)
+
+            return EventStream(
+                produce,
+                error_frame=openai_error_frame,
+                keep_alive_seconds=serving.config.keep_alive_seconds,
+            )
+        return JSONResponse(await while_connected(request, lambda: _collect(job, answer)))
+
+    @routes.post("/v1/chat/completions/input_tokens", tags=["tokens"])
+    @routes.post("/chat/completions/input_tokens", include_in_schema=False)
+    async def count_input_tokens(body: ChatCompletionRequest) -> dict[str, Any]:
+        """Count the tokens of a chat completion's prompt; nothing is generated."""
+        job = await _job(serving, body)
+        count = await job.agents[0].count_tokens(
+            job.messages, tool_choice=job.tool_choice, client_tools=job.client_tools
+        )
+        return {"object": "response.input_tokens", "input_tokens": count}
+
+    return routes
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A request, understood."""
+
+    serving: Serving
+    model: str
+    agents: Sequence[Agent]
+    """One for each choice."""
+    messages: Sequence[Message]
+    client_tools: Sequence[Tool]
+    custom_tools: frozenset[str]
+    tool_choice: ToolChoice | None
+    notices: Sequence[Notice]
+    """One for each part of the request that was left out."""
+
+    def readers(self) -> list[ChoiceReader]:
+        names = frozenset(tool.name for tool in self.client_tools)
+        return [ChoiceReader(names, self.custom_tools) for _ in self.agents]
+
+    async def run(
+        self, index: int, reader: ChoiceReader, take: Callable[[Piece], Awaitable[None]]
+    ) -> None:
+        """Run one choice to its end.
+
+        Raises:
+            KronkError: what the run ended with.
+        """
+        for notice in self.notices:
+            if (said := reader.read(notice)) is not None:
+                await take(said)
+        running = self.agents[index].run(
+            self.messages, tool_choice=self.tool_choice, client_tools=self.client_tools
+        )
+        async with running as run:
+            async for event in run:
+                piece = reader.read(event)
+                if piece is not None:
+                    await take(piece)
+        assert reader.finished is not None
+        self.serving.open_turns.keep(reader.finished, reader.calls)
+
+
+async def _job(serving: Serving, body: ChatCompletionRequest) -> _Job:
+    messages = to_messages(body.messages)
+    model = serving.named(body.model)
+    await serving.need_for(model, messages)
+    agent = await serving.agent(model, cache_salt=body.cache_salt)
+    agent = as_asked(
+        agent,
+        toolsets=(*agent.toolsets, *hosted_toolsets(serving, body)),
+        options=body.options(agent.options),
+    )
+    return _Job(
+        serving,
+        model,
+        [with_seed(agent, index) for index in range(body.n or 1)],
+        serving.open_turns.restore(messages),
+        to_tools(body.tools or ()),
+        custom_names(body.tools or ()),
+        None if body.tool_choice is None else to_tool_choice(body.tool_choice),
+        [Notice(text) for text in (*left_out(body), *tool_notices(body.tools or ()))],
+    )
+
+
+async def _stream(job: _Job, answer: Answer, write: Write) -> None:
+    readers = job.readers()
+
+    async def run(index: int) -> None:
+        has_begun = False
+
+        async def take(piece: Piece) -> None:
+            nonlocal has_begun
+            if not has_begun:
+                has_begun = True
+                await write(answer.frame(index, _first(piece)))
+            await write(answer.frame(index, piece))
+
+        await job.run(index, readers[index], take)
+        first = "" if has_begun else answer.frame(index, _first(_LAST))
+        await write(first + answer.frame(index, _LAST, readers[index].finish_reason))
+
+    async with open_task_group() as tasks:
+        for index in range(len(readers)):
+            tasks.start_soon(run, index)
+    await write(answer.last_frames(readers))
+
+
+def _first(piece: Piece) -> Piece:
+    """The first delta of a stream. Its content is null before tool calls, as OpenAI's is: clients
+    would show an empty text."""
+    text = None if "tool_calls" in piece.delta else ""
+    return Piece({"role": "assistant", "content": text})
+
+
+async def _collect(job: _Job, answer: Answer) -> object:
+    readers = job.readers()
+    pieces: list[list[Piece]] = [[] for _ in readers]
+
+    async def run(index: int) -> None:
+        async def take(piece: Piece) -> None:
+            pieces[index].append(piece)
+
+        await job.run(index, readers[index], take)
+
+    async with open_task_group() as tasks:
+        for index in range(len(readers)):
+            tasks.start_soon(run, index)
+    return answer.whole(readers, pieces)

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from kronk_agent.api.errors import openai_error_frame
+from kronk_agent.api.model_router import Serving
+from kronk_agent.api.protocols.openai_completions.request import CompletionRequest, prompt_tokens
+from kronk_agent.api.protocols.openai_completions.response import (
+    Answer,
+    Logprobs,
+    choice,
+    usage_to_wire,
+)
+from kronk_agent.api.sse import EventStream, Write, while_connected
+from kronk_agent.concurrency.task_group import open_task_group
+from kronk_agent.engine.best_of import generate_best
+from kronk_agent.engine.engine import Chunk, Engine, GenerateOptions, GenerationEnd
+from kronk_agent.messages import JsonObject, Usage
+from kronk_agent.model import SamplingParams
+
+
+def router(serving: Serving) -> APIRouter:
+    routes = APIRouter(tags=["completions"])
+
+    @routes.post("/v1/completions", response_model=None)
+    async def create_completion(body: CompletionRequest, request: Request) -> Response:
+        """Go on with a prompt."""
+        body = serving.as_named(body)
+        body.check()
+        options = body.stream_options
+        answer = Answer(model=body.model, include_usage=bool(options and options.include_usage))
+        if body.stream:
+
+            async def produce(write: Write) -> None:
+                await _stream(serving, body, answer, write)
+
+            return EventStream(
+                produce,
+                error_frame=openai_error_frame,
+                keep_alive_seconds=serving.config.keep_alive_seconds,
+            )
+        return JSONResponse(await while_connected(request, lambda: _collect(serving, body, answer)))
+
+    return routes
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A request, understood by the engine that answers it."""
+
+    body: CompletionRequest
+    engine: Engine
+    sampling: SamplingParams
+    options: GenerateOptions
+    prompts: Sequence[list[int]]
+
+    @classmethod
+    async def of(cls, serving: Serving, body: CompletionRequest, engine: Engine) -> _Job:
+        prompts = [prompt_tokens(engine, prompt, body.suffix) for prompt in body.prompts]
+        sampling = body.sampling(serving.sampling, engine.tokenize)
+        options = await body.options(engine, serving.cache_salt(body.cache_salt))
+        return cls(body, engine, sampling, options, prompts)
+
+    def echo(self, index: int) -> str:
+        """What a choice begins with."""
+        if not self.body.echo:
+            return ""
+        place = index // self.body.num_choices
+        prompt = self.body.prompts[place]
+        return prompt if isinstance(prompt, str) else self.engine.detokenize(self.prompts[place])
+
+    def writer(self, index: int) -> _ChoiceWriter:
+        return _ChoiceWriter(self, index)
+
+
+class _ChoiceWriter:
+    """Writes one choice, chunk by chunk."""
+
+    def __init__(self, job: _Job, index: int) -> None:
+        self._job = job
+        self._index = index
+        self._logprobs = Logprobs(job.engine)
+        self._has_begun = False
+
+    def write(self, chunk: Chunk) -> JsonObject:
+        text, scored = chunk.text, list(chunk.logprobs)
+        tokens = list(chunk.tokens)
+        shown: JsonObject | None = None
+        if not self._has_begun:
+            self._has_begun = True
+            text = self._job.echo(self._index) + text
+            if chunk.prompt_logprobs:
+                prompt = self._job.prompts[self._index // self._job.body.num_choices]
+                tokens = [*prompt, *tokens]
+                scored = [*chunk.prompt_logprobs, *scored]
+                shown = self._logprobs.to_wire(tokens, [None, *scored])
+        if shown is None and self._job.body.logprobs is not None:
+            shown = self._logprobs.to_wire(tokens, scored)
+        return choice(self._index, text, shown, chunk.end.reason if chunk.end else None)
+
+
+async def _stream(serving: Serving, body: CompletionRequest, answer: Answer, write: Write) -> None:
+    async with serving.engine(body.model) as engine:
+        job = await _Job.of(serving, body, engine)
+
+        async def take(made: JsonObject) -> None:
+            await write(answer.frame(made))
+
+        ends = await _generate(job, take)
+        await write(answer.last_frames(_usage(serving, job, ends)))
+
+
+async def _collect(serving: Serving, body: CompletionRequest, answer: Answer) -> object:
+    async with serving.engine(body.model) as engine:
+        job = await _Job.of(serving, body, engine)
+        if body.best_of is not None and body.best_of > body.num_choices:
+            return await _best(serving, job, answer)
+        made: dict[int, JsonObject] = {}
+
+        async def take(piece: JsonObject) -> None:
+            index = piece["index"]
+            assert isinstance(index, int)
+            made[index] = _joined(made[index], piece) if index in made else piece
+
+        ends = await _generate(job, take)
+        choices = [made[index] for index in sorted(made)]
+        return answer.whole(choices, _usage(serving, job, ends))
+
+
+async def _generate(
+    job: _Job, take: Callable[[JsonObject], Awaitable[None]]
+) -> list[list[GenerationEnd]]:
+    """All choices of all prompts, side by side; gives how they ended, for each prompt."""
+    number = job.body.num_choices
+    ends: list[list[GenerationEnd]] = [[] for _ in job.prompts]
+
+    async def run(place: int, prompt: list[int]) -> None:
+        writers = [job.writer(place * number + index) for index in range(number)]
+        stream = job.engine.generate_many(prompt, number, sampling=job.sampling, **job.options)
+        async with aclosing(stream):
+            async for index, chunk in stream:
+                if chunk.end is not None:
+                    ends[place].append(chunk.end)
+                await take(writers[index].write(chunk))
+
+    async with open_task_group() as tasks:
+        for place, prompt in enumerate(job.prompts):
+            tasks.start_soon(run, place, prompt)
+    return ends
+
+
+async def _best(serving: Serving, job: _Job, answer: Answer) -> object:
+    number, best_of = job.body.num_choices, job.body.best_of
+    assert best_of is not None
+    choices: list[JsonObject] = []
+    ends: list[list[GenerationEnd]] = []
+    for place, prompt in enumerate(job.prompts):
+        ranked = await generate_best(
+            job.engine, prompt, n=best_of, best_of=best_of, sampling=job.sampling, **job.options
+        )
+        ends.append([completion.end for completion in ranked])
+        for index, completion in enumerate(ranked[:number]):
+            whole = Chunk(completion.tokens, completion.text, completion.end, completion.logprobs)
+            choices.append(job.writer(place * number + index).write(whole))
+    return answer.whole(choices, _usage(serving, job, ends))
+
+
+def _usage(serving: Serving, job: _Job, ends: Sequence[Sequence[GenerationEnd]]) -> JsonObject:
+    """What was read and written, also for choices that are not given.
+
+    Args:
+        ends: of all generations, for each prompt.
+    """
+    usage = Usage(
+        sum(map(len, job.prompts)),
+        sum(end.usage.completion_tokens for group in ends for end in group),
+        # Of a prompt that is generated after several times, all but one find it computed.
+        sum(min(end.usage.cached_tokens for end in group) for group in ends),
+    )
+    serving.count(job.body.model, usage)
+    return usage_to_wire(usage)
+
+
+def _joined(first: JsonObject, more: JsonObject) -> JsonObject:
+    """A choice, and what came after it."""
+    logprobs, added = first["logprobs"], more["logprobs"]
+    if isinstance(logprobs, dict) and isinstance(added, dict):
+        for key, values in added.items():
+            known = logprobs[key]
+            assert isinstance(known, list)
+            assert isinstance(values, list)
+            known += values
+    return {**more, "text": f"{first['text']}{more['text']}", "logprobs": logprobs}

@@ -1,0 +1,108 @@
+"""Responses that go on when their client has gone, and those who watch them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+from anyio import CancelScope
+from anyio.abc import TaskGroup
+
+from kronk_agent.api.protocols.openai_responses.making import Job, make
+from kronk_agent.api.protocols.openai_responses.stream import WireEvent
+from kronk_agent.errors import KronkError
+
+logger = logging.getLogger(__name__)
+
+
+class Watched:
+    """A response under way in the background, and its events so far."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.scope = CancelScope()
+        self.done = anyio.Event()
+        self._events: list[WireEvent] = []
+        self._more = anyio.Event()
+
+    async def add(self, event: WireEvent) -> None:
+        self._events.append(event)
+        self._wake()
+
+    def end(self) -> None:
+        self.done.set()
+        self._wake()
+
+    async def follow(self, *, after: int = -1) -> AsyncIterator[WireEvent]:
+        """Its events from the one after this sequence number, to its end."""
+        number = after + 1
+        while True:
+            more = self._more
+            while number < len(self._events):
+                yield self._events[number]
+                number += 1
+            if self.done.is_set():
+                return
+            if more is self._more:
+                await more.wait()
+
+    def _wake(self) -> None:
+        self._more.set()
+        self._more = anyio.Event()
+
+
+class Background:
+    """All that are under way in this process. Open while the application is."""
+
+    def __init__(self) -> None:
+        self._tasks: TaskGroup | None = None
+        self._watched: dict[str, Watched] = {}
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """At its end what is still under way is stopped, and kept as failed."""
+        async with anyio.create_task_group() as self._tasks:
+            yield
+            self._tasks.cancel_scope.cancel()
+
+    def find(self, id: str) -> Watched | None:
+        return self._watched.get(id)
+
+    async def start(self, job: Job) -> Watched:
+        """Begin, and come back when the response is kept."""
+        assert self._tasks is not None, "the application is open"
+        watched = self._watched[job.id] = Watched(job)
+        await self._tasks.start(self._run, watched)
+        return watched
+
+    async def cancel(self, watched: Watched) -> None:
+        """Stop it, and wait until that is kept."""
+        watched.job.is_cancelled = True
+        if watched.job.run is not None:
+            watched.job.run.cancel()  # which tells how far it came
+        else:
+            watched.scope.cancel()
+        await watched.done.wait()
+
+    async def _run(self, watched: Watched, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        has_started = False
+
+        async def add(event: WireEvent) -> None:
+            nonlocal has_started
+            await watched.add(event)
+            if not has_started:
+                has_started = True
+                task_status.started()
+
+        try:
+            with watched.scope:
+                await make(watched.job, add)
+        except KronkError as error:
+            if not has_started:
+                raise
+            logger.error("a background response failed: %s", error)
+        finally:
+            watched.end()
+            del self._watched[watched.job.id]

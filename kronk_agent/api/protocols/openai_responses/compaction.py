@@ -1,0 +1,59 @@
+"""A conversation made shorter: what the user said stays, the rest becomes a summary."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from kronk_agent.agent import Agent
+from kronk_agent.api.protocols.common.schema import new_id
+from kronk_agent.api.protocols.openai_responses.body import usage_to_wire
+from kronk_agent.api.protocols.openai_responses.context import Given
+from kronk_agent.api.protocols.openai_responses.opaque import pack
+from kronk_agent.errors import EngineError
+from kronk_agent.messages import JsonObject, JsonValue, Message
+
+_ASK = (
+    "Summarise this conversation so that it can be gone on with by somebody who has only the "
+    "summary: what was asked for, what was found out and done, what is still open, and every name, "
+    "number, path and address that matters. Write the summary and nothing else."
+)
+
+
+async def compact(agent: Agent, given: Given, *, instructions: str | None) -> JsonObject:
+    """The shorter conversation, as items to go on with.
+
+    Raises:
+        KronkError: the model could not write the summary.
+    """
+    ask = _ASK if not instructions else f"{_ASK} The assistant was told: {instructions}"
+    writer = Agent(agent.model, (), replace(agent.options, instructions=""))
+    conversation = given.conversation(given.new)
+    finished = await writer.answer([*conversation, Message.user(ask)])
+    if finished.reason == "error":
+        raise finished.exception or EngineError(finished.error or "the summary was not written")
+    kept: list[JsonValue] = [
+        _user_item(message.text) for message in conversation if message.role == "user"
+    ]
+    summary: JsonObject = {
+        "id": new_id("cmp_"),
+        "type": "compaction",
+        "encrypted_content": pack(finished.text),
+    }
+    return {
+        "id": new_id("resp_"),
+        "object": "response.compaction",
+        "created_at": int(time.time()),
+        "output": [*kept, summary],
+        "usage": usage_to_wire(finished.usage),
+    }
+
+
+def _user_item(text: str) -> JsonObject:
+    return {
+        "id": new_id("msg_"),
+        "type": "message",
+        "status": "completed",
+        "role": "user",
+        "content": [{"type": "input_text", "text": text}],
+    }

@@ -1,0 +1,150 @@
+"""What a request goes on from: an earlier response, a conversation, its own input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kronk_agent.api.errors import HttpError
+from kronk_agent.api.middleware.identity import current_caller
+from kronk_agent.api.model_router import Serving
+from kronk_agent.api.protocols.openai_responses.approval import (
+    Approvals,
+    read_approvals,
+    unanswered,
+)
+from kronk_agent.api.protocols.openai_responses.conversation import to_messages
+from kronk_agent.api.protocols.openai_responses.items import InputItem, McpListToolsItem
+from kronk_agent.errors import InvalidRequestError
+from kronk_agent.messages import JsonObject, Message, TextPart
+from kronk_agent.sessions import FINAL, SessionStore
+
+_GOES_ON = ("completed", "incomplete")
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What was said before this request."""
+
+    messages: tuple[Message, ...] = ()
+    listed: frozenset[str] = frozenset()
+    """The MCP servers whose tools the client knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What there is to answer."""
+
+    past: Past
+    new: tuple[Message, ...]
+    """What the request adds to the past."""
+    approvals: Approvals
+    instructions: str | None
+
+    def conversation(self, new: Sequence[Message]) -> list[Message]:
+        """All of it; the system messages at the beginning as one, as most templates want it."""
+        whole = [*self.past.messages, *new]
+        if self.instructions:
+            whole.insert(0, Message.system(self.instructions))
+        first = next((n for n, m in enumerate(whole) if m.role != "system"), len(whole))
+        if first < 2:
+            return whole
+        text = "\n\n".join(message.text for message in whole[:first])
+        return [Message("system", (TextPart(text),)), *whole[first:]]
+
+
+async def store_of(serving: Serving) -> SessionStore:
+    """What the caller has in it: each API key has its own."""
+    return (await serving.runtime.sessions()).owned_by(current_caller().id)
+
+
+async def read_past(
+    store: SessionStore | None, *, previous_id: str | None, conversation_id: str | None
+) -> Past:
+    """What was said before.
+
+    Args:
+        store: None when neither is given.
+        previous_id: a response to go on from.
+        conversation_id: a conversation to go on with.
+
+    Raises:
+        HttpError: there is no such response or conversation.
+        InvalidRequestError: the response is not one to go on from.
+    """
+    if previous_id is not None:
+        assert store is not None
+        return await _after_response(store, previous_id)
+    if conversation_id is not None:
+        assert store is not None
+        return await _in_conversation(store, conversation_id)
+    return Past()
+
+
+def read_given(past: Past, items: Sequence[InputItem], *, instructions: str | None) -> Given:
+    """The past and the request's items together.
+
+    Raises:
+        InvalidRequestError: items that do not fit, or a call that has no result.
+    """
+    new = to_messages(items, past.messages)
+    whole = [*past.messages, *new]
+    approvals = read_approvals(items, whole)
+    answered = {call.id for call in approvals.granted}
+    answered |= {message.tool_call_id or "" for message in approvals.refused}
+    for id, call in unanswered(whole).items():
+        if id not in answered:
+            raise InvalidRequestError(
+                f"input: the call {id!r} of {call.name} has no output: add a "
+                "function_call_output, or for an MCP tool an mcp_approval_response",
+                param="input",
+            )
+    listed = {item.server_label for item in items if isinstance(item, McpListToolsItem)}
+    past = Past(past.messages, past.listed | listed)
+    return Given(past, tuple(new), approvals, instructions)
+
+
+async def _after_response(store: SessionStore, id: str) -> Past:
+    previous = await store.response(id)
+    messages = None if previous is None else await store.conversation_of(id)
+    if previous is None or messages is None:
+        raise HttpError(
+            f"previous_response_id: there is no response {id!r} here, or one that it goes on from "
+            "is not there any more",
+            status=400,
+            code="previous_response_not_found",
+            param="previous_response_id",
+        )
+    if previous.status not in _GOES_ON:
+        state = previous.status if previous.status in FINAL else "not finished"
+        raise InvalidRequestError(
+            f"previous_response_id: the response {id!r} is {state}", param="previous_response_id"
+        )
+    return Past(tuple(messages), _listed(previous.body))
+
+
+async def _in_conversation(store: SessionStore, id: str) -> Past:
+    if await store.session(id) is None:
+        raise HttpError(
+            f"conversation: there is no conversation {id!r}",
+            status=404,
+            code="conversation_not_found",
+            param="conversation",
+        )
+    labels = frozenset(
+        str(item["server_label"])
+        for item in await store.items(id)
+        if item.get("type") == "mcp_list_tools"
+    )
+    return Past(tuple(await store.messages(id)), labels)
+
+
+def _listed(body: JsonObject) -> frozenset[str]:
+    """The servers that were named: their tools were listed then, or before."""
+    tools = body.get("tools")
+    assert isinstance(tools, list)
+    return frozenset(
+        str(tool["server_label"])
+        for tool in tools
+        if isinstance(tool, dict) and tool.get("type") == "mcp"
+    )

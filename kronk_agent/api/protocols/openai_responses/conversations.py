@@ -1,0 +1,125 @@
+"""``/v1/conversations``: sessions that responses can be part of."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+
+from kronk_agent.api.errors import HttpError
+from kronk_agent.api.model_router import Serving
+from kronk_agent.api.protocols.common.schema import WholeText, new_id
+from kronk_agent.api.protocols.openai_responses.context import store_of
+from kronk_agent.api.protocols.openai_responses.conversation import to_messages
+from kronk_agent.api.protocols.openai_responses.included import Included, with_included
+from kronk_agent.api.protocols.openai_responses.items import InputItem
+from kronk_agent.api.protocols.openai_responses.paging import page
+from kronk_agent.api.protocols.openai_responses.request import Metadata
+from kronk_agent.api.protocols.openai_responses.stored import to_stored
+from kronk_agent.sessions import Session, SessionStore
+
+_MAX_ITEMS = 20
+
+
+class CreateConversation(WholeText):
+    items: list[InputItem] | None = None
+    """What it begins with."""
+    metadata: Metadata | None = None
+
+
+class UpdateConversation(WholeText):
+    metadata: Metadata
+
+
+class AddItems(WholeText):
+    items: list[InputItem]
+
+
+def router(serving: Serving) -> APIRouter:
+    routes = APIRouter(prefix="/v1/conversations", tags=["conversations"])
+
+    @routes.post("")
+    async def create_conversation(body: CreateConversation) -> dict[str, Any]:
+        """A new conversation."""
+        store = await store_of(serving)
+        messages = to_messages(body.items or ())
+        session = await store.create_session(new_id("conv_"), metadata=body.metadata)
+        if body.items:
+            await store.append(session.id, messages, shown=to_stored(body.items))
+        return _wire(session)
+
+    @routes.get("/{id}")
+    async def get_conversation(id: str) -> dict[str, Any]:
+        """One of them."""
+        return _wire(await _found(await store_of(serving), id))
+
+    @routes.post("/{id}")
+    async def update_conversation(id: str, body: UpdateConversation) -> dict[str, Any]:
+        """Change its metadata."""
+        session = await (await store_of(serving)).update_session(id, metadata=body.metadata)
+        if session is None:
+            raise _unknown(id)
+        return _wire(session)
+
+    @routes.delete("/{id}")
+    async def delete_conversation(id: str) -> dict[str, Any]:
+        """Forget it, with all that was said."""
+        if not await (await store_of(serving)).delete_session(id):
+            raise _unknown(id)
+        return {"id": id, "object": "conversation.deleted", "deleted": True}
+
+    @routes.post("/{id}/items")
+    async def add_items(id: str, body: AddItems, include: Included) -> dict[str, Any]:
+        """Add what was said elsewhere."""
+        store = await store_of(serving)
+        await _found(store, id)
+        shown = to_stored(body.items)
+        added = page(shown, limit=max(len(shown), 1), order="asc", after=None, include=include)
+        earlier = await store.messages(id)
+        await store.append(id, to_messages(body.items, earlier), shown=shown)
+        return added
+
+    @routes.get("/{id}/items")
+    async def list_items(
+        id: str,
+        include: Included,
+        limit: Annotated[int, Query(ge=1, le=100)] = _MAX_ITEMS,
+        order: Literal["asc", "desc"] = "desc",
+        after: str | None = None,
+    ) -> dict[str, Any]:
+        """What was said, a page at a time."""
+        store = await store_of(serving)
+        await _found(store, id)
+        return page(await store.items(id), limit=limit, order=order, after=after, include=include)
+
+    @routes.get("/{id}/items/{item_id}")
+    async def get_item(id: str, item_id: str, include: Included) -> dict[str, Any]:
+        """One item."""
+        store = await store_of(serving)
+        await _found(store, id)
+        for item in await store.items(id):
+            if item["id"] == item_id:
+                return with_included(item, include)
+        raise HttpError(f"there is no item {item_id!r} in {id!r}", status=404, param="item_id")
+
+    return routes
+
+
+async def _found(store: SessionStore, id: str) -> Session:
+    session = await store.session(id)
+    if session is None:
+        raise _unknown(id)
+    return session
+
+
+def _unknown(id: str) -> HttpError:
+    return HttpError(f"there is no conversation {id!r}", status=404, param="conversation_id")
+
+
+def _wire(session: Session) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "object": "conversation",
+        "created_at": int(session.created_at),
+        "metadata": session.metadata,
+    }

@@ -1,0 +1,134 @@
+"""The items of a response: what stands in its output, and in the events about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kronk_agent.api.protocols.openai_responses.toolbox import Shown
+from kronk_agent.api.tools.client_tools import parsed_arguments, text_in
+from kronk_agent.messages import JsonObject, JsonValue, ToolResult
+
+
+@dataclass(slots=True)
+class Spoken:
+    """Text or thinking that is being said."""
+
+    index: int
+    id: str
+    texts: list[str] = field(default_factory=list)
+    logprobs: list[JsonValue] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.texts)
+
+
+@dataclass(slots=True)
+class Call:
+    """A call that is being made."""
+
+    call_id: str
+    tool: str
+    shown: Shown
+    item_id: str
+    index: int = -1
+    """Its place in the output; -1 while it has none."""
+    fragments: list[str] = field(default_factory=list)
+    approval_id: str | None = None
+
+    @property
+    def arguments(self) -> str:
+        return "".join(self.fragments)
+
+
+def message_item(id: str, content: list[JsonValue], status: str) -> JsonObject:
+    head: JsonObject = {"id": id, "type": "message", "status": status}
+    return {**head, "role": "assistant", "content": content}
+
+
+def output_text(text: str, annotations: list[JsonValue], logprobs: list[JsonValue]) -> JsonObject:
+    return {
+        "type": "output_text",
+        "text": text,
+        "annotations": annotations,
+        "logprobs": list(logprobs),
+    }
+
+
+def call_item(
+    call: Call, status: str, result: ToolResult | None = None, *, lists_sources: bool
+) -> JsonObject:
+    """A call as the client sees it.
+
+    Args:
+        call: as far as it is known.
+        status: of the item.
+        result: what came of it, where it was carried out here.
+        lists_sources: whether a search tells which pages it found.
+    """
+    shown = call.shown
+    match shown.kind:
+        case "function" | "custom":
+            is_function = shown.kind == "function"
+            said: JsonObject = (
+                {"arguments": call.arguments} if is_function else {"input": text_in(call.arguments)}
+            )
+            group: JsonObject = {} if shown.group is None else {"namespace": shown.group}
+            kind = "function_call" if is_function else "custom_tool_call"
+            head: JsonObject = {"id": call.item_id, "type": kind, "status": status}
+            return {**head, **said, "call_id": call.call_id, "name": shown.name, **group}
+        case "web":
+            action = _action(call, result if lists_sources else None)
+            return {
+                "id": call.item_id,
+                "type": "web_search_call",
+                "status": status,
+                "action": action,
+            }
+        case "mcp":
+            return {
+                "id": call.item_id,
+                "type": "mcp_call",
+                "status": status,
+                "server_label": shown.group,
+                "name": shown.name,
+                "arguments": call.arguments,
+                "approval_request_id": call.approval_id,
+                "output": None if result is None or result.is_error else result.text,
+                "error": _mcp_error(result) if result and result.is_error else None,
+            }
+        case "approval":
+            return {
+                "id": call.item_id,
+                "type": "mcp_approval_request",
+                "server_label": shown.group,
+                "name": shown.name,
+                "arguments": call.arguments,
+            }
+
+
+def _action(call: Call, result: ToolResult | None) -> JsonObject:
+    arguments = parsed_arguments(call.arguments)
+    if call.tool == "web_search":
+        query = arguments.get("query", "")
+        action: JsonObject = {"type": "search", "query": query, "queries": [query]}
+        if result is not None:
+            action["sources"] = _sources(result)
+        return action
+    url = arguments.get("url", "")
+    pattern = arguments.get("find")
+    if pattern is not None:
+        return {"type": "find_in_page", "url": url, "pattern": pattern}
+    return {"type": "open_page", "url": url}
+
+
+def _sources(result: ToolResult) -> list[JsonValue]:
+    pages = (result.structured or {}).get("results")
+    if not isinstance(pages, list):
+        return []
+    return [{"type": "url", "url": page["url"]} for page in pages if isinstance(page, dict)]
+
+
+def _mcp_error(result: ToolResult) -> JsonObject:
+    content: list[JsonValue] = [{"type": "text", "text": result.text}]
+    return {"type": "mcp_tool_execution_error", "content": content}

@@ -1,0 +1,381 @@
+"""A request's tools, found: what the model may call, who carries it out, and how it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias, assert_never
+
+from kronk_agent.agent import Agent
+from kronk_agent.api.errors import HttpError
+from kronk_agent.api.middleware.identity import current_caller
+from kronk_agent.api.protocols.openai_responses.names import flat_name
+from kronk_agent.api.protocols.openai_responses.tools import (
+    AllowedTools,
+    CustomTool,
+    FunctionTool,
+    GrammarFormat,
+    McpTool,
+    NamedCustom,
+    NamedFunction,
+    NamedMcp,
+    NamedSearch,
+    NamedTool,
+    NamespaceTool,
+    WebSearchTool,
+    WireTool,
+    WireToolChoice,
+)
+from kronk_agent.api.tools.client_tools import (
+    OtherTool,
+    function_tool,
+    missing_tool,
+    text_tool,
+    unenforced_grammar,
+)
+from kronk_agent.api.tools.inline_mcp_servers import Places, beside, guest
+from kronk_agent.api.tools.server_tools import (
+    WebLimits,
+    hosted_fetch,
+    hosted_search,
+    listing,
+    need_there,
+    own_name,
+    reading,
+)
+from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.errors import InvalidRequestError
+from kronk_agent.host import Host
+from kronk_agent.host.server import McpServer
+from kronk_agent.model import ToolChoice
+from kronk_agent.runtime import Runtime
+from kronk_agent.tools import Rule, StaticToolset, Tool, Toolset
+from kronk_agent.tools.policy import is_never_allowed
+
+ToolKind: TypeAlias = Literal["function", "custom", "web", "mcp", "approval"]
+
+SEARCH = "web_search"
+FETCH = "web_fetch"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How the calls of a tool appear to the client."""
+
+    kind: ToolKind
+    name: str
+    group: str | None = None
+    """The namespace of a function, or the label of an MCP server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The tools of an MCP server, as the client is told of them."""
+
+    server_label: str
+    tools: tuple[tuple[str, Tool], ...]
+    """By the server's own names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """An MCP server that the request brings along."""
+
+    wire: McpTool
+    config: McpServerConfig
+    place: str
+
+
+@dataclass(slots=True)
+class Toolbox:
+    """What a request may call."""
+
+    toolsets: list[Toolset] = field(default_factory=list)
+    """Carried out here."""
+    client_tools: list[Tool] = field(default_factory=list)
+    """Carried out by the client, or only when it has agreed."""
+    listings: list[Listing] = field(default_factory=list)
+    servers: frozenset[str] = frozenset()
+    """The names of all MCP servers."""
+    held: dict[str, Tool] = field(default_factory=dict)
+    """Those that wait for the client's approval, as they are to be called then."""
+    rules: tuple[Rule, ...] = ()
+    """What it always denies is not among the tools."""
+    guests: dict[str, Guest] = field(default_factory=dict)
+    """By label; their tools come when they are connected to."""
+    notices: list[str] = field(default_factory=list)
+    """Notices about tools of the request that are left out."""
+    _shown: dict[str, Shown] = field(default_factory=dict)
+
+    def shown(self, name: str) -> Shown:
+        """How calls of the tool with this name, as the model sees it, appear."""
+        if name in self._shown:
+            return self._shown[name]
+        for toolset in self.toolsets:
+            if any(tool.name == name for tool in toolset.tools()):
+                return _shown(name, toolset.name, is_server=toolset.name in self.servers)
+        return Shown("function", name)  # there is no such tool; the model is told so
+
+    def add_client(self, tool: Tool, shown: Shown) -> None:
+        self.client_tools.append(tool)
+        self._shown[tool.name] = shown
+
+    def choice(self, wire: WireToolChoice) -> ToolChoice:
+        """What the request says must be called.
+
+        Raises:
+            InvalidRequestError: it names something that is not among its tools.
+        """
+        match wire:
+            case str(mode):
+                return ToolChoice(mode)
+            case AllowedTools(mode=mode, tools=tools):
+                there = [tool for tool in tools if not isinstance(tool, OtherTool)]
+                names = [name for tool in there for name in self._named(tool)]
+                if tools and not names and mode == "auto":
+                    return ToolChoice("none")
+                return ToolChoice(mode, allowed=tuple(dict.fromkeys(names)))
+            case _:
+                names = self._named(wire)
+                return (
+                    ToolChoice("named", names[0])
+                    if len(names) == 1
+                    else ToolChoice("required", allowed=tuple(names))
+                )
+
+    def _named(self, wire: NamedTool) -> list[str]:
+        match wire:
+            case NamedFunction(name=name, namespace=None) | NamedCustom(name=name, namespace=None):
+                found = [flat for flat, shown in self._shown.items() if shown.name == name]
+                return found[:1] if found else [name]
+            case (
+                NamedFunction(name=name, namespace=group) | NamedCustom(name=name, namespace=group)
+            ):
+                return [flat_name(group, name)]
+            case OtherTool(type=kind):
+                raise InvalidRequestError(
+                    f"tool_choice: there is no {kind!r} here", param="tool_choice"
+                )
+            case NamedSearch():
+                return self._of_kind("web", None, "web_search")
+            case NamedMcp(server_label=label, name=name):
+                found = self._of_kind("mcp", label, label)
+                own = [flat for flat in found if name in (None, self.shown(flat).name)]
+                if not own:
+                    raise InvalidRequestError(
+                        f"tool_choice: MCP server {label!r} has no tool {name!r} here",
+                        param="tool_choice",
+                    )
+                return own
+            case _:
+                assert_never(wire)
+
+    def _of_kind(self, kind: ToolKind, group: str | None, words: str) -> list[str]:
+        names = [tool.name for toolset in self.toolsets for tool in toolset.tools()]
+        names += [tool.name for tool in self.client_tools]
+        found = []
+        for name in names:
+            shown = self.shown(name)
+            is_kind = shown.kind == kind or (kind == "mcp" and shown.kind == "approval")
+            if is_kind and shown.group == group and (kind != "web" or name == SEARCH):
+                found.append(name)
+        if not found:
+            raise InvalidRequestError(
+                f"tool_choice: {words!r} is not one of the tools", param="tool_choice"
+            )
+        return found
+
+
+async def open_toolbox(runtime: Runtime, agent: Agent, wire: Sequence[WireTool]) -> Toolbox:
+    """Find the tools of a request; those an agent has itself are there in any case.
+
+    Raises:
+        InvalidRequestError: a name or schema no tool can have, or the server does not search.
+        HttpError: an MCP server is not registered (404), or not there (424), or the key is not
+            for tools that run here (403).
+    """
+    servers = frozenset(t.name for t in runtime.toolsets if isinstance(t, McpServer))
+    box = Toolbox(list(agent.toolsets), servers=servers, rules=agent.options.all_rules)
+    for index, tool in enumerate(wire):
+        place = f"tools.{index}"
+        match tool:
+            case OtherTool(type=kind):
+                box.notices.append(missing_tool(place, kind))
+            case FunctionTool() | CustomTool():
+                box.notices += _grammar_notices(tool, place)
+                box.add_client(_client_tool(tool, place), _client_shown(tool, None))
+            case NamespaceTool(name=namespace, tools=members):
+                for number, member in enumerate(members):
+                    box.notices += _grammar_notices(member, f"{place}.tools.{number}")
+                    made = _client_tool(member, f"{place}.tools.{number}", tool)
+                    box.add_client(made, _client_shown(member, namespace))
+            case WebSearchTool():
+                current_caller().need("agents")
+                _add_search(box, runtime, tool, place)
+            case McpTool(server_url=None):
+                current_caller().need("agents")
+                _check_registered(tool, place)
+                await _add_server(box, _server(runtime, tool.server_label, place), tool, place)
+                if not reading(box.toolsets):
+                    box.toolsets += reading(runtime.toolsets)
+            case McpTool():
+                current_caller().need("agents")
+                box.guests[tool.server_label] = _guest(runtime, box, tool, place)
+            case _:
+                assert_never(tool)
+    return box
+
+
+def _shown(name: str, toolset: str, *, is_server: bool) -> Shown:
+    if name in (SEARCH, FETCH):
+        return Shown("web", name)
+    return Shown("mcp", own_name(name) if is_server else name, toolset)
+
+
+def _client_shown(tool: FunctionTool | CustomTool, namespace: str | None) -> Shown:
+    return Shown("custom" if isinstance(tool, CustomTool) else "function", tool.name, namespace)
+
+
+def _grammar_notices(tool: FunctionTool | CustomTool, place: str) -> list[str]:
+    match tool:
+        case CustomTool(format=GrammarFormat(syntax="lark")):
+            return [unenforced_grammar(f"{place}.format")]
+        case _:
+            return []
+
+
+def _client_tool(
+    tool: FunctionTool | CustomTool, place: str, namespace: NamespaceTool | None = None
+) -> Tool:
+    words = [namespace.description] if namespace else []
+    name = flat_name(namespace.name, tool.name) if namespace else tool.name
+    description = "\n".join(text for text in (*words, tool.description) if text)
+    if isinstance(tool, CustomTool):
+        form = tool.format if isinstance(tool.format, GrammarFormat) else None
+        return text_tool(
+            name,
+            description,
+            syntax=form.syntax if form else None,
+            definition=form.definition if form else "",
+            place=place,
+        )
+    return function_tool(name, description, tool.parameters, strict=tool.strict, place=place)
+
+
+def _add_search(box: Toolbox, runtime: Runtime, tool: WebSearchTool, place: str) -> None:
+    if tool.external_web_access is False:
+        return
+    known = {own.name: own for own in runtime.toolsets[0].tools()}
+    search = known.get(SEARCH)
+    if search is None:
+        raise InvalidRequestError(
+            f"{place}: this server does not search the web: add web_search to tools in its YAML, "
+            "or leave the tool out",
+            param=place,
+        )
+    domains = (tool.filters and tool.filters.allowed_domains) or ()
+    limits = WebLimits(allowed_domains=tuple(domains), param=f"{place}.filters")
+    where = tool.user_location
+    tools = [
+        hosted_search(
+            listing(search, tool.search_context_size),
+            limits,
+            country=where.country if where else None,
+            place=where.words if where else None,
+        )
+    ]
+    if FETCH in known:
+        tools.append(hosted_fetch(known[FETCH], limits))
+    # First, so that its limits hold where the agent has the same tools without them.
+    box.toolsets.insert(0, StaticToolset(SEARCH, tuple(tools)))
+
+
+def _check_registered(wire: McpTool, place: str) -> None:
+    for name in ("headers", "authorization"):
+        if getattr(wire, name) is not None:
+            raise InvalidRequestError(
+                f"{place}.{name}: only with server_url: those of registered servers are under "
+                "mcp_servers in the YAML",
+                param=f"{place}.{name}",
+            )
+
+
+def _guest(runtime: Runtime, box: Toolbox, wire: McpTool, place: str) -> Guest:
+    assert wire.server_url is not None
+    if wire.server_label in box.guests:
+        raise InvalidRequestError(
+            f"{place}.server_label: two servers are {wire.server_label!r}",
+            param=f"{place}.server_label",
+        )
+    headers = dict(wire.headers or {})
+    if wire.authorization is not None:
+        if any(name.lower() == "authorization" for name in headers):
+            raise InvalidRequestError(
+                f"{place}.authorization: headers have one already", param=f"{place}.authorization"
+            )
+        headers["Authorization"] = f"Bearer {wire.authorization}"
+    places = Places(f"{place}.server_label", f"{place}.server_url", f"{place}.headers")
+    config = guest(runtime.config, wire.server_label, wire.server_url, headers, places)
+    return Guest(wire, config, place)
+
+
+async def add_guests(box: Toolbox, host: Host) -> None:
+    """Add the tools of the servers that the request brings along.
+
+    Raises:
+        InvalidRequestError: one has not a tool that the request names.
+        HttpError: one cannot be connected to (424).
+    """
+    box.toolsets = [*beside(box.toolsets, host)]
+    for server in host.toolsets:
+        if isinstance(server, McpServer):
+            one = box.guests[server.name]
+            await _add_server(box, server, one.wire, one.place)
+
+
+async def _add_server(box: Toolbox, server: McpServer, wire: McpTool, place: str) -> None:
+    await server.settled()
+    need_there(server.status(), place)
+    tools = {_shown(tool.name, server.name, is_server=True).name: tool for tool in server.tools()}
+    for name in wire.filter.tool_names or ():
+        if name not in tools:
+            known = ", ".join(tools) or "none"
+            raise InvalidRequestError(
+                f"{place}.allowed_tools: MCP server {wire.server_label!r} has no tool {name!r}: "
+                f"it has {known}",
+                param=f"{place}.allowed_tools",
+            )
+    allowed = {
+        name: tool
+        for name, tool in tools.items()
+        if wire.filter.matches(name, tool)
+        and not is_never_allowed((*box.rules, *tool.rules), tool.name)
+    }
+    box.listings.append(Listing(wire.server_label, tuple(allowed.items())))
+    free: list[Tool] = []
+    for name, tool in allowed.items():
+        if wire.server_description:
+            words = f"{wire.server_description}\n{tool.description}"
+            tool = replace(tool, description=words)
+        is_held = wire.needs_approval(name, tool)
+        box._shown[tool.name] = Shown("approval" if is_held else "mcp", name, wire.server_label)
+        if is_held:
+            box.held[tool.name] = tool
+            box.client_tools.append(replace(tool, call=None))
+        else:
+            free.append(tool)
+    others = [toolset for toolset in box.toolsets if toolset.name != wire.server_label]
+    box.toolsets = [*others, StaticToolset(wire.server_label, tuple(free))]
+
+
+def _server(runtime: Runtime, label: str, place: str) -> McpServer:
+    servers = {t.name: t for t in runtime.toolsets if isinstance(t, McpServer)}
+    if label not in servers:
+        known = ", ".join(servers) or "none"
+        raise HttpError(
+            f"{place}.server_label: no MCP server {label!r} is registered here: there are {known}",
+            status=404,
+            code="mcp_server_not_found",
+            param=f"{place}.server_label",
+        )
+    return servers[label]
