@@ -20,7 +20,7 @@ from kronk_agent.tools import Tool, ToolContext, ToolOutput, tool
 if TYPE_CHECKING:
     from kronk_agent.agent import Agent, AgentOptions
     from kronk_agent.config.loading import load_config
-    from kronk_agent.config.schema import Config
+    from kronk_agent.config.schema.config import Config
     from kronk_agent.runtime import Runtime
 
 __version__ = "0.1.0"
@@ -48,7 +48,7 @@ __all__ = [
 _LAZY = {
     "Agent": "kronk_agent.agent",
     "AgentOptions": "kronk_agent.agent",
-    "Config": "kronk_agent.config.schema",
+    "Config": "kronk_agent.config.schema.config",
     "Runtime": "kronk_agent.runtime",
     "load_config": "kronk_agent.config.loading",
 }

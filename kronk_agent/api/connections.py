@@ -16,7 +16,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from kronk_agent.config.server import ServerConfig
+from kronk_agent.config.schema.server import ServerConfig
 
 _LEAST_BYTES_PER_SECOND = 65_536
 """Of a request. A slower one is closed at its deadline, which each byte that came moves on."""

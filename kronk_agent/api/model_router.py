@@ -16,7 +16,7 @@ from kronk_agent.api.counted import CountedChatModel
 from kronk_agent.api.middleware.identity import current_caller
 from kronk_agent.api.middleware.metrics import Metrics
 from kronk_agent.api.tools.pending_turns import OpenTurns
-from kronk_agent.config.server import ServerConfig
+from kronk_agent.config.schema.server import ServerConfig
 from kronk_agent.engine.engine import Engine
 from kronk_agent.errors import InvalidRequestError, ModelError
 from kronk_agent.messages import AudioPart, ImagePart, Message, Usage

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from kronk_agent.api.connections import BoundedConfig, Connections
 from kronk_agent.concurrency.task_group import open_task_group
-from kronk_agent.config.server import ServerConfig
+from kronk_agent.config.schema.server import ServerConfig
 from kronk_agent.errors import ConfigError
 
 _BACKLOG = 2048

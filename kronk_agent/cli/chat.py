@@ -19,7 +19,7 @@ from kronk_agent.cli.rendering import JsonRenderer, TextRenderer
 from kronk_agent.cli.servers import FailureNews, wait_for_required, wait_until_settled
 from kronk_agent.cli.terminal import Terminal
 from kronk_agent.config.loading import load_config
-from kronk_agent.config.schema import Config
+from kronk_agent.config.schema.config import Config
 from kronk_agent.messages import RunFinished
 from kronk_agent.runtime import Runtime
 from kronk_agent.runtime.agents import agent_config, agent_options

@@ -27,8 +27,8 @@ def config() -> None:
 @click.pass_obj
 def init(options: GlobalOptions, path: Path | None, force: bool) -> None:
     """Write an annotated file with all defaults to PATH, or where it is looked for."""
+    from kronk_agent.config.data_files import read_shipped
     from kronk_agent.config.loading import config_path
-    from kronk_agent.config.shipped import read_shipped
 
     file = config_path(path or options.config)
     try:
@@ -55,7 +55,7 @@ def check(options: GlobalOptions, path: Path | None, no_imports: bool) -> None:
     imported; no model is loaded and no MCP server is started.
     """
     from kronk_agent.config.loading import config_path, read_config
-    from kronk_agent.config.project import project_servers
+    from kronk_agent.config.mcp_clients.project import project_servers
     from kronk_agent.runtime import config_check
 
     path = path or options.config
@@ -83,7 +83,7 @@ def show(options: GlobalOptions) -> None:
     Secrets are masked, and texts that take ${VAR} stand as the file writes them.
     """
     from kronk_agent.config.loading import read_config
-    from kronk_agent.config.showing import to_yaml
+    from kronk_agent.config.yaml.dump import to_yaml
 
     click.echo(to_yaml(read_config(options.config)), nl=False)
 
@@ -104,7 +104,7 @@ def path_(options: GlobalOptions) -> None:
 @config.command()
 def schema() -> None:
     """Print the JSON Schema of the file, for editors."""
-    from kronk_agent.config.schema import Config
+    from kronk_agent.config.schema.config import Config
 
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     click.echo(json.dumps(dialect | Config.model_json_schema(), indent=2))

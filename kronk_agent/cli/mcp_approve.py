@@ -11,8 +11,8 @@ from kronk_agent.cli.options import GlobalOptions, global_options
 from kronk_agent.cli.printable import printable
 from kronk_agent.cli.project import show_request
 from kronk_agent.config.loading import load_config
-from kronk_agent.config.project import Consents, ProjectServer, project_servers
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.mcp_clients.project import Consents, ProjectServer, project_servers
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import ConfigError
 
 

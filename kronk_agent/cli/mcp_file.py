@@ -9,12 +9,12 @@ from pathlib import Path
 import click
 
 from kronk_agent.cli.options import GlobalOptions, global_options
-from kronk_agent.config.editing import with_servers, without_server, write_config
-from kronk_agent.config.importing import mistakes_in
 from kronk_agent.config.loading import config_path
-from kronk_agent.config.project import command_line
-from kronk_agent.config.registered import registered_in
+from kronk_agent.config.mcp_clients.importing import mistakes_in
+from kronk_agent.config.mcp_clients.project import command_line
 from kronk_agent.config.secrets import secrets_in
+from kronk_agent.config.yaml.editing import with_servers, without_server, write_config
+from kronk_agent.config.yaml.registered import registered_in
 from kronk_agent.errors import ConfigError
 from kronk_agent.messages import JsonObject
 

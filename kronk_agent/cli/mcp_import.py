@@ -10,12 +10,18 @@ import click
 from kronk_agent.cli.mcp_file import read_text, say_written
 from kronk_agent.cli.options import GlobalOptions, global_options
 from kronk_agent.cli.printable import printable
-from kronk_agent.config.editing import with_servers, write_config
-from kronk_agent.config.hosts import HOSTS, IMPORTABLE, files_of
-from kronk_agent.config.importing import Found, Import, Unusable, read_any_file, read_host_file
 from kronk_agent.config.loading import config_path
-from kronk_agent.config.registered import registered_in
+from kronk_agent.config.mcp_clients.importing import (
+    Found,
+    Import,
+    Unusable,
+    read_any_file,
+    read_host_file,
+)
+from kronk_agent.config.mcp_clients.known_clients import HOSTS, IMPORTABLE, files_of
 from kronk_agent.config.secrets import secrets_in, without_secrets
+from kronk_agent.config.yaml.editing import with_servers, write_config
+from kronk_agent.config.yaml.registered import registered_in
 from kronk_agent.errors import ConfigError
 from kronk_agent.messages import JsonObject
 

@@ -10,10 +10,16 @@ import click
 from kronk_agent.cli.options import GlobalOptions, global_options
 from kronk_agent.cli.printable import printable
 from kronk_agent.cli.starting import own_command
-from kronk_agent.config.editing import write_config
-from kronk_agent.config.hosts import HOSTS
-from kronk_agent.config.installing import CLIENTS, Change, Client, client_file, with_entry
 from kronk_agent.config.loading import load_config
+from kronk_agent.config.mcp_clients.installing import (
+    CLIENTS,
+    Change,
+    Client,
+    client_file,
+    with_entry,
+)
+from kronk_agent.config.mcp_clients.known_clients import HOSTS
+from kronk_agent.config.yaml.editing import write_config
 
 
 @click.command()

@@ -12,7 +12,7 @@ from kronk_agent.cli.mcp_file import no_such_server
 from kronk_agent.cli.options import GlobalOptions, global_options
 from kronk_agent.cli.terminal import Terminal
 from kronk_agent.config.loading import load_config
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import ConfigError
 
 

@@ -20,10 +20,10 @@ from kronk_agent.cli.printable import printable
 from kronk_agent.cli.terminal import Terminal
 from kronk_agent.cli.tools import tool_table
 from kronk_agent.config.loading import LoadedConfig, load_config, read_config
-from kronk_agent.config.project import Consents, command_line, project_servers
-from kronk_agent.config.schema import Config, McpServerConfig
+from kronk_agent.config.mcp_clients.project import Consents, command_line, project_servers
+from kronk_agent.config.schema.config import Config, McpServerConfig
 from kronk_agent.config.secrets import masked_url
-from kronk_agent.config.showing import server_as_shown
+from kronk_agent.config.yaml.dump import server_as_shown
 from kronk_agent.errors import ConfigError
 from kronk_agent.host.diagnostics.log import log_directory
 from kronk_agent.messages import JsonObject

@@ -9,7 +9,7 @@ import click
 from kronk_agent.cli.loop import Interrupts, run
 from kronk_agent.cli.options import GlobalOptions, global_options
 from kronk_agent.config.loading import load_config
-from kronk_agent.config.schema import Config
+from kronk_agent.config.schema.config import Config
 from kronk_agent.tools.policy import rules_in
 
 

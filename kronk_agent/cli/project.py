@@ -8,14 +8,14 @@ from pathlib import Path
 import click
 
 from kronk_agent.cli.printable import printable
-from kronk_agent.config.project import (
+from kronk_agent.config.mcp_clients.project import (
     Consents,
     ProjectServer,
     command_line,
     project_servers,
     surroundings,
 )
-from kronk_agent.config.schema import Config
+from kronk_agent.config.schema.config import Config
 from kronk_agent.errors import ConfigError
 
 

@@ -27,7 +27,7 @@ from kronk_agent.cli.rendering import JsonRenderer, progress_text
 from kronk_agent.cli.servers import wait_for_servers
 from kronk_agent.cli.terminal import Terminal
 from kronk_agent.config.loading import load_config
-from kronk_agent.config.schema import Config
+from kronk_agent.config.schema.config import Config
 from kronk_agent.host.tools.naming import server_prefix
 from kronk_agent.messages import (
     Event,

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import platformdirs
 
-from kronk_agent.config.document import parse_document
-from kronk_agent.config.layers import CONFIG_VARIABLE, with_environment, with_flags
-from kronk_agent.config.pasted import with_our_keys
+from kronk_agent.config.mcp_clients.foreign_keys import with_our_keys
+from kronk_agent.config.overrides import CONFIG_VARIABLE, with_environment, with_flags
 from kronk_agent.config.paths import absolute
-from kronk_agent.config.schema import Config
-from kronk_agent.config.tree import KeyPath, Node, Origin, find, walk
+from kronk_agent.config.schema.config import Config
 from kronk_agent.config.unset import by_server, server_of, validate_without
-from kronk_agent.config.variables import with_variables
+from kronk_agent.config.yaml.document import parse_document
+from kronk_agent.config.yaml.sourced import KeyPath, Node, Origin, find, walk
+from kronk_agent.config.yaml.variables import with_variables
 from kronk_agent.errors import ConfigError
 
 

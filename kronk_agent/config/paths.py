@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from kronk_agent.config.engine import EngineConfig
-from kronk_agent.config.model import LocalModelConfig, ModelConfig
-from kronk_agent.config.schema import Config, McpServerConfig, SessionsConfig, WebFetchConfig
-from kronk_agent.config.tree import KeyPath, Node, find
+from kronk_agent.config.schema.config import Config, McpServerConfig, SessionsConfig, WebFetchConfig
+from kronk_agent.config.schema.engine import EngineConfig
+from kronk_agent.config.schema.model import LocalModelConfig, ModelConfig
+from kronk_agent.config.yaml.sourced import KeyPath, Node, find
 from kronk_agent.errors import ConfigError
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from kronk_agent.config.hosts import variable_for
+from kronk_agent.config.mcp_clients.known_clients import variable_for
 from kronk_agent.messages import JsonObject, JsonValue
 from kronk_agent.redaction import MASK, secrets_in_url
 

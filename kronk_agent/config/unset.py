@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from kronk_agent.config.schema import Config
-from kronk_agent.config.tree import Node
+from kronk_agent.config.schema.config import Config
 from kronk_agent.config.validating import validate
+from kronk_agent.config.yaml.sourced import Node
 from kronk_agent.errors import ConfigError
 
 _OF_SERVER = re.compile(r"mcp_servers\.([A-Za-z0-9_-]+)\.")

@@ -6,11 +6,11 @@ import json
 
 from pydantic import ValidationError
 
-from kronk_agent.config.explain import explain
 from kronk_agent.config.paths import with_absolute_paths
-from kronk_agent.config.schema import Config
-from kronk_agent.config.setting import ROOT
-from kronk_agent.config.tree import Node, plain
+from kronk_agent.config.schema.config import Config
+from kronk_agent.config.schema.schema_path import ROOT
+from kronk_agent.config.yaml.explain import explain
+from kronk_agent.config.yaml.sourced import Node, plain
 from kronk_agent.errors import ConfigError
 
 

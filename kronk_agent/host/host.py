@@ -9,7 +9,7 @@ import platformdirs
 
 from kronk_agent.concurrency.owned_tasks import OwnedTasks
 from kronk_agent.concurrency.signals import Signal
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import ServerUnavailableError
 from kronk_agent.host.client_features.user import Person
 from kronk_agent.host.diagnostics.log import log_directory

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 import anyio
 from anyio import to_thread
 
-from kronk_agent.config.mcp_server import Transport
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
+from kronk_agent.config.schema.mcp_server import Transport
 from kronk_agent.errors import ServerUnavailableError, ToolError
 from kronk_agent.host.client_features.user import Person, ToolUse
 from kronk_agent.host.diagnostics.errors import NotTakenError, StartError

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from kronk_agent.config.loading import LoadedConfig, in_order
-from kronk_agent.config.model import LocalModelConfig
-from kronk_agent.config.schema import Config, McpServerConfig
-from kronk_agent.config.tree import KeyPath
+from kronk_agent.config.schema.config import Config, McpServerConfig
+from kronk_agent.config.schema.model import LocalModelConfig
+from kronk_agent.config.yaml.sourced import KeyPath
 from kronk_agent.errors import ConfigError, KronkError
 from kronk_agent.models.store import find_model
 from kronk_agent.runtime.known_tools import KnownTools, known_tools

@@ -16,9 +16,9 @@ import anyio
 import platformdirs
 from anyio import to_thread
 
-from kronk_agent.config.engine import EngineConfig
-from kronk_agent.config.model import LocalModelConfig, RemoteModelConfig
-from kronk_agent.config.schema import Config
+from kronk_agent.config.schema.config import Config
+from kronk_agent.config.schema.engine import EngineConfig
+from kronk_agent.config.schema.model import LocalModelConfig, RemoteModelConfig
 from kronk_agent.errors import EngineError, InvalidRequestError, ModelError, UnknownModelError
 from kronk_agent.model import Capability, ChatModel
 from kronk_agent.models.store import STARTER_NAME, find_model

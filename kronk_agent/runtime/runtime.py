@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from kronk_agent.agent import Agent, CompactionCache
-from kronk_agent.config.schema import Config, NamedAgentConfig
+from kronk_agent.config.schema.config import Config, NamedAgentConfig
 from kronk_agent.messages import Message
 from kronk_agent.model import Capability, ChatModel
 from kronk_agent.runtime.agents import agent_config, agent_options, agent_toolsets

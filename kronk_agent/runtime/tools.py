@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from kronk_agent.config.schema import Config, WebFetchConfig, WebSearchConfig
+from kronk_agent.config.schema.config import Config, WebFetchConfig, WebSearchConfig
 from kronk_agent.errors import ConfigError
 from kronk_agent.tools import Tool
 from kronk_agent.tools.loader import load_tool

@@ -6,7 +6,7 @@ import pytest
 
 from kronk_agent import tool
 from kronk_agent.agent import AgentOptions
-from kronk_agent.config.schema import AgentConfig, SamplingConfig
+from kronk_agent.config.schema.config import AgentConfig, SamplingConfig
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import Message
 from kronk_agent.model import ChatRequest, ResponseFormat, SamplingParams, ToolChoice

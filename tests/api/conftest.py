@@ -4,8 +4,8 @@ import pytest
 from engine.tiny_gguf import TinyModels
 
 from kronk_agent import Config
-from kronk_agent.config.engine import EngineConfig
-from kronk_agent.config.model import LocalModelConfig
+from kronk_agent.config.schema.engine import EngineConfig
+from kronk_agent.config.schema.model import LocalModelConfig
 
 SMALL = EngineConfig(context_length=512, max_sequences=4, batch_size=64, cache_ram_mib=0)
 

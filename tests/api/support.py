@@ -20,8 +20,8 @@ from openai.types.chat import (
 from kronk_agent import Config, Runtime, tool
 from kronk_agent.api import create_app
 from kronk_agent.api.server import serving_at
-from kronk_agent.config.schema import SessionsConfig
-from kronk_agent.config.server import ServerConfig
+from kronk_agent.config.schema.config import SessionsConfig
+from kronk_agent.config.schema.server import ServerConfig
 from kronk_agent.model import ChatModel
 from kronk_agent.testing import ScriptedModel, Turn
 from kronk_agent.tools import Tool

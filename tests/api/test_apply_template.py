@@ -10,7 +10,7 @@ from api.support import WEATHER, running
 from engine.tiny_gguf import TinyModels
 
 from kronk_agent import Config
-from kronk_agent.config.model import LocalModelConfig, RemoteModelConfig
+from kronk_agent.config.schema.model import LocalModelConfig, RemoteModelConfig
 
 HELLO: Any = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]
 THINKER = (

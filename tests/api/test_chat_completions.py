@@ -10,12 +10,12 @@ from api.support import WEATHER, add, echoed, frames, function_calls, running, s
 from inline_snapshot import snapshot
 
 from kronk_agent import Config
-from kronk_agent.config.mcp_server import McpServerConfig
-from kronk_agent.config.schema import (
+from kronk_agent.config.schema.config import (
     SearchProviderConfig,
     SearchResultConfig,
     WebSearchConfig,
 )
+from kronk_agent.config.schema.mcp_server import McpServerConfig
 from kronk_agent.messages import ReasoningDelta, TextPart
 from kronk_agent.model import ChatRequest
 from kronk_agent.testing import Piece, call

@@ -13,7 +13,7 @@ from fastapi.routing import iter_route_contexts
 from kronk_agent import Config
 from kronk_agent.api import create_app
 from kronk_agent.api.middleware.api_keys import DEFAULT_SCOPES, KeyFile
-from kronk_agent.config.server import ServerConfig
+from kronk_agent.config.schema.server import ServerConfig
 from kronk_agent.model import ChatRequest
 from kronk_agent.testing import Turn
 

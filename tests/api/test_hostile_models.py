@@ -8,8 +8,8 @@ from api.support import running
 from engine.tiny_gguf import TinyModels
 
 from kronk_agent import Config
-from kronk_agent.config.engine import EngineConfig
-from kronk_agent.config.model import LocalModelConfig
+from kronk_agent.config.schema.engine import EngineConfig
+from kronk_agent.config.schema.model import LocalModelConfig
 
 ASKED = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 2}
 ENDLESS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"

@@ -9,7 +9,7 @@ import pytest
 from api.support import frames, running
 
 from kronk_agent import Config
-from kronk_agent.config.model import LocalModelConfig
+from kronk_agent.config.schema.model import LocalModelConfig
 
 PROMPT = "the quick brown"
 NEVER_ENDS = {"2": -100.0}

@@ -11,8 +11,8 @@ from api.responses.support import ask, refusal
 from api.support import frames, running
 
 from kronk_agent import tool
-from kronk_agent.config.agent import AgentConfig
-from kronk_agent.config.schema import Config
+from kronk_agent.config.schema.agent import AgentConfig
+from kronk_agent.config.schema.config import Config
 from kronk_agent.messages import Message
 from kronk_agent.model import ChatRequest
 from kronk_agent.testing import Piece, ScriptedModel, call

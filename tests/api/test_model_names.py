@@ -9,7 +9,7 @@ from api.support import running, scripted
 
 from kronk_agent import Config
 from kronk_agent.api.middleware.api_keys import KeyFile
-from kronk_agent.config.server import ServerConfig
+from kronk_agent.config.schema.server import ServerConfig
 
 SAID = [{"role": "user", "content": "Hi"}]
 ALIASES = {"gpt-4o": "scripted", "claude-*": "agent/default", "*": "scripted"}

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from api.support import running, scripted, steady
 
 from kronk_agent import Config
-from kronk_agent.config.schema import NamedAgentConfig
+from kronk_agent.config.schema.config import NamedAgentConfig
 
 
 class Tags(HTMLParser):

@@ -25,7 +25,11 @@ from schemathesis.core.result import Ok
 from schemathesis.schemas import APIOperation
 
 from kronk_agent import Config
-from kronk_agent.config.schema import SearchProviderConfig, SearchResultConfig, WebSearchConfig
+from kronk_agent.config.schema.config import (
+    SearchProviderConfig,
+    SearchResultConfig,
+    WebSearchConfig,
+)
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.model import ChatRequest
 from kronk_agent.testing import Piece, ScriptedModel, call

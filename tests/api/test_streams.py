@@ -11,7 +11,7 @@ from api.support import running, scripted
 from limits import seconds
 
 from kronk_agent import Config
-from kronk_agent.config.server import ServerConfig
+from kronk_agent.config.schema.server import ServerConfig
 from kronk_agent.errors import EngineError, OverloadedError
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]

@@ -12,8 +12,8 @@ from api.support import Server, running, scripted
 
 from kronk_agent import Config
 from kronk_agent.api.middleware.api_keys import KeyFile
-from kronk_agent.config.agent import AgentConfig
-from kronk_agent.config.server import ServerConfig
+from kronk_agent.config.schema.agent import AgentConfig
+from kronk_agent.config.schema.server import ServerConfig
 from kronk_agent.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("own_folders")

@@ -20,7 +20,7 @@ from kronk_agent.api import create_app
 from kronk_agent.api.middleware.api_keys import KeyFile
 from kronk_agent.api.middleware.identity import current_caller
 from kronk_agent.api.server import serving_at
-from kronk_agent.config.schema import Config
+from kronk_agent.config.schema.config import Config
 from kronk_agent.host.session.tasks import TaskCreated
 from kronk_agent.runtime import Runtime
 from kronk_agent.testing import ScriptedModel

@@ -26,7 +26,7 @@ from kronk_agent import Config, Message
 from kronk_agent.chat.remote import RemoteChatModel, Upstream
 from kronk_agent.cli.logs import logging_to_stderr
 from kronk_agent.config.loading import load_config
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import ConfigError, KronkError
 from kronk_agent.host.oauth.authenticate import authenticate
 from kronk_agent.host.oauth.flow import Logins

@@ -25,7 +25,7 @@ from starlette.routing import Route
 from kronk_agent import Config
 from kronk_agent.api.middleware.api_keys import KeyFile
 from kronk_agent.api.server import serving_at
-from kronk_agent.config.server import ServerConfig
+from kronk_agent.config.schema.server import ServerConfig
 from kronk_agent.testing import ScriptedModel
 
 pytestmark = pytest.mark.usefixtures("own_folders")

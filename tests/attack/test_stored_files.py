@@ -14,7 +14,7 @@ from api.support import running, scripted
 from click.testing import CliRunner
 
 from kronk_agent.cli.app import app
-from kronk_agent.config.schema import Config, SessionsConfig
+from kronk_agent.config.schema.config import Config, SessionsConfig
 from kronk_agent.errors import StoreError
 from kronk_agent.host.oauth.token_store import EncryptedFiles, TokenStoreError
 from kronk_agent.messages import Message

@@ -19,7 +19,7 @@ from pathlib import Path
 import anyio
 from mcp import Client, StdioServerParameters, stdio_client
 
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.host import Host
 from kronk_agent.host.session import connection
 from kronk_agent.testing import invoke

@@ -15,7 +15,7 @@ from kronk_agent import Message
 from kronk_agent.chat.remote import Upstream
 from kronk_agent.chat.remote.request import request_body
 from kronk_agent.chat.remote.server_profiles import UpstreamType
-from kronk_agent.config.model import RemoteModelConfig
+from kronk_agent.config.schema.model import RemoteModelConfig
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import AudioPart, ImagePart, TextPart, ToolCall
 from kronk_agent.model import ChatRequest, SamplingParams, ToolChoice

@@ -13,7 +13,7 @@ from kronk_agent.cli.chat import converse
 from kronk_agent.cli.loop import Interrupts, run
 from kronk_agent.cli.person import TerminalPerson
 from kronk_agent.cli.terminal import Terminal
-from kronk_agent.config.schema import Config, McpServerConfig
+from kronk_agent.config.schema.config import Config, McpServerConfig
 from kronk_agent.messages import ToolCall
 from kronk_agent.model import ChatRequest
 from kronk_agent.runtime import Runtime

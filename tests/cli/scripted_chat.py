@@ -12,7 +12,7 @@ import click
 from kronk_agent.cli.chat import converse
 from kronk_agent.cli.loop import Interrupts, run
 from kronk_agent.cli.terminal import Terminal
-from kronk_agent.config.schema import Config
+from kronk_agent.config.schema.config import Config
 from kronk_agent.messages import Message, ReasoningDelta
 from kronk_agent.model import ChatRequest
 from kronk_agent.runtime import Runtime

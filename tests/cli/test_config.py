@@ -11,9 +11,9 @@ from jsonschema import Draft202012Validator
 
 from kronk_agent.cli.config import config
 from kronk_agent.cli.options import GlobalOptions
+from kronk_agent.config.data_files import read_shipped
 from kronk_agent.config.loading import config_path, load_config
-from kronk_agent.config.schema import Config
-from kronk_agent.config.shipped import read_shipped
+from kronk_agent.config.schema.config import Config
 from kronk_agent.errors import ConfigError
 
 

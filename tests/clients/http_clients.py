@@ -30,7 +30,7 @@ from clients.turns import (
 from kronk_agent import Config, Runtime
 from kronk_agent.api import create_app
 from kronk_agent.api.server import serving_at
-from kronk_agent.config.server import ServerConfig
+from kronk_agent.config.schema.server import ServerConfig
 from kronk_agent.messages import JsonObject
 from kronk_agent.model import ChatRequest
 from kronk_agent.testing import Piece, ScriptedModel

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from kronk_agent.config.data_files import read_shipped
 from kronk_agent.config.loading import load_config
-from kronk_agent.config.mcp_server import McpServerConfig, OAuthConfig
-from kronk_agent.config.model import LocalModelConfig, RemoteModelConfig
-from kronk_agent.config.schema import Config, NamedAgentConfig, SamplingConfig
-from kronk_agent.config.shipped import read_shipped
+from kronk_agent.config.schema.config import Config, NamedAgentConfig, SamplingConfig
+from kronk_agent.config.schema.mcp_server import McpServerConfig, OAuthConfig
+from kronk_agent.config.schema.model import LocalModelConfig, RemoteModelConfig
 
 # In the file these hold examples in comments and nothing else.
 WITH_EXAMPLES = ("models", "agents", "mcp_servers")

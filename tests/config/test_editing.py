@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from kronk_agent.config.editing import with_servers, without_server, write_config
+from kronk_agent.config.data_files import read_shipped
 from kronk_agent.config.loading import load_config
-from kronk_agent.config.mcp_server import McpServerConfig
-from kronk_agent.config.shipped import read_shipped
+from kronk_agent.config.schema.mcp_server import McpServerConfig
+from kronk_agent.config.yaml.editing import with_servers, without_server, write_config
 from kronk_agent.errors import ConfigError
 from kronk_agent.messages import JsonObject
 

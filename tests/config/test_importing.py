@@ -8,12 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from kronk_agent.config.editing import with_servers
-from kronk_agent.config.hosts import IMPORTABLE, files_of, recognised
-from kronk_agent.config.importing import Found, Import, Unusable, read_any_file, read_host_file
 from kronk_agent.config.loading import load_config
-from kronk_agent.config.mcp_server import McpServerConfig
+from kronk_agent.config.mcp_clients.importing import (
+    Found,
+    Import,
+    Unusable,
+    read_any_file,
+    read_host_file,
+)
+from kronk_agent.config.mcp_clients.known_clients import IMPORTABLE, files_of, recognised
+from kronk_agent.config.schema.mcp_server import McpServerConfig
 from kronk_agent.config.secrets import secrets_in, without_secrets
+from kronk_agent.config.yaml.editing import with_servers
 from kronk_agent.errors import ConfigError
 from kronk_agent.messages import JsonObject
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from kronk_agent.config.engine import EngineConfig, LoraConfig
 from kronk_agent.config.loading import config_path, load_config, read_config
-from kronk_agent.config.schema import (
+from kronk_agent.config.schema.config import (
     Config,
     McpServerConfig,
     WebFetchConfig,
     WebSearchConfig,
 )
+from kronk_agent.config.schema.engine import EngineConfig, LoraConfig
 from kronk_agent.errors import ConfigError
 
 

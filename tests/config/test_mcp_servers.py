@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kronk_agent.config.loading import load_config
-from kronk_agent.config.mcp_server import McpServerConfig, Transport
+from kronk_agent.config.schema.mcp_server import McpServerConfig, Transport
 from kronk_agent.errors import ConfigError
 from kronk_agent.messages import JsonObject
 

@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 from pydantic import ValidationError
 
-from kronk_agent.config.schema import Config, SamplingConfig
+from kronk_agent.config.schema.config import Config, SamplingConfig
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonObject
 from kronk_agent.model import SamplingParams

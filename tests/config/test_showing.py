@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from kronk_agent.config.loading import load_config, read_config
-from kronk_agent.config.schema import Config
-from kronk_agent.config.showing import to_yaml
+from kronk_agent.config.schema.config import Config
+from kronk_agent.config.yaml.dump import to_yaml
 
 
 def test_what_is_shown_loads_to_the_same_configuration(file: Path) -> None:

@@ -16,8 +16,8 @@ import anyio
 import httpx2
 from mcp.shared.auth import AuthorizationCodeResult
 
-from kronk_agent.config.mcp_server import OAuthConfig
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
+from kronk_agent.config.schema.mcp_server import OAuthConfig
 from kronk_agent.errors import ToolError
 from kronk_agent.host import ElicitAction, Form, FormAnswer, Host, ModelUse, ToolUse, Visit
 from kronk_agent.host.oauth.flow import Browser, Logins, authentication

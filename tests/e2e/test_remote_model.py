@@ -12,7 +12,7 @@ from benchmarks.baseline import LlamaServer, llama_server, program
 
 from kronk_agent import Config, Message, Runtime, SamplingParams, ToolChoice, tool
 from kronk_agent.chat.remote.tool_choice_fallback import CollectedTurn
-from kronk_agent.config.model import RemoteModelConfig
+from kronk_agent.config.schema.model import RemoteModelConfig
 from kronk_agent.errors import ContextLengthError, InvalidRequestError
 from kronk_agent.model import ChatModel, ChatRequest
 from kronk_agent.testing import collect

@@ -10,7 +10,7 @@ import pytest
 from engine.support import chat, generate
 from engine.tiny_gguf import TinyModels, write_lora
 
-from kronk_agent.config.engine import EngineConfig
+from kronk_agent.config.schema.engine import EngineConfig
 from kronk_agent.engine.engine import Engine, EngineParams, LoraAdapter
 from kronk_agent.errors import ConfigError, ModelError
 

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import pytest
 
-from kronk_agent.config.engine import EngineConfig
+from kronk_agent.config.schema.engine import EngineConfig
 from kronk_agent.engine.llama.params import EngineParams, LoraAdapter
 from kronk_agent.errors import ConfigError
 

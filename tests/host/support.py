@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio
 
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.host import Host, ServerState, ServerStatus
 from kronk_agent.messages import JsonObject, TextPart
 from kronk_agent.testing import invoke

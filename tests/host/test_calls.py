@@ -17,7 +17,7 @@ from host.support import (
 )
 from limits import seconds
 
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import ToolError
 from kronk_agent.host import Host
 from kronk_agent.messages import TextPart

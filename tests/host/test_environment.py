@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import ServerUnavailableError
 from kronk_agent.host.transport.environment import added_environment
 

@@ -12,7 +12,7 @@ import pytest
 from host.support import SERVERS, call, hosting, serving, states, text_of, tools, unused_port
 from limits import seconds
 
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import ServerUnavailableError, ToolError
 from kronk_agent.host import Host
 from kronk_agent.host.oauth.flow import Logins, authentication

@@ -10,7 +10,7 @@ import pytest
 from host.support import SERVERS, error_of, faulty, hosting
 from limits import seconds
 
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 
 PYTHON = repr(sys.executable)
 LEGACY = "or set its protocol to legacy if it is old"

@@ -18,7 +18,7 @@ from host.test_requests import Models
 from limits import seconds
 
 from kronk_agent.agent import Agent
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.host import Host
 from kronk_agent.messages import JsonObject, Message, RunFinished, ToolFinished
 from kronk_agent.testing import ScriptedModel, Turn, call

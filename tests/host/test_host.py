@@ -20,7 +20,7 @@ from host.support import (
 )
 from limits import seconds
 
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.host import ServerStatus
 from kronk_agent.messages import JsonObject, TextPart
 from kronk_agent.tools import ToolOutput

@@ -11,7 +11,7 @@ from host.support import hosting
 from limits import seconds
 
 from kronk_agent.agent import Agent
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.host.tools.server_instructions import quoted_instructions
 from kronk_agent.messages import Message
 from kronk_agent.testing import ScriptedModel

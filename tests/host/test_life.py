@@ -25,7 +25,7 @@ from host.support import (
 )
 from limits import seconds
 
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import ToolError
 from kronk_agent.host import ServerStatus
 from kronk_agent.host.diagnostics.log import MAX_BYTES

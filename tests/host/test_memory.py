@@ -10,7 +10,7 @@ import pytest
 from host.support import call, faulty, hosting, states, tools, until
 from limits import seconds
 
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.host import ServerStatus
 from kronk_agent.messages import TextPart
 from kronk_agent.tools import ToolOutput

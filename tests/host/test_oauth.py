@@ -21,7 +21,7 @@ from mcp import Client
 from mcp.client.auth import OAuthClientProvider, OAuthFlowError
 from mcp.client.streamable_http import streamable_http_client
 
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import ServerUnavailableError, unwrap
 from kronk_agent.host.oauth.flow import LoginNeededError, Logins, authentication
 from kronk_agent.host.oauth.login import sign_in, sign_out

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import ConfigError
 from kronk_agent.host.tools.definitions import ToolDefinition
 from kronk_agent.host.tools.pinning import Change, Pins, Review

@@ -12,7 +12,7 @@ import pytest
 from host.support import Watcher, call, hosting, tools
 from limits import seconds
 
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.host import ServerStatus
 from kronk_agent.messages import ImagePart, TextPart
 from kronk_agent.testing import invoke

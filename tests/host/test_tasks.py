@@ -22,7 +22,7 @@ from host.support import (
 from host.test_requests import Decided
 from limits import seconds
 
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import ToolError
 from kronk_agent.host import Form, FormAnswer
 from kronk_agent.messages import TextPart

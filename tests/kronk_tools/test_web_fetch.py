@@ -11,7 +11,7 @@ from limits import seconds
 from loopback_web import LOOPBACK, Answer, LoopbackWeb
 from minimal_pdf import pdf
 
-from kronk_agent.config.schema import WebFetchConfig
+from kronk_agent.config.schema.config import WebFetchConfig
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import ImagePart, JsonObject, Message, Source, TextPart
 from kronk_agent.testing import invoke

@@ -13,7 +13,7 @@ from ddgs.engines.duckduckgo import Duckduckgo
 from limits import seconds
 from loopback_web import Answer, LoopbackWeb
 
-from kronk_agent.config.schema import WebSearchConfig
+from kronk_agent.config.schema.config import WebSearchConfig
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import JsonObject, Message, Source, TextPart
 from kronk_agent.testing import invoke

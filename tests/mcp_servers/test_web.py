@@ -15,7 +15,7 @@ from loopback_web import LOOPBACK, Answer, LoopbackWeb, loopback_web
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.types import ImageContent, TextContent
 
-from kronk_agent.config.schema import (
+from kronk_agent.config.schema.config import (
     Config,
     SearchProviderConfig,
     SearchResultConfig,

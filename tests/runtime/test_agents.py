@@ -6,8 +6,8 @@ import pytest
 
 from kronk_agent import Config, Runtime, SamplingParams, tool
 from kronk_agent.agent import Agent, AgentOptions
-from kronk_agent.config.agent import AgentConfig, NamedAgentConfig, SamplingConfig
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.agent import AgentConfig, NamedAgentConfig, SamplingConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import UnknownModelError
 from kronk_agent.model import ToolChoice
 from kronk_agent.testing import ScriptedModel

@@ -12,8 +12,8 @@ from limits import seconds
 
 from kronk_agent import Config, Message, Runtime, SamplingParams
 from kronk_agent.agent import Agent, AgentOptions
-from kronk_agent.config.engine import EngineConfig
-from kronk_agent.config.model import LocalModelConfig, RemoteModelConfig
+from kronk_agent.config.schema.engine import EngineConfig
+from kronk_agent.config.schema.model import LocalModelConfig, RemoteModelConfig
 from kronk_agent.errors import InvalidRequestError, ModelError, UnknownModelError
 from kronk_agent.model import ChatRequest, ToolChoice
 from kronk_agent.runtime import ModelEntry

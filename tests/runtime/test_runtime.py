@@ -12,13 +12,13 @@ from loopback_web import LoopbackWeb
 
 from kronk_agent import Config, Message, Runtime, tool
 from kronk_agent.agent import AgentOptions
-from kronk_agent.config.engine import EngineConfig, LoraConfig
-from kronk_agent.config.model import LocalModelConfig, RemoteModelConfig
-from kronk_agent.config.schema import (
+from kronk_agent.config.schema.config import (
     AgentConfig,
     McpServerConfig,
     SamplingConfig,
 )
+from kronk_agent.config.schema.engine import EngineConfig, LoraConfig
+from kronk_agent.config.schema.model import LocalModelConfig, RemoteModelConfig
 from kronk_agent.errors import ConfigError, InvalidRequestError, ModelError
 from kronk_agent.host import ServerStatus
 from kronk_agent.model import ChatRequest, SamplingParams, ToolChoice

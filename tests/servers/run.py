@@ -24,7 +24,7 @@ import anyio
 import psutil
 from servers.schemas import Grammars
 
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import ToolError
 from kronk_agent.host import Host
 from kronk_agent.messages import JsonObject, TextPart

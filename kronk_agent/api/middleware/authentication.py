@@ -13,7 +13,7 @@ from kronk_agent.api.middleware.api_keys import ApiKey, KeyFile, Scope, hash_key
 from kronk_agent.api.middleware.bodies import Bodies, check_json, declared_as_json, replayed
 from kronk_agent.api.middleware.identity import CALLER, Caller
 from kronk_agent.api.middleware.rate_limits import Limits
-from kronk_agent.config.server import ServerConfig
+from kronk_agent.config.schema.server import ServerConfig
 from kronk_agent.engine.structured_output.share import COMPILING_FOR
 
 _OPEN = ("/health", "/v1/health", "/")

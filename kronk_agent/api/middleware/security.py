@@ -10,7 +10,7 @@ from kronk_agent.api.middleware.api_keys import KeyFile
 from kronk_agent.api.middleware.authentication import Admission
 from kronk_agent.api.middleware.origins import Origins
 from kronk_agent.api.middleware.rate_limits import Limits
-from kronk_agent.config.server import ServerConfig
+from kronk_agent.config.schema.server import ServerConfig
 
 __all__ = ["Guard", "Limits"]
 

@@ -13,8 +13,8 @@ from anyio import TemporaryDirectory
 from pydantic import TypeAdapter, ValidationError
 
 from kronk_agent.api.tools.server_tools import reading
-from kronk_agent.config.schema import Config, McpServerConfig
-from kronk_agent.config.section import ServerName
+from kronk_agent.config.schema.base import ServerName
+from kronk_agent.config.schema.config import Config, McpServerConfig
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.host import Host
 from kronk_agent.host.results.result_store import SCHEME

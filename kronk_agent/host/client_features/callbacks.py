@@ -12,7 +12,7 @@ import mcp.types as t
 from mcp.client import ClientRequestContext
 from pydantic import FileUrl
 
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.host.client_features.elicitation import Elicitor
 from kronk_agent.host.client_features.sampling import Answer, GetModel, Sampler
 from kronk_agent.host.client_features.user import Person

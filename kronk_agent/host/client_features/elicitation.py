@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import anyio
 import mcp.types as t
 
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.host.client_features.user import Form, FormValues, Person, Visit
 from kronk_agent.host.session.call_timeouts import Patience
 from kronk_agent.host.tools.sanitize import visible

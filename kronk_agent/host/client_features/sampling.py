@@ -12,7 +12,7 @@ from typing import TypeAlias, assert_never
 import anyio
 import mcp.types as t
 
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import ConfigError, KronkError, ToolError
 from kronk_agent.host.client_features.user import ModelUse, Person
 from kronk_agent.host.session.call_timeouts import Patience

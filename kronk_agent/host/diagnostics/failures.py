@@ -17,7 +17,7 @@ from mcp.client.auth import OAuthFlowError
 from mcp.types import CONNECTION_CLOSED
 from pydantic import ValidationError
 
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.config.secrets import looks_secret, secrets_in_args
 from kronk_agent.errors import ServerUnavailableError, ToolError, unwrap
 from kronk_agent.host.diagnostics.errors import StartError

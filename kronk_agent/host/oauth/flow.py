@@ -30,8 +30,8 @@ from mcp.shared.auth import (
 )
 from pydantic import AnyUrl, BaseModel, ValidationError
 
-from kronk_agent.config.mcp_server import OAuthConfig
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
+from kronk_agent.config.schema.mcp_server import OAuthConfig
 from kronk_agent.errors import ServerUnavailableError
 from kronk_agent.host.oauth.relay import Relay
 from kronk_agent.host.oauth.token_store import TokenStore

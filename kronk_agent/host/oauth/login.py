@@ -17,7 +17,7 @@ from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import OAuthClientInformationFull
 
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import KronkError, ServerUnavailableError, unwrap
 from kronk_agent.host.diagnostics.failures import redactor_of
 from kronk_agent.host.diagnostics.sign_in import sign_in_problem, sign_in_remedy

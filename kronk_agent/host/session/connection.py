@@ -18,7 +18,7 @@ from mcp.types.version import LATEST_MODERN_VERSION, MODERN_PROTOCOL_VERSIONS
 
 from kronk_agent import __version__
 from kronk_agent.concurrency.signals import Signal, Watchers
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.host.client_features.callbacks import LOG_LEVEL, Requests
 from kronk_agent.host.diagnostics.errors import NotTakenError
 from kronk_agent.host.diagnostics.failures import (

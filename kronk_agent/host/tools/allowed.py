@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.host.tools.definitions import ToolDefinition
 from kronk_agent.tools.policy import is_named, is_never_allowed, rules_in
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import platformdirs
 
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import ConfigError
 from kronk_agent.files import UNREADABLE, write_whole
 from kronk_agent.host.tools.definitions import ToolDefinition

@@ -13,8 +13,8 @@ from mcp import StdioServerParameters, stdio_client
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
-from kronk_agent.config.mcp_server import Transport
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
+from kronk_agent.config.schema.mcp_server import Transport
 from kronk_agent.host.diagnostics.log import ServerLog
 from kronk_agent.host.transport.connection_state import Evidence
 from kronk_agent.host.transport.environment import added_environment

@@ -13,7 +13,7 @@ import mcp.types as t
 
 from kronk_agent.agent import Agent
 from kronk_agent.agent.tool_calls.tool_executor import collect_tools
-from kronk_agent.config.schema import NamedAgentConfig
+from kronk_agent.config.schema.config import NamedAgentConfig
 from kronk_agent.errors import InvalidRequestError, ToolError
 from kronk_agent.messages import JsonObject, JsonValue, Message, RunFinished
 from kronk_agent.model import ResponseFormat

@@ -9,7 +9,7 @@ import mcp.types as t
 from jinja2 import StrictUndefined, TemplateSyntaxError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from kronk_agent.config.mcp_serving import PromptConfig
+from kronk_agent.config.schema.mcp_serving import PromptConfig
 from kronk_agent.errors import ConfigError
 from kronk_agent.runtime import Runtime
 from kronk_mcp_servers.serving.call import Call

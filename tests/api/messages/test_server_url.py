@@ -15,8 +15,8 @@ from host.support import serving as serving_mcp
 
 from kronk_agent import Config
 from kronk_agent.api.middleware.api_keys import KeyFile
-from kronk_agent.config.schema import McpServerConfig
-from kronk_agent.config.server import ServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
+from kronk_agent.config.schema.server import ServerConfig
 from kronk_agent.model import ChatRequest
 from kronk_agent.testing import Piece, ScriptedModel, Turn, call
 

@@ -11,7 +11,7 @@ from api.support import add, scripted
 from inline_snapshot import snapshot
 
 from kronk_agent import Config
-from kronk_agent.config.agent import AgentConfig
+from kronk_agent.config.schema.agent import AgentConfig
 from kronk_agent.messages import ImagePart, Message, ReasoningDelta, TextPart, ToolCall
 from kronk_agent.model import ModelInfo, ResponseFormat
 from kronk_agent.testing import ScriptedModel, call

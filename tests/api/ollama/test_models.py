@@ -12,7 +12,7 @@ from inline_snapshot import snapshot
 
 from kronk_agent import Config
 from kronk_agent.api.middleware.api_keys import KeyFile
-from kronk_agent.config.server import ServerConfig
+from kronk_agent.config.schema.server import ServerConfig
 
 _HEX = set("0123456789abcdef")
 

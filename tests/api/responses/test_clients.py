@@ -18,7 +18,11 @@ from agents import (
 from api.support import Server, running, scripted
 
 from kronk_agent import Config
-from kronk_agent.config.schema import SearchProviderConfig, SearchResultConfig, WebSearchConfig
+from kronk_agent.config.schema.config import (
+    SearchProviderConfig,
+    SearchResultConfig,
+    WebSearchConfig,
+)
 from kronk_agent.messages import ReasoningDelta
 from kronk_agent.testing import call
 

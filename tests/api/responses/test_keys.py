@@ -9,8 +9,8 @@ from api.support import Server, running, scripted
 
 from kronk_agent import Config
 from kronk_agent.api.middleware.api_keys import KeyFile
-from kronk_agent.config.schema import McpServerConfig
-from kronk_agent.config.server import ServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
+from kronk_agent.config.schema.server import ServerConfig
 from kronk_agent.testing import call
 
 KEYED = Config(

@@ -14,8 +14,8 @@ from host.support import SERVERS, serving, unused_port
 
 from kronk_agent import Config
 from kronk_agent.api.middleware.api_keys import KeyFile
-from kronk_agent.config.schema import McpServerConfig
-from kronk_agent.config.server import ServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
+from kronk_agent.config.schema.server import ServerConfig
 from kronk_agent.testing import call
 
 pytestmark = pytest.mark.usefixtures("own_folders")

@@ -14,7 +14,7 @@ from openai import BadRequestError, NotFoundError
 
 from kronk_agent import Config
 from kronk_agent.api.protocols.openai_responses.opaque import unpack
-from kronk_agent.config.schema import (
+from kronk_agent.config.schema.config import (
     SearchProviderConfig,
     SearchResultConfig,
     SessionsConfig,

@@ -12,8 +12,8 @@ from api.support import add, running, scripted
 from inline_snapshot import snapshot
 
 from kronk_agent import Config
-from kronk_agent.config.schema import McpServerConfig, SearchProviderConfig, WebSearchConfig
-from kronk_agent.config.schema import SearchResultConfig as Page
+from kronk_agent.config.schema.config import McpServerConfig, SearchProviderConfig, WebSearchConfig
+from kronk_agent.config.schema.config import SearchResultConfig as Page
 from kronk_agent.messages import Message, TextPart, ToolCall
 from kronk_agent.model import ToolChoice
 from kronk_agent.testing import call

@@ -15,7 +15,7 @@ import httpx2
 import pytest
 from limits import seconds
 
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import ServerUnavailableError
 from kronk_agent.host.oauth.flow import Logins
 from kronk_agent.host.oauth.login import sign_in

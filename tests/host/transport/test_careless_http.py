@@ -15,7 +15,7 @@ import pytest
 from host.support import call, error_of, hosting, text_of
 from limits import seconds
 
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import JsonObject
 

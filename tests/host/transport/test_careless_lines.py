@@ -10,7 +10,7 @@ import pytest
 from host.support import call, careless, hosting, text_of
 from limits import seconds
 
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import ToolError
 
 RESULT = '"result": {"content": [{"type": "text", "text": "it is 42"}]}'

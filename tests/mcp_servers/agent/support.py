@@ -9,7 +9,7 @@ from typing import Any
 
 from mcp import Client
 
-from kronk_agent.config.schema import Config
+from kronk_agent.config.schema.config import Config
 from kronk_agent.runtime import Runtime
 from kronk_agent.testing import ScriptedModel, Turn
 from kronk_agent.tools import Tool

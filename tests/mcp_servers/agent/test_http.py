@@ -22,8 +22,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from kronk_agent.api import create_app
 from kronk_agent.api.middleware.identity import current_caller
 from kronk_agent.api.server import serving_at
-from kronk_agent.config.schema import Config
-from kronk_agent.config.server import ServerConfig
+from kronk_agent.config.schema.config import Config
+from kronk_agent.config.schema.server import ServerConfig
 from kronk_agent.runtime import Runtime
 from kronk_agent.testing import ScriptedModel, Turn, call
 from kronk_agent.tools import tool

@@ -43,7 +43,7 @@ from kronk_agent.api.tools.server_tools import (
     own_name,
     reading,
 )
-from kronk_agent.config.schema import McpServerConfig
+from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.host import Host
 from kronk_agent.host.server import McpServer

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-from kronk_agent.config.hosts import HOSTS, files_of
+from kronk_agent.config.mcp_clients.known_clients import HOSTS, files_of
 from kronk_agent.errors import ConfigError
 from kronk_agent.messages import JsonObject
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from kronk_agent.config.section import Section
+from kronk_agent.config.schema.base import Section
 
 _INT32_MAX = 2**31 - 1
 _MAX_THREADS = 512

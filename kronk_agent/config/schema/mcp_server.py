@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from kronk_agent.config.section import Seconds, Section, ServerName, ToolPattern, Url
+from kronk_agent.config.schema.base import Seconds, Section, ServerName, ToolPattern, Url
 from kronk_agent.tools.policy import Permission as Permission
 
 MAX_TIMEOUT_SECONDS = 7200

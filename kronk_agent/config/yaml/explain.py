@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from kronk_agent.config.model import MODEL_TAGS
-from kronk_agent.config.schema import Config
+from kronk_agent.config.schema.config import Config
+from kronk_agent.config.schema.model import MODEL_TAGS
+from kronk_agent.config.schema.schema_path import setting_at
 from kronk_agent.config.secrets import secrets_in_args
-from kronk_agent.config.setting import setting_at
-from kronk_agent.config.tree import KeyPath, Node, dotted, find
+from kronk_agent.config.yaml.sourced import KeyPath, Node, dotted, find
 from kronk_agent.errors import ConfigError
 from kronk_agent.redaction import Redactor, secrets_in_url
 

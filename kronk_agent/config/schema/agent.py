@@ -12,7 +12,7 @@ from pydantic import (
     model_serializer,
 )
 
-from kronk_agent.config.section import NotEmptyNames, Seconds, Section, ToolPattern
+from kronk_agent.config.schema.base import NotEmptyNames, Seconds, Section, ToolPattern
 from kronk_agent.model import DEFAULT_SAMPLERS, ReasoningEffort, SamplerName
 from kronk_agent.tools.policy import Permission
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from kronk_agent.config.section import Seconds, Section, Url
+from kronk_agent.config.schema.base import Seconds, Section, Url
 
 _Secret: TypeAlias = Annotated[str, Field(min_length=8)]
 _PORTS = {"http": 80, "https": 443}

@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
-from kronk_agent.config.tree import KeyPath, Node, merge, nest
-from kronk_agent.config.variables import escape
+from kronk_agent.config.yaml.sourced import KeyPath, Node, merge, nest
+from kronk_agent.config.yaml.variables import escape
 from kronk_agent.errors import ConfigError
 
 _Found: TypeAlias = "Node | None"

@@ -7,10 +7,10 @@ import io
 from ruamel.yaml import YAML
 
 from kronk_agent.config.loading import LoadedConfig
+from kronk_agent.config.schema.schema_path import setting_at
 from kronk_agent.config.secrets import masked_url
-from kronk_agent.config.setting import setting_at
-from kronk_agent.config.tree import KeyPath
-from kronk_agent.config.variables import escape
+from kronk_agent.config.yaml.sourced import KeyPath
+from kronk_agent.config.yaml.variables import escape
 from kronk_agent.messages import JsonObject, JsonValue
 from kronk_agent.redaction import MASK
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
-from kronk_agent.config.section import Seconds, Section, Url
+from kronk_agent.config.schema.base import Seconds, Section, Url
 
 
 def _check_upstream(url: str) -> str:

@@ -18,15 +18,11 @@ from pydantic import (
     model_validator,
 )
 
-from kronk_agent.config.agent import AgentConfig as AgentConfig
-from kronk_agent.config.agent import AgentName
-from kronk_agent.config.agent import NamedAgentConfig as NamedAgentConfig
-from kronk_agent.config.agent import SamplingConfig as SamplingConfig
-from kronk_agent.config.engine import EngineConfig
-from kronk_agent.config.mcp_server import McpServerConfig as McpServerConfig
-from kronk_agent.config.mcp_serving import McpServingConfig
-from kronk_agent.config.model import ModelConfig
-from kronk_agent.config.section import (
+from kronk_agent.config.schema.agent import AgentConfig as AgentConfig
+from kronk_agent.config.schema.agent import AgentName
+from kronk_agent.config.schema.agent import NamedAgentConfig as NamedAgentConfig
+from kronk_agent.config.schema.agent import SamplingConfig as SamplingConfig
+from kronk_agent.config.schema.base import (
     Network,
     NotEmptyNames,
     Seconds,
@@ -36,7 +32,11 @@ from kronk_agent.config.section import (
     Url,
     check_not_empty,
 )
-from kronk_agent.config.server import ServerConfig
+from kronk_agent.config.schema.engine import EngineConfig
+from kronk_agent.config.schema.mcp_server import McpServerConfig as McpServerConfig
+from kronk_agent.config.schema.mcp_serving import McpServingConfig
+from kronk_agent.config.schema.model import ModelConfig
+from kronk_agent.config.schema.server import ServerConfig
 from kronk_agent.tools.policy import Permission
 
 

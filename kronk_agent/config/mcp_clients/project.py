@@ -18,12 +18,12 @@ from typing import Literal, TypeAlias
 
 import platformdirs
 
-from kronk_agent.config.hosts import HostFile
-from kronk_agent.config.importing import Found, read_host_file
-from kronk_agent.config.mcp_server import McpServerConfig
-from kronk_agent.config.tree import Origin, from_python
+from kronk_agent.config.mcp_clients.importing import Found, read_host_file
+from kronk_agent.config.mcp_clients.known_clients import HostFile
+from kronk_agent.config.schema.mcp_server import McpServerConfig
 from kronk_agent.config.validating import validate
-from kronk_agent.config.variables import with_variables
+from kronk_agent.config.yaml.sourced import Origin, from_python
+from kronk_agent.config.yaml.variables import with_variables
 from kronk_agent.errors import ConfigError
 from kronk_agent.files import write_whole
 from kronk_agent.messages import JsonObject

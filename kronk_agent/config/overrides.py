@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kronk_agent.config.document import parse_value
-from kronk_agent.config.setting import ROOT, Setting
-from kronk_agent.config.tree import Node, Origin, from_python, merge, nest
+from kronk_agent.config.schema.schema_path import ROOT, Setting
+from kronk_agent.config.yaml.document import parse_value
+from kronk_agent.config.yaml.sourced import Node, Origin, from_python, merge, nest
 
 PREFIX = "KRONK_AGENT_"
 CONFIG_VARIABLE = "KRONK_AGENT_CONFIG"

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from kronk_agent.config.document import parse_value
-from kronk_agent.config.tree import KeyPath, Node
+from kronk_agent.config.yaml.document import parse_value
+from kronk_agent.config.yaml.sourced import KeyPath, Node
 from kronk_agent.errors import ConfigError
 
 _PATTERN = re.compile(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kronk_agent.config.document import parse_document
-from kronk_agent.config.pasted import with_our_keys
-from kronk_agent.config.tree import plain
+from kronk_agent.config.mcp_clients.foreign_keys import with_our_keys
+from kronk_agent.config.yaml.document import parse_document
+from kronk_agent.config.yaml.sourced import plain
 from kronk_agent.messages import JsonObject
 
 

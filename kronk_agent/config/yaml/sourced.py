@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from kronk_agent.config.setting import Setting
+from kronk_agent.config.schema.schema_path import Setting
 from kronk_agent.errors import ConfigError
 from kronk_agent.messages import JsonValue
 

@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 
-from kronk_agent.config.section import Section, ToolPattern
+from kronk_agent.config.schema.base import Section, ToolPattern
 from kronk_agent.tools.policy import Permission
 
 _PROMPT_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"

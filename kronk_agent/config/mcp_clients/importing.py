@@ -10,12 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from kronk_agent.config.hosts import HOSTS, HostFile, OtherHost, in_our_words, recognised
-from kronk_agent.config.mcp_server import MAX_TIMEOUT_SECONDS, McpServerConfig
-from kronk_agent.config.pasted import FOREIGN_KEYS, with_our_keys
-from kronk_agent.config.tree import Node, Origin, from_python, plain
+from kronk_agent.config.mcp_clients.foreign_keys import FOREIGN_KEYS, with_our_keys
+from kronk_agent.config.mcp_clients.known_clients import (
+    HOSTS,
+    HostFile,
+    OtherHost,
+    in_our_words,
+    recognised,
+)
+from kronk_agent.config.schema.mcp_server import MAX_TIMEOUT_SECONDS, McpServerConfig
 from kronk_agent.config.validating import validate
-from kronk_agent.config.variables import with_variables
+from kronk_agent.config.yaml.sourced import Node, Origin, from_python, plain
+from kronk_agent.config.yaml.variables import with_variables
 from kronk_agent.errors import ConfigError
 from kronk_agent.messages import JsonObject, JsonValue
 

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from kronk_agent.config.document import compose, parse_document
+from kronk_agent.config.yaml.document import compose, parse_document
 from kronk_agent.errors import ConfigError
 from kronk_agent.messages import JsonObject, JsonValue
 

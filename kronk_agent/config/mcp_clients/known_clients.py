@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from kronk_agent.config.variables import escape
+from kronk_agent.config.yaml.variables import escape
 
 Variables: TypeAlias = Literal["plain", "editor", "dollar"]
 """``${VAR}`` and ``${VAR:-default}``; ``${env:VAR}``, ``${input:id}``, ``${workspaceFolder}`` and

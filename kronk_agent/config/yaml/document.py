@@ -12,7 +12,7 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.nodes import Node as YamlNode
 from ruamel.yaml.reader import ReaderError
 
-from kronk_agent.config.tree import KeyPath, Node, Origin, Scalar
+from kronk_agent.config.yaml.sourced import KeyPath, Node, Origin, Scalar
 from kronk_agent.errors import ConfigError
 
 _TAG = "tag:yaml.org,2002:"

@@ -10,7 +10,7 @@ from typing import Annotated, TypeAlias, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from kronk_agent.config.schema import Config
+from kronk_agent.config.schema.config import Config
 
 _Type: TypeAlias = object
 """A type as it stands in an annotation: a class, or a generic such as ``dict[str, Path]``."""

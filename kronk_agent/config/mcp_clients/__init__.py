@@ -1,0 +1,1 @@
+"""Configuration files of other MCP clients: importing from them and adding ourselves."""

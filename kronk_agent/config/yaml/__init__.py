@@ -1,0 +1,1 @@
+"""Reading, explaining and editing YAML; every value knows where it was set."""
