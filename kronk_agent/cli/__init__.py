@@ -4,7 +4,7 @@
 def main() -> None:
     """The console script ``kronk-agent``."""
     from kronk_agent.cli.app import app
-    from kronk_agent.cli.leaving import leave
+    from kronk_agent.cli.exit import leave
 
     try:
         app()

@@ -10,20 +10,28 @@ from typing import NoReturn
 import click
 
 from kronk_agent import __version__
-from kronk_agent.cli.lazy import LazyCommand, LazyGroup
+from kronk_agent.cli.lazy_commands import LazyCommand, LazyGroup
 from kronk_agent.cli.logs import logging_to_stderr
 from kronk_agent.cli.options import global_options, options_of
 from kronk_agent.errors import ConfigError, KronkError, unwrap
 from kronk_agent.redaction import redacted
 
 _COMMANDS = (
-    LazyCommand("chat", "kronk_agent.cli.chat:chat", "Talk to the model; it may use the tools."),
-    LazyCommand("config", "kronk_agent.cli.config:config", "Write, check and show the YAML file."),
-    LazyCommand("keys", "kronk_agent.cli.keys:keys", "API keys for the HTTP server."),
-    LazyCommand("mcp", "kronk_agent.cli.mcp:mcp", "Serve tools to other programs, by MCP."),
-    LazyCommand("model", "kronk_agent.cli.model:model", "Show what a model can do."),
-    LazyCommand("serve", "kronk_agent.cli.serve:serve", "Serve the models to other programs."),
-    LazyCommand("tools", "kronk_agent.cli.tools:tools", "List the tools, or call one."),
+    LazyCommand(
+        "chat", "kronk_agent.cli.commands.chat:chat", "Talk to the model; it may use the tools."
+    ),
+    LazyCommand(
+        "config", "kronk_agent.cli.commands.config:config", "Write, check and show the YAML file."
+    ),
+    LazyCommand("keys", "kronk_agent.cli.commands.keys:keys", "API keys for the HTTP server."),
+    LazyCommand(
+        "mcp", "kronk_agent.cli.commands.mcp.group:mcp", "Serve tools to other programs, by MCP."
+    ),
+    LazyCommand("model", "kronk_agent.cli.commands.model:model", "Show what a model can do."),
+    LazyCommand(
+        "serve", "kronk_agent.cli.commands.serve:serve", "Serve the models to other programs."
+    ),
+    LazyCommand("tools", "kronk_agent.cli.commands.tools:tools", "List the tools, or call one."),
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from kronk_agent.cli.printable import printable
+from kronk_agent.cli.interactive.sanitize import printable
 from kronk_agent.redaction import redacted
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 
-from kronk_agent.cli.chat import converse
-from kronk_agent.cli.loop import Interrupts, run
-from kronk_agent.cli.person import TerminalPerson
-from kronk_agent.cli.terminal import Terminal
+from kronk_agent.cli.commands.chat import converse
+from kronk_agent.cli.interactive.terminal import Terminal
+from kronk_agent.cli.interactive.user import TerminalPerson
+from kronk_agent.cli.runner import Interrupts, run
 from kronk_agent.config.schema.config import Config, McpServerConfig
 from kronk_agent.messages import ToolCall
 from kronk_agent.model import ChatRequest

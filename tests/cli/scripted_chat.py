@@ -9,9 +9,9 @@ import termios
 import anyio
 import click
 
-from kronk_agent.cli.chat import converse
-from kronk_agent.cli.loop import Interrupts, run
-from kronk_agent.cli.terminal import Terminal
+from kronk_agent.cli.commands.chat import converse
+from kronk_agent.cli.interactive.terminal import Terminal
+from kronk_agent.cli.runner import Interrupts, run
 from kronk_agent.config.schema.config import Config
 from kronk_agent.messages import Message, ReasoningDelta
 from kronk_agent.model import ChatRequest

@@ -10,7 +10,7 @@ from inline_snapshot import snapshot
 
 import kronk_agent
 from kronk_agent.cli.app import Root, app
-from kronk_agent.cli.lazy import LazyCommand
+from kronk_agent.cli.lazy_commands import LazyCommand
 from kronk_agent.errors import ConfigError, ModelError
 
 

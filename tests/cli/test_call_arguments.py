@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from kronk_agent.cli.call_arguments import arguments_as_json
+from kronk_agent.cli.commands.call_arguments import arguments_as_json
 from kronk_agent.messages import JsonObject, JsonValue
 
 SCHEMA: JsonObject = {

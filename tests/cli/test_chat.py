@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from kronk_agent.cli.app import app
-from kronk_agent.cli.chat import Chosen, converse, exit_code, read_question
-from kronk_agent.cli.loop import Interrupts, run
-from kronk_agent.cli.terminal import Terminal
+from kronk_agent.cli.commands.chat import Chosen, converse, exit_code, read_question
+from kronk_agent.cli.interactive.terminal import Terminal
+from kronk_agent.cli.runner import Interrupts, run
 from kronk_agent.config.schema.config import AgentConfig, Config, McpServerConfig, NamedAgentConfig
 from kronk_agent.errors import EngineError, ServerUnavailableError, unwrap
 from kronk_agent.messages import Message, RunEnd, RunFinished, Usage

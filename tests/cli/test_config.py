@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from jsonschema import Draft202012Validator
 
-from kronk_agent.cli.config import config
+from kronk_agent.cli.commands.config import config
 from kronk_agent.cli.options import GlobalOptions
 from kronk_agent.config.data_files import read_shipped
 from kronk_agent.config.loading import config_path, load_config

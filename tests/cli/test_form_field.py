@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from kronk_agent.cli.form_field import FormField, FormValue, fields_of
+from kronk_agent.cli.interactive.form_field import FormField, FormValue, fields_of
 from kronk_agent.host import Form
 from kronk_agent.messages import JsonObject
 

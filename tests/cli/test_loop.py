@@ -9,7 +9,7 @@ import anyio.lowlevel
 import click
 import pytest
 
-from kronk_agent.cli.loop import Interrupts, run
+from kronk_agent.cli.runner import Interrupts, run
 
 
 def exit_code_of(main: Callable[[Interrupts], Awaitable[int]]) -> int:

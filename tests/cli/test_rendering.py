@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from kronk_agent.cli.rendering import JsonRenderer, TextRenderer
-from kronk_agent.cli.terminal import Terminal
+from kronk_agent.cli.interactive.rendering import JsonRenderer, TextRenderer
+from kronk_agent.cli.interactive.terminal import Terminal
 from kronk_agent.messages import (
     ContextCompacted,
     Event,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from kronk_agent.cli.mcp_file import no_such_server
+from kronk_agent.cli.commands.mcp.add_remove import no_such_server
+from kronk_agent.cli.interactive.project import show_request
+from kronk_agent.cli.interactive.sanitize import printable
 from kronk_agent.cli.options import GlobalOptions, global_options
-from kronk_agent.cli.printable import printable
-from kronk_agent.cli.project import show_request
 from kronk_agent.config.loading import load_config
 from kronk_agent.config.mcp_clients.project import Consents, ProjectServer, project_servers
 from kronk_agent.config.schema.config import McpServerConfig

@@ -12,9 +12,9 @@ import click
 from prompt_toolkit import PromptSession
 
 from kronk_agent.agent import Approval, Approved, Denied
-from kronk_agent.cli.form_field import FormField, FormValue, fields_of
-from kronk_agent.cli.repl import prompt_output
-from kronk_agent.cli.terminal import Terminal
+from kronk_agent.cli.interactive.form_field import FormField, FormValue, fields_of
+from kronk_agent.cli.interactive.repl import prompt_output
+from kronk_agent.cli.interactive.terminal import Terminal
 from kronk_agent.host import (
     ElicitAction,
     Form,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from kronk_agent.cli.commands.mcp.own_command import own_command
 from kronk_agent.cli.options import GlobalOptions, global_options
-from kronk_agent.cli.starting import own_command
 from kronk_agent.config.loading import load_config
 from kronk_agent.config.mcp_clients.bundling import bundle as packed
 from kronk_agent.config.mcp_clients.bundling import bundle_manifest

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.control import Control
 from rich.segment import ControlType
 
-from kronk_agent.cli.printable import printable
+from kronk_agent.cli.interactive.sanitize import printable
 
 _ERASE_LINE = Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2))
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from kronk_agent.cli.mcp_file import read_text, say_written
+from kronk_agent.cli.commands.mcp.add_remove import read_text, say_written
+from kronk_agent.cli.interactive.sanitize import printable
 from kronk_agent.cli.options import GlobalOptions, global_options
-from kronk_agent.cli.printable import printable
 from kronk_agent.config.loading import config_path
 from kronk_agent.config.mcp_clients.importing import (
     Found,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Protocol, TextIO
 
-from kronk_agent.cli.terminal import Terminal
+from kronk_agent.cli.interactive.terminal import Terminal
 from kronk_agent.messages import (
     ContextCompacted,
     Event,

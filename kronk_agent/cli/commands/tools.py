@@ -18,14 +18,14 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 
 from kronk_agent.agent.tool_calls.tool_costs import ToolCosts, count_tool_tokens
 from kronk_agent.agent.tool_calls.tool_executor import ToolExecutor, collect_tools
-from kronk_agent.cli.call_arguments import arguments_as_json
-from kronk_agent.cli.loop import Interrupts, run
+from kronk_agent.cli.commands.call_arguments import arguments_as_json
+from kronk_agent.cli.interactive.project import with_project_servers
+from kronk_agent.cli.interactive.rendering import JsonRenderer, progress_text
+from kronk_agent.cli.interactive.sanitize import printable
+from kronk_agent.cli.interactive.servers import wait_for_servers
+from kronk_agent.cli.interactive.terminal import Terminal
 from kronk_agent.cli.options import GlobalOptions, global_options
-from kronk_agent.cli.printable import printable
-from kronk_agent.cli.project import with_project_servers
-from kronk_agent.cli.rendering import JsonRenderer, progress_text
-from kronk_agent.cli.servers import wait_for_servers
-from kronk_agent.cli.terminal import Terminal
+from kronk_agent.cli.runner import Interrupts, run
 from kronk_agent.config.loading import load_config
 from kronk_agent.config.schema.config import Config
 from kronk_agent.host.tools.naming import server_prefix

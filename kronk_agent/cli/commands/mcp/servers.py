@@ -13,12 +13,12 @@ import anyio
 import click
 from anyio import to_thread
 
-from kronk_agent.cli.loop import Interrupts, run
-from kronk_agent.cli.mcp_file import no_such_server
+from kronk_agent.cli.commands.mcp.add_remove import no_such_server
+from kronk_agent.cli.commands.tools import tool_table
+from kronk_agent.cli.interactive.sanitize import printable
+from kronk_agent.cli.interactive.terminal import Terminal
 from kronk_agent.cli.options import GlobalOptions, global_options
-from kronk_agent.cli.printable import printable
-from kronk_agent.cli.terminal import Terminal
-from kronk_agent.cli.tools import tool_table
+from kronk_agent.cli.runner import Interrupts, run
 from kronk_agent.config.loading import LoadedConfig, load_config, read_config
 from kronk_agent.config.mcp_clients.project import Consents, command_line, project_servers
 from kronk_agent.config.schema.config import Config, McpServerConfig

@@ -7,10 +7,10 @@ from functools import partial
 import click
 from anyio import to_thread
 
-from kronk_agent.cli.loop import Interrupts, run
-from kronk_agent.cli.mcp_file import no_such_server
+from kronk_agent.cli.commands.mcp.add_remove import no_such_server
+from kronk_agent.cli.interactive.terminal import Terminal
 from kronk_agent.cli.options import GlobalOptions, global_options
-from kronk_agent.cli.terminal import Terminal
+from kronk_agent.cli.runner import Interrupts, run
 from kronk_agent.config.loading import load_config
 from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import ConfigError

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from kronk_agent.agent import Agent, Approve
-from kronk_agent.cli.loop import Interrupts
-from kronk_agent.cli.rendering import Renderer
+from kronk_agent.cli.interactive.rendering import Renderer
+from kronk_agent.cli.runner import Interrupts
 from kronk_agent.messages import Message, RunFinished
 
 

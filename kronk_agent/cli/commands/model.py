@@ -8,8 +8,8 @@ from functools import partial
 
 import click
 
-from kronk_agent.cli.loop import Interrupts, run
 from kronk_agent.cli.options import GlobalOptions, global_options
+from kronk_agent.cli.runner import Interrupts, run
 from kronk_agent.config.loading import load_config
 from kronk_agent.config.schema.config import Config
 from kronk_agent.runtime import Runtime

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from kronk_agent.cli.printable import printable
+from kronk_agent.cli.interactive.sanitize import printable
 from kronk_agent.config.mcp_clients.project import (
     Consents,
     ProjectServer,

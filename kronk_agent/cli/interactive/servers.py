@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kronk_agent.cli.terminal import Terminal
+from kronk_agent.cli.interactive.terminal import Terminal
 from kronk_agent.runtime import Runtime
 
 

@@ -15,11 +15,11 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.output import Output, create_output
 
-from kronk_agent.cli.conversation import Conversation
-from kronk_agent.cli.loop import Interrupts
-from kronk_agent.cli.servers import FailureNews, say_failures
-from kronk_agent.cli.terminal import Terminal
-from kronk_agent.cli.tools import tool_table
+from kronk_agent.cli.commands.tools import tool_table
+from kronk_agent.cli.interactive.conversation import Conversation
+from kronk_agent.cli.interactive.servers import FailureNews, say_failures
+from kronk_agent.cli.interactive.terminal import Terminal
+from kronk_agent.cli.runner import Interrupts
 from kronk_agent.errors import ToolError
 from kronk_agent.runtime import Runtime
 

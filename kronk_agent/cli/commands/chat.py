@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from kronk_agent.agent import Agent, Approve
-from kronk_agent.cli.conversation import Conversation
-from kronk_agent.cli.loop import Interrupts, run
+from kronk_agent.cli.interactive.conversation import Conversation
+from kronk_agent.cli.interactive.project import with_project_servers
+from kronk_agent.cli.interactive.rendering import JsonRenderer, TextRenderer
+from kronk_agent.cli.interactive.servers import FailureNews, wait_for_required, wait_until_settled
+from kronk_agent.cli.interactive.terminal import Terminal
 from kronk_agent.cli.options import GlobalOptions, global_options
-from kronk_agent.cli.project import with_project_servers
-from kronk_agent.cli.rendering import JsonRenderer, TextRenderer
-from kronk_agent.cli.servers import FailureNews, wait_for_required, wait_until_settled
-from kronk_agent.cli.terminal import Terminal
+from kronk_agent.cli.runner import Interrupts, run
 from kronk_agent.config.loading import load_config
 from kronk_agent.config.schema.config import Config
 from kronk_agent.messages import RunFinished
@@ -25,7 +25,7 @@ from kronk_agent.runtime import Runtime
 from kronk_agent.runtime.agents import agent_config, agent_options
 
 if TYPE_CHECKING:
-    from kronk_agent.cli.person import TerminalPerson
+    from kronk_agent.cli.interactive.user import TerminalPerson
 
 _STARTER = (
     ", the starter model: it only shows that all works. --model PATH.gguf, or model: in the "
@@ -168,7 +168,7 @@ def _person_at(terminal: Terminal) -> TerminalPerson | None:
     """Whoever sits there; None where the input or the screen is not a terminal."""
     if sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
-    from kronk_agent.cli.person import TerminalPerson  # heavy: prompt_toolkit
+    from kronk_agent.cli.interactive.user import TerminalPerson  # heavy: prompt_toolkit
 
     return TerminalPerson(terminal)
 
@@ -197,7 +197,7 @@ async def converse(
             finished = await conversation.turn(question)
             failures.say()
             return exit_code(finished)
-        from kronk_agent.cli.repl import Repl  # heavy: prompt_toolkit
+        from kronk_agent.cli.interactive.repl import Repl  # heavy: prompt_toolkit
 
         await Repl(conversation, runtime, terminal, failures).run(interrupts)
         return 0

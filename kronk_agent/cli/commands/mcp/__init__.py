@@ -1,0 +1,1 @@
+"""kronk-agent mcp and its subcommands."""

@@ -1,0 +1,1 @@
+"""The terminal: prompts, rendering, forms and the chat REPL."""
