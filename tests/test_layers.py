@@ -17,7 +17,7 @@ PACKAGES = ("kronk_agent", "tools/kronk_tools", "mcp_servers/kronk_mcp_servers")
 OFFENCES = {
     "kronk_agent/messages.py": "import kronk_agent.engine",
     "kronk_agent/agent/__init__.py": "def peek():\n    import llama_cpp",
-    "kronk_agent/runtime/pool.py": "import mcp",
+    "kronk_agent/runtime/model_pool.py": "import mcp",
     "tools/kronk_tools/__init__.py": "from rich.console import Console",
     "kronk_agent/host/__init__.py": "import httpx",
 }

@@ -7,9 +7,9 @@ has one that is loaded again when need be (pooled.py).
 
 from __future__ import annotations
 
+from kronk_agent.runtime.configured_tools import web_tools
 from kronk_agent.runtime.description import ModelDescription
-from kronk_agent.runtime.models import ModelEntry
+from kronk_agent.runtime.model_registry import ModelEntry
 from kronk_agent.runtime.runtime import Runtime
-from kronk_agent.runtime.tools import web_tools
 
 __all__ = ["ModelDescription", "ModelEntry", "Runtime", "web_tools"]

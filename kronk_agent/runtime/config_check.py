@@ -16,9 +16,9 @@ from kronk_agent.config.schema.model import LocalModelConfig
 from kronk_agent.config.yaml.sourced import KeyPath
 from kronk_agent.errors import ConfigError, KronkError
 from kronk_agent.models.store import find_model
+from kronk_agent.runtime.configured_tools import own_tool
 from kronk_agent.runtime.known_tools import KnownTools, known_tools
-from kronk_agent.runtime.models import Models
-from kronk_agent.runtime.tools import own_tool
+from kronk_agent.runtime.model_registry import Models
 from kronk_agent.tools.policy import Rule
 
 

@@ -18,10 +18,10 @@ from kronk_agent.config.schema.config import Config, NamedAgentConfig
 from kronk_agent.messages import Message
 from kronk_agent.model import Capability, ChatModel
 from kronk_agent.runtime.agents import agent_config, agent_options, agent_toolsets
+from kronk_agent.runtime.configured_tools import own_tools
 from kronk_agent.runtime.description import ModelDescription
 from kronk_agent.runtime.known_tools import known_tools
-from kronk_agent.runtime.models import ModelEntry, Models
-from kronk_agent.runtime.tools import own_tools
+from kronk_agent.runtime.model_registry import ModelEntry, Models
 from kronk_agent.tools import StaticToolset, Tool, Toolset
 
 if TYPE_CHECKING:

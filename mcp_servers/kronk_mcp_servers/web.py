@@ -15,7 +15,7 @@ from kronk_agent.agent.tool_calls.tool_executor import ToolExecutor
 from kronk_agent.messages import Event
 from kronk_agent.tools import Rule, Tool
 from kronk_agent.tools.policy import is_never_allowed
-from kronk_mcp_servers.agent.person import approving
+from kronk_mcp_servers.agent.user import approving
 from kronk_mcp_servers.serving import Call, LayeredServer, Registry, build_server
 from kronk_mcp_servers.serving.tools import served
 

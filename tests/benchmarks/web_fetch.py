@@ -135,7 +135,7 @@ def articles(folder: Path) -> list[Page]:
 
 
 def _read_html(path: Path) -> str:
-    from kronk_tools.charset import decode
+    from kronk_tools.fetching.charset import decode
 
     return decode(path.read_bytes())
 

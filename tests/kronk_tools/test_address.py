@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kronk_tools.address import addresses_in, comparable
+from kronk_tools.fetching.address import addresses_in, comparable
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kronk_tools.charset import decode
+from kronk_tools.fetching.charset import decode
 
 GERMAN = "Größe und Übermaß: die Straße führt über den Fluß nach Köln, schön wär’s."
 RUSSIAN = "Съешь же ещё этих мягких французских булок, да выпей чаю. " * 5

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from limits import seconds
 
 from kronk_agent.errors import ToolError
-from kronk_tools.guard import Address, AddressGuard, Network
-from kronk_tools.http import Fetcher
+from kronk_tools.fetching.address_guard import Address, AddressGuard, Network
+from kronk_tools.fetching.http import Fetcher
 
 PRIVATE_IPV4 = [
     IPv4Network(network)

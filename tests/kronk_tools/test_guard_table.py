@@ -24,8 +24,8 @@ from limits import seconds
 from loopback_web import LOOPBACK, Answer, LoopbackWeb, loopback_web
 
 from kronk_agent.errors import ToolError
-from kronk_tools.guard import Address, AddressGuard, Network, Resolve
-from kronk_tools.http import Fetcher
+from kronk_tools.fetching.address_guard import Address, AddressGuard, Network, Resolve
+from kronk_tools.fetching.http import Fetcher
 from kronk_tools.reading.formats import is_readable
 
 CHAPTER = Path(__file__).parents[2] / "docs" / "web-tools.md"

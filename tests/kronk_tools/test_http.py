@@ -27,9 +27,9 @@ from limits import seconds
 from loopback_web import LOOPBACK, Answer, LoopbackWeb, loopback_web
 
 from kronk_agent.errors import ToolError
-from kronk_tools.guard import Address, AddressGuard
-from kronk_tools.http import Fetched, Fetcher, Validators
-from kronk_tools.politeness import HostGate
+from kronk_tools.fetching.address_guard import Address, AddressGuard
+from kronk_tools.fetching.host_limiter import HostGate
+from kronk_tools.fetching.http import Fetched, Fetcher, Validators
 
 zstd = importlib.import_module(
     "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"

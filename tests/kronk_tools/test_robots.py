@@ -7,9 +7,9 @@ from limits import seconds
 from loopback_web import LOOPBACK, Answer, LoopbackWeb
 
 from kronk_agent.errors import ToolError
-from kronk_tools.guard import AddressGuard
-from kronk_tools.http import Fetcher
-from kronk_tools.robots import MAX_ROBOTS_BYTES, Robots
+from kronk_tools.fetching.address_guard import AddressGuard
+from kronk_tools.fetching.http import Fetcher
+from kronk_tools.fetching.robots import MAX_ROBOTS_BYTES, Robots
 
 
 def robots(*, timeout_seconds: float = seconds(5)) -> Robots:

@@ -17,7 +17,7 @@ from kronk_agent.messages import ImagePart, JsonObject, Message, Source, TextPar
 from kronk_agent.testing import invoke
 from kronk_agent.tools import RunContext, Tool, ToolContext, ToolOutput
 from kronk_tools import web_fetch_tool
-from kronk_tools.guard import Network
+from kronk_tools.fetching.address_guard import Network
 from kronk_tools.reading.process import Reader
 from kronk_tools.web_fetch import UrlPolicy
 

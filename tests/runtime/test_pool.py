@@ -10,7 +10,7 @@ import pytest
 from limits import seconds
 
 from kronk_agent.errors import ModelError
-from kronk_agent.runtime.pool import Pool
+from kronk_agent.runtime.model_pool import Pool
 
 
 class Thing:

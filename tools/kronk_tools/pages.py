@@ -14,9 +14,9 @@ from anyio import to_thread
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import ImagePart
 from kronk_agent.tools import ReportProgress
-from kronk_tools.address import parse_url
 from kronk_tools.cache import Page, PageCache
-from kronk_tools.http import CheckUrl, Fetched, Fetcher, RefusedByServer, Validators
+from kronk_tools.fetching.address import parse_url
+from kronk_tools.fetching.http import CheckUrl, Fetched, Fetcher, RefusedByServer, Validators
 from kronk_tools.reading.document import Document, Format, Source
 from kronk_tools.reading.formats import is_image, is_plain, read, recognized
 from kronk_tools.reading.process import Reader

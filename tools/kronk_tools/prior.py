@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import Message
 from kronk_agent.tools import RunContext
-from kronk_tools.address import addresses_in, comparable
+from kronk_tools.fetching.address import addresses_in, comparable
 from kronk_tools.text import OUTSIDE
 
 _OURS = ("web_search", "web_fetch")

@@ -16,7 +16,7 @@ from kronk_agent.errors import ToolError
 from kronk_agent.messages import JsonObject, JsonValue, TextPart
 from kronk_agent.tools import RunContext, Tool, ToolContext, ToolOutput, tool
 from kronk_tools.cache import Page, PageCache
-from kronk_tools.guard import AddressGuard, Network
+from kronk_tools.fetching.address_guard import AddressGuard, Network
 from kronk_tools.passages import count_matches, find_passages, fit, section_start
 from kronk_tools.reading.document import Document, Format
 from kronk_tools.reading.formats import is_readable
@@ -146,10 +146,10 @@ def _open_pages(
     cache: PageCache,
     reader: Reader,
 ) -> Pages:
-    from kronk_tools.http import Fetcher  # heavy: 140 ms
+    from kronk_tools.fetching.host_limiter import HostGate
+    from kronk_tools.fetching.http import Fetcher  # heavy: 140 ms
+    from kronk_tools.fetching.robots import MAX_ROBOTS_BYTES, Robots
     from kronk_tools.pages import Pages
-    from kronk_tools.politeness import HostGate
-    from kronk_tools.robots import MAX_ROBOTS_BYTES, Robots
 
     gate = HostGate(max_at_once=requests_per_host, delay_seconds=delay_seconds)
     rules = Fetcher(
@@ -207,7 +207,7 @@ def _check(context: ToolContext, url: str) -> None:
 
 def _remember(run: RunContext, page: Page, text: str) -> None:
     """What was on the page may be fetched next."""
-    from kronk_tools.address import addresses_in
+    from kronk_tools.fetching.address import addresses_in
     from kronk_tools.prior import remember
 
     remember(run, [page.url, page.document.canonical_url, *page.document.links])

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from kronk_mcp_servers.agent.person import ClientPerson
 from kronk_mcp_servers.agent.server import agent_server
+from kronk_mcp_servers.agent.user import ClientPerson
 
 __all__ = ["ClientPerson", "agent_server"]

@@ -27,7 +27,7 @@ from kronk_agent.messages import (
     ToolStarted,
     Usage,
 )
-from kronk_mcp_servers.agent.person import approving
+from kronk_mcp_servers.agent.user import approving
 from kronk_mcp_servers.serving.call import Call
 
 _Opened = TypeVar("_Opened")

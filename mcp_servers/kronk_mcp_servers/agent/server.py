@@ -23,9 +23,9 @@ from kronk_mcp_servers.agent.ask_agent import AskAgent
 from kronk_mcp_servers.agent.embed import embed_tool
 from kronk_mcp_servers.agent.generate import generate_tool
 from kronk_mcp_servers.agent.models import ModelCatalog
-from kronk_mcp_servers.agent.person import ClientPerson, approving
 from kronk_mcp_servers.agent.prompts import AgentPrompts, FilePrompts
 from kronk_mcp_servers.agent.resources import Outputs, Pages, Sessions
+from kronk_mcp_servers.agent.user import ClientPerson, approving
 from kronk_mcp_servers.serving import Call, LayeredServer, Registry, ServedTool, build_server
 from kronk_mcp_servers.serving.server import error_result
 from kronk_mcp_servers.serving.tools import served

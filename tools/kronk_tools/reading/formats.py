@@ -6,7 +6,7 @@ import dataclasses
 import re
 
 from kronk_agent.errors import ToolError
-from kronk_tools.charset import decode
+from kronk_tools.fetching.charset import decode
 from kronk_tools.reading.document import MAX_LINKS, Document, Source
 from kronk_tools.text import clean
 

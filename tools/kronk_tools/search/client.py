@@ -14,7 +14,7 @@ import httpx2
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import JsonObject, JsonValue
 from kronk_agent.redaction import Redactor, secrets_in_headers, secrets_in_url
-from kronk_tools.http import retry_after
+from kronk_tools.fetching.http import retry_after
 from kronk_tools.search import SearchResult
 from kronk_tools.text import one_line
 

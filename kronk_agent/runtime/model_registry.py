@@ -23,8 +23,8 @@ from kronk_agent.errors import EngineError, InvalidRequestError, ModelError, Unk
 from kronk_agent.model import Capability, ChatModel
 from kronk_agent.models.store import STARTER_NAME, find_model
 from kronk_agent.runtime.description import ModelDescription, describe
-from kronk_agent.runtime.pool import Pool
-from kronk_agent.runtime.pooled import PooledChatModel
+from kronk_agent.runtime.model_pool import Pool
+from kronk_agent.runtime.pooled_model import PooledChatModel
 
 if TYPE_CHECKING:
     from kronk_agent.chat.local import LocalChatModel

@@ -13,7 +13,7 @@ import httpcore2
 import httpx2
 
 from kronk_agent.errors import ToolError
-from kronk_tools.guard import AddressGuard
+from kronk_tools.fetching.address_guard import AddressGuard
 
 _PORTS = {"http": 80, "https": 443}
 

@@ -13,9 +13,9 @@ from anyio import to_thread
 from protego import Protego
 
 from kronk_agent.errors import ToolError
-from kronk_tools.address import origin
-from kronk_tools.charset import decode
-from kronk_tools.http import USER_AGENT, CheckUrl, Fetcher, RefusedByServer, any_url
+from kronk_tools.fetching.address import origin
+from kronk_tools.fetching.charset import decode
+from kronk_tools.fetching.http import USER_AGENT, CheckUrl, Fetcher, RefusedByServer, any_url
 
 MAX_ROBOTS_BYTES = 512_000
 _FRESH_SECONDS = 3_600.0

@@ -21,11 +21,11 @@ import httpx2
 
 from kronk_agent.errors import ToolError
 from kronk_agent.redaction import Redactor, secrets_in_url
-from kronk_tools.address import origin, parse_url
-from kronk_tools.guard import AddressGuard
-from kronk_tools.politeness import HostGate
+from kronk_tools.fetching.address import origin, parse_url
+from kronk_tools.fetching.address_guard import AddressGuard
+from kronk_tools.fetching.host_limiter import HostGate
+from kronk_tools.fetching.transport import GuardedTransport, too_large
 from kronk_tools.text import one_line
-from kronk_tools.transport import GuardedTransport, too_large
 
 MAX_REDIRECTS = 5
 USER_AGENT = f"kronk-agent/{version('kronk-agent')}"
