@@ -13,7 +13,7 @@ from limits import seconds
 from openai import BadRequestError, NotFoundError
 
 from kronk_agent import Config
-from kronk_agent.api.protocols.openai_responses.opaque import unpack
+from kronk_agent.api.protocols.openai_responses.items.opaque import unpack
 from kronk_agent.config.schema.config import (
     SearchProviderConfig,
     SearchResultConfig,

@@ -13,8 +13,11 @@ import anyio
 
 from kronk_agent.agent import AgentOptions, Approval, Approved
 from kronk_agent.agent.tool_calls.tool_executor import ToolExecutor
-from kronk_agent.api.protocols.openai_responses.conversation import APPROVAL_PREFIX
-from kronk_agent.api.protocols.openai_responses.items import InputItem, McpApprovalResponseItem
+from kronk_agent.api.protocols.openai_responses.items.schema import (
+    InputItem,
+    McpApprovalResponseItem,
+)
+from kronk_agent.api.protocols.openai_responses.items.to_messages import APPROVAL_PREFIX
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import Event, Message, TextPart, ToolCall, ToolResult
 from kronk_agent.tools import RunContext, Tool

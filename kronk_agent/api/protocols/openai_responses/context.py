@@ -13,8 +13,8 @@ from kronk_agent.api.protocols.openai_responses.approval import (
     read_approvals,
     unanswered,
 )
-from kronk_agent.api.protocols.openai_responses.conversation import to_messages
-from kronk_agent.api.protocols.openai_responses.items import InputItem, McpListToolsItem
+from kronk_agent.api.protocols.openai_responses.items.schema import InputItem, McpListToolsItem
+from kronk_agent.api.protocols.openai_responses.items.to_messages import to_messages
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonObject, Message, TextPart
 from kronk_agent.sessions import FINAL, SessionStore

@@ -10,12 +10,12 @@ from kronk_agent.api.errors import HttpError
 from kronk_agent.api.model_router import Serving
 from kronk_agent.api.protocols.common.schema import WholeText, new_id
 from kronk_agent.api.protocols.openai_responses.context import store_of
-from kronk_agent.api.protocols.openai_responses.conversation import to_messages
-from kronk_agent.api.protocols.openai_responses.included import Included, with_included
-from kronk_agent.api.protocols.openai_responses.items import InputItem
-from kronk_agent.api.protocols.openai_responses.paging import page
+from kronk_agent.api.protocols.openai_responses.items.included import Included, with_included
+from kronk_agent.api.protocols.openai_responses.items.paging import page
+from kronk_agent.api.protocols.openai_responses.items.schema import InputItem
+from kronk_agent.api.protocols.openai_responses.items.stored import to_stored
+from kronk_agent.api.protocols.openai_responses.items.to_messages import to_messages
 from kronk_agent.api.protocols.openai_responses.request import Metadata
-from kronk_agent.api.protocols.openai_responses.stored import to_stored
 from kronk_agent.sessions import Session, SessionStore
 
 _MAX_ITEMS = 20

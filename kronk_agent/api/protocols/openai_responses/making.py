@@ -16,8 +16,8 @@ from kronk_agent.api.protocols.common.schema import left_out
 from kronk_agent.api.protocols.openai_responses.approval import carry_out, with_results
 from kronk_agent.api.protocols.openai_responses.body import Body
 from kronk_agent.api.protocols.openai_responses.context import Given, read_given, read_past
+from kronk_agent.api.protocols.openai_responses.items.stored import to_stored
 from kronk_agent.api.protocols.openai_responses.request import CreateResponse, options
-from kronk_agent.api.protocols.openai_responses.stored import to_stored
 from kronk_agent.api.protocols.openai_responses.stream import WireEvent, Writer
 from kronk_agent.api.protocols.openai_responses.toolbox import Toolbox, add_guests, open_toolbox
 from kronk_agent.api.tools.inline_mcp_servers import visiting

@@ -10,7 +10,7 @@ from pydantic import Field, JsonValue
 from kronk_agent.agent import AgentOptions
 from kronk_agent.api.protocols.common.sampling import SamplingFields
 from kronk_agent.api.protocols.common.schema import CacheSalt, Count, Refused, WholeText, Wire
-from kronk_agent.api.protocols.openai_responses.items import InputItem, MessageItem
+from kronk_agent.api.protocols.openai_responses.items.schema import InputItem, MessageItem
 from kronk_agent.api.protocols.openai_responses.tools import WireTool, WireToolChoice
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.model import ReasoningEffort, ResponseFormat

@@ -13,9 +13,9 @@ from kronk_agent.api.protocols.common.schema import encode, padding
 from kronk_agent.api.protocols.openai_responses.background import Background, Watched
 from kronk_agent.api.protocols.openai_responses.compaction import compact
 from kronk_agent.api.protocols.openai_responses.context import read_given, read_past, store_of
-from kronk_agent.api.protocols.openai_responses.included import Included, with_included
+from kronk_agent.api.protocols.openai_responses.items.included import Included, with_included
+from kronk_agent.api.protocols.openai_responses.items.paging import page
 from kronk_agent.api.protocols.openai_responses.making import equipped, make, understand
-from kronk_agent.api.protocols.openai_responses.paging import page
 from kronk_agent.api.protocols.openai_responses.request import Compact, CountTokens, CreateResponse
 from kronk_agent.api.protocols.openai_responses.stream import WireEvent
 from kronk_agent.api.sse import EventStream, Write, while_connected

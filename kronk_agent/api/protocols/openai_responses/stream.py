@@ -9,15 +9,15 @@ from kronk_agent.api.protocols.common.citations import citations
 from kronk_agent.api.protocols.common.logprobs import logprob_to_wire
 from kronk_agent.api.protocols.common.schema import new_id
 from kronk_agent.api.protocols.openai_responses.body import Body
-from kronk_agent.api.protocols.openai_responses.conversation import APPROVAL_PREFIX
-from kronk_agent.api.protocols.openai_responses.opaque import pack
-from kronk_agent.api.protocols.openai_responses.output import (
+from kronk_agent.api.protocols.openai_responses.items.opaque import pack
+from kronk_agent.api.protocols.openai_responses.items.output import (
     Call,
     Spoken,
     call_item,
     message_item,
     output_text,
 )
+from kronk_agent.api.protocols.openai_responses.items.to_messages import APPROVAL_PREFIX
 from kronk_agent.api.protocols.openai_responses.toolbox import Listing, Shown, Toolbox
 from kronk_agent.api.tools.client_tools import text_in
 from kronk_agent.messages import (

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias, assert_never
 from kronk_agent.agent import Agent
 from kronk_agent.api.errors import HttpError
 from kronk_agent.api.middleware.identity import current_caller
-from kronk_agent.api.protocols.openai_responses.names import flat_name
+from kronk_agent.api.protocols.openai_responses.items.names import flat_name
 from kronk_agent.api.protocols.openai_responses.tools import (
     AllowedTools,
     CustomTool,

@@ -8,7 +8,9 @@ from typing import assert_never
 
 from kronk_agent.api.protocols.common.media import audio_in, image_at
 from kronk_agent.api.protocols.common.schema import encode
-from kronk_agent.api.protocols.openai_responses.items import (
+from kronk_agent.api.protocols.openai_responses.items.names import flat_name
+from kronk_agent.api.protocols.openai_responses.items.opaque import unpack
+from kronk_agent.api.protocols.openai_responses.items.schema import (
     CompactionItem,
     Content,
     CustomCallItem,
@@ -35,8 +37,6 @@ from kronk_agent.api.protocols.openai_responses.items import (
     SearchAction,
     WebSearchCallItem,
 )
-from kronk_agent.api.protocols.openai_responses.names import flat_name
-from kronk_agent.api.protocols.openai_responses.opaque import unpack
 from kronk_agent.api.tools.client_tools import text_arguments
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonValue, Message, Part, Role, TextPart, ToolCall

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kronk_agent.api.protocols.common.schema import new_id
-from kronk_agent.api.protocols.openai_responses.items import InputItem
+from kronk_agent.api.protocols.openai_responses.items.schema import InputItem
 from kronk_agent.messages import JsonObject
 
 _PREFIXES = {

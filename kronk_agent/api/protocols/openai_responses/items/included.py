@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 
 from fastapi import Depends, Query
 
-from kronk_agent.api.protocols.openai_responses.opaque import pack
+from kronk_agent.api.protocols.openai_responses.items.opaque import pack
 from kronk_agent.api.protocols.openai_responses.request import Includable
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonObject, JsonValue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from kronk_agent.api.protocols.openai_responses.included import with_included
+from kronk_agent.api.protocols.openai_responses.items.included import with_included
 from kronk_agent.api.protocols.openai_responses.request import Includable
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonObject

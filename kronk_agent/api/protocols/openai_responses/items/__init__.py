@@ -1,0 +1,1 @@
+"""The items of a response: read, converted to messages, stored and listed."""
