@@ -94,8 +94,8 @@ class Agent:
     ) -> RunFinished:
         """The same without the events on the way: how the run ended."""
         last: Event | None = None
-        unwatched = replace(self, options=replace(self.options, streamed=False))
-        async with unwatched.run(
+        not_streaming = replace(self, options=replace(self.options, streamed=False))
+        async with not_streaming.run(
             messages,
             tool_choice=tool_choice,
             client_tools=client_tools,
@@ -143,7 +143,7 @@ class Agent:
         tool_choice: ToolChoice | None,
         client_tools: Sequence[Tool],
     ) -> ChatRequest:
-        tools, _ = collect_tools(self.toolsets, client_tools, policy=self.options.all_rules)
+        tools, _ = collect_tools(self.toolsets, client_tools, policy=self.options.effective_rules)
         notes = tool_notes(self.toolsets)
         return with_notes(self.options, notes).request(
             with_instructions(messages, self.options, notes),

@@ -43,12 +43,12 @@ def permission_of(
     arguments: JsonObject,
     *,
     policy: Sequence[Rule],
-    limits: Sequence[Rule] = (),
+    policy_ceiling: Sequence[Rule] = (),
     can_ask: bool,
 ) -> Permission:
     """The permission that the rules give a call.
 
-    What the policy and the tool's own rules allow is still under the limits. Where the tool's own
+    What the policy and the tool's own rules allow is still under the ceiling. Where the tool's own
     rules say ask and nobody can be asked, that is left to the tool, which may know whom to ask.
     """
     own = [rule for rule in tool.rules if can_ask or rule.permission != "ask"]
@@ -59,7 +59,7 @@ def permission_of(
         schema=tool.parameters,
         folders=tool.folders,
     )
-    return stricter(about((*policy, *own)), about(limits))
+    return stricter(about((*policy, *own)), about(policy_ceiling))
 
 
 async def decide(
@@ -68,11 +68,13 @@ async def decide(
     arguments: JsonObject,
     *,
     policy: Sequence[Rule],
-    limits: Sequence[Rule] = (),
+    policy_ceiling: Sequence[Rule] = (),
     approve: Approve | None,
 ) -> Approval:
     """Decide on a call: by the rules, or by whom they say to ask; denied if nobody can be asked."""
-    match permission_of(tool, arguments, policy=policy, limits=limits, can_ask=approve is not None):
+    match permission_of(
+        tool, arguments, policy=policy, policy_ceiling=policy_ceiling, can_ask=approve is not None
+    ):
         case "allow":
             return Approved()
         case "deny":
@@ -86,7 +88,7 @@ def policy_check(
     arguments: JsonObject,
     *,
     policy: Sequence[Rule],
-    limits: Sequence[Rule] = (),
+    policy_ceiling: Sequence[Rule] = (),
     can_ask: bool = False,
     is_agreed: bool = False,
 ) -> CheckPolicy:
@@ -96,14 +98,16 @@ def policy_check(
         tool: the tool.
         arguments: those it was called with.
         policy: the rules, as in ``decide``.
-        limits: as in ``decide``.
+        policy_ceiling: as in ``decide``.
         can_ask: somebody could be asked, were the call made with that value.
         is_agreed: a person agreed to the call, which holds for other spellings of an address.
     """
 
     def check(argument: str, value: JsonValue) -> None:
         replaced = {**arguments, argument: value}
-        said = permission_of(tool, replaced, policy=policy, limits=limits, can_ask=can_ask)
+        said = permission_of(
+            tool, replaced, policy=policy, policy_ceiling=policy_ceiling, can_ask=can_ask
+        )
         if said == "ask" and is_agreed and is_same_value(arguments.get(argument), value):
             return
         if said == "deny" or (said == "ask" and not can_ask):

@@ -26,7 +26,7 @@ from kronk_agent.agent.tool_calls.tool_executor import (
     failed,
 )
 from kronk_agent.agent.tool_calls.truncation import truncate_results
-from kronk_agent.agent.turn import AnsweredCall, Turn
+from kronk_agent.agent.turn import AnsweredCall, TurnState
 from kronk_agent.concurrency.task_group import open_task_group
 from kronk_agent.errors import MODEL_ERRORS, InvalidRequestError, KronkError
 from kronk_agent.messages import (
@@ -96,7 +96,7 @@ class RunLoop:
             run=self._context,
             max_calls=options.max_tool_calls,
             policy=options.policy,
-            limits=options.limits,
+            policy_ceiling=options.policy_ceiling,
             approve=approve,
         )
         self._repeats = RepeatGuard(options.max_identical_calls)
@@ -149,7 +149,7 @@ class RunLoop:
                 return "length"
             if self._pending:
                 return "approval"
-            if turn.has_calls_for_caller:
+            if turn.has_client_calls:
                 return "tool_calls"
             if not turn.message.tool_calls:
                 return await self._end_of_answer(turn.message.text, tools, last)
@@ -194,7 +194,7 @@ class RunLoop:
 
     async def _current_tools(self) -> dict[str, Tool]:
         tools, hidden = collect_tools(
-            self._toolsets, self._client_tools, policy=self._options.all_rules
+            self._toolsets, self._client_tools, policy=self._options.effective_rules
         )
         for line in hidden:
             await self._notify_once(line)
@@ -208,14 +208,14 @@ class RunLoop:
             self._notices.add(text)
             await self._events.send(Notice(text))
 
-    async def _step(self, step: int, tools: Mapping[str, Tool], choice: ToolChoice) -> Turn:
+    async def _step(self, step: int, tools: Mapping[str, Tool], choice: ToolChoice) -> TurnState:
         """Generate one turn of the model and execute its calls."""
         logger.debug("asking the model: %d tools, tool_choice %s", len(tools), choice)
         messages = self._with_reminder(self._conversation(), choice)
         request = self._options.request(messages, list(tools.values()), choice, is_first=step == 1)
         await self._events.send(StepStarted(step))
         self._num_steps = step
-        turn = Turn(self._options.parallel_tools)
+        turn = TurnState(self._options.parallel_tools)
         try:
             async with open_task_group() as calls:
                 await self._generate(request, turn, calls, tools)
@@ -255,7 +255,7 @@ class RunLoop:
         return [*messages, reminder(messages, self._repeats)]
 
     async def _generate(
-        self, request: ChatRequest, turn: Turn, calls: TaskGroup, tools: Mapping[str, Tool]
+        self, request: ChatRequest, turn: TurnState, calls: TaskGroup, tools: Mapping[str, Tool]
     ) -> None:
         """Merge the deltas, pass them on, and start each call as soon as it is complete."""
         async with aclosing(self._window.stream(request)) as deltas:
@@ -268,17 +268,17 @@ class RunLoop:
                     self._start_call(turn, delta.index, calls, tools)
 
     def _start_call(
-        self, turn: Turn, index: int, calls: TaskGroup, tools: Mapping[str, Tool]
+        self, turn: TurnState, index: int, calls: TaskGroup, tools: Mapping[str, Tool]
     ) -> None:
         tool = tools.get(turn.call(index).name)
         if tool is not None and tool.call is None:
-            turn.leave(index)
+            turn.defer_to_client(index)
             return
         schedule = turn.schedule(index, is_read_only=tool is None or tool.is_read_only)
         calls.start_soon(self._answer, turn, index, schedule, tools)
 
     async def _answer(
-        self, turn: Turn, index: int, schedule: ScheduledCall, tools: Mapping[str, Tool]
+        self, turn: TurnState, index: int, schedule: ScheduledCall, tools: Mapping[str, Tool]
     ) -> None:
         """Execute a call when the calls before it allow it."""
         call = turn.call(index)
@@ -289,7 +289,7 @@ class RunLoop:
                 return
             denied = await self._executor.authorize(call, tools)
             if isinstance(denied, Pending):
-                turn.postpone(index)
+                turn.await_approval(index)
                 return
             await self._events.send(ToolStarted(call))
             started = time.perf_counter()
@@ -305,7 +305,7 @@ class RunLoop:
         logger.debug("%s took %.3f s, is_error=%s", call.name, seconds, result.is_error)
         await self._events.send(ToolFinished(result, seconds))
 
-    async def _answer_duplicate(self, turn: Turn, index: int, first: ScheduledCall) -> None:
+    async def _answer_duplicate(self, turn: TurnState, index: int, first: ScheduledCall) -> None:
         """Give a call the result of the identical call of its turn."""
         await first.wait_until_over()
         call = turn.call(index)
@@ -321,7 +321,7 @@ class RunLoop:
     async def _answer_open_calls(self) -> None:
         """Execute the calls at the end of the conversation that have no result."""
         tools = await self._current_tools()
-        turn = Turn(self._options.parallel_tools)
+        turn = TurnState(self._options.parallel_tools)
         try:
             async with open_task_group() as calls:
                 for call in _open_calls(self._given):
@@ -330,13 +330,13 @@ class RunLoop:
                         raise InvalidRequestError(
                             f"the call {call.id!r} of {call.name} has no result", param="messages"
                         )
-                    self._start_call(turn, turn.take(call), calls, tools)
+                    self._start_call(turn, turn.adopt_call(call), calls, tools)
             turn.is_over, self._pending = True, turn.pending
         finally:
             with CancelScope(shield=True):
                 await self._keep_results(turn)
 
-    async def _keep(self, turn: Turn) -> None:
+    async def _keep(self, turn: TurnState) -> None:
         """Add the turn to the conversation: whole, or as far as it came."""
         if turn.finish is not None:
             self._usage += turn.finish.usage
@@ -347,7 +347,7 @@ class RunLoop:
         self._added.append(message)
         await self._keep_results(turn)
 
-    async def _keep_results(self, turn: Turn) -> None:
+    async def _keep_results(self, turn: TurnState) -> None:
         results = [await self._annotated(answered) for answered in turn.answered]
         budget = await self._window.result_token_budget(self._options.max_tokens)
         # In a thread: counting the tokens of a large result takes a while.

@@ -64,7 +64,7 @@ class AgentOptions:
     """How long one tool call may take, for tools that do not say themselves."""
     policy: tuple[Rule, ...] = ()
     """Which calls may be made; those of the caller's own tools are its own affair."""
-    limits: tuple[Rule, ...] = ()
+    policy_ceiling: tuple[Rule, ...] = ()
     """Which calls may be made at most: a second policy, that lifts nothing of the first."""
     enable_thinking: bool | None = None
     reasoning_effort: ReasoningEffort | None = None
@@ -105,9 +105,9 @@ class AgentOptions:
             )
 
     @property
-    def all_rules(self) -> tuple[Rule, ...]:
-        """Policy and limits together. A tool that either always denies is hidden from the model."""
-        return (*self.policy, *self.limits)
+    def effective_rules(self) -> tuple[Rule, ...]:
+        """Policy and ceiling together. A tool that either always denies is hidden from the model."""
+        return (*self.policy, *self.policy_ceiling)
 
     def request(
         self,

@@ -47,7 +47,7 @@ class AnsweredCall:
     """The result is that of an identical call of the same turn."""
 
 
-class Turn:
+class TurnState:
     """One turn of the model: its deltas merged as they come, and the results of its calls.
 
     At any moment its messages can be sent to a model: an incomplete call is left out, and a call
@@ -99,16 +99,16 @@ class Turn:
         self._calls[index].result = result
         self._calls[index].usage = usage
 
-    def leave(self, index: int) -> None:
+    def defer_to_client(self, index: int) -> None:
         """Mark a call as complete, and as the client's to execute."""
         self.schedule(index, is_read_only=True).end()
         self._calls[index].is_for_caller = True
 
-    def postpone(self, index: int) -> None:
+    def await_approval(self, index: int) -> None:
         """Mark a call as waiting for approval."""
         self._calls[index].is_pending = True
 
-    def take(self, call: ToolCall) -> int:
+    def adopt_call(self, call: ToolCall) -> int:
         """Add a call of an earlier turn that is answered now; gives its index."""
         index = len(self._calls)
         self._calls[index] = _Call(call.id, call.name, [call.arguments])
@@ -126,7 +126,7 @@ class Turn:
         return self.finish is not None and self.finish.reason == "length"
 
     @property
-    def has_calls_for_caller(self) -> bool:
+    def has_client_calls(self) -> bool:
         return any(call.is_for_caller for call in self._calls.values())
 
     @property

@@ -204,7 +204,7 @@ class Serving:
         return AgentOptions(
             instructions="",
             policy=options.policy,
-            limits=options.limits,
+            policy_ceiling=options.policy_ceiling,
             sampling=options.sampling,
             max_tokens=None,
             max_tool_description_tokens=None,

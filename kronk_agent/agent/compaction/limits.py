@@ -16,7 +16,7 @@ _MIN_SCALE, _MAX_SCALE = 0.5, 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ContextLimits:
     """Sizes in tokens that a prompt is held to."""
 
     context_length: int
@@ -33,7 +33,7 @@ class Limits:
         return (self.threshold + self.target) // 2
 
     @classmethod
-    def of(cls, context_length: int, *, fixed: int, share: float) -> Limits:
+    def of(cls, context_length: int, *, fixed: int, share: float) -> ContextLimits:
         """The limits for a threshold that is a share of the context.
 
         Where the fixed part is large, half of what it leaves may be used in any case.

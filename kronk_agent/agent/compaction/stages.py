@@ -10,7 +10,7 @@ from anyio import to_thread
 
 from kronk_agent.agent.compaction.edits import ContextEdits
 from kronk_agent.agent.compaction.groups import best_cut, message_size, question, unread_start
-from kronk_agent.agent.compaction.limits import Limits, PromptCounter
+from kronk_agent.agent.compaction.limits import ContextLimits, PromptCounter
 from kronk_agent.agent.compaction.stubs import stub_of
 from kronk_agent.agent.compaction.summary import summary_request, write_summary
 from kronk_agent.agent.tool_calls.truncation import truncate_results
@@ -39,7 +39,7 @@ class LargePrompt:
     """The edits made so far."""
     size: int
     """Tokens, with these edits."""
-    limits: Limits
+    limits: ContextLimits
 
     @property
     def messages(self) -> tuple[Message, ...]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from kronk_agent.agent.compaction.cache import CompactionCache
 from kronk_agent.agent.compaction.edits import ContextEdits
-from kronk_agent.agent.compaction.limits import Limits, PromptCounter
+from kronk_agent.agent.compaction.limits import ContextLimits, PromptCounter
 from kronk_agent.agent.compaction.stages import Compactor, LargePrompt
 from kronk_agent.agent.tool_calls.truncation import result_token_budget
 from kronk_agent.errors import ContextLengthError
@@ -120,7 +120,7 @@ class ContextWindow:
         fixed = await self._counter.count_fixed(request)
         if fixed >= context_length:
             raise self._too_long(request, fixed)
-        limits = Limits.of(context_length, fixed=fixed, share=self._share)
+        limits = ContextLimits.of(context_length, fixed=fixed, share=self._share)
         if not self._edits.extent:
             self._edits = self._cache.recall(self._model.info, request.messages)
             fitted, size = await self._edited(request)

@@ -55,7 +55,7 @@ class ToolExecutor:
         run: passed to the tools.
         max_calls: calls executed at most; None for no limit.
         policy: which calls are allowed.
-        limits: a second policy that can only restrict the first.
+        policy_ceiling: a second policy that can only restrict the first.
         approve: asked where the policy says ``ask``; if None, such calls are denied.
     """
 
@@ -67,11 +67,11 @@ class ToolExecutor:
         run: RunContext | None = None,
         max_calls: int | None = None,
         policy: Sequence[Rule] = (),
-        limits: Sequence[Rule] = (),
+        policy_ceiling: Sequence[Rule] = (),
         approve: Approve | None = None,
     ) -> None:
         self._policy = policy
-        self._limits = limits
+        self._policy_ceiling = policy_ceiling
         self._approve = approve
         self._agreed: set[ToolCall] = set()
         self._timeout_seconds = timeout_seconds
@@ -106,7 +106,7 @@ class ToolExecutor:
             tool,
             arguments,
             policy=self._policy,
-            limits=self._limits,
+            policy_ceiling=self._policy_ceiling,
             approve=self._approve,
         ):
             case Approved():
@@ -123,7 +123,7 @@ class ToolExecutor:
             tool,
             arguments,
             policy=self._policy,
-            limits=self._limits,
+            policy_ceiling=self._policy_ceiling,
             can_ask=self._approve is not None,
         )
         if said == "ask":
@@ -156,7 +156,7 @@ class ToolExecutor:
             tool,
             arguments,
             policy=self._policy,
-            limits=self._limits,
+            policy_ceiling=self._policy_ceiling,
             can_ask=self._approve is not None,
             is_agreed=call in self._agreed,
         )

@@ -99,7 +99,7 @@ async def _list(config: Config, as_json: bool, with_tokens: bool, _: Interrupts)
 
 async def _counted(runtime: Runtime) -> _Counted:
     agent = await runtime.agent()
-    known, _ = collect_tools(runtime.toolsets, policy=agent.options.all_rules)
+    known, _ = collect_tools(runtime.toolsets, policy=agent.options.effective_rules)
     costs = await count_tool_tokens(agent.model, [*known.values()], agent.options)
     return _Counted(costs, agent.model.info)
 

@@ -117,13 +117,13 @@ class AskAgent:
         self,
         runtime: Runtime,
         *,
-        limits: tuple[Rule, ...],
+        policy_ceiling: tuple[Rule, ...],
         max_prompt_characters: int,
         on_result: OnResult,
         on_answer: OnAnswer,
     ) -> None:
         self._runtime = runtime
-        self._limits = limits
+        self._policy_ceiling = policy_ceiling
         self._on_result = on_result
         self._on_answer = on_answer
         self._busy: set[str] = set()
@@ -182,7 +182,7 @@ class AskAgent:
         is_shared = not salt or self._runtime.config.server.share_agent_prefixes
         options = replace(
             agent.options,
-            limits=self._limits,
+            policy_ceiling=self._policy_ceiling,
             streamed=False,
             cache_salt=salt,
             share_prefix=agent.options.share_prefix and is_shared,
@@ -206,7 +206,7 @@ def _with_tools(agent: Agent, patterns: Sequence[str]) -> Agent:
     Raises:
         ToolError: there is none of that name, or none that may be called.
     """
-    tools, _ = collect_tools(agent.toolsets, policy=agent.options.all_rules)
+    tools, _ = collect_tools(agent.toolsets, policy=agent.options.effective_rules)
     for pattern in patterns:
         if not any(is_named(name, [pattern]) for name in tools):
             known = ", ".join(tools) or "none"

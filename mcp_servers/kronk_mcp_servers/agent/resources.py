@@ -110,12 +110,12 @@ class Pages:
     _PREFIX = "kronk://pages/"
 
     def __init__(
-        self, toolsets: Sequence[Toolset], *, policy: Sequence[Rule], limits: Sequence[Rule]
+        self, toolsets: Sequence[Toolset], *, policy: Sequence[Rule], policy_ceiling: Sequence[Rule]
     ) -> None:
         self.listeners: Listeners | None = None
         self._toolsets = toolsets
         self._policy = policy
-        self._limits = limits
+        self._policy_ceiling = policy_ceiling
         self._titles: OrderedDict[tuple[str | None, str], str | None] = OrderedDict()
         """By whose they are, and the address."""
 
@@ -211,7 +211,7 @@ class Pages:
                 fetch,
                 arguments,
                 policy=self._policy,
-                limits=self._limits,
+                policy_ceiling=self._policy_ceiling,
                 is_agreed=True,  # when it was fetched first
             )
             output = await fetch.call(arguments, ToolContext(check_policy=check))

@@ -93,16 +93,16 @@ class _Exposed:
             self._patterns = remote.expose
         _check_patterns(self._patterns, runtime)
         self._policy = rules_in(runtime.config.policy)
-        self._limits = rules_in(remote.policy) if is_remote else ()
+        self._policy_ceiling = rules_in(remote.policy) if is_remote else ()
         self._toolsets: Sequence[Toolset] = (*runtime.toolsets, _missing_web_tools(runtime))
         self.catalog = ModelCatalog(runtime)
-        self.pages = Pages(self._toolsets, policy=self._policy, limits=self._limits)
+        self.pages = Pages(self._toolsets, policy=self._policy, policy_ceiling=self._policy_ceiling)
         self.sessions = Sessions(runtime)
         limit = config.max_prompt_characters
         self._ours = [
             AskAgent(
                 runtime,
-                limits=self._limits,
+                policy_ceiling=self._policy_ceiling,
                 max_prompt_characters=limit,
                 on_result=self.pages.take,
                 on_answer=self.sessions.answered,
@@ -118,12 +118,12 @@ class _Exposed:
         found = {
             tool.definition.name: self._behind_person(self._limited(tool)) for tool in self._ours
         }
-        tools, _ = collect_tools(self._toolsets, policy=(*self._policy, *self._limits))
+        tools, _ = collect_tools(self._toolsets, policy=(*self._policy, *self._policy_ceiling))
         found |= {name: self._served_as(tool) for name, tool in tools.items() if name not in found}
         return [
             tool
             for name, tool in found.items()
-            if is_named(name, self._patterns) and not is_never_allowed(self._limits, name)
+            if is_named(name, self._patterns) and not is_never_allowed(self._policy_ceiling, name)
         ]
 
     def _served_as(self, tool: Tool) -> ServedTool:
@@ -139,7 +139,7 @@ class _Exposed:
             timeout_seconds=self._timeout_seconds,
             events=events,
             policy=self._policy,
-            limits=self._limits,
+            policy_ceiling=self._policy_ceiling,
             approve=approving(call),
         )
 
@@ -155,7 +155,7 @@ class _Exposed:
                 described,
                 arguments,
                 policy=(),
-                limits=self._limits,
+                policy_ceiling=self._policy_ceiling,
                 approve=approving(call),
             )
             match approval:

@@ -42,7 +42,7 @@ def served(tool: Tool, open_executor: OpenExecutor) -> ServedTool:
 
     Args:
         tool: one that can be called here.
-        open_executor: makes the executor of each call, with its limits and policy.
+        open_executor: makes the executor of each call, with its policy_ceiling and policy.
     """
     title = tool.annotations.get("title")
     definition = t.Tool(

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from kronk_agent.agent import Agent, AgentOptions
 from kronk_agent.agent.compaction.groups import best_cut, question, unread_start
-from kronk_agent.agent.compaction.limits import Limits
+from kronk_agent.agent.compaction.limits import ContextLimits
 from kronk_agent.errors import ContextLengthError, InvalidRequestError
 from kronk_agent.messages import Message
 from kronk_agent.model import ChatRequest
@@ -175,8 +175,12 @@ async def test_the_step_that_must_answer_reads_the_last_results_whole() -> None:
 
 
 def test_a_large_fixed_part_leaves_half_of_the_rest_for_the_conversation() -> None:
-    assert Limits.of(1000, fixed=100, share=0.8) == Limits(1000, 100, threshold=800, target=480)
-    assert Limits.of(1000, fixed=900, share=0.8) == Limits(1000, 900, threshold=950, target=925)
+    assert ContextLimits.of(1000, fixed=100, share=0.8) == ContextLimits(
+        1000, 100, threshold=800, target=480
+    )
+    assert ContextLimits.of(1000, fixed=900, share=0.8) == ContextLimits(
+        1000, 900, threshold=950, target=925
+    )
 
 
 CALLS = ASSISTANT("", call_message("c1").tool_calls)

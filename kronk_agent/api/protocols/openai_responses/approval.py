@@ -103,7 +103,7 @@ async def carry_out(
             events=send,
             run=RunContext(messages),
             policy=options.policy,
-            limits=options.limits,
+            policy_ceiling=options.policy_ceiling,
             approve=_agreed,
         )
         refused = await executor.authorize(call, {tool.name: tool})

@@ -195,7 +195,7 @@ async def open_toolbox(runtime: Runtime, agent: Agent, wire: Sequence[WireTool])
             for tools that run here (403).
     """
     servers = frozenset(t.name for t in runtime.toolsets if isinstance(t, McpServer))
-    box = Toolbox(list(agent.toolsets), servers=servers, rules=agent.options.all_rules)
+    box = Toolbox(list(agent.toolsets), servers=servers, rules=agent.options.effective_rules)
     for index, tool in enumerate(wire):
         place = f"tools.{index}"
         match tool:
