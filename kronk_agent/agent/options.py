@@ -106,7 +106,7 @@ class AgentOptions:
 
     @property
     def effective_rules(self) -> tuple[Rule, ...]:
-        """Policy and ceiling together. A tool that either always denies is hidden from the model."""
+        """Policy and ceiling together. The model never sees a tool that either always denies."""
         return (*self.policy, *self.policy_ceiling)
 
     def request(

@@ -74,14 +74,16 @@ class Engine(ClosedInThread):
         self._compiler = ConstraintCompiler(model.vocabulary, model.path)
         self._pins = itertools.count()
         self._pinned_tokens = 0
-        is_whole = not keeps_any_prefix(model, params)
-        self._store = StateStore(params.cache_ram_mib * _MIB, whole=is_whole)
+        requires_full_state = not keeps_any_prefix(model, params)
+        self._store = StateStore(
+            params.cache_ram_mib * _MIB, requires_full_state=requires_full_state
+        )
         files = _state_files(model.path, params)
         self._cache = PrefixCache(
             KVMemory(self._context, is_unified=params.kv_unified),
             self._store,
             num_ids=llama.llama_n_seq_max(self._context),
-            whole=is_whole,
+            requires_full_state=requires_full_state,
             files=files,
         )
         self.saves_prefixes: bool = files is not None
@@ -311,14 +313,14 @@ class Engine(ClosedInThread):
     def _deliver(self, outputs: list[Output]) -> None:
         """From the worker thread to those who wait in ``generate``, without waiting for them."""
 
-        def hand_over() -> None:
+        def flush() -> None:
             for sink, item in outputs:
                 sink(item)
 
         with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody is there
-            self._loop.call_soon_threadsafe(hand_over)
+            self._loop.call_soon_threadsafe(flush)
 
-    async def _between_steps(self, errand: Callable[[], T]) -> T:
+    async def _between_steps(self, callback: Callable[[], T]) -> T:
         """Have the worker call a function between two steps."""
         done: asyncio.Future[T] = self._loop.create_future()
 
@@ -328,20 +330,20 @@ class Engine(ClosedInThread):
 
         def run() -> None:
             try:
-                outcome: tuple[Callable[[Any], None], Any] = (done.set_result, errand())
+                outcome: tuple[Callable[[Any], None], Any] = (done.set_result, callback())
             except Exception as error:  # noqa: BLE001 (handed to who asked)
                 outcome = (done.set_exception, error)
             with contextlib.suppress(RuntimeError):  # the event loop is closed
                 self._loop.call_soon_threadsafe(settle, *outcome)
 
-        self._scheduler.run_soon(run)
+        self._scheduler.call_soon(run)
         return await done
 
     def _unpin(self, pin: Pin) -> None:
         self._pinned_tokens -= len(pin.tokens)
-        errand = functools.partial(self._cache.unpin, pin.number, pin.tokens)
+        callback = functools.partial(self._cache.unpin, pin.number, pin.tokens)
         with contextlib.suppress(EngineError):  # a closed engine holds nothing any more
-            self._scheduler.run_soon(errand)
+            self._scheduler.call_soon(callback)
 
     def close_now(self) -> None:
         if self._is_closed:

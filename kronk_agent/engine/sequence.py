@@ -119,7 +119,7 @@ class Sequence:
     """Numbers of computed tokens at which its state is to be saved."""
     prompt_logprobs: list[TokenLogprob] = field(default_factory=list)
     num_steps: int = 0
-    has_said_end: bool = False
+    saw_eog_token: bool = False
     """Was the last thing sampled a token that ends the generation?"""
     is_cancelled: bool = False
     """Set by any thread; the worker lets go of the sequence at its next loop."""
@@ -165,7 +165,7 @@ class Sequence:
         )
 
     @property
-    def is_watched(self) -> bool:
+    def is_streaming(self) -> bool:
         """Would somebody see it stand still for a moment?"""
         return self.is_streamed and self.priority == "interactive"
 

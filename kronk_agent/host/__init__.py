@@ -2,13 +2,13 @@
 
 from kronk_agent.host.client_features.user import (
     ElicitAction,
-    Form,
     FormAnswer,
+    FormElicitation,
     FormValues,
-    ModelUse,
-    Person,
-    ToolUse,
-    Visit,
+    SamplingApproval,
+    ToolApproval,
+    UrlElicitation,
+    UserInteraction,
 )
 from kronk_agent.host.host import Host
 from kronk_agent.host.resources.catalog import Prompts, Resources
@@ -24,12 +24,10 @@ from kronk_agent.host.server import ServerState, ServerStatus
 
 __all__ = [
     "ElicitAction",
-    "Form",
     "FormAnswer",
+    "FormElicitation",
     "FormValues",
     "Host",
-    "ModelUse",
-    "Person",
     "Prompt",
     "PromptArgument",
     "PromptMessages",
@@ -38,8 +36,10 @@ __all__ = [
     "ResourceContents",
     "ResourceTemplate",
     "Resources",
+    "SamplingApproval",
     "ServerState",
     "ServerStatus",
-    "ToolUse",
-    "Visit",
+    "ToolApproval",
+    "UrlElicitation",
+    "UserInteraction",
 ]

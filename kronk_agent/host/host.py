@@ -11,14 +11,14 @@ from kronk_agent.concurrency.owned_tasks import OwnedTasks
 from kronk_agent.concurrency.signals import Signal
 from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import ServerUnavailableError
-from kronk_agent.host.client_features.user import Person
+from kronk_agent.host.client_features.user import UserInteraction
 from kronk_agent.host.diagnostics.log import log_directory
 from kronk_agent.host.resources.catalog import Prompts, Resources
-from kronk_agent.host.resources.read_resource_tool import Reading
-from kronk_agent.host.results.result_store import Outputs
-from kronk_agent.host.server import Authenticate, McpServer, ServerStatus, Surroundings
-from kronk_agent.host.tools.pinning import Pins, pins_directory
-from kronk_agent.host.tools.tool_cache import ServerMemory
+from kronk_agent.host.resources.read_resource_tool import ReadResourceTool
+from kronk_agent.host.results.result_store import ResultStore
+from kronk_agent.host.server import Authenticate, HostServices, McpServer, ServerStatus
+from kronk_agent.host.tools.pinning import PinnedTools, pins_directory
+from kronk_agent.host.tools.tool_cache import ToolCache
 from kronk_agent.tools import Toolset
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Host:
         cache_dir: Path | None = None,
         pins_dir: Path | None = None,
         get_model: GetModel | None = None,
-        person: Person | None = None,
+        person: UserInteraction | None = None,
         authenticate: Authenticate | None = None,
         read_document: ReadDocument | None = None,
     ) -> None:
@@ -64,10 +64,10 @@ class Host:
         logs = log_dir or log_directory()
         cache = cache_dir or platformdirs.user_cache_path("kronk-agent", appauthor=False) / "mcp"
         pins = pins_dir or pins_directory()
-        self.outputs = Outputs()
+        self.outputs = ResultStore()
         self.tools_changed = Signal()
         """Set when the tools of any server may be others than before."""
-        surroundings = Surroundings(
+        surroundings = HostServices(
             self.outputs,
             get_model,
             person,
@@ -80,15 +80,15 @@ class Host:
                 name,
                 config,
                 log_path=logs / f"{name}.log",
-                memory=ServerMemory(cache / f"{name}.json", config),
-                pins=Pins(pins / f"{name}.json", config),
+                memory=ToolCache(cache / f"{name}.json", config),
+                pins=PinnedTools(pins / f"{name}.json", config),
                 surroundings=surroundings,
             )
             for name, config in servers.items()
         )
         self.resources = Resources(self._servers)
         self.prompts = Prompts(self._servers)
-        self._reading = Reading(self.resources, self.outputs)
+        self._reading = ReadResourceTool(self.resources, self.outputs)
         self._tasks = OwnedTasks("mcp servers")
 
     @property
@@ -99,12 +99,12 @@ class Host:
     def statuses(self) -> tuple[ServerStatus, ...]:
         return tuple(server.status() for server in self._servers)
 
-    async def settled(self) -> None:
+    async def wait_ready(self) -> None:
         """Wait until every server is ready or has failed, or was disabled to begin with."""
         for server in self._servers:
-            await server.settled()
+            await server.wait_ready()
 
-    async def required(self) -> None:
+    async def wait_required(self) -> None:
         """Wait until every server that is required is ready.
 
         Raises:
@@ -112,14 +112,14 @@ class Host:
         """
         for server in self._servers:
             if server.is_required:
-                await server.settled()
+                await server.wait_ready()
                 if server.state == "failed":
                     raise ServerUnavailableError(server.status().error or server.name)
 
     async def __aenter__(self) -> Host:
         await self._tasks.open()
         for server in self._servers:
-            server.recall()
+            server.load()
             self._tasks.start_soon(server.run, name=f"mcp server {server.name}")
         return self
 

@@ -16,19 +16,19 @@ from anyio import to_thread
 from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.config.schema.mcp_server import Transport
 from kronk_agent.errors import ServerUnavailableError, ToolError
-from kronk_agent.host.client_features.user import Person, ToolUse
-from kronk_agent.host.diagnostics.errors import NotTakenError, StartError
+from kronk_agent.host.client_features.user import ToolApproval, UserInteraction
+from kronk_agent.host.diagnostics.errors import SessionExpiredError, StartError
 from kronk_agent.host.diagnostics.log import ServerLog
-from kronk_agent.host.results.result_store import Outputs
+from kronk_agent.host.results.result_store import ResultStore
 from kronk_agent.host.results.structured import violation
-from kronk_agent.host.session.call_timeouts import Patience
+from kronk_agent.host.session.call_timeouts import CallTimeouts
 from kronk_agent.host.tools.allowed import offered
 from kronk_agent.host.tools.definitions import ToolDefinition, to_tools, usable
 from kronk_agent.host.tools.injection_scan import suspicious_signs
-from kronk_agent.host.tools.pinning import Pins, warnings
+from kronk_agent.host.tools.pinning import PinnedTools, warnings
 from kronk_agent.host.tools.server_instructions import quoted_instructions
-from kronk_agent.host.tools.tool_cache import Remembered, ServerMemory
-from kronk_agent.host.transport.connection_state import Evidence
+from kronk_agent.host.tools.tool_cache import CachedTools, ToolCache
+from kronk_agent.host.transport.connection_state import ConnectionState
 from kronk_agent.messages import JsonObject
 from kronk_agent.tools import Tool, ToolContext, ToolOutput
 from kronk_agent.tools.policy import permission, rules_about, rules_in
@@ -66,7 +66,7 @@ class ServerStatus:
     num_tools: int
     error: str | None = None
     """Why it failed, and what would help; it is still tried again from time to time."""
-    held_back: tuple[str, ...] = ()
+    quarantined: tuple[str, ...] = ()
     """Its tools that changed since they were seen first, until the person approves them."""
 
 
@@ -76,13 +76,13 @@ cannot be."""
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class HostServices:
     """What servers are given to work with."""
 
-    outputs: Outputs
+    outputs: ResultStore
     get_model: GetModel | None = None
     """For what servers ask of our model."""
-    person: Person | None = None
+    person: UserInteraction | None = None
     """For what servers ask of the person."""
     authenticate: Authenticate | None = None
     """Signs requests to remote servers."""
@@ -113,9 +113,9 @@ class McpServer:
         config: McpServerConfig,
         *,
         log_path: Path,
-        memory: ServerMemory,
-        pins: Pins,
-        surroundings: Surroundings,
+        memory: ToolCache,
+        pins: PinnedTools,
+        surroundings: HostServices,
     ) -> None:
         self._name = name
         self._config = config
@@ -123,12 +123,12 @@ class McpServer:
         self._memory = memory
         self._pins = pins
         self._surroundings = surroundings
-        self._patience = Patience(config.timeout)
+        self._timeouts = CallTimeouts(config.timeout)
         self._way = _Way(config.protocol, config.transport)
         self._connection: Connection | None = None
         self._definitions: list[ToolDefinition] = []
         self._tools: tuple[Tool, ...] = ()
-        self._held_back: tuple[str, ...] = ()
+        self._quarantined: tuple[str, ...] = ()
         self._instructions = ""
         self._has_resources = False
         self._error: str | None = None
@@ -174,21 +174,21 @@ class McpServer:
 
     def status(self) -> ServerStatus:
         return ServerStatus(
-            self._name, self.state, len(self._tools), self._error, held_back=self._held_back
+            self._name, self.state, len(self._tools), self._error, quarantined=self._quarantined
         )
 
-    async def settled(self) -> None:
+    async def wait_ready(self) -> None:
         """Wait until the server is ready or has failed; at most its ``startup_timeout``."""
         if not self._config.disabled:
             await self._settled.wait()
 
     # --- the owner task ----------------------------------------------------------------------
 
-    def recall(self) -> None:
+    def load(self) -> None:
         """Offer the tools the server had last time, before it is started."""
         if not self._may_start:
             return
-        remembered = self._memory.recall()
+        remembered = self._memory.load()
         if self._config.protocol == "auto":
             self._way = replace(self._way, mode=remembered.mode)
         self._definitions = list(remembered.definitions)
@@ -218,7 +218,7 @@ class McpServer:
         """Make ``run`` end: politely where there is a connection to close, at once where not."""
         self._is_stopping = True
         if self._connection is not None:
-            self._connection.evidence.lost.set()
+            self._connection.connection_state.lost.set()
         elif self._run_scope is not None:
             self._run_scope.cancel()
 
@@ -255,23 +255,25 @@ class McpServer:
         Raises:
             StartError: it did not get as far as listing the tools.
         """
-        from kronk_agent.host.client_features.callbacks import Requests
+        from kronk_agent.host.client_features.callbacks import ClientCallbacks
         from kronk_agent.host.session.connection import connect  # heavy, like the next two
-        from kronk_agent.host.transport.server_transport import Wire
+        from kronk_agent.host.transport.server_transport import ServerTransport
 
         auth = await self._authentication()
-        wire = Wire(self._name, self._config, transport=way.transport, log=self._log, auth=auth)
-        requests = Requests(
+        wire = ServerTransport(
+            self._name, self._config, transport=way.transport, log=self._log, auth=auth
+        )
+        requests = ClientCallbacks(
             self._name,
             self._config,
             get_model=self._surroundings.get_model,
             person=self._surroundings.person,
-            patience=self._patience,
+            timeouts=self._timeouts,
             log=self._log,
         )
         failure: StartError | None = None
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._limit_start, deadline, wire.evidence, tasks.cancel_scope)
+            tasks.start_soon(self._limit_start, deadline, wire.connection_state, tasks.cancel_scope)
             try:
                 async with connect(
                     self._name,
@@ -300,14 +302,14 @@ class McpServer:
             raise StartError(f"MCP server {self._name!r} {error}") from error
 
     async def _limit_start(
-        self, deadline: float, evidence: Evidence, attempt: anyio.CancelScope
+        self, deadline: float, connection_state: ConnectionState, attempt: anyio.CancelScope
     ) -> None:
         from kronk_agent.host.diagnostics.failures import late_start  # heavy
 
         await anyio.sleep_until(deadline)
-        if not evidence.was_ready:
+        if not connection_state.was_ready:
             # Said before the program is closed, which takes seconds when it hangs.
-            self._fail(late_start(self._name, self._config, evidence, self._log))
+            self._fail(late_start(self._name, self._config, connection_state, self._log))
             attempt.cancel()
 
     async def _stay(self, connection: Connection) -> None:
@@ -317,7 +319,7 @@ class McpServer:
             if connection.has_resources:
                 tasks.start_soon(self._look_for_resources, connection)
             try:
-                await connection.evidence.lost.wait()
+                await connection.connection_state.lost.wait()
             finally:
                 self._lose()  # at once: closing a program may take seconds
             tasks.cancel_scope.cancel()
@@ -334,7 +336,7 @@ class McpServer:
             self._log.keep_small()
 
     def _become_ready(self, connection: Connection, way: _Way) -> None:
-        connection.evidence.was_ready = True
+        connection.connection_state.was_ready = True
         self._connection, self._error = connection, None
         # So that it need not be asked after a restart.
         self._way = way if connection.is_modern else replace(way, mode="legacy")
@@ -350,10 +352,10 @@ class McpServer:
 
     def _remember(self) -> None:
         mode: Literal["auto", "legacy"] = "legacy" if self._way.mode == "legacy" else "auto"
-        self._memory.keep(Remembered(mode, tuple(self._definitions), self._instructions))
+        self._memory.keep(CachedTools(mode, tuple(self._definitions), self._instructions))
 
     def _fail(self, error: str) -> None:
-        self._error, self._definitions, self._tools, self._held_back = error, [], (), ()
+        self._error, self._definitions, self._tools, self._quarantined = error, [], (), ()
         self._surroundings.on_tools_changed()
         self._settled.set()
 
@@ -384,7 +386,7 @@ class McpServer:
             rules=partial(rules_about, rules),
             folders=self._folders,
         )
-        self._held_back = tuple(change.now.name for change in review.changes)
+        self._quarantined = tuple(change.now.name for change in review.changes)
         self._surroundings.on_tools_changed()
         for line in warnings(self._name, review):
             logger.warning("%s", line)
@@ -401,12 +403,12 @@ class McpServer:
 
     async def _call(self, tool: str, arguments: JsonObject, context: ToolContext) -> ToolOutput:
         await self._ask_leave(tool, arguments, context)
-        with self._patience.call() as scope:
+        with self._timeouts.call() as scope:
 
             async def on_progress(
                 progress: float, total: float | None, message: str | None
             ) -> None:
-                self._patience.renew(scope)
+                self._timeouts.renew(scope)
                 context.report_progress(progress, total, message)
 
             output = await self._in_session(
@@ -420,12 +422,12 @@ class McpServer:
         connection = await self._connected()
         try:
             return await request(connection)
-        except NotTakenError:
+        except SessionExpiredError:
             if connection is self._connection:
                 self._lose()  # its owner is about to notice, and nobody may use it until then
         try:
             return await request(await self._connected())
-        except NotTakenError as error:
+        except SessionExpiredError as error:
             raise ToolError(str(error)) from error
 
     async def _ask_leave(self, tool: str, arguments: JsonObject, context: ToolContext) -> None:
@@ -440,8 +442,8 @@ class McpServer:
         if context.is_approved or said == "allow":
             return
         person = self._surroundings.person
-        use = ToolUse(self._name, tool, arguments)
-        if said == "deny" or person is None or not await person.agree_to_tool_use(use):
+        use = ToolApproval(self._name, tool, arguments)
+        if said == "deny" or person is None or not await person.approve_tool_call(use):
             who = "the policy does not allow" if said == "deny" else "the user did not agree to"
             raise ToolError(f"{who} this call of {tool}: do without it")
 
@@ -494,7 +496,7 @@ class McpServer:
         Raises:
             ToolError: the server is down, refused, or answered with something broken or not at all.
         """
-        with self._patience.call():
+        with self._timeouts.call():
             return await self._in_session(request)
         raise self._too_late()
 

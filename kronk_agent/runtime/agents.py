@@ -18,7 +18,7 @@ _OF_ONE = {"description", "model", "tools", "policy", "sampling"}
 
 
 @dataclass(frozen=True, slots=True)
-class SomeTools:
+class FilteredToolset:
     """Those of a toolset whose names match one of some globs."""
 
     toolset: Toolset
@@ -75,4 +75,4 @@ def agent_toolsets(
     """The toolsets of an agent, with only the tools it has."""
     if own is None or own.tools is None:
         return toolsets
-    return tuple(SomeTools(toolset, own.tools) for toolset in toolsets)
+    return tuple(FilteredToolset(toolset, own.tools) for toolset in toolsets)

@@ -11,7 +11,7 @@ from kronk_agent.tools import Tool
 from kronk_agent.tools.loader import load_tool
 
 
-def own_tools(config: Config, base_dir: Path, given: Sequence[Tool]) -> tuple[Tool, ...]:
+def configured_tools(config: Config, base_dir: Path, given: Sequence[Tool]) -> tuple[Tool, ...]:
     """The tools of the configuration, and those that were given.
 
     Raises:

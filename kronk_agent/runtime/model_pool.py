@@ -95,7 +95,7 @@ class Pool(Generic[T]):
             self._changed()
 
     @contextmanager
-    def look(self, key: Hashable) -> Iterator[T | None]:
+    def peek(self, key: Hashable) -> Iterator[T | None]:
         """What is loaded under this key, and not closed as long as the block lasts; None where
         nothing is. To look at it makes it no more recently used."""
         entry = self._entries.get(key)

@@ -252,7 +252,7 @@ class Models:
         """
         name = self.name(name)
         self._local(name)
-        with self._limited().look(name) as loaded:
+        with self._limited().peek(name) as loaded:
             yield loaded.engine if isinstance(loaded, _Generating) else None
 
     @asynccontextmanager

@@ -18,7 +18,7 @@ from kronk_agent.config.schema.config import Config, NamedAgentConfig
 from kronk_agent.messages import Message
 from kronk_agent.model import Capability, ChatModel
 from kronk_agent.runtime.agents import agent_config, agent_options, agent_toolsets
-from kronk_agent.runtime.configured_tools import own_tools
+from kronk_agent.runtime.configured_tools import configured_tools
 from kronk_agent.runtime.description import ModelDescription
 from kronk_agent.runtime.known_tools import known_tools
 from kronk_agent.runtime.model_registry import ModelEntry, Models
@@ -27,7 +27,7 @@ from kronk_agent.tools import StaticToolset, Tool, Toolset
 if TYPE_CHECKING:
     from kronk_agent.engine.embedding.engine import EmbeddingEngine
     from kronk_agent.engine.engine import Engine
-    from kronk_agent.host import Host, Person, Prompts, Resources, ServerStatus
+    from kronk_agent.host import Host, Prompts, Resources, ServerStatus, UserInteraction
     from kronk_agent.sessions import SessionStore
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Runtime:
         """Agents, and globs of theirs that fit no tool, that were told of."""
         self.model_is_starter = model_is_starter
         """True when no model was chosen, and the small one that ships with us runs."""
-        own = StaticToolset("kronk-agent", own_tools(config, base_dir, tools))
+        own = StaticToolset("kronk-agent", configured_tools(config, base_dir, tools))
         self.toolsets: tuple[Toolset, ...] = (own, *(host.toolsets if host else ()))
         """The built-in and the user's own tools, then one toolset for each MCP server."""
 
@@ -73,7 +73,7 @@ class Runtime:
         tools: Sequence[Tool] = (),
         model: ChatModel | None = None,
         models: Mapping[str, ChatModel] | None = None,
-        person: Person | None = None,
+        person: UserInteraction | None = None,
     ) -> AsyncIterator[Runtime]:
         """Open a runtime: MCP servers start in the background, models load on first use.
 
@@ -122,19 +122,19 @@ class Runtime:
         """How the registered MCP servers are, in the order of the configuration."""
         return self._host.statuses() if self._host else ()
 
-    async def servers_settled(self) -> None:
+    async def wait_servers_ready(self) -> None:
         """Wait until every MCP server is ready or has failed."""
         if self._host:
-            await self._host.settled()
+            await self._host.wait_ready()
 
-    async def required_servers(self) -> None:
+    async def wait_required_servers(self) -> None:
         """Wait until every MCP server that is ``required`` is ready.
 
         Raises:
             ServerUnavailableError: one of them failed.
         """
         if self._host:
-            await self._host.required()
+            await self._host.wait_required()
 
     async def tools_changed(self) -> None:
         """Wait until an MCP server's tools have changed; for one who waits."""
@@ -312,7 +312,7 @@ class Runtime:
 
 
 def _host(
-    config: Config, get_model: Callable[[], Awaitable[ChatModel]], person: Person | None
+    config: Config, get_model: Callable[[], Awaitable[ChatModel]], person: UserInteraction | None
 ) -> Host | None:
     if not config.mcp_servers:
         return None

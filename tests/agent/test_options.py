@@ -38,7 +38,7 @@ def test_the_configuration_has_every_option() -> None:
 
     of_a_request = {
         *("separate_reasoning", "response_format", "stop", "chat_template_kwargs"),
-        *("continue_final_message", "logprobs", "top_logprobs", "limits", "streamed"),
+        *("continue_final_message", "logprobs", "top_logprobs", "policy_ceiling", "streamed"),
         *("cache_salt", "share_prefix"),
     }
     assert names == {*AgentConfig.model_fields, *of_the_whole, *of_a_request}

@@ -427,7 +427,7 @@ async def test_mcp_servers_are_there_for_requests_that_name_them() -> None:
     config = Config(tools=(), mcp_servers={"demo": demo})
     model = scripted(call("demo__add", a=1, b=2), "It is 3.")
     async with running(model, config=config) as server:
-        await server.runtime.servers_settled()
+        await server.runtime.wait_servers_ready()
         named = await server.post(
             "/v1/chat/completions",
             model="scripted",
@@ -466,7 +466,7 @@ async def test_results_of_mcp_servers_that_were_cut_can_be_read_on() -> None:
         "Done.",
     )
     async with running(model, config=config) as server:
-        await server.runtime.servers_settled()
+        await server.runtime.wait_servers_ready()
         chosen = {"mcp_servers": "demo"}
         await server.post("/v1/chat/completions", model="scripted", messages=HELLO, metadata=chosen)
 

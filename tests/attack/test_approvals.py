@@ -160,7 +160,7 @@ async def test_a_call_that_a_server_has_the_model_write_is_not_made_here(tmp_pat
     server = asking(protocol="legacy", sampling="allow")
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": server}, tmp_path, get_model=get_model) as host:
-            await host.settled()
+            await host.wait_ready()
             await call_tool(host, "x__forecast", {"city": "Oslo"})
 
     assert all(tool.name == "weather" for request in model.requests for tool in request.tools)

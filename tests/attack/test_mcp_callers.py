@@ -24,7 +24,7 @@ from kronk_agent.config.schema.config import Config
 from kronk_agent.host.session.tasks import TaskCreated
 from kronk_agent.runtime import Runtime
 from kronk_agent.testing import ScriptedModel
-from kronk_mcp_servers.agent import ClientPerson, agent_server
+from kronk_mcp_servers.agent import ClientUser, agent_server
 from kronk_mcp_servers.http import McpApp
 
 pytestmark = pytest.mark.usefixtures("own_folders")
@@ -64,7 +64,7 @@ async def served(*turns: Any) -> AsyncIterator[str]:
     """The address for MCP of a server that asks for keys."""
     settings = {"tools": [], "sessions": {"url": "sqlite://"}, "server": {"require_api_key": True}}
     config = Config.model_validate(settings)
-    person = ClientPerson()
+    person = ClientUser()
     async with (
         Runtime.open(config, model=ScriptedModel(turns), person=person) as runtime,
         agent_server(runtime, person, is_remote=True) as server,

@@ -256,7 +256,7 @@ async def test_the_domains_of_a_request_hold_before_a_redirect_is_followed(
 # --- approvals ----------------------------------------------------------------------------------
 
 
-class Person:
+class UserInteraction:
     """Agrees to everything, and remembers to what."""
 
     def __init__(self) -> None:
@@ -267,9 +267,9 @@ class Person:
         return Approved()
 
 
-async def agreed(config: Config, *turns: Any, said: str) -> tuple[Person, list[str]]:
+async def agreed(config: Config, *turns: Any, said: str) -> tuple[UserInteraction, list[str]]:
     """What a person was asked in a run, and the results that the model read."""
-    person = Person()
+    person = UserInteraction()
     async with Runtime.open(config, model=ScriptedModel(turns)) as runtime:
         run = await (await runtime.agent()).answer([Message.user(said)], approve=person)
     return person, [message.text for message in run.messages if message.role == "tool"]

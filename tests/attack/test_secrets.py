@@ -118,7 +118,7 @@ async def failure_of(server: McpServerConfig, folder: Path) -> str:
     """What is told of a server that does not start."""
     with anyio.fail_after(seconds(20)):
         async with hosting({"x": server}, folder, authenticate=authenticate) as host:
-            await host.settled()
+            await host.wait_ready()
             (status,) = host.statuses()
             return f"{status.error}"
 
@@ -201,7 +201,7 @@ async def test_a_call_that_fails(tmp_path: Path, seen: Callable[[str], None]) ->
     )
     with anyio.fail_after(seconds(20)):
         async with hosting({"x": server}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             output = await invoke(tools(host)["x__fail"], {"reason": f"the key {ENV} is wrong"})
 
     assert output.is_error

@@ -98,7 +98,7 @@ async def listed_by_host(open_host: Callable[[], Host]) -> tuple[float, int, flo
     async with open_host() as host:
         num_at_once = _num_tools(host)
         at_once = time.perf_counter() - begin
-        await host.settled()
+        await host.wait_ready()
         settled = time.perf_counter() - begin
         assert all(status.state == "ready" for status in host.statuses()), host.statuses()
         return at_once, num_at_once, settled, _num_tools(host)
@@ -113,7 +113,7 @@ async def milliseconds_a_call(config: McpServerConfig, folder: Path) -> tuple[fl
     times: dict[str, list[float]] = {"bare": [], "host": []}
     hosting = Host({"x": config}, log_dir=folder, cache_dir=folder / "c", pins_dir=folder / "p")
     async with bare(config, folder / "bare.log") as client, hosting as host:
-        await host.settled()
+        await host.wait_ready()
         tool = {tool.name: tool for tool in host.toolsets[0].tools()}["x__echo"]
         await client.list_tools()
         ways: dict[str, Callable[[], Awaitable[object]]] = {
@@ -134,7 +134,7 @@ async def beside_a_long_line(config: McpServerConfig, folder: Path) -> tuple[flo
     both = {"long": config, "other": config}
     seconds = slowest = 0.0
     async with Host(both, log_dir=folder, cache_dir=folder / "l", pins_dir=folder / "q") as host:
-        await host.settled()
+        await host.wait_ready()
         tools = {tool.name: tool for toolset in host.toolsets for tool in toolset.tools()}
 
         async def keep_calling() -> None:

@@ -11,7 +11,7 @@ import click
 
 from kronk_agent.cli.commands.chat import converse
 from kronk_agent.cli.interactive.terminal import Terminal
-from kronk_agent.cli.interactive.user import TerminalPerson
+from kronk_agent.cli.interactive.user import TerminalUser
 from kronk_agent.cli.runner import Interrupts, run
 from kronk_agent.config.schema.config import Config, McpServerConfig
 from kronk_agent.messages import ToolCall
@@ -50,7 +50,7 @@ async def main(interrupts: Interrupts) -> int:
     )
     config = Config(tools=(), mcp_servers={"x": server})
     model = ScriptedModel([say] * 50)
-    person = TerminalPerson(terminal)
+    person = TerminalUser(terminal)
     async with Runtime.open(config, model=model, person=person) as runtime:
         return await converse(
             runtime,

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from kronk_agent.cli.interactive.form_field import FormField, FormValue, fields_of
-from kronk_agent.host import Form
+from kronk_agent.host import FormElicitation
 from kronk_agent.messages import JsonObject
 
 TITLED: JsonObject = {
@@ -104,11 +104,11 @@ def test_a_value_is_shown_as_it_is_typed(value: FormValue, typed: str) -> None:
 
 def test_a_form_knows_which_fields_are_required() -> None:
     a: JsonObject = {"type": "string"}
-    form = Form("s", "", {"properties": {"a": a, "b": True}, "required": ["b"]})
+    form = FormElicitation("s", "", {"properties": {"a": a, "b": True}, "required": ["b"]})
 
     assert fields_of(form) == [FormField("a", a), FormField("b", {}, is_required=True)]
 
 
 @pytest.mark.parametrize("schema", [{}, {"properties": 3}, {"properties": {}, "required": 5}])
 def test_a_form_without_fields_has_none(schema: JsonObject) -> None:
-    assert fields_of(Form("s", "", schema)) == []
+    assert fields_of(FormElicitation("s", "", schema)) == []

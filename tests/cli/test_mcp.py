@@ -336,7 +336,7 @@ def test_a_tool_that_changes_waits_until_the_person_has_seen_how(
     changed = mcp("test", "greeter")
     assert changed.stdout == "NAME  TOOLSET  DESCRIPTION\n"
     assert (
-        "warning: MCP server 'greeter' changed its tool greet, which is held back: "
+        "warning: MCP server 'greeter' changed its tool greet, which is quarantined: "
         "`kronk-agent mcp approve greeter` shows the change\n"
     ) in changed.stderr
 

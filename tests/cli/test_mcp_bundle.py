@@ -66,7 +66,7 @@ def test_without_a_configuration_the_server_looks_for_one_itself(tmp_path: Path)
 async def test_the_server_starts_by_what_the_manifest_says(tmp_path: Path) -> None:
     config = tmp_path / "of mine" / "kronk.yaml"
     config.parent.mkdir()
-    config.write_text("mcp_server: {expose: [ask_agent, list_models]}\n")
+    config.write_text("serve_mcp: {expose: [ask_agent, list_models]}\n")
     file = tmp_path / "kronk.mcpb"
 
     done = bundle(str(file), "--config", str(config))
@@ -107,11 +107,11 @@ async def test_the_server_starts_by_what_the_manifest_says(tmp_path: Path) -> No
 def test_only_a_file_that_claude_desktop_knows_is_written(tmp_path: Path) -> None:
     named_wrong = bundle(str(tmp_path / "kronk.zip"))
     nowhere = bundle(str(tmp_path / "no" / "kronk.mcpb"))
-    (tmp_path / "kronk.yaml").write_text("mcp_server: {expose: 1}\n")
+    (tmp_path / "kronk.yaml").write_text("serve_mcp: {expose: 1}\n")
     mistaken = bundle(str(tmp_path / "kronk.mcpb"), "--config", str(tmp_path / "kronk.yaml"))
 
     assert [done.exit_code for done in (named_wrong, nowhere, mistaken)] == [2, 2, 2]
     assert "does not end in .mcpb" in named_wrong.stderr
     assert "kronk.mcpb: cannot be written: No such file or directory" in nowhere.stderr
-    assert "mcp_server.expose" in mistaken.stderr
+    assert "serve_mcp.expose" in mistaken.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["kronk.yaml"]

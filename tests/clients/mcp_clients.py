@@ -34,7 +34,7 @@ CONFIG = {
     "web_fetch": {"allow_private": ["127.0.0.0/8"], "robots": False, "delay_seconds": 0},
     "agent": {"max_tokens": 16, "max_steps": 2},
     "mcp_servers": {"demo": {"command": sys.executable, "args": ["-m", "kronk_mcp_servers.demo"]}},
-    "mcp_server": {"expose": ["ask_agent", "web_fetch", "demo__*"]},
+    "serve_mcp": {"expose": ["ask_agent", "web_fetch", "demo__*"]},
 }
 PROMPT = {"prompt": "Say hello.", "tools": []}
 SUM = {"a": 1, "b": 2}

@@ -32,7 +32,7 @@ CONFIG = {
     "tools": ["web_fetch"],
     "web_fetch": {"allow_private": ["127.0.0.0/8"], "robots": False, "delay_seconds": 0},
     "sessions": {"url": "sqlite://"},
-    "mcp_server": {"expose": ["web_fetch"]},
+    "serve_mcp": {"expose": ["web_fetch"]},
 }
 
 

@@ -18,7 +18,7 @@ from kronk_agent.errors import ConfigError
 
 TOP_KEYS = (
     "model, models, engine, sampling, agent, agents, tools, policy, web_search, web_fetch, "
-    "sessions, server, mcp_server, mcp_servers"
+    "sessions, server, serve_mcp, mcp_servers"
 )
 
 
@@ -40,7 +40,7 @@ def told(file: Path, **options: dict[str, str] | dict[str, object]) -> str:
         ("agent:\n  model: x", "2: agent.model: unknown key 'model': it stands at the top level of the file, not under agent"),
         ("agent:\n  sampling: {temperature: 0}", "2: agent.sampling: unknown key 'sampling': it stands at the top level of the file, not under agent"),
         ("timeout_seconds: 1", "1: timeout_seconds: unknown key 'timeout_seconds': did you mean 'web_search.timeout_seconds' or 'web_fetch.timeout_seconds'?"),
-        ("mcpserver: {}", "1: mcpserver: unknown key 'mcpserver': did you mean 'mcp_server'?"),
+        ("mcpserver: {}", "1: mcpserver: unknown key 'mcpserver': did you mean 'mcp_servers'?"),
         ("xyz: 1", f"1: xyz: unknown key 'xyz': the keys here are {TOP_KEYS}"),
         ("web_fetch: {xyz: 1}", "1: web_fetch.xyz: unknown key 'xyz': the keys here are timeout_seconds, max_bytes, url_policy, robots, requests_per_host, delay_seconds, cache_seconds, cache_bytes, cache_dir, allow_private, allow_ports, proxy"),
         ("mcp_servers:\n  time:\n    commnd: x\n    command: x", "3: mcp_servers.time.commnd: unknown key 'commnd': did you mean 'command'?"),

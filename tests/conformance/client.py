@@ -19,7 +19,15 @@ from mcp.shared.auth import AuthorizationCodeResult
 from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.config.schema.mcp_server import OAuthConfig
 from kronk_agent.errors import ToolError
-from kronk_agent.host import ElicitAction, Form, FormAnswer, Host, ModelUse, ToolUse, Visit
+from kronk_agent.host import (
+    ElicitAction,
+    FormAnswer,
+    FormElicitation,
+    Host,
+    SamplingApproval,
+    ToolApproval,
+    UrlElicitation,
+)
 from kronk_agent.host.oauth.flow import Browser, Logins, authentication
 from kronk_agent.host.tools.naming import tool_names
 from kronk_agent.messages import JsonObject
@@ -36,16 +44,16 @@ REDIRECT = "http://localhost:3000/callback"
 class Agreeable:
     """A person who leaves every form as it is and agrees to all else."""
 
-    async def fill_in(self, form: Form) -> FormAnswer:
+    async def answer_form(self, form: FormElicitation) -> FormAnswer:
         return FormAnswer("accept")
 
-    async def agree_to_visit(self, visit: Visit) -> ElicitAction:
+    async def approve_url(self, visit: UrlElicitation) -> ElicitAction:
         return "accept"
 
-    async def agree_to_model_use(self, use: ModelUse) -> bool:
+    async def approve_sampling(self, use: SamplingApproval) -> bool:
         return True
 
-    async def agree_to_tool_use(self, use: ToolUse) -> bool:
+    async def approve_tool_call(self, use: ToolApproval) -> bool:
         return True
 
 
@@ -69,7 +77,7 @@ async def main(url: str) -> None:
         person=Agreeable(),
         authenticate=sign_in if SCENARIO.startswith("auth/") else None,
     ) as host:
-        await host.settled()
+        await host.wait_ready()
         (status,) = host.statuses()
         if status.error is not None:
             sys.exit(status.error)

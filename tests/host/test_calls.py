@@ -36,7 +36,7 @@ async def test_calls_bring_back_everything(
 
     with anyio.fail_after(seconds(15)):
         async with hosting({"demo": server}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             countdown = tools(host)["demo__countdown"]
             results = [
                 await call(host, "demo__add", {"a": 2, "b": 3}),
@@ -67,7 +67,7 @@ async def test_cancelling_a_call_cancels_it_on_the_server(
 
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": server}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(hang, host)
                 await watcher.first.wait()
@@ -91,7 +91,7 @@ async def test_a_server_of_before_2025_is_reached(
 
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": server}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(hang, host)
                 await watcher.first.wait()
@@ -107,7 +107,7 @@ async def test_a_big_result_comes_through_http(tmp_path: Path, demo_url: str) ->
     with anyio.fail_after(seconds(10)):
         server = McpServerConfig(url=demo_url, max_output_tokens=None)
         async with hosting({"demo": server}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
 
             assert await call(host, "demo__echo", {"text": big}) == ToolOutput((TextPart(big),))
 
@@ -115,7 +115,7 @@ async def test_a_big_result_comes_through_http(tmp_path: Path, demo_url: str) ->
 async def test_a_call_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     with anyio.fail_after(seconds(10)):
         async with hosting({"x": modern(timeout=1)}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             with pytest.raises(ToolError) as caught:
                 await call(host, "x__hang")
             await call(host, "x__wait_for_cancel")
@@ -130,7 +130,7 @@ async def test_progress_gives_a_call_more_time(tmp_path: Path) -> None:
     """Ten steps of 0.25 s are more than 2 s, and no step is."""
     with anyio.fail_after(seconds(10)):
         async with hosting({"demo": demo(timeout=2)}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
 
             output = await call(host, "demo__countdown", {"start": 10, "seconds_between": 0.25})
 
@@ -158,7 +158,7 @@ async def test_a_broken_part_of_a_result_is_named(
 ) -> None:
     with anyio.fail_after(seconds(10)):
         async with hosting({"x": faulty("refuses")}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
 
             assert await call(host, tool, {"how": how}) == output
 
@@ -166,7 +166,7 @@ async def test_a_broken_part_of_a_result_is_named(
 async def test_a_server_that_dies_of_a_call_is_said_to_be_gone(tmp_path: Path) -> None:
     with anyio.fail_after(seconds(10)):
         async with hosting({"x": faulty("refuses")}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             with pytest.raises(ToolError) as caught:
                 await call(host, "x__ping", {"how": "unheard of"})
 
@@ -177,7 +177,7 @@ async def test_a_server_that_dies_of_a_call_is_said_to_be_gone(tmp_path: Path) -
 async def test_a_refused_call_says_why(tmp_path: Path) -> None:
     with anyio.fail_after(seconds(10)):
         async with hosting({"x": faulty("grows")}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             with pytest.raises(ToolError) as caught:
                 await call(host, "x__grow", {"refuse": "the moon is wrong"})
 

@@ -18,7 +18,7 @@ from kronk_agent.host import Host
 from kronk_agent.host.oauth.flow import Logins, authentication
 from kronk_agent.host.oauth.token_store import EncryptedFiles
 from kronk_agent.host.tools.definitions import ToolDefinition
-from kronk_agent.host.tools.pinning import Pins
+from kronk_agent.host.tools.pinning import PinnedTools
 from kronk_agent.messages import JsonObject
 from kronk_agent.model import ChatModel
 from kronk_agent.testing import ScriptedModel
@@ -104,7 +104,7 @@ async def test_every_key_does_something(
     pins = tmp_path / "pins"  # where the host keeps them
     for name in ("doubted", "trusted"):
         older = ToolDefinition("told", "Tell nothing.", {"type": "object"})
-        Pins(pins / f"{name}.json", configs[name]).review([older])
+        PinnedTools(pins / f"{name}.json", configs[name]).review([older])
     logins = Logins(EncryptedFiles(tmp_path / "logins", tmp_path / "key", None))
 
     with anyio.fail_after(seconds(100)):
@@ -114,7 +114,7 @@ async def test_every_key_does_something(
             get_model=model,
             authenticate=partial(authentication, logins=logins),
         ) as host:
-            await host.settled()
+            await host.wait_ready()
             await see_what_each_does(host, tmp_path)
 
     used = {key for server in servers.values() for key in server}
@@ -139,7 +139,7 @@ async def see_what_each_does(host: Host, folder: Path) -> None:
     state = states(host)
     assert (state["sse"], state["not_sse"], state["disabled"]) == ("ready", "failed", "disabled")
     with pytest.raises(ServerUnavailableError, match="'no-such-program' was not found"):
-        await host.required()
+        await host.wait_required()
     errors = {status.name: status.error or "" for status in host.statuses()}
     assert "did not list its tools within 0.2 s" in errors["late"]
     assert "cannot read private_key_file" in errors["oauth"]
@@ -157,8 +157,8 @@ async def see_what_each_does(host: Host, folder: Path) -> None:
     assert said["cut"].endswith("\n> Ask first, and travel afterwards.")
     assert said["terse"].endswith("\n> Ask firs\n> […]")
 
-    held_back = {status.name: status.held_back for status in host.statuses()}
-    assert (held_back["doubted"], held_back["trusted"]) == (("told",), ())
+    quarantined = {status.name: status.quarantined for status in host.statuses()}
+    assert (quarantined["doubted"], quarantined["trusted"]) == (("told",), ())
     assert text_of(await call(host, "roots__folders")) == folder.as_uri()
     assert "sampling" in text_of(await call(host, "free__capabilities"))
     assert text_of(await call(host, "bound__capabilities")) == "{}"

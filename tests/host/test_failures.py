@@ -19,7 +19,7 @@ LEGACY = "or set its protocol to legacy if it is old"
 async def _failure(server: McpServerConfig, log_dir: Path) -> str:
     with anyio.fail_after(seconds(10)):
         async with hosting({"x": server}, log_dir) as host:
-            await host.settled()
+            await host.wait_ready()
             (status,) = host.statuses()
             return error_of(status).removeprefix("MCP server 'x' ")
 

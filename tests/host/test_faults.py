@@ -107,7 +107,7 @@ async def _outcome(case: Case, folder: Path, odd_url: str) -> str:
         async with hosting(servers, folder, get_model=Models(*["again"] * 20)) as host:
             with anyio.fail_after(seconds(20)):  # whatever the other one does
                 await until(lambda: states(host)["good"] == "ready")
-            await host.settled()
+            await host.wait_ready()
             if not case.tools:
                 outcome = str(host.statuses()[0].error)
                 await _turn(host, ["good__ping"], case.arguments)

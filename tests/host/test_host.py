@@ -30,7 +30,7 @@ PONG = ToolOutput((TextPart("pong"),))
 
 async def test_a_host_without_servers_is_settled_and_empty(tmp_path: Path) -> None:
     async with hosting({}, tmp_path) as host:
-        await host.settled()
+        await host.wait_ready()
 
         assert (tools(host), host.statuses()) == ({}, ())
 
@@ -43,7 +43,7 @@ async def test_entering_returns_before_any_server_has_started(tmp_path: Path) ->
             assert states(host) == {"ok": "starting", "off": "disabled"}
             assert tools(host) == {}
 
-            await host.settled()
+            await host.wait_ready()
 
             assert host.statuses() == (
                 ServerStatus("ok", "ready", 1),
@@ -82,7 +82,7 @@ async def test_bad_servers_neither_delay_nor_disturb_the_good_one(tmp_path: Path
 async def test_an_old_server_is_found_out(tmp_path: Path, fault: str) -> None:
     with anyio.fail_after(seconds(10)):
         async with hosting({"old": faulty(fault)}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
 
             assert await call(host, "old__ping") == PONG
 
@@ -94,7 +94,7 @@ async def test_legacy_does_not_ask_a_server_that_would_not_answer(tmp_path: Path
 
     with anyio.fail_after(seconds(5)):
         async with hosting(servers, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
 
             assert await call(host, "old__ping") == PONG
             assert not mark.exists()
@@ -107,7 +107,7 @@ async def test_a_deaf_server_is_given_up_in_time_and_killed_in_the_end(
 
     with anyio.fail_after(seconds(8)):
         async with hosting({"deaf": deaf}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             assert states(host) == {"deaf": "failed"}
             assert len(running(pids)) == 1  # nobody waited until it was killed
 
@@ -124,7 +124,7 @@ async def test_the_program_gets_a_small_environment_and_its_own_folder(
 
     with anyio.fail_after(seconds(10)):
         async with hosting(servers, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             (part,) = (await call(host, "env__ping")).content
 
     assert isinstance(part, TextPart)
@@ -137,7 +137,7 @@ async def test_the_program_gets_a_small_environment_and_its_own_folder(
 async def test_all_pages_of_tools_are_listed(tmp_path: Path) -> None:
     with anyio.fail_after(seconds(10)):
         async with hosting({"paged": faulty("paged")}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
 
             assert list(tools(host)) == [f"paged__tool{number}" for number in range(5)]
 
@@ -147,7 +147,7 @@ async def test_two_servers_may_have_the_same_tools(tmp_path: Path) -> None:
 
     with anyio.fail_after(seconds(10)):
         async with hosting(servers, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
 
             assert set(tools(host)) == {"one__die", "one__pid", "two__die", "two__pid"}
             assert await call(host, "one__pid") != await call(host, "two__pid")
@@ -158,7 +158,7 @@ async def test_a_broken_schema_costs_only_what_is_broken(
 ) -> None:
     with anyio.fail_after(seconds(10)):
         async with hosting({"x": faulty("broken_schemas")}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
 
             parameters = {name: tool.parameters for name, tool in tools(host).items()}
 
@@ -191,7 +191,7 @@ async def test_a_broken_schema_costs_only_what_is_broken(
 async def test_tools_that_come_later_are_listed(tmp_path: Path, server: McpServerConfig) -> None:
     with anyio.fail_after(seconds(10)):
         async with hosting({"x": server}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             assert "x__grown" not in tools(host)
 
             await call(host, "x__grow")

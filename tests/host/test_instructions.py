@@ -51,7 +51,7 @@ async def test_they_stand_in_the_system_prompt(
 
     with anyio.fail_after(seconds(20)):
         async with hosting({"x": _server("Ping first.", protocol=protocol)}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             await Agent(model, host.toolsets).answer(messages)
 
     assert model.requests[0].messages[0].text == system
@@ -63,7 +63,7 @@ async def test_those_of_a_known_server_are_there_at_once(tmp_path: Path) -> None
 
     with anyio.fail_after(seconds(20)):
         async with hosting(server, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
         async with hosting(server, tmp_path) as host:
             said.append(instructions_of(host.toolsets[0]))
 
@@ -77,7 +77,7 @@ async def test_signs_of_an_attack_in_them_are_pointed_out(
 
     with anyio.fail_after(seconds(20)):
         async with hosting({"x": server}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
 
     words = "MCP server 'x': what it says of its tools tells the model to hide something"
     assert words in caplog.text

@@ -36,7 +36,7 @@ from kronk_agent.testing import invoke
 async def test_a_server_that_dies_in_a_call_is_started_again(tmp_path: Path) -> None:
     with anyio.fail_after(seconds(10)):
         async with hosting({"x": faulty("mortal")}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             first = await call(host, "x__pid")
             with pytest.raises(ToolError) as caught:
                 await call(host, "x__die")
@@ -54,7 +54,7 @@ async def test_a_server_that_dies_in_a_call_is_quoted(tmp_path: Path) -> None:
 
     with anyio.fail_after(seconds(10)):
         async with hosting({"x": faulty("mortal")}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             with pytest.raises(ToolError) as caught:
                 await call(host, "x__die", {"words": words})
 
@@ -64,12 +64,12 @@ async def test_a_server_that_dies_in_a_call_is_quoted(tmp_path: Path) -> None:
 async def test_tools_of_a_server_that_is_started_again_stay(tmp_path: Path) -> None:
     with anyio.fail_after(seconds(10)):
         async with hosting({"x": faulty("mortal")}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             with pytest.raises(ToolError):
                 await call(host, "x__die")
 
             assert host.statuses() == (ServerStatus("x", "starting", 2),)
-            await host.settled()
+            await host.wait_ready()
             assert host.statuses() == (ServerStatus("x", "ready", 2),)
 
 
@@ -80,7 +80,7 @@ async def test_a_failed_server_is_tried_again(tmp_path: Path) -> None:
 
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": server}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             assert states(host) == {"x": "failed"}
 
             with serving(port, *modern().args):
@@ -95,7 +95,7 @@ async def test_a_server_that_forgot_our_session_is_joined_anew(tmp_path: Path) -
     with anyio.fail_after(seconds(20)), ExitStack() as first:
         first.enter_context(serving(port, *modern().args))
         async with hosting({"x": server}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             first.close()
             with serving(port, *modern().args):
                 assert (await call(host, "x__grow")).content == (TextPart("grew"),)
@@ -106,7 +106,7 @@ async def test_a_call_to_a_failed_server_says_why(tmp_path: Path) -> None:
     with anyio.fail_after(seconds(10)):
         server = faulty("mortal_once", env={"MARK": str(tmp_path / "mark")})
         async with hosting({"x": server}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             die = tools(host)["x__die"]
             with pytest.raises(ToolError):
                 await invoke(die)
@@ -154,7 +154,7 @@ async def test_cancelling_the_owner_of_a_host_ends_its_servers(tmp_path: Path, p
 
     with anyio.fail_after(seconds(10)), anyio.CancelScope() as scope:
         async with hosting({"x": server}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             scope.cancel()
             await anyio.sleep_forever()
 
@@ -170,7 +170,7 @@ async def test_an_error_of_the_caller_comes_out_as_it_is(tmp_path: Path) -> None
 async def test_a_tool_kept_after_the_end_says_that_it_is_over(tmp_path: Path) -> None:
     with anyio.fail_after(seconds(10)):
         async with hosting({"x": faulty("healthy")}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             ping = tools(host)["x__ping"]
         with pytest.raises(ToolError, match="MCP server 'x' was closed"):
             await invoke(ping)
@@ -185,7 +185,7 @@ async def test_a_log_that_cannot_be_put_aside_costs_no_connection(
 
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": faulty("chatty")}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             [state] = states(host).values()
 
     assert state == "ready"
@@ -198,7 +198,7 @@ async def test_a_log_that_has_grown_is_put_aside_while_the_server_runs(tmp_path:
 
     with anyio.fail_after(seconds(20)):
         async with hosting({"x": faulty("chatty")}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             for _ in range(3):
                 await call(host, "x__ping")
                 await until(lambda: log.stat().st_size == 0)
@@ -213,7 +213,7 @@ async def test_nothing_a_server_writes_reaches_the_terminal(
 ) -> None:
     with anyio.fail_after(seconds(10)):
         async with hosting({"x": faulty("exits"), "y": faulty("noisy")}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
 
     assert capfd.readouterr() == ("", "")
     assert "no licence" in (tmp_path / "x.log").read_text()

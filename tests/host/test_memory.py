@@ -18,7 +18,7 @@ from kronk_agent.tools import ToolOutput
 
 async def _visit(server: McpServerConfig, folder: Path) -> None:
     async with hosting({"x": server}, folder) as host:
-        await host.settled()
+        await host.wait_ready()
         assert states(host) == {"x": "ready"}
 
 
@@ -41,7 +41,7 @@ async def test_tools_that_changed_meanwhile_are_replaced(tmp_path: Path) -> None
 
         async with hosting({"x": faulty("renames", env=env)}, tmp_path) as host:
             assert list(tools(host)) == ["x__before"]
-            await host.settled()
+            await host.wait_ready()
             assert list(tools(host)) == ["x__after"]
 
 
@@ -54,7 +54,7 @@ async def test_tools_of_a_server_that_is_gone_go_too(tmp_path: Path) -> None:
 
         async with hosting({"x": faulty("mortal_once", env=env)}, tmp_path) as host:
             assert list(tools(host)) == ["x__die", "x__pid"]
-            await host.settled()
+            await host.wait_ready()
             assert (states(host), tools(host)) == ({"x": "failed"}, {})
 
 
@@ -83,7 +83,7 @@ async def test_a_harmed_file_is_as_good_as_none(tmp_path: Path, harm: str) -> No
 
         async with hosting({"x": faulty("healthy")}, tmp_path) as host:
             assert tools(host) == {}
-            await host.settled()
+            await host.wait_ready()
             assert list(tools(host)) == ["x__ping"]
 
 

@@ -31,7 +31,7 @@ async def test_mcp_server_time_from_pypi(tmp_path: Path) -> None:
         async with hosting(
             {"time": McpServerConfig(command=sys.executable, args=args)}, tmp_path
         ) as host:
-            await host.settled()
+            await host.wait_ready()
 
             assert list(tools(host)) == ["time__get_current_time", "time__convert_time"]
             converted = await call(host, "time__convert_time", {**arguments})
@@ -47,7 +47,7 @@ async def test_server_everything_from_npm(tmp_path: Path) -> None:
 
     with anyio.fail_after(seconds(20)):
         async with hosting({"all": _server_everything()}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             assert host.statuses() == (ServerStatus("all", "ready", 13),)
 
             assert await call(host, "all__echo", {"message": "hi"}) == ToolOutput(

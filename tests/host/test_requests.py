@@ -11,7 +11,14 @@ from host.support import asking, call, faulty, hosting, text_of, tools, until
 from limits import seconds
 
 from kronk_agent.errors import ToolError
-from kronk_agent.host import ElicitAction, Form, FormAnswer, ModelUse, ToolUse, Visit
+from kronk_agent.host import (
+    ElicitAction,
+    FormAnswer,
+    FormElicitation,
+    SamplingApproval,
+    ToolApproval,
+    UrlElicitation,
+)
 from kronk_agent.host.client_features.sampling import REQUESTS_PER_CALL
 from kronk_agent.messages import Message, TextPart, ToolCall
 from kronk_agent.model import ChatModel, SamplingParams, ToolChoice
@@ -30,22 +37,24 @@ class Decided:
     agrees: bool = True
     visits: ElicitAction = "accept"
     hesitates_seconds: float = 0
-    asked: list[Form | Visit | ModelUse | ToolUse] = field(default_factory=list)
+    asked: list[FormElicitation | UrlElicitation | SamplingApproval | ToolApproval] = field(
+        default_factory=list
+    )
 
-    async def fill_in(self, form: Form) -> FormAnswer:
+    async def answer_form(self, form: FormElicitation) -> FormAnswer:
         self.asked.append(form)
         await anyio.sleep(self.hesitates_seconds)
         return self.form
 
-    async def agree_to_visit(self, visit: Visit) -> ElicitAction:
+    async def approve_url(self, visit: UrlElicitation) -> ElicitAction:
         self.asked.append(visit)
         return self.visits
 
-    async def agree_to_model_use(self, use: ModelUse) -> bool:
+    async def approve_sampling(self, use: SamplingApproval) -> bool:
         self.asked.append(use)
         return self.agrees
 
-    async def agree_to_tool_use(self, use: ToolUse) -> bool:
+    async def approve_tool_call(self, use: ToolApproval) -> bool:
         self.asked.append(use)
         return self.agrees
 
@@ -67,7 +76,7 @@ async def test_a_server_may_ask_our_model(tmp_path: Path, protocol: str) -> None
 
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": server}, tmp_path, get_model=models) as host:
-            await host.settled()
+            await host.wait_ready()
             output = await call(host, "x__summarise", {"text": "Long."})
 
     assert output.structured == {
@@ -86,7 +95,7 @@ async def test_a_server_may_lend_our_model_its_tools(tmp_path: Path) -> None:
 
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": server}, tmp_path, get_model=models) as host:
-            await host.settled()
+            await host.wait_ready()
             said = text_of(await call(host, "x__forecast", {"city": "Oslo"}))
 
     assert said == (
@@ -115,7 +124,7 @@ async def test_a_person_is_asked_before_our_model_is(
 
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": server}, tmp_path, get_model=models, person=person) as host:
-            await host.settled()
+            await host.wait_ready()
             if agrees:
                 await call(host, "x__summarise", {"text": "Long."})
             else:
@@ -128,7 +137,7 @@ async def test_a_person_is_asked_before_our_model_is(
                 assert "the user declined" in text_of(output)
 
     system, question = Message.system("Be brief."), Message.user("Summarise: Long.")
-    assert person.asked == [ModelUse("x", (system, question), 64)]
+    assert person.asked == [SamplingApproval("x", (system, question), 64)]
     assert len(models.model.requests) == agrees
 
 
@@ -149,14 +158,14 @@ async def test_a_server_is_told_only_what_it_may_ask(
         async with hosting(
             {"x": asking(**keys)}, tmp_path, get_model=Models(), person=Decided()
         ) as host:
-            await host.settled()
+            await host.wait_ready()
             assert text_of(await call(host, "x__capabilities")) == declared
 
 
 async def test_with_nobody_to_ask_there_is_nothing_to_ask_for(tmp_path: Path) -> None:
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": asking(sampling="ask")}, tmp_path, get_model=Models()) as host:
-            await host.settled()
+            await host.wait_ready()
             assert text_of(await call(host, "x__capabilities")) == "{}"
 
 
@@ -166,7 +175,7 @@ async def test_sampling_in_a_loop_ends_when_the_budget_is_spent(tmp_path: Path) 
 
     with anyio.fail_after(seconds(20)):
         async with hosting({"x": server}, tmp_path, get_model=models) as host:
-            await host.settled()
+            await host.wait_ready()
             said = [text_of(await call(host, "x__nag")) for _ in range(2)]
 
     spent = "10 answers, then: the budget of 10 sampling requests per call is spent"
@@ -179,7 +188,7 @@ async def test_a_server_may_not_sample_on_its_own(tmp_path: Path) -> None:
 
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": server}, tmp_path, get_model=models) as host:
-            await host.settled()
+            await host.wait_ready()
             said = text_of(await call(host, "x__ping"))
 
     assert said == "sampling is only for calls under way"
@@ -193,12 +202,12 @@ async def test_a_person_fills_in_a_form(tmp_path: Path, protocol: str) -> None:
 
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": asking(protocol=protocol)}, tmp_path, person=person) as host:
-            await host.settled()
+            await host.wait_ready()
             said = text_of(await call(host, "x__travel"))
 
     assert said == "accept Trip(city='Oslo', nights=2)"
     (form,) = person.asked
-    assert isinstance(form, Form)
+    assert isinstance(form, FormElicitation)
     assert (form.server, form.message) == ("x", "Where to?")
     assert form.schema["required"] == ["city"]
 
@@ -212,7 +221,7 @@ async def test_a_person_may_decline_or_cancel(
 
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": asking(protocol=protocol)}, tmp_path, person=person) as host:
-            await host.settled()
+            await host.wait_ready()
             assert text_of(await call(host, "x__travel")) == f"{action} None"
 
 
@@ -225,7 +234,7 @@ async def test_a_call_does_not_run_out_of_time_while_a_person_thinks(
 
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": server}, tmp_path, person=person) as host:
-            await host.settled()
+            await host.wait_ready()
             assert text_of(await call(host, "x__travel")).startswith("accept")
 
 
@@ -235,14 +244,16 @@ async def test_a_person_is_sent_to_a_page_first(tmp_path: Path, action: ElicitAc
 
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": asking(protocol="legacy")}, tmp_path, person=person) as host:
-            await host.settled()
+            await host.wait_ready()
             if action == "accept":
                 assert text_of(await call(host, "x__sign_up")) == "signed up"
             else:
                 with pytest.raises(ToolError, match="refused the call: sign up"):
                     await call(host, "x__sign_up")
 
-    assert person.asked == [Visit("x", "Sign up first.", "https://example.com/sign-up?id=1")]
+    assert person.asked == [
+        UrlElicitation("x", "Sign up first.", "https://example.com/sign-up?id=1")
+    ]
 
 
 @ERAS
@@ -252,7 +263,7 @@ async def test_a_server_is_told_its_folders(tmp_path: Path, protocol: str) -> No
 
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": server}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             assert text_of(await call(host, "x__folders")) == folder.as_uri()
 
 
@@ -260,7 +271,7 @@ async def test_a_server_is_told_its_folders(tmp_path: Path, protocol: str) -> No
 async def test_what_a_server_logs_goes_into_its_file(tmp_path: Path, protocol: str) -> None:
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": asking(protocol=protocol)}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             await call(host, "x__log", {"text": "two\nlines"})
             await until(lambda: "[info] two lines\n" in (tmp_path / "x.log").read_text())
 
@@ -275,10 +286,10 @@ async def test_tools_are_called_as_the_policy_says(tmp_path: Path) -> None:
 
     with anyio.fail_after(seconds(10)):
         async with hosting({"x": server}, tmp_path, person=person) as host:
-            await host.settled()
+            await host.wait_ready()
             assert list(tools(host)) == ["x__tool1", "x__tool2", "x__tool3"]
             with pytest.raises(ToolError, match="the user did not agree to this call of tool1"):
                 await call(host, "x__tool1", {"a": 1})
             assert text_of(await call(host, "x__tool2")) == "pong"
 
-    assert person.asked == [ToolUse("x", "tool1", {"a": 1})]
+    assert person.asked == [ToolApproval("x", "tool1", {"a": 1})]

@@ -42,7 +42,7 @@ PLAN = Prompt(
 async def test_resources_are_listed_and_read(tmp_path: Path, protocol: str) -> None:
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": asking(protocol=protocol)}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             resources = await host.resources.known()
             assert [r.uri for r in resources] == ["note://today", "note://pixel"]
             assert resources[0] == TODAY
@@ -66,7 +66,7 @@ async def test_resources_are_listed_and_read(tmp_path: Path, protocol: str) -> N
 async def test_prompts_are_listed_filled_and_completed(tmp_path: Path, protocol: str) -> None:
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": asking(protocol=protocol)}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             assert await host.prompts.known() == [PLAN]
             assert await host.prompts.get("x", "plan", {"city": "Oslo"}) == PromptMessages(
                 "Plan a trip", (Message.user("Plan 2 nights in Oslo."),)
@@ -82,7 +82,7 @@ async def test_servers_that_have_none_are_no_hindrance(tmp_path: Path) -> None:
 
     with anyio.fail_after(seconds(15)):
         async with hosting(servers, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             assert [r.server for r in await host.resources.known()] == ["x", "x"]
             assert await host.prompts.known() == [PLAN]
 
@@ -90,7 +90,7 @@ async def test_servers_that_have_none_are_no_hindrance(tmp_path: Path) -> None:
 async def test_a_changed_resource_is_told_of_by_a_server_of_2026(tmp_path: Path) -> None:
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": asking(protocol="2026-07-28")}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             async with host.resources.watch("note://today", server="x") as changes:
                 await call(host, "x__write_note", {"text": "Rest."})
                 async for _ in changes:
@@ -103,7 +103,7 @@ async def test_a_changed_resource_is_told_of_by_a_server_of_2026(tmp_path: Path)
 async def test_a_changed_resource_is_told_of_by_a_server_of_2025(tmp_path: Path) -> None:
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": faulty("subscribable")}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             async with host.resources.watch("note://a", server="x") as changes:
                 await call(host, "x__ping")
                 async for _ in changes:
@@ -116,7 +116,7 @@ async def test_mentioned_resources_are_attached_to_a_message(tmp_path: Path) -> 
 
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": asking()}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             message = await host.resources.attach(text)
 
     assert message == Message(
@@ -130,7 +130,7 @@ async def test_mentioned_resources_are_attached_to_a_message(tmp_path: Path) -> 
 
 
 async def _with_reading(host: Host) -> None:
-    await host.settled()
+    await host.wait_ready()
     await until(lambda: "read_resource" in tools(host))
 
 
@@ -177,7 +177,7 @@ async def test_a_long_result_is_cut_and_can_be_read_on(tmp_path: Path) -> None:
 
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": server}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             short = text_of(await call(host, "x__log", {"text": "short"}))
             cut = text_of(await call(host, "x__essay"))
             again = text_of(await call(host, "x__essay"))

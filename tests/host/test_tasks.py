@@ -24,7 +24,7 @@ from limits import seconds
 
 from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import ToolError
-from kronk_agent.host import Form, FormAnswer
+from kronk_agent.host import FormAnswer, FormElicitation
 from kronk_agent.messages import TextPart
 from kronk_agent.testing import invoke
 from kronk_agent.tools import ToolContext, ToolOutput
@@ -54,7 +54,7 @@ async def test_a_task_is_followed_to_its_result(
     with anyio.fail_after(seconds(10)):
         server = stdio if transport == "stdio" else _over_http(tasking_url)
         async with hosting({"x": server}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             output = await invoke(tools(host)["x__quick"], {}, ToolContext(report_progress=watcher))
 
     assert output == ToolOutput((TextPart("done"),))
@@ -66,16 +66,18 @@ async def test_a_task_may_ask_the_person_once(tmp_path: Path, tasking_url: str) 
 
     with anyio.fail_after(seconds(10)):
         async with hosting({"x": _over_http(tasking_url)}, tmp_path, person=person) as host:
-            await host.settled()
+            await host.wait_ready()
             assert text_of(await call(host, "x__asks")) == "so this"
 
-    assert [form.message for form in person.asked if isinstance(form, Form)] == ["Which?"]
+    assert [form.message for form in person.asked if isinstance(form, FormElicitation)] == [
+        "Which?"
+    ]
 
 
 async def test_a_task_that_ends_badly_says_why(tmp_path: Path, tasking_url: str) -> None:
     with anyio.fail_after(seconds(10)):
         async with hosting({"x": _over_http(tasking_url)}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             with pytest.raises(ToolError, match="MCP server 'x' refused the call: out of luck"):
                 await call(host, "x__fails")
             assert await call(host, "x__cancels_itself") == ToolOutput(
@@ -95,7 +97,7 @@ async def test_a_task_outlives_the_timeout_and_is_cancelled_with_its_call(
 
     with anyio.fail_after(seconds(10)):
         async with hosting({"x": server}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             async with anyio.create_task_group() as calls:
                 calls.start_soon(slow)
                 await until(lambda: len(watcher.reports) > 30)  # one every 0.05 s

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kronk_agent.host.tools.sanitize import visible, visible_schema
+from kronk_agent.host.tools.sanitize import strip_invisible, strip_invisible_in_schema
 from kronk_agent.messages import JsonValue
 
 
@@ -20,7 +20,7 @@ from kronk_agent.messages import JsonValue
     ],
 )
 def test_what_a_person_cannot_see_is_taken_out(text: str, seen: str) -> None:
-    assert visible(text) == seen
+    assert strip_invisible(text) == seen
 
 
 def test_a_schema_loses_invisible_words_and_keeps_its_values() -> None:
@@ -34,7 +34,7 @@ def test_a_schema_loses_invisible_words_and_keeps_its_values() -> None:
         },
     }
 
-    assert visible_schema(schema) == {
+    assert strip_invisible_in_schema(schema) == {
         "title": "ab",
         "properties": {
             "default": {"description": "ab", "default": hidden, "enum": [hidden]},

@@ -203,12 +203,12 @@ async def test_closing_closes_all() -> None:
 
 async def test_what_is_looked_at_is_not_opened_and_not_closed_meanwhile() -> None:
     shelf = Shelf(limit=1)
-    with shelf.pool.look("a") as nothing:
+    with shelf.pool.peek("a") as nothing:
         assert nothing is None
     await shelf.touch("a")
 
     async with anyio.create_task_group() as tasks:
-        with shelf.pool.look("a") as thing:
+        with shelf.pool.peek("a") as thing:
             assert thing is not None
             tasks.start_soon(shelf.touch, "b")
             await anyio.wait_all_tasks_blocked()

@@ -68,7 +68,7 @@ async def test_servers_start_in_the_background_and_add_their_tools() -> None:
 
     async with Runtime.open(config, model=ScriptedModel([])) as runtime:
         assert runtime.servers == (ServerStatus("demo", "starting", 0, None),)
-        await runtime.servers_settled()
+        await runtime.wait_servers_ready()
         names = [tool.name for toolset in runtime.toolsets for tool in toolset.tools()]
 
     assert "demo__add" in names
@@ -81,7 +81,7 @@ def test_a_runtime_may_be_closed_in_another_task_than_it_was_opened_in() -> None
     opening = Runtime.open(config, model=ScriptedModel([call("demo__add", a=2, b=3), "5"]))
 
     async def use(runtime: Runtime) -> str:
-        await runtime.servers_settled()
+        await runtime.wait_servers_ready()
         await runtime.sessions()
         agent = await runtime.agent()
         return (await agent.answer([Message.user("What is 2 + 3?")])).text

@@ -216,7 +216,7 @@ async def tried(server: Server, grammars: Grammars) -> tuple[str, bool]:
         async with Host(
             {server.name: server.config}, log_dir=folder, cache_dir=folder, pins_dir=folder / "pins"
         ) as host:
-            await host.settled()
+            await host.wait_ready()
             (status,) = host.statuses()
             tools = {tool.name: tool for toolset in host.toolsets for tool in toolset.tools()}
             if status.error is None:

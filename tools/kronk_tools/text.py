@@ -24,14 +24,14 @@ _HIDDEN = re.compile(
 )  # fmt: skip
 
 
-def visible(text: str) -> str:
+def strip_invisible(text: str) -> str:
     """The text without invisible characters, its lines as they are."""
     return _HIDDEN.sub("", _LINE_BREAK.sub("\n", text))
 
 
 def clean(text: str) -> str:
     """The text as a person would see it: no invisible characters, no runs of blank lines."""
-    return _BLANK_LINES.sub("\n\n", visible(text)).strip()
+    return _BLANK_LINES.sub("\n\n", strip_invisible(text)).strip()
 
 
 def one_line(text: str, *, max_chars: int) -> str:

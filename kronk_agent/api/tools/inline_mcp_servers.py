@@ -91,7 +91,7 @@ async def visiting(guests: Mapping[str, McpServerConfig]) -> AsyncIterator[Host 
     async with TemporaryDirectory(prefix="kronk-agent-") as folder:
         place = Path(folder)
         async with Host(guests, log_dir=place, cache_dir=place / "mcp", pins_dir=place) as host:
-            await host.settled()
+            await host.wait_ready()
             yield host
 
 

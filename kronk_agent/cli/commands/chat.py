@@ -25,7 +25,7 @@ from kronk_agent.runtime import Runtime
 from kronk_agent.runtime.agents import agent_config, agent_options
 
 if TYPE_CHECKING:
-    from kronk_agent.cli.interactive.user import TerminalPerson
+    from kronk_agent.cli.interactive.user import TerminalUser
 
 _STARTER = (
     ", the starter model: it only shows that all works. --model PATH.gguf, or model: in the "
@@ -164,13 +164,13 @@ async def _chat(
         )
 
 
-def _person_at(terminal: Terminal) -> TerminalPerson | None:
+def _person_at(terminal: Terminal) -> TerminalUser | None:
     """Whoever sits there; None where the input or the screen is not a terminal."""
     if sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
-    from kronk_agent.cli.interactive.user import TerminalPerson  # heavy: prompt_toolkit
+    from kronk_agent.cli.interactive.user import TerminalUser  # heavy: prompt_toolkit
 
-    return TerminalPerson(terminal)
+    return TerminalUser(terminal)
 
 
 async def converse(

@@ -40,7 +40,7 @@ async def _serve(config: Config, _: Interrupts) -> int:
     from kronk_agent.api.middleware.api_keys import KeyFile
     from kronk_agent.api.middleware.identity import current_caller
     from kronk_agent.api.server import serving_at
-    from kronk_mcp_servers.agent import ClientPerson, agent_server
+    from kronk_mcp_servers.agent import ClientUser, agent_server
     from kronk_mcp_servers.http import McpApp
 
     terminal = Terminal()
@@ -51,7 +51,7 @@ async def _serve(config: Config, _: Interrupts) -> int:
             "is none: `kronk-agent keys create NAME` makes one",
             key="server.host",
         )
-    person = ClientPerson()
+    person = ClientUser()
     async with (
         Runtime.open(config, person=person) as runtime,
         agent_server(runtime, person, is_remote=True) as mcp_server,

@@ -12,7 +12,7 @@ from kronk_agent.tools.schema.formats import EXAMPLES, format_checker
 from kronk_agent.tools.schema.validator import lenient_validator
 
 if TYPE_CHECKING:
-    from kronk_agent.host import Form
+    from kronk_agent.host import FormElicitation
 
 FormValue: TypeAlias = "str | int | float | bool | list[str]"
 
@@ -125,7 +125,7 @@ class FormField:
         return str(error.message)
 
 
-def fields_of(form: Form) -> list[FormField]:
+def fields_of(form: FormElicitation) -> list[FormField]:
     """The form's fields, in their order."""
     properties, required = form.schema.get("properties"), form.schema.get("required")
     names = required if isinstance(required, list) else ()

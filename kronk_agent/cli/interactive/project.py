@@ -51,14 +51,14 @@ def with_project_servers(config: Config, folder: Path | None = None) -> Config:
 
 def show_request(server: ProjectServer) -> None:
     """All that a person needs to see before they agree."""
-    from kronk_agent.host.tools.sanitize import escaped  # heavy: the whole host
+    from kronk_agent.host.tools.sanitize import escape_invisible  # heavy: the whole host
 
     verb = "run this program" if "command" in server.entry else "connect to"
     # What a terminal does not draw, or draws backwards, must not hide from whoever agrees.
-    click.echo(escaped(f"{server.file} asks to {verb}:"), err=True)
-    click.echo(escaped(f"\n  {command_line(server.entry)}\n"), err=True)
+    click.echo(escape_invisible(f"{server.file} asks to {verb}:"), err=True)
+    click.echo(escape_invisible(f"\n  {command_line(server.entry)}\n"), err=True)
     for line in surroundings(server.entry):
-        click.echo(escaped(f"  {line}"), err=True)
+        click.echo(escape_invisible(f"  {line}"), err=True)
 
 
 def _asked_for(folder: Path) -> list[ProjectServer]:

@@ -17,7 +17,7 @@ async def wait_until_settled(runtime: Runtime, terminal: Terminal) -> None:
     starting = [server.name for server in runtime.servers if server.state == "starting"]
     if starting:
         terminal.status(f"starting MCP servers: {', '.join(starting)} ...")
-    await runtime.servers_settled()
+    await runtime.wait_servers_ready()
     terminal.close()
 
 
@@ -29,7 +29,7 @@ async def wait_for_required(runtime: Runtime, terminal: Terminal) -> None:
     """
     if any(server.state == "starting" for server in runtime.servers):
         terminal.status("starting MCP servers ...")
-    await runtime.required_servers()
+    await runtime.wait_required_servers()
     terminal.close()
 
 

@@ -17,14 +17,14 @@ from kronk_agent.cli.interactive.repl import prompt_output
 from kronk_agent.cli.interactive.terminal import Terminal
 from kronk_agent.host import (
     ElicitAction,
-    Form,
     FormAnswer,
+    FormElicitation,
     FormValues,
-    ModelUse,
-    ToolUse,
-    Visit,
+    SamplingApproval,
+    ToolApproval,
+    UrlElicitation,
 )
-from kronk_agent.host.tools.sanitize import escaped
+from kronk_agent.host.tools.sanitize import escape_invisible
 from kronk_agent.messages import ToolCall
 from kronk_agent.tools import Tool
 
@@ -38,14 +38,14 @@ class _DismissedError(Exception):
     """Ctrl-C or Ctrl-D: the person does not want to answer."""
 
 
-class TerminalPerson:
+class TerminalUser:
     """Asks one question at a time. Ctrl-C and Ctrl-D dismiss it, and nothing is sent or done."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
         self._turn = anyio.Lock()
 
-    async def fill_in(self, form: Form) -> FormAnswer:
+    async def answer_form(self, form: FormElicitation) -> FormAnswer:
         async with self._turn:
             self._say(f"MCP server {form.server!r} asks: {form.message}")
             hint = "Give it no secrets. Enter takes the [suggestion], Ctrl-C cancels."
@@ -57,7 +57,7 @@ class TerminalPerson:
             except _DismissedError:
                 return FormAnswer("cancel")
 
-    async def agree_to_visit(self, visit: Visit) -> ElicitAction:
+    async def approve_url(self, visit: UrlElicitation) -> ElicitAction:
         async with self._turn:
             self._say(f"MCP server {visit.server!r} asks you to open a page: {visit.message}")
             self._terminal.say(f"  {_to_show(visit.url)}")
@@ -70,14 +70,14 @@ class TerminalPerson:
             await anyio.to_thread.run_sync(click.launch, visit.url)
             return "accept"
 
-    async def agree_to_model_use(self, use: ModelUse) -> bool:
+    async def approve_sampling(self, use: SamplingApproval) -> bool:
         async with self._turn:
             self._say(f"MCP server {use.server!r} asks to use the model:")
             text = "\n".join(f"  {message.role}: {message.text}" for message in use.messages)
             self._terminal.say(_to_show(text))
             return await self._consents(f"Let it, for up to {use.max_tokens} tokens?")
 
-    async def agree_to_tool_use(self, use: ToolUse) -> bool:
+    async def approve_tool_call(self, use: ToolApproval) -> bool:
         arguments = json.dumps(use.arguments, ensure_ascii=False)
         return await self._agrees_to_call(f"{use.tool} of MCP server {use.server!r}", arguments)
 
@@ -91,7 +91,7 @@ class TerminalPerson:
             self._terminal.say(f"  {_to_show(arguments)}")
             return await self._consents("Let it?")
 
-    async def _fields(self, form: Form) -> FormAnswer:
+    async def _fields(self, form: FormElicitation) -> FormAnswer:
         """Ask for each field, and again until the person sends them or does not."""
         fields = fields_of(form)
         values: FormValues = {}
@@ -130,7 +130,7 @@ class TerminalPerson:
         raise _DismissedError
 
     async def _review(
-        self, form: Form, fields: Sequence[FormField], values: FormValues
+        self, form: FormElicitation, fields: Sequence[FormField], values: FormValues
     ) -> Literal["send", "decline", "edit"]:
         """Show all that would be sent, defaults included, and ask what to do with it."""
         self._say(f"For MCP server {form.server!r}:")
@@ -174,4 +174,4 @@ def _to_show(text: str) -> str:
     """Bounded, and with what one cannot see (bidi, zero-width) written as numbers."""
     cut = len(text) - _MOST_SHOWN
     rest = f" … ({cut} more characters)" if cut > 0 else ""
-    return escaped(text[:_MOST_SHOWN]) + rest
+    return escape_invisible(text[:_MOST_SHOWN]) + rest

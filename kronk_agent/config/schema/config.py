@@ -34,8 +34,8 @@ from kronk_agent.config.schema.base import (
 )
 from kronk_agent.config.schema.engine import EngineConfig
 from kronk_agent.config.schema.mcp_server import McpServerConfig as McpServerConfig
-from kronk_agent.config.schema.mcp_serving import McpServingConfig
 from kronk_agent.config.schema.model import ModelConfig
+from kronk_agent.config.schema.serve_mcp import ServeMcpConfig
 from kronk_agent.config.schema.server import ServerConfig
 from kronk_agent.tools.policy import Permission
 
@@ -186,7 +186,7 @@ class Config(Section):
     web_fetch: WebFetchConfig = WebFetchConfig()
     sessions: SessionsConfig = SessionsConfig()
     server: ServerConfig = ServerConfig()
-    mcp_server: McpServingConfig = McpServingConfig()
+    serve_mcp: ServeMcpConfig = ServeMcpConfig()
     mcp_servers: dict[ServerName, McpServerConfig] = Field(default_factory=dict)
     """MCP servers whose tools the agent may use, by name."""
 

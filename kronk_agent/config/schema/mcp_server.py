@@ -139,7 +139,7 @@ class McpServerConfig(Section):
     """About how many tokens of what the server says of its tools go into the system prompt. 0: none
     of it."""
     trust: bool = False
-    """true takes its word: changed tools are not held back, nor its tools' words looked through."""
+    """true: changed tools are not quarantined and descriptions are not scanned."""
     roots: tuple[Path, ...] = ()
     """Folders the server is told it may work in."""
     sampling: Permission = "ask"

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from kronk_agent.concurrency.closing import ClosedInThread
 from kronk_agent.concurrency.opening import Opening
 from kronk_agent.engine.embedding.rerank_prompt import rerank_prompt
-from kronk_agent.engine.embedding.worker import EmbeddingWorker, Job
+from kronk_agent.engine.embedding.worker import EmbeddingJob, EmbeddingWorker
 from kronk_agent.engine.llama.binding import llama
 from kronk_agent.engine.llama.context import context_length, context_settings, open_context
 from kronk_agent.engine.llama.model_file import Capability, ModelFile
@@ -257,7 +257,7 @@ class EmbeddingEngine(ClosedInThread):
             with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody is there
                 self._loop.call_soon_threadsafe(is_done.set)
 
-        job = Job(inputs, width=self._worker.width, on_end=wake)
+        job = EmbeddingJob(inputs, width=self._worker.width, on_end=wake)
         self._worker.submit(job)
         try:
             await is_done.wait()

@@ -19,7 +19,7 @@ from kronk_agent.errors import EngineError, OverloadedError
 logger = logging.getLogger(__name__)
 
 
-class Job:
+class EmbeddingJob:
     """The inputs of one call, of which a batch may have some.
 
     Args:
@@ -66,7 +66,7 @@ class Job:
 class _Part:
     """One input in a batch; its sequence id is its place in the list of parts."""
 
-    job: Job
+    job: EmbeddingJob
     index: int
 
 
@@ -90,7 +90,7 @@ class EmbeddingWorker:
         self._max_sequences = max_sequences
         self.width = width
         self._queue_limit = queue_limit
-        self._jobs: deque[Job] = deque()
+        self._jobs: deque[EmbeddingJob] = deque()
         """Those with inputs left, next first; guarded by ``_changed``."""
         self._changed = threading.Condition()
         self._is_closing = False
@@ -99,7 +99,7 @@ class EmbeddingWorker:
     def start(self) -> None:
         self._thread.start()
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: EmbeddingJob) -> None:
         """Queue a job. Safe from any thread.
 
         Raises:
@@ -152,7 +152,7 @@ class EmbeddingWorker:
                     parts.append(_Part(job, job.num_taken - 1))
         return parts
 
-    def _next_job(self, num_parts: int) -> Job | None:
+    def _next_job(self, num_parts: int) -> EmbeddingJob | None:
         """The job whose input comes next; None when it has no room in this batch."""
         while self._jobs and self._jobs[0].is_cancelled:
             self._jobs.popleft()
@@ -160,7 +160,7 @@ class EmbeddingWorker:
             return None
         return self._jobs[0] if len(self._jobs[0].next_input) <= self._batch.room else None
 
-    def _add(self, job: Job, *, sequence_id: int) -> None:
+    def _add(self, job: EmbeddingJob, *, sequence_id: int) -> None:
         self._jobs.popleft()
         self._batch.add(
             job.next_input, position=0, sequence_id=sequence_id, num_logits=len(job.next_input)
@@ -180,6 +180,6 @@ class EmbeddingWorker:
             part.job.put(part.index, np.ctypeslib.as_array(pointer, shape=(self.width,)))
 
 
-def _fail(jobs: Iterable[Job], error: EngineError) -> None:
+def _fail(jobs: Iterable[EmbeddingJob], error: EngineError) -> None:
     for job in jobs:
         job.fail(error)

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kronk_agent.engine.kv_cache.kv_memory import KVMemory
-from kronk_agent.engine.kv_cache.radix_tree import CacheKey, PrefixTree
+from kronk_agent.engine.kv_cache.radix_tree import CacheKey, RadixTree
 from kronk_agent.engine.kv_cache.state_files import StateFiles, is_sound
 from kronk_agent.engine.kv_cache.state_store import SavedState, StateStore
 from kronk_agent.engine.sequence import Sequence
@@ -82,7 +82,7 @@ class PrefixCache:
         memory: the context's.
         store: where states go that are evicted, or saved for a model that shares only whole ones.
         num_ids: sequence ids the context was made with.
-        whole: can the model share only whole states?
+        requires_full_state: True where only whole states can be shared (recurrent, hybrid, SWA).
         files: where states of the store come from that are mapped from files.
     """
 
@@ -92,19 +92,19 @@ class PrefixCache:
         store: StateStore,
         *,
         num_ids: int,
-        whole: bool,
+        requires_full_state: bool,
         files: StateFiles | None = None,
     ) -> None:
         self.counters = CacheCounters()
         self._memory = memory
         self._store = store
         self._files = files
-        self._whole = whole
+        self._requires_full_state = requires_full_state
         self._num_ids = num_ids
         self._free = list(range(num_ids))
         """A heap: low ids are given first, so that those in use are next to each other. llama.cpp
         computes rows of memories of their own together only where their ids are consecutive."""
-        self._tree: PrefixTree[int] = PrefixTree()
+        self._tree: RadixTree[int] = RadixTree()
         """Every token of the finished sequences, and of the running ones what they were given
         and what nobody else had when they computed it. Each run of it has cells of its own where
         the memory is unified; else each holder has."""
@@ -127,7 +127,7 @@ class PrefixCache:
     @property
     def can_drop_a_part(self) -> bool:
         """Can the end of a sequence be taken back?"""
-        return not self._whole
+        return not self._requires_full_state
 
     def num_cells(self, running: Iterable[Sequence]) -> int:
         """Cells in use."""
@@ -145,34 +145,34 @@ class PrefixCache:
 
     def is_worth_waiting(self, sequence: Sequence, running: Iterable[Sequence]) -> bool:
         """Is a running sequence about to compute a prefix that this one can then share?"""
-        if self._whole and not self._store.limit_bytes:
+        if self._requires_full_state and not self._store.limit_bytes:
             return False
-        known = self._tree.longest(sequence.prefix)[0]
+        known = self._tree.match_prefix(sequence.prefix)[0]
         for other in running:
             shared = sequence.prefix.common_length(other.key(other.num_to_read))
             if shared >= max(other.num_computed, known) + _WORTH_WAITING_FOR:
-                if self._whole:
+                if self._requires_full_state:
                     other.checkpoints.add(shared)
                 return True
         return False
 
     def admit(self, sequence: Sequence, running: Iterable[Sequence]) -> None:
         """Give the sequence an id, with the longest prefix there is already in its memory."""
-        if self._whole:
+        if self._requires_full_state:
             self._admit_whole(sequence)
         else:
             self._admit_sharing(sequence, running)
         if sequence.is_new:
             self._count(sequence)
 
-    def close_ranks(self, running: Iterable[Sequence]) -> None:
+    def compact_sequence_ids(self, running: Iterable[Sequence]) -> None:
         """Move running sequences so that their ids are next to each other.
 
         Of memories of their own llama.cpp computes rows together only where the ids rise by one:
         with gaps a step takes up to twice as long. A gap may be that of a conversation whose next
         turn is about to come, so it has to last, the longer the more there is to move.
         """
-        if self._memory.is_unified or self._whole:
+        if self._memory.is_unified or self._requires_full_state:
             return
         by_id = {sequence.id: sequence for sequence in running if sequence.id is not None}
         if not by_id or max(by_id) - min(by_id) < len(by_id):
@@ -201,13 +201,13 @@ class PrefixCache:
         if id is None:
             return
         sequence.id = None
-        if self._whole:
+        if self._requires_full_state:
             self._save(id, sequence.computed, pinned=sequence.pin is not None)
             self._release(id)
             return
         key = sequence.computed
         self._memory.drop(id, len(key))  # what was drafted when it failed
-        is_known = not len(key) or self._tree.covers(key, besides=id)
+        is_known = not len(key) or self._tree.contains(key, besides=id)
         if is_known and sequence.pin is None:
             self._release(id)
             return
@@ -260,15 +260,15 @@ class PrefixCache:
 
         None where they are fewer than ``at_least``, or no id or memory is free to copy it.
         """
-        if self._whole:
+        if self._requires_full_state:
             length, saved = self._store.find(key)
             return None if saved is None or length < at_least else (length, saved.state)
-        length, donor = self._tree.longest(key)
-        if donor is None or length < at_least or not self._free:
+        length, source = self._tree.match_prefix(key)
+        if source is None or length < at_least or not self._free:
             return None
         id = heappop(self._free)
         try:
-            is_copied = self._memory.copy(donor, id, length)
+            is_copied = self._memory.copy(source, id, length)
             state = self._memory.save(id) if is_copied else None
             return None if state is None else (length, state)
         finally:
@@ -284,7 +284,7 @@ class PrefixCache:
         """Forget everything in the KV memory, after a fault that left it in an unknown state."""
         self._memory.clear()
         self._free = list(range(self._num_ids))
-        self._tree = PrefixTree()
+        self._tree = RadixTree()
         self._finished.clear()
         self._pinned.clear()
 
@@ -306,48 +306,48 @@ class PrefixCache:
             if other.id is not None:
                 self._tree.extend(other.id, other.computed, onto_others=False)
         prefix = sequence.prefix
-        length, donor = self._donor(prefix)
+        length, source = self._donor(prefix)
         saved_length, saved = self._store.find(prefix)
         if saved is not None and saved_length >= length + _WORTH_RESTORING:
-            id = self._restore(saved, keep=donor)
+            id = self._restore(saved, keep=source)
             if id is not None:
                 self._memory.drop(id, saved_length)
                 self._share_cells(id, prefix.prefix(saved_length))
                 self._begin(sequence, id, saved_length)
                 return
-            length, donor = self._donor(prefix)  # trying may have evicted it
-        if donor is None:
+            length, source = self._donor(prefix)  # trying may have evicted it
+        if source is None:
             self._begin(sequence, self._free_id(keep=None), 0)
-        elif donor in self._finished and self._can_be_taken_over(donor, length):
+        elif source in self._finished and self._can_be_taken_over(source, length):
             # A conversation goes on: the finished turn's id is taken over.
-            del self._finished[donor]
-            if self._tree.length(donor) > length:
-                self._memory.drop(donor, length)
-                self._tree.remove(donor)
-            self._begin(sequence, donor, length)
+            del self._finished[source]
+            if self._tree.length(source) > length:
+                self._memory.drop(source, length)
+                self._tree.remove(source)
+            self._begin(sequence, source, length)
         else:
-            if donor in self._finished:
-                self._finished.move_to_end(donor)
-            id = self._free_id(keep=donor)
-            length, donor = self._donor(prefix)  # it may have been the only one to evict
-            if donor is not None and not self._memory.copy(donor, id, length):
+            if source in self._finished:
+                self._finished.move_to_end(source)
+            id = self._free_id(keep=source)
+            length, source = self._donor(prefix)  # it may have been the only one to evict
+            if source is not None and not self._memory.copy(source, id, length):
                 length = 0
             self._begin(sequence, id, length)
 
     def _donor(self, prefix: CacheKey) -> tuple[int, int | None]:
         """How much of a prefix is in memory, and who has it; 0 and None where it is not worth
         moving."""
-        length, donor = self._tree.longest(prefix)
-        if donor is None or self._memory.is_unified:
-            return length, donor
-        num_moved = self._memory.last_position(donor) + 1
+        length, source = self._tree.match_prefix(prefix)
+        if source is None or self._memory.is_unified:
+            return length, source
+        num_moved = self._memory.last_position(source) + 1
         is_worth_it = num_moved <= length * _MOVED_PER_TOKEN_SAVED
-        return (length, donor) if is_worth_it else (0, None)
+        return (length, source) if is_worth_it else (0, None)
 
-    def _can_be_taken_over(self, donor: int, length: int) -> bool:
+    def _can_be_taken_over(self, source: int, length: int) -> bool:
         """Is what the donor has beyond ``length`` nothing, or cheaper to lose than to copy the
         rest?"""
-        lost = self._tree.length(donor) - length
+        lost = self._tree.length(source) - length
         return lost == 0 or (not self._memory.is_unified and lost < _WORTH_SAVING)
 
     def _begin(self, sequence: Sequence, id: int, length: int) -> None:
@@ -359,7 +359,7 @@ class PrefixCache:
         if not self._memory.is_unified:
             return
         start = self._tree.length(id)
-        shared, other = self._tree.longest(key)
+        shared, other = self._tree.match_prefix(key)
         if other is not None and shared > start:
             self._memory.drop(id, start, shared)
             self._memory.share(other, id, start, shared)
@@ -474,16 +474,16 @@ class PrefixCache:
         if not self._free:
             idle = [*self._finished, *self._pinned.values()]
             self._evict(next((id for id in idle if id != keep), idle[0]))
-        if self._memory.is_unified or self._whole:
+        if self._memory.is_unified or self._requires_full_state:
             return heappop(self._free)
-        for id in self._near_work():
+        for id in self._ids_near_active():
             if id in self._free or (id != keep and self._swap(id, self._free[0])):
                 self._free.remove(id)
                 heapify(self._free)
                 return id
         return heappop(self._free)
 
-    def _near_work(self) -> list[int]:
+    def _ids_near_active(self) -> list[int]:
         """Ids that nobody runs under among those at work and beside them, gaps first."""
         idle = {*self._free, *self._finished, *self._pinned.values()}
         at_work = [id for id in range(self._num_ids) if id not in idle]

@@ -64,7 +64,7 @@ class CacheKey:
         return length
 
 
-class PrefixTree(Generic[H]):
+class RadixTree(Generic[H]):
     """Paths of tokens, and who holds them. Not safe for use by several threads."""
 
     def __init__(self) -> None:
@@ -167,12 +167,12 @@ class PrefixTree(Generic[H]):
                 del parent.children[node.salt, int(node.run[0])]
             node = parent
 
-    def longest(self, key: CacheKey) -> tuple[int, H | None]:
+    def match_prefix(self, key: CacheKey) -> tuple[int, H | None]:
         """The longest prefix of ``key`` that anyone holds, and one who holds it."""
         length, node = self._walk(key)
         return (length, next(iter(node.holders))) if length else (0, None)
 
-    def longest_whole(self, key: CacheKey) -> tuple[int, H | None]:
+    def match_complete_entry(self, key: CacheKey) -> tuple[int, H | None]:
         """The longest path that is as a whole a prefix of ``key``, and its holder."""
         length, node = self._walk(key)
         if length < node.depth:  # parted inside the run that leads to this node
@@ -181,7 +181,7 @@ class PrefixTree(Generic[H]):
             node = node.parent
         return (node.depth, next(iter(node.tips))) if node.tips else (0, None)
 
-    def covers(self, key: CacheKey, *, besides: H) -> bool:
+    def contains(self, key: CacheKey, *, besides: H) -> bool:
         """Does somebody else hold all of these tokens?"""
         length, node = self._walk(key)
         return length == len(key) and len(node.holders - {besides}) > 0

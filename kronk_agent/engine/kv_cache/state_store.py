@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kronk_agent.engine.kv_cache.radix_tree import CacheKey, PrefixTree
+from kronk_agent.engine.kv_cache.radix_tree import CacheKey, RadixTree
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,13 +39,13 @@ class StateStore:
 
     Args:
         limit_bytes: of all states that are not mapped from files; 0 keeps none.
-        whole: can only a whole state be used, not a part of one?
+        requires_full_state: True where a state can only be used whole, not a part of it.
     """
 
-    def __init__(self, limit_bytes: int, *, whole: bool) -> None:
+    def __init__(self, limit_bytes: int, *, requires_full_state: bool) -> None:
         self.limit_bytes = limit_bytes
-        self._whole = whole
-        self._tree: PrefixTree[SavedState] = PrefixTree()
+        self._requires_full_state = requires_full_state
+        self._tree: RadixTree[SavedState] = RadixTree()
         self._saved: OrderedDict[SavedState, bool] = OrderedDict()
         """States, least recently used first, and whether each is pinned."""
         self._checked: set[SavedState] = set()
@@ -57,7 +57,7 @@ class StateStore:
     def put(self, saved: SavedState, *, pinned: bool = False) -> bool:
         """Keep a state; False where it is larger than the budget or there already."""
         size = saved.memory_bytes
-        length, known = self._tree.longest_whole(saved.key)
+        length, known = self._tree.match_complete_entry(saved.key)
         if known is not None and length == len(saved.key):
             self._saved[known] = self._saved[known] or pinned
             self._saved.move_to_end(known)
@@ -79,13 +79,17 @@ class StateStore:
 
     def unpin(self, key: CacheKey) -> None:
         """Let the state of these tokens be evicted like the rest."""
-        length, known = self._tree.longest_whole(key)
+        length, known = self._tree.match_complete_entry(key)
         if known is not None and length == len(key):
             self._saved[known] = False
 
     def find(self, key: CacheKey) -> tuple[int, SavedState | None]:
         """How many of the first tokens the best state covers, and that state."""
-        find = self._tree.longest_whole if self._whole else self._tree.longest
+        find = (
+            self._tree.match_complete_entry
+            if self._requires_full_state
+            else self._tree.match_prefix
+        )
         return find(key)
 
     @property
@@ -109,7 +113,7 @@ class StateStore:
 
     def common_length(self, key: CacheKey) -> int:
         """The longest prefix these tokens share with the tokens of any state."""
-        return self._tree.longest(key)[0]
+        return self._tree.match_prefix(key)[0]
 
     def clear(self) -> None:
         for saved in list(self._saved):
@@ -117,7 +121,7 @@ class StateStore:
 
     def _can_be_replaced(self, known: SavedState) -> bool:
         """True if a longer state serves in its place. Files stay: others may begin with them."""
-        return not self._whole and not self._saved[known] and known.path is None
+        return not self._requires_full_state and not self._saved[known] and known.path is None
 
     def remove(self, saved: SavedState) -> None:
         """Forget a state."""

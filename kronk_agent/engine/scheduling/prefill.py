@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from kronk_agent.engine.scheduling.step_time import StepCost
+from kronk_agent.engine.scheduling.step_time import StepTimeModel
 from kronk_agent.engine.sequence import Sequence
 
 _SECONDS = 0.25
@@ -47,7 +47,7 @@ contexts of 1,000 to 6,000 tokens."""
 Share: TypeAlias = tuple[Sequence, int]
 
 
-class Filling:
+class PrefillPolicy:
     """Chooses what prompts get of a step.
 
     Args:
@@ -56,18 +56,18 @@ class Filling:
         is_unified: is there one KV memory for all?
     """
 
-    def __init__(self, cost: StepCost, *, capacity: int, is_unified: bool) -> None:
+    def __init__(self, cost: StepTimeModel, *, capacity: int, is_unified: bool) -> None:
         self._cost = cost
         self._capacity = capacity
         self._is_unified = is_unified
 
-    def shares(
+    def schedule(
         self,
         reading: list[Sequence],
         generating: list[Sequence],
         num_rows: int,
         *,
-        expects_others: bool,
+        expects_more_requests: bool,
         since_last: float = 0.0,
     ) -> list[Share]:
         """How many tokens of each prompt this step reads.
@@ -81,20 +81,20 @@ class Filling:
                 of those who generate.
         """
         cells = sum(self.cells(sequence, 1) for sequence in generating)
-        is_watched = any(sequence.is_watched for sequence in (*generating, *reading))
-        if not is_watched and (whole := self._whole(reading, num_rows, cells)):
+        is_streaming = any(sequence.is_streaming for sequence in (*generating, *reading))
+        if not is_streaming and (whole := self._finishable_prompts(reading, num_rows, cells)):
             return whole
-        is_read_along = any(sequence.is_watched for sequence in generating)
+        is_read_along = any(sequence.is_streaming for sequence in generating)
         if is_read_along:
             seconds = _SECONDS_BOTH if len(reading) > 1 else _SECONDS_GENERATING
-        elif generating or len(reading) > 1 or expects_others:
+        elif generating or len(reading) > 1 or expects_more_requests:
             seconds = _SECONDS
         else:
             seconds = _SECONDS_UNWATCHED
         seconds = max(seconds, self._cost.seconds(num_rows, cells=cells) + _PROMPT_SECONDS)
         if is_read_along:
             seconds -= since_last
-        return self._divide(reading, seconds, num_rows, cells, is_alone=not generating)
+        return self._split_budget(reading, seconds, num_rows, cells, is_alone=not generating)
 
     def cells(self, sequence: Sequence, rows: int) -> float:
         """Cells at which so many rows of a sequence look, all together, beyond those at which all
@@ -103,7 +103,9 @@ class Filling:
             return 0
         return rows * sequence.num_computed * (_TILED_CELL if rows >= _TILE else 1)
 
-    def _whole(self, reading: list[Sequence], num_rows: int, cells: float) -> list[Share]:
+    def _finishable_prompts(
+        self, reading: list[Sequence], num_rows: int, cells: float
+    ) -> list[Share]:
         """The shortest prompts that can be read to their ends in one step; none may be."""
         chosen: list[Share] = []
         for sequence in sorted(reading, key=_num_pending):
@@ -124,7 +126,7 @@ class Filling:
             chosen.append((reading[0], min(reserved, self._capacity - num_rows)))
         return chosen
 
-    def _divide(
+    def _split_budget(
         self,
         reading: list[Sequence],
         seconds: float,
@@ -179,7 +181,7 @@ class Filling:
         """How many rows of a sequence a step may have at most, beside those it has."""
 
         def within(cells_each: float) -> int | None:
-            return self._cost.rows_within(
+            return self._cost.max_rows_within(
                 seconds, beside=num_rows, cells=cells, cells_each=cells_each
             )
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from kronk_agent.engine.sequence import Sequence
 
 
-class WaitingLine:
+class RequestQueue:
     """Sequences in the order in which they get their turn: interactive before background ones,
     and within each those that had to give way before those that arrived. Guarded by its owner."""
 

@@ -26,9 +26,9 @@ from kronk_agent.engine.llama.binding import Context, llama
 from kronk_agent.engine.sampling.logprobs import RowLogprobs, TokenLogprob
 from kronk_agent.engine.sampling.sampler import Sampler
 from kronk_agent.engine.sampling.speculation import FIRST_DRAFT_LENGTH, PromptLookup
-from kronk_agent.engine.scheduling.prefill import Filling
-from kronk_agent.engine.scheduling.request_queue import WaitingLine
-from kronk_agent.engine.scheduling.step_time import StepCost
+from kronk_agent.engine.scheduling.prefill import PrefillPolicy
+from kronk_agent.engine.scheduling.request_queue import RequestQueue
+from kronk_agent.engine.scheduling.step_time import StepTimeModel
 from kronk_agent.engine.sequence import Chunk, EndReason, Sequence, Sink
 from kronk_agent.engine.stats import EngineStats, StepCounters
 from kronk_agent.engine.vocabulary import Vocabulary
@@ -98,8 +98,8 @@ class Scheduler:
         self._max_sequences = max_sequences
         self._queue_limit = queue_limit
         self._speculation = speculation
-        self._cost = StepCost()
-        self._filling = Filling(self._cost, capacity=batch_size, is_unified=cache.is_unified)
+        self._cost = StepTimeModel()
+        self._prefill = PrefillPolicy(self._cost, capacity=batch_size, is_unified=cache.is_unified)
         self._counters = StepCounters()
         self._output: list[Output] = []
         """What is still to be handed over."""
@@ -107,7 +107,7 @@ class Scheduler:
         """When, on the clock of ``time.perf_counter``."""
         self._running: list[Sequence] = []
         """Admitted sequences, oldest first."""
-        self._waiting = WaitingLine()
+        self._waiting = RequestQueue()
         """Submitted or preempted sequences; guarded by ``_changed``."""
         self._errands: list[Callable[[], None]] = []
         """What others want the worker to do between two steps; guarded by ``_changed``."""
@@ -164,7 +164,7 @@ class Scheduler:
                     self._is_full = False
             sequence.is_cancelled = True
 
-    def run_soon(self, errand: Callable[[], None]) -> None:
+    def call_soon(self, callback: Callable[[], None]) -> None:
         """Have the worker do something between two steps. Safe from any thread.
 
         Raises:
@@ -172,7 +172,7 @@ class Scheduler:
         """
         with self._changed:
             self._check_open()
-            self._errands.append(errand)
+            self._errands.append(callback)
             self._changed.notify()
 
     def close(self) -> None:
@@ -246,15 +246,15 @@ class Scheduler:
     def _run_errands(self) -> None:
         with self._changed:
             errands, self._errands = self._errands, []
-        for errand in errands:
-            errand()
+        for callback in errands:
+            callback()
 
     def _step(self) -> None:
         self._drop_ended()
         self._admit()
-        self._cache.close_ranks(self._running)
+        self._cache.compact_sequence_ids(self._running)
         rows = self._fill_batch()
-        cells = sum(self._filling.cells(part.sequence, part.num_rows) for part in rows)
+        cells = sum(self._prefill.cells(part.sequence, part.num_rows) for part in rows)
         self._hand_over(within=self._cost.seconds(self._batch.size, cells=cells))
         if not self._decode(rows, cells):
             return
@@ -354,7 +354,7 @@ class Scheduler:
 
     # --- one batch --------------------------------------------------------------------------
 
-    def _fill_batch(self) -> list[_Rows]:
+    def _fill_batch(self) -> list[_ScheduledRows]:
         """Choose the rows of this loop: generating sequences first, then the prompts' shares."""
         self._batch.clear()
         generating = [s for s in self._running if not s.is_reading]
@@ -370,11 +370,11 @@ class Scheduler:
             num_rows += len(sequence.pending) + len(sequence.draft)
         if reading:
             now = time.perf_counter()
-            chosen += self._filling.shares(
+            chosen += self._prefill.schedule(
                 reading,
                 generating,
                 num_rows,
-                expects_others=now < self._company_until,
+                expects_more_requests=now < self._company_until,
                 since_last=now - self._stepped_at,
             )
         if not self._cache.is_unified:
@@ -393,7 +393,7 @@ class Scheduler:
         """
         if num_generating > 1 and not self._cache.is_unified:
             return self._cost.share_of_rows_apart(num_generating, FIRST_DRAFT_LENGTH)
-        return self._cost.share_of_rows(num_generating)
+        return self._cost.marginal_row_cost(num_generating)
 
     def _draft(self, sequence: Sequence, limit: int, worth: float) -> None:
         """Guess its next tokens, at most ``limit``, if to check them is likely to pay."""
@@ -406,7 +406,7 @@ class Scheduler:
             draft = draft[: sequence.matcher.count_allowed(draft.tolist())]
         sequence.draft = draft.copy()
 
-    def _add_rows(self, sequence: Sequence, wanted: int) -> _Rows:
+    def _add_rows(self, sequence: Sequence, wanted: int) -> _ScheduledRows:
         count = min(wanted, self._batch.room)
         if sequence.is_scoring:
             count = min(count, _SCORED_PROMPT_ROWS)
@@ -414,7 +414,7 @@ class Scheduler:
             ahead = (at - sequence.num_computed for at in sequence.checkpoints)
             count = min([count, *(number for number in ahead if number > 0)])
         if count == 0:
-            return _Rows(sequence, 0, None)
+            return _ScheduledRows(sequence, 0, None)
         assert sequence.id is not None
         is_last = count == len(sequence.pending)
         first_row = self._batch.add(
@@ -432,9 +432,11 @@ class Scheduler:
                 sequence_id=sequence.id,
                 num_logits=len(sequence.draft),
             )
-        return _Rows(sequence, count, first_row + count - 1 if is_last else None, first_row)
+        return _ScheduledRows(
+            sequence, count, first_row + count - 1 if is_last else None, first_row
+        )
 
-    def _decode(self, rows: list[_Rows], cells: float) -> bool:
+    def _decode(self, rows: list[_ScheduledRows], cells: float) -> bool:
         """Run the batch. False when there was no batch, or no room for it and one sequence had to
         give way: then the batch has to be filled anew."""
         if self._batch.size == 0:
@@ -490,7 +492,7 @@ class Scheduler:
 
     # --- one sequence -----------------------------------------------------------------------
 
-    def _advance(self, part: _Rows) -> None:
+    def _advance(self, part: _ScheduledRows) -> None:
         """Take what the batch computed for a sequence, and choose its next tokens."""
         sequence = part.sequence
         with self._its_own_fault(sequence):
@@ -510,7 +512,7 @@ class Scheduler:
             else:
                 self._emit(sequence, self._next_tokens(sequence, part.last_row, sequence.room))
 
-    def _score_prompt(self, sequence: Sequence, part: _Rows) -> None:
+    def _score_prompt(self, sequence: Sequence, part: _ScheduledRows) -> None:
         """Note the logprobs of the tokens that follow these rows in the prompt."""
         assert sequence.top_prompt_logprobs is not None
         following = sequence.tokens[sequence.num_computed + 1 : sequence.num_prompt_tokens]
@@ -532,7 +534,7 @@ class Scheduler:
             self._logits(row), sequence.matcher, sequence.top_logprobs
         )
         if scored.token in self._vocabulary.end_of_generation:
-            sequence.has_said_end = True
+            sequence.saw_eog_token = True
             return [], ()
         if sequence.matcher is not None:
             sequence.matcher.consume(scored.token)
@@ -575,7 +577,7 @@ class Scheduler:
         token = sequence.sampler.sample(self._context, row, self._logits(row), matcher)
         self._counters.sampling_seconds += time.perf_counter() - started_at
         if token in self._vocabulary.end_of_generation:
-            sequence.has_said_end = True
+            sequence.saw_eog_token = True
             return []
         if matcher is None:
             return [token]
@@ -619,7 +621,7 @@ class Scheduler:
         )
         if end is not None:
             hold = 0.0
-        elif not sequence.is_watched:
+        elif not sequence.is_streaming:
             hold = _HOLD_SECONDS_UNWATCHED
         else:
             is_first = sequence.num_generated == len(tokens)
@@ -638,7 +640,7 @@ class Scheduler:
         if sequence.is_only_read:
             return "length"
         is_complete = sequence.matcher is not None and sequence.matcher.is_finished
-        if sequence.has_said_end or is_complete or sequence.stops.found is not None:
+        if sequence.saw_eog_token or is_complete or sequence.stops.found is not None:
             return "stop"
         return "length" if sequence.room == 0 else None
 
@@ -673,7 +675,7 @@ class Scheduler:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class _ScheduledRows:
     """A sequence's part of a batch."""
 
     sequence: Sequence

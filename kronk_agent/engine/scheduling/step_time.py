@@ -33,7 +33,7 @@ class _Point:
     seconds: float
 
 
-class StepCost:
+class StepTimeModel:
     """Seconds by rows, and by the cells at which all of them together look.
 
     By rows it is straight lines between the sizes that were seen, by powers of two, and no one
@@ -68,7 +68,7 @@ class StepCost:
         """How long a step of so many rows takes; 0 before anything is known."""
         return self._drift * self._on_curve(rows) + self._per_cell * cells
 
-    def rows_within(
+    def max_rows_within(
         self, seconds: float, *, beside: int = 0, cells: float = 0, cells_each: float = 0
     ) -> int | None:
         """How many rows that each look at so many cells a step may have ``beside`` others for it to
@@ -119,7 +119,7 @@ class StepCost:
     def _is_amid_near(self, size: int) -> bool:
         return bool(self._near) and min(self._near) <= size <= max(self._near)
 
-    def share_of_rows(self, rows: int) -> float:
+    def marginal_row_cost(self, rows: int) -> float:
         """Which part of the time of a step of so many rows grows with a few rows more, 0 to 1.
 
         By the next larger size that is known; but at least what the step takes longer than one of a

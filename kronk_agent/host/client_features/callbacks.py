@@ -13,13 +13,13 @@ from mcp.client import ClientRequestContext
 from pydantic import FileUrl
 
 from kronk_agent.config.schema.config import McpServerConfig
-from kronk_agent.host.client_features.elicitation import Elicitor
-from kronk_agent.host.client_features.sampling import Answer, GetModel, Sampler
-from kronk_agent.host.client_features.user import Person
+from kronk_agent.host.client_features.elicitation import ElicitationHandler
+from kronk_agent.host.client_features.sampling import Answer, GetModel, SamplingHandler
+from kronk_agent.host.client_features.user import UserInteraction
 from kronk_agent.host.diagnostics.failures import redactor_of
 from kronk_agent.host.diagnostics.log import ServerLog
-from kronk_agent.host.session.call_timeouts import Patience
-from kronk_agent.host.tools.sanitize import visible
+from kronk_agent.host.session.call_timeouts import CallTimeouts
+from kronk_agent.host.tools.sanitize import strip_invisible
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ LOG_LEVEL: t.LoggingLevel = "info"
 _LONGEST_LOG_LINE = 2000
 
 
-class Requests:
+class ClientCallbacks:
     """What one server may ask. Only what is offered is declared to it."""
 
     def __init__(
@@ -38,18 +38,20 @@ class Requests:
         config: McpServerConfig,
         *,
         get_model: GetModel | None,
-        person: Person | None,
-        patience: Patience,
+        person: UserInteraction | None,
+        timeouts: CallTimeouts,
         log: ServerLog,
     ) -> None:
         self._roots: Sequence[Path] = config.roots
         self._log = log
         self._redact = redactor_of(config)
-        self.patience = patience
-        self.elicitor = Elicitor(server, config, person=person, patience=patience)
-        self.sampler: Sampler | None = None
+        self.timeouts = timeouts
+        self.elicitor = ElicitationHandler(server, config, person=person, timeouts=timeouts)
+        self.sampler: SamplingHandler | None = None
         if get_model is not None:
-            sampler = Sampler(server, config, get_model=get_model, person=person, patience=patience)
+            sampler = SamplingHandler(
+                server, config, get_model=get_model, person=person, timeouts=timeouts
+            )
             self.sampler = sampler if sampler.is_offered else None
 
     def callbacks(self) -> dict[str, Any]:
@@ -87,5 +89,5 @@ class Requests:
         """What a server logs by the protocol goes where its stderr goes."""
         data = params.data if isinstance(params.data, str) else json.dumps(params.data)
         name = f" {params.logger}" if params.logger else ""
-        line = " ".join(visible(self._redact(f"[{params.level}{name}] {data}")).split())
+        line = " ".join(strip_invisible(self._redact(f"[{params.level}{name}] {data}")).split())
         self._log.write(line[:_LONGEST_LOG_LINE])

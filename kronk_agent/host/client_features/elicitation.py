@@ -8,25 +8,35 @@ import anyio
 import mcp.types as t
 
 from kronk_agent.config.schema.config import McpServerConfig
-from kronk_agent.host.client_features.user import Form, FormValues, Person, Visit
-from kronk_agent.host.session.call_timeouts import Patience
-from kronk_agent.host.tools.sanitize import visible
+from kronk_agent.host.client_features.user import (
+    FormElicitation,
+    FormValues,
+    UrlElicitation,
+    UserInteraction,
+)
+from kronk_agent.host.session.call_timeouts import CallTimeouts
+from kronk_agent.host.tools.sanitize import strip_invisible
 from kronk_agent.messages import JsonObject
 from kronk_agent.tools.arguments import ArgumentsCheck
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
-class Elicitor:
+class ElicitationHandler:
     """Asks on behalf of one server, one thing at a time."""
 
     def __init__(
-        self, server: str, config: McpServerConfig, *, person: Person | None, patience: Patience
+        self,
+        server: str,
+        config: McpServerConfig,
+        *,
+        person: UserInteraction | None,
+        timeouts: CallTimeouts,
     ) -> None:
         self._server = server
         self._config = config
         self._person = person
-        self._patience = patience
+        self._timeouts = timeouts
         self._turn = anyio.Lock()
 
     @property
@@ -36,7 +46,7 @@ class Elicitor:
     async def answer(self, params: t.ElicitRequestParams) -> t.ElicitResult | t.ErrorData:
         if self._person is None or not self.is_offered:
             return t.ElicitResult(action="decline")
-        with self._patience.waiting_for_us():
+        with self._timeouts.paused_for_client_request():
             async with self._turn:
                 match params:
                     case t.ElicitRequestFormParams():
@@ -45,10 +55,12 @@ class Elicitor:
                         return await self._visit(params, self._person)
 
     async def _fill_in(
-        self, params: t.ElicitRequestFormParams, person: Person
+        self, params: t.ElicitRequestFormParams, person: UserInteraction
     ) -> t.ElicitResult | t.ErrorData:
         schema: JsonObject = dict(params.requested_schema)
-        answer = await person.fill_in(Form(self._server, visible(params.message), schema))
+        answer = await person.answer_form(
+            FormElicitation(self._server, strip_invisible(params.message), schema)
+        )
         if answer.action != "accept":
             return t.ElicitResult(action=answer.action)
         values = with_defaults(answer.values, schema)
@@ -57,7 +69,7 @@ class Elicitor:
         return t.ElicitResult(action="accept", content=values)
 
     async def _visit(
-        self, params: t.ElicitRequestURLParams, person: Person
+        self, params: t.ElicitRequestURLParams, person: UserInteraction
     ) -> t.ElicitResult | t.ErrorData:
         try:
             parts = urlsplit(params.url)
@@ -67,8 +79,8 @@ class Elicitor:
         is_local = parts.scheme == "http" and host in _LOOPBACK
         if not host or not (parts.scheme == "https" or is_local):
             return t.ErrorData(code=t.INVALID_PARAMS, message="the url must begin with https://")
-        visit = Visit(self._server, visible(params.message), params.url)
-        return t.ElicitResult(action=await person.agree_to_visit(visit))
+        visit = UrlElicitation(self._server, strip_invisible(params.message), params.url)
+        return t.ElicitResult(action=await person.approve_url(visit))
 
 
 def with_defaults(values: FormValues, schema: JsonObject) -> FormValues:

@@ -14,8 +14,8 @@ import mcp.types as t
 
 from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import ConfigError, KronkError, ToolError
-from kronk_agent.host.client_features.user import ModelUse, Person
-from kronk_agent.host.session.call_timeouts import Patience
+from kronk_agent.host.client_features.user import SamplingApproval, UserInteraction
+from kronk_agent.host.session.call_timeouts import CallTimeouts
 from kronk_agent.messages import (
     AudioPart,
     Finish,
@@ -46,7 +46,7 @@ TOKENS_PER_REQUEST = 4096
 _REFUSED = -1  # "User rejected sampling request" in the specification's example
 
 
-class Sampler:
+class SamplingHandler:
     """Answers one server's requests, one at a time, while calls to it are under way."""
 
     def __init__(
@@ -55,14 +55,14 @@ class Sampler:
         config: McpServerConfig,
         *,
         get_model: GetModel,
-        person: Person | None,
-        patience: Patience,
+        person: UserInteraction | None,
+        timeouts: CallTimeouts,
     ) -> None:
         self._server = server
         self._config = config
         self._get_model = get_model
         self._person = person
-        self._patience = patience
+        self._timeouts = timeouts
         self._turn = anyio.Lock()
         self._num_asked = 0
         self._num_agreed_calls = 0
@@ -75,12 +75,12 @@ class Sampler:
 
     def call_began(self) -> None:
         """A call of ours went to the server, which may ask more."""
-        if self._patience.num_calls <= 1:
+        if self._timeouts.num_calls <= 1:
             self._num_asked, self._num_agreed_calls = 0, 0
         self._num_agreed_calls += 1
 
     async def answer(self, params: t.CreateMessageRequestParams) -> Answer:
-        if self._patience.num_calls == 0:
+        if self._timeouts.num_calls == 0:
             return t.ErrorData(code=_REFUSED, message="sampling is only for calls under way")
         self._num_asked += 1
         if self._num_asked > REQUESTS_PER_CALL * self._num_agreed_calls:
@@ -90,7 +90,7 @@ class Sampler:
             request = _request(params)
         except (KronkError, ValueError) as error:
             return t.ErrorData(code=t.INVALID_PARAMS, message=str(error))
-        with self._patience.waiting_for_us():
+        with self._timeouts.paused_for_client_request():
             async with self._turn:
                 if not await self._is_agreed(request):
                     return t.ErrorData(code=_REFUSED, message="the user declined")
@@ -102,8 +102,8 @@ class Sampler:
         if self._config.sampling == "deny" or self._person is None:
             return False
         assert request.max_tokens is not None
-        use = ModelUse(self._server, request.messages, request.max_tokens)
-        return await self._person.agree_to_model_use(use)
+        use = SamplingApproval(self._server, request.messages, request.max_tokens)
+        return await self._person.approve_sampling(use)
 
     async def _generate(self, request: ChatRequest) -> Answer:
         try:

@@ -24,7 +24,7 @@ class FormAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class FormElicitation:
     """A server asks for a few values. It may not ask for secrets, but could."""
 
     server: str
@@ -36,7 +36,7 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class UrlElicitation:
     """A server asks the person to open a web page, and do there what must not pass through us."""
 
     server: str
@@ -46,7 +46,7 @@ class Visit:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelUse:
+class SamplingApproval:
     """A server asks to use our model."""
 
     server: str
@@ -56,7 +56,7 @@ class ModelUse:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolUse:
+class ToolApproval:
     """Our model wants to call a tool that the configuration says to ask about."""
 
     server: str
@@ -65,21 +65,21 @@ class ToolUse:
     arguments: JsonObject
 
 
-class Person(Protocol):
+class UserInteraction(Protocol):
     """Asked one thing at a time. May take as long as people do; cancelled when it is moot."""
 
-    async def fill_in(self, form: Form) -> FormAnswer:
+    async def answer_form(self, form: FormElicitation) -> FormAnswer:
         """Ask for the values, and show them before they are sent."""
         ...
 
-    async def agree_to_visit(self, visit: Visit) -> ElicitAction:
+    async def approve_url(self, visit: UrlElicitation) -> ElicitAction:
         """Show the whole address, and open it if the person agrees."""
         ...
 
-    async def agree_to_model_use(self, use: ModelUse) -> bool:
+    async def approve_sampling(self, use: SamplingApproval) -> bool:
         """May the server's request go to our model?"""
         ...
 
-    async def agree_to_tool_use(self, use: ToolUse) -> bool:
+    async def approve_tool_call(self, use: ToolApproval) -> bool:
         """May the tool be called with these arguments?"""
         ...

@@ -18,5 +18,5 @@ class StartError(ServerUnavailableError):
         super().__init__(message)
 
 
-class NotTakenError(KronkError):
+class SessionExpiredError(KronkError):
     """The server no longer knows our session, so the request had no effect and can be repeated."""

@@ -23,8 +23,8 @@ from kronk_agent.errors import ServerUnavailableError, ToolError, unwrap
 from kronk_agent.host.diagnostics.errors import StartError
 from kronk_agent.host.diagnostics.log import ServerLog
 from kronk_agent.host.diagnostics.sign_in import problem_of, sign_in_problem, sign_in_remedy
-from kronk_agent.host.tools.sanitize import visible
-from kronk_agent.host.transport.connection_state import Evidence, Exchange
+from kronk_agent.host.tools.sanitize import strip_invisible
+from kronk_agent.host.transport.connection_state import ConnectionState, RequestState
 from kronk_agent.host.transport.environment import added_environment
 from kronk_agent.host.transport.http import EndpointError
 from kronk_agent.host.transport.messages import Trouble
@@ -60,25 +60,32 @@ _URL = re.compile(r"(https?://)(?:[^/?#]*@)?([^?#]*)")
 
 
 def start_failure(
-    name: str, config: McpServerConfig, error: Exception, evidence: Evidence, log: ServerLog
+    name: str,
+    config: McpServerConfig,
+    error: Exception,
+    connection_state: ConnectionState,
+    log: ServerLog,
 ) -> StartError:
     """Why the server did not get as far as listing its tools."""
     cause = unwrap(error)
     if config.url is None:
-        reason = _stdio_reason(name, config, cause, evidence, log)
+        reason = _stdio_reason(name, config, cause, connection_state, log)
     else:
-        reason = _http_reason(name, config.url, cause, evidence)
+        reason = _http_reason(name, config.url, cause, connection_state)
     return StartError(
         _line(name, config, reason),
         is_early_exit=_is_closed(cause),
-        http_status=evidence.http_status,
+        http_status=connection_state.http_status,
     )
 
 
-def late_start(name: str, config: McpServerConfig, evidence: Evidence, log: ServerLog) -> str:
+def late_start(
+    name: str, config: McpServerConfig, connection_state: ConnectionState, log: ServerLog
+) -> str:
     """Why the server was given up after its ``startup_timeout``."""
     reason = (
-        f"did not list its tools within {config.startup_timeout:g} s{_noise(config, evidence)}"
+        f"did not list its tools within {config.startup_timeout:g} s"
+        f"{_noise(config, connection_state)}"
         f"{'' if config.url else _last_words(log)}"
         f": raise mcp_servers.{name}.startup_timeout if it is slow, "
         "or set its protocol to legacy if it is old"
@@ -92,7 +99,7 @@ def call_failure(
     error: Exception,
     *,
     is_lost: bool,
-    exchange: Exchange,
+    request_state: RequestState,
     request: str = "call",
     log: ServerLog | None = None,
 ) -> ToolError:
@@ -100,18 +107,18 @@ def call_failure(
 
     ``log`` is that of a program, which may say why it ended; None for a server on the network.
     """
-    status = exchange.http_status
+    status = request_state.http_status
     lost = f"{_LOST}{_last_words(log) if log else ''}"
     match error:
-        case MCPError() if status in (401, 403) and not is_session_unknown(exchange.said):
+        case MCPError() if status in (401, 403) and not is_session_unknown(request_state.said):
             token = f"mcp_servers.{name}.headers"
             reason = f"refused the {request} (HTTP {status}): give a valid token in {token}"
         case MCPError() if status is not None and not is_lost:
             effect = f": {_EFFECT}" if status in _FROM_A_PROXY else ""
-            said = exchange.said or _said(error)
+            said = request_state.said or _said(error)
             reason = f"failed to answer the {request} (HTTP {status}): {said}{effect}"
         case MCPError(code=Trouble.UNREADABLE):
-            what = _unreadable(error, exchange.said)
+            what = _unreadable(error, request_state.said)
             reason = f"answered the {request} with something that is not MCP: {what}"
         case MCPError() if _is_cut_off(error):
             reason = f"broke off before it answered the {request} ({error.message}): {_EFFECT}"
@@ -129,7 +136,11 @@ def call_failure(
 
 
 def _stdio_reason(
-    name: str, config: McpServerConfig, cause: BaseException, evidence: Evidence, log: ServerLog
+    name: str,
+    config: McpServerConfig,
+    cause: BaseException,
+    connection_state: ConnectionState,
+    log: ServerLog,
 ) -> str:
     key = f"mcp_servers.{name}"
     match cause:
@@ -146,7 +157,8 @@ def _stdio_reason(
             return f"cannot start {config.command!r}: {cause.strerror}: correct {key}.command"
         case MCPError() if _is_closed(cause):
             return (
-                f"exited before it listed its tools{_noise(config, evidence)}{_last_words(log)}: "
+                f"exited before it listed its tools{_noise(config, connection_state)}"
+                f"{_last_words(log)}: "
                 f"run {config.command!r} by hand to see why; its output is in {log.path}"
             )
         case _:
@@ -154,7 +166,9 @@ def _stdio_reason(
             return f"{_handshake_problem(cause)}: {remedy}"
 
 
-def _http_reason(name: str, url: str, cause: BaseException, evidence: Evidence) -> str:
+def _http_reason(
+    name: str, url: str, cause: BaseException, connection_state: ConnectionState
+) -> str:
     key, where = f"mcp_servers.{name}", _address(url)
     match cause:
         case ServerUnavailableError():
@@ -171,11 +185,13 @@ def _http_reason(name: str, url: str, cause: BaseException, evidence: Evidence) 
             return f"does not answer at {where}: see whether it hangs, or correct {key}.url"
         case httpx2.HTTPError() | httpx2.InvalidURL():
             return f"failed at {where} ({cause}): correct {key}.url"
-    if evidence.posted_to is not None and evidence.http_status not in (401, 403):
-        said = f"names the endpoint {_path(evidence.endpoint or '')!r} to post to"
-        posted = f"{_address(evidence.posted_to)} answers HTTP {evidence.http_status}"
+    if connection_state.posted_to is not None and connection_state.http_status not in (401, 403):
+        said = f"names the endpoint {_path(connection_state.endpoint or '')!r} to post to"
+        posted = (
+            f"{_address(connection_state.posted_to)} answers HTTP {connection_state.http_status}"
+        )
         return f"{said}, and {posted}: correct {key}.url, or the proxy in front of it"
-    match evidence.http_status:
+    match connection_state.http_status:
         case 401:
             remedy = f"sign in with `kronk-agent mcp login {name}`, or give a valid token in"
             return f"refused us at {where} (HTTP 401): {remedy} {key}.headers"
@@ -187,7 +203,7 @@ def _http_reason(name: str, url: str, cause: BaseException, evidence: Evidence) 
             return f"failed at {where} (HTTP {status}): look at its own log"
         case None:
             remedy = f"correct {key}.url, or try another {key}.protocol"
-            return f"{_handshake_problem(cause, evidence.said)} at {where}: {remedy}"
+            return f"{_handshake_problem(cause, connection_state.said)} at {where}: {remedy}"
 
 
 def _handshake_problem(cause: BaseException, said: str = "") -> str:
@@ -233,11 +249,11 @@ def _first_line(error: BaseException) -> str:
     return str(error).partition("\n")[0] or type(error).__name__
 
 
-def _noise(config: McpServerConfig, evidence: Evidence) -> str:
-    if evidence.noise is None:
+def _noise(config: McpServerConfig, connection_state: ConnectionState) -> str:
+    if connection_state.noise is None:
         return ""
     # Masked before it is cut: of a secret that is cut, the rest would stay.
-    shown = redactor_of(config)(evidence.noise)[:_NOISE_LENGTH]
+    shown = redactor_of(config)(connection_state.noise)[:_NOISE_LENGTH]
     return f" and printed {shown!r} where MCP belongs"
 
 
@@ -259,7 +275,7 @@ def _path(endpoint: str) -> str:
 
 
 def _line(name: str, config: McpServerConfig, reason: str) -> str:
-    text = " ".join(visible(redactor_of(config)(reason)).split())
+    text = " ".join(strip_invisible(redactor_of(config)(reason)).split())
     if len(text) > _MAX_LENGTH:
         text = f"{text[: _MAX_LENGTH // 2]} … {text[-_MAX_LENGTH // 2 :]}"
     return f"MCP server {name!r} {text}"

@@ -19,7 +19,7 @@ from anyio.lowlevel import current_token
 from mcp.shared.auth import AuthorizationCodeResult
 
 from kronk_agent.errors import ServerUnavailableError
-from kronk_agent.host.tools.sanitize import visible
+from kronk_agent.host.tools.sanitize import strip_invisible
 
 _PATH = "/callback"
 _PAGE = (
@@ -47,7 +47,7 @@ class Callback:
         answer, self._came = self._answer, anyio.Event()
         if (error := answer.get("error")) is not None:
             words = f"{error}: {answer.get('error_description', '')}".removesuffix(": ")
-            said = visible(words)[:_MAX_SHOWN]
+            said = strip_invisible(words)[:_MAX_SHOWN]
             remedy = "agree in the browser, or ask there for access"
             raise ServerUnavailableError(f"refused the login ({said}): {remedy}")
         return AuthorizationCodeResult(

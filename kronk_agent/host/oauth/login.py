@@ -30,7 +30,7 @@ from kronk_agent.host.oauth.flow import (
     own_client,
 )
 from kronk_agent.host.oauth.relay import check_address
-from kronk_agent.host.tools.sanitize import visible
+from kronk_agent.host.tools.sanitize import strip_invisible
 from kronk_agent.redaction import redacted
 
 TakeTo: TypeAlias = Callable[[str], Awaitable[None]]
@@ -175,7 +175,7 @@ def _words(error: BaseException) -> str:
 
 
 def _shortened(text: str) -> str:
-    return " ".join(visible(text).split())[:_MAX_SHOWN]
+    return " ".join(strip_invisible(text).split())[:_MAX_SHOWN]
 
 
 def _failure(server: str, words: str) -> ServerUnavailableError:

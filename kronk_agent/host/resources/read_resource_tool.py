@@ -7,8 +7,8 @@ from typing import Protocol
 
 from kronk_agent.errors import ToolError
 from kronk_agent.host.resources.types import Resource, ResourceContents
-from kronk_agent.host.results.result_store import SCHEME, Outputs, end_of_tokens
-from kronk_agent.host.tools.sanitize import visible
+from kronk_agent.host.results.result_store import SCHEME, ResultStore, end_of_tokens
+from kronk_agent.host.tools.sanitize import strip_invisible
 from kronk_agent.messages import JsonObject, Part, TextPart
 from kronk_agent.tools import Tool, ToolContext, ToolOutput
 
@@ -35,7 +35,7 @@ _PARAMETERS: JsonObject = {
 }
 
 
-class Library(Protocol):
+class ResourceSource(Protocol):
     """Where resources come from."""
 
     @property
@@ -46,12 +46,12 @@ class Library(Protocol):
     async def read(self, uri: str) -> Sequence[ResourceContents]: ...
 
 
-class Reading:
+class ReadResourceTool:
     """A toolset of one tool, which is there while there is something to read."""
 
     name = "resources"
 
-    def __init__(self, library: Library, outputs: Outputs) -> None:
+    def __init__(self, library: ResourceSource, outputs: ResultStore) -> None:
         self._library = library
         self._outputs = outputs
         self._tool = Tool(
@@ -84,7 +84,7 @@ class Reading:
             raise ToolError(f"{uri} is not kept any more: make the call again")
         contents = await self._library.read(uri)
         parts = [part for item in contents for part in item.parts]
-        text = "\n".join(visible(part.text) for part in parts if isinstance(part, TextPart))
+        text = "\n".join(strip_invisible(part.text) for part in parts if isinstance(part, TextPart))
         self._outputs.hold(uri, text)
         return text, tuple(part for part in parts if not isinstance(part, TextPart))
 
@@ -98,7 +98,7 @@ class Reading:
 
 def _line(resource: Resource) -> str:
     about = resource.description or resource.title or resource.name
-    return " ".join(visible(f"{resource.uri} ({resource.server}): {about}").split())
+    return " ".join(strip_invisible(f"{resource.uri} ({resource.server}): {about}").split())
 
 
 def _part(uri: str, text: str, start: int) -> str:

@@ -20,7 +20,7 @@ _NUM_LETTERS = 10
 """About 42 bits: one caller cannot guess what was kept for another, and a small model copies it."""
 
 
-class Outputs:
+class ResultStore:
     """Whole texts of results that were cut, by address, for the life of a host."""
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import anyio
 
 
-class Patience:
+class CallTimeouts:
     """The deadlines of the calls that one server is busy with."""
 
     def __init__(self, timeout_seconds: float) -> None:
@@ -37,7 +37,7 @@ class Patience:
         call.deadline = self._next_deadline()
 
     @contextmanager
-    def waiting_for_us(self) -> Iterator[None]:
+    def paused_for_client_request(self) -> Iterator[None]:
         """The server waits for a person, or for our model: no call of it runs out of time."""
         self._num_waiting += 1
         self._renew_all()

@@ -19,8 +19,8 @@ from mcp.types.version import LATEST_MODERN_VERSION, MODERN_PROTOCOL_VERSIONS
 from kronk_agent import __version__
 from kronk_agent.concurrency.signals import Signal, Watchers
 from kronk_agent.config.schema.config import McpServerConfig
-from kronk_agent.host.client_features.callbacks import LOG_LEVEL, Requests
-from kronk_agent.host.diagnostics.errors import NotTakenError
+from kronk_agent.host.client_features.callbacks import LOG_LEVEL, ClientCallbacks
+from kronk_agent.host.diagnostics.errors import SessionExpiredError
 from kronk_agent.host.diagnostics.failures import (
     CALL_FAILURES,
     call_failure,
@@ -46,11 +46,11 @@ from kronk_agent.host.session.call_depth import META_KEY, current_hops
 from kronk_agent.host.session.tasks import Tasks
 from kronk_agent.host.tools.definitions import ToolDefinition
 from kronk_agent.host.transport.connection_state import (
-    Exchange,
     OnProgress,
+    RequestState,
     current_exchange,
 )
-from kronk_agent.host.transport.server_transport import Wire
+from kronk_agent.host.transport.server_transport import ServerTransport
 from kronk_agent.host.transport.sessions import (
     DOUBTFUL_STATUSES,
     GONE_STATUSES,
@@ -76,9 +76,9 @@ _PING_SECONDS = 5.0
 async def connect(
     name: str,
     config: McpServerConfig,
-    wire: Wire,
+    wire: ServerTransport,
     mode: Mode,
-    requests: Requests,
+    requests: ClientCallbacks,
     read_document: ReadDocument | None = None,
 ) -> AsyncGenerator[Connection, None]:
     """A connection past its handshake. One that was ready and breaks just ends.
@@ -104,8 +104,8 @@ async def connect(
             await connection.ask_for_logs()
             yield connection
     except Exception as error:  # boundary: whatever a server does, it alone fails
-        if not wire.evidence.was_ready:
-            raise start_failure(name, config, error, wire.evidence, wire.log) from error
+        if not wire.connection_state.was_ready:
+            raise start_failure(name, config, error, wire.connection_state, wire.log) from error
         logger.info("the connection to MCP server %r broke", name, exc_info=True)
 
 
@@ -137,9 +137,9 @@ class Connection:
         name: str,
         config: McpServerConfig,
         client: Client,
-        wire: Wire,
+        wire: ServerTransport,
         news: _News,
-        requests: Requests,
+        requests: ClientCallbacks,
         read_document: ReadDocument | None,
     ) -> None:
         self._name = name
@@ -149,7 +149,7 @@ class Connection:
         self._requests = requests
         self._read_document = read_document
         self._log = wire.log if config.url is None else None
-        self.evidence = wire.evidence
+        self.connection_state = wire.connection_state
 
     @property
     def protocol_version(self) -> str:
@@ -196,17 +196,17 @@ class Connection:
         """Call the tool; a call that is cancelled is cancelled on the server too.
 
         Raises:
-            NotTakenError: the session was over before; the connection is lost.
+            SessionExpiredError: the session was over before; the connection is lost.
         """
         if self._requests.sampler is not None:
             self._requests.sampler.call_began()
-        async with self._failures_told("call", on_progress) as exchange:
+        async with self._failures_told("call", on_progress) as request_state:
             try:
-                result = await self._call(tool, arguments, exchange)
+                result = await self._call(tool, arguments, request_state)
             except MCPError as error:
                 if error.code != t.URL_ELICITATION_REQUIRED or not await self._visit(error):
                     raise
-                result = await self._call(tool, arguments, exchange)
+                result = await self._call(tool, arguments, request_state)
             output = await to_output(result, self._read_document)
             return self._without_secrets(output) if output.is_error else output
 
@@ -222,50 +222,54 @@ class Connection:
     @asynccontextmanager
     async def _failures_told(
         self, request: str = "request", on_progress: OnProgress | None = None
-    ) -> AsyncGenerator[Exchange, None]:
+    ) -> AsyncGenerator[RequestState, None]:
         """Make a request within; what goes wrong with it is told in words.
 
         Raises:
-            NotTakenError: the server no longer knows our session; the connection is lost.
+            SessionExpiredError: the server no longer knows our session; the connection is lost.
             ToolError: anything else.
         """
-        exchange = Exchange(on_progress)
+        request_state = RequestState(on_progress)
         try:
-            with _as_current(exchange):
-                yield exchange
+            with _as_current(request_state):
+                yield request_state
         except CALL_FAILURES as error:
-            is_unknown = _is_session_unknown(error, exchange)
+            is_unknown = _is_session_unknown(error, request_state)
             failure = call_failure(
                 self._name,
                 self._config,
                 error,
-                is_lost=self.evidence.lost.is_set() and not is_unknown,
-                exchange=exchange,
+                is_lost=self.connection_state.lost.is_set() and not is_unknown,
+                request_state=request_state,
                 request=request,
                 log=self._log,
             )
             if is_unknown:
-                self.evidence.lost.set()
-                raise NotTakenError(str(failure)) from error
-            is_doubtful = exchange.has_session and exchange.http_status in DOUBTFUL_STATUSES
+                self.connection_state.lost.set()
+                raise SessionExpiredError(str(failure)) from error
+            is_doubtful = (
+                request_state.has_session and request_state.http_status in DOUBTFUL_STATUSES
+            )
             if is_doubtful and not await self._is_alive():
-                self.evidence.lost.set()
+                self.connection_state.lost.set()
             raise failure from error
 
     async def _is_alive(self) -> bool:
         """Ask whether the session still holds, after a refusal that does not say so."""
-        exchange = Exchange()
-        with anyio.move_on_after(_PING_SECONDS), _as_current(exchange):
+        request_state = RequestState()
+        with anyio.move_on_after(_PING_SECONDS), _as_current(request_state):
             with suppress(*CALL_FAILURES):  # no server need know the method
                 await self._client.session.send_request(t.PingRequest(), t.EmptyResult)
-            return exchange.http_status is None
+            return request_state.http_status is None
         return False
 
-    async def _call(self, tool: str, arguments: JsonObject, exchange: Exchange) -> t.CallToolResult:
+    async def _call(
+        self, tool: str, arguments: JsonObject, request_state: RequestState
+    ) -> t.CallToolResult:
         return await self._client.call_tool(
             tool,
             arguments,
-            progress_callback=exchange.on_progress,
+            progress_callback=request_state.on_progress,
             meta=cast("t.RequestParamsMeta", {META_KEY: current_hops.get() + 1}),
         )
 
@@ -276,7 +280,7 @@ class Connection:
             answer = await self._requests.elicitor.answer(params)
             if isinstance(answer, t.ErrorData) or answer.action != "accept":
                 return False
-        with self._requests.patience.waiting_for_us():
+        with self._requests.timeouts.paused_for_client_request():
             for params in wanted.elicitations:
                 if params.elicitation_id is not None:
                     await self._news.elicitations_done[params.elicitation_id].wait()
@@ -421,16 +425,16 @@ async def _without_details(events: AsyncIterator[object]) -> AsyncIterator[None]
         yield None
 
 
-def _is_session_unknown(error: Exception, exchange: Exchange) -> bool:
-    if not exchange.has_session or not isinstance(error, MCPError):
+def _is_session_unknown(error: Exception, request_state: RequestState) -> bool:
+    if not request_state.has_session or not isinstance(error, MCPError):
         return False
-    is_gone = exchange.http_status in GONE_STATUSES
-    return is_gone or is_session_unknown(exchange.said or error.message)
+    is_gone = request_state.http_status in GONE_STATUSES
+    return is_gone or is_session_unknown(request_state.said or error.message)
 
 
 @contextmanager
-def _as_current(exchange: Exchange) -> Iterator[None]:
-    token = current_exchange.set(exchange)
+def _as_current(request_state: RequestState) -> Iterator[None]:
+    token = current_exchange.set(request_state)
     try:
         yield
     finally:

@@ -137,8 +137,10 @@ class _Task:
     async def _report(self, state: _TaskState) -> None:
         """A task that can be asked for is alive, so the call's deadline moves."""
         self._num_polls += 1
-        if (exchange := current_exchange.get()) and exchange.on_progress is not None:
-            await exchange.on_progress(self._num_polls, None, state.status_message or state.status)
+        if (request_state := current_exchange.get()) and request_state.on_progress is not None:
+            await request_state.on_progress(
+                self._num_polls, None, state.status_message or state.status
+            )
 
     async def _give_input(self, requests: Mapping[str, Any]) -> None:
         """Answer what was not answered yet; the server may show it for a while longer."""

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from kronk_agent.errors import ConfigError
 from kronk_agent.host.tools.naming import tool_names
-from kronk_agent.host.tools.sanitize import visible, visible_schema
+from kronk_agent.host.tools.sanitize import strip_invisible, strip_invisible_in_schema
 from kronk_agent.messages import JsonObject
 from kronk_agent.tools import Rule, Tool, ToolContext, ToolOutput
 
@@ -129,11 +129,11 @@ def _to_tool(
     rules: tuple[Rule, ...],
     folders: tuple[Path, ...] | None,
 ) -> Tool:
-    parameters = visible_schema(definition.input_schema)
+    parameters = strip_invisible_in_schema(definition.input_schema)
     assert isinstance(parameters, dict)
     return Tool(
         name=name,
-        description=visible(definition.description or definition.name),
+        description=strip_invisible(definition.description or definition.name),
         parameters=parameters,
         call=partial(call, definition.name),
         strict=False,

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from kronk_agent.host.tools.definitions import ToolDefinition
-from kronk_agent.host.tools.sanitize import visible
+from kronk_agent.host.tools.sanitize import strip_invisible
 from kronk_agent.messages import JsonValue
 
 _SIGNS = {
@@ -53,7 +53,7 @@ def suspicious_signs(texts: Iterable[str]) -> list[str]:
     """The same for any texts that a model will read."""
     found: dict[str, None] = {}
     for text in texts:
-        seen = visible(text)
+        seen = strip_invisible(text)
         if len(text) - len(seen) >= _MIN_HIDDEN:
             found[f"hides {len(text) - len(seen)} invisible characters"] = None
         for about, pattern in _PATTERNS.items():

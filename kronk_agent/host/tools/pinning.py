@@ -1,4 +1,4 @@
-"""Tools are pinned as they were first seen: one that changes later is held back until approved.
+"""Tools are pinned as they were first seen: one that changes later is quarantined until approved.
 
 A server can describe its tools harmlessly until it is trusted, and otherwise afterwards. What was
 seen is kept whole, so that the person who approves a change sees what it is.
@@ -21,7 +21,7 @@ from kronk_agent.errors import ConfigError
 from kronk_agent.files import UNREADABLE, write_whole
 from kronk_agent.host.tools.definitions import ToolDefinition
 from kronk_agent.host.tools.injection_scan import suspicions
-from kronk_agent.host.tools.sanitize import escaped
+from kronk_agent.host.tools.sanitize import escape_invisible
 from kronk_agent.messages import JsonObject, JsonValue
 
 logger = logging.getLogger(__name__)
@@ -56,10 +56,10 @@ class Review:
     new: list[ToolDefinition] = field(default_factory=list)
     """Those among them that were never seen before, and whose server is not trusted."""
     changes: list[Change] = field(default_factory=list)
-    """Those that are held back."""
+    """Those that are quarantined."""
 
 
-class Pins:
+class PinnedTools:
     """One server's tools as they were first seen or approved, and those that wait for it.
 
     Pins hold for a command line or a URL: whoever changes that in the configuration has another
@@ -145,12 +145,12 @@ def warnings(server: str, review: Review) -> Iterator[str]:
     """What the person should know of it, a line each."""
     for change in review.changes:
         yield (
-            f"MCP server {server!r} changed its tool {escaped(change.now.name)}, which is held "
-            f"back: `kronk-agent mcp approve {server}` shows the change"
+            f"MCP server {server!r} changed its tool {escape_invisible(change.now.name)}, which is "
+            f"quarantined: `kronk-agent mcp approve {server}` shows the change"
         )
     for definition in review.new:
         for sign in suspicions(definition):
-            yield f"MCP server {server!r}: its tool {escaped(definition.name)} {sign}"
+            yield f"MCP server {server!r}: its tool {escape_invisible(definition.name)} {sign}"
 
 
 def _digests(definitions: dict[str, ToolDefinition]) -> JsonObject:
@@ -170,7 +170,7 @@ def _object(value: JsonValue) -> JsonObject:
 
 
 def _lines(definition: ToolDefinition) -> list[str]:
-    description = escaped(definition.description or "").splitlines()
+    description = escape_invisible(definition.description or "").splitlines()
     rest = {key: value for key, value in definition.to_json().items() if key != "description"}
-    text = escaped(json.dumps(rest, indent=2, ensure_ascii=False, sort_keys=True))
+    text = escape_invisible(json.dumps(rest, indent=2, ensure_ascii=False, sort_keys=True))
     return ["description:", *(f"  {line}" for line in description), *text.splitlines()]

@@ -17,7 +17,7 @@ _HIDDEN_CATEGORIES = {"Cc", "Cf", "Cn", "Co", "Cs"}
 """Control and format (zero-width, bidi, tags), unassigned, private use, lone surrogates."""
 
 
-def visible(text: str) -> str:
+def strip_invisible(text: str) -> str:
     """The text without control, zero-width, bidi and other invisible characters."""
     text = _BLANK.sub("", _ANSI_SEQUENCE.sub("", text))
     return "".join(
@@ -27,9 +27,11 @@ def visible(text: str) -> str:
     )
 
 
-def escaped(text: str) -> str:
+def escape_invisible(text: str) -> str:
     """The text with each character that ``visible`` takes out written as its number instead."""
-    return "".join(char if visible(char) == char else f"\\u{{{ord(char):x}}}" for char in text)
+    return "".join(
+        char if strip_invisible(char) == char else f"\\u{{{ord(char):x}}}" for char in text
+    )
 
 
 _WORDS = {"description", "title", "$comment"}
@@ -39,20 +41,20 @@ _NAMED = {"properties", "patternProperties", "$defs", "definitions", "dependentS
 """Keywords whose own keys are names, whatever they look like."""
 
 
-def visible_schema(schema: JsonValue) -> JsonValue:
+def strip_invisible_in_schema(schema: JsonValue) -> JsonValue:
     """The schema with its descriptions made ``visible``."""
     match schema:
         case dict():
             return {key: _visible_keyword(key, value) for key, value in schema.items()}
         case list():
-            return [visible_schema(item) for item in schema]
+            return [strip_invisible_in_schema(item) for item in schema]
         case _:
             return schema
 
 
 def _visible_keyword(key: str, value: JsonValue) -> JsonValue:
     if key in _WORDS and isinstance(value, str):
-        return visible(value)
+        return strip_invisible(value)
     if key in _NAMED and isinstance(value, dict):
-        return {name: visible_schema(schema) for name, schema in value.items()}
-    return value if key in _VALUES else visible_schema(value)
+        return {name: strip_invisible_in_schema(schema) for name, schema in value.items()}
+    return value if key in _VALUES else strip_invisible_in_schema(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kronk_agent.host.results.result_store import end_of_tokens
 from kronk_agent.host.tools.naming import server_prefix
-from kronk_agent.host.tools.sanitize import visible
+from kronk_agent.host.tools.sanitize import strip_invisible
 
 
 def quoted_instructions(server: str, prefix: str, text: str, max_tokens: int) -> str:
@@ -16,7 +16,7 @@ def quoted_instructions(server: str, prefix: str, text: str, max_tokens: int) ->
         text: its ``instructions``.
         max_tokens: about how much of them is given; 0 gives nothing at all.
     """
-    said = visible(text).strip()
+    said = strip_invisible(text).strip()
     end = end_of_tokens(said, 0, max_tokens)
     if not said or not end:
         return ""

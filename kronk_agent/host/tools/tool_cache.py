@@ -19,7 +19,7 @@ _FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
+class CachedTools:
     """A server as it was when it was last there."""
 
     mode: Literal["auto", "legacy"] = "auto"
@@ -30,33 +30,33 @@ class Remembered:
     """What it said of them."""
 
 
-class ServerMemory:
+class ToolCache:
     """One server's file. It is a cache: one that is missing, old or broken is as good as none."""
 
     def __init__(self, path: Path, config: McpServerConfig) -> None:
         self._path = path
         self._config = _fingerprint(config)
 
-    def recall(self) -> Remembered:
+    def load(self) -> CachedTools:
         """What was kept under the same configuration; a definition that was altered is dropped."""
         try:
             kept = json.loads(self._path.read_bytes())
             if (kept["format"], kept["config"]) != (_FORMAT, self._config):
-                return Remembered()
+                return CachedTools()
             definitions = [
                 definition
                 for digest, value in kept["tools"].items()
                 if (definition := ToolDefinition.from_json(value)).digest == digest
             ]
             mode: Literal["auto", "legacy"] = "legacy" if kept["mode"] == "legacy" else "auto"
-            return Remembered(mode, tuple(definitions), str(kept.get("instructions", "")))
+            return CachedTools(mode, tuple(definitions), str(kept.get("instructions", "")))
         except FileNotFoundError:
-            return Remembered()
+            return CachedTools()
         except UNREADABLE as error:
             logger.info("%s is of no use: %s", self._path, error)
-            return Remembered()
+            return CachedTools()
 
-    def keep(self, remembered: Remembered) -> None:
+    def keep(self, remembered: CachedTools) -> None:
         """Write the file anew, whole or not at all."""
         tools = {definition.digest: definition.to_json() for definition in remembered.definitions}
         text = json.dumps(

@@ -16,7 +16,7 @@ class OnProgress(Protocol):
 
 
 @dataclass(slots=True)
-class Evidence:
+class ConnectionState:
     """One connection."""
 
     lost: anyio.Event = field(default_factory=anyio.Event)
@@ -36,7 +36,7 @@ class Evidence:
 
 
 @dataclass(slots=True)
-class Exchange:
+class RequestState:
     """One request of ours that is under way."""
 
     on_progress: OnProgress | None = None
@@ -48,5 +48,5 @@ class Exchange:
     """It was sent in a session, which the server may have forgotten."""
 
 
-current_exchange: ContextVar[Exchange | None] = ContextVar("current_exchange", default=None)
+current_exchange: ContextVar[RequestState | None] = ContextVar("current_exchange", default=None)
 """The request on whose behalf code runs. The SDK sends each in the context of whoever made it."""

@@ -19,7 +19,11 @@ from mcp.shared._httpx_utils import next_request_within_origin
 from mcp.types import JSONRPCError, JSONRPCMessage, JSONRPCResponse, jsonrpc_message_adapter
 from pydantic import ValidationError
 
-from kronk_agent.host.transport.connection_state import Evidence, Exchange, current_exchange
+from kronk_agent.host.transport.connection_state import (
+    ConnectionState,
+    RequestState,
+    current_exchange,
+)
 from kronk_agent.host.transport.messages import (
     Trouble,
     made_up,
@@ -61,12 +65,12 @@ class McpHttpClient(httpx2.AsyncClient):
         *,
         headers: dict[str, str],
         auth: httpx2.Auth | None,
-        evidence: Evidence,
+        connection_state: ConnectionState,
         pending: PendingRequests,
         answer_elsewhere: Callable[[JSONRPCMessage], Awaitable[None]] | None = None,
     ) -> None:
         super().__init__(headers=headers, timeout=_TIMEOUT, auth=auth)
-        self._evidence = evidence
+        self._evidence = connection_state
         self._pending = pending
         self._answer_elsewhere = answer_elsewhere
 
@@ -78,12 +82,12 @@ class McpHttpClient(httpx2.AsyncClient):
             if not stream:
                 await response.aread()
             return response
-        id, exchange = _id_of(request), current_exchange.get()
-        if exchange is not None:
-            exchange.has_session = (
+        id, request_state = _id_of(request), current_exchange.get()
+        if request_state is not None:
+            request_state.has_session = (
                 MCP_SESSION_ID in request.headers or self._answer_elsewhere is not None
             )
-        self._note_status(response, exchange)
+        self._note_status(response, request_state)
         if response.is_success and _media_type(response) == _EVENTS:
             return _with_stream(response, self._events(response, id))
         body, is_whole = await _read(response)
@@ -100,8 +104,8 @@ class McpHttpClient(httpx2.AsyncClient):
             for answer in answers:
                 await self._answer_elsewhere(answer)
             return httpx2.Response(202, request=request)
-        if exchange is not None and not response.is_success and not answers:
-            exchange.said = _words(text)
+        if request_state is not None and not response.is_success and not answers:
+            request_state.said = _words(text)
         return _with_messages(response, answers, body)
 
     def _is_left(self, response: httpx2.Response) -> bool:
@@ -113,15 +117,15 @@ class McpHttpClient(httpx2.AsyncClient):
             is_told or next_request_within_origin(response) is not None
         )
 
-    def _note_status(self, response: httpx2.Response, exchange: Exchange | None) -> None:
+    def _note_status(self, response: httpx2.Response, request_state: RequestState | None) -> None:
         """Note a refusal; that of a stream for what nobody asked is none."""
         if response.is_success or response.request.method != "POST":
             return
         self._evidence.http_status = response.status_code
         if self._answer_elsewhere is not None:
             self._evidence.posted_to = str(response.request.url)
-        if exchange is not None:
-            exchange.http_status = response.status_code
+        if request_state is not None:
+            request_state.http_status = response.status_code
 
     def _answers(
         self, text: str, id: int | str, response: httpx2.Response, is_whole: bool
@@ -175,8 +179,8 @@ class McpHttpClient(httpx2.AsyncClient):
         """The error for a request whose answer is no message. The SDK logs errors, and an answer
         may repeat a secret, so what it says is noted beside."""
         self._evidence.said = _words(text)
-        if (exchange := current_exchange.get()) is not None:
-            exchange.said = self._evidence.said
+        if (request_state := current_exchange.get()) is not None:
+            request_state.said = self._evidence.said
         return made_up(id, Trouble.UNREADABLE, kind)
 
     def _answered_with_events(

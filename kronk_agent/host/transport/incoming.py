@@ -13,7 +13,7 @@ from mcp.types.version import LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
 from pydantic import ValidationError
 
 from kronk_agent.host.results.answers import valid_answer
-from kronk_agent.host.transport.connection_state import Evidence
+from kronk_agent.host.transport.connection_state import ConnectionState
 from kronk_agent.host.transport.messages import read_messages, text_of, unreadable_answer
 from kronk_agent.host.transport.pending import PendingRequests
 from kronk_agent.host.transport.streams import Reading
@@ -34,9 +34,11 @@ class Incoming(Reading[_Item]):
     ``pump`` moves the messages; ``inject`` adds answers that came by another way.
     """
 
-    def __init__(self, server: str, evidence: Evidence, pending: PendingRequests) -> None:
+    def __init__(
+        self, server: str, connection_state: ConnectionState, pending: PendingRequests
+    ) -> None:
         self._server = server
-        self._evidence = evidence
+        self._evidence = connection_state
         self._pending = pending
         self._version = LATEST_MODERN_VERSION
         streams = anyio.create_memory_object_stream[tuple[_Item, "Context | None"]](0)

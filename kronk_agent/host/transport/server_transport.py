@@ -16,7 +16,7 @@ from mcp.client.streamable_http import streamable_http_client
 from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.config.schema.mcp_server import Transport
 from kronk_agent.host.diagnostics.log import ServerLog
-from kronk_agent.host.transport.connection_state import Evidence
+from kronk_agent.host.transport.connection_state import ConnectionState
 from kronk_agent.host.transport.environment import added_environment
 from kronk_agent.host.transport.http import MAX_EVENT_BYTES, McpHttpClient
 from kronk_agent.host.transport.incoming import Incoming
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
 
 
-class Wire:
+class ServerTransport:
     """The way to one server, opened once, and what was seen on it."""
 
     def __init__(
@@ -44,9 +44,9 @@ class Wire:
         self._transport = transport
         self.log = log
         self._auth = auth
-        self.evidence = Evidence()
+        self.connection_state = ConnectionState()
         self._pending = PendingRequests()
-        self._incoming = Incoming(name, self.evidence, self._pending)
+        self._incoming = Incoming(name, self.connection_state, self._pending)
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[TransportStreams, None]:
@@ -104,7 +104,7 @@ class Wire:
         return McpHttpClient(
             headers=self._config.headers,
             auth=self._auth,
-            evidence=self.evidence,
+            connection_state=self.connection_state,
             pending=self._pending,
             answer_elsewhere=self._incoming.inject if self._transport == "sse" else None,
         )

@@ -6,6 +6,6 @@
 from __future__ import annotations
 
 from kronk_mcp_servers.agent.server import agent_server
-from kronk_mcp_servers.agent.user import ClientPerson
+from kronk_mcp_servers.agent.user import ClientUser
 
-__all__ = ["ClientPerson", "agent_server"]
+__all__ = ["ClientUser", "agent_server"]

@@ -18,7 +18,7 @@ from kronk_agent.errors import InvalidRequestError, ToolError
 from kronk_agent.messages import JsonObject, JsonValue, Message, RunFinished
 from kronk_agent.model import ResponseFormat
 from kronk_agent.runtime import Runtime
-from kronk_agent.runtime.agents import SomeTools
+from kronk_agent.runtime.agents import FilteredToolset
 from kronk_agent.tools import Rule
 from kronk_agent.tools.policy import is_named
 from kronk_mcp_servers.agent.caller import cache_salt
@@ -211,7 +211,7 @@ def _with_tools(agent: Agent, patterns: Sequence[str]) -> Agent:
         if not any(is_named(name, [pattern]) for name in tools):
             known = ", ".join(tools) or "none"
             raise ToolError(f"tools: there is no tool {pattern!r}; there are: {known}")
-    toolsets = tuple(SomeTools(toolset, tuple(patterns)) for toolset in agent.toolsets)
+    toolsets = tuple(FilteredToolset(toolset, tuple(patterns)) for toolset in agent.toolsets)
     return replace(agent, toolsets=toolsets)
 
 

@@ -9,7 +9,7 @@ import mcp.types as t
 from jinja2 import StrictUndefined, TemplateSyntaxError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from kronk_agent.config.schema.mcp_serving import PromptConfig
+from kronk_agent.config.schema.serve_mcp import PromptConfig
 from kronk_agent.errors import ConfigError
 from kronk_agent.runtime import Runtime
 from kronk_mcp_servers.serving.call import Call
@@ -68,7 +68,7 @@ class _Filled:
 
 
 class FilePrompts:
-    """The ones of ``mcp_server.prompts``; what is in their {{ }} are their arguments.
+    """The ones of ``serve_mcp.prompts``; what is in their {{ }} are their arguments.
 
     Raises:
         ConfigError: a file cannot be read, or is no template.
@@ -80,7 +80,7 @@ class FilePrompts:
         )
         self._prompts = {
             name: self._read(runtime, name, config)
-            for name, config in runtime.config.mcp_server.prompts.items()
+            for name, config in runtime.config.serve_mcp.prompts.items()
         }
 
     async def prompts(self) -> Sequence[t.Prompt]:
@@ -102,7 +102,7 @@ class FilePrompts:
         return Completed(()) if known else None
 
     def _read(self, runtime: Runtime, name: str, config: PromptConfig) -> _Filled:
-        key = f"mcp_server.prompts.{name}"
+        key = f"serve_mcp.prompts.{name}"
         if name.startswith(_DELEGATE):
             raise ConfigError("prompts whose names begin with delegate are ours", key=key)
         source = config.text

@@ -32,7 +32,7 @@ _MAX_PARTS = 50
 MARKDOWN, JSON = "text/markdown", "application/json"
 
 
-class Sessions:
+class SessionResources:
     """``kronk://sessions/{id}``: what was said, for people; with ``/json`` for programs."""
 
     _PREFIX = "kronk://sessions/"
@@ -104,7 +104,7 @@ class Sessions:
         return Completed(tuple(s.id for s in known if s.id.startswith(value)))
 
 
-class Pages:
+class PageResources:
     """``kronk://pages/{url}``: the pages that a caller fetched while this server runs, whole."""
 
     _PREFIX = "kronk://pages/"
@@ -223,7 +223,7 @@ class Pages:
         return "\n".join(texts)
 
 
-class Outputs:
+class ResultResources:
     """``output://…``: whole texts of results that were cut; the marker in them has the address."""
 
     def __init__(self, runtime: Runtime) -> None:

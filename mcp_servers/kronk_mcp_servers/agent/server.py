@@ -24,8 +24,8 @@ from kronk_mcp_servers.agent.embed import embed_tool
 from kronk_mcp_servers.agent.generate import generate_tool
 from kronk_mcp_servers.agent.models import ModelCatalog
 from kronk_mcp_servers.agent.prompts import AgentPrompts, FilePrompts
-from kronk_mcp_servers.agent.resources import Outputs, Pages, Sessions
-from kronk_mcp_servers.agent.user import ClientPerson, approving
+from kronk_mcp_servers.agent.resources import PageResources, ResultResources, SessionResources
+from kronk_mcp_servers.agent.user import ClientUser, approving
 from kronk_mcp_servers.serving import Call, LayeredServer, Registry, ServedTool, build_server
 from kronk_mcp_servers.serving.server import error_result
 from kronk_mcp_servers.serving.tools import served
@@ -41,7 +41,7 @@ _INSTRUCTIONS = (
 
 @asynccontextmanager
 async def agent_server(
-    runtime: Runtime, person: ClientPerson, *, is_remote: bool = False
+    runtime: Runtime, person: ClientUser, *, is_remote: bool = False
 ) -> AsyncIterator[LayeredServer]:
     """A server of what the configuration exposes, for any transport.
 
@@ -50,7 +50,7 @@ async def agent_server(
     Args:
         runtime: an open one, whose ``person`` this is.
         person: asked through the calls of this server.
-        is_remote: its clients come over the network, for whom ``mcp_server.remote`` holds.
+        is_remote: its clients come over the network, for whom ``serve_mcp.remote`` holds.
 
     Raises:
         ConfigError: something is exposed that there cannot be, or a prompt cannot be read.
@@ -59,7 +59,7 @@ async def agent_server(
     server = build_server(
         Registry(
             tools=exposed.tools,
-            resources=(exposed.catalog, exposed.sessions, exposed.pages, Outputs(runtime)),
+            resources=(exposed.catalog, exposed.sessions, exposed.pages, ResultResources(runtime)),
             prompts=(AgentPrompts(runtime), FilePrompts(runtime)),
         ),
         name="kronk-agent",
@@ -82,8 +82,8 @@ async def _tell_changes(runtime: Runtime, server: LayeredServer) -> None:
 class _Exposed:
     """The tools, as the configuration chooses them."""
 
-    def __init__(self, runtime: Runtime, person: ClientPerson, *, is_remote: bool) -> None:
-        config = runtime.config.mcp_server
+    def __init__(self, runtime: Runtime, person: ClientUser, *, is_remote: bool) -> None:
+        config = runtime.config.serve_mcp
         self._config = config
         self._person = person
         self._timeout_seconds = runtime.config.agent.tool_timeout_seconds
@@ -96,8 +96,10 @@ class _Exposed:
         self._policy_ceiling = rules_in(remote.policy) if is_remote else ()
         self._toolsets: Sequence[Toolset] = (*runtime.toolsets, _missing_web_tools(runtime))
         self.catalog = ModelCatalog(runtime)
-        self.pages = Pages(self._toolsets, policy=self._policy, policy_ceiling=self._policy_ceiling)
-        self.sessions = Sessions(runtime)
+        self.pages = PageResources(
+            self._toolsets, policy=self._policy, policy_ceiling=self._policy_ceiling
+        )
+        self.sessions = SessionResources(runtime)
         limit = config.max_prompt_characters
         self._ours = [
             AskAgent(
@@ -176,7 +178,7 @@ class _Exposed:
             if hops >= self._config.max_hops:
                 return error_result(
                     f"agents call one another in a circle: {hops} are at work on this already, and "
-                    f"mcp_server.max_hops is {self._config.max_hops}. Answer without this tool"
+                    f"serve_mcp.max_hops is {self._config.max_hops}. Answer without this tool"
                 )
             current_hops.set(hops)
             with self._person.behind(call):
@@ -194,7 +196,7 @@ def _check_patterns(patterns: Sequence[str], runtime: Runtime) -> None:
         is_open = any(sign in pattern for sign in "*?[") or pattern == "read_resource"
         if not (is_open or pattern in known or pattern.startswith(prefixes)):
             words = f"there is no tool {pattern!r}; there are {', '.join(sorted(known))}"
-            raise ConfigError(words, key="mcp_server.expose")
+            raise ConfigError(words, key="serve_mcp.expose")
 
 
 def _missing_web_tools(runtime: Runtime) -> Toolset:

@@ -13,8 +13,15 @@ from mcp import MCPError
 
 from kronk_agent.agent import Approval, Approve, Approved, Denied
 from kronk_agent.errors import ToolError
-from kronk_agent.host import ElicitAction, Form, FormAnswer, ModelUse, ToolUse, Visit
-from kronk_agent.host.tools.sanitize import escaped
+from kronk_agent.host import (
+    ElicitAction,
+    FormAnswer,
+    FormElicitation,
+    SamplingApproval,
+    ToolApproval,
+    UrlElicitation,
+)
+from kronk_agent.host.tools.sanitize import escape_invisible
 from kronk_agent.messages import JsonObject, ToolCall
 from kronk_agent.tools import Tool
 from kronk_mcp_servers.serving.call import Call
@@ -33,7 +40,7 @@ _AGREE: JsonObject = {
 }
 
 
-class ClientPerson:
+class ClientUser:
     """A ``Person`` who is asked by elicitation.
 
     The call in whose context the question comes up is asked. What an old server asks comes in
@@ -67,7 +74,7 @@ class ClientPerson:
         is_known = self._is_only_one and len(self._open) == 1
         return self._open[0] if is_known else None
 
-    async def fill_in(self, form: Form) -> FormAnswer:
+    async def answer_form(self, form: FormElicitation) -> FormAnswer:
         call = self.call
         if call is None or not call.can_elicit:
             return FormAnswer("decline")
@@ -77,7 +84,7 @@ class ClientPerson:
         is_accepted = answer.action == "accept"
         return FormAnswer(answer.action, dict(answer.content or {}) if is_accepted else {})
 
-    async def agree_to_visit(self, visit: Visit) -> ElicitAction:
+    async def approve_url(self, visit: UrlElicitation) -> ElicitAction:
         call = self.call
         if call is None:
             return "decline"
@@ -92,14 +99,14 @@ class ClientPerson:
             return "decline"
         return answer.action if isinstance(answer, t.ElicitResult) else "decline"
 
-    async def agree_to_model_use(self, use: ModelUse) -> bool:
+    async def approve_sampling(self, use: SamplingApproval) -> bool:
         call = self.call
         if call is None or not call.can_elicit:
             return False
         said = _shortened("\n".join(f"{message.role}: {message.text}" for message in use.messages))
         return await agreed(call, f"{use.server} wants to ask the model:\n{said}")
 
-    async def agree_to_tool_use(self, use: ToolUse) -> bool:
+    async def approve_tool_call(self, use: ToolApproval) -> bool:
         return await _agree_to_call(self.call, f"{use.tool} of {use.server}", use.arguments)
 
 
@@ -128,7 +135,7 @@ async def _agree_to_call(call: Call | None, tool: str, arguments: JsonObject) ->
             f"{tool} needs the user's consent, and this MCP client cannot ask for it (it has no "
             "elicitation): do without it, or have the user allow it in kronk-agent's configuration"
         )
-    shown = _shortened(escaped(json.dumps(arguments, ensure_ascii=False, indent=1)))
+    shown = _shortened(escape_invisible(json.dumps(arguments, ensure_ascii=False, indent=1)))
     return await agreed(call, f"May {tool} be called with these arguments?\n{shown}")
 
 

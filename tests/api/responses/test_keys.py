@@ -72,7 +72,7 @@ async def test_the_mcp_calls_of_an_agent_have_the_servers_own_names(
 ) -> None:
     config = KEYED.model_copy(update={"server": ServerConfig()})
     async with running(scripted(call("demo__add", a=1, b=2), "3."), config=config) as server:
-        await server.runtime.servers_settled()
+        await server.runtime.wait_servers_ready()
         body = {**HELLO, "model": "agent/default"}
         made = (await server.http.post("/v1/responses", json=body)).json()
 

@@ -136,7 +136,7 @@ async def _outcomes(site: Site, folder: Path, times: int = 1) -> list[str]:
     with anyio.fail_after(seconds(20)):
         async with hosting({"x": _server(site)}, folder) as host:
             for _ in range(times):
-                await host.settled()
+                await host.wait_ready()
                 try:
                     outcomes.append(text_of(await call(host, "x__get")))
                 except ToolError as error:
@@ -290,7 +290,7 @@ async def test_an_sse_endpoint_that_leads_elsewhere_is_told_at_once(
 
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": server}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             error = error_of(host.statuses()[0])
 
     assert error == f"MCP server 'x' {said.replace('URL', site.url)}"
@@ -303,7 +303,7 @@ async def test_an_sse_endpoint_that_redirects_elsewhere_is_told_at_once(
 
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": _server(site, type="sse", startup_timeout=60)}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             error = error_of(host.statuses()[0])
 
     assert f"and {site.url}/redirect answers HTTP 307: correct" in error

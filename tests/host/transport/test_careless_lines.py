@@ -20,7 +20,7 @@ async def _outcome(server: McpServerConfig, folder: Path) -> str:
     """What the model reads of a call, which has a minute to be answered."""
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": server}, folder) as host:
-            await host.settled()
+            await host.wait_ready()
             try:
                 return text_of(await call(host, "x__get"))
             except ToolError as error:

@@ -46,7 +46,7 @@ async def test_a_program_that_ignores_everything_ends_when_we_are_killed(
 async def test_no_watchdog_outlives_its_program(tmp_path: Path, pids: Path) -> None:
     with anyio.fail_after(seconds(20)):
         async with hosting({"x": faulty("healthy", env={"PIDS": str(pids)})}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             (pid,) = started(pids)
             (watchdog,) = psutil.Process(pid).children()
         await until(lambda: not watchdog.is_running() or watchdog.status() == "zombie")
@@ -56,7 +56,7 @@ async def test_a_program_is_started_as_it_would_be_without_one(tmp_path: Path) -
     """Its environment, its arguments and its parent are the same."""
     with anyio.fail_after(seconds(20)):
         async with hosting({"x": faulty("environment", env={"A": "b"})}, tmp_path) as host:
-            await host.settled()
+            await host.wait_ready()
             environment = json.loads(text_of(await call(host, "x__ping")))
 
     names = {"A", "PWD_NOW", "HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER"}

@@ -13,7 +13,7 @@ from kronk_agent.config.schema.config import Config
 from kronk_agent.runtime import Runtime
 from kronk_agent.testing import ScriptedModel, Turn
 from kronk_agent.tools import Tool
-from kronk_mcp_servers.agent import ClientPerson, agent_server
+from kronk_mcp_servers.agent import ClientUser, agent_server
 
 DEMO = {"command": sys.executable, "args": ["-m", "kronk_mcp_servers.demo"]}
 
@@ -28,13 +28,13 @@ async def connected(
 ) -> AsyncIterator[Client]:
     """A client of the agent whose model says these turns. The sessions are in memory."""
     given = {"tools": [], "sessions": {"url": "sqlite://"}, **(config or {})}
-    person = ClientPerson(is_only_one=not is_remote)
+    person = ClientUser(is_only_one=not is_remote)
     async with (
         Runtime.open(
             Config.model_validate(given), tools=tools, model=ScriptedModel(turns), person=person
         ) as runtime,
         agent_server(runtime, person, is_remote=is_remote) as server,
     ):
-        await runtime.servers_settled()
+        await runtime.wait_servers_ready()
         async with Client(server, **client) as connected:
             yield connected

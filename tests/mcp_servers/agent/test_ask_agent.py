@@ -72,7 +72,7 @@ async def test_the_model_is_told_that_nobody_reads_along(name: str) -> None:
         asked.append(request)
         return "Hi"
 
-    async with connected(turn, config={"mcp_server": {"expose": ["*"]}}) as client:
+    async with connected(turn, config={"serve_mcp": {"expose": ["*"]}}) as client:
         await client.call_tool(name, {"prompt": "Hello"})
 
     assert [request.streamed for request in asked] == [False]
@@ -154,9 +154,7 @@ async def test_an_answer_under_a_schema_is_also_data() -> None:
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
     arguments = {"prompt": "A number?", "response_schema": schema}
 
-    async with connected(
-        '{"n": 7}', '{"n": 8}', config={"mcp_server": {"expose": ["*"]}}
-    ) as client:
+    async with connected('{"n": 7}', '{"n": 8}', config={"serve_mcp": {"expose": ["*"]}}) as client:
         asked = structured(await client.call_tool("ask_agent", arguments))
         generated = structured(await client.call_tool("generate", arguments))
 
@@ -214,7 +212,7 @@ async def test_an_agent_is_chosen_by_its_name_and_has_its_own_tools() -> None:
 async def test_what_cannot_be_is_told_in_words_that_can_be_mended(
     arguments: dict[str, object], words: str
 ) -> None:
-    async with connected(config={"mcp_server": {"max_prompt_characters": 100}}) as client:
+    async with connected(config={"serve_mcp": {"max_prompt_characters": 100}}) as client:
         result = await client.call_tool("ask_agent", arguments)
 
     assert result.is_error
@@ -378,7 +376,7 @@ async def names_of(client: Client) -> list[str]:
 
 
 async def test_a_tool_that_remote_callers_are_denied_is_none_they_can_choose() -> None:
-    config = {"mcp_server": {"remote": {"policy": {"add": "deny"}}}}
+    config = {"serve_mcp": {"remote": {"policy": {"add": "deny"}}}}
     async with connected(tools=[add], is_remote=True, config=config) as client:
         result = await client.call_tool("ask_agent", {"prompt": "1 + 2?", "tools": ["add"]})
 

@@ -36,7 +36,7 @@ async def test_by_default_the_agent_and_the_web_are_exposed_and_nothing_else() -
 
 
 async def test_the_tools_of_registered_servers_come_through_as_they_are() -> None:
-    config = {"mcp_servers": {"demo": DEMO}, "mcp_server": {"expose": ["demo__*", "generate"]}}
+    config = {"mcp_servers": {"demo": DEMO}, "serve_mcp": {"expose": ["demo__*", "generate"]}}
 
     async with connected(config=config) as client:
         tools = {each.name: each for each in (await client.list_tools()).tools}
@@ -66,21 +66,21 @@ async def test_the_tools_of_registered_servers_come_through_as_they_are() -> Non
 @pytest.mark.parametrize(
     ("expose", "words"),
     [
-        (["ask_agnet"], "mcp_server.expose: there is no tool 'ask_agnet'; there are ask_agent"),
-        (["time__now"], "mcp_server.expose: there is no tool 'time__now'"),
+        (["ask_agnet"], "serve_mcp.expose: there is no tool 'ask_agnet'; there are ask_agent"),
+        (["time__now"], "serve_mcp.expose: there is no tool 'time__now'"),
     ],
 )
 async def test_exposing_what_cannot_be_is_a_mistake_in_the_configuration(
     expose: list[str], words: str
 ) -> None:
     with pytest.raises(ConfigError, match=words):
-        async with connected(config={"mcp_server": {"expose": expose}}):
+        async with connected(config={"serve_mcp": {"expose": expose}}):
             pass
 
 
 async def test_remote_callers_have_a_policy_of_their_own_also_through_the_agent() -> None:
     remote = {"expose": ["ask_agent", "add"], "policy": {"add": "ask", "rm": "deny"}}
-    config = {"mcp_server": {"expose": ["*"], "remote": remote}}
+    config = {"serve_mcp": {"expose": ["*"], "remote": remote}}
 
     @tool
     def rm(path: str) -> str:
@@ -127,7 +127,7 @@ async def test_an_old_servers_question_reaches_nobody_where_there_may_be_several
         return t.ElicitResult(action="accept", content={"city": "Oslo", "nights": 2})
 
     async with connected(
-        config={"mcp_servers": {"x": server}, "mcp_server": {"expose": ["x__travel"]}},
+        config={"mcp_servers": {"x": server}, "serve_mcp": {"expose": ["x__travel"]}},
         is_remote=is_remote,
         elicitation_callback=answer,
     ) as client:
@@ -140,7 +140,7 @@ async def test_an_old_servers_question_reaches_nobody_where_there_may_be_several
 async def test_a_remote_callers_question_is_asked_once_however_many_policies_ask() -> None:
     config = {
         "policy": {"add": "ask"},
-        "mcp_server": {"expose": ["ask_agent", "add"], "remote": {"policy": {"add": "ask"}}},
+        "serve_mcp": {"expose": ["ask_agent", "add"], "remote": {"policy": {"add": "ask"}}},
     }
     asked: list[str] = []
 
@@ -166,7 +166,7 @@ async def test_a_remote_callers_question_is_asked_once_however_many_policies_ask
 async def test_what_is_allowed_here_is_not_thereby_allowed_to_remote_callers() -> None:
     config = {
         "policy": {"add": "allow"},
-        "mcp_server": {
+        "serve_mcp": {
             "expose": ["ask_agent", "add"],
             "remote": {"policy": {"add(a=1)": "deny", "add(a=2)": "ask"}},
         },
@@ -195,7 +195,7 @@ async def test_what_is_allowed_here_is_not_thereby_allowed_to_remote_callers() -
 async def test_the_policy_of_the_agent_holds_for_those_who_call_its_tools_themselves() -> None:
     config = {
         "policy": {"add(a=1)": "deny", "rm": "deny"},
-        "mcp_server": {"expose": ["add", "rm"]},
+        "serve_mcp": {"expose": ["add", "rm"]},
     }
 
     @tool
@@ -213,7 +213,7 @@ async def test_the_policy_of_the_agent_holds_for_those_who_call_its_tools_themse
 
 async def test_the_policy_of_remote_callers_holds_for_our_own_tools() -> None:
     remote = {"policy": {"generate": "deny", "list_models": "ask"}}
-    config = {"mcp_server": {"expose": ["generate", "list_models"], "remote": remote}}
+    config = {"serve_mcp": {"expose": ["generate", "list_models"], "remote": remote}}
 
     async with connected(config=config, is_remote=True) as client:
         names = await names_of(client)
@@ -224,7 +224,7 @@ async def test_the_policy_of_remote_callers_holds_for_our_own_tools() -> None:
 
 
 async def test_a_remote_caller_that_cannot_ask_is_denied() -> None:
-    config = {"mcp_server": {"expose": ["*"], "remote": {"policy": {"add": "ask"}}}}
+    config = {"serve_mcp": {"expose": ["*"], "remote": {"policy": {"add": "ask"}}}}
 
     async with connected(tools=[add], config=config, is_remote=True) as client:
         result = await client.call_tool("add", {"a": 1, "b": 2})
@@ -261,7 +261,7 @@ async def test_a_page_that_was_fetched_can_be_read_whole(
 async def test_what_was_cut_of_a_result_can_be_read() -> None:
     config = {
         "mcp_servers": {"demo": {**DEMO, "max_output_tokens": 10}},
-        "mcp_server": {"expose": ["demo__echo"]},
+        "serve_mcp": {"expose": ["demo__echo"]},
     }
 
     async with connected(config=config) as client:
@@ -286,7 +286,7 @@ async def test_prompts_of_the_configuration_have_the_arguments_their_text_has(
         "hello": {"text": "Say hello."},
     }
 
-    async with connected(config={"mcp_server": {"prompts": prompts}}) as client:
+    async with connected(config={"serve_mcp": {"prompts": prompts}}) as client:
         listed = {prompt.name: prompt for prompt in (await client.list_prompts()).prompts}
         got = await client.get_prompt("review", {"file": "a.py", "reader": "Ada"})
         delegated = await client.get_prompt("delegate", {"task": "Find tea."})
@@ -303,22 +303,22 @@ async def test_prompts_of_the_configuration_have_the_arguments_their_text_has(
 @pytest.mark.parametrize(
     ("prompt", "words"),
     [
-        ({"file": "nowhere.md"}, r"mcp_server.prompts.p.file: nowhere.md cannot be read"),
-        ({"text": "{{ open"}, r"mcp_server.prompts.p: line 1 of its text"),
-        ({"text": "x", "arguments": {"y": ""}}, r"mcp_server.prompts.p.arguments.y: its text has"),
+        ({"file": "nowhere.md"}, r"serve_mcp.prompts.p.file: nowhere.md cannot be read"),
+        ({"text": "{{ open"}, r"serve_mcp.prompts.p: line 1 of its text"),
+        ({"text": "x", "arguments": {"y": ""}}, r"serve_mcp.prompts.p.arguments.y: its text has"),
     ],
 )
 async def test_a_prompt_that_cannot_be_is_a_mistake_in_the_configuration(
     prompt: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(ConfigError, match=words):
-        async with connected(config={"mcp_server": {"prompts": {"p": prompt}}}):
+        async with connected(config={"serve_mcp": {"prompts": {"p": prompt}}}):
             pass
 
 
 async def test_the_models_are_listed_without_loading_one() -> None:
     models = {"small": "nowhere.gguf", "big": {"url": "http://localhost:1/v1", "model": "x"}}
-    config = {"models": models, "mcp_server": {"expose": ["list_models"]}}
+    config = {"models": models, "serve_mcp": {"expose": ["list_models"]}}
 
     async with connected(config=config) as client:
         result = await client.call_tool("list_models", {})
@@ -339,7 +339,7 @@ async def test_the_models_are_listed_without_loading_one() -> None:
 
 
 async def test_a_model_there_is_not_is_a_result_that_says_so() -> None:
-    async with connected(config={"mcp_server": {"expose": ["*"]}}) as client:
+    async with connected(config={"serve_mcp": {"expose": ["*"]}}) as client:
         calls: dict[str, dict[str, Any]] = {
             "ask_agent": {"prompt": "?", "model": "nonesuch"},
             "generate": {"prompt": "?", "model": "nonesuch"},
@@ -354,7 +354,7 @@ async def test_a_model_there_is_not_is_a_result_that_says_so() -> None:
 @pytest.mark.e2e
 async def test_texts_are_embedded(starter_model: Path) -> None:
     models = {"vectors": {"path": str(starter_model), "pooling": "mean"}}
-    config = {"models": models, "mcp_server": {"expose": ["embed"]}}
+    config = {"models": models, "serve_mcp": {"expose": ["embed"]}}
 
     async with connected(config=config) as client:
         result = await client.call_tool("embed", {"texts": ["a", "b"], "model": "vectors"})

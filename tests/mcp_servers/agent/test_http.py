@@ -27,7 +27,7 @@ from kronk_agent.config.schema.server import ServerConfig
 from kronk_agent.runtime import Runtime
 from kronk_agent.testing import ScriptedModel, Turn, call
 from kronk_agent.tools import tool
-from kronk_mcp_servers.agent import ClientPerson, agent_server
+from kronk_mcp_servers.agent import ClientUser, agent_server
 from kronk_mcp_servers.http import McpApp
 
 ERAS = pytest.mark.parametrize("mode", ["auto", "legacy"])
@@ -56,7 +56,7 @@ def add(a: int, b: int) -> int:
 async def serving(*turns: Turn, **config: Any) -> AsyncIterator[str]:
     """The URL of the server."""
     settings = Config.model_validate({"tools": [], "sessions": {"url": "sqlite://"}, **config})
-    person = ClientPerson()
+    person = ClientUser()
     model = ScriptedModel(turns)
     async with (
         Runtime.open(settings, model=model, tools=[add], person=person) as runtime,
@@ -92,7 +92,7 @@ async def test_progress_and_questions_come_over_http(mode: str) -> None:
     remote = {"policy": {"add": "ask"}}
     turns = (call("add", a=1, b=2), "It is 3.")
     async with (
-        serving(*turns, mcp_server={"remote": remote}) as url,
+        serving(*turns, serve_mcp={"remote": remote}) as url,
         connected(url, mode=mode, elicitation_callback=agree) as client,
     ):
         result = await client.call_tool("ask_agent", {"prompt": "?"}, progress_callback=watch)
@@ -166,7 +166,7 @@ async def test_a_request_that_is_too_large_is_refused() -> None:
 async def test_beside_the_other_apis_their_rules_hold(headers: dict[str, str], status: int) -> None:
     server = {"require_api_key": True, "api_keys": ["right-key"]}
     settings = Config.model_validate({"tools": [], "server": server})
-    person = ClientPerson()
+    person = ClientUser()
     async with (
         Runtime.open(settings, model=ScriptedModel([]), tools=[add], person=person) as runtime,
         agent_server(runtime, person, is_remote=True) as mcp_server,
@@ -227,7 +227,7 @@ async def test_an_open_stream_does_not_keep_the_server_from_ending() -> None:
 
 async def test_before_it_serves_it_says_so() -> None:
     settings = Config.model_validate({"tools": [], "sessions": {"url": "sqlite://"}})
-    person = ClientPerson()
+    person = ClientUser()
     async with (
         Runtime.open(settings, model=ScriptedModel([]), person=person) as runtime,
         agent_server(runtime, person, is_remote=True) as server,

@@ -54,7 +54,7 @@ def config(tmp_path: Path) -> Path:
         "sessions": {"url": "sqlite://"},
         "agent": {"max_tokens": 16},
         "mcp_servers": {"demo": DEMO},
-        "mcp_server": {"expose": ["ask_agent", "shout", "demo__*"]},
+        "serve_mcp": {"expose": ["ask_agent", "shout", "demo__*"]},
     }
     path.write_text(json.dumps(settings))
     return path
@@ -173,7 +173,7 @@ async def test_tools_are_listed_at_once_and_the_model_is_loaded_when_it_is_neede
 
 def test_a_mistake_in_what_is_exposed_is_told_on_stderr(tmp_path: Path) -> None:
     path = tmp_path / "kronk.yaml"
-    path.write_text("mcp_server: {expose: [ask_agnet]}")
+    path.write_text("serve_mcp: {expose: [ask_agnet]}")
 
     done = subprocess.run(
         [sys.executable, *command(path)],
@@ -185,4 +185,4 @@ def test_a_mistake_in_what_is_exposed_is_told_on_stderr(tmp_path: Path) -> None:
     )
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert "mcp_server.expose: there is no tool 'ask_agnet'" in done.stderr
+    assert "serve_mcp.expose: there is no tool 'ask_agnet'" in done.stderr

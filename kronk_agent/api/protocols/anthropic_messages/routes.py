@@ -65,7 +65,7 @@ async def _job(serving: Serving, body: CountTokensRequest) -> AsyncIterator[Job]
     """What a request asks for; the servers it brings along are there inside the block."""
     if body.names_servers:
         # A server that is still starting has no tools yet.
-        await serving.runtime.servers_settled()
+        await serving.runtime.wait_servers_ready()
     config = serving.runtime.config
     agent = await serving.agent(body.model)
     guests = to_guests(body.mcp_servers, config)

@@ -334,7 +334,7 @@ async def add_guests(box: Toolbox, host: Host) -> None:
 
 
 async def _add_server(box: Toolbox, server: McpServer, wire: McpTool, place: str) -> None:
-    await server.settled()
+    await server.wait_ready()
     need_there(server.status(), place)
     tools = {_shown(tool.name, server.name, is_server=True).name: tool for tool in server.tools()}
     for name in wire.filter.tool_names or ():

@@ -39,16 +39,16 @@ def approve(options: GlobalOptions, name: str, yes: bool) -> None:
 
 def _approve_changes(name: str, config: McpServerConfig, yes: bool) -> None:
     from kronk_agent.host.tools.injection_scan import suspicions
-    from kronk_agent.host.tools.pinning import Pins, pins_directory
-    from kronk_agent.host.tools.sanitize import escaped
+    from kronk_agent.host.tools.pinning import PinnedTools, pins_directory
+    from kronk_agent.host.tools.sanitize import escape_invisible
 
-    pins = Pins(pins_directory() / f"{name}.json", config)
+    pins = PinnedTools(pins_directory() / f"{name}.json", config)
     changes = pins.changes()
     if not changes:
         click.echo(f"nothing of {name} waits for approval", err=True)
         return
     for change in changes:
-        click.echo(escaped(f"{name} changed its tool {change.now.name}:"))
+        click.echo(escape_invisible(f"{name} changed its tool {change.now.name}:"))
         click.echo(printable("\n".join(f"  {line}" for line in change.diff())))
         for sign in suspicions(change.now):
             click.echo(printable(f"  warning: it {sign}"))

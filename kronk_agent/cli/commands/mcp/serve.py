@@ -19,7 +19,7 @@ from kronk_agent.config.schema.config import Config
 def serve(options: GlobalOptions, /, model: str | None) -> None:
     """Serve the agent on stdin and stdout, for an MCP client to start.
 
-    Which tools clients see is for `mcp_server:` in the configuration to say. The model is loaded
+    Which tools clients see is for `serve_mcp:` in the configuration to say. The model is loaded
     when it is first needed.
     """
     overrides = {} if model is None else {"model": model}
@@ -28,10 +28,10 @@ def serve(options: GlobalOptions, /, model: str | None) -> None:
 
 async def _serve(config: Config, _: Interrupts) -> int:
     from kronk_agent.runtime import Runtime  # heavy, like all that follows
-    from kronk_mcp_servers.agent import ClientPerson, agent_server
+    from kronk_mcp_servers.agent import ClientUser, agent_server
     from kronk_mcp_servers.stdio import serve_stdio
 
-    person = ClientPerson(is_only_one=True)
+    person = ClientUser(is_only_one=True)
     async with (
         Runtime.open(config, person=person) as runtime,
         agent_server(runtime, person) as server,

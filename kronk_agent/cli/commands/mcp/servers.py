@@ -122,7 +122,7 @@ async def _test(config: Config, _: Interrupts) -> int:
     terminal = Terminal()
     started = time.perf_counter()
     async with Runtime.open(config) as runtime:
-        await runtime.servers_settled()
+        await runtime.wait_servers_ready()
         seconds = time.perf_counter() - started
         (status,) = runtime.servers
         if status.error is not None:

@@ -32,7 +32,7 @@ class Ours:
     async def do(self, job: Job, world: World, outcome: Outcome) -> None:
         config = _config(job, world)
         async with Runtime.open(config, tools=job.tools, model=self._model) as runtime:
-            await runtime.required_servers()
+            await runtime.wait_required_servers()
             agent = await runtime.agent()
             messages: list[Message] = []
             for prompt in job.prompts:

@@ -17,7 +17,7 @@ from kronk_tools.reading.markdown.blocks import (
     Table,
 )
 from kronk_tools.reading.markdown.inline import MARK_END, MARK_START, mark
-from kronk_tools.text import visible
+from kronk_tools.text import strip_invisible
 
 _MARK = re.compile(f"{MARK_START}([^{MARK_END}{MARK_START}]*){MARK_END}")
 _MAX_ANCHORS = 5_000
@@ -26,7 +26,7 @@ _MAX_ANCHORS = 5_000
 def write(blocks: list[Block], *, is_markdown: bool = True) -> tuple[str, dict[str, int]]:
     """The text, and where in it the places are that addresses lead to."""
     text = "\n\n".join(_written(blocks, is_markdown=is_markdown))
-    return _without_marks(visible(text).strip())
+    return _without_marks(strip_invisible(text).strip())
 
 
 def _without_marks(text: str) -> tuple[str, dict[str, int]]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from numpy.typing import NDArray
 
-from kronk_agent.engine.kv_cache.radix_tree import CacheKey, PrefixTree, common_prefix_length
+from kronk_agent.engine.kv_cache.radix_tree import CacheKey, RadixTree, common_prefix_length
 
 # Few different tokens, so that paths share, part and run inside one another.
 TOKENS = st.lists(st.integers(0, 2), max_size=12)
@@ -46,7 +46,7 @@ def shared(a: Sequence[object], b: Sequence[object]) -> int:
 class TreeAgainstDict(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.tree: PrefixTree[int] = PrefixTree()
+        self.tree: RadixTree[int] = RadixTree()
         self.paths: dict[int, Path] = {}
         self.salts: dict[int, Salt] = {}
 
@@ -90,7 +90,7 @@ class TreeAgainstDict(RuleBasedStateMachine):
     @rule(tokens=TOKENS, salt=SALTS)
     def find_longest(self, tokens: list[int], salt: Salt) -> None:
         query = salted(tokens, salt)
-        length, holder = self.tree.longest(key(query, salt))
+        length, holder = self.tree.match_prefix(key(query, salt))
         assert length == max((shared(path, query) for path in self.paths.values()), default=0)
         assert (holder is None) == (length == 0)
         if holder is not None:
@@ -99,7 +99,7 @@ class TreeAgainstDict(RuleBasedStateMachine):
     @rule(tokens=TOKENS, salt=SALTS)
     def find_longest_whole(self, tokens: list[int], salt: Salt) -> None:
         query = salted(tokens, salt)
-        length, holder = self.tree.longest_whole(key(query, salt))
+        length, holder = self.tree.match_complete_entry(key(query, salt))
         whole = [path for path in self.paths.values() if shared(path, query) == len(path)]
         assert length == max(map(len, whole), default=0)
         assert holder is None or self.paths[holder] == query[:length]
@@ -109,7 +109,7 @@ class TreeAgainstDict(RuleBasedStateMachine):
         query = salted(tokens, salt)
         others = [path for key, path in self.paths.items() if key != holder]
         is_covered = any(shared(path, query) == len(query) for path in others)
-        assert self.tree.covers(key(query, salt), besides=holder) == is_covered
+        assert self.tree.contains(key(query, salt), besides=holder) == is_covered
 
     @invariant()
     def every_path_is_there(self) -> None:

@@ -49,13 +49,13 @@ class RemoteCallersConfig(Section):
     """What is different for those who come over HTTP."""
 
     expose: tuple[str, ...] | None = None
-    """In place of mcp_server.expose. null: the same."""
+    """In place of serve_mcp.expose. null: the same."""
     policy: dict[ToolPattern, Permission] = Field(default_factory=dict)
     """May a tool be called, by them or by the agent for them: allow, ask or deny, as under policy
     of the whole, which holds too: of the two the stricter one does."""
 
 
-class McpServingConfig(Section):
+class ServeMcpConfig(Section):
     """kronk-agent as an MCP server: `mcp serve`, and /mcp of `serve`."""
 
     expose: tuple[str, ...] = ("ask_agent", "web_search", "web_fetch")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from kronk_agent.engine.scheduling.step_time import StepCost
+from kronk_agent.engine.scheduling.step_time import StepTimeModel
 
 
-def learnt(*steps: tuple[int, float]) -> StepCost:
-    cost = StepCost()
+def learnt(*steps: tuple[int, float]) -> StepTimeModel:
+    cost = StepTimeModel()
     for rows, seconds in steps:
         for _ in range(20):
             cost.add(rows, seconds)
@@ -16,8 +16,8 @@ def learnt(*steps: tuple[int, float]) -> StepCost:
 
 
 def test_nothing_is_foretold_before_the_first_step() -> None:
-    cost = StepCost()
-    assert (cost.seconds(8), cost.rows_within(0.1), cost.share_of_rows(1)) == (0, None, 1)
+    cost = StepTimeModel()
+    assert (cost.seconds(8), cost.max_rows_within(0.1), cost.marginal_row_cost(1)) == (0, None, 1)
 
 
 def test_times_lie_between_those_of_the_sizes_that_were_seen() -> None:
@@ -26,31 +26,31 @@ def test_times_lie_between_those_of_the_sizes_that_were_seen() -> None:
     assert cost.seconds(1) == pytest.approx(0.01, rel=0.01)
     assert cost.seconds(288) == pytest.approx(0.8, rel=0.01)
     assert cost.seconds(1024) == pytest.approx(2.8, rel=0.01)
-    assert cost.rows_within(0.8) == pytest.approx(288, abs=2)
-    assert cost.rows_within(2.8) == pytest.approx(1024, abs=2)
+    assert cost.max_rows_within(0.8) == pytest.approx(288, abs=2)
+    assert cost.max_rows_within(2.8) == pytest.approx(1024, abs=2)
 
 
 def test_a_further_row_costs_less_the_more_there_are_already() -> None:
     cost = learnt((1, 0.009), (2, 0.016), (8, 0.040), (16, 0.071))
 
-    assert cost.share_of_rows(1) == pytest.approx(7 / 9)
-    assert cost.share_of_rows(8) == pytest.approx(31 / 40)
-    assert cost.share_of_rows(16) == 1  # nothing is known of more
+    assert cost.marginal_row_cost(1) == pytest.approx(7 / 9)
+    assert cost.marginal_row_cost(8) == pytest.approx(31 / 40)
+    assert cost.marginal_row_cost(16) == 1  # nothing is known of more
 
 
 def test_that_prompts_are_cheap_says_nothing_of_what_many_streams_cost() -> None:
     cost = learnt((1, 0.009), (30, 0.150), (200, 0.250))
 
-    assert cost.share_of_rows(30) == pytest.approx(1 - 9 / 150)
+    assert cost.marginal_row_cost(30) == pytest.approx(1 - 9 / 150)
 
 
 def test_where_rows_are_free_no_part_of_the_time_is_theirs() -> None:
-    assert learnt((1, 0.01), (64, 0.01)).share_of_rows(1) == 0
+    assert learnt((1, 0.01), (64, 0.01)).marginal_row_cost(1) == 0
 
 
 def test_rows_that_look_at_many_cells_take_longer_than_as_many_that_do_not() -> None:
     """Of prompts with memories of their own, a long one and short ones in turn."""
-    cost = StepCost()
+    cost = StepTimeModel()
     for _ in range(60):
         cost.add(17, 0.060 + 17 * 5000 * 2e-6, cells=17 * 5000)
         for _ in range(3):
@@ -58,8 +58,8 @@ def test_rows_that_look_at_many_cells_take_longer_than_as_many_that_do_not() -> 
 
     assert cost.seconds(17, cells=17 * 5000) == pytest.approx(0.230, rel=0.1)
     assert cost.seconds(45, cells=45 * 50) == pytest.approx(0.155, rel=0.1)
-    assert cost.rows_within(0.1, cells_each=5000) == pytest.approx(7, abs=2)
-    assert cost.rows_within(0.155, beside=1, cells_each=50) == pytest.approx(44, abs=4)
+    assert cost.max_rows_within(0.1, cells_each=5000) == pytest.approx(7, abs=2)
+    assert cost.max_rows_within(0.155, beside=1, cells_each=50) == pytest.approx(44, abs=4)
 
 
 def true_seconds(rows: int, cells: float) -> float:
@@ -69,7 +69,7 @@ def true_seconds(rows: int, cells: float) -> float:
 def test_what_rows_cost_is_not_forgotten_where_all_look_at_many_cells() -> None:
     """A long prompt beside a stream: steps of nine rows are seen only far on, where a cell takes a
     little more than before it."""
-    cost = StepCost()
+    cost = StepTimeModel()
     for _ in range(10):
         for rows in (1, 50):
             cost.add(rows, true_seconds(rows, 0))
@@ -85,7 +85,7 @@ def test_what_rows_cost_is_not_forgotten_where_all_look_at_many_cells() -> None:
 
 
 def test_sizes_first_seen_far_on_are_corrected_by_steps_that_are_not() -> None:
-    cost = StepCost()
+    cost = StepTimeModel()
     for _ in range(20):
         cost.add(20, true_seconds(20, 80_000), cells=80_000)
     assert cost.seconds(20, cells=80_000) == pytest.approx(true_seconds(20, 80_000), rel=0.05)
