@@ -59,9 +59,9 @@ def test_a_tool_choice_is_a_mode_or_the_name_of_a_tool(text: str, choice: ToolCh
 
 
 def test_only_a_named_choice_has_a_name() -> None:
-    with pytest.raises(InvalidRequestError, match="'named' takes a tool's name"):
+    with pytest.raises(InvalidRequestError, match="goes with mode 'named'"):
         ToolChoice("named")
-    with pytest.raises(InvalidRequestError, match="'named' takes a tool's name"):
+    with pytest.raises(InvalidRequestError, match="goes with mode 'named'"):
         ToolChoice("auto", "look")
 
 

@@ -74,9 +74,9 @@ def to_job(
     for edit in body.context_management.edits if body.context_management else ():
         messages, one = clear_thinking(messages, edit)
         cleared.append(one)
-    options = _options(body, agent.options, goes_on=body.messages[-1].role == "assistant")
+    agent_options = options(body, agent.options, goes_on=body.messages[-1].role == "assistant")
     return Job(
-        agent=as_asked(agent, toolsets=(*tools.hosted, *agent.toolsets), options=options),
+        agent=as_asked(agent, toolsets=(*tools.hosted, *agent.toolsets), options=agent_options),
         messages=messages,
         client_tools=tools.client,
         tool_choice=to_choice(body.tool_choice),
@@ -104,7 +104,17 @@ def form_of(body: MessagesRequest, job: Job) -> Form:
 _THINKS = (ThinkingEnabled, ThinkingAdaptive)
 
 
-def _options(body: CountTokensRequest, base: AgentOptions, *, goes_on: bool) -> AgentOptions:
+def options(body: CountTokensRequest, base: AgentOptions, *, goes_on: bool) -> AgentOptions:
+    """The options of an agent, as a request changes them.
+
+    Args:
+        body: the request.
+        base: what is configured.
+        goes_on: True if the conversation ends with an assistant's message, to be continued.
+
+    Raises:
+        InvalidRequestError: a value out of range, or two that exclude each other.
+    """
     changes: dict[str, Any] = {
         "response_format": _response_format(body),
         "reasoning_effort": body.output_config.effort if body.output_config else None,

@@ -12,8 +12,9 @@ from pydantic import BeforeValidator, Field
 
 from kronk_agent.api.model_router import NUM_SEEDS
 from kronk_agent.api.protocols.common.schema import WholeText
+from kronk_agent.config.schema.derived import optional_fields_of
 from kronk_agent.errors import InvalidRequestError
-from kronk_agent.model import SamplerName, SamplingParams
+from kronk_agent.settings import SamplerName, SamplingParams
 
 _ALL = -1
 _MAX_BIASES = 100_000
@@ -59,45 +60,19 @@ def _listed(value: object) -> object:
     return value
 
 
-class SamplingFields(WholeText):
-    """What is left out, or null, is as the server's configuration says."""
+_Derived: Any = optional_fields_of(SamplingParams, WholeText)
 
-    temperature: float | None = None
-    """0 takes the likeliest token every time."""
-    top_p: float | None = None
-    """Keep the likeliest tokens that together reach this probability."""
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
+
+class SamplingFields(_Derived):  # type: ignore[misc]  # derived
+    """The fields of ``SamplingParams``; one that is left out or null is as configured."""
+
     logit_bias: Bias | None = None
-    """Token id to what is added to its logit, also as a list of pairs, as llama.cpp has it; false
-    never comes. Where the model is on a file, texts may stand in place of ids."""
-    seed: int | None = None
-    """The same seed and the same request give the same answer."""
-    top_k: int | None = None
-    """Keep the k likeliest; 0 keeps all, and -1 too."""
-    min_p: float | None = None
-    """Drop what is less likely than this share of the likeliest."""
-    typical_p: float | None = None
-    top_n_sigma: float | None = None
-    dynatemp_range: float | None = None
-    dynatemp_exponent: float | None = None
-    xtc_probability: float | None = None
-    xtc_threshold: float | None = None
-    repeat_penalty: float | None = None
-    repeat_last_n: int | None = None
-    dry_multiplier: float | None = None
-    dry_base: float | None = None
-    dry_allowed_length: int | None = None
-    dry_penalty_last_n: int | None = None
+    """Added to the logits of tokens, by token id; also a list of pairs, as llama.cpp has it. false
+    bans a token. Texts may stand in place of ids where the model runs in this process."""
     dry_sequence_breakers: Annotated[list[str] | None, BeforeValidator(_listed)] = None
-    """KoboldCpp sends the list as JSON text, which is taken too."""
-    mirostat: int | None = None
-    mirostat_tau: float | None = None
-    mirostat_eta: float | None = None
-    adaptive_target: float | None = None
-    adaptive_decay: float | None = None
+    """Texts that end a repeated sequence for DRY; KoboldCpp's list as JSON text is taken too."""
     samplers: Annotated[list[SamplerName] | None, BeforeValidator(_samplers)] = None
-    """The order they are applied in; one that is left out is not applied."""
+    """Samplers in the order in which they are applied, by any of llama.cpp's names."""
 
     def sampling(
         self, default: SamplingParams, tokenize: Callable[[str], list[int]] | None = None
@@ -116,9 +91,9 @@ class SamplingFields(WholeText):
         )
         if self.logit_bias is not None:
             changes["logit_bias"] = _by_token(self.logit_bias, tokenize)
-        if self.seed is not None:
-            changes["seed"] = self.seed % NUM_SEEDS  # the wire's seeds have 64 bits and a sign
-        if self.top_k == _ALL:
+        if "seed" in changes:
+            changes["seed"] %= NUM_SEEDS  # the wire's seeds have 64 bits and a sign
+        if changes.get("top_k") == _ALL:
             changes["top_k"] = 0
         for name in ("samplers", "dry_sequence_breakers"):
             if name in changes:

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field, JsonValue
 
 from kronk_agent.agent import AgentOptions
-from kronk_agent.api.protocols.common.sampling import SamplingFields
 from kronk_agent.api.protocols.common.schema import (
     CacheSalt,
     Count,
@@ -17,6 +16,7 @@ from kronk_agent.api.protocols.common.schema import (
     Refused,
     Wire,
 )
+from kronk_agent.api.protocols.common.settings import SettingsFields
 from kronk_agent.api.protocols.openai_chat.messages import WireMessage, is_begun
 from kronk_agent.api.protocols.openai_chat.tools import WireTool, WireToolChoice
 from kronk_agent.errors import InvalidRequestError
@@ -103,7 +103,7 @@ class ReasoningOption(OpenWire):
     enabled: bool | None = None
 
 
-class ChatCompletionRequest(SamplingFields):
+class ChatCompletionRequest(SettingsFields):
     model: str | None = None
     """A model's id, or agent/NAME; the default model when left out."""
     messages: list[WireMessage]
@@ -120,7 +120,6 @@ class ChatCompletionRequest(SamplingFields):
     """The same, by its old name; max_completion_tokens wins."""
     tools: list[WireTool] | None = None
     tool_choice: WireToolChoice | None = None
-    parallel_tool_calls: bool | None = None
     response_format: WireResponseFormat | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
@@ -165,19 +164,10 @@ class ChatCompletionRequest(SamplingFields):
     """The answer follows this GBNF grammar."""
     json_schema: dict[str, JsonValue] | None = None
     """The answer follows this JSON Schema."""
-    enable_thinking: bool | None = None
-    reasoning_budget: Annotated[int, Field(ge=0)] | None = None
-    """Tokens of thinking at most."""
     reasoning_format: Literal["auto", "deepseek", "none"] | None = None
     """none leaves the thinking in the text; otherwise it is reasoning_content."""
-    chat_template_kwargs: dict[str, JsonValue] | None = None
-    """More variables for the chat template."""
     continue_final_message: bool | None = None
     """Go on with the last message, which is the assistant's."""
-    max_parallel_calls: Count | None = None
-    """Calls in one turn at most."""
-    tool_call_bias: float | None = None
-    """One token decides before the turn whether to call; added to its logit."""
     max_steps: Count | None = None
     """Turns of the model at most, for one that has tools here."""
     max_tool_calls: Annotated[int, Field(ge=0)] | None = None
@@ -191,12 +181,9 @@ class ChatCompletionRequest(SamplingFields):
         """
         self._check()
         changes: dict[str, Any] = {
+            **self.settings(base),
             "max_tokens": self.max_completion_tokens or self.max_tokens or self._predicted,
-            "parallel_tool_calls": self.parallel_tool_calls,
-            "max_parallel_calls": self.max_parallel_calls,
-            "tool_call_bias": self.tool_call_bias,
             **self._thinking(),
-            "chat_template_kwargs": self.chat_template_kwargs,
             "continue_final_message": is_begun(self.messages) or self.continue_final_message,
             "max_steps": self.max_steps,
             "max_tool_calls": self.max_tool_calls,
@@ -206,7 +193,6 @@ class ChatCompletionRequest(SamplingFields):
             "logprobs": self.logprobs,
             "top_logprobs": self.top_logprobs,
             "streamed": bool(self.stream),
-            "sampling": self.sampling(base.sampling),
         }
         if self.repetition_penalty is not None and self.repeat_penalty is None:
             changes["sampling"] = replace(

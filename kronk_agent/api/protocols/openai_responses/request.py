@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field, JsonValue
 
 from kronk_agent.agent import AgentOptions
-from kronk_agent.api.protocols.common.sampling import SamplingFields
 from kronk_agent.api.protocols.common.schema import CacheSalt, Count, Refused, WholeText, Wire
+from kronk_agent.api.protocols.common.settings import SettingsFields
 from kronk_agent.api.protocols.openai_responses.items.schema import InputItem, MessageItem
 from kronk_agent.api.protocols.openai_responses.tools import WireTool, WireToolChoice
 from kronk_agent.errors import InvalidRequestError
@@ -152,7 +152,7 @@ class Compact(Context):
     """A request for ``/v1/responses/compact``."""
 
 
-class CreateResponse(Prompt, SamplingFields):
+class CreateResponse(Prompt, SettingsFields):
     """A request for ``/v1/responses``."""
 
     stream: bool | None = None
@@ -184,15 +184,6 @@ class CreateResponse(Prompt, SamplingFields):
     moderation: Annotated[None, Refused("nothing is moderated")] = None
     prompt: Annotated[None, Refused("put its text into instructions and input")] = None
     # --- ours ---
-    enable_thinking: bool | None = None
-    reasoning_budget: Annotated[int, Field(ge=0)] | None = None
-    """Tokens of thinking in a turn at most."""
-    chat_template_kwargs: dict[str, JsonValue] | None = None
-    """More variables for the chat template."""
-    max_parallel_calls: Count | None = None
-    """Calls in one turn at most."""
-    tool_call_bias: float | None = None
-    """One token decides before the turn whether to call; added to its logit."""
     max_steps: Count | None = None
     """Turns of the model at most, when it has tools here."""
 
@@ -246,22 +237,16 @@ def options(wire: CreateResponse, base: AgentOptions) -> AgentOptions:
     """
     has_logprobs = wire.includes("message.output_text.logprobs") or bool(wire.top_logprobs)
     changes: dict[str, Any] = {
+        **wire.settings(base),
         "instructions": wire.instructions,
         "max_tokens": wire.max_output_tokens,
         "max_tool_calls": wire.max_tool_calls,
         "max_steps": wire.max_steps,
-        "max_parallel_calls": wire.max_parallel_calls,
-        "tool_call_bias": wire.tool_call_bias,
-        "parallel_tool_calls": wire.parallel_tool_calls,
         "compaction": _COMPACTION.get(wire.truncation or ""),
-        "enable_thinking": wire.enable_thinking,
-        "reasoning_budget": wire.reasoning_budget,
         "reasoning_effort": wire.reasoning.effort if wire.reasoning else None,
-        "chat_template_kwargs": wire.chat_template_kwargs,
         "response_format": wire.text.form() if wire.text else None,
         "logprobs": has_logprobs or None,
         "top_logprobs": wire.top_logprobs,
         "streamed": bool(wire.stream),
-        "sampling": wire.sampling(base.sampling),
     }
     return replace(base, **{key: value for key, value in changes.items() if value is not None})
