@@ -25,7 +25,8 @@ from kronk_agent.messages import (
     TextPart,
     ToolCall,
 )
-from kronk_agent.model import ChatRequest, SamplingParams, ToolChoice
+from kronk_agent.model import ChatRequest
+from kronk_agent.settings import ModelSettings, SamplingParams, ToolChoice
 from kronk_agent.tools import Tool
 from kronk_agent.tools.arguments import parse_json
 from kronk_agent.tools.schema.walking import schemas_in
@@ -48,6 +49,18 @@ _AUDIO_FORMATS: Final = {
     "audio/mpeg": "mp3",
     "audio/mp3": "mp3",
 }
+
+
+_TAKEN: Final = frozenset(
+    (
+        *("sampling", "tool_choice", "parallel_tool_calls", "max_parallel_calls", "tool_call_bias"),
+        *("response_format", "enable_thinking", "reasoning_effort", "reasoning_budget"),
+        *("separate_reasoning", "max_tokens", "stop", "logprobs", "top_logprobs"),
+        *("chat_template_kwargs", "continue_final_message", "max_tool_description_tokens"),
+        *("cache_salt", "share_prefix", "streamed"),
+    )
+)
+"""Settings that are sent, or refused by name, or that a server does well without."""
 
 
 def estimate_tokens(text: str) -> int:
@@ -141,6 +154,13 @@ def left_out(request: ChatRequest, upstream: Upstream) -> tuple[str, ...]:
         and getattr(request.sampling, parameter.name) != getattr(default, parameter.name)
     ]
     names += thinking_left_out(request, upstream)
+    plain = ModelSettings()
+    names += [
+        setting.name
+        for setting in fields(ModelSettings)
+        if setting.name not in _TAKEN
+        and getattr(request, setting.name) != getattr(plain, setting.name)
+    ]
     return tuple(
         f"{name}: an upstream of type {upstream.type} does not take it, so it was left out"
         for name in names
