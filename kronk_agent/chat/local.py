@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from anyio import to_thread
 
+from kronk_agent.chat.constraint_cache import ConstraintCache
 from kronk_agent.chat.decision import CallDecision, decide_call
 from kronk_agent.chat.dialects import Grammar, Turn, dialect_for
 from kronk_agent.chat.enforcement import EnforceableSchemas
@@ -65,6 +66,7 @@ class LocalChatModel:
         )
         self._info = ModelInfo(id, engine.context_length, frozenset({"chat", "tools"}))
         self._schemas = EnforceableSchemas()
+        self._constraints = ConstraintCache()
         self._own_prefix = OwnPrefix(lambda request: self._render(request).tokens)
 
     @property
@@ -224,17 +226,24 @@ class LocalChatModel:
     async def _constraint(
         self, prompt: _Prompt, turn: Turn, request: ChatRequest
     ) -> Constraint | None:
-        if turn.grammar is None:
+        known = self._constraints.find(prompt.opening, request)
+        if known is not None:
+            return known
+        grammar = await to_thread.run_sync(turn.write_grammar)
+        if grammar is None:
             return None
         try:
-            return await self._compile(turn.grammar)
+            constraint = await self._compile(grammar)
         except ConstraintError:
             tools = tuple([await self._enforceable(tool) for tool in request.tools])
             form = await self._enforceable_form(request.response_format)
             possible = replace(request, tools=tools, response_format=form)
-            grammar = self._dialect.begin_turn(prompt.opening, possible).grammar
+            turn = self._dialect.begin_turn(prompt.opening, possible)
+            grammar = await to_thread.run_sync(turn.write_grammar)
             assert grammar is not None
-            return await self._compile(grammar)
+            constraint = await self._compile(grammar)
+        self._constraints.add(prompt.opening, request, constraint)
+        return constraint
 
     async def _compile(self, grammar: Grammar) -> Constraint:
         return await self._engine.compile(grammar.lark, grammar.parts, is_ours=grammar.is_ours)
@@ -288,7 +297,7 @@ class LocalChatModel:
         """Why no grammar can be made of these; empty if one can."""
         choice = ToolChoice("required" if tools else "auto")
         request = ChatRequest(messages=_ANY, tools=tools, tool_choice=choice, response_format=form)
-        grammar = self._dialect.begin_turn("", request).grammar
+        grammar = await to_thread.run_sync(self._dialect.begin_turn("", request).write_grammar)
         if grammar is None:
             return ""
         try:

@@ -164,7 +164,9 @@ class Tool:
             raise ConfigError(f"tool {self.name}: the schema's type must be 'object'")
         if read.problems and self.strict:
             raise ConfigError(f"tool {self.name}: its JSON Schema is wrong: {read.problems[0]}")
-        object.__setattr__(self, "parameters", {**read.schema, "type": "object"})
+        is_object = read.schema.get("type") == "object"
+        parameters = read.schema if is_object else {**read.schema, "type": "object"}
+        object.__setattr__(self, "parameters", parameters)
         object.__setattr__(self, "schema_problems", read.problems)
         object.__setattr__(self, "_check", ArgumentsCheck(self.parameters))
 

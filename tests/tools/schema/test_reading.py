@@ -233,7 +233,7 @@ def test_a_schema_of_ones_own_that_is_wrong_is_refused_by_name() -> None:
     with pytest.raises(InvalidRequestError) as refused_form:
         ResponseFormat(type="json_schema", schema=wrong)
     assert str(refused_form.value) == (
-        "response_format: the JSON Schema is wrong: properties.a.type: 'no' is no type"
+        "response_format: invalid JSON Schema: properties.a.type: 'no' is no type"
     )
     assert ResponseFormat(type="json_schema", schema=wrong, strict=False).schema == member({})
 
