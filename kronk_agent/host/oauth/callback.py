@@ -47,7 +47,7 @@ class Callback:
         if (error := answer.get("error")) is not None:
             message = f"{error}: {answer.get('error_description', '')}".removesuffix(": ")
             shown = strip_invisible(message)[:_MAX_SHOWN]
-            remedy = "agree in the browser, or ask there for access"
+            remedy = "approve the login in the browser, or request access there"
             raise ServerUnavailableError(f"refused the login ({shown}): {remedy}")
         return AuthorizationCodeResult(
             code=answer.get("code", ""), state=answer.get("state"), iss=answer.get("iss")

@@ -121,7 +121,7 @@ def check_address(url: str, server_host: str) -> None:
     if parts.scheme != "https" or not host:
         raise OAuthFlowError(f"the server sends us to {shown}, and signing in needs https")
     if _is_private(host) and host != server_host:
-        raise OAuthFlowError(f"the server sends us to {shown}, which is no public address")
+        raise OAuthFlowError(f"the server sends us to {shown}, which is not a public address")
 
 
 def is_loopback(host: str) -> bool:
