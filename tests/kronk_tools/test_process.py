@@ -129,7 +129,8 @@ from kronk_tools.reading.document import DocumentSource
 
 async def main():
     by = ReaderPool()
-    await by.read(DocumentSource(b"<p>x", "http://x/", "text/html"), deadline=anyio.current_time() + 20)
+    source = DocumentSource(b"<p>x", "http://x/", "text/html")
+    await by.read(source, deadline=anyio.current_time() + 20)
     print(by._idle[0].pid, flush=True)
     os._exit(0)
 

@@ -250,7 +250,7 @@ def _with_messages(
 
 
 def _kept_headers(response: httpx2.Response) -> dict[str, str]:
-    """Headers of the response, except for those that describe its original bytes."""
+    """Headers of the response, without length, encoding and transfer encoding."""
     dropped = ("content-length", "content-encoding", "transfer-encoding")
     return {name: value for name, value in response.headers.items() if name not in dropped}
 
