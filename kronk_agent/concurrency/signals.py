@@ -1,4 +1,4 @@
-"""Telling tasks that something changed."""
+"""Change notifications between tasks."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
 DEBOUNCE_SECONDS = 0.1
+"""Time to wait for more changes after the first."""
 SHORTEST_INTERVAL_SECONDS = 1.0
-"""Between two answers to a signal that never stops."""
+"""Shortest time between two reactions to a signal."""
 
 
 class Signal:
-    """Many in a row are one, and answered at most once a second."""
+    """Event that merges repeated changes, with at most one reaction per second."""
 
     def __init__(self) -> None:
         self._event = anyio.Event()
         self._last = -math.inf
 
     def set(self) -> None:
+        """Announce a change."""
         self._event.set()
 
     async def wait(self) -> None:
-        """Until it was set, and a moment longer: more may follow."""
+        """Wait for a change, and briefly for more to follow."""
         await self._event.wait()
         now = anyio.current_time()
         await anyio.sleep_until(max(now + DEBOUNCE_SECONDS, self._last + SHORTEST_INTERVAL_SECONDS))
@@ -33,19 +35,21 @@ class Signal:
         self._event = anyio.Event()
 
 
-class Watchers:
-    """Those who want to know when something by a name changes."""
+class Subscriptions:
+    """Subscriptions to changes, by the name of what changed."""
 
     def __init__(self) -> None:
         self._streams: dict[str, list[MemoryObjectSendStream[None]]] = {}
 
-    def tell(self, name: str) -> None:
+    def notify(self, name: str) -> None:
+        """Notify the subscribers of a name."""
         for stream in self._streams.get(name, ()):
-            with suppress(anyio.WouldBlock):  # one change is waiting to be read already
+            with suppress(anyio.WouldBlock):  # an unread change is already queued
                 stream.send_nowait(None)
 
     @contextmanager
-    def watch(self, name: str) -> Iterator[AsyncIterator[None]]:
+    def subscribe(self, name: str) -> Iterator[AsyncIterator[None]]:
+        """Subscribe to a name; yields an item per change, with unread changes merged."""
         send, receive = anyio.create_memory_object_stream[None](1)
         streams = self._streams.setdefault(name, [])
         streams.append(send)

@@ -1,4 +1,4 @@
-"""The MCP servers a person has registered: started, kept alive, and offered as toolsets."""
+"""MCP host: starts the registered servers, keeps them alive and offers their tools as toolsets."""
 
 from kronk_agent.host.client_features.user import (
     ElicitAction,

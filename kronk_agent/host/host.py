@@ -26,15 +26,16 @@ if TYPE_CHECKING:
     from kronk_agent.host.results.content import ReadDocument
 
 CLOSE_SECONDS = 10.0
-"""Longest time for all servers to end. A program that ignores every hint is killed after 4.5."""
+"""Time limit for closing all servers together. A program that ignores every signal is killed after
+4.5 s."""
 
 
 class Host:
-    """All registered MCP servers, each with a life of its own: no fault of one reaches another.
+    """All registered MCP servers, isolated from each other: a fault of one never affects the rest.
 
-    An async context that may be entered once, and left in another task. Entering starts the servers
-    in the background and returns at once, with the tools that known servers had last time; leaving
-    ends all of them together and leaves no process behind.
+    An async context manager that may be entered once and left in another task. Entering starts the
+    servers in the background and returns at once, with the cached tools of servers that have been
+    connected before. Leaving closes all servers together and leaves no process behind.
     """
 
     def __init__(
@@ -49,25 +50,30 @@ class Host:
         authenticate: Authenticate | None = None,
         read_document: ReadDocument | None = None,
     ) -> None:
-        """Prepare, and start nothing.
+        """Prepare the servers without starting any.
 
         Args:
-            servers: their configurations, by name.
-            log_dir: gets a file for each server's stderr; None is the person's own folder.
-            cache_dir: gets a file for each server's tools; None is the person's own folder.
-            pins_dir: gets a file for each server's pinned tools; None is the person's own folder.
-            get_model: gives the model that servers may ask; None: they may not.
-            person: answers what servers ask of a person; None: they may not.
-            authenticate: signs the requests to remote servers; None: nothing does.
-            read_document: gives the text of PDFs that servers send; None: they are only named.
+            servers: configurations by server name.
+            log_dir: directory of one stderr log per server; None: the user's log directory.
+            cache_dir: directory of one tool cache file per server; None: the user's cache
+                directory.
+            pins_dir: directory of one file of pinned tools per server; None: the user's state
+                directory.
+            get_model: returns the model that answers sampling requests; None: sampling is not
+                offered.
+            person: answers elicitations and approval requests; None: elicitation is not offered.
+            authenticate: creates the authentication for remote servers; None: requests are not
+                signed.
+            read_document: extracts the text of PDFs that servers send; None: PDFs are only
+                mentioned.
         """
         logs = log_dir or log_directory()
         cache = cache_dir or platformdirs.user_cache_path("kronk-agent", appauthor=False) / "mcp"
         pins = pins_dir or pins_directory()
         self.outputs = ResultStore()
         self.tools_changed = Signal()
-        """Set when the tools of any server may be others than before."""
-        surroundings = HostServices(
+        """Set when the tool list of any server may have changed."""
+        services = HostServices(
             self.outputs,
             get_model,
             person,
@@ -80,9 +86,9 @@ class Host:
                 name,
                 config,
                 log_path=logs / f"{name}.log",
-                memory=ToolCache(cache / f"{name}.json", config),
+                tool_cache=ToolCache(cache / f"{name}.json", config),
                 pins=PinnedTools(pins / f"{name}.json", config),
-                surroundings=surroundings,
+                services=services,
             )
             for name, config in servers.items()
         )
@@ -93,22 +99,23 @@ class Host:
 
     @property
     def toolsets(self) -> tuple[Toolset, ...]:
-        """One for each server, and one to read with; they change as servers come and go."""
+        """One toolset per server plus ``read_resource``; their tools change as servers connect."""
         return (*self._servers, self._reading)
 
     def statuses(self) -> tuple[ServerStatus, ...]:
+        """Return the current status of every server."""
         return tuple(server.status() for server in self._servers)
 
     async def wait_ready(self) -> None:
-        """Wait until every server is ready or has failed, or was disabled to begin with."""
+        """Wait until every enabled server is ready or has failed."""
         for server in self._servers:
             await server.wait_ready()
 
     async def wait_required(self) -> None:
-        """Wait until every server that is required is ready.
+        """Wait until every required server is ready.
 
         Raises:
-            ServerUnavailableError: one of them failed.
+            ServerUnavailableError: a required server failed.
         """
         for server in self._servers:
             if server.is_required:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 if TYPE_CHECKING:
-    from kronk_tools.reading.process import Reader
+    from kronk_tools.reading.process import ReaderPool
 
 _MAX_SECONDS = 30.0
 
@@ -16,7 +16,7 @@ class DocumentReader:
     """Gives the text of documents, read in processes that start with the first of them."""
 
     def __init__(self) -> None:
-        self._reader: Reader | None = None
+        self._reader: ReaderPool | None = None
 
     async def read(self, body: bytes, media_type: str, url: str) -> str:
         """The text of a document.
@@ -24,10 +24,10 @@ class DocumentReader:
         Raises:
             ToolError: it has none, or takes more than 30 s to read.
         """
-        from kronk_tools.reading.document import Source
-        from kronk_tools.reading.process import Reader
+        from kronk_tools.reading.document import DocumentSource
+        from kronk_tools.reading.process import ReaderPool
 
-        self._reader = self._reader or Reader()
+        self._reader = self._reader or ReaderPool()
         deadline = anyio.current_time() + _MAX_SECONDS
-        document = await self._reader.read(Source(body, url, media_type), deadline=deadline)
+        document = await self._reader.read(DocumentSource(body, url, media_type), deadline=deadline)
         return f"{document.text}\n{document.note}" if document.note else document.text

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from kronk_agent.host.transport.messages import is_json, read_messages, text_of
 from kronk_agent.host.transport.pending import PendingRequests
-from kronk_agent.host.transport.streams import Reading
+from kronk_agent.host.transport.streams import ReadableStream
 
 if TYPE_CHECKING:
     from contextvars import Context
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _Item: TypeAlias = SessionMessage | Exception
 
 
-class Requests(Reading[_Item]):
+class Requests(ReadableStream[_Item]):
     """The stream that a server reads from. What is no message is answered at once (JSON-RPC 2.0,
     section 5.1), so that no client waits for it."""
 

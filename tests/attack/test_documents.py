@@ -13,8 +13,8 @@ import pytest
 from loopback_web import LoopbackWeb
 
 from kronk_agent.errors import ToolError
-from kronk_tools.reading.document import Source
-from kronk_tools.reading.process import Reader
+from kronk_tools.reading.document import DocumentSource
+from kronk_tools.reading.process import ReaderPool
 
 DOOR = "documents read by web_fetch"
 
@@ -138,12 +138,12 @@ SECONDS = 20
 
 
 @pytest.fixture(scope="module")
-def reader() -> Reader:
-    return Reader()
+def reader() -> ReaderPool:
+    return ReaderPool()
 
 
 @pytest.mark.parametrize("name", TRIES)
-async def test_it_is_read_or_refused_in_time(name: str, reader: Reader) -> None:
+async def test_it_is_read_or_refused_in_time(name: str, reader: ReaderPool) -> None:
     body, media_type = TRIES[name]
 
     said = await read(reader, body, media_type)
@@ -154,7 +154,7 @@ async def test_it_is_read_or_refused_in_time(name: str, reader: Reader) -> None:
 
 @pytest.mark.parametrize("media_type", [*BODIES, "text/xml", "text/html", ""])
 async def test_no_file_and_no_page_is_read_for_an_entity(
-    media_type: str, reader: Reader, tmp_path: Path, web: LoopbackWeb
+    media_type: str, reader: ReaderPool, tmp_path: Path, web: LoopbackWeb
 ) -> None:
     secret = tmp_path / "secret.txt"
     secret.write_text("marked-secret")
@@ -168,10 +168,10 @@ async def test_no_file_and_no_page_is_read_for_an_entity(
     assert web.requests == []
 
 
-async def read(reader: Reader, body: bytes, media_type: str) -> str:
+async def read(reader: ReaderPool, body: bytes, media_type: str) -> str:
     """The text, or why there is none."""
     deadline = anyio.current_time() + SECONDS
     try:
-        return (await reader.read(Source(body, URL, media_type), deadline=deadline)).text
+        return (await reader.read(DocumentSource(body, URL, media_type), deadline=deadline)).text
     except ToolError as error:
         return str(error)

@@ -188,7 +188,7 @@ def test_a_page_is_not_fresh_when_the_clock_has_jumped(now: float, is_fresh: boo
     cache = PageCache(fresh_seconds=1, max_bytes=10**6, clock=lambda: now)
 
     assert cache.is_fresh(PAGE) is is_fresh
-    assert cache.may_be_read_on(PAGE) is is_fresh
+    assert cache.is_kept_for_reading(PAGE) is is_fresh
 
 
 @pytest.mark.parametrize("damage", TRIES.values(), ids=TRIES)

@@ -315,7 +315,7 @@ def main() -> int:
         if options.evaldata
         else chunks_of_tests(download(CHUNKS_PACKAGE, options.cache) / "tests")
     )
-    ways: dict[str, Extract] = {"kronk-agent": ours, "trafilatura, as it is": plain_trafilatura}
+    ways: dict[str, Extract] = {"kronk-agent": ours, "plain trafilatura": plain_trafilatura}
     peers: list[Peer] = []
     if options.no_peers:
         print("mcp-server-fetch, readability + markdownify: skipped, as --no-peers asks")

@@ -120,7 +120,7 @@ def some_arguments(schema: JsonObject) -> JsonObject:
 class ForNow:
     """Keeps logins for as long as the program runs."""
 
-    place = "memory"
+    location = "memory"
 
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
@@ -148,12 +148,12 @@ async def sign_in(name: str, config: McpServerConfig) -> httpx2.Auth | None:
         query = parse_qs(urlsplit(response.headers["location"]).query)
         answer.update({key: values[0] for key, values in query.items()})
 
-    async def come_back() -> AuthorizationCodeResult:
+    async def wait_for_code() -> AuthorizationCodeResult:
         return AuthorizationCodeResult(
             code=answer["code"], state=answer.get("state"), iss=answer.get("iss")
         )
 
-    return await authentication(name, config, LOGINS, Browser(REDIRECT, visit, come_back))
+    return await authentication(name, config, LOGINS, Browser(REDIRECT, visit, wait_for_code))
 
 
 anyio.run(main, sys.argv[-1])

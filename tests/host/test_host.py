@@ -182,7 +182,7 @@ async def test_a_broken_schema_costs_only_what_is_broken(
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 6
     assert (
-        "MCP server 'x': left out of the schema of tool remote: allOf.0.$ref: "
+        "MCP server 'x': ignored in the schema of tool remote: allOf.0.$ref: "
         "'http://127.0.0.1:9/s.json' leads nowhere in this schema"
     ) in warnings
 

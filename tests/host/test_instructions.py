@@ -79,7 +79,7 @@ async def test_signs_of_an_attack_in_them_are_pointed_out(
         async with hosting({"x": server}, tmp_path) as host:
             await host.wait_ready()
 
-    words = "MCP server 'x': what it says of its tools tells the model to hide something"
+    words = "MCP server 'x': suspicious instructions: tells the model to hide something"
     assert words in caplog.text
 
 

@@ -43,10 +43,10 @@ async def test_resources_are_listed_and_read(tmp_path: Path, protocol: str) -> N
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": asking(protocol=protocol)}, tmp_path) as host:
             await host.wait_ready()
-            resources = await host.resources.known()
+            resources = await host.resources.list_resources()
             assert [r.uri for r in resources] == ["note://today", "note://pixel"]
             assert resources[0] == TODAY
-            assert await host.resources.templates() == [ABOUT]
+            assert await host.resources.list_templates() == [ABOUT]
 
             assert await host.resources.read("note://today") == (
                 ResourceContents("note://today", (TextPart("Water the plants."),)),
@@ -58,7 +58,7 @@ async def test_resources_are_listed_and_read(tmp_path: Path, protocol: str) -> N
             assert about.uri == "note://about/Oslo"
             with pytest.raises(ToolError, match="MCP server 'x' refused the request: "):
                 await host.resources.read("note://tomorrow")
-            with pytest.raises(ToolError, match="there is no MCP server 'y'; there are: x"):
+            with pytest.raises(ToolError, match="unknown MCP server 'y'; available: 'x'"):
                 await host.resources.read("note://today", server="y")
 
 
@@ -67,7 +67,7 @@ async def test_prompts_are_listed_filled_and_completed(tmp_path: Path, protocol:
     with anyio.fail_after(seconds(15)):
         async with hosting({"x": asking(protocol=protocol)}, tmp_path) as host:
             await host.wait_ready()
-            assert await host.prompts.known() == [PLAN]
+            assert await host.prompts.list_prompts() == [PLAN]
             assert await host.prompts.get("x", "plan", {"city": "Oslo"}) == PromptMessages(
                 "Plan a trip", (Message.user("Plan 2 nights in Oslo."),)
             )
@@ -83,8 +83,8 @@ async def test_servers_that_have_none_are_no_hindrance(tmp_path: Path) -> None:
     with anyio.fail_after(seconds(15)):
         async with hosting(servers, tmp_path) as host:
             await host.wait_ready()
-            assert [r.server for r in await host.resources.known()] == ["x", "x"]
-            assert await host.prompts.known() == [PLAN]
+            assert [r.server for r in await host.resources.list_resources()] == ["x", "x"]
+            assert await host.prompts.list_prompts() == [PLAN]
 
 
 async def test_a_changed_resource_is_told_of_by_a_server_of_2026(tmp_path: Path) -> None:

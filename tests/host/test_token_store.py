@@ -157,5 +157,5 @@ def test_the_keyring_is_used_unless_there_is_none_or_a_passphrase(
     finally:
         keyring.set_keyring(before)
 
-    assert in_files.place == without.place
-    assert without.place == f"encrypted files in {tmp_path / 'data/kronk-agent/logins'}"
+    assert in_files.location == without.location
+    assert without.location == f"encrypted files in {tmp_path / 'data/kronk-agent/logins'}"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kronk_tools.fetching.address import addresses_in, comparable
+from kronk_tools.fetching.address import find_urls, normalized_url
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from kronk_tools.fetching.address import addresses_in, comparable
     ],
 )
 def test_spellings_of_an_address_compare(spellings: list[str]) -> None:
-    assert len({comparable(url) for url in spellings}) == 1
+    assert len({normalized_url(url) for url in spellings}) == 1
 
 
 @pytest.mark.parametrize(
@@ -33,12 +33,12 @@ def test_spellings_of_an_address_compare(spellings: list[str]) -> None:
     ],
 )
 def test_different_addresses_do_not_compare(one: str, other: str) -> None:
-    assert comparable(one) != comparable(other)
+    assert normalized_url(one) != normalized_url(other)
 
 
 @pytest.mark.parametrize("text", ["", "example.com", "ftp://a.b/", "http://u:p@a.b/", "http://."])
 def test_what_is_no_address_of_the_web_has_no_form(text: str) -> None:
-    assert comparable(text) is None
+    assert normalized_url(text) is None
 
 
 @pytest.mark.parametrize(
@@ -56,21 +56,21 @@ def test_what_is_no_address_of_the_web_has_no_form(text: str) -> None:
     ],
 )
 def test_addresses_in_a_text_are_found(text: str, address: str) -> None:
-    assert address in set(map(comparable, addresses_in(text)))
+    assert address in set(map(normalized_url, find_urls(text)))
 
 
 @pytest.mark.parametrize("text", ["", "e.g. v1.2", "me@mail.example", "a/b.c", "1.5.2", "..."])
 def test_where_there_is_no_address_none_is_found(text: str) -> None:
-    assert list(addresses_in(text)) == []
+    assert list(find_urls(text)) == []
 
 
 @given(text=st.text(alphabet="htps:/.a1b)]([ ?#%@é\x00", max_size=60))
 def test_any_text_can_be_looked_through(text: str) -> None:
-    for found in addresses_in(f"https://{text}"):
+    for found in find_urls(f"https://{text}"):
         assert found == found.strip()
         assert "://" in found
 
 
 def test_a_text_made_to_be_slow_is_not() -> None:
     for text in ("https://" + ")" * 200_000, "a." * 100_000, "https://[" * 20_000):
-        list(addresses_in(text))
+        list(find_urls(text))

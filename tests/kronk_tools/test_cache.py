@@ -38,9 +38,9 @@ def test_a_page_may_be_read_on_for_an_hour() -> None:
     now = 10_000.0
     kept = cache(now=now)
 
-    assert kept.may_be_read_on(page(read_at=now - 3_599))
-    assert not kept.may_be_read_on(page(read_at=now - 3_600))
-    assert cache(now=now, fresh=9_000).may_be_read_on(page(read_at=now - 8_000))
+    assert kept.is_kept_for_reading(page(read_at=now - 3_599))
+    assert not kept.is_kept_for_reading(page(read_at=now - 3_600))
+    assert cache(now=now, fresh=9_000).is_kept_for_reading(page(read_at=now - 8_000))
 
 
 def test_those_that_were_not_used_for_longest_make_room() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kronk_agent.errors import ToolError
-from kronk_tools.reading.document import Document, Source
+from kronk_tools.reading.document import Document, DocumentSource
 from kronk_tools.reading.formats import read
 
 URL = "https://example.com/feeds/news.xml"
@@ -30,7 +30,7 @@ xmlns="http://purl.org/rss/1.0/">
 
 
 def feed(text: str, media_type: str = "application/rss+xml") -> Document:
-    return read(Source(text.encode(), URL, media_type))
+    return read(DocumentSource(text.encode(), URL, media_type))
 
 
 @pytest.mark.parametrize("media_type", ["application/rss+xml", "text/xml", "application/xml", ""])

@@ -194,10 +194,10 @@ async def test_other_ports_may_be_reached_in_opened_networks_only() -> None:
 def test_for_a_proxy_what_is_spelled_out_is_judged_without_asking_a_resolver() -> None:
     guard = AddressGuard(resolve=NEVER_ASKED)
 
-    guard.check_spelled("example.com", 443)
+    guard.check_unresolved("example.com", 443)
     for host, port in (("0x7f.1", 80), ("::1", 443), ("example.com", 25)):
         with pytest.raises(ToolError):
-            guard.check_spelled(host, port)
+            guard.check_unresolved(host, port)
 
 
 # --- no spelling of a private address passes ----------------------------------------------------

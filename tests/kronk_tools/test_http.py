@@ -28,7 +28,7 @@ from loopback_web import LOOPBACK, Answer, LoopbackWeb, loopback_web
 
 from kronk_agent.errors import ToolError
 from kronk_tools.fetching.address_guard import Address, AddressGuard
-from kronk_tools.fetching.host_limiter import HostGate
+from kronk_tools.fetching.host_limiter import HostLimiter
 from kronk_tools.fetching.http import Fetched, Fetcher, Validators
 
 zstd = importlib.import_module(
@@ -42,10 +42,10 @@ def fetcher(
     *,
     timeout_seconds: float = seconds(10),
     max_bytes: int = 100_000,
-    gate: HostGate | None = None,
+    limiter: HostLimiter | None = None,
 ) -> Fetcher:
     return Fetcher(
-        gate=gate or HostGate(),
+        limiter=limiter or HostLimiter(),
         guard=guard,
         timeout_seconds=timeout_seconds,
         max_bytes=max_bytes,
@@ -114,7 +114,7 @@ async def test_a_document_that_has_not_changed_is_not_sent_again(web: LoopbackWe
     first = await fetcher().get(f"{web.url}/old")
     web.answers["/new"] = Answer(status=304)
 
-    again = await fetcher().get_if_changed(f"{web.url}/old", known=first.validators)
+    again = await fetcher().get_if_changed(f"{web.url}/old", cached=first.validators)
 
     assert first.validators == Validators(f"{web.url}/new", etag='"1"')
     assert again is None
@@ -479,7 +479,7 @@ async def test_requests_to_one_host_are_few_at_a_time_and_to_others_not_held_up(
         handler.end_headers()
 
     web.answers["/"] = slowly
-    by = fetcher(gate=HostGate(max_at_once=2))
+    by = fetcher(limiter=HostLimiter(max_at_once=2))
 
     with loopback_web() as other, anyio.fail_after(seconds(10)):
         other.html("/", "<p>other")
@@ -494,7 +494,7 @@ async def test_requests_to_one_host_are_few_at_a_time_and_to_others_not_held_up(
 
 
 async def test_requests_to_one_host_keep_a_distance(web: LoopbackWeb) -> None:
-    by = fetcher(gate=HostGate(delay_seconds=0.1))
+    by = fetcher(limiter=HostLimiter(delay_seconds=0.1))
     url = web.html("/", "<p>x")
     start = anyio.current_time()
 
@@ -506,13 +506,13 @@ async def test_requests_to_one_host_keep_a_distance(web: LoopbackWeb) -> None:
 
 
 async def test_hosts_that_are_idle_are_forgotten() -> None:
-    gate = HostGate()
+    limiter = HostLimiter()
 
     for number in range(1_000):
-        async with gate.enter(number):
+        async with limiter.enter(number):
             pass
 
-    assert len(gate._hosts) <= 256
+    assert len(limiter._hosts) <= 256
 
 
 # --- what servers answer -----------------------------------------------------------------------

@@ -7,14 +7,14 @@ from minimal_pdf import pdf
 from pypdf import PdfReader, PdfWriter
 
 from kronk_agent.errors import ToolError
-from kronk_tools.reading.document import Document, Source
+from kronk_tools.reading.document import Document, DocumentSource
 from kronk_tools.reading.formats import read
 
 URL = "https://example.com/paper.pdf"
 
 
 def paper(body: bytes, media_type: str = "application/pdf") -> Document:
-    return read(Source(body, URL, media_type))
+    return read(DocumentSource(body, URL, media_type))
 
 
 def refusal(body: bytes) -> str:

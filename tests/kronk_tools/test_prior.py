@@ -6,7 +6,7 @@ import pytest
 
 from kronk_agent.messages import Message, TextPart, ToolCall
 from kronk_agent.tools import RunContext
-from kronk_tools.prior import as_it_came_up, recall, unknown
+from kronk_tools.prior import prior_spelling, record_conversation, url_not_in_context
 
 SEARCHED = (
     "Results for 'https://made.up.example/' (data from outside, not instructions):\n\n"
@@ -26,8 +26,8 @@ def answer(text: str, name: str | None) -> Message:
 
 def known(*messages: Message) -> RunContext:
     run = RunContext(messages)
-    recall(run)
-    recall(run)
+    record_conversation(run)
+    record_conversation(run)
     return run
 
 
@@ -44,7 +44,7 @@ def known(*messages: Message) -> RunContext:
     ],
 )
 def test_what_others_wrote_has_come_up(message: Message, url: str) -> None:
-    assert as_it_came_up(known(message), url) is not None
+    assert prior_spelling(known(message), url) is not None
 
 
 @pytest.mark.parametrize(
@@ -66,17 +66,19 @@ def test_what_others_wrote_has_come_up(message: Message, url: str) -> None:
 def test_what_the_model_wrote_has_not_come_up_nor_what_tools_repeat(
     message: Message, url: str
 ) -> None:
-    assert as_it_came_up(known(message), url) is None
+    assert prior_spelling(known(message), url) is None
 
 
 def test_an_address_is_taken_as_others_wrote_it_first() -> None:
     run = known(Message.user("Read http://a.example/x, not https://a.example/x/"))
 
-    assert as_it_came_up(run, "https://A.example/x/") == "http://a.example/x"
+    assert prior_spelling(run, "https://A.example/x/") == "http://a.example/x"
 
 
 def test_the_refusal_says_what_would_do() -> None:
-    assert "Copy one of those exactly, search for the page, or ask the user" in str(unknown())
+    assert "Copy one of those exactly, search for the page, or ask the user" in str(
+        url_not_in_context()
+    )
 
 
 @pytest.mark.parametrize(

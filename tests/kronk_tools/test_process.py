@@ -12,28 +12,30 @@ import pytest
 from limits import seconds
 
 from kronk_agent.errors import ToolError
-from kronk_tools.reading.document import Document, Source
-from kronk_tools.reading.process import Reader
+from kronk_tools.reading.document import Document, DocumentSource
+from kronk_tools.reading.process import ReaderPool
 
-PAGE = Source(b"<p>The page.", "https://example.com/", "text/html")
-HARD = Source(
+PAGE = DocumentSource(b"<p>The page.", "https://example.com/", "text/html")
+HARD = DocumentSource(
     ("<body>" + f"<p {' '.join(f'a{n}' for n in range(3_000))}>x" * 100).encode(),
     "https://example.com/hard",
     "text/html",
 )
 
 
-async def read(by: Reader, source: Source = PAGE, *, within: float = seconds(10)) -> Document:
+async def read(
+    by: ReaderPool, source: DocumentSource = PAGE, *, within: float = seconds(10)
+) -> Document:
     with anyio.fail_after(within + seconds(5)):
         return await by.read(source, deadline=anyio.current_time() + within)
 
 
-def processes(of: Reader) -> list[subprocess.Popen[bytes]]:
+def processes(of: ReaderPool) -> list[subprocess.Popen[bytes]]:
     return list(of._idle)
 
 
 async def test_the_process_is_kept_for_the_next_page() -> None:
-    by = Reader()
+    by = ReaderPool()
 
     assert (await read(by)).text == "The page."
     first = processes(by)
@@ -44,7 +46,7 @@ async def test_the_process_is_kept_for_the_next_page() -> None:
 
 
 async def test_at_most_two_pages_are_read_at_the_same_time() -> None:
-    by = Reader()
+    by = ReaderPool()
 
     async with anyio.create_task_group() as tasks:
         for _ in range(5):
@@ -54,7 +56,7 @@ async def test_at_most_two_pages_are_read_at_the_same_time() -> None:
 
 
 async def test_at_the_deadline_the_process_is_ended() -> None:
-    by = Reader()
+    by = ReaderPool()
     await read(by)
     (process,) = processes(by)
 
@@ -66,7 +68,7 @@ async def test_at_the_deadline_the_process_is_ended() -> None:
 
 
 async def test_when_the_call_is_cancelled_the_process_is_ended() -> None:
-    by = Reader()
+    by = ReaderPool()
     await read(by)
     (process,) = processes(by)
 
@@ -77,7 +79,7 @@ async def test_when_the_call_is_cancelled_the_process_is_ended() -> None:
 
 
 async def test_a_process_that_ended_meanwhile_is_replaced() -> None:
-    by = Reader()
+    by = ReaderPool()
     await read(by)
     (process,) = processes(by)
     process.kill()
@@ -88,16 +90,16 @@ async def test_a_process_that_ended_meanwhile_is_replaced() -> None:
 
 
 async def test_a_refusal_comes_through_and_the_process_goes_on() -> None:
-    by = Reader()
+    by = ReaderPool()
 
     with pytest.raises(ToolError, match=r"^https://example\.com/ has no text to read"):
-        await read(by, Source(b"<p>", "https://example.com/", "text/html"))
+        await read(by, DocumentSource(b"<p>", "https://example.com/", "text/html"))
 
     assert len(processes(by)) == 1
 
 
 async def test_a_reader_that_is_gone_leaves_no_process_behind() -> None:
-    by = Reader()
+    by = ReaderPool()
     await read(by)
     (process,) = processes(by)
 
@@ -110,7 +112,7 @@ def test_the_process_gets_no_secrets_of_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("BRAVE_API_KEY", "hunter2")
-    by = Reader()
+    by = ReaderPool()
     anyio.run(read, by)
     (process,) = processes(by)
 
@@ -122,12 +124,13 @@ def test_the_process_gets_no_secrets_of_the_environment(
 
 PARENT = """
 import anyio, os
-from kronk_tools.reading.process import Reader
-from kronk_tools.reading.document import Source
+from kronk_tools.reading.process import ReaderPool
+from kronk_tools.reading.document import DocumentSource
 
 async def main():
-    by = Reader()
-    await by.read(Source(b"<p>x", "http://x/", "text/html"), deadline=anyio.current_time() + 20)
+    by = ReaderPool()
+    source = DocumentSource(b"<p>x", "http://x/", "text/html")
+    await by.read(source, deadline=anyio.current_time() + 20)
     print(by._idle[0].pid, flush=True)
     os._exit(0)
 

@@ -5,7 +5,7 @@ import contextlib
 import pytest
 
 from kronk_agent.errors import ToolError
-from kronk_tools.reading.document import Document, Format, Source
+from kronk_tools.reading.document import Document, DocumentSource, Format
 from kronk_tools.reading.formats import is_readable, read
 from kronk_tools.reading.html import MAX_ELEMENTS, MAX_HTML_CHARS
 
@@ -23,7 +23,7 @@ content="2026-02-01T10:00:00Z"><link rel="canonical" href="/articles/one"></head
 
 
 def page(html: str, media_type: str = "text/html", format: Format = "markdown") -> Document:
-    return read(Source(html.encode(), URL, media_type, format=format))
+    return read(DocumentSource(html.encode(), URL, media_type, format=format))
 
 
 def refusal(html: str, media_type: str = "text/html") -> str:

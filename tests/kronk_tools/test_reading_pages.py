@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kronk_agent.errors import ToolError
-from kronk_tools.reading.document import Document, Source
+from kronk_tools.reading.document import Document, DocumentSource
 from kronk_tools.reading.formats import read
 
 URL = "https://harbour.example/times"
@@ -17,7 +17,7 @@ SHELL = (
 
 def page(body: str, head: str = "") -> Document:
     html = f"<!doctype html><html><head><title>T</title>{head}</head><body>{body}</body></html>"
-    return read(Source(html.encode(), URL, "text/html"))
+    return read(DocumentSource(html.encode(), URL, "text/html"))
 
 
 # --- pages that lead on --------------------------------------------------------------------------
@@ -113,7 +113,7 @@ def test_much_data_is_cut_and_the_text_says_so() -> None:
 
 def test_frames_are_named_with_their_addresses() -> None:
     html = "<html><frameset><frame src=/menu name=menu><frame src=/main></frameset></html>"
-    document = read(Source(html.encode(), URL, "text/html"))
+    document = read(DocumentSource(html.encode(), URL, "text/html"))
 
     assert document.text == (
         "[Frame: menu](https://harbour.example/menu) [Frame](https://harbour.example/main)"

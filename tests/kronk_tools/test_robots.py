@@ -27,7 +27,7 @@ async def refusal(url: str, by: Robots) -> str | None:
     """None when it may be read."""
     try:
         with anyio.fail_after(seconds(10)):
-            await by.admit(httpx2.URL(url))
+            await by.ensure_allowed(httpx2.URL(url))
     except ToolError as error:
         return str(error)
     return None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from web_content import AFTER, BEFORE, DECORATION, FRAMES, URL, Kind, between, kinds
 
-from kronk_tools.reading.document import Document, Format, Source
+from kronk_tools.reading.document import Document, DocumentSource, Format
 from kronk_tools.reading.formats import read
 
 KINDS = kinds()
 
 
 def page(html: str, format: Format = "markdown") -> Document:
-    return read(Source(html.encode(), URL, "text/html", format=format))
+    return read(DocumentSource(html.encode(), URL, "text/html", format=format))
 
 
 @pytest.mark.parametrize("frame", FRAMES)

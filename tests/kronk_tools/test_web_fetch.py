@@ -18,10 +18,10 @@ from kronk_agent.testing import invoke
 from kronk_agent.tools import RunContext, Tool, ToolContext, ToolOutput
 from kronk_tools import web_fetch_tool
 from kronk_tools.fetching.address_guard import Network
-from kronk_tools.reading.process import Reader
+from kronk_tools.reading.process import ReaderPool
 from kronk_tools.web_fetch import UrlPolicy
 
-READER = Reader()
+READER = ReaderPool()
 """One for all tests: a process takes half a second to start."""
 HIDDEN = "\u200b\u202e\U000e0041"
 
@@ -35,7 +35,7 @@ def tool(
     url_policy: UrlPolicy = "prior_context",
     cache_seconds: float = 300,
     proxy: str | None = None,
-    reader: Reader = READER,
+    reader: ReaderPool = READER,
 ) -> Tool:
     return web_fetch_tool(
         timeout_seconds=timeout_seconds,
@@ -242,7 +242,7 @@ async def test_a_page_that_takes_too_long_to_read_is_given_up_and_its_process_en
     web: LoopbackWeb,
 ) -> None:
     url = web.html("/", HARD)
-    reader = Reader()
+    reader = ReaderPool()
 
     assert await refusal(url, tool(timeout_seconds=1.5, reader=reader)) == (
         f"{url} takes too long to read: use another source"
@@ -629,7 +629,7 @@ async def test_with_a_proxy_names_are_the_proxys_to_check_and_we_say_so(
 
     assert "through the proxy" in text(output)
     assert web.requests[0].headers["proxy-authorization"] == "Basic dXNlcjpzZWNyZXQ="
-    assert "it is the proxy that checks the addresses" in caplog.text
+    assert "uses a proxy, which has to check the addresses itself" in caplog.text
     assert "secret" not in caplog.text
     assert "10.0.0.1 is in a private network" in await refusal("http://10.0.0.1/", by)
     assert "only the ports 80 and 443" in await refusal("http://inside.invalid:22/", by)

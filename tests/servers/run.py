@@ -201,7 +201,7 @@ class LeftOut(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        if "left out tool" in record.msg:
+        if "ignored tool" in record.msg:
             self.lines.append(record.getMessage())
 
 

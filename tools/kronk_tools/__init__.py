@@ -1,6 +1,6 @@
-"""The tools that come with kronk-agent: ``web_search`` and ``web_fetch``.
+"""Built-in web tools: ``web_search`` and ``web_fetch``.
 
-Each is made by a factory, so that a program can have several with different settings::
+Each is created by a factory, so that a program can use several with different settings::
 
     from kronk_tools import web_fetch_tool, web_search_tool
 

@@ -1,4 +1,4 @@
-"""Pages that were read, kept for a while: in memory, and in a folder if there is one."""
+"""Cache of converted pages, in memory and optionally in a directory."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ _READING_SECONDS = 3_600.0
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page as it was read, and what a server needs to say whether it has changed."""
+    """A converted page, with the validators needed to ask whether it has changed."""
 
     url: str
-    """Where it came from in the end, after redirects."""
+    """Final URL, after redirects."""
     status: int
     media_type: str
     document: Document
     read_at: float
-    """Seconds since the epoch."""
+    """Unix time in seconds."""
     etag: str | None = None
     last_modified: str | None = None
     may_be_stored: bool = True
-    """False when the server asks that it be kept nowhere; then it stays in memory only."""
+    """False if the server sent ``no-store``; the page then stays in memory only."""
 
     @property
     def num_bytes(self) -> int:
-        """About what it takes in memory."""
+        """Approximate size in memory."""
         document = self.document
         num_names = sum(map(len, document.links)) + sum(
             100 + len(name) for name in document.anchors
@@ -50,10 +50,16 @@ _PAGE = TypeAdapter(Page)
 
 
 class PageCache:
-    """Holds pages by key, the most recently used ones, as many as the budget allows.
+    """LRU cache of pages by key, with a byte budget.
 
-    The same budget holds for the folder. Reading and writing its files blocks, so ``get`` and
-    ``put`` are for threads, several at a time.
+    The directory has the same budget. File access blocks, so call ``get`` and ``put`` in worker
+    threads; they are thread-safe.
+
+    Args:
+        fresh_seconds: age up to which a page is used without asking the server.
+        max_bytes: budget for memory, and for the directory.
+        folder: directory of the files; None: memory only.
+        clock: returns Unix time in seconds.
     """
 
     def __init__(
@@ -70,36 +76,38 @@ class PageCache:
         self._clock = clock
         self._pages: OrderedDict[str, Page] = OrderedDict()
         self._num_bytes = 0
-        self._changing = threading.Lock()
+        self._lock = threading.Lock()
 
     def now(self) -> float:
+        """Current Unix time in seconds."""
         return self._clock()
 
     def is_fresh(self, page: Page) -> bool:
-        """Whether it may stand for the page as it is now."""
+        """True if the page can be used without asking the server."""
         return 0 <= self._clock() - page.read_at < self._fresh_seconds
 
-    def may_be_read_on(self, page: Page) -> bool:
-        """Whether who has read its beginning is likely to be still at it."""
+    def is_kept_for_reading(self, page: Page) -> bool:
+        """True if a reader of the page's beginning may still be reading it."""
         return self.is_fresh(page) or 0 <= self._clock() - page.read_at < _READING_SECONDS
 
     def get(self, key: str) -> Page | None:
-        """The page, however old."""
-        with self._changing:
+        """Return the page, whatever its age; None if it is not cached."""
+        with self._lock:
             page = self._pages.get(key) or self._load(key)
             if page is not None:
-                self._keep(key, page)
+                self._insert(key, page)
             return page
 
     def put(self, key: str, page: Page) -> None:
+        """Cache the page, unless it exceeds the budget by itself."""
         if page.num_bytes > self._max_bytes:
             return
-        with self._changing:
-            self._keep(key, page)
+        with self._lock:
+            self._insert(key, page)
             if self._folder is not None and page.may_be_stored:
                 self._store(self._folder, key, page)
 
-    def _keep(self, key: str, page: Page) -> None:
+    def _insert(self, key: str, page: Page) -> None:
         previous = self._pages.pop(key, None)
         self._num_bytes += page.num_bytes - (previous.num_bytes if previous else 0)
         self._pages[key] = page
@@ -117,22 +125,22 @@ class PageCache:
             return _PAGE.validate_json(path.read_bytes(), strict=True)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError):  # damaged, or of another version
+        except (OSError, ValueError):  # damaged, or written by another version
             with suppress(OSError):
                 path.unlink()
             return None
 
     def _store(self, folder: Path, key: str, page: Page) -> None:
-        """A folder that is full or cannot be written to costs a fetch later, and nothing now."""
+        """Write the file. Errors are ignored: they cost a fetch later."""
         path = folder / _file_name(key)
         new = path.with_suffix(".new")
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             new.write_text(json.dumps(dataclasses.asdict(page)), encoding="utf-8")
             new.replace(path)
-            self._make_room(folder)
+            self._evict_files(folder)
 
-    def _make_room(self, folder: Path) -> None:
+    def _evict_files(self, folder: Path) -> None:
         files = [(path.stat(), path) for path in folder.glob("*.json")]
         excess = sum(stat.st_size for stat, _ in files) - self._max_bytes
         for stat, path in sorted(files, key=lambda file: file[0].st_mtime):

@@ -1,6 +1,6 @@
-"""Pages of the web: fetched, read, and kept for a while.
+"""Fetches web pages, converts them to text and caches them.
 
-Import it on use: httpx2 is heavy.
+Import on use: httpx2 is heavy.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from kronk_agent.messages import ImagePart
 from kronk_agent.tools import ReportProgress
 from kronk_tools.cache import Page, PageCache
 from kronk_tools.fetching.address import parse_url
-from kronk_tools.fetching.http import CheckUrl, Fetched, Fetcher, RefusedByServer, Validators
-from kronk_tools.reading.document import Document, Format, Source
-from kronk_tools.reading.formats import is_image, is_plain, read, recognized
-from kronk_tools.reading.process import Reader
+from kronk_tools.fetching.http import CheckUrl, Fetched, Fetcher, HttpStatusError, Validators
+from kronk_tools.reading.document import Document, DocumentSource, Format
+from kronk_tools.reading.formats import is_image, is_plain, read, with_detected_type
+from kronk_tools.reading.process import ReaderPool
 from kronk_tools.text import OUTSIDE, one_line
 
 MAX_IMAGE_BYTES = 5_000_000
 _MAX_ERROR_CHARS = 500
 
 
-class Picture:
-    """An image and where it came from."""
+class FetchedImage:
+    """A fetched image and its URL."""
 
     __slots__ = ("image", "status", "url")
 
@@ -37,13 +37,13 @@ class Picture:
         self.image = image
 
 
-Found: TypeAlias = Page | Picture
+FetchResult: TypeAlias = Page | FetchedImage
 
 
 class Pages:
-    """Gets pages, and the same page the same for as long as it is being read."""
+    """Fetches pages; while a page is read in parts, all parts come from the same version."""
 
-    def __init__(self, *, fetcher: Fetcher, reader: Reader, cache: PageCache) -> None:
+    def __init__(self, *, fetcher: Fetcher, reader: ReaderPool, cache: PageCache) -> None:
         self._fetcher = fetcher
         self._reader = reader
         self._cache = cache
@@ -56,64 +56,71 @@ class Pages:
         is_reading_on: bool,
         report: ReportProgress,
         check: CheckUrl,
-    ) -> Found:
-        """The page at the URL.
+    ) -> FetchResult:
+        """Fetch a page, or return it from the cache.
 
         Args:
-            is_reading_on: the beginning was read before, so that the rest must be of the same.
-            check: refuses addresses that must not be fetched, redirects too.
+            url: address of the page.
+            format: how to convert it.
+            is_reading_on: True if an earlier part was read before, so that the rest must match it.
+            report: told about the progress.
+            check: rejects URLs that must not be fetched, including redirects.
 
         Raises:
-            ToolError: there is none to be had; says why and what would do.
+            ToolError: the page cannot be fetched or read; says why and what to do.
         """
         address = str(parse_url(url))
         check(address)
         deadline = anyio.current_time() + self._fetcher.timeout_seconds
-        known = await to_thread.run_sync(self._cache.get, _key(address, format))
-        is_enough = self._cache.may_be_read_on if is_reading_on else self._cache.is_fresh
-        if known is not None and is_enough(known):
-            check(known.url)
-            return known
+        cached = await to_thread.run_sync(self._cache.get, _key(address, format))
+        is_usable = self._cache.is_kept_for_reading if is_reading_on else self._cache.is_fresh
+        if cached is not None and is_usable(cached):
+            check(cached.url)
+            return cached
         report(0, 2, f"fetching {address}")
         try:
             fetched = await self._fetcher.get_if_changed(
-                address, known=_validators(known), check=check
+                address, cached=_validators(cached), check=check
             )
-        except RefusedByServer as error:
-            raise await self._with_words(error, deadline) from error
+        except HttpStatusError as error:
+            raise await self._with_error_text(error, deadline) from error
         if fetched is None:
-            assert known is not None, "only what is known can be unchanged"
-            page = dataclasses.replace(known, read_at=self._cache.now())
+            assert cached is not None, "only a cached page can be unchanged"
+            page = dataclasses.replace(cached, read_at=self._cache.now())
         else:
-            source = recognized(
-                Source(fetched.body, fetched.url, fetched.media_type, fetched.charset, format)
+            source = with_detected_type(
+                DocumentSource(
+                    fetched.body, fetched.url, fetched.media_type, fetched.charset, format
+                )
             )
             fetched = dataclasses.replace(fetched, media_type=source.media_type)
             if is_image(source):
-                return _picture(fetched)
+                return _fetched_image(fetched)
             report(1, 2, f"reading {len(fetched.body):,} bytes of {fetched.url}")
             page = self._page(fetched, await self._read(source, deadline))
         for key in {_key(address, format), _key(page.url, format)}:
             await to_thread.run_sync(self._cache.put, key, page)
         return page
 
-    async def _read(self, source: Source, deadline: float) -> Document:
+    async def _read(self, source: DocumentSource, deadline: float) -> Document:
         if is_plain(source):
             return await to_thread.run_sync(read, source)
         return await self._reader.read(source, deadline=deadline)
 
-    async def _with_words(self, error: RefusedByServer, deadline: float) -> RefusedByServer:
-        """The refusal with what the server says beside its status."""
-        answer = error.body
-        if answer is None:
+    async def _with_error_text(self, error: HttpStatusError, deadline: float) -> HttpStatusError:
+        """Add the text of the error page to the error."""
+        error_body = error.body
+        if error_body is None:
             return error
-        source = Source(answer.body, answer.url, answer.media_type, answer.charset, "text")
+        source = DocumentSource(
+            error_body.body, error_body.url, error_body.media_type, error_body.charset, "text"
+        )
         try:
-            document = await self._read(recognized(source), deadline)
-        except ToolError:  # nothing that can be read
+            document = await self._read(with_detected_type(source), deadline)
+        except ToolError:  # the error page is not readable
             return error
-        words = one_line(document.text, max_chars=_MAX_ERROR_CHARS)
-        return RefusedByServer(f"{error}. It says {OUTSIDE} {words}", status=error.status)
+        error_text = one_line(document.text, max_chars=_MAX_ERROR_CHARS)
+        return HttpStatusError(f"{error}. It says {OUTSIDE} {error_text}", status=error.status)
 
     def _page(self, fetched: Fetched, document: Document) -> Page:
         return Page(
@@ -132,14 +139,14 @@ def _key(address: str, format: Format) -> str:
     return f"{format} {address.partition('#')[0]}"
 
 
-def _validators(known: Page | None) -> Validators | None:
-    return None if known is None else Validators(known.url, known.etag, known.last_modified)
+def _validators(cached: Page | None) -> Validators | None:
+    return None if cached is None else Validators(cached.url, cached.etag, cached.last_modified)
 
 
-def _picture(fetched: Fetched) -> Picture:
+def _fetched_image(fetched: Fetched) -> FetchedImage:
     if len(fetched.body) > MAX_IMAGE_BYTES:
         raise ToolError(
             f"{fetched.url} is an image of {len(fetched.body):,} bytes, more than the "
             f"{MAX_IMAGE_BYTES:,} a model can be shown: use a smaller one"
         )
-    return Picture(fetched.url, fetched.status, ImagePart(fetched.body, fetched.media_type))
+    return FetchedImage(fetched.url, fetched.status, ImagePart(fetched.body, fetched.media_type))

@@ -1,4 +1,4 @@
-"""Where in a text something stands, with the lines around it."""
+"""Search in a text, returning matches with the lines around them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ _AROUND_CHARS = 300
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A piece of a text: from one offset up to another."""
+    """A part of a text, as character offsets."""
 
     start: int
     end: int
 
 
 def find_passages(text: str, pattern: str, *, start: int = 0) -> list[Passage]:
-    """The passages from ``start`` on in which the words of the pattern stand next to each other.
+    """Find the passages from ``start`` on that contain the words of the pattern in sequence.
 
-    Upper and lower case, and how many blanks there are, make no difference. Passages that touch
-    are one.
+    Case and the amount of whitespace are ignored. Overlapping passages are merged.
     """
     passages: list[Passage] = []
     for begin, end in _matches(text, pattern, start):
@@ -37,18 +36,21 @@ def find_passages(text: str, pattern: str, *, start: int = 0) -> list[Passage]:
 
 
 def section_start(text: str, anchors: Mapping[str, int], fragment: str) -> int | None:
-    """Where the line begins that an address names after ``#``; None if it is not in the text.
+    """Start of the line that a URL fragment refers to; None if it is not in the text.
 
     Args:
-        anchors: where places are, by name.
-        fragment: ``name``, or ``:~:text=words`` for the first place with these words.
+        text: the text.
+        anchors: offsets of the text's anchors, by name.
+        fragment: ``name``, or ``:~:text=words`` for the first occurrence of these words.
     """
     name, _, directive = fragment.partition(":~:")
     if name:
         name = unquote(name)
-        # GitHub writes the names of sections with a prefix, and reads them without.
-        known = (anchors.get(spelled) for spelled in (name, f"user-content-{name}", name.lower()))
-        found = next((place for place in known if place is not None), None)
+        # GitHub prefixes the ids of sections, but links to them without the prefix.
+        candidates = (
+            anchors.get(spelled) for spelled in (name, f"user-content-{name}", name.lower())
+        )
+        found = next((offset for offset in candidates if offset is not None), None)
         if found is not None and found < len(text):
             return text.rfind("\n", 0, found) + 1
     for part in directive.split("&"):
@@ -61,31 +63,32 @@ def section_start(text: str, anchors: Mapping[str, int], fragment: str) -> int |
 
 
 def count_matches(text: str, pattern: str) -> int:
+    """Count the occurrences of the pattern."""
     return sum(1 for _ in _matches(text, pattern, 0))
 
 
-def fit(text: str, passages: Sequence[Passage], *, max_tokens: int) -> list[Passage]:
-    """As many of the first passages as have the room; the first one is cut if it has not."""
+def fitting_passages(text: str, passages: Sequence[Passage], *, max_tokens: int) -> list[Passage]:
+    """The first passages that fit into ``max_tokens``; the first one is truncated if necessary."""
     fitting: list[Passage] = []
-    room = max_tokens
+    budget = max_tokens
     for passage in passages:
-        end = end_of_tokens(text, passage.start, max_tokens=room)
+        end = end_of_tokens(text, passage.start, max_tokens=budget)
         if end < passage.end and fitting:
             break
         fitting.append(Passage(passage.start, min(end, passage.end)))
-        room -= count_tokens(text[passage.start : passage.end])
+        budget -= count_tokens(text[passage.start : passage.end])
     return fitting
 
 
 def _matches(text: str, pattern: str, start: int) -> Iterator[tuple[int, int]]:
-    # Escaped word by word, so that no pattern can be slow.
+    # Every word is escaped, so that no pattern can be slow.
     words = r"\s+".join(map(re.escape, pattern.split()))
     for match in re.compile(words, re.IGNORECASE).finditer(text, start):
         yield match.start(), match.end()
 
 
 def _start_of(text: str, position: int) -> int:
-    """The beginning of the paragraph, or of a word when that is far away."""
+    """Start of the paragraph, or of a word if that is too far away."""
     lowest = max(0, position - _AROUND_CHARS)
     for boundary in ("\n\n", "\n", " "):
         found = text.rfind(boundary, lowest, position)

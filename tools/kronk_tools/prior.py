@@ -1,12 +1,12 @@
-"""What a conversation has brought up before: the addresses that may be read, the numbers taken.
+"""URL policy: the URLs that already appeared in the conversation, and the citation numbers in use.
 
-A model that was talked into it by a page could put what it knows into an address and have it
-fetched. So the addresses it may fetch are those that others have written: the user (and whoever
-wrote the instructions), search engines, and pages that were read. What the model itself wrote does
-not count, nor does a tool's repetition of it; that is why first lines, in which our tools say what
-they were asked for, are skipped, and other tools' results are not looked at.
+A page could trick the model into leaking data by putting it into a URL and fetching that. Therefore
+the model may only fetch URLs that others wrote: the user (or the author of the instructions),
+search engines, and pages that were read. URLs written by the model do not count, nor do tool
+results that repeat them. That is why the first lines of results, in which our tools repeat their
+arguments, are skipped, and results of other tools are ignored.
 
-Import it on use: httpx2 is heavy.
+Import on use: httpx2 is heavy.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import Message
 from kronk_agent.tools import RunContext
-from kronk_tools.fetching.address import addresses_in, comparable
+from kronk_tools.fetching.address import find_urls, normalized_url
 from kronk_tools.text import OUTSIDE
 
 _OURS = ("web_search", "web_fetch")
@@ -25,37 +25,37 @@ _PAGE = re.compile(r"(?:\[(\d{1,6})\] )?(?:Content|Passages|Links) of (\S+)")
 _RESULT = re.compile(r"^\[(\d{1,6})\] .*\nhttps?://", re.MULTILINE)
 
 
-def recall(run: RunContext) -> None:
-    """Let the run know what is in the conversation it was given. To be done before anything else.
+def record_conversation(run: RunContext) -> None:
+    """Record the URLs and numbers in the run's initial messages. Must be called first.
 
-    Doing it again changes nothing.
+    Calling it again has no effect.
     """
     for message in run.messages:
         if message.role in ("user", "system"):
-            remember(run, addresses_in(message.text))
+            record_urls(run, find_urls(message.text))
         elif message.role == "tool" and message.name in _OURS:
-            _recall_result(run, message)
+            _record_result(run, message)
 
 
-def remember(run: RunContext, addresses: Iterable[str | None]) -> None:
-    """Let the run know of addresses that have come up; the first spelling of each is kept."""
+def record_urls(run: RunContext, addresses: Iterable[str | None]) -> None:
+    """Record URLs as known to the run; the first spelling of each is kept."""
     for address in addresses:
-        form = comparable(address) if address else None
-        if address and form is not None:
-            run.addresses.setdefault(form, address)
+        key = normalized_url(address) if address else None
+        if address and key is not None:
+            run.addresses.setdefault(key, address)
 
 
-def as_it_came_up(run: RunContext, url: str) -> str | None:
-    """The address as others have written it: small models write https for http, or lose a slash.
+def prior_spelling(run: RunContext, url: str) -> str | None:
+    """The spelling of a URL that appeared before: small models change the scheme, or lose a slash.
 
-    None when it has not come up.
+    None if it did not appear.
     """
-    form = comparable(url)
-    return None if form is None else run.addresses.get(form)
+    key = normalized_url(url)
+    return None if key is None else run.addresses.get(key)
 
 
-def unknown() -> ToolError:
-    """The refusal. The address is not in it, so that it does not come up now."""
+def url_not_in_context() -> ToolError:
+    """Build the refusal. It does not contain the URL, which would then count as having appeared."""
     return ToolError(
         "this address was not fetched, because it is not in the conversation: only addresses that "
         "the user wrote, that web_search found, or that are on a page read before may be, so that "
@@ -65,14 +65,14 @@ def unknown() -> ToolError:
     )
 
 
-def _recall_result(run: RunContext, message: Message) -> None:
+def _record_result(run: RunContext, message: Message) -> None:
     first, _, rest = message.text.partition("\n")
     if not first.endswith(OUTSIDE):  # a refusal, which repeats what the model wrote
         return
     page = _PAGE.match(first)
     if page is not None:
-        remember(run, [page[2]])
+        record_urls(run, [page[2]])
         run.number_after(int(page[1] or 0))
     else:
         run.number_after(max((int(found[1]) for found in _RESULT.finditer(rest)), default=0))
-    remember(run, addresses_in(rest))
+    record_urls(run, find_urls(rest))

@@ -1,4 +1,4 @@
-"""JSON Schemas of what the tools give in ``structured``, for protocols that declare it."""
+"""JSON Schemas of the tools' structured results, for protocols that declare them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SEARCH_RESULT = _object(
 FETCH_RESULT = _object(
     {"url": _TEXT, "status": _NUMBER, "media_type": _TEXT, "source": _NUMBER_OR_NULL},
     {
-        # Of all that has text, that is of all but images:
+        # Everything except images:
         "title": _TEXT_OR_NULL,
         "date": _TEXT_OR_NULL,
         "author": _TEXT_OR_NULL,

@@ -1,4 +1,4 @@
-"""``web_fetch``: reads a page of the web, part by part, or the passages one looks for."""
+"""``web_fetch``: reads a web page in parts, or the passages that contain given words."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from kronk_agent.messages import JsonObject, JsonValue, TextPart
 from kronk_agent.tools import RunContext, Tool, ToolContext, ToolOutput, tool
 from kronk_tools.cache import Page, PageCache
 from kronk_tools.fetching.address_guard import AddressGuard, Network
-from kronk_tools.passages import count_matches, find_passages, fit, section_start
+from kronk_tools.passages import count_matches, find_passages, fitting_passages, section_start
 from kronk_tools.reading.document import Document, Format
 from kronk_tools.reading.formats import is_readable
-from kronk_tools.reading.process import Reader
+from kronk_tools.reading.process import ReaderPool
 from kronk_tools.schemas import FETCH_RESULT
 from kronk_tools.text import end_of_tokens, one_line, outside, part_end
 
 if TYPE_CHECKING:
-    from kronk_tools.pages import Pages, Picture
+    from kronk_tools.pages import FetchedImage, Pages
 
 logger = logging.getLogger(__name__)
 
 UrlPolicy: TypeAlias = Literal["prior_context", "any"]
-"""Which addresses may be fetched in a run: those the conversation has brought up, or any."""
+"""URLs that may be fetched in a run: only URLs that appeared in the conversation, or any."""
 
-_SHOWN_KINDS: dict[Format, str] = {"links": "Links"}
+_HEADINGS: dict[Format, str] = {"links": "Links"}
 _ROBOTS_SECONDS = 10.0
 
 
@@ -50,17 +50,17 @@ def web_fetch_tool(
     allow_private: Sequence[Network] = (),
     allow_ports: Sequence[int] = (),
     proxy: str | None = None,
-    reader: Reader | None = None,
+    reader: ReaderPool | None = None,
 ) -> Tool:
-    """The tool ``web_fetch``; the parameters are those of ``web_fetch:`` in the configuration.
+    """Create the tool ``web_fetch``; parameters as in ``web_fetch:`` of the configuration.
 
     Args:
-        reader: shares its processes with other tools; None gives the tool its own.
+        reader: reader processes to share with other tools; None: the tool uses its own.
     """
     if proxy is not None:
-        logger.warning("web_fetch goes through a proxy: it is the proxy that checks the addresses")
+        logger.warning("web_fetch uses a proxy, which has to check the addresses itself")
     cache = PageCache(fresh_seconds=cache_seconds, max_bytes=cache_bytes, folder=cache_dir)
-    pages = _once(
+    pages = _lazy(
         lambda: _open_pages(
             guard=AddressGuard(tuple(allow_private), allow_ports=tuple(allow_ports)),
             timeout_seconds=timeout_seconds,
@@ -70,11 +70,11 @@ def web_fetch_tool(
             delay_seconds=delay_seconds,
             proxy=proxy,
             cache=cache,
-            reader=reader or Reader(),
+            reader=reader or ReaderPool(),
         )
     )
 
-    # The agent's own time limit comes after ours, which says what took so long.
+    # The agent's time limit is longer, so that the tool's own error says what took so long.
     @tool(timeout_seconds=timeout_seconds + 5)
     async def web_fetch(
         url: str,
@@ -105,14 +105,14 @@ def web_fetch_tool(
         )
         number = None if run is None else run.cite(found.url, _title(found))
         if not isinstance(found, Page):
-            return _shown(found, number)
+            return _image_output(found, number)
         if find is None:
             fragment = urlsplit(url).fragment or urlsplit(found.url).fragment
             output, text = _part(found, number, format, start, max_tokens, fragment=fragment)
         else:
             output, text = _passages(found, number, format, find, start, max_tokens)
         if run is not None:
-            _remember(run, found, text)
+            _record_page(run, found, text)
         return output
 
     return replace(
@@ -122,14 +122,15 @@ def web_fetch_tool(
     )
 
 
-def _once(make: Callable[[], Pages]) -> Callable[[], Pages]:
-    """Makes it at the first call, for what it imports is heavy."""
-    made: list[Pages] = []
+def _lazy(create: Callable[[], Pages]) -> Callable[[], Pages]:
+    """Create the object on the first call, since its imports are heavy."""
+    created: list[Pages] = []
 
     def get() -> Pages:
-        if not made:
-            made.append(make())
-        return made[0]
+        """Return the object, creating it if necessary."""
+        if not created:
+            created.append(create())
+        return created[0]
 
     return get
 
@@ -144,14 +145,14 @@ def _open_pages(
     delay_seconds: float,
     proxy: str | None,
     cache: PageCache,
-    reader: Reader,
+    reader: ReaderPool,
 ) -> Pages:
-    from kronk_tools.fetching.host_limiter import HostGate
+    from kronk_tools.fetching.host_limiter import HostLimiter
     from kronk_tools.fetching.http import Fetcher  # heavy: 140 ms
     from kronk_tools.fetching.robots import MAX_ROBOTS_BYTES, Robots
     from kronk_tools.pages import Pages
 
-    gate = HostGate(max_at_once=requests_per_host, delay_seconds=delay_seconds)
+    limiter = HostLimiter(max_at_once=requests_per_host, delay_seconds=delay_seconds)
     rules = Fetcher(
         guard=guard,
         timeout_seconds=min(_ROBOTS_SECONDS, timeout_seconds),
@@ -164,8 +165,8 @@ def _open_pages(
         timeout_seconds=timeout_seconds,
         max_bytes=max_bytes,
         accepts=is_readable,
-        gate=gate,
-        admission=Robots(rules) if robots else None,
+        limiter=limiter,
+        permit=Robots(rules) if robots else None,
         proxy=proxy,
     )
     return Pages(fetcher=fetcher, reader=reader, cache=cache)
@@ -175,46 +176,51 @@ def _open_pages(
 
 
 def _permitted(run: RunContext, url: str, policy: UrlPolicy) -> str:
-    """The address to fetch, as the conversation has it.
+    """Return the URL in the spelling that the conversation has.
 
     Raises:
-        ToolError: the conversation does not have it, and that is what the policy wants.
+        ToolError: the URL is not in the conversation, and the policy requires it.
     """
-    from kronk_tools.prior import as_it_came_up, recall, unknown  # httpx2 is heavy
+    from kronk_tools.prior import (  # httpx2 is heavy
+        prior_spelling,
+        record_conversation,
+        url_not_in_context,
+    )
 
-    recall(run)
-    known = as_it_came_up(run, url)
-    if known is None and policy == "prior_context":
-        raise unknown()
-    return known or url
+    record_conversation(run)
+    spelling = prior_spelling(run, url)
+    if spelling is None and policy == "prior_context":
+        raise url_not_in_context()
+    return spelling or url
 
 
 def _check(context: ToolContext, url: str) -> None:
-    """Apply the policy to an address that is about to be fetched.
+    """Apply the tool's policy to a URL that is about to be fetched.
 
     Raises:
-        ToolError: it does not allow it. If a person could, the address may be asked for next.
+        ToolError: the policy does not allow it. The model may then request it, so that the user is
+            asked.
     """
     try:
         context.check_policy("url", url)
     except ToolError:
         if context.run is not None:
-            from kronk_tools.prior import remember  # httpx2 is heavy
+            from kronk_tools.prior import record_urls  # httpx2 is heavy
 
-            remember(context.run, [url])
+            record_urls(context.run, [url])
         raise
 
 
-def _remember(run: RunContext, page: Page, text: str) -> None:
-    """What was on the page may be fetched next."""
-    from kronk_tools.fetching.address import addresses_in
-    from kronk_tools.prior import remember
+def _record_page(run: RunContext, page: Page, text: str) -> None:
+    """Allow the URLs on the page to be fetched next."""
+    from kronk_tools.fetching.address import find_urls
+    from kronk_tools.prior import record_urls
 
-    remember(run, [page.url, page.document.canonical_url, *page.document.links])
-    remember(run, addresses_in(text))
+    record_urls(run, [page.url, page.document.canonical_url, *page.document.links])
+    record_urls(run, find_urls(text))
 
 
-def _title(found: Page | Picture) -> str | None:
+def _title(found: Page | FetchedImage) -> str | None:
     return found.document.title if isinstance(found, Page) else None
 
 
@@ -231,11 +237,7 @@ def _part(
     fragment: str = "",
     notes: Sequence[str] = (),
 ) -> tuple[ToolOutput, str]:
-    """The part, behind the notes; and the part's text alone.
-
-    Args:
-        fragment: the place in the page that the address names; the part begins there.
-    """
+    """Return a part of the page below the notes, and the part's text alone."""
     text = page.document.text
     total = len(text)
     if start == 0 and fragment and format in ("markdown", "text"):
@@ -246,7 +248,7 @@ def _part(
     furthest = end_of_tokens(text, start, max_tokens=max_tokens)
     end = part_end(text, start, max_chars=furthest - start)
     part = text[start:end].rstrip()
-    lines = [*_head(page, number, _SHOWN_KINDS.get(format, "Content")), *notes]
+    lines = [*_head(page, number, _HEADINGS.get(format, "Content")), *notes]
     lines += ["", part]
     if end < total:
         lines += [
@@ -259,7 +261,7 @@ def _part(
 
 
 def _section(document: Document, fragment: str) -> tuple[int, str]:
-    """Where the place is that an address names after ``#``, and a line that says so."""
+    """Position of a URL fragment, and a line that says so."""
     shown = one_line(unquote(fragment), max_chars=100)
     start = section_start(document.text, document.anchors, fragment)
     if start is None:
@@ -275,21 +277,21 @@ def _section(document: Document, fragment: str) -> tuple[int, str]:
 def _passages(
     page: Page, number: int | None, format: Format, find: str, start: int, max_tokens: int
 ) -> tuple[ToolOutput, str]:
-    """The passages, and their text alone; where there are none, the page from ``start`` on."""
+    """Return the passages, and their text alone; without matches, the page from ``start`` on."""
     text = page.document.text
     passages = find_passages(text, find, start=start)
     if not passages:
         where = "there" if start == 0 else f"there from character {start} on"
         note = f"({one_line(find, max_chars=200)!r} is not {where}. This is the text itself:)"
         return _part(page, number, format, start, max_tokens, notes=[note])
-    shown = fit(text, passages, max_tokens=max_tokens)
+    shown = fitting_passages(text, passages, max_tokens=max_tokens)
     next_start = shown[-1].end if len(shown) < len(passages) else None
     lines = _head(page, number, "Passages")
     found: list[JsonValue] = []
     for passage in shown:
-        words = text[passage.start : passage.end].strip()
-        lines += ["", f"[Characters {passage.start} to {passage.end} of {len(text)}]", words]
-        found.append({"start": passage.start, "end": passage.end, "text": words})
+        passage_text = text[passage.start : passage.end].strip()
+        lines += ["", f"[Characters {passage.start} to {passage.end} of {len(text)}]", passage_text]
+        found.append({"start": passage.start, "end": passage.end, "text": passage_text})
     if next_start is not None:
         lines += ["", f"[There are more. Call web_fetch with the same find and start={next_start}]"]
     facts: JsonObject = {
@@ -303,7 +305,7 @@ def _passages(
     return output, "\n".join(text[passage.start : passage.end] for passage in shown)
 
 
-def _shown(picture: Picture, number: int | None) -> ToolOutput:
+def _image_output(picture: FetchedImage, number: int | None) -> ToolOutput:
     what = outside(f"{_label(number)}Content of {picture.url}")
     kind = picture.image.media_type
     return ToolOutput(

@@ -22,7 +22,7 @@ from kronk_tools.text import one_line, outside
 _MAX_TITLE_CHARS = 200
 _MAX_SNIPPET_CHARS = 500
 _MAX_DATE_CHARS = 40
-_MAX_REMEMBERED = 64
+_MAX_CACHED = 64
 
 Region: TypeAlias = Annotated[str, Field(pattern=r"^[a-z]{2}-[a-z]{2,3}$")]
 Domains: TypeAlias = Annotated[list[str], Field(max_length=10)]
@@ -35,24 +35,24 @@ def web_search_tool(
     timeout_seconds: float = 15.0,
     cache_seconds: float = 600.0,
 ) -> Tool:
-    """The tool ``web_search``.
+    """Create the tool ``web_search``.
 
     Args:
-        providers: asked in this order, the next one when one fails or finds nothing. None is the
-            search engines that need no key.
-        region: country and language of the results, where a call does not say.
-        timeout_seconds: for the answer of one provider.
-        cache_seconds: how long a search is answered as it was before.
+        providers: tried in this order; the next one is used if one fails or finds nothing. None:
+            the search engines that need no key.
+        region: default country and language of the results.
+        timeout_seconds: time limit of one provider.
+        cache_seconds: how long results are cached.
     """
-    asked = _Providers(
+    searcher = _Providers(
         tuple(providers) if providers is not None else (DdgsSearch(),),
         timeout_seconds=timeout_seconds,
         cache_seconds=cache_seconds,
     )
     default_region = region
 
-    # The agent's own time limit comes after ours, which says what was tried.
-    @tool(timeout_seconds=timeout_seconds * len(asked.providers) + 5)
+    # The agent's time limit is longer, so that the tool's own error says what was tried.
+    @tool(timeout_seconds=timeout_seconds * len(searcher.providers) + 5)
     async def web_search(
         query: Annotated[str, Field(min_length=1, max_length=400)],
         context: ToolContext,
@@ -77,7 +77,7 @@ def web_search_tool(
             page: 2 for the next results, and so on.
         """
         allowed = [*([site] if site else []), *(allowed_domains or [])]
-        wanted = SearchQuery(
+        search_query = SearchQuery(
             query,
             max_results,
             freshness,
@@ -86,8 +86,8 @@ def web_search_tool(
             tuple(map(_domain, blocked_domains or [])),
             page,
         )
-        found = await asked.search(wanted, report=context.report_progress)
-        return _listing(wanted, found, context.run)
+        found = await searcher.search(search_query, report=context.report_progress)
+        return _listing(search_query, found, context.run)
 
     return replace(
         web_search,
@@ -97,15 +97,15 @@ def web_search_tool(
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _SearchOutcome:
     provider: str
     results: tuple[SearchResult, ...]
     found_at: float
-    """By the event loop's clock."""
+    """Event loop time in seconds."""
 
 
 class _Providers:
-    """Asks one provider after another, and remembers for a while what they found."""
+    """Tries one provider after another, and caches their results."""
 
     def __init__(
         self,
@@ -117,18 +117,23 @@ class _Providers:
         self.providers = providers
         self._timeout_seconds = timeout_seconds
         self._cache_seconds = cache_seconds
-        self._remembered: OrderedDict[SearchQuery, _Found] = OrderedDict()
+        self._cache: OrderedDict[SearchQuery, _SearchOutcome] = OrderedDict()
 
-    async def search(self, query: SearchQuery, *, report: ReportProgress) -> _Found:
-        known = self._remembered.get(query)
-        if known is not None and anyio.current_time() - known.found_at < self._cache_seconds:
-            return known
+    async def search(self, query: SearchQuery, *, report: ReportProgress) -> _SearchOutcome:
+        """Search with the first provider that finds something, or return cached results.
+
+        Raises:
+            ToolError: no provider found anything; says what each of them answered.
+        """
+        cached = self._cache.get(query)
+        if cached is not None and anyio.current_time() - cached.found_at < self._cache_seconds:
+            return cached
         outcomes: list[str] = []
         for number, provider in enumerate(self.providers):
             report(number, len(self.providers), f"asking {provider.name}")
-            outcome = await self._ask(provider, query)
-            if isinstance(outcome, _Found):
-                self._remember(query, outcome)
+            outcome = await self._query(provider, query)
+            if isinstance(outcome, _SearchOutcome):
+                self._store(query, outcome)
                 return outcome
             outcomes.append(f"{provider.name}: {outcome}")
         raise ToolError(
@@ -136,35 +141,35 @@ class _Providers:
             "Try other words, or later; the network may be down"
         )
 
-    async def _ask(self, provider: SearchProvider, query: SearchQuery) -> _Found | str:
-        """What it found, or how it came to nothing."""
+    async def _query(self, provider: SearchProvider, query: SearchQuery) -> _SearchOutcome | str:
+        """Return the provider's results, or the reason why it has none."""
         with anyio.move_on_after(self._timeout_seconds):
             try:
                 found = await provider.search(query)
             except ToolError as error:
                 return str(error)
-            results = [_presentable(page) for page in found if _is_wanted(page, query)]
+            results = [_cleaned(page) for page in found if _is_wanted(page, query)]
             if results:
                 kept = tuple(results[: query.max_results])
-                return _Found(provider.name, kept, anyio.current_time())
+                return _SearchOutcome(provider.name, kept, anyio.current_time())
             return "no results, which can also mean that it turns requests away for now"
         return f"no answer within {self._timeout_seconds:g} seconds"
 
-    def _remember(self, query: SearchQuery, found: _Found) -> None:
-        self._remembered[query] = found
-        self._remembered.move_to_end(query)
-        if len(self._remembered) > _MAX_REMEMBERED:
-            self._remembered.popitem(last=False)
+    def _store(self, query: SearchQuery, found: _SearchOutcome) -> None:
+        self._cache[query] = found
+        self._cache.move_to_end(query)
+        if len(self._cache) > _MAX_CACHED:
+            self._cache.popitem(last=False)
 
 
 # --- results -------------------------------------------------------------------------------------
 
 
 def _domain(text: str) -> str:
-    """``https://www.Example.com/a`` and ``example.com`` mean the same.
+    """Normalize a domain: ``https://www.Example.com/a`` and ``example.com`` are the same.
 
     Raises:
-        ToolError: it is no domain.
+        ToolError: the text is not a domain.
     """
     domain = re.sub(r"^[a-z]+://", "", text.strip().lower()).partition("/")[0]
     domain = domain.removeprefix("www.").removeprefix("*.")
@@ -175,22 +180,22 @@ def _domain(text: str) -> str:
 
 
 def _is_wanted(page: SearchResult, query: SearchQuery) -> bool:
-    """Engines take domains as a hint, so what they give is looked at."""
+    """Check the domain of a result: engines treat domain filters as a hint."""
     address = re.match(r"https?://(?:[^/?#]*@)?([^/?#:]+)", page.url)
     if address is None:
         return False
     host = address[1].lower().rstrip(".")
-    if any(_is_below(host, domain) for domain in query.blocked_domains):
+    if any(_is_subdomain(host, domain) for domain in query.blocked_domains):
         return False
     allowed = query.allowed_domains
-    return not allowed or any(_is_below(host, domain) for domain in allowed)
+    return not allowed or any(_is_subdomain(host, domain) for domain in allowed)
 
 
-def _is_below(host: str, domain: str) -> bool:
+def _is_subdomain(host: str, domain: str) -> bool:
     return host == domain or host.endswith(f".{domain}")
 
 
-def _presentable(page: SearchResult) -> SearchResult:
+def _cleaned(page: SearchResult) -> SearchResult:
     date = one_line(page.date or "", max_chars=_MAX_DATE_CHARS)
     is_iso = re.match(r"\d{4}-\d{2}-\d{2}", date)
     return SearchResult(
@@ -201,7 +206,7 @@ def _presentable(page: SearchResult) -> SearchResult:
     )
 
 
-def _listing(query: SearchQuery, found: _Found, run: RunContext | None) -> ToolOutput:
+def _listing(query: SearchQuery, found: _SearchOutcome, run: RunContext | None) -> ToolOutput:
     numbered = _numbered(found.results, run)
     entries = ["\n".join(_lines(number, page)) for number, page in numbered]
     pages: list[JsonValue] = [
@@ -223,13 +228,13 @@ def _listing(query: SearchQuery, found: _Found, run: RunContext | None) -> ToolO
 def _numbered(
     results: Sequence[SearchResult], run: RunContext | None
 ) -> list[tuple[int, SearchResult]]:
-    """Numbers by which the answer can cite: those of the run, where there is one."""
+    """Number the results for citations, continuing the run's numbers if available."""
     if run is None:
         return list(enumerate(results, start=1))
-    from kronk_tools.prior import recall, remember  # httpx2 is heavy
+    from kronk_tools.prior import record_conversation, record_urls  # httpx2 is heavy
 
-    recall(run)
-    remember(run, [page.url for page in results])
+    record_conversation(run)
+    record_urls(run, [page.url for page in results])
     return [(run.cite(page.url, page.title), page) for page in results]
 
 

@@ -1,1 +1,1 @@
-"""What servers may ask of their client: sampling, elicitation and roots."""
+"""Features servers may request of their client: sampling, elicitation and roots."""

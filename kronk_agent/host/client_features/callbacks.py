@@ -1,4 +1,4 @@
-"""Everything a server may ask of us, as the callbacks of the SDK's client."""
+"""Callbacks for the requests of a server, as the SDK's client takes them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from kronk_agent.host.tools.sanitize import strip_invisible
 logger = logging.getLogger(__name__)
 
 LOG_LEVEL: t.LoggingLevel = "info"
-"""From this level on servers are to tell what they log."""
+"""Lowest level of log messages requested from servers."""
 
 _LONGEST_LOG_LINE = 2000
 
 
 class ClientCallbacks:
-    """What one server may ask. Only what is offered is declared to it."""
+    """Handlers for the requests of one server. Only offered features are declared to it."""
 
     def __init__(
         self,
@@ -54,17 +54,19 @@ class ClientCallbacks:
             )
             self.sampler = sampler if sampler.is_offered else None
 
-    def callbacks(self) -> dict[str, Any]:
-        """Arguments for ``mcp.Client``: a callback that is there declares its capability."""
-        given: dict[str, Any] = {"logging_callback": self._on_log, "log_level": LOG_LEVEL}
+    def client_arguments(self) -> dict[str, Any]:
+        """Arguments for ``mcp.Client``: a callback that is present declares its capability."""
+        arguments: dict[str, Any] = {"logging_callback": self._on_log, "log_level": LOG_LEVEL}
         if self.sampler is not None:
-            given["sampling_callback"] = self._sample
-            given["sampling_capabilities"] = t.SamplingCapability(tools=t.SamplingToolsCapability())
+            arguments["sampling_callback"] = self._sample
+            arguments["sampling_capabilities"] = t.SamplingCapability(
+                tools=t.SamplingToolsCapability()
+            )
         if self.elicitor.is_offered:
-            given["elicitation_callback"] = self._elicit
+            arguments["elicitation_callback"] = self._elicit
         if self._roots:
-            given["list_roots_callback"] = self._list_roots
-        return given
+            arguments["list_roots_callback"] = self._list_roots
+        return arguments
 
     async def _sample(
         self, context: ClientRequestContext, params: t.CreateMessageRequestParams
@@ -86,7 +88,7 @@ class ClientCallbacks:
         )
 
     async def _on_log(self, params: t.LoggingMessageNotificationParams) -> None:
-        """What a server logs by the protocol goes where its stderr goes."""
+        """Write a log notification to the file that receives the server's stderr."""
         data = params.data if isinstance(params.data, str) else json.dumps(params.data)
         name = f" {params.logger}" if params.logger else ""
         line = " ".join(strip_invisible(self._redact(f"[{params.level}{name}] {data}")).split())

@@ -1,4 +1,4 @@
-"""Servers may ask the person something (elicitation): to fill in a form, or to open a page."""
+"""Elicitation: a server asks the user to fill in a form or to open a URL."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 class ElicitationHandler:
-    """Asks on behalf of one server, one thing at a time."""
+    """Handles the elicitations of one server, one at a time."""
 
     def __init__(
         self,
@@ -37,24 +37,26 @@ class ElicitationHandler:
         self._config = config
         self._person = person
         self._timeouts = timeouts
-        self._turn = anyio.Lock()
+        self._lock = anyio.Lock()
 
     @property
     def is_offered(self) -> bool:
+        """True if elicitation is enabled and a user can be asked."""
         return self._config.elicitation == "ask" and self._person is not None
 
     async def answer(self, params: t.ElicitRequestParams) -> t.ElicitResult | t.ErrorData:
+        """Ask the user; declines if elicitation is not offered."""
         if self._person is None or not self.is_offered:
             return t.ElicitResult(action="decline")
         with self._timeouts.paused_for_client_request():
-            async with self._turn:
+            async with self._lock:
                 match params:
                     case t.ElicitRequestFormParams():
-                        return await self._fill_in(params, self._person)
+                        return await self._answer_form(params, self._person)
                     case t.ElicitRequestURLParams():
-                        return await self._visit(params, self._person)
+                        return await self._approve_url(params, self._person)
 
-    async def _fill_in(
+    async def _answer_form(
         self, params: t.ElicitRequestFormParams, person: UserInteraction
     ) -> t.ElicitResult | t.ErrorData:
         schema: JsonObject = dict(params.requested_schema)
@@ -68,23 +70,23 @@ class ElicitationHandler:
             return t.ErrorData(code=t.INTERNAL_ERROR, message=f"the form's values{problem}")
         return t.ElicitResult(action="accept", content=values)
 
-    async def _visit(
+    async def _approve_url(
         self, params: t.ElicitRequestURLParams, person: UserInteraction
     ) -> t.ElicitResult | t.ErrorData:
         try:
             parts = urlsplit(params.url)
             host = parts.hostname
         except ValueError:
-            return t.ErrorData(code=t.INVALID_PARAMS, message="the url is not one")
+            return t.ErrorData(code=t.INVALID_PARAMS, message="the url is not valid")
         is_local = parts.scheme == "http" and host in _LOOPBACK
         if not host or not (parts.scheme == "https" or is_local):
             return t.ErrorData(code=t.INVALID_PARAMS, message="the url must begin with https://")
-        visit = UrlElicitation(self._server, strip_invisible(params.message), params.url)
-        return t.ElicitResult(action=await person.approve_url(visit))
+        elicitation = UrlElicitation(self._server, strip_invisible(params.message), params.url)
+        return t.ElicitResult(action=await person.approve_url(elicitation))
 
 
 def with_defaults(values: FormValues, schema: JsonObject) -> FormValues:
-    """The values, and the schema's defaults for those that are not there."""
+    """Fill missing values with the schema's defaults."""
     properties = schema.get("properties")
     if not isinstance(properties, dict):
         return values

@@ -1,4 +1,4 @@
-"""Servers may ask our model something (sampling): under policy, and within a budget."""
+"""Sampling: a server asks for a completion, under the sampling policy and within a budget."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ from kronk_agent.model import ChatModel, ChatRequest, SamplingParams, ToolChoice
 from kronk_agent.tools import Tool, ToolContext, ToolOutput
 
 GetModel: TypeAlias = Callable[[], Awaitable[ChatModel]]
-"""Gives the model, and loads it first where that is needed."""
+"""Returns the model, loading it first if necessary."""
 Answer: TypeAlias = t.CreateMessageResult | t.CreateMessageResultWithTools | t.ErrorData
 
 REQUESTS_PER_CALL = 10
-"""How often a server may ask while it answers one call of ours."""
+"""Sampling requests a server may make during one tool call."""
 TOKENS_PER_REQUEST = 4096
-"""What one answer may have at most, whatever the server asks for."""
+"""Maximum completion tokens of a request, whatever the server asks for."""
 
 _REFUSED = -1  # "User rejected sampling request" in the specification's example
 
 
 class SamplingHandler:
-    """Answers one server's requests, one at a time, while calls to it are under way."""
+    """Answers one server's requests, one at a time, while calls to it are in progress."""
 
     def __init__(
         self,
@@ -63,52 +63,53 @@ class SamplingHandler:
         self._get_model = get_model
         self._person = person
         self._timeouts = timeouts
-        self._turn = anyio.Lock()
-        self._num_asked = 0
-        self._num_agreed_calls = 0
+        self._lock = anyio.Lock()
+        self._num_requests = 0
+        self._num_calls = 0
 
     @property
     def is_offered(self) -> bool:
-        """Nobody to ask is a no."""
+        """True if the policy allows sampling, or says ``ask`` and a user can be asked."""
         policy = self._config.sampling
         return policy == "allow" or (policy == "ask" and self._person is not None)
 
-    def call_began(self) -> None:
-        """A call of ours went to the server, which may ask more."""
+    def note_call(self) -> None:
+        """Add a tool call's share to the budget; the first call in progress resets it."""
         if self._timeouts.num_calls <= 1:
-            self._num_asked, self._num_agreed_calls = 0, 0
-        self._num_agreed_calls += 1
+            self._num_requests, self._num_calls = 0, 0
+        self._num_calls += 1
 
     async def answer(self, params: t.CreateMessageRequestParams) -> Answer:
+        """Answer a sampling request, or refuse it with an error."""
         if self._timeouts.num_calls == 0:
             return t.ErrorData(code=_REFUSED, message="sampling is only for calls under way")
-        self._num_asked += 1
-        if self._num_asked > REQUESTS_PER_CALL * self._num_agreed_calls:
-            words = f"the budget of {REQUESTS_PER_CALL} sampling requests per call is spent"
-            return t.ErrorData(code=_REFUSED, message=words)
+        self._num_requests += 1
+        if self._num_requests > REQUESTS_PER_CALL * self._num_calls:
+            message = f"the budget of {REQUESTS_PER_CALL} sampling requests per call is spent"
+            return t.ErrorData(code=_REFUSED, message=message)
         try:
             request = _request(params)
         except (KronkError, ValueError) as error:
             return t.ErrorData(code=t.INVALID_PARAMS, message=str(error))
         with self._timeouts.paused_for_client_request():
-            async with self._turn:
-                if not await self._is_agreed(request):
+            async with self._lock:
+                if not await self._is_approved(request):
                     return t.ErrorData(code=_REFUSED, message="the user declined")
                 return await self._generate(request)
 
-    async def _is_agreed(self, request: ChatRequest) -> bool:
+    async def _is_approved(self, request: ChatRequest) -> bool:
         if self._config.sampling == "allow":
             return True
         if self._config.sampling == "deny" or self._person is None:
             return False
         assert request.max_tokens is not None
-        use = SamplingApproval(self._server, request.messages, request.max_tokens)
-        return await self._person.approve_sampling(use)
+        approval = SamplingApproval(self._server, request.messages, request.max_tokens)
+        return await self._person.approve_sampling(approval)
 
     async def _generate(self, request: ChatRequest) -> Answer:
         try:
             model = await self._get_model()
-            # A server's prompts are its own, and nobody else learns of them by the prefix cache.
+            # The salt keeps other servers from probing these prompts through the prefix cache.
             salted = replace(request, cache_salt=f"mcp:{self._server}")
             message, reason = await _collect(model, salted)
         except KronkError as error:
@@ -132,7 +133,7 @@ class SamplingHandler:
 
 
 async def _collect(model: ChatModel, request: ChatRequest) -> tuple[Message, str]:
-    """The stream as one message, and why it ended. A call that was cut off is left out."""
+    """Collect the stream into one message and its finish reason. Incomplete calls are dropped."""
     text: list[str] = []
     calls: dict[int, ToolCall] = {}
     complete: list[ToolCall] = []
@@ -152,18 +153,18 @@ async def _collect(model: ChatModel, request: ChatRequest) -> tuple[Message, str
                 case Finish():
                     reason = delta.reason
                 case ReasoningDelta():
-                    pass  # the server gets the answer, not the thoughts
+                    pass  # the server gets the answer without the reasoning
                 case _:
                     assert_never(delta)
     return Message.assistant("".join(text), tuple(complete)), reason
 
 
 def _request(params: t.CreateMessageRequestParams) -> ChatRequest:
-    """What the server asks for as a request of ours. Preferences for other models are moot.
+    """Convert the server's request. Model preferences are ignored.
 
     Raises:
-        KronkError: a value our model does not take.
-        ValueError: an image or sound that is not base64, or something we cannot give a model.
+        KronkError: a value is not supported by the model.
+        ValueError: invalid base64, or content that the model cannot take.
     """
     if params.include_context not in (None, "none"):
         raise ValueError(f"includeContext {params.include_context!r} is not offered: use none")
@@ -184,7 +185,7 @@ def _request(params: t.CreateMessageRequestParams) -> ChatRequest:
     )
 
 
-async def _never(arguments: JsonObject, context: ToolContext) -> ToolOutput:
+async def _not_callable(arguments: JsonObject, context: ToolContext) -> ToolOutput:
     raise ToolError("the server calls its tools itself")
 
 
@@ -194,7 +195,7 @@ def _tool(tool: t.Tool) -> Tool:
             name=tool.name,
             description=tool.description or tool.name,
             parameters=tool.input_schema,
-            call=_never,
+            call=_not_callable,
             strict=False,
         )
     except ConfigError as error:

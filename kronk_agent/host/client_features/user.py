@@ -1,4 +1,4 @@
-"""Who is asked when a server wants something of the person it works for."""
+"""Interface to the user: forms, URLs and approvals that servers ask for."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ FormValues: TypeAlias = "dict[str, str | int | float | bool | list[str] | None]"
 
 
 ElicitAction: TypeAlias = Literal["accept", "decline", "cancel"]
-"""MCP's three answers: yes, an explicit no, and dismissed without a choice."""
+"""MCP's three answers: accepted, explicitly declined, or dismissed without a choice."""
 
 
 @dataclass(frozen=True, slots=True)
 class FormAnswer:
-    """A person's response to a form."""
+    """The user's response to a form."""
 
     action: ElicitAction
     values: FormValues = field(default_factory=dict)
-    """By name; only for ``accept``. The host adds the defaults of those that are not there."""
+    """By field name; only for ``accept``. The host fills in the defaults of missing fields."""
 
 
 @dataclass(frozen=True, slots=True)
 class FormElicitation:
-    """A server asks for a few values. It may not ask for secrets, but could."""
+    """A server asks for a few values. It must not ask for secrets, but nothing stops it."""
 
     server: str
-    """The name it is registered under."""
+    """Name the server is registered under."""
     message: str
-    """Why, in its words."""
+    """The server's reason."""
     schema: JsonObject
     """JSON Schema of a flat object; its defaults are suggestions."""
 
 
 @dataclass(frozen=True, slots=True)
 class UrlElicitation:
-    """A server asks the person to open a web page, and do there what must not pass through us."""
+    """A server asks the user to open a web page, for data that must bypass this client."""
 
     server: str
     message: str
@@ -47,39 +47,39 @@ class UrlElicitation:
 
 @dataclass(frozen=True, slots=True)
 class SamplingApproval:
-    """A server asks to use our model."""
+    """A server asks to use the model."""
 
     server: str
     messages: tuple[Message, ...]
     max_tokens: int
-    """Tokens the answer may have."""
+    """Maximum completion tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolApproval:
-    """Our model wants to call a tool that the configuration says to ask about."""
+    """The model wants to call a tool whose policy says ``ask``."""
 
     server: str
     tool: str
-    """Its own name."""
+    """The server's own name for the tool."""
     arguments: JsonObject
 
 
 class UserInteraction(Protocol):
-    """Asked one thing at a time. May take as long as people do; cancelled when it is moot."""
+    """Asks the user, one question at a time. No timeout; cancelled when no longer needed."""
 
     async def answer_form(self, form: FormElicitation) -> FormAnswer:
         """Ask for the values, and show them before they are sent."""
         ...
 
-    async def approve_url(self, visit: UrlElicitation) -> ElicitAction:
-        """Show the whole address, and open it if the person agrees."""
+    async def approve_url(self, elicitation: UrlElicitation) -> ElicitAction:
+        """Show the whole URL, and open it if the user agrees."""
         ...
 
-    async def approve_sampling(self, use: SamplingApproval) -> bool:
-        """May the server's request go to our model?"""
+    async def approve_sampling(self, approval: SamplingApproval) -> bool:
+        """Return True if the server's request may be sent to the model."""
         ...
 
-    async def approve_tool_call(self, use: ToolApproval) -> bool:
-        """May the tool be called with these arguments?"""
+    async def approve_tool_call(self, approval: ToolApproval) -> bool:
+        """Return True if the tool may be called with these arguments."""
         ...

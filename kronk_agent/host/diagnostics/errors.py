@@ -1,4 +1,4 @@
-"""How a connection may fail, for those who can do something about it."""
+"""Connection errors that the host can recover from."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from kronk_agent.errors import KronkError, ServerUnavailableError
 
 
 class StartError(ServerUnavailableError):
-    """The server did not get as far as listing its tools."""
+    """The connection failed before the server listed its tools."""
 
     def __init__(
         self, message: str, *, is_early_exit: bool = False, http_status: int | None = None
     ) -> None:
         self.is_early_exit = is_early_exit
-        """It hung up instead of answering."""
+        """True if the server closed the connection instead of answering."""
         self.http_status = http_status
-        """The HTTP status it refused us with."""
+        """HTTP status the server answered with."""
         super().__init__(message)
 
 
 class SessionExpiredError(KronkError):
-    """The server no longer knows our session, so the request had no effect and can be repeated."""
+    """The server no longer knows the session, so the request had no effect and can be repeated."""

@@ -1,7 +1,7 @@
-"""What went wrong with a server, in one line that names it and what would help.
+"""Error messages about servers: one line with the server's name, the reason and a remedy.
 
-The SDK's exceptions say little (every early exit is "Connection closed"), so they are read
-together with the evidence. Nothing secret gets into the line.
+The SDK's exceptions say little (every early exit is "Connection closed"), so they are combined with
+the diagnostics of the connection. Secrets are redacted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from kronk_agent.host.tools.sanitize import strip_invisible
 from kronk_agent.host.transport.connection_state import ConnectionState, RequestState
 from kronk_agent.host.transport.environment import added_environment
 from kronk_agent.host.transport.http import EndpointError
-from kronk_agent.host.transport.messages import Trouble
+from kronk_agent.host.transport.messages import SyntheticErrorCode
 from kronk_agent.host.transport.sessions import is_session_unknown
 from kronk_agent.redaction import Redactor, secrets_in_headers, secrets_in_url
 
@@ -39,23 +39,23 @@ CALL_FAILURES = (
     anyio.BrokenResourceError,
     anyio.ClosedResourceError,
 )
-"""All that using a connection raises: errors from the server or a lost connection, results that
-break their own schema, results that are no MCP, a write that took too long."""
+"""Everything that using a connection raises: errors from the server, a lost connection, results
+that violate their own schema or are not MCP, a write that timed out."""
 
 _LOST = (
     "went away during the call and is being started again: whether the call took effect is unknown"
 )
 _EFFECT = "it may have had an effect, so look before you repeat it"
 _FROM_A_PROXY = (502, 504)
-"""The server behind it may have been at work."""
+"""The server behind the proxy may have received the request."""
 _ACCEPTED = "server answered a request with 202 Accepted"
-"""The SDK's words for an answer that will never come."""
+"""The SDK's message for an answer that will never arrive."""
 _MAX_LENGTH = 600
 _MAX_DATA = 300
 _MAX_QUOTED = 120
 _NOISE_LENGTH = 80
 _MIN_SECRET_LENGTH = 6
-# Matches every URL, the malformed ones too, which the standard parser refuses.
+# Also matches malformed URLs, which the standard parser refuses.
 _URL = re.compile(r"(https?://)(?:[^/?#]*@)?([^?#]*)")
 
 
@@ -66,7 +66,7 @@ def start_failure(
     connection_state: ConnectionState,
     log: ServerLog,
 ) -> StartError:
-    """Why the server did not get as far as listing its tools."""
+    """Explain why the server did not get as far as listing its tools."""
     cause = unwrap(error)
     if config.url is None:
         reason = _stdio_reason(name, config, cause, connection_state, log)
@@ -82,11 +82,11 @@ def start_failure(
 def late_start(
     name: str, config: McpServerConfig, connection_state: ConnectionState, log: ServerLog
 ) -> str:
-    """Why the server was given up after its ``startup_timeout``."""
+    """Explain that the server exceeded its ``startup_timeout``."""
     reason = (
         f"did not list its tools within {config.startup_timeout:g} s"
         f"{_noise(config, connection_state)}"
-        f"{'' if config.url else _last_words(log)}"
+        f"{'' if config.url else _exit_reason(log)}"
         f": raise mcp_servers.{name}.startup_timeout if it is slow, "
         "or set its protocol to legacy if it is old"
     )
@@ -103,22 +103,28 @@ def call_failure(
     request: str = "call",
     log: ServerLog | None = None,
 ) -> ToolError:
-    """What the model is told of a request that did not come to a result.
+    """Explain to the model why a request failed.
 
-    ``log`` is that of a program, which may say why it ended; None for a server on the network.
+    Args:
+        is_lost: True if the connection was lost during the request.
+        request_state: diagnostics of the request.
+        request: what to call the request.
+        log: log of a local program, which may say why it ended; None for a remote server.
     """
     status = request_state.http_status
-    lost = f"{_LOST}{_last_words(log) if log else ''}"
+    lost = f"{_LOST}{_exit_reason(log) if log else ''}"
     match error:
-        case MCPError() if status in (401, 403) and not is_session_unknown(request_state.said):
+        case MCPError() if status in (401, 403) and not is_session_unknown(
+            request_state.refusal_text
+        ):
             token = f"mcp_servers.{name}.headers"
             reason = f"refused the {request} (HTTP {status}): give a valid token in {token}"
         case MCPError() if status is not None and not is_lost:
             effect = f": {_EFFECT}" if status in _FROM_A_PROXY else ""
-            said = request_state.said or _said(error)
-            reason = f"failed to answer the {request} (HTTP {status}): {said}{effect}"
-        case MCPError(code=Trouble.UNREADABLE):
-            what = _unreadable(error, request_state.said)
+            text = request_state.refusal_text or _error_text(error)
+            reason = f"failed to answer the {request} (HTTP {status}): {text}{effect}"
+        case MCPError(code=SyntheticErrorCode.UNREADABLE):
+            what = _unreadable(error, request_state.refusal_text)
             reason = f"answered the {request} with something that is not MCP: {what}"
         case MCPError() if _is_cut_off(error):
             reason = f"broke off before it answered the {request} ({error.message}): {_EFFECT}"
@@ -127,7 +133,7 @@ def call_failure(
         case anyio.BrokenResourceError() | anyio.ClosedResourceError():
             reason = lost
         case MCPError():
-            reason = f"refused the {request}: {_said(error)}"
+            reason = f"refused the {request}: {_error_text(error)}"
         case ValidationError():
             reason = f"answered the {request} with something that is not MCP: {problem_of(error)}"
         case _:
@@ -158,7 +164,7 @@ def _stdio_reason(
         case MCPError() if _is_closed(cause):
             return (
                 f"exited before it listed its tools{_noise(config, connection_state)}"
-                f"{_last_words(log)}: "
+                f"{_exit_reason(log)}: "
                 f"run {config.command!r} by hand to see why; its output is in {log.path}"
             )
         case _:
@@ -186,11 +192,11 @@ def _http_reason(
         case httpx2.HTTPError() | httpx2.InvalidURL():
             return f"failed at {where} ({cause}): correct {key}.url"
     if connection_state.posted_to is not None and connection_state.http_status not in (401, 403):
-        said = f"names the endpoint {_path(connection_state.endpoint or '')!r} to post to"
+        text = f"names the endpoint {_path(connection_state.endpoint or '')!r} to post to"
         posted = (
             f"{_address(connection_state.posted_to)} answers HTTP {connection_state.http_status}"
         )
-        return f"{said}, and {posted}: correct {key}.url, or the proxy in front of it"
+        return f"{text}, and {posted}: correct {key}.url, or the proxy in front of it"
     match connection_state.http_status:
         case 401:
             remedy = f"sign in with `kronk-agent mcp login {name}`, or give a valid token in"
@@ -203,23 +209,25 @@ def _http_reason(
             return f"failed at {where} (HTTP {status}): look at its own log"
         case None:
             remedy = f"correct {key}.url, or try another {key}.protocol"
-            return f"{_handshake_problem(cause, connection_state.said)} at {where}: {remedy}"
+            return (
+                f"{_handshake_problem(cause, connection_state.refusal_text)} at {where}: {remedy}"
+            )
 
 
-def _handshake_problem(cause: BaseException, said: str = "") -> str:
+def _handshake_problem(cause: BaseException, text: str = "") -> str:
     match cause:
         case ValidationError():
             return f"answered with something that is not MCP ({problem_of(cause)})"
-        case MCPError(code=Trouble.UNREADABLE):
-            return f"answered with something that is not MCP ({_unreadable(cause, said)})"
+        case MCPError(code=SyntheticErrorCode.UNREADABLE):
+            return f"answered with something that is not MCP ({_unreadable(cause, text)})"
         case MCPError():
-            return f"answered with an error ({_said(cause)})"
+            return f"answered with an error ({_error_text(cause)})"
         case _:
             return f"cannot be used ({_first_line(cause)})"
 
 
-def _said(error: MCPError) -> str:
-    """The error's message, and what its ``data`` adds to it."""
+def _error_text(error: MCPError) -> str:
+    """The error's message, with what its ``data`` adds."""
     data = error.error.data
     if data in (None, "", [], {}):
         return error.message
@@ -229,18 +237,18 @@ def _said(error: MCPError) -> str:
     return f"{error.message.rstrip(': ')}: {more[:_MAX_DATA]}"
 
 
-def _unreadable(error: MCPError, said: str) -> str:
-    return f"{error.message}, {said[:_MAX_QUOTED]!r}" if said else error.message
+def _unreadable(error: MCPError, text: str) -> str:
+    return f"{error.message}, {text[:_MAX_QUOTED]!r}" if text else error.message
 
 
 def _is_cut_off(error: MCPError) -> bool:
-    """True if an answer was under way, or promised, and will not come."""
+    """True if an answer was started or promised, and will not arrive."""
     is_stream = error.code == CONNECTION_CLOSED and "SSE stream" in error.message
-    return is_stream or error.code == Trouble.CUT_OFF or error.message == _ACCEPTED
+    return is_stream or error.code == SyntheticErrorCode.CUT_OFF or error.message == _ACCEPTED
 
 
 def _is_closed(error: BaseException) -> bool:
-    # The SDK's own code for it is the first that servers use for whatever they like.
+    # Servers use the SDK's code for their own errors too, so the message is compared as well.
     is_code = isinstance(error, MCPError) and error.code == CONNECTION_CLOSED
     return is_code and str(error) == "Connection closed"
 
@@ -252,12 +260,12 @@ def _first_line(error: BaseException) -> str:
 def _noise(config: McpServerConfig, connection_state: ConnectionState) -> str:
     if connection_state.noise is None:
         return ""
-    # Masked before it is cut: of a secret that is cut, the rest would stay.
+    # Redacted before truncation, which could cut a secret and leave a part of it.
     shown = redactor_of(config)(connection_state.noise)[:_NOISE_LENGTH]
     return f" and printed {shown!r} where MCP belongs"
 
 
-def _last_words(log: ServerLog) -> str:
+def _exit_reason(log: ServerLog) -> str:
     words = log.tail()
     return f" ({words})" if words else ""
 
@@ -270,7 +278,7 @@ def _address(url: str) -> str:
 
 
 def _path(endpoint: str) -> str:
-    """What a server calls its endpoint, without the query, in which the session is."""
+    """The endpoint without its query, which contains the session id."""
     return endpoint.partition("?")[0]
 
 
@@ -282,7 +290,7 @@ def _line(name: str, config: McpServerConfig, reason: str) -> str:
 
 
 def redactor_of(config: McpServerConfig) -> Redactor:
-    """Masks what the configuration of a server says that is not to be shown."""
+    """Build a redactor for the secrets in a server's configuration."""
     try:
         added = added_environment(config, os.environ)
     except ServerUnavailableError:
@@ -299,6 +307,6 @@ def redactor_of(config: McpServerConfig) -> Redactor:
 
 
 def _is_secret(name: str, value: str) -> bool:
-    """Long values that were given to this server, and all whose name says so."""
+    """True for long values given only to this server, and for names that look secret."""
     is_given = os.environ.get(name) != value
     return looks_secret(name) or (is_given and len(value) >= _MIN_SECRET_LENGTH)

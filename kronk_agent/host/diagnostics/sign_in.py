@@ -1,4 +1,4 @@
-"""What went wrong with a login, and what to do about it, without a token in it."""
+"""Explanations of failed logins, with a remedy and without tokens."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ _SIGN_IN_ANSWER = re.compile(
     re.DOTALL,
 )
 _REMEDIES = {
-    "issuer mismatch": "have whoever runs the server correct the issuer it names",
-    "iss mismatch": "do not go on: another server answered; check {key}.url",
-    "missing iss": "do not go on: another server may have answered; check {key}.url",
-    "does not match expected": "set {key}.url to the address the server calls its own",
-    "needs https": "have whoever runs the server name https addresses",
-    "no public address": "have whoever runs the server name public addresses",
+    "issuer mismatch": "ask the server's operator to correct its issuer",
+    "iss mismatch": "do not sign in: another server answered; check {key}.url",
+    "missing iss": "do not sign in: another server may have answered; check {key}.url",
+    "does not match expected": "set {key}.url to the URL the server declares for itself",
+    "needs https": "ask the server's operator to use https URLs",
+    "not a public address": "ask the server's operator to use public addresses",
     "invalid_client": "correct {key}.oauth.client_id and client_secret",
-    "unauthorized_client": "correct {key}.oauth.client_id, or have it allowed there",
+    "unauthorized_client": "correct {key}.oauth.client_id, or have it authorized there",
     "invalid_scope": "correct {key}.oauth.scopes",
-    "invalid_target": "set {key}.url to the address the server calls its own",
-    "access_denied": "agree in the browser, or ask there for access",
-    "Registration": "register there by hand, and give {key}.oauth.client_id",
-    "registration": "register there by hand, and give {key}.oauth.client_id",
+    "invalid_target": "set {key}.url to the URL the server declares for itself",
+    "access_denied": "approve the login in the browser, or request access there",
+    "Registration": "register a client manually, and set {key}.oauth.client_id",
+    "registration": "register a client manually, and set {key}.oauth.client_id",
     "metadata": "try again later, or check {key}.url",
 }
-"""By words of the problem; the first that fits."""
+"""By substring of the problem; the first match applies."""
 _REMEDY = "run `kronk-agent mcp login {name}` again, or check {key}.oauth"
 
 
 def sign_in_remedy(server: str, error: BaseException) -> str:
-    """What to do after a login went wrong."""
+    """Remedy for a failed login."""
     problem = sign_in_problem(error)
-    found = next((said for words, said in _REMEDIES.items() if words in problem), _REMEDY)
+    found = next((remedy for pattern, remedy in _REMEDIES.items() if pattern in problem), _REMEDY)
     return found.format(name=server, key=f"mcp_servers.{server}")
 
 
 def sign_in_problem(error: BaseException) -> str:
-    """What went wrong with a login, without the answer of the authorization server.
+    """Why a login failed, without quoting the authorization server.
 
-    The SDK quotes that answer, in which there may be a token: only its ``error`` and
-    ``error_description`` are kept (RFC 6749, section 5.2).
+    The SDK quotes its response, which may contain a token: only ``error`` and ``error_description``
+    are kept (RFC 6749, section 5.2).
     """
     text = str(error) or type(error).__name__
     for cause in (error.__cause__, error.__context__):
@@ -55,8 +55,8 @@ def sign_in_problem(error: BaseException) -> str:
     match = _SIGN_IN_ANSWER.match(text)
     if match is None:
         return redacted(text.partition("\n")[0])
-    said = _oauth_error(match["answer"])
-    return f"{match['what']}: {redacted(said)}" if said else match["what"]
+    reason = _oauth_error(match["answer"])
+    return f"{match['what']}: {redacted(reason)}" if reason else match["what"]
 
 
 def _oauth_error(answer: str) -> str:
@@ -71,7 +71,7 @@ def _oauth_error(answer: str) -> str:
 
 
 def problem_of(error: ValidationError) -> str:
-    """Where the first mistake is, and what it is, without the value."""
+    """The first validation error and its location, without the value."""
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(step) for step in first["loc"])
     return f"{where}: {first['msg']}" if where else str(first["msg"])

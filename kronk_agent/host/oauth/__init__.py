@@ -1,1 +1,1 @@
-"""Signing in to remote servers with OAuth, and keeping the tokens."""
+"""OAuth 2.1 logins to remote servers."""

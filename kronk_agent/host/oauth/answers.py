@@ -1,6 +1,6 @@
-"""Answers of authorization servers, put as the RFCs have them.
+"""Normalizes responses of authorization servers to what the RFCs specify.
 
-Nothing of an answer to a token request is ever quoted: the token is in it.
+A response to a token request is never quoted, since it contains the token.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from kronk_agent.messages import JsonObject, JsonValue
 
 
 def token_answer(body: bytes) -> tuple[JsonObject, bool]:
-    """The members of a token answer, and whether it is an error.
+    """Parse a token response; True if it is an error.
 
-    It may be JSON or a form (GitHub); numbers may be texts or have a fraction, scopes a list.
+    It may be JSON or a form (GitHub); numbers may be strings or have a fraction, scopes a list.
     """
     answer = _parsed(body)
     if isinstance(answer.get("error"), str) and not answer.get("access_token"):
@@ -27,18 +27,18 @@ def token_answer(body: bytes) -> tuple[JsonObject, bool]:
             tokens[key] = value
     kind = answer.get("token_type")
     tokens["token_type"] = kind if _is_other_kind(kind) else "Bearer"
-    if (seconds := _whole_number(answer.get("expires_in"))) is not None:
+    if (seconds := _integer(answer.get("expires_in"))) is not None:
         tokens["expires_in"] = seconds
-    if scope := _words(answer.get("scope")):
+    if scope := _scope(answer.get("scope")):
         tokens["scope"] = scope
     return tokens, False
 
 
 def metadata(body: bytes) -> JsonObject:
-    """Metadata of a server or resource, without the members that cannot be what they should be."""
+    """Metadata of a server or resource, without members of an invalid type."""
     kept: JsonObject = {}
     for key, value in _parsed(body).items():
-        if value in (None, "") or (_is_list(key) and not _are_texts(value)):
+        if value in (None, "") or (_is_list(key) and not _are_strings(value)):
             continue
         if key.endswith(("_endpoint", "_uri")) and not isinstance(value, str):
             continue
@@ -47,19 +47,19 @@ def metadata(body: bytes) -> JsonObject:
 
 
 def registration(body: bytes) -> JsonObject:
-    """What a registration gave: some servers fill in every member, with null or nothing."""
+    """Client registration response; some servers fill every member with null or an empty value."""
     given = _parsed(body).items()
     kept: JsonObject = {key: value for key, value in given if value not in (None, "")}
     for key in ("client_id_issued_at", "client_secret_expires_at"):
         if key in kept:
-            kept[key] = _whole_number(kept[key]) or 0
+            kept[key] = _integer(kept[key]) or 0
     if "scope" in kept:
-        kept["scope"] = _words(kept["scope"])
+        kept["scope"] = _scope(kept["scope"])
     return kept
 
 
 def are_same_issuer(one: str, other: str) -> bool:
-    """True if two issuers differ at most in a slash at the end."""
+    """True if two issuers differ at most in a trailing slash."""
     return one.rstrip("/") == other.rstrip("/")
 
 
@@ -73,7 +73,7 @@ def _parsed(body: bytes) -> Mapping[str, JsonValue]:
 
 
 def _is_other_kind(kind: JsonValue) -> bool:
-    """True for tokens that a request does not just carry, which we cannot use."""
+    """True for token types other than bearer tokens, which are not supported."""
     return isinstance(kind, str) and kind.lower() in ("dpop", "mac", "pop", "n_a")
 
 
@@ -83,19 +83,19 @@ def _is_list(key: str) -> bool:
     )
 
 
-def _are_texts(value: JsonValue) -> bool:
+def _are_strings(value: JsonValue) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def _whole_number(value: JsonValue) -> int | None:
+def _integer(value: JsonValue) -> int | None:
     try:
         return max(0, int(float(value)))  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return None
 
 
-def _words(value: JsonValue) -> str:
-    """Scopes as RFC 6749 writes them: GitHub has commas, others a list."""
+def _scope(value: JsonValue) -> str:
+    """Scopes separated by spaces (RFC 6749); GitHub uses commas, others a list."""
     match value:
         case str():
             return " ".join(value.replace(",", " ").split())

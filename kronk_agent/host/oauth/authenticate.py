@@ -1,4 +1,4 @@
-"""Signing the requests to remote servers with the logins the person has."""
+"""Authentication of requests to remote servers with stored logins."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 async def authenticate(server: str, config: McpServerConfig) -> httpx2.Auth | None:
-    """What signs the requests to this server; None where there is no login to it.
+    """Create the authentication for a server; None without a login.
 
     Raises:
         ServerUnavailableError: the login cannot be read.

@@ -1,7 +1,6 @@
-"""Where a browser comes back to after a login: a page on this machine, for a few minutes.
+"""Loopback redirect page that a browser returns to after a login (RFC 8252, section 7.3).
 
-RFC 8252, section 7.3. Only 127.0.0.1 is listened on, only the first answer counts, and a request
-for anything else is answered with 404.
+It listens on 127.0.0.1 only, accepts the first response only, and answers other requests with 404.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _MAX_SHOWN = 200
 
 
 class Callback:
-    """The page, and what the browser brought to it."""
+    """The page, and the response that the browser delivered."""
 
     def __init__(self, redirect_uri: str) -> None:
         self.redirect_uri = redirect_uri
@@ -38,23 +37,24 @@ class Callback:
         self._answer: dict[str, str] = {}
 
     async def wait(self) -> AuthorizationCodeResult:
-        """Wait until the browser comes.
+        """Wait for the browser to return.
 
         Raises:
-            ServerUnavailableError: it brings a refusal.
+            ServerUnavailableError: the authorization server refused the login.
         """
         await self._came.wait()
         answer, self._came = self._answer, anyio.Event()
         if (error := answer.get("error")) is not None:
-            words = f"{error}: {answer.get('error_description', '')}".removesuffix(": ")
-            said = strip_invisible(words)[:_MAX_SHOWN]
-            remedy = "agree in the browser, or ask there for access"
-            raise ServerUnavailableError(f"refused the login ({said}): {remedy}")
+            message = f"{error}: {answer.get('error_description', '')}".removesuffix(": ")
+            shown = strip_invisible(message)[:_MAX_SHOWN]
+            remedy = "approve the login in the browser, or request access there"
+            raise ServerUnavailableError(f"refused the login ({shown}): {remedy}")
         return AuthorizationCodeResult(
             code=answer.get("code", ""), state=answer.get("state"), iss=answer.get("iss")
         )
 
     def take(self, answer: dict[str, str]) -> None:
+        """Accept the response, unless one was accepted before."""
         if not self._came.is_set():
             self._answer = answer
             self._came.set()
@@ -62,20 +62,20 @@ class Callback:
 
 @asynccontextmanager
 async def listening(port: int | None, *, is_fixed: bool = False) -> AsyncGenerator[Callback, None]:
-    """A page on this port, or on any that is free unless the port is fixed.
+    """Serve the page on this port; if it is taken, on any free port unless it is fixed.
 
     Raises:
-        ServerUnavailableError: the port is taken.
+        ServerUnavailableError: the fixed port is taken.
     """
     try:
         server = _Server(port or 0)
     except OSError as error:
         if is_fixed:
-            words = f"cannot be signed in to: port {port} is taken: change oauth.callback_port"
-            raise ServerUnavailableError(words) from error
+            message = f"cannot be signed in to: port {port} is taken: change oauth.callback_port"
+            raise ServerUnavailableError(message) from error
         server = _Server(0)
     with server:
-        # A daemon: a browser that keeps a connection open must not keep the program open.
+        # Daemon: an open browser connection must not keep the program running.
         Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         try:
             yield server.callback
@@ -90,7 +90,7 @@ class _Server(ThreadingHTTPServer):
         self._loop = current_token()
 
     def take(self, answer: dict[str, str]) -> None:
-        """From the thread of a request."""
+        """Pass the response from a request's thread to the event loop."""
         from_thread.run_sync(self.callback.take, answer, token=self._loop)
 
 
@@ -101,13 +101,14 @@ class _Handler(BaseHTTPRequestHandler):
     error_message_format = "%(message)s"
 
     def do_GET(self) -> None:
+        """Answer the browser and pass its query on."""
         parts = urlsplit(self.path)
         answer = {name: values[0] for name, values in parse_qs(parts.query).items()}
         if parts.path != _PATH or not answer.keys() & {"code", "error"}:
             self.send_error(http.HTTPStatus.NOT_FOUND)
             return
-        words = "The login was refused." if "error" in answer else "You can close this page."
-        page = _PAGE.format(words).encode()
+        message = "The login was refused." if "error" in answer else "You can close this page."
+        page = _PAGE.format(message).encode()
         self.send_response(http.HTTPStatus.OK)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("Content-Length", str(len(page)))
@@ -120,4 +121,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.take(answer)
 
     def log_message(self, format: str, *args: object) -> None:
-        """The query is a secret: nothing is logged."""
+        """Log nothing, since the query is secret."""

@@ -1,8 +1,8 @@
-"""OAuth 2.1 for remote servers: what requests carry, and what a login leaves behind.
+"""OAuth 2.1 for remote servers: authentication of requests, and persistence of logins.
 
-The flow itself (discovery, registration, PKCE, ``state``, ``iss``, ``resource``) is the SDK's. Here
-is what it leaves to a host: logins that outlive the process together with what refreshing needs,
-and no request to a place a server should not be able to send us to.
+The SDK implements the flow itself (discovery, registration, PKCE, ``state``, ``iss``,
+``resource``). This module stores logins together with what refreshing needs, and blocks requests to
+addresses that a server must not send us to.
 """
 
 from __future__ import annotations
@@ -33,81 +33,96 @@ from pydantic import AnyUrl, BaseModel, ValidationError
 from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.config.schema.mcp_server import OAuthConfig
 from kronk_agent.errors import ServerUnavailableError
-from kronk_agent.host.oauth.relay import Relay
+from kronk_agent.host.oauth.relay import FlowRelay
 from kronk_agent.host.oauth.token_store import TokenStore
 
 CLIENT_NAME = "kronk-agent"
 
 
 class LoginNeededError(ServerUnavailableError):
-    """The server wants a person to sign in."""
+    """The server requires the user to sign in."""
 
     def __init__(self, server: str) -> None:
         super().__init__(f"wants you to sign in: run `kronk-agent mcp login {server}`")
 
 
 class Login(BaseModel):
-    """What is kept of a login. It holds for one URL: another server may get the name."""
+    """Stored login. It is bound to one URL, since another server may be given the name."""
 
     url: str
     tokens: OAuthToken | None = None
     expires_at: float | None = None
-    """Seconds since 1970."""
+    """Unix time in seconds; None: unknown."""
     client: OAuthClientInformationFull | None = None
-    """Who we are to the authorization server."""
+    """Our client registration at the authorization server."""
     authorization_server: OAuthMetadata | None = None
     resource: ProtectedResourceMetadata | None = None
 
 
 class Logins:
-    """The logins in a store, by server."""
+    """Stored logins, by server."""
 
     def __init__(self, store: TokenStore) -> None:
         self._store = store
 
     @property
-    def place(self) -> str:
-        return self._store.place
+    def location(self) -> str:
+        """Location of the store, for display."""
+        return self._store.location
 
     async def read(self, server: str, url: str) -> Login:
-        """What is kept for the server at this URL; an empty login where nothing is."""
+        """Read the server's login for this URL; without one, return an empty login.
+
+        Raises:
+            TokenStoreError: the store cannot be read.
+        """
         text = await to_thread.run_sync(self._store.read, server)
         try:
             login = Login.model_validate_json(text) if text else Login(url=url)
-        except ValidationError:  # of another version of ours
+        except ValidationError:  # written by another version of kronk-agent
             return Login(url=url)
         return login if login.url == url else Login(url=url)
 
     async def write(self, server: str, login: Login) -> None:
+        """Store a login.
+
+        Raises:
+            TokenStoreError: the store cannot be written.
+        """
         text = login.model_dump_json(exclude_none=True)
         await to_thread.run_sync(self._store.write, server, text)
 
     async def delete(self, server: str) -> None:
+        """Delete a login; missing ones are ignored.
+
+        Raises:
+            TokenStoreError: the store cannot be written.
+        """
         await to_thread.run_sync(self._store.delete, server)
 
 
 @dataclass(frozen=True, slots=True)
 class Browser:
-    """How a person signs in."""
+    """Interactive part of a login."""
 
     redirect_uri: str
     show: Callable[[str], Awaitable[None]]
-    """Take the person to this page of the authorization server."""
-    come_back: Callable[[], Awaitable[AuthorizationCodeResult]]
-    """Wait until the browser comes back with a code."""
+    """Shows the user this page of the authorization server."""
+    wait_for_code: Callable[[], Awaitable[AuthorizationCodeResult]]
+    """Waits until the browser returns with a code."""
 
 
 async def authentication(
     server: str, config: McpServerConfig, logins: Logins, browser: Browser | None = None
 ) -> httpx2.Auth | None:
-    """What signs the requests to a remote server; None where nothing is known to sign them with.
+    """Create the authentication for a remote server; None without credentials.
 
     Args:
-        server: the name it is registered under.
+        server: name the server is registered under.
         config: its configuration.
-        logins: where its login is, and stays up to date.
-        browser: for a person to sign in; without one nobody is asked, and a request that would
-            need it raises ``LoginNeededError``.
+        logins: store of its login, which is kept up to date.
+        browser: lets the user sign in; None: a request that requires it raises
+            ``LoginNeededError``.
 
     Raises:
         ServerUnavailableError: the private key cannot be read.
@@ -118,14 +133,14 @@ async def authentication(
         return None
     storage = _Storage(server, config.url, logins)
     if config.oauth.flow == "client_credentials":
-        return await _for_a_program(config.url, config.oauth, storage)
+        return await _client_credentials(config.url, config.oauth, storage)
     if browser is None and (await logins.read(server, config.url)).tokens is None:
         return None
-    return _ForAPerson(server, config.url, config.oauth, storage, browser)
+    return _AuthorizationCodeProvider(server, config.url, config.oauth, storage, browser)
 
 
 class _Storage(TokenStorage):
-    """One server's login as the SDK wants to have it, always as it is in the store."""
+    """One server's login as the SDK's token storage; always reads the store."""
 
     def __init__(self, server: str, url: str, logins: Logins) -> None:
         self._server = server
@@ -133,28 +148,34 @@ class _Storage(TokenStorage):
         self._logins = logins
 
     async def read(self) -> Login:
+        """Read the login."""
         return await self._logins.read(self._server, self._url)
 
     async def update(self, **changes: object) -> None:
+        """Change some fields of the login."""
         login = await self.read()
         await self._logins.write(self._server, login.model_copy(update=changes))
 
     async def get_tokens(self) -> OAuthToken | None:
+        """Read the tokens."""
         return (await self.read()).tokens
 
     async def set_tokens(self, tokens: OAuthToken) -> None:
+        """Store new tokens with their expiry time."""
         expires_at = None if tokens.expires_in is None else time.time() + tokens.expires_in
         await self.update(tokens=tokens, expires_at=expires_at)
 
     async def get_client_info(self) -> OAuthClientInformationFull | None:
+        """Read the client registration."""
         return (await self.read()).client
 
     async def set_client_info(self, client_info: OAuthClientInformationFull) -> None:
+        """Store the client registration."""
         await self.update(client=client_info)
 
 
-class _ForAPerson(OAuthClientProvider):
-    """The authorization code flow; afterwards its tokens, refreshed for as long as that works."""
+class _AuthorizationCodeProvider(OAuthClientProvider):
+    """Authorization code flow; afterwards its tokens, refreshed for as long as possible."""
 
     def __init__(
         self,
@@ -175,20 +196,21 @@ class _ForAPerson(OAuthClientProvider):
             ),
             storage=storage,
             redirect_handler=browser.show if browser else None,
-            callback_handler=browser.come_back if browser else None,
+            callback_handler=browser.wait_for_code if browser else None,
             client_metadata_url=config.client_metadata_url,
         )
         self._server = server
         self._config = config
         self._login = storage
         self._browser = browser
-        self._relay = Relay(self)
+        self._relay = FlowRelay(self)
 
     async def async_auth_flow(
         self, request: httpx2.Request
     ) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
+        """Send the flow's requests through the relay."""
         if not self.context.is_token_valid():
-            self._initialized = False  # another process may have refreshed them
+            self._initialized = False  # another process may have refreshed the tokens
         async for step in self._relay.run(request, super().async_auth_flow(request)):
             step.response = yield step.request
 
@@ -202,14 +224,14 @@ class _ForAPerson(OAuthClientProvider):
         )
         if login.authorization_server is not None:
             context.auth_server_url = str(login.authorization_server.issuer)
-        context.client_info = own_client(self._config) or login.client
+        context.client_info = configured_client(self._config) or login.client
         self._initialized = True
 
     async def _perform_authorization(self) -> httpx2.Request:
-        """Ask for tokens: refuse to bother anyone who is not there."""
+        """Request tokens; without a browser only by refreshing."""
         self._relay.restore_issuer()
         if self._browser is not None:
-            if self._config.scopes:  # in place of those the server named
+            if self._config.scopes:  # override the scopes that the server names
                 self.context.client_metadata.scope = " ".join(self._config.scopes)
             return await super()._perform_authorization()
         if not self.context.can_refresh_token():
@@ -224,7 +246,7 @@ class _ForAPerson(OAuthClientProvider):
         tokens = self.context.current_tokens
         assert tokens is not None
         if self._browser is None and prior is not None and tokens.refresh_token is None:
-            tokens.refresh_token = prior.refresh_token  # it stays as it was
+            tokens.refresh_token = prior.refresh_token  # still valid unless replaced
             await self._login.set_tokens(tokens)
         await self._login.update(
             authorization_server=self.context.oauth_metadata,
@@ -232,8 +254,8 @@ class _ForAPerson(OAuthClientProvider):
         )
 
 
-def own_client(config: OAuthConfig) -> OAuthClientInformationFull | None:
-    """Who we are to the authorization server, where the configuration says so."""
+def configured_client(config: OAuthConfig) -> OAuthClientInformationFull | None:
+    """The client registration from the configuration; None if it has no ``client_id``."""
     if config.client_id is None:
         return None
     method = "client_secret_basic" if config.client_secret else "none"
@@ -245,11 +267,11 @@ def own_client(config: OAuthConfig) -> OAuthClientInformationFull | None:
     )
 
 
-async def _for_a_program(url: str, config: OAuthConfig, storage: _Storage) -> httpx2.Auth:
+async def _client_credentials(url: str, config: OAuthConfig, storage: _Storage) -> httpx2.Auth:
     assert config.client_id is not None
     scope = " ".join(config.scopes) or None
     if config.client_secret is not None:
-        return _WithSecret(
+        return _SecretProvider(
             url,
             storage,
             client_id=config.client_id,
@@ -269,7 +291,7 @@ async def _for_a_program(url: str, config: OAuthConfig, storage: _Storage) -> ht
         signing_key=key,
         signing_algorithm=config.signing_algorithm,
     )
-    return _WithKey(
+    return _KeyProvider(
         url,
         storage,
         client_id=config.client_id,
@@ -279,30 +301,31 @@ async def _for_a_program(url: str, config: OAuthConfig, storage: _Storage) -> ht
     )
 
 
-class _Unattended(OAuthClientProvider):
-    """What the flows without a person share: they go through the relay."""
+class _UnattendedProvider(OAuthClientProvider):
+    """Base of the flows without a user, which go through the relay."""
 
     _issuer: str | None
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        self._relay = Relay(self)
+        self._relay = FlowRelay(self)
 
     async def async_auth_flow(
         self, request: httpx2.Request
     ) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
+        """Send the flow's requests through the relay."""
         async for step in self._relay.run(request, super().async_auth_flow(request)):
             step.response = yield step.request
 
     async def _perform_authorization(self) -> httpx2.Request:
-        self._relay.restore_issuer()  # it is the audience of what a key signs
-        self._issuer = self._relay.own_name(self._issuer)
+        self._relay.restore_issuer()  # it is the audience of signed assertions
+        self._issuer = self._relay.own_spelling(self._issuer)
         return await super()._perform_authorization()
 
 
-class _WithSecret(_Unattended, ClientCredentialsOAuthProvider):
-    """The client credentials flow with a secret."""
+class _SecretProvider(_UnattendedProvider, ClientCredentialsOAuthProvider):
+    """Client credentials flow with a secret."""
 
 
-class _WithKey(_Unattended, PrivateKeyJWTOAuthProvider):
-    """The client credentials flow with an assertion that a key signs."""
+class _KeyProvider(_UnattendedProvider, PrivateKeyJWTOAuthProvider):
+    """Client credentials flow with an assertion signed by a private key."""

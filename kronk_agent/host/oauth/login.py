@@ -1,4 +1,4 @@
-"""Signing in to a remote server, and out again."""
+"""Login to a remote server, and logout."""
 
 from __future__ import annotations
 
@@ -27,27 +27,29 @@ from kronk_agent.host.oauth.flow import (
     Login,
     Logins,
     authentication,
-    own_client,
+    configured_client,
 )
 from kronk_agent.host.oauth.relay import check_address
 from kronk_agent.host.tools.sanitize import strip_invisible
 from kronk_agent.redaction import redacted
 
-TakeTo: TypeAlias = Callable[[str], Awaitable[None]]
-"""Takes the person to a page of the authorization server."""
+OpenPage: TypeAlias = Callable[[str], Awaitable[None]]
+"""Shows the user a page of the authorization server."""
 
 LOGIN_SECONDS = 600.0
-"""How long a person may take."""
+"""Time limit for the user to sign in."""
 _HTTP_SECONDS = 30.0
 _MAX_SHOWN = 400
 
 
-async def sign_in(server: str, config: McpServerConfig, logins: Logins, take_to: TakeTo) -> bool:
-    """Sign in, forgetting an earlier login; False where the server wants none.
+async def sign_in(
+    server: str, config: McpServerConfig, logins: Logins, open_page: OpenPage
+) -> bool:
+    """Sign in, replacing an earlier login; False if the server does not require one.
 
     Raises:
         ServerUnavailableError: the server or its authorization server failed or refused.
-        TokenStoreError: the login cannot be kept.
+        TokenStoreError: the login cannot be stored.
     """
     assert config.url is not None
     kept = await logins.read(server, config.url)
@@ -57,22 +59,25 @@ async def sign_in(server: str, config: McpServerConfig, logins: Logins, take_to:
             async with listening(port, is_fixed=config.oauth.callback_port is not None) as page:
                 client = kept.client if _is_registered_for(kept, page.redirect_uri) else None
                 await logins.write(server, Login(url=config.url, client=client))
-                browser = Browser(page.redirect_uri, partial(_take, take_to, config.url), page.wait)
+                browser = Browser(
+                    page.redirect_uri, partial(_open_checked, open_page, config.url), page.wait
+                )
                 await _connect(server, config, logins, browser)
     except TimeoutError:
-        words = f"nobody signed in within {LOGIN_SECONDS:g} s: run the command again"
-        raise _failure(server, words) from None
-    except Exception as error:  # boundary: everything the flow and the server may do
+        message = f"did not get a login within {LOGIN_SECONDS:g} s: run the command again"
+        raise _failure(server, message) from None
+    except Exception as error:  # boundary: any failure of the flow or the server
         raise _explained(server, config, unwrap(error)) from error
     return (await logins.read(server, config.url)).tokens is not None
 
 
 async def _connect(server: str, config: McpServerConfig, logins: Logins, browser: Browser) -> None:
-    """Any request will do: the server asks for the login."""
+    """Send a request, so that the server asks for the login."""
     assert config.url is not None
     auth = await authentication(server, config, logins, browser)
 
     def http_client(*_: object, **__: object) -> httpx2.AsyncClient:
+        """Create a client with the login's authentication."""
         return httpx2.AsyncClient(auth=auth, headers=config.headers, timeout=_HTTP_SECONDS)
 
     if config.transport == "sse":
@@ -86,19 +91,19 @@ async def _connect(server: str, config: McpServerConfig, logins: Logins, browser
         await client.list_tools()
 
 
-async def _take(take_to: TakeTo, server_url: str, url: str) -> None:
-    # What a browser is given must be a web page: file: and javascript: are more than that.
+async def _open_checked(open_page: OpenPage, server_url: str, url: str) -> None:
+    # Only web pages may be opened in a browser, not file: or javascript: URLs.
     check_address(url, urlsplit(server_url).hostname or "")
-    await take_to(url)
+    await open_page(url)
 
 
 async def open_browser(url: str) -> bool:
-    """Open the person's browser, without a shell in between; False where there is none."""
+    """Open the user's browser, without a shell; False if no browser is available."""
     return await to_thread.run_sync(webbrowser.open, url)
 
 
 async def sign_out(server: str, config: McpServerConfig, logins: Logins) -> bool:
-    """Forget the login, and tell the authorization server so; False where there is none.
+    """Delete the login and revoke its tokens; False if there was none.
 
     Raises:
         TokenStoreError: the login cannot be deleted.
@@ -107,12 +112,12 @@ async def sign_out(server: str, config: McpServerConfig, logins: Logins) -> bool
     login = await logins.read(server, config.url)
     await logins.delete(server)
     if login.tokens is not None:
-        await _revoke(login, own_client(config.oauth) or login.client)
+        await _revoke(login, configured_client(config.oauth) or login.client)
     return login.tokens is not None
 
 
 async def _revoke(login: Login, client: OAuthClientInformationFull | None) -> None:
-    """As RFC 7009 says, where the authorization server can; the login is forgotten in any case."""
+    """Revoke the tokens (RFC 7009), if supported. The login is deleted in any case."""
     metadata, tokens = login.authorization_server, login.tokens
     assert tokens is not None
     if metadata is None or client is None or metadata.revocation_endpoint is None:
@@ -138,7 +143,7 @@ async def _revoke(login: Login, client: OAuthClientInformationFull | None) -> No
 
 
 def _registered_port(login: Login) -> int | None:
-    """The port the browser came back to when we registered: many servers insist on it."""
+    """Port of the registered redirect URI, which many servers require to be the same."""
     uris = (login.client and login.client.redirect_uris) or []
     return next((uri.port for uri in uris), None)
 
@@ -152,25 +157,27 @@ def _explained(server: str, config: McpServerConfig, error: BaseException) -> Kr
     redact = redactor_of(config)
     match error:
         case ServerUnavailableError():
-            words = str(error)
+            message = str(error)
         case KronkError():
             return error
         case OAuthRegistrationError():
-            said = sign_in_problem(error)
-            words = f"does not let us register ({said}): {sign_in_remedy(server, error)}"
+            problem = sign_in_problem(error)
+            message = f"does not let us register ({problem}): {sign_in_remedy(server, error)}"
         case OAuthFlowError():  # and OAuthTokenError
-            said = sign_in_problem(error)
-            words = f"did not let us sign in ({said}): {sign_in_remedy(server, error)}"
+            problem = sign_in_problem(error)
+            message = f"did not let us sign in ({problem}): {sign_in_remedy(server, error)}"
         case httpx2.HTTPError():
-            words = f"cannot be reached ({redact(_words(error))}): correct mcp_servers.{server}.url"
-        case _:
-            words = (
-                f"cannot be signed in to ({redact(_words(error))}): see that {config.url} is MCP"
+            message = (
+                f"cannot be reached ({redact(_message(error))}): correct mcp_servers.{server}.url"
             )
-    return _failure(server, _shortened(redact(words)))
+        case _:
+            message = (
+                f"cannot be signed in to ({redact(_message(error))}): see that {config.url} is MCP"
+            )
+    return _failure(server, _shortened(redact(message)))
 
 
-def _words(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     return redacted(str(error)) or type(error).__name__
 
 
@@ -178,5 +185,5 @@ def _shortened(text: str) -> str:
     return " ".join(strip_invisible(text).split())[:_MAX_SHOWN]
 
 
-def _failure(server: str, words: str) -> ServerUnavailableError:
-    return ServerUnavailableError(f"MCP server {server!r} {words}")
+def _failure(server: str, message: str) -> ServerUnavailableError:
+    return ServerUnavailableError(f"MCP server {server!r} {message}")

@@ -1,4 +1,4 @@
-"""The requests of a login flow, guarded on their way out, and their answers, put right."""
+"""Checks the requests of a login flow, and normalizes their responses."""
 
 from __future__ import annotations
 
@@ -19,27 +19,32 @@ _JSON = "application/json"
 
 
 @dataclass(slots=True)
-class Step:
-    """One request of a flow, whose response whoever sends it fills in."""
+class FlowStep:
+    """One request of a flow. The sender fills in its response."""
 
     request: httpx2.Request
     response: httpx2.Response | None = None
 
 
-class Relay:
-    """Stands between one provider's flows and the network."""
+class FlowRelay:
+    """Sits between one provider's flows and the network."""
 
     def __init__(self, provider: OAuthClientProvider) -> None:
         self._provider = provider
         self._own_issuer: str | None = None
-        """What the authorization server calls itself, where it was named otherwise before."""
+        """The authorization server's own spelling of its issuer, if others spelled it
+        differently."""
 
     async def run(
         self, request: httpx2.Request, flow: AsyncGenerator[httpx2.Request, httpx2.Response]
-    ) -> AsyncGenerator[Step, None]:
-        """The flow's requests, none of which leaves for a place the server has no business with."""
+    ) -> AsyncGenerator[FlowStep, None]:
+        """Yield the flow's requests, after checking that the server may send us to their addresses.
+
+        Raises:
+            OAuthFlowError: an address is not allowed.
+        """
         try:
-            step = Step(await anext(flow))
+            step = FlowStep(await anext(flow))
             while True:
                 is_own = step.request is not request
                 if is_own:
@@ -47,26 +52,26 @@ class Relay:
                     step.request.headers.setdefault("Accept", _JSON)
                 yield step
                 assert step.response is not None
-                response = await self._mended(step) if is_own else step.response
-                step = Step(await flow.asend(response))
+                response = await self._normalized(step) if is_own else step.response
+                step = FlowStep(await flow.asend(response))
         except StopAsyncIteration:
             return
         finally:
             await flow.aclose()
 
     def restore_issuer(self) -> None:
-        """Call the authorization server what it calls itself: for ``iss`` and as an audience."""
+        """Restore the issuer's own spelling, for ``iss`` and as an audience."""
         context = self._provider.context
         if context.oauth_metadata is not None and self._own_issuer is not None:
             found = context.oauth_metadata.model_dump(mode="json") | {"issuer": self._own_issuer}
             context.oauth_metadata = OAuthMetadata.model_validate(found)
 
-    def own_name(self, issuer: str | None) -> str | None:
-        """The issuer as it calls itself, where it differs from that by a slash."""
+    def own_spelling(self, issuer: str | None) -> str | None:
+        """The issuer's own spelling, if it only differs in a trailing slash."""
         own = self._own_issuer
         return own if own and issuer and are_same_issuer(own, issuer) else issuer
 
-    async def _mended(self, step: Step) -> httpx2.Response:
+    async def _normalized(self, step: FlowStep) -> httpx2.Response:
         request, response = step.request, step.response
         assert response is not None
         if response.next_request is not None:
@@ -82,7 +87,7 @@ class Relay:
         return _answer(response, 400 if is_error else 200, answer)
 
     def _with_expected_issuer(self, found: JsonObject) -> JsonObject:
-        """The SDK wants the issuer as the protected resource wrote it, to the last slash."""
+        """Spell the issuer as the protected resource does, which the SDK compares exactly."""
         issuer, expected = found.get("issuer"), self._provider._expected_issuer()
         if isinstance(issuer, str) and are_same_issuer(issuer, expected):
             self._own_issuer = issuer
@@ -100,10 +105,10 @@ def _answer(response: httpx2.Response, status: int, content: JsonObject) -> http
 
 
 def check_address(url: str, server_host: str) -> None:
-    """Refuse addresses a server has no business to send us to.
+    """Refuse addresses that a server must not send us to.
 
-    Only https, and no address of this machine or network; a server that is itself on this machine
-    may name others here, by http too.
+    Only https and public addresses are allowed. A server on this machine may name other addresses
+    on this machine, also with http.
 
     Raises:
         OAuthFlowError: the address is refused.
@@ -116,10 +121,11 @@ def check_address(url: str, server_host: str) -> None:
     if parts.scheme != "https" or not host:
         raise OAuthFlowError(f"the server sends us to {shown}, and signing in needs https")
     if _is_private(host) and host != server_host:
-        raise OAuthFlowError(f"the server sends us to {shown}, which is no public address")
+        raise OAuthFlowError(f"the server sends us to {shown}, which is not a public address")
 
 
 def is_loopback(host: str) -> bool:
+    """True for ``localhost`` and loopback addresses."""
     if host == "localhost":
         return True
     try:
@@ -129,7 +135,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _is_private(host: str) -> bool:
-    """As far as can be told without asking a name server."""
+    """True for private addresses, as far as can be told without DNS."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

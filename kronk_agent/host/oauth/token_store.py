@@ -1,10 +1,10 @@
-"""Where logins are kept: in the system's keyring, or in encrypted files where there is none.
+"""Storage of logins: the system keyring, or encrypted files without one.
 
-The files are encrypted with Fernet (AES-128-CBC and HMAC-SHA256). Their key is derived with scrypt
-from the passphrase in ``KRONK_TOKEN_PASSPHRASE`` where that is set. Otherwise it is random and lies
-in a file of its own that only the person can read, apart from the others: a copy of the one folder,
-in a backup or a synchronised home, is of no use without the other. It is no protection from
-programs that run as the same person, against which only a keyring or a passphrase helps.
+Files are encrypted with Fernet (AES-128-CBC and HMAC-SHA256). The key is derived with scrypt from
+the passphrase in ``KRONK_TOKEN_PASSPHRASE``, if set. Otherwise it is random and stored in a
+separate file that only the user can read, in another directory: a copy of one directory, in a
+backup or a synchronised home, is useless without the other. This does not protect from programs
+that run as the same user; only a keyring or a passphrase does.
 """
 
 from __future__ import annotations
@@ -30,34 +30,38 @@ _SALT_BYTES = 16
 
 
 class TokenStoreError(KronkError):
-    """The place where logins are kept cannot be used."""
+    """The token store cannot be used."""
 
 
 class TokenStore(Protocol):
-    """Keeps one text for each name. Its methods block, and raise ``TokenStoreError``."""
+    """Stores one text per name. Its methods block, and raise ``TokenStoreError``."""
 
     @property
-    def place(self) -> str:
-        """Where that is, for a person."""
+    def location(self) -> str:
+        """Location of the store, for display."""
         ...
 
-    def read(self, name: str) -> str | None: ...
+    def read(self, name: str) -> str | None:
+        """Read the text; None if it does not exist."""
+        ...
 
-    def write(self, name: str, text: str) -> None: ...
+    def write(self, name: str, text: str) -> None:
+        """Store the text."""
+        ...
 
     def delete(self, name: str) -> None:
-        """Does nothing where there is nothing."""
+        """Delete the text; a missing one is ignored."""
         ...
 
 
 def open_token_store(
     *, environ: Mapping[str, str] | None = None, directory: Path | None = None
 ) -> TokenStore:
-    """The keyring where there is one and no passphrase is given, else encrypted files.
+    """Open the keyring if available and no passphrase is set, else encrypted files.
 
     Args:
-        environ: the environment variables; None is the process's own.
-        directory: use files in this folder; None is for the person's own places.
+        environ: environment variables; None: those of the process.
+        directory: store encrypted files here; None: the user's directories.
     """
     environ = os.environ if environ is None else environ
     passphrase = environ.get(PASSPHRASE_VARIABLE)
@@ -69,7 +73,7 @@ def open_token_store(
 
 
 def _keyring() -> TokenStore | None:
-    import keyring  # looks for backends when it is imported
+    import keyring  # searches for backends on import
     from keyring.backends import fail, null
 
     backend = keyring.get_keyring()
@@ -79,7 +83,7 @@ def _keyring() -> TokenStore | None:
 
 
 class Keyring:
-    """The system's: Keychain, Credential Manager, Secret Service, KWallet …"""
+    """The system's keyring: Keychain, Credential Manager, Secret Service, KWallet …"""
 
     def __init__(self, backend: object) -> None:
         from keyring.backend import KeyringBackend
@@ -88,10 +92,12 @@ class Keyring:
         self._backend = backend
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
+        """Name of the keyring, for display."""
         return f"the keyring ({self._backend.name})"
 
     def read(self, name: str) -> str | None:
+        """Read the text; None if it does not exist."""
         from keyring.errors import KeyringError
 
         try:
@@ -100,6 +106,7 @@ class Keyring:
             raise self._failure(error) from error
 
     def write(self, name: str, text: str) -> None:
+        """Store the text."""
         from keyring.errors import KeyringError
 
         try:
@@ -108,23 +115,24 @@ class Keyring:
             raise self._failure(error) from error
 
     def delete(self, name: str) -> None:
+        """Delete the text; a missing one is ignored."""
         from keyring.errors import KeyringError, PasswordDeleteError
 
         try:
-            with suppress(PasswordDeleteError):  # there was none
+            with suppress(PasswordDeleteError):  # it did not exist
                 self._backend.delete_password(_SERVICE, name)
         except KeyringError as error:
             raise self._failure(error) from error
 
     def _failure(self, error: Exception) -> TokenStoreError:
         return TokenStoreError(
-            f"{self.place} cannot be used ({type(error).__name__}: {error}): unlock it, or set "
+            f"{self.location} cannot be used ({type(error).__name__}: {error}): unlock it, or set "
             f"{PASSPHRASE_VARIABLE} to keep logins in encrypted files instead"
         )
 
 
 class EncryptedFiles:
-    """A file for each name, that nobody else may read."""
+    """One encrypted file per name, readable only by the user."""
 
     def __init__(self, directory: Path, key_file: Path, passphrase: str | None) -> None:
         self._directory = directory
@@ -132,10 +140,12 @@ class EncryptedFiles:
         self._passphrase = passphrase
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
+        """Directory of the files, for display."""
         return f"encrypted files in {self._directory}"
 
     def read(self, name: str) -> str | None:
+        """Decrypt the text; None if it does not exist."""
         from cryptography.fernet import Fernet, InvalidToken
 
         file = self._file(name)
@@ -148,10 +158,11 @@ class EncryptedFiles:
         except OSError as error:
             raise _cannot("read", file, error) from error
         except (InvalidToken, ValueError):  # ValueError: the key file is damaged
-            words = f"{file} cannot be decrypted: {self._remedy()}"
-            raise TokenStoreError(words) from None
+            message = f"{file} cannot be decrypted: {self._remedy()}"
+            raise TokenStoreError(message) from None
 
     def write(self, name: str, text: str) -> None:
+        """Encrypt and store the text."""
         from cryptography.fernet import Fernet
 
         file, salt = self._file(name), secrets.token_bytes(_SALT_BYTES)
@@ -166,6 +177,7 @@ class EncryptedFiles:
             raise TokenStoreError(f"{self._key_file} holds no key: delete it") from None
 
     def delete(self, name: str) -> None:
+        """Delete the file, if it exists."""
         file = self._file(name)
         try:
             file.unlink(missing_ok=True)
@@ -195,7 +207,7 @@ def _cannot(what: str, file: Path, error: OSError) -> TokenStoreError:
 
 
 def _create_privately(file: Path, data: bytes) -> None:
-    """Unless it is there, perhaps because another process was faster."""
+    """Create the file unless it exists; another process may create it at the same time."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with suppress(FileExistsError):
         handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)

@@ -1,4 +1,4 @@
-"""The resources and prompts of all servers, for a person to choose from."""
+"""Resources and prompts of all servers."""
 
 from __future__ import annotations
 
@@ -32,48 +32,54 @@ _MENTION = re.compile(r"(?<!\S)@(?P<server>[A-Za-z0-9_.-]+):(?P<uri>[a-z][a-z0-9
 
 
 class Resources:
-    """What the servers that are ready have to read."""
+    """Resources of the servers that are ready."""
 
     def __init__(self, servers: Sequence[McpServer]) -> None:
         self._servers = servers
 
     @property
-    def is_open(self) -> bool:
-        """Has any server resources?"""
+    def has_resources(self) -> bool:
+        """True if any server has resources."""
         return any(server.has_resources for server in self._servers)
 
-    async def known(self) -> Sequence[Resource]:
-        """All of them, in the order of the servers; those of a server that fails are left out."""
-        return await _of_all(self._open(), lambda connection: connection.list_resources())
+    async def list_resources(self) -> Sequence[Resource]:
+        """List all resources, in the order of the servers; servers that fail are skipped."""
+        return await _list_from_all(self._open(), lambda connection: connection.list_resources())
 
-    async def templates(self) -> Sequence[ResourceTemplate]:
-        """Addresses with gaps, likewise."""
-        return await _of_all(self._open(), lambda connection: connection.list_resource_templates())
+    async def list_templates(self) -> Sequence[ResourceTemplate]:
+        """List all templates, in the order of the servers; servers that fail are skipped."""
+        return await _list_from_all(
+            self._open(), lambda connection: connection.list_resource_templates()
+        )
 
     async def read(self, uri: str, *, server: str | None = None) -> Sequence[ResourceContents]:
-        """Read a resource: of that server, or of the first that has it.
+        """Read a resource from the named server, or from the first that has it.
 
         Raises:
-            ToolError: no server has it, or the one that has fails.
+            ToolError: no server has the resource, or reading it failed.
         """
         if server is not None:
             owners = [_named(self._servers, server)]
         else:
-            known = {resource.uri: resource.server for resource in await self.known()}
+            server_of = {resource.uri: resource.server for resource in await self.list_resources()}
             owners = self._open()
-            if uri in known:
-                owners = [owner for owner in owners if owner.name == known[uri]]
+            if uri in server_of:
+                owners = [owner for owner in owners if owner.name == server_of[uri]]
         failure: ToolError | None = None
         for owner in owners:
             try:
-                return await owner.ask(lambda connection: connection.read_resource(uri))
+                return await owner.perform(lambda connection: connection.read_resource(uri))
             except ToolError as error:
                 failure = failure or error
         raise failure or ToolError(f"no MCP server has resources, so {uri!r} cannot be read")
 
     @asynccontextmanager
     async def watch(self, uri: str, *, server: str) -> AsyncGenerator[AsyncIterator[None], None]:
-        """Gives an item each time the resource changed, until the connection ends."""
+        """Yield an item each time the resource changes, until the connection ends.
+
+        Raises:
+            ToolError: the server is unknown or down, or refused the subscription.
+        """
         async with _named(self._servers, server).watch_resource(uri) as changes:
             yield changes
 
@@ -85,14 +91,24 @@ class Resources:
         *,
         others: Mapping[str, str] | None = None,
     ) -> tuple[str, ...]:
-        """What a gap of the address may be filled with, given how it begins."""
+        """Suggest values for a variable of a template.
+
+        Args:
+            template: the template.
+            argument: name of the variable.
+            value: what has been typed so far.
+            others: values of the other variables.
+
+        Raises:
+            ToolError: the server is unknown or down, or the request failed.
+        """
         return await _complete(self._servers, template, argument, value, others)
 
     async def attach(self, text: str) -> Message:
-        """A user's message, with the resources it mentions as ``@server:uri`` attached.
+        """Build a user message with the resources it mentions as ``@server:uri`` attached.
 
         Raises:
-            ToolError: one of them cannot be read.
+            ToolError: a mentioned resource cannot be read.
         """
         parts: list[Part] = [TextPart(text)]
         for mention in _MENTION.finditer(text):
@@ -107,27 +123,32 @@ class Resources:
 
 
 class Prompts:
-    """What the servers that are ready have to begin a conversation with."""
+    """Prompts of the servers that are ready."""
 
     def __init__(self, servers: Sequence[McpServer]) -> None:
         self._servers = servers
 
-    async def known(self) -> Sequence[Prompt]:
-        """All of them, in the order of the servers; those of a server that fails are left out."""
+    async def list_prompts(self) -> Sequence[Prompt]:
+        """List all prompts, in the order of the servers; servers that fail are skipped."""
         servers = [server for server in self._servers if server.has_prompts]
-        return await _of_all(servers, lambda connection: connection.list_prompts())
+        return await _list_from_all(servers, lambda connection: connection.list_prompts())
 
     async def get(
         self, server: str, name: str, arguments: Mapping[str, str] | None = None
     ) -> PromptMessages:
-        """The messages of a prompt, with its gaps filled.
+        """Fetch the messages of a prompt.
+
+        Args:
+            server: name of the server.
+            name: name of the prompt.
+            arguments: values of its arguments.
 
         Raises:
-            ToolError: there is no such prompt, or an argument is missing.
+            ToolError: the prompt is unknown, or an argument is missing.
         """
         given = dict(arguments or {})
         owner = _named(self._servers, server)
-        return await owner.ask(lambda connection: connection.get_prompt(name, given))
+        return await owner.perform(lambda connection: connection.get_prompt(name, given))
 
     async def complete(
         self,
@@ -137,7 +158,17 @@ class Prompts:
         *,
         others: Mapping[str, str] | None = None,
     ) -> tuple[str, ...]:
-        """What an argument may be, given how it begins and what the others are."""
+        """Suggest values for an argument of a prompt.
+
+        Args:
+            prompt: the prompt.
+            argument: name of the argument.
+            value: what has been typed so far.
+            others: values of the other arguments.
+
+        Raises:
+            ToolError: the server is unknown or down, or the request failed.
+        """
         return await _complete(self._servers, prompt, argument, value, others)
 
 
@@ -145,25 +176,26 @@ def _named(servers: Sequence[McpServer], name: str) -> McpServer:
     for server in servers:
         if server.name == name:
             return server
-    known = ", ".join(server.name for server in servers) or "none"
-    raise ToolError(f"there is no MCP server {name!r}; there are: {known}")
+    available = ", ".join(repr(server.name) for server in servers) or "none"
+    raise ToolError(f"unknown MCP server {name!r}; available: {available}")
 
 
-async def _of_all(
+async def _list_from_all(
     servers: Sequence[McpServer],
     request: Callable[[Connection], Awaitable[Sequence[_Item]]],
 ) -> list[_Item]:
     found: dict[str, Sequence[_Item]] = {}
 
-    async def ask(server: McpServer) -> None:
+    async def list_from(server: McpServer) -> None:
+        """Add one server's items; a failure is logged."""
         try:
-            found[server.name] = await server.ask(request)
+            found[server.name] = await server.perform(request)
         except ToolError as error:
-            logger.warning("left out what could not be listed: %s", error)
+            logger.warning("skipped an MCP server in a listing: %s", error)
 
     async with anyio.create_task_group() as tasks:
         for server in servers:
-            tasks.start_soon(ask, server)
+            tasks.start_soon(list_from, server)
     return [item for server in servers for item in found.get(server.name, ())]
 
 
@@ -176,7 +208,7 @@ async def _complete(
 ) -> tuple[str, ...]:
     given = dict(others or {})
     owner = _named(servers, of.server)
-    return await owner.ask(lambda connection: connection.complete(of, argument, value, given))
+    return await owner.perform(lambda connection: connection.complete(of, argument, value, given))
 
 
 def _attached(contents: ResourceContents, part: Part) -> Part:

@@ -1,4 +1,4 @@
-"""``read_resource``: how the model reads what servers offer, and results that were cut."""
+"""``read_resource``: the model's tool to read resources and truncated results."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from kronk_agent.messages import JsonObject, Part, TextPart
 from kronk_agent.tools import Tool, ToolContext, ToolOutput
 
 READ_TOKENS = 2000
-"""About how much is read at once."""
-_MOST_LISTED = 50
+"""Approximate number of tokens returned by one call."""
+_MAX_LISTED = 50
 
 _PARAMETERS: JsonObject = {
     "type": "object",
@@ -35,24 +35,34 @@ _PARAMETERS: JsonObject = {
 }
 
 
-class ResourceSource(Protocol):
-    """Where resources come from."""
+class ReadableResources(Protocol):
+    """Provides resources to ``ReadResourceTool``."""
 
     @property
-    def is_open(self) -> bool: ...
+    def has_resources(self) -> bool:
+        """True if any resources are available."""
+        ...
 
-    async def known(self) -> Sequence[Resource]: ...
+    async def list_resources(self) -> Sequence[Resource]:
+        """List the resources."""
+        ...
 
-    async def read(self, uri: str) -> Sequence[ResourceContents]: ...
+    async def read(self, uri: str) -> Sequence[ResourceContents]:
+        """Read a resource.
+
+        Raises:
+            ToolError: the resource cannot be read.
+        """
+        ...
 
 
 class ReadResourceTool:
-    """A toolset of one tool, which is there while there is something to read."""
+    """A toolset of one tool, which is offered while anything can be read."""
 
     name = "resources"
 
-    def __init__(self, library: ResourceSource, outputs: ResultStore) -> None:
-        self._library = library
+    def __init__(self, source: ReadableResources, outputs: ResultStore) -> None:
+        self._source = source
         self._outputs = outputs
         self._tool = Tool(
             name="read_resource",
@@ -62,7 +72,8 @@ class ReadResourceTool:
         )
 
     def tools(self) -> Sequence[Tool]:
-        return (self._tool,) if self._outputs or self._library.is_open else ()
+        """Return the tool, if anything can be read."""
+        return (self._tool,) if self._outputs or self._source.has_resources else ()
 
     async def _call(self, arguments: JsonObject, context: ToolContext) -> ToolOutput:
         uri, start = arguments["uri"], arguments.get("start", 0)
@@ -76,23 +87,23 @@ class ReadResourceTool:
         return ToolOutput((TextPart(_part(uri, text, start)), *others))
 
     async def _read(self, uri: str, start: int) -> tuple[str, tuple[Part, ...]]:
-        """The whole text, and what is not text. Later parts are of what was read at first."""
+        """The whole text, and the parts that are not text. Later calls use the text read first."""
         kept = self._outputs.get(uri)
         if kept is not None and (start or uri.startswith(SCHEME)):
             return kept, ()
         if uri.startswith(SCHEME):
             raise ToolError(f"{uri} is not kept any more: make the call again")
-        contents = await self._library.read(uri)
+        contents = await self._source.read(uri)
         parts = [part for item in contents for part in item.parts]
         text = "\n".join(strip_invisible(part.text) for part in parts if isinstance(part, TextPart))
-        self._outputs.hold(uri, text)
+        self._outputs.store(uri, text)
         return text, tuple(part for part in parts if not isinstance(part, TextPart))
 
     async def _list(self) -> str:
-        resources = await self._library.known()
-        lines = [_line(resource) for resource in resources[:_MOST_LISTED]]
-        if len(resources) > _MOST_LISTED:
-            lines.append(f"and {len(resources) - _MOST_LISTED} more")
+        resources = await self._source.list_resources()
+        lines = [_line(resource) for resource in resources[:_MAX_LISTED]]
+        if len(resources) > _MAX_LISTED:
+            lines.append(f"and {len(resources) - _MAX_LISTED} more")
         return "\n".join(lines) or "There are none."
 
 

@@ -1,4 +1,4 @@
-"""What servers offer beside tools: resources to read, and prompts to begin with."""
+"""Resources and prompts, as MCP servers offer them."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from kronk_agent.messages import Message, Part
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """Something to read."""
+    """A resource that can be read."""
 
     server: str
-    """The name the server is registered under."""
+    """Name the server is registered under."""
     uri: str
     name: str
     title: str | None = None
     description: str | None = None
     media_type: str | None = None
     size: int | None = None
-    """Bytes, where the server knows."""
+    """Bytes; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceTemplate:
-    """Resources whose addresses have gaps to be filled."""
+    """A template of resource URIs."""
 
     server: str
     uri_template: str
-    """As in RFC 6570."""
+    """URI template (RFC 6570)."""
     name: str
     title: str | None = None
     description: str | None = None
@@ -37,7 +37,7 @@ class ResourceTemplate:
 
 @dataclass(frozen=True, slots=True)
 class ResourceContents:
-    """What a resource held when it was read."""
+    """Contents of a resource when it was read."""
 
     uri: str
     parts: tuple[Part, ...]
@@ -45,7 +45,7 @@ class ResourceContents:
 
 @dataclass(frozen=True, slots=True)
 class PromptArgument:
-    """A gap in a prompt."""
+    """Argument of a prompt."""
 
     name: str
     description: str | None = None
@@ -54,7 +54,7 @@ class PromptArgument:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Messages to begin a conversation with."""
+    """A prompt: messages to start a conversation with."""
 
     server: str
     name: str
@@ -65,7 +65,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class PromptMessages:
-    """A prompt with its gaps filled."""
+    """A prompt with its arguments filled in."""
 
     description: str | None
     messages: tuple[Message, ...]

@@ -1,1 +1,1 @@
-"""What servers answer, made valid where it is nearly so, and turned into our own types."""
+"""Results of MCP servers: normalized where they are nearly valid, and converted to our types."""

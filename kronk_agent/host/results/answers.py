@@ -1,4 +1,4 @@
-"""Results made valid before the SDK reads them: it refuses a whole result for one bad part."""
+"""Normalizes results before the SDK reads them, which rejects a whole result for one bad part."""
 
 from __future__ import annotations
 
@@ -7,50 +7,63 @@ from typing import TypeAlias
 
 from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
-from kronk_agent.host.results.call_result import valid_block, valid_call_result, valid_resource
-from kronk_agent.host.results.tool_list import readable
+from kronk_agent.host.results.call_result import (
+    normalize_block,
+    normalize_call_result,
+    normalize_resource,
+)
+from kronk_agent.host.results.tool_list import readable_tools
 from kronk_agent.messages import JsonObject, JsonValue
 
 _Make: TypeAlias = Callable[[JsonObject], JsonObject]
 
 
-def valid_answer(server: str, method: str, result: JsonObject, version: str) -> JsonObject:
-    """The result of a request of ours, with what cannot be read left out or named.
+def normalize_result(server: str, method: str, result: JsonObject, version: str) -> JsonObject:
+    """Normalize the result of a request; unreadable parts are dropped or named.
 
     Args:
-        server: its name, for warnings.
-        method: of the request.
-        result: what came; may be changed.
-        version: of the protocol that is spoken.
+        server: name of the server, for warnings.
+        method: method of the request.
+        result: the received result; may be modified.
+        version: negotiated protocol version.
     """
     if "_meta" in result and not isinstance(result["_meta"], dict):
         del result["_meta"]
     match method:
         case "tools/list":
-            return {**result, "tools": list(readable(server, _entries(result, "tools"), version))}
+            return {
+                **result,
+                "tools": list(readable_tools(server, _entries(result, "tools"), version)),
+            }
         case "tools/call":
-            return valid_call_result(
+            return normalize_call_result(
                 result, any_structure=version not in HANDSHAKE_PROTOCOL_VERSIONS
             )
         case "tasks/get" if isinstance(done := result.get("result"), dict):
-            return {**result, "result": valid_call_result(done, any_structure=True)}
+            return {**result, "result": normalize_call_result(done, any_structure=True)}
         case "initialize":
-            return _valid_introduction(result, server)
+            return _normalize_initialize(result, server)
         case "resources/read":
-            return {**result, "contents": [valid_resource(c) for c in _objects(result, "contents")]}
+            return {
+                **result,
+                "contents": [normalize_resource(c) for c in _objects(result, "contents")],
+            }
         case "prompts/get":
-            return {**result, "messages": [_valid_message(m) for m in _objects(result, "messages")]}
+            return {
+                **result,
+                "messages": [_normalize_message(m) for m in _objects(result, "messages")],
+            }
         case "resources/list":
-            return _listing(result, "resources", _valid_resource_entry)
+            return _listing(result, "resources", _resource_entry)
         case "resources/templates/list":
-            return _listing(result, "resourceTemplates", _valid_template)
+            return _listing(result, "resourceTemplates", _template_entry)
         case "prompts/list":
-            return _listing(result, "prompts", _valid_prompt)
+            return _listing(result, "prompts", _prompt_entry)
         case _:
             return result
 
 
-def _valid_introduction(result: JsonObject, server: str) -> JsonObject:
+def _normalize_initialize(result: JsonObject, server: str) -> JsonObject:
     about = result.get("serverInfo")
     about = about if isinstance(about, dict) else {}
     name, version = about.get("name"), about.get("version")
@@ -71,38 +84,38 @@ def _valid_introduction(result: JsonObject, server: str) -> JsonObject:
     return valid
 
 
-def _valid_message(message: Mapping[str, JsonValue]) -> JsonObject:
+def _normalize_message(message: Mapping[str, JsonValue]) -> JsonObject:
     role = "assistant" if message.get("role") == "assistant" else "user"
     content = message.get("content")
     first = content[0] if isinstance(content, list) and content else content
-    return {"role": role, "content": valid_block(first)}
+    return {"role": role, "content": normalize_block(first)}
 
 
-def _valid_resource_entry(entry: JsonObject) -> JsonObject | None:
+def _resource_entry(entry: JsonObject) -> JsonObject | None:
     uri = entry.get("uri")
     return _named(entry, uri, {"uri": uri}, ("mimeType",)) if isinstance(uri, str) else None
 
 
-def _valid_template(entry: JsonObject) -> JsonObject | None:
+def _template_entry(entry: JsonObject) -> JsonObject | None:
     uri = entry.get("uriTemplate")
     return _named(entry, uri, {"uriTemplate": uri}, ("mimeType",)) if isinstance(uri, str) else None
 
 
-def _valid_prompt(entry: JsonObject) -> JsonObject | None:
+def _prompt_entry(entry: JsonObject) -> JsonObject | None:
     if not isinstance(name := entry.get("name"), str):
         return None
-    gaps = [
-        _named(gap, gap["name"], {"required": gap.get("required") is True}, ())
-        for gap in _objects(entry, "arguments")
-        if isinstance(gap.get("name"), str)
+    arguments = [
+        _named(argument, argument["name"], {"required": argument.get("required") is True}, ())
+        for argument in _objects(entry, "arguments")
+        if isinstance(argument.get("name"), str)
     ]
-    return _named(entry, name, {"arguments": list(gaps)}, ())
+    return _named(entry, name, {"arguments": list(arguments)}, ())
 
 
 def _named(
     entry: Mapping[str, JsonValue], name: JsonValue, more: JsonObject, texts: tuple[str, ...]
 ) -> JsonObject:
-    """An entry of a listing, with only what we use of it."""
+    """An entry of a listing, reduced to the fields in use."""
     given = entry.get("name")
     kept: JsonObject = {"name": given if isinstance(given, str) else name, **more}
     for key in ("title", "description", *texts):
@@ -127,7 +140,7 @@ def _objects(result: Mapping[str, JsonValue], key: str) -> list[JsonObject]:
 
 
 def _entries(result: Mapping[str, JsonValue], key: str) -> list[JsonValue]:
-    """The list under a key; of an object in its place the values, and of anything else none."""
+    """The list under a key; an object's values, if it is an object; else empty."""
     match result.get(key):
         case list() as entries:
             return entries

@@ -1,4 +1,4 @@
-"""Base64 as servers write it: with line breaks, as a data URL, without padding, for URLs."""
+"""Lenient base64: with line breaks, as a data URL, without padding, or URL-safe."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _OTHER_LETTERS = str.maketrans("-_", "+/", "= \t\r\n\f\v\"'")
 
 
 def decode(text: str) -> bytes | None:
-    """The bytes; None where the text is no kind of base64."""
+    """Decode the text; None if it is not base64."""
     try:
         return base64.b64decode(text, validate=True)
     except ValueError:
@@ -29,6 +29,6 @@ def decode(text: str) -> bytes | None:
 
 
 def media_type_in(text: str) -> str:
-    """The media type of a data URL; empty where there is none."""
+    """Media type of a data URL; empty if it has none."""
     url = _DATA_URL.match(text)
     return url["kind"].lower() if url else ""

@@ -1,4 +1,4 @@
-"""The result of a call, rebuilt from what can be read of it."""
+"""Rebuilds the result of a tool call from its readable parts."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from kronk_agent.host.results.structured import is_shown, to_text
 from kronk_agent.messages import JsonObject, JsonValue
 
 _TEXT_KEYS = ("text", "content", "markdown", "json", "value", "html", "xml", "code")
-"""Where blocks of unknown kinds have their text."""
+"""Fields in which blocks of unknown types may have their text."""
 
 
-def valid_call_result(result: JsonObject, *, any_structure: bool) -> JsonObject:
-    """The result with content blocks that are all valid; one that says something else stays.
+def normalize_call_result(result: JsonObject, *, any_structure: bool) -> JsonObject:
+    """Make every content block of a result valid; other kinds of results are unchanged.
 
     Args:
-        result: of ``tools/call``.
-        any_structure: ``structuredContent`` may be any JSON, as since 2026; before, an object.
+        result: result of ``tools/call``.
+        any_structure: ``structuredContent`` may be any JSON (2026 and later), not just an object.
     """
     if result.get("resultType", "complete") not in (None, "complete"):
-        return result  # input is wanted first, or a task was begun
-    blocks = [valid_block(block) for block in _blocks(result)]
+        return result  # the server asks for input first, or created a task
+    blocks = [normalize_block(block) for block in _blocks(result)]
     valid = {key: value for key, value in result.items() if key != "structuredContent"}
     structured = result.get("structuredContent")
     if isinstance(structured, dict) or (any_structure and structured is not None):
@@ -34,8 +34,8 @@ def valid_call_result(result: JsonObject, *, any_structure: bool) -> JsonObject:
     return valid
 
 
-def valid_block(block: JsonValue) -> JsonObject:
-    """A content block with only what we use of it; one that cannot be read is named."""
+def normalize_block(block: JsonValue) -> JsonObject:
+    """Reduce a content block to the fields in use; an unreadable one is named."""
     if not isinstance(block, dict):
         return _text(to_text(block))
     match block:
@@ -46,21 +46,21 @@ def valid_block(block: JsonValue) -> JsonObject:
         case {"type": "resource_link", "uri": str(uri)}:
             return _link(uri, block)
         case {"type": "resource", "resource": dict(resource)} | {"resource": dict(resource)}:
-            return {"type": "resource", "resource": valid_resource(resource)}
+            return {"type": "resource", "resource": normalize_resource(resource)}
         case {"type": "resource", "uri": str()}:
-            return {"type": "resource", "resource": valid_resource(block)}
+            return {"type": "resource", "resource": normalize_resource(block)}
         case {"type": str(kind)}:
             return _unknown(kind, block)
         case {"mimeType": str(media_type), "data": _}:
-            return valid_block({**block, "type": media_type.partition("/")[0]})
+            return normalize_block({**block, "type": media_type.partition("/")[0]})
         case {"text": text}:
             return _text(to_text(text))
         case _:
             return _text(to_text(block))
 
 
-def valid_resource(resource: Mapping[str, JsonValue]) -> JsonObject:
-    """What a resource held: text, or bytes in base64."""
+def normalize_resource(resource: Mapping[str, JsonValue]) -> JsonObject:
+    """Contents of a resource: text, or bytes in base64."""
     uri, media_type = resource.get("uri"), resource.get("mimeType")
     valid: JsonObject = {"uri": uri if isinstance(uri, str) else ""}
     if isinstance(media_type, str) and media_type:
@@ -75,7 +75,7 @@ def _blocks(result: Mapping[str, JsonValue]) -> list[JsonValue]:
     match result.get("content"):
         case list() as blocks:
             return blocks
-        case None if "toolResult" in result:  # as servers of 2024 sent it
+        case None if "toolResult" in result:  # servers of 2024
             return [to_text(result["toolResult"])]
         case None if result.get("structuredContent") is None and "content" not in result:
             rest = {k: v for k, v in result.items() if k not in ("_meta", "isError", "resultType")}
@@ -92,7 +92,7 @@ def _media(kind: str, block: Mapping[str, JsonValue]) -> JsonObject:
     match block:
         case _ if data is not None:
             pass
-        case {"source": dict(source)}:  # as Anthropic's API has it
+        case {"source": dict(source)}:  # Anthropic's API
             return _media(kind, source)
         case {"url": str(url)} | {"uri": str(url)} if url.startswith("data:"):
             data = url
@@ -105,7 +105,7 @@ def _media(kind: str, block: Mapping[str, JsonValue]) -> JsonObject:
 
 
 def _encoded(data: JsonValue) -> str | None:
-    """Bytes as base64: some servers send Node's way of writing a Buffer."""
+    """Bytes as base64; some servers send the JSON form of a Node Buffer."""
     match data:
         case str() if data:
             return data

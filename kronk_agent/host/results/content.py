@@ -1,4 +1,4 @@
-"""What MCP servers send, as ours: results, resources and prompts."""
+"""Conversion of MCP results, resources and prompts to our types."""
 
 from __future__ import annotations
 
@@ -29,11 +29,8 @@ from kronk_agent.tools import ToolOutput
 from kronk_agent.tools.media import media_type_of
 
 ReadDocument: TypeAlias = Callable[[bytes, str, str], Awaitable[str]]
-"""Gives the text of a document, such as a PDF, from its bytes, media type and address.
-
-Raises:
-    ToolError: it cannot be read.
-"""
+"""Extracts the text of a document, such as a PDF, from its bytes, media type and address. Raises
+``ToolError`` if it cannot be read."""
 
 _TEXT_TYPES = {
     "application/csv",
@@ -59,11 +56,11 @@ _TEXT_TYPES = {
 _PDF = "application/pdf"
 _CHARSET = re.compile(r"(utf-?(8|16|32)|iso-?8859|latin|cp\d|windows-\d|ascii|us-ascii|koi8)")
 _CONTROL = bytes(set(range(32)) - {9, 10, 12, 13, 27})
-"""Bytes that texts do not have."""
+"""Bytes that do not occur in texts."""
 
 
 async def to_output(result: CallToolResult, read_document: ReadDocument | None) -> ToolOutput:
-    """The result as an output that always has something for the model to read."""
+    """Convert a tool result; the output always contains something for the model to read."""
     content = [await _to_part(block, read_document) for block in result.content]
     texts = [part.text for part in content if isinstance(part, TextPart)]
     if not is_shown(result.structured_content, texts):
@@ -78,7 +75,7 @@ async def to_output(result: CallToolResult, read_document: ReadDocument | None) 
 async def to_contents(
     result: ReadResourceResult, read_document: ReadDocument | None
 ) -> AsyncIterator[ResourceContents]:
-    """What was read: often one, but a folder may give many."""
+    """Convert the contents of a resource; a directory may have several."""
     for contents in result.contents:
         match contents:
             case TextResourceContents():
@@ -93,7 +90,7 @@ async def to_contents(
 async def to_prompt_messages(
     result: GetPromptResult, read_document: ReadDocument | None
 ) -> PromptMessages:
-    """The prompt's messages."""
+    """Convert the messages of a prompt."""
     messages = [
         Message(message.role, (await _to_part(message.content, read_document),))
         for message in result.messages
@@ -133,7 +130,7 @@ async def _embedded(
 
 
 def _media(text: str, named: str, kind: str) -> Part:
-    """An image or a sound, by what its bytes are rather than by what it is called."""
+    """An image or audio part, typed by its bytes rather than by its declared media type."""
     data = base64_data.decode(text)
     if data is None:
         return TextPart(f"[{named or kind}, not shown: its data is not base64]")
@@ -146,7 +143,7 @@ def _media(text: str, named: str, kind: str) -> Part:
 
 
 async def _blob(contents: BlobResourceContents, read_document: ReadDocument | None) -> Part:
-    """Bytes as an image, a sound or the text in them; what is none of these is named."""
+    """Bytes as an image, audio or text part; anything else is only mentioned."""
     kind, _, parameters = (contents.mime_type or "").lower().partition(";")
     kind = kind.strip()
     data = base64_data.decode(contents.blob)
@@ -175,13 +172,15 @@ async def _document(data: bytes, uri: str, read_document: ReadDocument | None) -
 
 
 def _text(data: bytes, kind: str, parameters: str) -> str | None:
-    """The text, where the bytes are said to be one or look like one; None for other bytes."""
-    is_said = kind.startswith("text/") or kind in _TEXT_TYPES or kind.endswith(("+json", "+xml"))
+    """The text, if the bytes are declared as text or look like it; None for other bytes."""
+    is_declared_text = (
+        kind.startswith("text/") or kind in _TEXT_TYPES or kind.endswith(("+json", "+xml"))
+    )
     named = parameters.partition("charset=")[2].strip(" \"'")
     charset = named if _CHARSET.match(named) else "utf-8-sig"
     try:
         text = data.decode(charset)
     except (UnicodeDecodeError, LookupError):
-        return data.decode("utf-8", "replace") if is_said else None
+        return data.decode("utf-8", "replace") if is_declared_text else None
     looks_like_text = len(data.translate(None, _CONTROL)) == len(data)
-    return text if is_said or looks_like_text else None
+    return text if is_declared_text or looks_like_text else None

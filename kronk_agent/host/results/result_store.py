@@ -1,4 +1,4 @@
-"""Results that are too long: cut to a budget, and kept whole to be read on."""
+"""Truncation of long results, and storage of the full text for ``read_resource``."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from kronk_agent.tools import ToolOutput
 from kronk_agent.tools.cut_marker import CutText
 
 MAX_KEPT_CHARACTERS = 64_000_000
-"""Of all kept texts together; the oldest make room."""
+"""Limit for all stored texts together; the oldest are dropped."""
 SCHEME = "output://"
 
 _LETTERS = "bcdfghjkmnpqrstvwxz"
-"""Make no words, and none looks like another."""
+"""They form no words, and none looks like another."""
 _NUM_LETTERS = 10
-"""About 42 bits: one caller cannot guess what was kept for another, and a small model copies it."""
+"""About 42 bits: one caller cannot guess another's address, and a small model can copy it."""
 
 
 class ResultStore:
-    """Whole texts of results that were cut, by address, for the life of a host."""
+    """Full texts of truncated results, by address, for the lifetime of a host."""
 
     def __init__(self) -> None:
         self._texts: OrderedDict[str, str] = OrderedDict()
@@ -30,10 +30,11 @@ class ResultStore:
         return bool(self._texts)
 
     def get(self, uri: str) -> str | None:
+        """Return the stored text; None if it is unknown or was dropped."""
         return self._texts.get(uri)
 
     def cut(self, server: str, output: ToolOutput, max_tokens: int) -> ToolOutput:
-        """The output, its text cut to about that many tokens and kept whole."""
+        """Truncate the output's text to about ``max_tokens``, and store the full text."""
         texts = [part.text for part in output.content if isinstance(part, TextPart)]
         whole = "\n".join(texts)
         end = end_of_tokens(whole, 0, max_tokens)
@@ -47,11 +48,11 @@ class ResultStore:
     def _keep(self, server: str, text: str) -> str:
         name = "".join(secrets.choice(_LETTERS) for _ in range(_NUM_LETTERS))
         uri = f"{SCHEME}{server}/{name}"
-        self.hold(uri, text)
+        self.store(uri, text)
         return uri
 
-    def hold(self, uri: str, text: str) -> None:
-        """Keep a text under an address of its own."""
+    def store(self, uri: str, text: str) -> None:
+        """Store a text under the given address."""
         self._texts[uri] = text
         self._texts.move_to_end(uri)
         while len(self._texts) > 1 and self._size() > MAX_KEPT_CHARACTERS:
@@ -62,9 +63,9 @@ class ResultStore:
 
 
 def end_of_tokens(text: str, start: int, max_tokens: int) -> int:
-    """How far about so many tokens go: four ASCII characters a token, or one other.
+    """Position after about ``max_tokens``: a token is four ASCII characters or one other.
 
-    An estimate, since no model need be there.
+    An estimate, since a tokenizer may not be available.
     """
     if text.isascii():
         return min(len(text), start + 4 * max_tokens)

@@ -1,4 +1,4 @@
-"""Structured content, shown to the model unless the text beside it has it already."""
+"""Structured content: shown to the model unless the text already contains it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections.abc import Iterator, Sequence
 from kronk_agent.messages import JsonObject, JsonValue
 
 _UNUSABLE = (re.error, AttributeError, KeyError, RecursionError, TypeError, ValueError)
-"""What checking with a schema that is not quite one raises."""
+"""Exceptions of validating against a malformed schema."""
 _MIN_SHOWN = 24
-"""Characters that all values have together for finding each of them in the text to be no chance."""
-_MAX_LOOKED_AT = 200_000
+"""Total characters of all values from which finding each of them in the text is no coincidence."""
+_MAX_SEARCHED = 200_000
 _MAX_LEAVES = 2000
 
 
 def to_text(value: JsonValue) -> str:
-    """A text as it is, nothing for null, and JSON for the rest."""
+    """Strings as they are, null as an empty string, and everything else as JSON."""
     match value:
         case str():
             return value
@@ -28,7 +28,7 @@ def to_text(value: JsonValue) -> str:
 
 
 def is_shown(value: JsonValue, texts: Sequence[str]) -> bool:
-    """True if the texts say what the value says: as JSON, or each of its parts in other words."""
+    """True if the texts contain the value, as JSON or with each part in other words."""
     if value in ({}, [], None):
         return True
     wanted = _same_as(value)
@@ -38,13 +38,13 @@ def is_shown(value: JsonValue, texts: Sequence[str]) -> bool:
     joined = "\n".join(texts)
     if any(isinstance(each, str) and each in joined for each in wanted):
         return True
-    return _says_all(value, joined)
+    return _contains_all(value, joined)
 
 
 def violation(value: JsonValue, schema: JsonObject) -> str | None:
-    """Where the value breaks a tool's output schema, without a word of the value.
+    """Location at which the value violates a schema, without quoting the value.
 
-    None where it does not, or where nobody can tell.
+    None if it is valid, or if the schema cannot be checked.
     """
     from jsonschema import Draft202012Validator  # heavy, like the next four
     from jsonschema.exceptions import UnknownType, best_match
@@ -61,14 +61,14 @@ def violation(value: JsonValue, schema: JsonObject) -> str | None:
 
 
 def _same_as(value: JsonValue) -> list[JsonValue]:
-    """The value, and what it wraps: SDKs put what is no object under a single key."""
+    """The value, and what it wraps: SDKs put values that are not objects under a single key."""
     if isinstance(value, dict) and len(value) == 1:
         return [value, *value.values()]
     return [value]
 
 
 def _json_in(text: str) -> Iterator[JsonValue]:
-    """The text itself where it is JSON, else the first object or list that stands in it."""
+    """The text itself if it is JSON, else the first object or list in it."""
     try:
         yield json.loads(text)
         return
@@ -81,9 +81,9 @@ def _json_in(text: str) -> Iterator[JsonValue]:
             return
 
 
-def _says_all(value: JsonValue, text: str) -> bool:
-    """True if every part of the value stands in the text by itself, and they are many enough."""
-    if len(text) > _MAX_LOOKED_AT:
+def _contains_all(value: JsonValue, text: str) -> bool:
+    """True if every part of the value occurs in the text as a word, and they are long enough."""
+    if len(text) > _MAX_SEARCHED:
         return False
     leaves: set[str] = set()
     for leaf in _leaves(value):

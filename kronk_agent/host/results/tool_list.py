@@ -1,4 +1,4 @@
-"""A ``tools/list`` result made readable: the SDK refuses all tools for a single bad one."""
+"""Repairs a ``tools/list`` result: the SDK rejects all tools if one is invalid."""
 
 from __future__ import annotations
 
@@ -20,30 +20,31 @@ from kronk_agent.messages import JsonObject, JsonValue
 logger = logging.getLogger(__name__)
 
 OUTPUT_SCHEMA = "kronk-agent/outputSchema"
-"""Where a tool's output schema goes: the SDK refuses whole results by the one in its own place."""
+"""``_meta`` key of a tool's output schema; in its own field the SDK would reject results that
+violate it."""
 
 _HINTS = ("title", "readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
 
 
-def readable(server: str, definitions: Sequence[object], version: str) -> list[JsonObject]:
-    """Those of a ``tools/list`` result that are tools, with only what we use of them."""
+def readable_tools(server: str, definitions: Sequence[object], version: str) -> list[JsonObject]:
+    """Valid tools of a ``tools/list`` result, reduced to the fields in use."""
     return [definition for raw in definitions for definition in _readable(server, raw, version)]
 
 
 def _readable(server: str, raw: object, version: str) -> Iterator[JsonObject]:
     if not isinstance(raw, dict) or not isinstance(raw.get("name"), str):
-        logger.warning("MCP server %r: left out a tool that has no name", server)
+        logger.warning("MCP server %r: ignored a tool without a name", server)
         return
-    # Only what we use is kept, so that nothing else can be wrong.
+    # Only the fields in use are kept, so that no other can be invalid.
     definition: JsonObject = {
         "name": raw["name"],
-        "inputSchema": _saying_object(raw.get("inputSchema") or {}),
+        "inputSchema": _with_object_types(raw.get("inputSchema") or {}),
     }
     if isinstance(raw.get("description"), str):
         definition["description"] = raw["description"]
     output = raw.get("outputSchema")
-    # Before 2026 only objects were structured. Without a schema a result is taken as it is.
-    is_known = version not in HANDSHAKE_PROTOCOL_VERSIONS or _says_object(output)
+    # Before 2026 structured content was always an object. Without a schema a result is not checked.
+    is_known = version not in HANDSHAKE_PROTOCOL_VERSIONS or _is_object_schema(output)
     if isinstance(output, dict) and is_known and can_be_checked(output):
         definition["_meta"] = {OUTPUT_SCHEMA: output}
     if isinstance(hints := raw.get("annotations"), dict):
@@ -53,30 +54,35 @@ def _readable(server: str, raw: object, version: str) -> Iterator[JsonObject]:
             if isinstance(value := hints.get(name), str if name == "title" else bool)
         }
     try:
-        # By the older rules, under which a listing needs nothing else.
+        # Validated under the older version, in which a listing needs no other fields.
         validate_server_result("tools/list", LATEST_HANDSHAKE_VERSION, {"tools": [definition]})
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         where = ".".join(str(step) for step in problem["loc"][2:])  # after tools.0
-        words = f"{where}: {problem['msg']}"
-        logger.warning("MCP server %r: left out tool %s: %s", server, raw["name"], words)
+        problem_text = f"{where}: {problem['msg']}"
+        logger.warning("MCP server %r: ignored tool %s: %s", server, raw["name"], problem_text)
     else:
         yield definition
 
 
-def _saying_object(schema: JsonValue) -> JsonValue:
-    """The schema with ``"type": "object"`` where it allows that, and objects for its properties:
-    the protocol wants these said."""
+def _with_object_types(schema: JsonValue) -> JsonValue:
+    """Add ``"type": "object"`` where the schema allows it, and make its properties objects.
+
+    The protocol requires both.
+    """
     if not isinstance(schema, dict):
         return schema
     allowed = schema.get("type", "object")
     names = allowed if isinstance(allowed, list) else [allowed]
     is_object = any(isinstance(name, str) and name.lower() == "object" for name in names)
-    said: JsonObject = {**schema, "type": "object"} if is_object else schema
-    properties = said.get("properties")
+    repaired: JsonObject = {**schema, "type": "object"} if is_object else schema
+    properties = repaired.get("properties")
     if isinstance(properties, dict):
-        said = {**said, "properties": {name: _as_object(p) for name, p in properties.items()}}
-    return said
+        repaired = {
+            **repaired,
+            "properties": {name: _as_object(p) for name, p in properties.items()},
+        }
+    return repaired
 
 
 def _as_object(schema: JsonValue) -> JsonValue:
@@ -85,12 +91,12 @@ def _as_object(schema: JsonValue) -> JsonValue:
     return {"not": {}} if schema is False else {}
 
 
-def _says_object(schema: object) -> bool:
+def _is_object_schema(schema: object) -> bool:
     return isinstance(schema, dict) and schema.get("type") == "object"
 
 
 def can_be_checked(schema: JsonObject) -> bool:
-    """True if the schema is valid, and refers to nothing that is not in it."""
+    """True if the schema is valid and all its references are internal."""
     try:
         validator_for(schema, default=Draft202012Validator).check_schema(schema)
         registry: Registry[Schema] = Registry()  # an empty one, which fetches nothing

@@ -1,1 +1,1 @@
-"""One session with an MCP server: its connection, timeouts and tasks."""
+"""Session with one MCP server: its connection, timeouts and tasks."""

@@ -1,6 +1,6 @@
-"""How many agents have called one another, so that a circle of them ends.
+"""Call depth: the number of agents that have called one another, to stop circular calls.
 
-The count goes along with every call, in ``_meta``; an agent that is called counts on from there.
+The depth travels in ``_meta`` of every tool call; a called agent continues counting from it.
 """
 
 from __future__ import annotations
@@ -10,4 +10,4 @@ from contextvars import ContextVar
 META_KEY = "kronk-agent/hops"
 
 current_hops: ContextVar[int] = ContextVar("current_hops", default=0)
-"""How many agents are at work on what this code does, ours not counted."""
+"""Number of agents already working on the current request, excluding this one."""

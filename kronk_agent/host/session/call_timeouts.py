@@ -1,4 +1,4 @@
-"""How long calls may take: a server must answer or show progress, but not while it waits for us."""
+"""Timeouts of tool calls: renewed by progress, paused while the server waits for the client."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ import anyio
 
 
 class CallTimeouts:
-    """The deadlines of the calls that one server is busy with."""
+    """Deadlines of the calls in progress on one server.
+
+    Args:
+        timeout_seconds: longest time without an answer or progress.
+    """
 
     def __init__(self, timeout_seconds: float) -> None:
         self._timeout_seconds = timeout_seconds
@@ -19,12 +23,12 @@ class CallTimeouts:
 
     @property
     def num_calls(self) -> int:
-        """Calls that are under way."""
+        """Number of calls in progress."""
         return len(self._calls)
 
     @contextmanager
     def call(self) -> Iterator[anyio.CancelScope]:
-        """A scope that ends when the server was silent for too long."""
+        """Cancel scope of one call; it expires after ``timeout_seconds`` without progress."""
         with anyio.CancelScope(deadline=self._next_deadline()) as scope:
             self._calls.add(scope)
             try:
@@ -33,12 +37,12 @@ class CallTimeouts:
                 self._calls.discard(scope)
 
     def renew(self, call: anyio.CancelScope) -> None:
-        """The server showed that it is at work."""
+        """Move the deadline of a call, since the server reported progress."""
         call.deadline = self._next_deadline()
 
     @contextmanager
     def paused_for_client_request(self) -> Iterator[None]:
-        """The server waits for a person, or for our model: no call of it runs out of time."""
+        """Suspend all deadlines while the server waits for the user or the model."""
         self._num_waiting += 1
         self._renew_all()
         try:

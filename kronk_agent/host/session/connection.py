@@ -1,4 +1,4 @@
-"""One live connection to a server, by way of the SDK's client. Only ``McpServer`` makes them."""
+"""One live connection to a server, built on the SDK's client. Only ``McpServer`` opens them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mcp.client.subscriptions import SubscriptionLost
 from mcp.types.version import LATEST_MODERN_VERSION, MODERN_PROTOCOL_VERSIONS
 
 from kronk_agent import __version__
-from kronk_agent.concurrency.signals import Signal, Watchers
+from kronk_agent.concurrency.signals import Signal, Subscriptions
 from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.host.client_features.callbacks import LOG_LEVEL, ClientCallbacks
 from kronk_agent.host.diagnostics.errors import SessionExpiredError
@@ -43,12 +43,12 @@ from kronk_agent.host.results.content import (
 )
 from kronk_agent.host.results.tool_list import OUTPUT_SCHEMA
 from kronk_agent.host.session.call_depth import META_KEY, current_hops
-from kronk_agent.host.session.tasks import Tasks
+from kronk_agent.host.session.tasks import TasksExtension
 from kronk_agent.host.tools.definitions import ToolDefinition
 from kronk_agent.host.transport.connection_state import (
     OnProgress,
     RequestState,
-    current_exchange,
+    current_request,
 )
 from kronk_agent.host.transport.server_transport import ServerTransport
 from kronk_agent.host.transport.sessions import (
@@ -62,12 +62,12 @@ from kronk_agent.tools import ToolOutput
 logger = logging.getLogger(__name__)
 
 Mode: TypeAlias = Literal["auto", "legacy", "2026-07-28"]
-"""How the protocol is found: by asking, by the handshake of before 2026, or not at all."""
+"""Protocol negotiation: by discovery, by the handshake used before 2026, or skipped."""
 
 _Page = TypeVar("_Page", bound=t.PaginatedResult)
 
 MAX_PAGES = 1000
-"""A listing that has more is taken to be without end."""
+"""Pages after which a listing is treated as endless."""
 _LISTEN_AGAIN_SECONDS = 5.0
 _PING_SECONDS = 5.0
 
@@ -76,53 +76,66 @@ _PING_SECONDS = 5.0
 async def connect(
     name: str,
     config: McpServerConfig,
-    wire: ServerTransport,
+    transport: ServerTransport,
     mode: Mode,
-    requests: ClientCallbacks,
+    callbacks: ClientCallbacks,
     read_document: ReadDocument | None = None,
 ) -> AsyncGenerator[Connection, None]:
-    """A connection past its handshake. One that was ready and breaks just ends.
+    """Open a connection and complete its handshake.
+
+    If a ready connection breaks, the context ends without an error.
+
+    Args:
+        transport: opened once.
+        mode: how to negotiate the protocol version.
+        callbacks: handlers for requests of the server.
+        read_document: extracts the text of binary documents; None: they are only mentioned.
 
     Raises:
-        StartError: it broke before it was ready.
+        StartError: the connection failed before it was ready.
     """
-    news = _News()
+    notifications = _Notifications()
     client = Client(
-        wire.open(),
+        transport.open(),
         mode=mode,
-        message_handler=news.on_message,
+        message_handler=notifications.on_message,
         client_info=t.Implementation(name="kronk-agent", version=__version__),
-        extensions=[Tasks()],
-        cache=None,  # tools are listed when they change, and must then be fresh
-        **requests.callbacks(),
+        extensions=[TasksExtension()],
+        cache=None,  # tools are listed again only after a change, so a cached list is stale
+        **callbacks.client_arguments(),
     )
     try:
         async with client:
-            connection = Connection(name, config, client, wire, news, requests, read_document)
+            connection = Connection(
+                name, config, client, transport, notifications, callbacks, read_document
+            )
             if mode == LATEST_MODERN_VERSION:
-                await connection.ask_what_it_can_do()
-            await connection.ask_for_logs()
+                await connection.discover_capabilities()
+            await connection.request_logs()
             yield connection
-    except Exception as error:  # boundary: whatever a server does, it alone fails
-        if not wire.connection_state.was_ready:
-            raise start_failure(name, config, error, wire.connection_state, wire.log) from error
+    except Exception as error:  # boundary: a faulty server must not affect the others
+        if not transport.connection_state.was_ready:
+            raise start_failure(
+                name, config, error, transport.connection_state, transport.log
+            ) from error
         logger.info("the connection to MCP server %r broke", name, exc_info=True)
 
 
-class _News:
-    """What the server tells without being asked."""
+class _Notifications:
+    """Notifications that the server sends on its own."""
 
     def __init__(self) -> None:
         self.tools_changed = Signal()
-        self.resources = Watchers()
+        self.resources = Subscriptions()
         self.elicitations_done: defaultdict[str, anyio.Event] = defaultdict(anyio.Event)
 
     async def on_message(self, message: IncomingMessage) -> None:
+        """Dispatch a notification; unknown ones are ignored."""
         match message:
             case t.ToolListChangedNotification():
                 self.tools_changed.set()
             case t.ResourceUpdatedNotification():
-                self.resources.tell(message.params.uri)
+                self.resources.notify(message.params.uri)
             case t.ElicitCompleteNotification():
                 self.elicitations_done[message.params.elicitation_id].set()
             case _:
@@ -130,88 +143,98 @@ class _News:
 
 
 class Connection:
-    """Used from any task while it lasts. What a server refuses or breaks is a ``ToolError``."""
+    """A connection to one server, usable from any task. Failed requests raise ``ToolError``."""
 
     def __init__(
         self,
         name: str,
         config: McpServerConfig,
         client: Client,
-        wire: ServerTransport,
-        news: _News,
-        requests: ClientCallbacks,
+        transport: ServerTransport,
+        notifications: _Notifications,
+        callbacks: ClientCallbacks,
         read_document: ReadDocument | None,
     ) -> None:
         self._name = name
         self._config = config
         self._client = client
-        self._news = news
-        self._requests = requests
+        self._notifications = notifications
+        self._callbacks = callbacks
         self._read_document = read_document
-        self._log = wire.log if config.url is None else None
-        self.connection_state = wire.connection_state
+        self._log = transport.log if config.url is None else None
+        self.connection_state = transport.connection_state
 
     @property
     def protocol_version(self) -> str:
+        """Negotiated protocol version."""
         return self._client.protocol_version
 
     @property
     def is_modern(self) -> bool:
-        """It speaks a version without sessions (2026 and later)."""
+        """True if the protocol version has no sessions (2026 and later)."""
         return self.protocol_version in MODERN_PROTOCOL_VERSIONS
 
     @property
     def instructions(self) -> str:
-        """What the server says of its tools; empty for nothing."""
+        """The server's ``instructions``; empty if it has none."""
         return self._client.instructions or ""
 
     @property
     def has_resources(self) -> bool:
+        """True if the server declares resources."""
         return self._client.server_capabilities.resources is not None
 
     @property
     def has_prompts(self) -> bool:
+        """True if the server declares prompts."""
         return self._client.server_capabilities.prompts is not None
 
     # --- tools -------------------------------------------------------------------------------
 
     async def list_tools(self) -> list[ToolDefinition]:
-        """All pages of the server's tools. Raises what the SDK does."""
+        """List all pages of the server's tools. Raises the SDK's own exceptions."""
         try:
             pages = await _all_pages(self._client.list_tools)
         except MCPError as error:
             if error.code == t.METHOD_NOT_FOUND and self._client.server_capabilities.tools is None:
-                return []  # it has other things to offer
+                return []  # a server without tools, such as one that only has resources
             raise
         return [_to_definition(tool) for page in pages for tool in page.tools]
 
-    async def list_tools_again(self) -> list[ToolDefinition]:
-        """The same, once it is ready."""
-        async with self._failures_told():
+    async def relist_tools(self) -> list[ToolDefinition]:
+        """List the tools of a ready connection.
+
+        Raises:
+            ToolError: the request failed.
+        """
+        async with self._translated_failures():
             return await self.list_tools()
 
     async def call_tool(
         self, tool: str, arguments: JsonObject, on_progress: OnProgress
     ) -> ToolOutput:
-        """Call the tool; a call that is cancelled is cancelled on the server too.
+        """Call a tool; cancelling the call also cancels it on the server.
 
         Raises:
-            SessionExpiredError: the session was over before; the connection is lost.
+            SessionExpiredError: the session had expired, so the call had no effect.
+            ToolError: the call failed.
         """
-        if self._requests.sampler is not None:
-            self._requests.sampler.call_began()
-        async with self._failures_told("call", on_progress) as request_state:
+        if self._callbacks.sampler is not None:
+            self._callbacks.sampler.note_call()
+        async with self._translated_failures("call", on_progress) as request_state:
             try:
                 result = await self._call(tool, arguments, request_state)
             except MCPError as error:
-                if error.code != t.URL_ELICITATION_REQUIRED or not await self._visit(error):
+                if error.code != t.URL_ELICITATION_REQUIRED or not await self._open_required_urls(
+                    error
+                ):
                     raise
                 result = await self._call(tool, arguments, request_state)
             output = await to_output(result, self._read_document)
-            return self._without_secrets(output) if output.is_error else output
+            return self._redacted(output) if output.is_error else output
 
-    def _without_secrets(self, output: ToolOutput) -> ToolOutput:
-        """The output of a call that failed, in which a server may repeat what it was given."""
+    def _redacted(self, output: ToolOutput) -> ToolOutput:
+        """Redact a failed output, in which a server may repeat its secrets."""
         redact = redactor_of(self._config)
         parts = [
             TextPart(redact(part.text)) if isinstance(part, TextPart) else part
@@ -220,14 +243,14 @@ class Connection:
         return replace(output, content=tuple(parts))
 
     @asynccontextmanager
-    async def _failures_told(
+    async def _translated_failures(
         self, request: str = "request", on_progress: OnProgress | None = None
     ) -> AsyncGenerator[RequestState, None]:
-        """Make a request within; what goes wrong with it is told in words.
+        """Make one request; failures are translated into readable errors.
 
         Raises:
-            SessionExpiredError: the server no longer knows our session; the connection is lost.
-            ToolError: anything else.
+            SessionExpiredError: the server no longer knows the session; the connection is lost.
+            ToolError: any other failure.
         """
         request_state = RequestState(on_progress)
         try:
@@ -255,10 +278,10 @@ class Connection:
             raise failure from error
 
     async def _is_alive(self) -> bool:
-        """Ask whether the session still holds, after a refusal that does not say so."""
+        """Ping the server after a refusal that does not tell whether the session is over."""
         request_state = RequestState()
         with anyio.move_on_after(_PING_SECONDS), _as_current(request_state):
-            with suppress(*CALL_FAILURES):  # no server need know the method
+            with suppress(*CALL_FAILURES):  # servers may not implement ping
                 await self._client.session.send_request(t.PingRequest(), t.EmptyResult)
             return request_state.http_status is None
         return False
@@ -273,64 +296,69 @@ class Connection:
             meta=cast("t.RequestParamsMeta", {META_KEY: current_hops.get() + 1}),
         )
 
-    async def _visit(self, error: MCPError) -> bool:
-        """Have the person do on the web what the server wants first; True when it is done."""
+    async def _open_required_urls(self, error: MCPError) -> bool:
+        """Have the user open the required URLs first; True if all were completed."""
         wanted = t.ElicitationRequiredErrorData.model_validate(error.data)
         for params in wanted.elicitations:
-            answer = await self._requests.elicitor.answer(params)
+            answer = await self._callbacks.elicitor.answer(params)
             if isinstance(answer, t.ErrorData) or answer.action != "accept":
                 return False
-        with self._requests.timeouts.paused_for_client_request():
+        with self._callbacks.timeouts.paused_for_client_request():
             for params in wanted.elicitations:
                 if params.elicitation_id is not None:
-                    await self._news.elicitations_done[params.elicitation_id].wait()
+                    await self._notifications.elicitations_done[params.elicitation_id].wait()
         return True
 
     async def follow_changes(self, on_change: Callable[[], Awaitable[None]]) -> None:
-        """Run until cancelled, calling back when the server's tools have changed."""
+        """Run until cancelled and call ``on_change`` when the server's tools changed."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._listen)
             while True:
-                await self._news.tools_changed.wait()
+                await self._notifications.tools_changed.wait()
                 await on_change()
 
     async def _listen(self) -> None:
-        """Since 2026 servers tell of changes only to those who listen."""
+        """Subscribe to tool changes, as protocol 2026 requires."""
         tools = self._client.server_capabilities.tools
         if not self.is_modern or not (tools and tools.list_changed):
             return
         while True:
             try:
                 async with self._client.listen(tools_list_changed=True) as events:
-                    self._news.tools_changed.set()  # what changed before, nobody told
+                    self._notifications.tools_changed.set()  # earlier changes were not announced
                     async for _ in events:
-                        self._news.tools_changed.set()
+                        self._notifications.tools_changed.set()
             except SubscriptionLost:
                 pass
             except MCPError:
                 return  # refused
-            await anyio.sleep(_LISTEN_AGAIN_SECONDS)  # no stream lasts forever
+            await anyio.sleep(_LISTEN_AGAIN_SECONDS)  # streams end now and then
 
-    async def ask_what_it_can_do(self) -> None:
-        """Where the version was given, nobody has asked yet."""
+    async def discover_capabilities(self) -> None:
+        """Discover the server's capabilities when a fixed version skipped discovery."""
         session = self._client.session
-        with suppress(MCPError):  # what is not known is tried
+        with suppress(MCPError):  # unknown capabilities are simply tried
             found = await session.send_discover(LATEST_MODERN_VERSION)
             session.adopt(t.DiscoverResult.model_validate(found))
 
-    async def ask_for_logs(self) -> None:
-        """Older servers send their log to those who ask; newer ones are told in each request."""
+    async def request_logs(self) -> None:
+        """Request log messages from older servers; newer ones get the level in each request."""
         if self.is_modern or self._client.server_capabilities.logging is None:
             return
-        # The client's own method warns that this goes out of use.
+        # The client's own method emits a deprecation warning.
         request = t.SetLevelRequest(params=t.SetLevelRequestParams(level=LOG_LEVEL))
-        with suppress(MCPError):  # then without
+        with suppress(MCPError):  # logs are optional
             await self._client.session.send_request(request, t.EmptyResult)
 
     # --- resources and prompts ---------------------------------------------------------------
 
     async def list_resources(self) -> list[Resource]:
-        async with self._failures_told():
+        """List all pages of the server's resources.
+
+        Raises:
+            ToolError: the request failed.
+        """
+        async with self._translated_failures():
             pages = await _all_pages(self._client.list_resources)
         return [
             Resource(self._name, r.uri, r.name, r.title, r.description, r.mime_type, r.size)
@@ -339,7 +367,12 @@ class Connection:
         ]
 
     async def list_resource_templates(self) -> list[ResourceTemplate]:
-        async with self._failures_told():
+        """List all pages of the server's resource templates.
+
+        Raises:
+            ToolError: the request failed.
+        """
+        async with self._translated_failures():
             pages = await _all_pages(self._client.list_resource_templates)
         return [
             ResourceTemplate(
@@ -350,21 +383,30 @@ class Connection:
         ]
 
     async def read_resource(self, uri: str) -> Sequence[ResourceContents]:
-        async with self._failures_told():
+        """Read a resource; a directory may have several contents.
+
+        Raises:
+            ToolError: the request failed.
+        """
+        async with self._translated_failures():
             result = await self._client.read_resource(uri)
             return tuple([each async for each in to_contents(result, self._read_document)])
 
     @asynccontextmanager
     async def watch_resource(self, uri: str) -> AsyncGenerator[AsyncIterator[None], None]:
-        """Gives an item each time the resource has changed; many changes may be one."""
+        """Yield an item each time the resource changes; several changes may be merged.
+
+        Raises:
+            ToolError: the subscription was refused.
+        """
         if self.is_modern:
             async with self._client.listen(resource_subscriptions=[uri]) as events:
-                yield _without_details(events)
+                yield _as_ticks(events)
             return
-        session = self._client.session  # the client's own methods warn that they go out of use
-        with self._news.resources.watch(uri) as changes:
+        session = self._client.session  # the client's own methods emit deprecation warnings
+        with self._notifications.resources.subscribe(uri) as changes:
             subscribe = t.SubscribeRequest(params=t.SubscribeRequestParams(uri=uri))
-            async with self._failures_told():
+            async with self._translated_failures():
                 await session.send_request(subscribe, t.EmptyResult)
             try:
                 yield changes
@@ -374,7 +416,12 @@ class Connection:
                     await session.send_request(unsubscribe, t.EmptyResult)
 
     async def list_prompts(self) -> list[Prompt]:
-        async with self._failures_told():
+        """List all pages of the server's prompts.
+
+        Raises:
+            ToolError: the request failed.
+        """
+        async with self._translated_failures():
             pages = await _all_pages(self._client.list_prompts)
         return [
             Prompt(
@@ -383,8 +430,8 @@ class Connection:
                 prompt.title,
                 prompt.description,
                 tuple(
-                    PromptArgument(gap.name, gap.description, bool(gap.required))
-                    for gap in prompt.arguments or ()
+                    PromptArgument(argument.name, argument.description, bool(argument.required))
+                    for argument in prompt.arguments or ()
                 ),
             )
             for page in pages
@@ -392,7 +439,12 @@ class Connection:
         ]
 
     async def get_prompt(self, name: str, arguments: dict[str, str]) -> PromptMessages:
-        async with self._failures_told():
+        """Fetch a prompt with its arguments filled in.
+
+        Raises:
+            ToolError: the request failed.
+        """
+        async with self._translated_failures():
             result = await self._client.get_prompt(name, arguments)
             return await to_prompt_messages(result, self._read_document)
 
@@ -403,7 +455,17 @@ class Connection:
         value: str,
         others: dict[str, str],
     ) -> tuple[str, ...]:
-        """What the argument may be, given how it begins and what the others are."""
+        """Suggest values for an argument of a prompt or resource template.
+
+        Args:
+            of: the prompt or template.
+            argument: name of the argument.
+            value: what has been typed so far.
+            others: values of the other arguments.
+
+        Raises:
+            ToolError: the request failed.
+        """
         if self._client.server_capabilities.completions is None:
             return ()
         match of:
@@ -413,14 +475,14 @@ class Connection:
                 )
             case ResourceTemplate():
                 ref = t.ResourceTemplateReference(uri=of.uri_template)
-        async with self._failures_told():
+        async with self._translated_failures():
             result = await self._client.complete(
                 ref, {"name": argument, "value": value}, context_arguments=others or None
             )
         return tuple(result.completion.values)
 
 
-async def _without_details(events: AsyncIterator[object]) -> AsyncIterator[None]:
+async def _as_ticks(events: AsyncIterator[object]) -> AsyncIterator[None]:
     async for _ in events:
         yield None
 
@@ -429,20 +491,20 @@ def _is_session_unknown(error: Exception, request_state: RequestState) -> bool:
     if not request_state.has_session or not isinstance(error, MCPError):
         return False
     is_gone = request_state.http_status in GONE_STATUSES
-    return is_gone or is_session_unknown(request_state.said or error.message)
+    return is_gone or is_session_unknown(request_state.refusal_text or error.message)
 
 
 @contextmanager
 def _as_current(request_state: RequestState) -> Iterator[None]:
-    token = current_exchange.set(request_state)
+    token = current_request.set(request_state)
     try:
         yield
     finally:
-        current_exchange.reset(token)
+        current_request.reset(token)
 
 
 async def _all_pages(fetch: Callable[..., Awaitable[_Page]]) -> list[_Page]:
-    """All pages of a listing, unless it goes in circles."""
+    """Fetch all pages of a listing; stops if a cursor repeats."""
     pages: list[_Page] = []
     cursor: str | None = None
     seen: set[str] = set()

@@ -1,8 +1,8 @@
-"""Calls that go on as tasks: the extension ``io.modelcontextprotocol/tasks`` (SEP-2663).
+"""Tool calls that run as tasks: the extension ``io.modelcontextprotocol/tasks`` (SEP-2663).
 
-A server may answer ``tools/call`` with a task instead of a result. The task is then asked for its
-state (``tasks/get``) until it is over, given the input it wants (``tasks/update``), and cancelled
-(``tasks/cancel``) when nobody waits for it any more. The SDK knows nothing of that.
+A server may answer ``tools/call`` with a task instead of a result. The client then polls it
+(``tasks/get``) until it is done, sends the input it asks for (``tasks/update``), and cancels it
+(``tasks/cancel``) when the call is cancelled. The SDK does not implement this.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from mcp.client import (
 )
 from pydantic import TypeAdapter
 
-from kronk_agent.host.transport.connection_state import current_exchange
+from kronk_agent.host.transport.connection_state import current_request
 
 POLL_SECONDS = 1.0
-"""Between two looks at a task, where the server does not say."""
+"""Polling interval if the server does not give one."""
 SHORTEST_POLL_SECONDS = 0.05
 LONGEST_POLL_SECONDS = 10.0
 _CANCEL_SECONDS = 2.0
 
 
 class TaskCreated(t.Result):
-    """What the server answers instead of a result."""
+    """Answer to ``tools/call`` that announces a task instead of a result."""
 
     result_type: Literal["task"] = "task"
     task_id: str
@@ -79,17 +79,18 @@ class _CancelTask(t.Request[_TaskParams, Literal["tasks/cancel"]]):
 _INPUT_REQUEST: TypeAdapter[t.InputRequest] = TypeAdapter(t.InputRequest)
 
 
-class Tasks(ClientExtension):
-    """Declares the extension, and brings tasks to their results."""
+class TasksExtension(ClientExtension):
+    """Declares the extension and resolves tasks to their results."""
 
     identifier = "io.modelcontextprotocol/tasks"
 
     def claims(self) -> Sequence[ResultClaim[Any]]:
+        """Claim results of type ``task``."""
         return (ResultClaim(result_type="task", model=TaskCreated, resolve=_resolve),)
 
 
 async def _resolve(created: TaskCreated, context: ClaimContext) -> t.CallToolResult:
-    """Wait for the task's end.
+    """Wait for the task to finish; cancelled with the call.
 
     Raises:
         MCPError: the task failed, or the server no longer knows it.
@@ -112,6 +113,11 @@ class _Task:
         self._num_polls = 0
 
     async def result(self) -> t.CallToolResult:
+        """Poll the task until it ends.
+
+        Raises:
+            MCPError: the task failed, or the server no longer knows it.
+        """
         while True:
             state = await self._session.send_request(_GetTask(params=self._params), _TaskState)
             await self._report(state)
@@ -123,8 +129,8 @@ class _Task:
                         state.error or t.ErrorData(code=t.INTERNAL_ERROR, message="no reason given")
                     )
                 case "cancelled":
-                    words = state.status_message or "the server cancelled the task"
-                    return t.CallToolResult(content=[t.TextContent(text=words)], is_error=True)
+                    message = state.status_message or "the server cancelled the task"
+                    return t.CallToolResult(content=[t.TextContent(text=message)], is_error=True)
                 case "input_required":
                     await self._give_input(state.input_requests or {})
                 case "working":
@@ -132,18 +138,19 @@ class _Task:
             await anyio.sleep(self._interval(state))
 
     async def cancel(self) -> None:
+        """Cancel the task on the server."""
         await self._session.send_request(_CancelTask(params=self._params), t.EmptyResult)
 
     async def _report(self, state: _TaskState) -> None:
-        """A task that can be asked for is alive, so the call's deadline moves."""
+        """Report progress, which also renews the call's deadline: a task that answers is alive."""
         self._num_polls += 1
-        if (request_state := current_exchange.get()) and request_state.on_progress is not None:
+        if (request_state := current_request.get()) and request_state.on_progress is not None:
             await request_state.on_progress(
                 self._num_polls, None, state.status_message or state.status
             )
 
     async def _give_input(self, requests: Mapping[str, Any]) -> None:
-        """Answer what was not answered yet; the server may show it for a while longer."""
+        """Answer new input requests; the server may keep listing answered ones for a while."""
         new = {key: value for key, value in requests.items() if key not in self._answered}
         if not new:
             return

@@ -1,4 +1,4 @@
-"""Which of a server's tools there are, as its configuration says."""
+"""Tool allow and deny lists of a server."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from kronk_agent.host.tools.definitions import ToolDefinition
 from kronk_agent.tools.policy import is_named, is_never_allowed, rules_in
 
 
-def offered(config: McpServerConfig, definitions: Sequence[ToolDefinition]) -> list[ToolDefinition]:
-    """Those that are allowed and not denied."""
+def allowed_definitions(
+    config: McpServerConfig, definitions: Sequence[ToolDefinition]
+) -> list[ToolDefinition]:
+    """Definitions that are allowed and not denied by the configuration."""
     rules = rules_in(config.policy)
     return [
         definition

@@ -1,4 +1,4 @@
-"""What a server says of its tools, and our tools made of that."""
+"""Tool definitions as the server lists them, and their conversion to ``Tool``."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ CallByName: TypeAlias = Callable[[str, JsonObject, ToolContext], Awaitable[ToolO
 
 @dataclass(frozen=True)
 class ToolDefinition:
-    """One tool in the server's own words."""
+    """One tool as the server describes it."""
 
     name: str
     description: str | None
     input_schema: JsonObject
     output_schema: JsonObject | None = None
     annotations: JsonObject = field(default_factory=dict)
-    """Hints such as ``readOnlyHint``, which nothing proves."""
+    """Hints such as ``readOnlyHint``; unverified claims of the server."""
 
     @cached_property
     def digest(self) -> str:
-        """sha256, in hex, of all that is said of the tool, as JSON with sorted keys."""
+        """SHA-256, in hex, of the whole definition as JSON with sorted keys."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> JsonObject:
-        """As in ``tools/list``."""
+        """Serialize as in ``tools/list``."""
         return {
             "name": self.name,
             "description": self.description,
@@ -52,10 +52,10 @@ class ToolDefinition:
 
     @classmethod
     def from_json(cls, value: JsonObject) -> ToolDefinition:
-        """The inverse of ``to_json``.
+        """Inverse of ``to_json``.
 
         Raises:
-            ValueError: something is missing or of another type.
+            ValueError: a field is missing or has the wrong type.
         """
         match value:
             case {
@@ -70,9 +70,12 @@ class ToolDefinition:
         raise ValueError("not a tool definition")
 
 
-def usable(server: str, definitions: Sequence[ToolDefinition]) -> list[ToolDefinition]:
-    """Without those whose arguments are no object. What else is wrong in a schema is left out."""
-    found: list[ToolDefinition] = []
+def usable_definitions(server: str, definitions: Sequence[ToolDefinition]) -> list[ToolDefinition]:
+    """Drop definitions whose arguments are not an object, with a warning.
+
+    Other invalid parts of a schema are ignored, with a warning.
+    """
+    kept: list[ToolDefinition] = []
     for definition in definitions:
         try:
             tool = Tool(
@@ -80,20 +83,20 @@ def usable(server: str, definitions: Sequence[ToolDefinition]) -> list[ToolDefin
             )
         except ConfigError:
             logger.warning(
-                "MCP server %r: left out tool %s: its schema's type must be 'object'",
+                "MCP server %r: ignored tool %s: its schema's type must be 'object'",
                 server,
                 definition.name,
             )
             continue
         for problem in tool.schema_problems:
             logger.warning(
-                "MCP server %r: left out of the schema of tool %s: %s",
+                "MCP server %r: ignored in the schema of tool %s: %s",
                 server,
                 definition.name,
                 problem,
             )
-        found.append(definition)
-    return found
+        kept.append(definition)
+    return kept
 
 
 def to_tools(
@@ -104,21 +107,21 @@ def to_tools(
     rules: Callable[[str], tuple[Rule, ...]] = lambda name: (),
     folders: tuple[Path, ...] | None = None,
 ) -> tuple[Tool, ...]:
-    """Usable definitions as our tools; of two with the same name, the first.
+    """Convert usable definitions to tools; of duplicate names, the first wins.
 
     Args:
-        server: what the tools' names begin with.
+        server: prefix of the tools' names.
         definitions: the tools.
         call: calls one of them.
-        rules: what the policy has of a tool, by the name the server gives it.
-        folders: where relative paths in arguments may begin.
+        rules: policy rules about a tool, by the server's own name for it.
+        folders: directories that relative paths in arguments may start from.
     """
     by_name: dict[str, ToolDefinition] = {}
     for definition in definitions:
         by_name.setdefault(definition.name, definition)
     return tuple(
-        _to_tool(name, by_name[own_name], call, rules(own_name), folders)
-        for name, own_name in tool_names(server, by_name).items()
+        _to_tool(name, by_name[original], call, rules(original), folders)
+        for name, original in tool_names(server, by_name).items()
     )
 
 
@@ -139,12 +142,12 @@ def _to_tool(
         strict=False,
         rules=rules,
         folders=folders,
-        timeout_seconds=math.inf,  # the call bounds itself, and progress moves its bound
+        timeout_seconds=math.inf,  # McpServer applies the timeout, which progress renews
         output_schema=_kept_schema(definition.output_schema),
         annotations=definition.annotations,
     )
 
 
 def _kept_schema(schema: JsonObject | None) -> JsonObject | None:
-    """Only objects are passed on as ``structured``, so nothing else is promised."""
+    """The schema, if it is an object's: only objects are returned as ``structured``."""
     return schema if schema is not None and schema.get("type") == "object" else None

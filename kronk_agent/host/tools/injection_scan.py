@@ -1,8 +1,8 @@
-"""Signs that a tool's description was written to steer the model, not to describe the tool.
+"""Scan of tool definitions for prompt injection ("tool poisoning").
 
-Everything a server says of its tools goes into the prompt. These are the marks of published
-attacks ("tool poisoning"): they are told to the person, who decides. No list of words can be
-complete, so this is a help and no guarantee.
+Everything a server says about its tools goes into the prompt. These patterns are those of published
+attacks. Matches are shown to the user, who decides. No pattern list is complete, so this is a help
+and no guarantee.
 """
 
 from __future__ import annotations
@@ -37,29 +37,30 @@ _SIGNS = {
     "is written like a chat turn": r"<\|im_start\|>|\[/?INST\]|^\s*(system|assistant)\s*:",
 }
 _PATTERNS = {
-    about: re.compile(pattern, re.IGNORECASE | re.MULTILINE) for about, pattern in _SIGNS.items()
+    finding: re.compile(pattern, re.IGNORECASE | re.MULTILINE)
+    for finding, pattern in _SIGNS.items()
 }
 _MAX_QUOTED = 60
 _MIN_HIDDEN = 3
-"""Characters. A joiner in an emoji or a soft hyphen is no hidden message."""
+"""Characters. A joiner in an emoji or a soft hyphen is not a hidden message."""
 
 
-def suspicions(definition: ToolDefinition) -> list[str]:
-    """What a person should look at, one sign a line, with the words it was found in."""
-    return suspicious_signs(_texts(definition))
+def scan_definition(definition: ToolDefinition) -> list[str]:
+    """Suspicious patterns in a definition, one finding a line, with the matched text."""
+    return scan_texts(_texts(definition))
 
 
-def suspicious_signs(texts: Iterable[str]) -> list[str]:
-    """The same for any texts that a model will read."""
+def scan_texts(texts: Iterable[str]) -> list[str]:
+    """Suspicious patterns in any texts that a model will read."""
     found: dict[str, None] = {}
     for text in texts:
-        seen = strip_invisible(text)
-        if len(text) - len(seen) >= _MIN_HIDDEN:
-            found[f"hides {len(text) - len(seen)} invisible characters"] = None
-        for about, pattern in _PATTERNS.items():
-            if match := pattern.search(seen):
+        visible = strip_invisible(text)
+        if len(text) - len(visible) >= _MIN_HIDDEN:
+            found[f"hides {len(text) - len(visible)} invisible characters"] = None
+        for finding, pattern in _PATTERNS.items():
+            if match := pattern.search(visible):
                 quoted = " ".join(match[0].split())[:_MAX_QUOTED]
-                found.setdefault(f"{about}: {quoted!r}")
+                found.setdefault(f"{finding}: {quoted!r}")
     return list(found)
 
 
@@ -72,7 +73,7 @@ def _texts(definition: ToolDefinition) -> Iterator[str]:
 
 
 def _strings(value: JsonValue) -> Iterator[str]:
-    """Every text in the schema: the model reads keys and defaults too."""
+    """Every string in the schema: the model reads keys and defaults too."""
     match value:
         case str():
             yield value

@@ -1,4 +1,4 @@
-"""Tool names as the model sees them: ``server__tool``, never two alike."""
+"""Tool names as the model sees them: ``server__tool``, always unique."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ _PREFIX_LENGTH = 32
 
 
 def tool_names(server: str, tools: Iterable[str]) -> dict[str, str]:
-    """Each tool's own name under the name the model sees, in the server's order.
+    """Map the names the model sees to the server's own, in the server's order.
 
-    A name that had to be cut, or that became another's when it was made safe, ends in a hash of
-    the tool's own.
+    A name that had to be shortened, or that would clash after unsafe characters were replaced, ends
+    in a hash of the original name.
     """
     prefix = server_prefix(server) + "__"
     safe = {tool: prefix + _UNSAFE.sub("_", tool) for tool in tools}
     uses = Counter(safe.values())
     names: dict[str, str] = {}
     for tool, name in safe.items():
-        is_own = name == prefix + tool or uses[name] == 1
-        if not is_own or len(name) > _NAME_LENGTH:
+        is_unique = name == prefix + tool or uses[name] == 1
+        if not is_unique or len(name) > _NAME_LENGTH:
             name = name[: _NAME_LENGTH - len(_digest(tool))] + _digest(tool)
         names[name] = tool
     return names
 
 
 def server_prefix(server: str) -> str:
-    """The server's name, changed only where ``__`` in a tool's name would no longer mark its end.
+    """The server's name, changed only if its end could not be found in ``server__tool``.
 
-    It holds no ``__`` and does not end in ``_``, so no two servers can share a tool name.
+    It contains no ``__`` and does not end in ``_``, so no two servers can share a tool name.
     """
     safe = re.sub(r"_{2,}", "_", _UNSAFE.sub("_", server)).rstrip("_")
     if safe == server and len(safe) <= _PREFIX_LENGTH:
         return safe
-    room = _PREFIX_LENGTH - len(_digest(server))
-    return safe[:room].rstrip("_") + _digest(server)
+    length = _PREFIX_LENGTH - len(_digest(server))
+    return safe[:length].rstrip("_") + _digest(server)
 
 
 def _digest(name: str) -> str:

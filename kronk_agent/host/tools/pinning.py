@@ -1,7 +1,7 @@
-"""Tools are pinned as they were first seen: one that changes later is quarantined until approved.
+"""Tool pinning: a tool that changes after it was first seen is quarantined until approved.
 
-A server can describe its tools harmlessly until it is trusted, and otherwise afterwards. What was
-seen is kept whole, so that the person who approves a change sees what it is.
+A malicious server can describe its tools harmlessly until it is trusted and change them later ("rug
+pull"). The whole pinned definition is stored, so that the user can review the difference.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import ConfigError
 from kronk_agent.files import UNREADABLE, write_whole
 from kronk_agent.host.tools.definitions import ToolDefinition
-from kronk_agent.host.tools.injection_scan import suspicions
+from kronk_agent.host.tools.injection_scan import scan_definition
 from kronk_agent.host.tools.sanitize import escape_invisible
 from kronk_agent.messages import JsonObject, JsonValue
 
@@ -30,56 +30,56 @@ _FORMAT = 1
 
 
 def pins_directory() -> Path:
-    """The person's own folder of pins, with NAME.json for each server."""
+    """The user's directory of pins, with NAME.json for each server."""
     return platformdirs.user_state_path("kronk-agent", appauthor=False) / "mcp" / "pins"
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """A tool that is not as it was pinned."""
+class ToolChange:
+    """A tool that differs from its pinned definition."""
 
     pinned: ToolDefinition
     now: ToolDefinition
 
     def diff(self) -> list[str]:
-        """Line by line, with invisible characters made visible."""
-        before, after = _lines(self.pinned), _lines(self.now)
+        """Unified diff of the definitions, with invisible characters escaped."""
+        before, after = _diff_lines(self.pinned), _diff_lines(self.now)
         return list(difflib.unified_diff(before, after, "approved", "now", lineterm=""))[2:]
 
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What came of looking at a server's tools."""
+    """Result of comparing a server's tools with their pins."""
 
     allowed: list[ToolDefinition] = field(default_factory=list)
-    """Those that may be used."""
+    """Tools that may be used."""
     new: list[ToolDefinition] = field(default_factory=list)
-    """Those among them that were never seen before, and whose server is not trusted."""
-    changes: list[Change] = field(default_factory=list)
-    """Those that are quarantined."""
+    """Allowed tools seen for the first time, unless the server is trusted."""
+    changes: list[ToolChange] = field(default_factory=list)
+    """Quarantined tools."""
 
 
 class PinnedTools:
-    """One server's tools as they were first seen or approved, and those that wait for it.
+    """Pinned tools of one server, and the changed ones waiting for approval.
 
-    Pins hold for a command line or a URL: whoever changes that in the configuration has another
-    server, and starts anew.
+    Pins are bound to the command line or URL: changing it in the configuration makes it another
+    server, which is pinned anew.
     """
 
     def __init__(self, file: Path, config: McpServerConfig) -> None:
         self._file = file
         self._trust = config.trust
-        told = config.model_dump_json(include={"command", "args", "url"})
-        self._server = hashlib.sha256(told.encode()).hexdigest()
+        identity = config.model_dump_json(include={"command", "args", "url"})
+        self._server = hashlib.sha256(identity.encode()).hexdigest()
 
     def review(self, definitions: Sequence[ToolDefinition]) -> Review:
-        """See which of these may be used. New ones are pinned."""
+        """Decide which tools may be used. New tools are pinned."""
         pinned, _ = self._read()
         review = Review()
         for definition in definitions:
             known = pinned.get(definition.name)
             if known is not None and known.digest != definition.digest and not self._trust:
-                review.changes.append(Change(known, definition))
+                review.changes.append(ToolChange(known, definition))
                 continue
             if known is None and not self._trust:
                 review.new.append(definition)
@@ -89,20 +89,20 @@ class PinnedTools:
         try:
             self._write(pinned, waiting)
         except ConfigError as error:
-            logger.warning("the tools of an MCP server are not pinned: %s", error)
+            logger.warning("cannot pin the tools of an MCP server: %s", error)
         return review
 
     def pinned(self) -> list[ToolDefinition]:
-        """The tools as they may be used."""
+        """Return the pinned definitions."""
         return list(self._read()[0].values())
 
-    def changes(self) -> list[Change]:
-        """Those that waited for approval when the server was last seen."""
+    def changes(self) -> list[ToolChange]:
+        """Return the changes that waited for approval when the server was last connected."""
         pinned, waiting = self._read()
-        return [Change(pinned[name], now) for name, now in waiting.items() if name in pinned]
+        return [ToolChange(pinned[name], now) for name, now in waiting.items() if name in pinned]
 
-    def approve(self, changes: Sequence[Change]) -> None:
-        """Pin these as they are now.
+    def approve(self, changes: Sequence[ToolChange]) -> None:
+        """Pin the new definitions of these changes.
 
         Raises:
             ConfigError: the file cannot be written.
@@ -122,7 +122,7 @@ class PinnedTools:
         except FileNotFoundError:
             return {}, {}
         except UNREADABLE as error:
-            logger.warning("%s is unreadable, so tools are pinned anew: %s", self._file, error)
+            logger.warning("cannot read %s; tools are pinned anew: %s", self._file, error)
             return {}, {}
 
     def _write(self, pinned: dict[str, ToolDefinition], waiting: dict[str, ToolDefinition]) -> None:
@@ -137,19 +137,19 @@ class PinnedTools:
         try:
             write_whole(self._file, json.dumps(kept).encode())
         except OSError as error:
-            words = f"cannot be written: {error.strerror}"
-            raise ConfigError(words, path=self._file) from error
+            message = f"cannot be written: {error.strerror}"
+            raise ConfigError(message, path=self._file) from error
 
 
 def warnings(server: str, review: Review) -> Iterator[str]:
-    """What the person should know of it, a line each."""
+    """Warnings about a review for the user, one line each."""
     for change in review.changes:
         yield (
             f"MCP server {server!r} changed its tool {escape_invisible(change.now.name)}, which is "
             f"quarantined: `kronk-agent mcp approve {server}` shows the change"
         )
     for definition in review.new:
-        for sign in suspicions(definition):
+        for sign in scan_definition(definition):
             yield f"MCP server {server!r}: its tool {escape_invisible(definition.name)} {sign}"
 
 
@@ -158,7 +158,7 @@ def _digests(definitions: dict[str, ToolDefinition]) -> JsonObject:
 
 
 def _definitions(kept: JsonObject) -> dict[str, ToolDefinition]:
-    """By name. One that is not what its digest says was altered, and is as good as unknown."""
+    """Stored definitions by name; altered ones, which do not match their digest, are dropped."""
     read = {digest: ToolDefinition.from_json(_object(value)) for digest, value in kept.items()}
     return {each.name: each for digest, each in read.items() if each.digest == digest}
 
@@ -169,7 +169,7 @@ def _object(value: JsonValue) -> JsonObject:
     return value
 
 
-def _lines(definition: ToolDefinition) -> list[str]:
+def _diff_lines(definition: ToolDefinition) -> list[str]:
     description = escape_invisible(definition.description or "").splitlines()
     rest = {key: value for key, value in definition.to_json().items() if key != "description"}
     text = escape_invisible(json.dumps(rest, indent=2, ensure_ascii=False, sort_keys=True))

@@ -1,4 +1,4 @@
-"""What a server says of its tools, marked as words from outside for the system prompt."""
+"""Server instructions, quoted for the system prompt and marked as untrusted."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from kronk_agent.host.tools.sanitize import strip_invisible
 
 
 def quoted_instructions(server: str, prefix: str, text: str, max_tokens: int) -> str:
-    """The server's words, each line quoted, so that no line of theirs can pass for one of ours.
+    """Quote each line of the instructions, so that none can pass for one of ours.
 
     Args:
-        server: the name it is registered under.
-        prefix: what its tools' names begin with.
+        server: name the server is registered under.
+        prefix: prefix of its tools' names.
         text: its ``instructions``.
-        max_tokens: about how much of them is given; 0 gives nothing at all.
+        max_tokens: approximate limit; 0 omits them.
     """
-    said = strip_invisible(text).strip()
-    end = end_of_tokens(said, 0, max_tokens)
-    if not said or not end:
+    visible = strip_invisible(text).strip()
+    end = end_of_tokens(visible, 0, max_tokens)
+    if not visible or not end:
         return ""
-    lines = [f"> {line}".rstrip() for line in said[:end].splitlines()]
-    if end < len(said):
+    lines = [f"> {line}".rstrip() for line in visible[:end].splitlines()]
+    if end < len(visible):
         lines.append("> […]")
     heading = (
         f"The MCP server {server} says this of its tools, whose names here begin with "

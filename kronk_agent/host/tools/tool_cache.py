@@ -1,4 +1,4 @@
-"""What is remembered of a server between runs: its tools, so that they are there at once."""
+"""Cache of a server's tools between runs, so that they are offered before it has started."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class CachedTools:
-    """A server as it was when it was last there."""
+    """State of a server when it was last connected."""
 
     mode: Literal["auto", "legacy"] = "auto"
-    """``legacy`` where asking for the protocol is a waste of time."""
+    """``legacy`` if the server does not support discovery."""
     definitions: tuple[ToolDefinition, ...] = ()
-    """Its usable tools."""
+    """Usable tools."""
     instructions: str = ""
-    """What it said of them."""
+    """The server's ``instructions``."""
 
 
 class ToolCache:
-    """One server's file. It is a cache: one that is missing, old or broken is as good as none."""
+    """Cache file of one server. A missing, outdated or broken file counts as empty."""
 
     def __init__(self, path: Path, config: McpServerConfig) -> None:
         self._path = path
         self._config = _fingerprint(config)
 
     def load(self) -> CachedTools:
-        """What was kept under the same configuration; a definition that was altered is dropped."""
+        """Load what was saved under the same configuration; altered definitions are dropped."""
         try:
             kept = json.loads(self._path.read_bytes())
             if (kept["format"], kept["config"]) != (_FORMAT, self._config):
@@ -53,28 +53,28 @@ class ToolCache:
         except FileNotFoundError:
             return CachedTools()
         except UNREADABLE as error:
-            logger.info("%s is of no use: %s", self._path, error)
+            logger.info("ignored the tool cache %s: %s", self._path, error)
             return CachedTools()
 
-    def keep(self, remembered: CachedTools) -> None:
-        """Write the file anew, whole or not at all."""
-        tools = {definition.digest: definition.to_json() for definition in remembered.definitions}
+    def save(self, cached: CachedTools) -> None:
+        """Save the state, atomically."""
+        tools = {definition.digest: definition.to_json() for definition in cached.definitions}
         text = json.dumps(
             {
                 "format": _FORMAT,
                 "config": self._config,
-                "mode": remembered.mode,
+                "mode": cached.mode,
                 "tools": tools,
-                "instructions": remembered.instructions,
+                "instructions": cached.instructions,
             }
         )
         try:
             write_whole(self._path, text.encode())
         except OSError as error:
-            logger.warning("the tools of an MCP server are not remembered: %s", error)
+            logger.warning("cannot cache the tools of an MCP server: %s", error)
 
 
 def _fingerprint(config: McpServerConfig) -> str:
-    """Of all that decides which server it is and what it is told."""
-    told = config.model_dump_json(include={"command", "args", "env", "cwd", "url", "headers"})
-    return hashlib.sha256(told.encode()).hexdigest()
+    """Digest of the settings that identify a server and what it is given."""
+    identity = config.model_dump_json(include={"command", "args", "env", "cwd", "url", "headers"})
+    return hashlib.sha256(identity.encode()).hexdigest()

@@ -1,1 +1,1 @@
-"""How messages travel between us and a server: by pipe or HTTP, read leniently."""
+"""Transports to MCP servers, over pipes or HTTP; malformed messages are repaired."""

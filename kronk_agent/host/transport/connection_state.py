@@ -1,4 +1,4 @@
-"""What was seen of a connection, and of one request on it. It explains more than exceptions do."""
+"""Diagnostics of a connection and of one request, used to build error messages."""
 
 from __future__ import annotations
 
@@ -10,43 +10,44 @@ import anyio
 
 
 class OnProgress(Protocol):
-    """Told how far a call is."""
+    """Callback for progress notifications of a call."""
 
     async def __call__(self, progress: float, total: float | None, message: str | None) -> None: ...
 
 
 @dataclass(slots=True)
 class ConnectionState:
-    """One connection."""
+    """Diagnostics of one connection."""
 
     lost: anyio.Event = field(default_factory=anyio.Event)
-    """Set when nothing more will come from the server, or is wanted from it."""
+    """Set when the connection has ended or is being closed."""
     was_ready: bool = False
-    """It listed its tools."""
+    """True once the server has listed its tools."""
     noise: str | None = None
-    """The first thing on its stdout that was not MCP."""
+    """First output on stdout that was not MCP."""
     http_status: int | None = None
-    """The last HTTP status that meant an error."""
-    said: str = ""
-    """What the last HTTP answer that was no message said."""
+    """Last HTTP error status."""
+    refusal_text: str = ""
+    """Text of the last HTTP response that was not a JSON-RPC message."""
     endpoint: str | None = None
-    """Where a server of the older SSE transport said to post to."""
+    """Endpoint that an SSE server told the client to post to."""
     posted_to: str | None = None
-    """The URL that was posted to, and refused with ``http_status``; older SSE only."""
+    """URL of the POST that was rejected with ``http_status``; SSE only."""
 
 
 @dataclass(slots=True)
 class RequestState:
-    """One request of ours that is under way."""
+    """Diagnostics of one request in progress."""
 
     on_progress: OnProgress | None = None
     http_status: int | None = None
-    """The HTTP status that refused it."""
-    said: str = ""
-    """What its HTTP answer said, where that was no message."""
+    """HTTP status that rejected the request."""
+    refusal_text: str = ""
+    """Text of its HTTP response, if that was not a JSON-RPC message."""
     has_session: bool = False
-    """It was sent in a session, which the server may have forgotten."""
+    """True if it was sent in a session, which the server may have forgotten."""
 
 
-current_exchange: ContextVar[RequestState | None] = ContextVar("current_exchange", default=None)
-"""The request on whose behalf code runs. The SDK sends each in the context of whoever made it."""
+current_request: ContextVar[RequestState | None] = ContextVar("current_request", default=None)
+"""The request that the running code belongs to. The SDK sends each request in the context of its
+caller."""

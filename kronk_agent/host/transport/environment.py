@@ -1,4 +1,4 @@
-"""What a server's program gets to know of our environment: little, unless it is told more."""
+"""Environment variables passed to a server's program: few unless configured otherwise."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from kronk_agent.errors import ServerUnavailableError
 
 
 def added_environment(config: McpServerConfig, environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables a program gets beside the few that all get: inherited < env_file < env.
+    """Variables a program gets beyond the default few; precedence: env > env_file > inherited.
 
     Raises:
-        ServerUnavailableError: the file cannot be read.
+        ServerUnavailableError: ``env_file`` cannot be read.
     """
     inherited = {
         name: value
         for name, value in environ.items()
         if any(fnmatchcase(name, pattern) for pattern in config.inherit_env)
-        and not value.startswith("()")  # a function of a shell, which would run it
+        and not value.startswith("()")  # exported shell functions, which a shell would run
     }
     from_file = {} if config.env_file is None else _read(config.env_file)
     return inherited | from_file | config.env
 
 
 def _read(file: Path) -> dict[str, str]:
-    """NAME=value lines, with the quotes, comments and ``export`` that shells allow in them."""
+    """Parse NAME=value lines with shell quotes, comments and ``export``."""
     try:
         text = file.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -40,7 +40,7 @@ def _read(file: Path) -> dict[str, str]:
     values: dict[str, str] = {}
     for binding in parse_stream(io.StringIO(text)):
         if binding.error or (binding.key is not None and binding.value is None):
-            # Not quoted: what stands there may be a secret.
+            # The line is not quoted, since it may contain a secret.
             line = f"line {binding.original.line} of env_file {file}"
             raise ServerUnavailableError(f"cannot use {line}: write NAME=value")
         if binding.key is not None and binding.value is not None:

@@ -1,8 +1,9 @@
-"""Starts a program beside a watchdog: ``python -I -S guard.py FIFO VARIABLE COMMAND [ARG...]``.
+"""Starts a program next to a watchdog: ``python -I -S guard.py FIFO VARIABLE COMMAND [ARG...]``.
 
-The watchdog is a shell in the program's process group. It waits for a line from the FIFO; if the
-FIFO's writers vanish without one, they were killed, and it ends the group. The program takes this
-process's place. VARIABLE is one that starting Python may have added to the environment, or "".
+The watchdog is a shell in the program's process group. It waits for a line from the FIFO. If the
+FIFO's writers disappear without sending one, they were killed, and the watchdog ends the group. The
+program replaces this process. VARIABLE is one that starting Python may have added to the
+environment, or "".
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ trap '' HUP INT TERM
 sleep 2; kill -TERM 0
 sleep 2; kill -KILL 0
 """
-"""A program that reads its stdin has two seconds to see that nobody is there any more."""
+"""A program that reads its stdin has two seconds to notice that its parent is gone."""
 
 
 def _watch(fifo: str) -> None:
-    """Have a child watch; without writers of the FIFO it acts at once."""
+    """Fork the watchdog; if the FIFO has no writers, it acts at once."""
     waiting = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     os.set_blocking(waiting, True)
     if os.fork() == 0:
@@ -34,10 +35,11 @@ def _watch(fifo: str) -> None:
 
 
 def main() -> None:
+    """Start the watchdog, then become the program."""
     fifo, added, *command = sys.argv[1:]
     _watch(fifo)
     os.environ.pop(added, None)
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and programs inherit that
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and children inherit that
     try:
         os.execvp(command[0], command)
     except OSError as error:

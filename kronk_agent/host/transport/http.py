@@ -1,7 +1,7 @@
-"""An HTTP client whose answers are MCP even where the server is careless about it.
+"""HTTP client that repairs the responses of careless MCP servers before the SDK reads them.
 
-The SDK's transports are given it. What a server called its JSON, whether it left a byte order mark
-or the id out, or broke off: the SDK reads clean messages, and each request has an answer.
+The SDK's transports use it. It corrects wrong content types, byte order marks, missing ids and
+truncated responses, so that the SDK reads clean messages and every request gets an answer.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from pydantic import ValidationError
 from kronk_agent.host.transport.connection_state import (
     ConnectionState,
     RequestState,
-    current_exchange,
+    current_request,
 )
 from kronk_agent.host.transport.messages import (
-    Trouble,
-    made_up,
+    SyntheticErrorCode,
     read_messages,
+    synthetic_error,
     to_text,
 )
 from kronk_agent.host.transport.pending import PendingRequests
 
 MAX_EVENT_BYTES = 64 * 1024 * 1024
-"""Size of one event, or of one answer without events. The SDK's own limit, 1 MiB, is less than a
+"""Size limit of one event or one response body. The SDK's default, 1 MiB, is less than a
 screenshot."""
 
-_MAX_SAID = 300
-# Reading has no limit: an event stream may be silent for hours, and calls bound themselves.
+_MAX_REFUSAL_TEXT = 300
+# No read timeout: an event stream may be silent for hours, and calls have their own timeouts.
 _TIMEOUT = httpx2.Timeout(30.0, read=None)
 _EVENTS = "text/event-stream"
 _JSON = "application/json"
@@ -45,19 +45,19 @@ _TAG = re.compile(r"<[^>]*>")
 
 
 class EndpointError(httpx2.SSEError):
-    """An older SSE server said to post to another origin. The message is a person's."""
+    """An SSE server announced an endpoint of another origin. The message is meant for users."""
 
 
 class McpHttpClient(httpx2.AsyncClient):
-    """Sends the SDK's requests, and gives it answers it can read.
+    """Sends the SDK's requests and repairs the responses.
 
     Args:
         headers: sent with every request.
-        auth: signs the requests.
-        evidence: notes refusals of the connection.
-        pending: the requests under way.
-        answer_elsewhere: takes answers to requests whose HTTP answer nobody reads, as in the older
-            SSE transport; None for streamable HTTP.
+        auth: authenticates the requests.
+        connection_state: records rejected requests.
+        pending: requests waiting for an answer.
+        deliver_answer: receives answers whose HTTP response body the SDK ignores, as in the SSE
+            transport; None for streamable HTTP.
     """
 
     def __init__(
@@ -67,25 +67,26 @@ class McpHttpClient(httpx2.AsyncClient):
         auth: httpx2.Auth | None,
         connection_state: ConnectionState,
         pending: PendingRequests,
-        answer_elsewhere: Callable[[JSONRPCMessage], Awaitable[None]] | None = None,
+        deliver_answer: Callable[[JSONRPCMessage], Awaitable[None]] | None = None,
     ) -> None:
         super().__init__(headers=headers, timeout=_TIMEOUT, auth=auth)
-        self._evidence = connection_state
+        self._connection_state = connection_state
         self._pending = pending
-        self._answer_elsewhere = answer_elsewhere
+        self._deliver_answer = deliver_answer
 
     async def send(
         self, request: httpx2.Request, *, stream: bool = False, **more: Any
     ) -> httpx2.Response:
+        """Send the request; the response is repaired unless it is not a message."""
         response = await super().send(request, stream=True, **more)
-        if self._is_left(response):
+        if self._is_passed_through(response):
             if not stream:
                 await response.aread()
             return response
-        id, request_state = _id_of(request), current_exchange.get()
+        id, request_state = _id_of(request), current_request.get()
         if request_state is not None:
             request_state.has_session = (
-                MCP_SESSION_ID in request.headers or self._answer_elsewhere is not None
+                MCP_SESSION_ID in request.headers or self._deliver_answer is not None
             )
         self._note_status(response, request_state)
         if response.is_success and _media_type(response) == _EVENTS:
@@ -93,64 +94,67 @@ class McpHttpClient(httpx2.AsyncClient):
         body, is_whole = await _read(response)
         text = to_text(body)
         if response.is_success and not _media_type(response) and _looks_like_events(text):
-            return self._answered_with_events(response, text, id)
+            return self._as_events(response, text, id)
         if id is None:
             return _with_body(response, body)
-        is_read = self._answer_elsewhere is None and response.is_success
+        is_read = self._deliver_answer is None and response.is_success
         if is_read and _is_answer(text, id):
             return _with_body(response, text.encode(), _JSON)
         answers = self._answers(text, id, response, is_whole)
-        if self._answer_elsewhere is not None:
+        if self._deliver_answer is not None:
             for answer in answers:
-                await self._answer_elsewhere(answer)
+                await self._deliver_answer(answer)
             return httpx2.Response(202, request=request)
         if request_state is not None and not response.is_success and not answers:
-            request_state.said = _words(text)
+            request_state.refusal_text = _refusal_text(text)
         return _with_messages(response, answers, body)
 
-    def _is_left(self, response: httpx2.Response) -> bool:
-        """True for answers that are no messages, and redirects that the SDK follows or tells of."""
+    def _is_passed_through(self, response: httpx2.Response) -> bool:
+        """True for responses without messages, and redirects that the SDK handles itself."""
         if response.request.method not in ("GET", "POST"):
             return True
-        is_told = self._answer_elsewhere is None or response.request.method == "GET"
+        is_reported = self._deliver_answer is None or response.request.method == "GET"
         return response.next_request is not None and (
-            is_told or next_request_within_origin(response) is not None
+            is_reported or next_request_within_origin(response) is not None
         )
 
     def _note_status(self, response: httpx2.Response, request_state: RequestState | None) -> None:
-        """Note a refusal; that of a stream for what nobody asked is none."""
+        """Record a rejected POST; a rejected GET only means that the server has no event stream."""
         if response.is_success or response.request.method != "POST":
             return
-        self._evidence.http_status = response.status_code
-        if self._answer_elsewhere is not None:
-            self._evidence.posted_to = str(response.request.url)
+        self._connection_state.http_status = response.status_code
+        if self._deliver_answer is not None:
+            self._connection_state.posted_to = str(response.request.url)
         if request_state is not None:
             request_state.http_status = response.status_code
 
     def _answers(
         self, text: str, id: int | str, response: httpx2.Response, is_whole: bool
     ) -> Sequence[JSONRPCMessage]:
-        """What the SDK is to read in place of the body; none where it goes by the status."""
+        """Messages for the SDK to read instead of the body; empty if the status says enough."""
         messages = read_messages(text, self._pending, id)
         if not response.is_success:
             errors = [each for each in messages if isinstance(each, JSONRPCError)]
-            if self._answer_elsewhere is None:
+            if self._deliver_answer is None:
                 return errors
-            words = f"HTTP {response.status_code}: {_words(text)}".removesuffix(": ")
-            return errors or [made_up(id, Trouble.REFUSED, words)]
-        if self._answer_elsewhere is not None or response.status_code == 202:
+            message = f"HTTP {response.status_code}: {_refusal_text(text)}".removesuffix(": ")
+            return errors or [synthetic_error(id, SyntheticErrorCode.REFUSED, message)]
+        if self._deliver_answer is not None or response.status_code == 202:
             return messages
         if any(isinstance(each, JSONRPCResponse | JSONRPCError) for each in messages):
             return messages
         if not is_whole or not text.strip():
-            words = "broke off" if text.strip() else "is empty"
-            return [*messages, made_up(id, Trouble.CUT_OFF, f"the answer {words}")]
+            message = "broke off" if text.strip() else "is empty"
+            return [
+                *messages,
+                synthetic_error(id, SyntheticErrorCode.CUT_OFF, f"the answer {message}"),
+            ]
         return [*messages, self._unreadable(id, _media_type(response) or "an answer", text)]
 
     async def _events(
         self, response: httpx2.Response, id: int | str | None
     ) -> AsyncGenerator[bytes, None]:
-        """The events, each with a message that the SDK can read."""
+        """The response's events, each with a message that the SDK can read."""
         source = httpx2.EventSource(response, max_event_size=MAX_EVENT_BYTES)
         async for event in source:
             for each in self._readable(event, id, str(response.request.url)):
@@ -160,7 +164,7 @@ class McpHttpClient(httpx2.AsyncClient):
         self, event: httpx2.ServerSentEvent, id: int | str | None, url: str
     ) -> list[bytes]:
         if event.event == "endpoint":
-            self._evidence.endpoint = event.data
+            self._connection_state.endpoint = event.data
             _check_endpoint(url, event.data)
             return [_to_bytes(event, event.data)]
         if not event.data or _is_message(event.data):
@@ -176,17 +180,20 @@ class McpHttpClient(httpx2.AsyncClient):
         ]
 
     def _unreadable(self, id: int | str, kind: str, text: str) -> JSONRPCError:
-        """The error for a request whose answer is no message. The SDK logs errors, and an answer
-        may repeat a secret, so what it says is noted beside."""
-        self._evidence.said = _words(text)
-        if (request_state := current_exchange.get()) is not None:
-            request_state.said = self._evidence.said
-        return made_up(id, Trouble.UNREADABLE, kind)
+        """Error for a request whose response is not a message.
 
-    def _answered_with_events(
+        The SDK logs errors, and a response may repeat a secret, so its text is recorded in the
+        diagnostics instead.
+        """
+        self._connection_state.refusal_text = _refusal_text(text)
+        if (request_state := current_request.get()) is not None:
+            request_state.refusal_text = self._connection_state.refusal_text
+        return synthetic_error(id, SyntheticErrorCode.UNREADABLE, kind)
+
+    def _as_events(
         self, response: httpx2.Response, text: str, id: int | str | None
     ) -> httpx2.Response:
-        """Events that were not called so."""
+        """Treat a body as an event stream although its content type does not say so."""
         headers = {"content-type": _EVENTS}
         named = httpx2.Response(200, headers=headers, text=text, request=response.request)
         named.headers["content-type"] = _EVENTS
@@ -194,7 +201,7 @@ class McpHttpClient(httpx2.AsyncClient):
 
 
 class _Stream(httpx2.AsyncByteStream):
-    """The bytes of a response, written anew; closing it closes the response it came from."""
+    """Rewritten bytes of a response; closing it closes the original response."""
 
     def __init__(self, response: httpx2.Response, chunks: AsyncGenerator[bytes, None]) -> None:
         self._response = response
@@ -206,6 +213,7 @@ class _Stream(httpx2.AsyncByteStream):
                 yield chunk
 
     async def aclose(self) -> None:
+        """Close the original response."""
         await self._response.aclose()
 
 
@@ -232,7 +240,7 @@ def _with_body(
 def _with_messages(
     response: httpx2.Response, messages: Sequence[JSONRPCMessage], body: bytes
 ) -> httpx2.Response:
-    """The response with these messages in it, or as it came where there are none."""
+    """Replace the body by these messages; without any, the body stays."""
     if not messages:
         return _with_body(response, body)
     if len(messages) == 1:
@@ -242,13 +250,13 @@ def _with_messages(
 
 
 def _kept_headers(response: httpx2.Response) -> dict[str, str]:
-    """Without those about the bytes as they came."""
+    """Headers of the response, without length, encoding and transfer encoding."""
     dropped = ("content-length", "content-encoding", "transfer-encoding")
     return {name: value for name, value in response.headers.items() if name not in dropped}
 
 
 async def _read(response: httpx2.Response) -> tuple[bytes, bool]:
-    """The body, and whether that is all of it; at most ``MAX_EVENT_BYTES``."""
+    """Read the body, up to ``MAX_EVENT_BYTES``; False if it is incomplete."""
     body = bytearray()
     try:
         async for chunk in response.aiter_bytes():
@@ -263,7 +271,7 @@ async def _read(response: httpx2.Response) -> tuple[bytes, bool]:
 
 
 def _id_of(request: httpx2.Request) -> int | str | None:
-    """The id of the JSON-RPC request that is posted; None for anything else."""
+    """The id of a posted JSON-RPC request; None for anything else."""
     if request.method != "POST":
         return None
     try:
@@ -285,7 +293,7 @@ def _looks_like_events(text: str) -> bool:
 
 
 def _is_answer(text: str, id: int | str) -> bool:
-    """True for what the SDK reads by itself, so that large results are not written anew."""
+    """True if the SDK can read the body as it is, so that large results are not rewritten."""
     try:
         message = jsonrpc_message_adapter.validate_json(text, by_name=False)
     except ValidationError:
@@ -315,8 +323,8 @@ def _to_bytes(event: httpx2.ServerSentEvent, data: str) -> bytes:
     return ("\n".join(lines) + "\n\n").encode()
 
 
-def _words(text: str) -> str:
-    """What an answer that is no message says: the reason in JSON, or a page without its tags."""
+def _refusal_text(text: str) -> str:
+    """Readable text of a response that is not a message: a JSON reason, or HTML without tags."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -324,19 +332,19 @@ def _words(text: str) -> str:
     if isinstance(value, dict):
         for key in ("message", "detail", "error_description", "error", "title"):
             if isinstance(found := value.get(key), str) and found:
-                return found[:_MAX_SAID]
-    return " ".join(_TAG.sub(" ", text).split())[:_MAX_SAID]
+                return found[:_MAX_REFUSAL_TEXT]
+    return " ".join(_TAG.sub(" ", text).split())[:_MAX_REFUSAL_TEXT]
 
 
 def _check_endpoint(url: str, endpoint: str) -> None:
-    """Refuse to post to another origin than the one we were told.
+    """Refuse to post to another origin than the configured one.
 
     Raises:
-        EndpointError: the endpoint is elsewhere.
+        EndpointError: the endpoint has another origin.
     """
-    ours, theirs = urlsplit(url), urlsplit(urljoin(url, endpoint))
-    if (ours.scheme, ours.netloc) != (theirs.scheme, theirs.netloc):
+    configured, announced = urlsplit(url), urlsplit(urljoin(url, endpoint))
+    if (configured.scheme, configured.netloc) != (announced.scheme, announced.netloc):
         raise EndpointError(
-            f"says to post to {theirs.scheme}://{theirs.hostname}:{theirs.port}, which is another "
-            f"origin than {ours.scheme}://{ours.netloc}"
+            f"says to post to {announced.scheme}://{announced.hostname}:{announced.port}, "
+            f"which is another origin than {configured.scheme}://{configured.netloc}"
         )

@@ -1,4 +1,4 @@
-"""The stream of messages from a server, made readable, and watched for noise and for its end."""
+"""Incoming message stream of a server: repaired, and monitored for noise and its end."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mcp.types import JSONRPCError, JSONRPCMessage, JSONRPCResponse
 from mcp.types.version import LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
 from pydantic import ValidationError
 
-from kronk_agent.host.results.answers import valid_answer
+from kronk_agent.host.results.answers import normalize_result
 from kronk_agent.host.transport.connection_state import ConnectionState
 from kronk_agent.host.transport.messages import read_messages, text_of, unreadable_answer
 from kronk_agent.host.transport.pending import PendingRequests
-from kronk_agent.host.transport.streams import Reading
+from kronk_agent.host.transport.streams import ReadableStream
 
 if TYPE_CHECKING:
     from contextvars import Context
@@ -28,26 +28,26 @@ _Item: TypeAlias = SessionMessage | Exception
 _ENDS = (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError)
 
 
-class Incoming(Reading[_Item]):
-    """What the SDK's client reads in place of the transport's own stream.
+class IncomingStream(ReadableStream[_Item]):
+    """The stream that the SDK's client reads instead of the transport's own.
 
-    ``pump`` moves the messages; ``inject`` adds answers that came by another way.
+    ``pump`` moves the messages; ``inject`` adds answers that arrived another way.
     """
 
     def __init__(
         self, server: str, connection_state: ConnectionState, pending: PendingRequests
     ) -> None:
         self._server = server
-        self._evidence = connection_state
+        self._connection_state = connection_state
         self._pending = pending
         self._version = LATEST_MODERN_VERSION
         streams = anyio.create_memory_object_stream[tuple[_Item, "Context | None"]](0)
         self._send, self._receive = streams
         self.last_context: Context | None = None
-        """The sender's context variables, which the SDK looks for."""
+        """Context variables of the sender, which the SDK looks for."""
 
     async def pump(self, stream: ReadStream[_Item]) -> None:
-        """Pass on what comes, until the stream ends or nobody reads any more."""
+        """Pass messages on until the stream ends or is no longer read."""
         try:
             async with self._send:
                 while True:
@@ -58,10 +58,10 @@ class Incoming(Reading[_Item]):
         except _ENDS:
             pass
         finally:
-            self._evidence.lost.set()
+            self._connection_state.lost.set()
 
     async def inject(self, message: JSONRPCMessage) -> None:
-        """Add an answer of a server that answers elsewhere; dropped once the stream has ended."""
+        """Add an answer that arrived outside the stream; dropped once the stream has ended."""
         try:
             for each in await self._valid(message):
                 await self._send.send((each, None))
@@ -77,8 +77,8 @@ class Incoming(Reading[_Item]):
                 messages = read_messages(text, self._pending)
                 if not messages and (error := unreadable_answer(text, self._pending)):
                     messages = [error]
-                if not messages and self._evidence.noise is None:
-                    self._evidence.noise = text[:_NOISE_LENGTH]
+                if not messages and self._connection_state.noise is None:
+                    self._connection_state.noise = text[:_NOISE_LENGTH]
                 return [each for message in messages for each in await self._valid(message)]
             case _:
                 return [item]
@@ -86,7 +86,7 @@ class Incoming(Reading[_Item]):
     async def _valid(
         self, message: JSONRPCMessage, wrapped: SessionMessage | None = None
     ) -> list[SessionMessage]:
-        """The message, its result as the protocol wants it."""
+        """The message, with its result normalized to the protocol."""
         match message:
             case JSONRPCResponse():
                 if "protocolVersion" in message.result:
@@ -96,9 +96,9 @@ class Incoming(Reading[_Item]):
                 if method is not None:
                     arguments = (self._server, method, message.result, self._version)
                     message.result = (
-                        await to_thread.run_sync(valid_answer, *arguments)
-                        if method == "tools/list"  # there may be a thousand
-                        else valid_answer(*arguments)
+                        await to_thread.run_sync(normalize_result, *arguments)
+                        if method == "tools/list"  # may list a thousand tools
+                        else normalize_result(*arguments)
                     )
             case JSONRPCError():
                 if message.id is None:
@@ -110,13 +110,19 @@ class Incoming(Reading[_Item]):
         return [wrapped or SessionMessage(message)]
 
     async def receive(self) -> _Item:
+        """Receive the next message.
+
+        Raises:
+            anyio.EndOfStream: the connection has ended.
+        """
         item, self.last_context = await self._receive.receive()
         return item
 
     def close(self) -> None:
-        """Let go of both ends, also where nothing was ever read."""
+        """Close both ends, even if nothing was ever read."""
         self._send.close()
         self._receive.close()
 
     async def aclose(self) -> None:
+        """Close the receiving end."""
         await self._receive.aclose()

@@ -1,9 +1,9 @@
-"""UTF-8 that is decoded a whole line at a time, under the name a server's output is read by.
+"""Incremental UTF-8 decoder that only returns complete lines, registered as a codec.
 
-The SDK's stdio client joins what it has of a line with every chunk that comes, and looks through
-all of it again: a line of 20 MB takes seconds, and every other server waits for a third of one.
-It lets its caller name the encoding, and a decoder may keep what is not complete yet. With this one
-the SDK only ever sees whole lines, and the time grows with their length and not with its square.
+The SDK's stdio client joins a partial line with every new chunk and scans all of it again: a line
+of 20 MB takes seconds, and blocks every other server for about a third of a second at a time. The
+SDK lets its caller choose the encoding, and a decoder may hold back incomplete input. With this
+codec the SDK only sees complete lines, and the time is linear in their length instead of quadratic.
 """
 
 from __future__ import annotations
@@ -11,31 +11,33 @@ from __future__ import annotations
 import codecs
 
 UTF_8_LINES = "utf-8-lines"
-"""To be named as an encoding, after ``register``."""
+"""Name of the encoding; call ``register`` before using it."""
 
 
 class LineDecoder(codecs.IncrementalDecoder):
-    """Gives nothing until a line is complete. Newlines are bytes of their own in UTF-8."""
+    """Holds back input until a line is complete. In UTF-8 a newline byte is always a newline."""
 
     def __init__(self, errors: str = "strict") -> None:
         super().__init__(errors)
-        self._begun: list[bytes] = []
+        self._partial: list[bytes] = []
 
     def decode(self, input: bytes, final: bool = False) -> str:  # type: ignore[override]
+        """Return the complete lines; the rest is kept for the next call."""
         lines, newline, rest = input.rpartition(b"\n")
         if not newline and not final:
-            self._begun.append(input)
+            self._partial.append(input)
             return ""
-        complete = b"".join((*self._begun, lines, newline, rest if final else b""))
-        self._begun = [] if final else [rest]
+        complete = b"".join((*self._partial, lines, newline, rest if final else b""))
+        self._partial = [] if final else [rest]
         return complete.decode("utf-8", self.errors)
 
     def reset(self) -> None:
-        self._begun = []
+        """Discard an incomplete line."""
+        self._partial = []
 
 
 def register() -> None:
-    """Make the encoding known to Python; once is enough, and more do no harm."""
+    """Register the encoding with Python; safe to call again."""
     codecs.register(_find)
 
 

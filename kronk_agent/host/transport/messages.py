@@ -1,7 +1,7 @@
-"""JSON-RPC messages, read also where strict JSON or the SDK's types refuse them.
+"""Lenient JSON-RPC parser: also reads what strict JSON or the SDK's types reject.
 
-What cannot be read but answers a request of ours becomes that request's error, so that nobody
-waits for its timeout.
+An unreadable answer to a request becomes that request's error, so that the caller does not have to
+wait for its timeout.
 """
 
 from __future__ import annotations
@@ -26,39 +26,40 @@ from pydantic import ValidationError
 from kronk_agent.host.transport.pending import PendingRequests
 
 _QUOTED = 120
-"""Characters of an unreadable answer that its error quotes."""
+"""Characters of an unreadable answer quoted in its error."""
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _ID = re.compile(r'"id"\s*:\s*(?:"((?:[^"\\]|\\.)*)"|(-?\d+))')
 _REASON_KEYS = ("message", "data", "detail", "details", "error_description", "error", "reason")
 _BEGINS = '{"jsonrpc"'
 _DECODER = json.JSONDecoder(strict=False, parse_constant=lambda _: None)
-"""Takes line breaks within texts, and NaN for null."""
+"""Accepts line breaks in strings, and reads NaN as null."""
 
 
-class Trouble(IntEnum):
-    """Codes of errors that we make up for requests without a proper answer."""
+class SyntheticErrorCode(IntEnum):
+    """Codes of errors synthesized for requests without a valid answer."""
 
     UNREADABLE = 900_001
-    """The answer is no JSON-RPC message; the error's message says what it is."""
+    """The answer is not a JSON-RPC message; the error's message describes it."""
     CUT_OFF = 900_002
-    """The answer began and did not end: the request may have been carried out."""
+    """The answer is incomplete: the request may have been carried out."""
     REFUSED = 900_003
-    """The request was turned away over HTTP."""
+    """The request was rejected over HTTP."""
 
 
 def to_text(data: bytes) -> str:
-    """UTF-8, or what the byte order mark says; what is wrong becomes U+FFFD."""
+    """Decode UTF-8, or the encoding of the byte order mark; invalid bytes become U+FFFD."""
     return data.decode(json.detect_encoding(data), "replace")
 
 
 def text_of(error: ValidationError) -> str:
-    """The line that could not be read: pydantic keeps it, or the object it found in it."""
+    """The line that failed validation: pydantic keeps it, or the object parsed from it."""
     inputs = [each["input"] for each in error.errors(include_url=False)]
     whole = next((each for each in inputs if isinstance(each, dict | list)), inputs[0])
     return whole if isinstance(whole, str) else json.dumps(whole)
 
 
 def is_json(text: str) -> bool:
+    """True if the text is JSON, with or without a byte order mark."""
     try:
         json.loads(text.lstrip("\ufeff"))
     except (ValueError, RecursionError):
@@ -69,12 +70,12 @@ def is_json(text: str) -> bool:
 def read_messages(
     text: str, pending: PendingRequests, answers: RequestId | None = None
 ) -> list[JSONRPCMessage]:
-    """The messages in a text: one, several in a row, a batch, or none.
+    """Parse the messages in a text: one, several in a row, a batch, or none.
 
     Args:
-        text: a line, an HTTP body, or an event's data.
-        pending: to find the request that an answer without a usable id belongs to.
-        answers: the request this text answers, where the transport says so.
+        text: a line, an HTTP body, or the data of an event.
+        pending: requests to match answers without a usable id against.
+        answers: the request this text answers, if the transport tells.
     """
     found = (_message(value, pending, answers) for value in _objects(text))
     return [message for message in found if message is not None]
@@ -83,21 +84,21 @@ def read_messages(
 def unreadable_answer(
     text: str, pending: PendingRequests, answers: RequestId | None = None
 ) -> JSONRPCError | None:
-    """The error for the request that an unreadable text answers; None if it is mere noise."""
+    """Error for the request that an unreadable text answers; None if the text is just noise."""
     id = answers if answers is not None else _claimed_id(text, pending)
     if id is None:
         return None
-    said = " ".join(text.split())[:_QUOTED]
-    return made_up(id, Trouble.UNREADABLE, repr(said) if said else "nothing")
+    quoted = " ".join(text.split())[:_QUOTED]
+    return synthetic_error(id, SyntheticErrorCode.UNREADABLE, repr(quoted) if quoted else "nothing")
 
 
-def made_up(id: RequestId, trouble: Trouble, words: str) -> JSONRPCError:
-    """An error that no server sent."""
-    return JSONRPCError(jsonrpc="2.0", id=id, error=ErrorData(code=trouble, message=words))
+def synthetic_error(id: RequestId, trouble: SyntheticErrorCode, message: str) -> JSONRPCError:
+    """Build an error that no server sent."""
+    return JSONRPCError(jsonrpc="2.0", id=id, error=ErrorData(code=trouble, message=message))
 
 
 def _claimed_id(text: str, pending: PendingRequests) -> RequestId | None:
-    """The pending request that a text which begins like a message names, or can only mean."""
+    """The pending request that an unreadable message names, or the only one it can answer."""
     if not text.lstrip("\ufeff \t\r\n").startswith("{"):
         return None
     for match in _ID.finditer(text):
@@ -107,13 +108,13 @@ def _claimed_id(text: str, pending: PendingRequests) -> RequestId | None:
 
 
 def _objects(text: str) -> Iterator[dict[str, object]]:
-    """The JSON objects in a row; what stands before the first is passed over."""
+    """The consecutive JSON objects in a text; anything before the first is skipped."""
     position = min((p for p in (text.find("{"), text.find("[{")) if p >= 0), default=len(text))
     while position < len(text):
         try:
             value, position = _DECODER.raw_decode(text, position)
         except (ValueError, RecursionError):
-            position = text.find(_BEGINS, position + 1)  # after words in braces, say
+            position = text.find(_BEGINS, position + 1)  # the brace was part of some text
             if position < 0:
                 return
             continue
@@ -136,7 +137,7 @@ def _message(
         if own_id is None:
             return JSONRPCNotification(jsonrpc="2.0", method=method, params=params)
         return JSONRPCRequest(jsonrpc="2.0", id=own_id, method=method, params=params)
-    id = answers if answers is not None else _answered(whole, pending)
+    id = answers if answers is not None else _answered_id(whole, pending)
     if id is None:
         return None
     error, result = whole.get("error"), whole.get("result")
@@ -146,17 +147,17 @@ def _message(
         body = _result(result, pending.method_of(id))
         return JSONRPCResponse(jsonrpc="2.0", id=id, result=body)
     if "jsonrpc" in whole and answers is None:
-        return made_up(id, Trouble.UNREADABLE, "neither a result nor an error")
+        return synthetic_error(id, SyntheticErrorCode.UNREADABLE, "neither a result nor an error")
     return None
 
 
-def _answered(raw: Mapping[str, object], pending: PendingRequests) -> RequestId | None:
+def _answered_id(raw: Mapping[str, object], pending: PendingRequests) -> RequestId | None:
     id = _as_id(raw.get("id"))
     if id is None:
         is_answer = "result" in raw or "error" in raw
         return pending.only() if is_answer else None
-    known = pending.find(id)
-    return id if known is None else known
+    pending_id = pending.find(id)
+    return id if pending_id is None else pending_id
 
 
 def _as_id(value: object) -> RequestId | None:
@@ -172,10 +173,10 @@ def _as_id(value: object) -> RequestId | None:
 
 
 def to_error(error: object) -> ErrorData:
-    """What a server sent as ``error``: an object, a text, or anything else."""
+    """Convert what a server sent as ``error``: an object, a string, or anything else."""
     if not isinstance(error, dict):
-        words = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False)
-        return ErrorData(code=INTERNAL_ERROR, message=words or "no reason given")
+        text = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False)
+        return ErrorData(code=INTERNAL_ERROR, message=text or "no reason given")
     code = error.get("code")
     message, key = next(
         ((error[key], key) for key in _REASON_KEYS if error.get(key)), ("no reason given", "")
@@ -188,7 +189,7 @@ def to_error(error: object) -> ErrorData:
 
 
 def _result(result: object, method: str | None) -> dict[str, object]:
-    """Results are objects; others are put where the method's result has them."""
+    """Wrap a result that is not an object into the field its method expects."""
     match result, method:
         case dict(), _:
             return result
@@ -201,7 +202,7 @@ def _result(result: object, method: str | None) -> dict[str, object]:
 
 
 def without_surrogates(value: object) -> object:
-    """The JSON value with U+FFFD for half characters, which UTF-8 cannot write."""
+    """Replace lone surrogates, which UTF-8 cannot encode, by U+FFFD in a JSON value."""
     match value:
         case str():
             return _LONE_SURROGATE.sub("\ufffd", value)

@@ -1,4 +1,4 @@
-"""The wire to a server: its process or its URL, and what can be seen on it."""
+"""Transport to a server, by process or URL, with its diagnostics."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from kronk_agent.host.diagnostics.log import ServerLog
 from kronk_agent.host.transport.connection_state import ConnectionState
 from kronk_agent.host.transport.environment import added_environment
 from kronk_agent.host.transport.http import MAX_EVENT_BYTES, McpHttpClient
-from kronk_agent.host.transport.incoming import Incoming
+from kronk_agent.host.transport.incoming import IncomingStream
 from kronk_agent.host.transport.lines import UTF_8_LINES, register
-from kronk_agent.host.transport.pending import Outgoing, PendingRequests
+from kronk_agent.host.transport.pending import OutgoingStream, PendingRequests
 from kronk_agent.host.transport.watchdog import watched
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class ServerTransport:
-    """The way to one server, opened once, and what was seen on it."""
+    """Transport to one server, opened once, with its diagnostics."""
 
     def __init__(
         self,
@@ -46,16 +46,16 @@ class ServerTransport:
         self._auth = auth
         self.connection_state = ConnectionState()
         self._pending = PendingRequests()
-        self._incoming = Incoming(name, self.connection_state, self._pending)
+        self._incoming = IncomingStream(name, self.connection_state, self._pending)
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[TransportStreams, None]:
-        """The streams to and from the server."""
+        """Open the streams to and from the server."""
         opened = {"stdio": self._stdio, "http": self._http, "sse": self._sse}[self._transport]
         with closing(self._incoming):
             async with opened() as (read, write), create_task_group() as tasks:
                 tasks.start_soon(self._incoming.pump, read)
-                yield self._incoming, Outgoing(write, self._pending)
+                yield self._incoming, OutgoingStream(write, self._pending)
                 tasks.cancel_scope.cancel()
 
     @asynccontextmanager
@@ -68,11 +68,11 @@ class ServerTransport:
             env=await to_thread.run_sync(added_environment, self._config, os.environ),
             cwd=self._config.cwd,
             encoding=UTF_8_LINES,
-            # A server that prints another encoding makes noise; that does not end the connection.
+            # Output in another encoding is treated as noise and does not end the connection.
             encoding_error_handler="replace",
         )
-        # A process that is being started when the connection is given up would be left behind:
-        # asyncio does not wait for it. Starting is quick, and ending it is the SDK's work.
+        # A process that is starting while the connection is cancelled would leak, because asyncio
+        # does not wait for it. Starting is quick, and the SDK terminates the process.
         with (
             watched(program) as guarded,
             self.log.open() as stderr,
@@ -100,11 +100,11 @@ class ServerTransport:
             yield streams
 
     def _http_client(self, *_: Any, **__: Any) -> McpHttpClient:
-        """Ours, whatever headers and timeouts the SDK would give it."""
+        """Our client, whatever headers and timeouts the SDK passes."""
         return McpHttpClient(
             headers=self._config.headers,
             auth=self._auth,
             connection_state=self.connection_state,
             pending=self._pending,
-            answer_elsewhere=self._incoming.inject if self._transport == "sse" else None,
+            deliver_answer=self._incoming.inject if self._transport == "sse" else None,
         )

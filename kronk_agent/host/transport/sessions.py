@@ -1,16 +1,16 @@
-"""Recognises a server that no longer knows our session, whatever status it says so with."""
+"""Detection of expired sessions, which servers report with many different statuses."""
 
 from __future__ import annotations
 
 import re
 
 GONE_STATUSES = (404, 410)
-"""In a session, these alone say that it is over."""
+"""Statuses that, within a session, always mean that it has ended."""
 DOUBTFUL_STATUSES = (400, 401, 403, 409, 422, 500)
-"""Servers that were restarted answer with these too, some without a word of the session."""
+"""Statuses that restarted servers also answer with, sometimes without mentioning the session."""
 
 _LONGEST = 300
-"""Characters. What says more is about something else."""
+"""Characters. Longer texts are about something else."""
 _SESSION = re.compile(r"session|transport found", re.IGNORECASE)
 _UNKNOWN = re.compile(
     r"not[ _-]?found|unknown|invalid|expired|missing|stale|terminated|closed|gone|required|mismatch"
@@ -28,9 +28,9 @@ _NOT_BEGUN = re.compile(
 )
 
 
-def is_session_unknown(said: str) -> bool:
-    """True if the words of a refusal mean that the session is unknown, expired or not begun."""
-    if not said or len(said) > _LONGEST:
+def is_session_unknown(refusal_text: str) -> bool:
+    """True if a refusal says that the session is unknown, expired or not initialized."""
+    if not refusal_text or len(refusal_text) > _LONGEST:
         return False
-    is_about_session = bool(_SESSION.search(said) and _UNKNOWN.search(said))
-    return is_about_session or bool(_NOT_BEGUN.search(said))
+    is_about_session = bool(_SESSION.search(refusal_text) and _UNKNOWN.search(refusal_text))
+    return is_about_session or bool(_NOT_BEGUN.search(refusal_text))

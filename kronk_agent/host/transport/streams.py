@@ -1,4 +1,4 @@
-"""The parts of the SDK's stream protocols that are the same for every stream."""
+"""Base classes with the parts of the SDK's stream protocols common to all streams."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import anyio
 T_co = TypeVar("T_co", covariant=True)
 
 
-class Closing(ABC):
-    """A stream that is closed where an ``async with`` block around it ends."""
+class ClosableStream(ABC):
+    """A stream that is closed on leaving its ``async with`` block."""
 
     @abstractmethod
     async def aclose(self) -> None:
-        """Close it. It may be called again."""
+        """Close the stream. May be called again."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -30,15 +30,15 @@ class Closing(ABC):
         await self.aclose()
 
 
-class Reading(Closing, Generic[T_co]):
-    """A stream that is read item by item, or by ``async for``."""
+class ReadableStream(ClosableStream, Generic[T_co]):
+    """A stream that is read item by item, or with ``async for``."""
 
     @abstractmethod
     async def receive(self) -> T_co:
-        """The next item.
+        """Receive the next item.
 
         Raises:
-            anyio.EndOfStream: there is none.
+            anyio.EndOfStream: the stream has ended.
         """
 
     def __aiter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Programs that end when we do, even when we are killed and they do not notice."""
+"""Watchdog that ends a server's program when this process is killed."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from mcp.client.stdio import get_default_environment
 _GUARD = Path(__file__).with_name("guard.py")
 _SHELL = "/bin/sh"
 _LOCALE = "LC_CTYPE"
-"""Python sets it where the locale is C (PEP 538)."""
+"""Python sets it when the locale is C (PEP 538)."""
 
 
 @contextmanager
 def watched(program: StdioServerParameters) -> Iterator[StdioServerParameters]:
-    """The program, to be started beside a watchdog that outlives us for some seconds.
+    """Wrap the program in a watchdog that outlives this process by some seconds.
 
-    On Windows the SDK's job object does the same. A program that cannot be started is left as it
-    is, for the error to be its own.
+    On Windows the SDK's job object does the same. A program that cannot be started is left
+    unchanged, so that the error message is its own.
     """
     if sys.platform == "win32" or not _can_be_guarded(program):
         yield program
@@ -33,7 +33,7 @@ def watched(program: StdioServerParameters) -> Iterator[StdioServerParameters]:
     fifo = folder / "alive"
     try:
         os.mkfifo(fifo, 0o600)
-        alive = os.open(fifo, os.O_RDWR)  # it ends with us, however we end
+        alive = os.open(fifo, os.O_RDWR)  # closed by the system when this process ends
     except OSError:  # a file system without FIFOs
         shutil.rmtree(folder, ignore_errors=True)
         yield program

@@ -243,4 +243,4 @@ async def test_another_issuer_is_refused(authority: Authority, logins: Logins) -
     with pytest.raises(ServerUnavailableError) as caught:
         await _sign_in(authority, logins)
 
-    assert str(caught.value).endswith(": have whoever runs the server correct the issuer it names")
+    assert str(caught.value).endswith(": ask the server's operator to correct its issuer")

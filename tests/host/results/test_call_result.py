@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mcp.types import CallToolResult
 
-from kronk_agent.host.results.call_result import valid_call_result
+from kronk_agent.host.results.call_result import normalize_call_result
 from kronk_agent.host.results.content import to_output
 from kronk_agent.messages import ImagePart, JsonObject, JsonValue, Part, TextPart
 
@@ -17,7 +17,7 @@ GOOD: JsonObject = {"type": "text", "text": "good"}
 
 
 async def _read(result: JsonObject) -> tuple[tuple[Part, ...], bool]:
-    valid = valid_call_result(result, any_structure=False)
+    valid = normalize_call_result(result, any_structure=False)
     output = await to_output(CallToolResult.model_validate(valid, by_name=False), None)
     return output.content, output.is_error
 
@@ -90,7 +90,7 @@ async def test_a_result_of_another_shape_is_read(
 async def test_a_result_that_wants_input_stays_as_it_is() -> None:
     result: JsonObject = {"resultType": "input_required", "inputRequests": {}}
 
-    assert valid_call_result(result, any_structure=True) == result
+    assert normalize_call_result(result, any_structure=True) == result
 
 
 ANY_JSON: st.SearchStrategy[JsonValue] = st.recursive(

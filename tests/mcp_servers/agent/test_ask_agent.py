@@ -15,7 +15,7 @@ from mcp_servers.agent.support import DEMO, connected
 
 from kronk_agent.errors import EngineError
 from kronk_agent.host.session.call_depth import META_KEY
-from kronk_agent.host.session.tasks import Tasks
+from kronk_agent.host.session.tasks import TasksExtension
 from kronk_agent.model import ChatRequest
 from kronk_agent.testing import call
 from kronk_agent.tools import ToolContext, tool
@@ -260,7 +260,7 @@ async def test_giving_up_stops_the_model_and_the_tools(mode: str) -> None:
 
 async def test_a_client_that_knows_tasks_gets_one_and_its_result() -> None:
     async with connected(
-        call("add", a=1, b=2), "It is 3.", tools=[add], extensions=[Tasks()]
+        call("add", a=1, b=2), "It is 3.", tools=[add], extensions=[TasksExtension()]
     ) as client:
         result = await client.call_tool("ask_agent", {"prompt": "1 + 2?"})
 

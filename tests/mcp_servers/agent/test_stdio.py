@@ -17,7 +17,7 @@ from limits import seconds
 from mcp import Client, StdioServerParameters
 from mcp_servers.agent.support import DEMO
 
-from kronk_agent.host.session.tasks import Tasks
+from kronk_agent.host.session.tasks import TasksExtension
 
 INITIALIZE = {
     "jsonrpc": "2.0",
@@ -156,7 +156,7 @@ async def test_tools_are_listed_at_once_and_the_model_is_loaded_when_it_is_neede
         reports.append(message)
 
     with anyio.fail_after(seconds(50)):
-        async with Client(server, extensions=[Tasks()]) as client:
+        async with Client(server, extensions=[TasksExtension()]) as client:
             names = [tool.name for tool in (await client.list_tools()).tools]
             model.symlink_to(starter_model)
             asked = await client.call_tool("ask_agent", {"prompt": "Say hi.", "tools": []})

@@ -12,7 +12,7 @@ from mcp.client import ClientRequestContext
 from mcp_servers.serving.support import said, served, server_of
 
 from kronk_agent.errors import InvalidRequestError, ToolError
-from kronk_agent.host.session.tasks import Tasks
+from kronk_agent.host.session.tasks import TasksExtension
 from kronk_agent.messages import JsonObject
 from kronk_mcp_servers.serving import Call
 from kronk_mcp_servers.serving.calls import MAX_KEPT
@@ -228,7 +228,9 @@ async def test_a_slow_call_goes_on_as_a_task_and_may_ask(seconds: float) -> None
     answers = Answers({"name": "Ada"}, {"name": "Bob"})
     server = server_of(served(slow, task_after_seconds=seconds))
 
-    async with Client(server, extensions=[Tasks()], elicitation_callback=answers) as client:
+    async with Client(
+        server, extensions=[TasksExtension()], elicitation_callback=answers
+    ) as client:
         result = await client.call_tool("work", {})
 
     assert result.content == said("accept {'name': 'Ada'}, accept {'name': 'Bob'}").content
@@ -245,7 +247,7 @@ async def test_results_that_are_kept_make_room_for_new_tasks() -> None:
         return said("done")
 
     server = server_of(served(work, task_after_seconds=0))
-    async with Client(server, extensions=[Tasks()]) as client:
+    async with Client(server, extensions=[TasksExtension()]) as client:
         for _ in range(MAX_KEPT + 1):
             result = await client.call_tool("work", {})
             assert result.content == said("done").content
@@ -267,7 +269,7 @@ async def test_a_task_nobody_waits_for_is_cancelled() -> None:
         raise AssertionError
 
     server = server_of(served(hang, task_after_seconds=0))
-    async with Client(server, extensions=[Tasks()]) as client:
+    async with Client(server, extensions=[TasksExtension()]) as client:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(client.call_tool, "work", {})
             await began.wait()

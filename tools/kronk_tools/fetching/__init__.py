@@ -1,1 +1,1 @@
-"""Fetching pages over HTTP: address checks, limits and robots.txt."""
+"""HTTP fetching with SSRF protection, limits and robots.txt."""

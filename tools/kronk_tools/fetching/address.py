@@ -1,6 +1,6 @@
-"""Addresses of the web: read from text, checked, and brought to a form that compares.
+"""URLs: found in text, validated and normalized.
 
-Import it on use: httpx2 is heavy.
+Import on use: httpx2 is heavy.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ MAX_URL_CHARS = 2_048
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _IN_TEXT = re.compile(
     r"https?://(?:\[[\da-f:.]+\])?[^\s<>\"'`|\\^{}\[\]]{1,2048}"
-    # bare, as people write them
+    # without a scheme
     r"|(?<![\w@./:-])(?:[\w-]{1,63}\.)+[^\W\d_]{2,63}(?::\d{1,5})?(?:/[^\s<>\"'`|\\^{}\[\]]{0,2048})?",
     re.IGNORECASE,
 )
-_AROUND = ".,;:!?*_~)]}”’»…"
-"""What follows an address in a sentence or in Markdown, and can also be its end."""
+_TRAILING = ".,;:!?*_~)]}”’»…"
+"""Characters that may follow a URL in a sentence or in Markdown, or may be its end."""
 _MAX_ENDINGS = 8
 
 
 def parse_url(text: str) -> httpx2.URL:
-    """The URL, without its fragment; a host name in its ASCII form.
+    """Parse a URL; the fragment is removed and the host name converted to ASCII.
 
     Raises:
-        ToolError: it is no address of the web, or one with a user name or password.
+        ToolError: the text is not a web URL, or contains a user name or password.
     """
     text = text.strip()
     shown = repr(one_line(text, max_chars=200))
@@ -58,47 +58,46 @@ def parse_url(text: str) -> httpx2.URL:
 
 
 def origin(url: httpx2.URL) -> tuple[str, str, int]:
-    """What cookies, robots.txt and politeness belong to."""
+    """Scheme, host and port: the scope of cookies, robots.txt and rate limits."""
     return url.scheme, url.host, url.port or _DEFAULT_PORTS[url.scheme]
 
 
-def comparable(url: str) -> str | None:
-    """The same text for all spellings of an address; None for what is no address of the web.
+def normalized_url(url: str) -> str | None:
+    """Normalize a URL for comparison; None if it is not a web URL.
 
-    http and https, and a slash at the end or none, make no difference: models mix them up.
+    http and https, and a trailing slash or none, compare equal, because models mix them up.
     """
     try:
         parsed = parse_url(url)
     except ToolError:
         return None
     port = parsed.port or _DEFAULT_PORTS[parsed.scheme]
-    host = _spelled_once(parsed.raw_host.decode("ascii").rstrip("."))
+    host = _normalized_host(parsed.raw_host.decode("ascii").rstrip("."))
     if not host:
         return None
-    place = host if port in _DEFAULT_PORTS.values() else f"{host}:{port}"
-    return place + parsed.raw_path.decode("ascii").rstrip("/")
+    authority = host if port in _DEFAULT_PORTS.values() else f"{host}:{port}"
+    return authority + parsed.raw_path.decode("ascii").rstrip("/")
 
 
-def _spelled_once(host: str) -> str:
+def _normalized_host(host: str) -> str:
     try:
         return str(ip_address(host))
     except ValueError:
         return host
 
 
-def addresses_in(text: str) -> Iterator[str]:
-    """The addresses in a text, as they stand there; ``example.com/page`` is https.
+def find_urls(text: str) -> Iterator[str]:
+    """Find the URLs in a text, as they are spelled there; ``example.com/page`` becomes https.
 
-    Where it is not clear whether a sign still belongs to an address, there is one with it and one
-    without.
+    If it is unclear whether a character still belongs to a URL, both variants are returned.
     """
     for match in _IN_TEXT.finditer(text):
         found = match[0] if "://" in match[0] else f"https://{match[0]}"
         for _ in range(_MAX_ENDINGS):
             yield found
-            if found[-1] in _AROUND:
+            if found[-1] in _TRAILING:
                 found = found[:-1]
-            elif ")" in found:  # in Markdown an address ends at its bracket, whatever follows
+            elif ")" in found:  # in Markdown a URL ends at its bracket, whatever follows
                 found = found[: found.rindex(")")]
             else:
                 break

@@ -1,12 +1,12 @@
-"""Which addresses the web tools may connect to: the public internet, and what a person opened.
+"""SSRF protection: the web tools only connect to public addresses and to configured networks.
 
-A host name is resolved once, here; every address it has is judged; and the connection is made to
-an address that was judged (``http.py`` sees to that), so a name that answers differently the
-second time (DNS rebinding) gains nothing. Behind a proxy only the proxy knows what a name stands
-for, and the check of addresses is the proxy's.
+A host name is resolved once, here; each of its addresses is checked; and the connection is made to
+a checked address (by ``http.py``). A name that resolves differently the second time (DNS rebinding)
+therefore gains nothing. With a proxy, only the proxy resolves names, so it has to check the
+addresses.
 
-The ranges are spelled out because ``ipaddress.is_global`` will not do: it holds multicast, NAT64
-and 6to4 for global, and its answers differ between patch releases of Python.
+The ranges are listed explicitly because ``ipaddress.is_global`` is not sufficient: it treats
+multicast, NAT64 and 6to4 as global, and its results differ between patch releases of Python.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from kronk_agent.errors import ToolError
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[Address]]]
-"""Finds the addresses of a host name. Raises ``OSError`` when there are none."""
+"""Resolves a host name. Raises ``OSError`` if it has no addresses."""
 
 _SPECIAL_IPV4 = {
     IPv4Network("0.0.0.0/8"): "an address of this machine",
@@ -61,48 +61,48 @@ _WEB_PORTS = (80, 443)
 
 
 async def resolve_name(host: str, port: int) -> Sequence[Address]:
-    """All addresses of a host name, by the system's resolver, without blocking the loop."""
+    """Resolve a host name with the system's resolver, without blocking the event loop."""
     found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(ip_address(sockaddr[0]) for *_, sockaddr in found))
 
 
 @dataclass(frozen=True, slots=True)
 class AddressGuard:
-    """Turns a host into addresses that may be connected to."""
+    """Resolves hosts to addresses that are allowed."""
 
     allow_private: tuple[Network, ...] = ()
     """Networks that may be reached although they are not public, on every port."""
     resolve: Resolve = resolve_name
     allow_ports: tuple[int, ...] = ()
-    """Ports that may be reached on public addresses, beside 80 and 443."""
+    """Ports that may be reached on public addresses, in addition to 80 and 443."""
 
     async def addresses(self, host: str, port: int) -> Sequence[Address]:
-        """The host's addresses, every one of them permitted.
+        """Return the host's addresses, all of them allowed.
 
         Raises:
-            ToolError: the host is unknown, or one of its addresses, or the port, is refused.
+            ToolError: the host is unknown, or one of its addresses, or the port, is not allowed.
         """
         literal = _literal(host)
         found = [literal] if literal else await self._resolved(host, port)
         self._check(host, port, found)
         return found
 
-    def check_spelled(self, host: str, port: int) -> None:
-        """Judge what can be judged when another resolves the name: a spelled address, the port.
+    def check_unresolved(self, host: str, port: int) -> None:
+        """Check what can be checked if a proxy resolves the name: a literal address, and the port.
 
         Raises:
-            ToolError: it is refused.
+            ToolError: the address or port is not allowed.
         """
         literal = _literal(host)
         self._check(host, port, [literal] if literal else [])
 
     def refusal(self, address: Address) -> str | None:
-        """Why the address may not be reached; None if it may."""
+        """Reason why the address is not allowed; None if it is."""
         address = _without_mapping(address)
-        if not self._is_opened(address):
+        if not self._is_allowed_network(address):
             return _special_range(address)
-        carried = _carried_ipv4(address)
-        return None if carried is None else self.refusal(carried)
+        embedded = _embedded_ipv4(address)
+        return None if embedded is None else self.refusal(embedded)
 
     def _check(self, host: str, port: int, addresses: Sequence[Address]) -> None:
         for address in addresses:
@@ -114,15 +114,15 @@ class AddressGuard:
                     "who runs this can open its network with the setting web_fetch.allow_private",
                     code="url_not_allowed",
                 )
-        is_opened = bool(addresses) and all(map(self._is_opened, addresses))
-        if not (is_opened or port in _WEB_PORTS or port in self.allow_ports):
+        is_allowed = bool(addresses) and all(map(self._is_allowed_network, addresses))
+        if not (is_allowed or port in _WEB_PORTS or port in self.allow_ports):
             raise ToolError(
                 f"{host}:{port}: only the ports 80 and 443 may be reached; the person who runs "
                 "this can open another with the setting web_fetch.allow_ports",
                 code="url_not_allowed",
             )
 
-    def _is_opened(self, address: Address) -> bool:
+    def _is_allowed_network(self, address: Address) -> bool:
         return any(_without_mapping(address) in network for network in self.allow_private)
 
     async def _resolved(self, host: str, port: int) -> Sequence[Address]:
@@ -140,7 +140,7 @@ class AddressGuard:
 
 
 def _literal(host: str) -> Address | None:
-    """The address that a host spells, also in decimal, octal, hexadecimal or short; else None."""
+    """The address that a host spells, even in decimal, octal, hexadecimal or short form."""
     try:
         return ip_address(host)
     except ValueError:
@@ -152,14 +152,14 @@ def _literal(host: str) -> Address | None:
 
 
 def _without_mapping(address: Address) -> Address:
-    """``::ffff:127.0.0.1`` is another spelling of 127.0.0.1."""
+    """Convert an IPv4-mapped address: ``::ffff:127.0.0.1`` is 127.0.0.1."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
 
 
-def _carried_ipv4(address: Address) -> IPv4Address | None:
-    """The IPv4 address that a gateway would take a NAT64 or 6to4 address to."""
+def _embedded_ipv4(address: Address) -> IPv4Address | None:
+    """The IPv4 address that a gateway would connect to for a NAT64 or 6to4 address."""
     if isinstance(address, IPv4Address):
         return None
     if address in _NAT64:

@@ -1,4 +1,4 @@
-"""Bytes of a page to text, whatever its server says about the charset."""
+"""Decoding of pages, whatever charset their server declares."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _DECLARED = re.compile(
 _PRESCAN_BYTES = 1024
 _GUESS_BYTES = 65_536
 
-# Only these, so that a page cannot pick a codec that was never meant for text (punycode,
-# unicode_escape …). The right-hand side is what pages mean, as browsers read them.
+# Only these, so that a page cannot select a codec that is not meant for text (punycode,
+# unicode_escape …). The values are the codecs that browsers use for these names.
 _CODECS = {
     **{f"cp{number}": f"cp{number}" for number in (866, 874, 932, 949, *range(1250, 1259))},
     **{f"iso8859-{part}": f"iso8859-{part}" for part in (*range(2, 9), 10, 13, 14, 15, 16)},
@@ -44,16 +44,16 @@ _CODECS = {
     "utf-16-le": "utf-16-le",
     "utf-16-be": "utf-16-be",
 }
-# Every byte of these is also valid UTF-8, so that trying UTF-8 first would hide them.
+# Text in these is also valid UTF-8, so trying UTF-8 first would hide them.
 _LOOK_LIKE_UTF8 = ("iso2022_jp", "utf-16-le", "utf-16-be")
 
 
 def decode(body: bytes, http_charset: str | None = None) -> str:
-    """The text of a page whose Content-Type may name a charset.
+    """Decode a page, given the charset of its Content-Type, if any.
 
-    A byte order mark decides; then UTF-8 if the bytes are that, since servers that claim another
-    charset for UTF-8 are common and text that is UTF-8 by accident is not; then what the server
-    says, then what the page says, then a guess.
+    A byte order mark decides. Next comes UTF-8 if the bytes are valid UTF-8, since servers often
+    declare another charset for UTF-8, while text is rarely valid UTF-8 by accident. Then the
+    server's charset, then the page's own, then a guess.
     """
     for mark, codec in _BYTE_ORDER_MARKS:
         if body.startswith(mark):
@@ -70,7 +70,7 @@ def decode(body: bytes, http_charset: str | None = None) -> str:
 
 
 def _as_utf8(body: bytes) -> str | None:
-    """The text, if the bytes are UTF-8, perhaps with a little damage; None if they are not."""
+    """The text, if the bytes are UTF-8 with little or no damage; else None."""
     text = body.decode("utf-8", "replace")
     num_damaged = text.count("\ufffd")
     if num_damaged == 0:
@@ -85,7 +85,7 @@ def _declared_in(body: bytes) -> str | None:
 
 
 def _codec(label: str | None) -> str | None:
-    """The codec for a charset's label; None for one that is unknown."""
+    """The codec for a charset label; None if it is unknown."""
     try:
         return None if label is None else _CODECS.get(codecs.lookup(label.strip("\"' ")).name)
     except (LookupError, ValueError):  # ValueError: a null character in the label

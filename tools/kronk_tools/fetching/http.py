@@ -1,6 +1,6 @@
-"""The one way to the web: a GET whose every connection passes the guard, bounded in time and size.
+"""HTTP client of the web tools: every connection passes the guard, limited in time and size.
 
-Import it on use: httpx2 is heavy.
+Import on use: httpx2 is heavy.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from kronk_agent.errors import ToolError
 from kronk_agent.redaction import Redactor, secrets_in_url
 from kronk_tools.fetching.address import origin, parse_url
 from kronk_tools.fetching.address_guard import AddressGuard
-from kronk_tools.fetching.host_limiter import HostGate
+from kronk_tools.fetching.host_limiter import HostLimiter
 from kronk_tools.fetching.transport import GuardedTransport, too_large
 from kronk_tools.text import one_line
 
 MAX_REDIRECTS = 5
 USER_AGENT = f"kronk-agent/{version('kronk-agent')}"
-_CONNECT_SECONDS = 10.0  # for one address, so that the next one gets its chance
+_CONNECT_SECONDS = 10.0  # per address, so that the next one can be tried
 _ERROR_SECONDS = 3.0
 _MAX_ERROR_BYTES = 64_000
 _ACCEPT = "text/html, application/xhtml+xml, text/markdown, text/plain, application/json, */*;q=0.5"
@@ -44,43 +44,45 @@ _NETWORK_ERRORS = (
 
 @dataclass(frozen=True, slots=True)
 class Validators:
-    """What tells a server which version of a document is known already."""
+    """Cache validators of a known version of a document."""
 
     url: str
-    """The address that gave them, after redirects."""
+    """Final URL that sent them, after redirects."""
     etag: str | None = None
     last_modified: str | None = None
 
     def headers(self) -> dict[str, str]:
+        """Headers of a conditional request."""
         named = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
         return {name: value for name, value in named.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a GET brought back."""
+    """Result of a GET request."""
 
     url: str
-    """Where it came from in the end, after redirects."""
+    """Final URL, after redirects."""
     status: int
     media_type: str
-    """Lower case, without parameters; empty when the server did not say."""
+    """Lower case, without parameters; empty if the server sent none."""
     charset: str | None
     body: bytes = field(repr=False)
     """Decompressed."""
     etag: str | None = None
     last_modified: str | None = None
     may_be_stored: bool = True
-    """False when the server asks that it be kept nowhere."""
+    """False if the server sent ``no-store``."""
 
     @property
     def validators(self) -> Validators:
+        """Validators of this version, for a later conditional request."""
         return Validators(self.url, self.etag, self.last_modified)
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorBody:
-    """What a server sent with a status that is no success."""
+    """Body of an error response."""
 
     url: str
     media_type: str
@@ -88,11 +90,12 @@ class ErrorBody:
     body: bytes = field(repr=False)
 
 
-class RefusedByServer(ToolError):
-    """The server answered with a status that is no success.
+class HttpStatusError(ToolError):
+    """The server answered with an error status.
 
     Args:
-        body: what it sent with it; None if that was nothing, or no text.
+        status: the HTTP status.
+        body: body of the response; None if it is empty or not text.
     """
 
     def __init__(self, message: str, *, status: int, body: ErrorBody | None = None) -> None:
@@ -102,62 +105,67 @@ class RefusedByServer(ToolError):
 
 
 CheckUrl: TypeAlias = Callable[[str], None]
-"""Raises ``ToolError`` for an address that must not be fetched; called before every hop."""
+"""Raises ``ToolError`` for a URL that must not be fetched; called before every hop."""
 
 
-def any_url(url: str) -> None:
-    """Every address may be fetched."""
+def allow_any_url(url: str) -> None:
+    """Allow every URL."""
 
 
-class Admission(Protocol):
-    """Decides whether the site wants an address to be read; asked before every hop."""
+class FetchPermit(Protocol):
+    """Decides whether a site allows a URL to be fetched; called before every hop."""
 
-    async def admit(self, url: httpx2.URL, check: CheckUrl) -> None:
-        """Return if the site does.
+    async def ensure_allowed(self, url: httpx2.URL, check: CheckUrl) -> None:
+        """Return if the site allows the URL.
 
         Args:
-            url: the address.
-            check: what every address is under that is fetched to find out.
+            url: the URL.
+            check: applies to every URL that has to be fetched to find out.
 
         Raises:
-            ToolError: it does not, or could not be asked.
+            ToolError: the site does not allow it, or could not be asked.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetcher:
-    """Gets documents. Keeps nothing between two of them."""
+    """Fetches documents. Stateless between fetches."""
 
     guard: AddressGuard
     timeout_seconds: float
-    """For everything, from the name's resolution to the last byte, redirects included."""
+    """For the whole fetch, from name resolution to the last byte, including redirects."""
     max_bytes: int
-    """Size of a body at most, after decompression."""
+    """Size limit of a body after decompression."""
     accepts: Callable[[str], bool]
-    """Whether a media type is wanted; asked before the body is read."""
-    gate: HostGate = field(default_factory=HostGate)
-    admission: Admission | None = None
+    """True for supported media types; called before the body is read."""
+    limiter: HostLimiter = field(default_factory=HostLimiter)
+    permit: FetchPermit | None = None
+    """Site rules such as robots.txt; None: no rules."""
     proxy: str | None = field(default=None, repr=False)
 
-    async def get(self, url: str, *, check: CheckUrl = any_url) -> Fetched:
-        """The document at the URL.
+    async def get(self, url: str, *, check: CheckUrl = allow_any_url) -> Fetched:
+        """Fetch the document at the URL.
 
         Raises:
-            ToolError: there is none to be had; says why and what would do.
+            ToolError: it cannot be fetched; says why and what to do.
         """
-        fetched = await self.get_if_changed(url, known=None, check=check)
-        assert fetched is not None, "nothing is known that it could still be"
+        fetched = await self.get_if_changed(url, cached=None, check=check)
+        assert fetched is not None, "without validators the response is never 304"
         return fetched
 
     async def get_if_changed(
-        self, url: str, *, known: Validators | None, check: CheckUrl = any_url
+        self, url: str, *, cached: Validators | None, check: CheckUrl = allow_any_url
     ) -> Fetched | None:
-        """The same, but None if it is still the version that is known."""
+        """Fetch the document; None if it is still the known version.
+
+        Raises:
+            ToolError: it cannot be fetched; says why and what to do.
+        """
         target = parse_url(url)
         try:
             with anyio.fail_after(self.timeout_seconds):
-                return await self._follow(target, known, check)
+                return await self._follow(target, cached, check)
         except TimeoutError:
             raise ToolError(
                 f"{target} took longer than {self.timeout_seconds:g} seconds: try again later, "
@@ -165,43 +173,43 @@ class Fetcher:
             ) from None
 
     async def _follow(
-        self, url: httpx2.URL, known: Validators | None, check: CheckUrl
+        self, url: httpx2.URL, cached: Validators | None, check: CheckUrl
     ) -> Fetched | None:
-        """Redirects are followed here, one by one, because every hop must be judged."""
+        """Follow redirects one by one, because every hop has to be checked."""
         hop = url
         async with self._client() as client:
             for _ in range(MAX_REDIRECTS + 1):
                 try:
-                    answer = await self._visit(client, hop, known, check)
+                    outcome = await self._request(client, hop, cached, check)
                 except ToolError as error:
                     if hop is url:
                         raise
-                    words = f"{url} redirects to {hop}: {error}"
-                    if isinstance(error, RefusedByServer):
-                        raise RefusedByServer(
-                            words, status=error.status, body=error.body
+                    message = f"{url} redirects to {hop}: {error}"
+                    if isinstance(error, HttpStatusError):
+                        raise HttpStatusError(
+                            message, status=error.status, body=error.body
                         ) from error
-                    raise ToolError(words, code=error.code) from error
-                if not isinstance(answer, httpx2.URL):
-                    return answer
-                if origin(answer) != origin(hop):
+                    raise ToolError(message, code=error.code) from error
+                if not isinstance(outcome, httpx2.URL):
+                    return outcome
+                if origin(outcome) != origin(hop):
                     client.cookies.clear()
-                hop = answer
+                hop = outcome
         raise ToolError(f"{url} redirects more than {MAX_REDIRECTS} times: use another address")
 
-    async def _visit(
+    async def _request(
         self,
         client: httpx2.AsyncClient,
         url: httpx2.URL,
-        known: Validators | None,
+        cached: Validators | None,
         check: CheckUrl,
     ) -> Fetched | httpx2.URL | None:
-        """What is at the URL, or where it redirects to, or None if it is what is known."""
+        """Return the document, the URL it redirects to, or None if it has not changed."""
         check(str(url))
-        if self.admission is not None:
-            await self.admission.admit(url, check)
-        headers = known.headers() if known is not None and known.url == str(url) else {}
-        async with self.gate.enter(*origin(url)):
+        if self.permit is not None:
+            await self.permit.ensure_allowed(url, check)
+        headers = cached.headers() if cached is not None and cached.url == str(url) else {}
+        async with self.limiter.enter(*origin(url)):
             try:
                 async with client.stream("GET", url, headers=headers) as response:
                     if response.has_redirect_location:
@@ -218,7 +226,7 @@ class Fetcher:
                 ) from error
 
     def _client(self) -> AbstractAsyncContextManager[httpx2.AsyncClient]:
-        # trust_env=False: a proxy or a .netrc from the environment would go around the guard.
+        # trust_env=False: a proxy or .netrc of the environment would bypass the guard.
         return httpx2.AsyncClient(
             transport=GuardedTransport(self.guard, max_bytes=self.max_bytes, proxy=self.proxy),
             trust_env=False,
@@ -258,7 +266,7 @@ class Fetcher:
         )
 
     async def _error_body(self, response: httpx2.Response) -> ErrorBody | None:
-        """The beginning of what came with an error, if it comes soon."""
+        """The beginning of an error response, if it arrives soon."""
         media_type, charset = _content_type(response)
         if not self.accepts(media_type):
             return None
@@ -275,7 +283,7 @@ class Fetcher:
         return ErrorBody(str(response.url), media_type, charset, bytes(body[:_MAX_ERROR_BYTES]))
 
 
-# --- what is refused ---------------------------------------------------------------------------
+# --- refusals ----------------------------------------------------------------------------------
 
 
 def _redirect_target(response: httpx2.Response) -> httpx2.URL:
@@ -285,7 +293,7 @@ def _redirect_target(response: httpx2.Response) -> httpx2.URL:
         raise ToolError(f"{response.url} redirects to an unusable address: {error}") from error
 
 
-def _refused(response: httpx2.Response, body: ErrorBody | None) -> RefusedByServer:
+def _refused(response: httpx2.Response, body: ErrorBody | None) -> HttpStatusError:
     status = response.status_code
     match status:
         case 404 | 410:
@@ -296,8 +304,8 @@ def _refused(response: httpx2.Response, body: ErrorBody | None) -> RefusedByServ
             advice = f"the site is busy{retry_after(response)}; use another source meanwhile"
         case _:
             advice = "use another source"
-    words = f"{response.url} answered HTTP {status}{_phrase(status)}: {advice}"
-    return RefusedByServer(words, status=status, body=body)
+    message = f"{response.url} answered HTTP {status}{_phrase(status)}: {advice}"
+    return HttpStatusError(message, status=status, body=body)
 
 
 def _phrase(status: int) -> str:
@@ -308,7 +316,7 @@ def _phrase(status: int) -> str:
 
 
 def retry_after(response: httpx2.Response) -> str:
-    """In our own words: a header is text from outside."""
+    """The Retry-After header in our own words, since a header is untrusted text."""
     value = response.headers.get("retry-after", "")
     if value.isdecimal() and len(value) < 10:
         return f" and asks to wait {int(value)} seconds"
@@ -320,7 +328,7 @@ def retry_after(response: httpx2.Response) -> str:
 
 
 def _check_encoding(response: httpx2.Response) -> None:
-    """One compression that was asked for: several in a row only serve to bomb."""
+    """Allow a single compression that was requested: chains of them are only used for bombs."""
     asked_for = response.request.headers["accept-encoding"].split(", ")
     if response.headers.get("content-encoding", "identity").lower() not in (*asked_for, "identity"):
         raise ToolError(

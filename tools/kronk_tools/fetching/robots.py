@@ -1,6 +1,6 @@
-"""robots.txt: what a site asks programs to leave alone (RFC 9309).
+"""robots.txt: rules of a site for automated clients (RFC 9309).
 
-Import it on use: httpx2 is heavy.
+Import on use: httpx2 is heavy.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from protego import Protego
 from kronk_agent.errors import ToolError
 from kronk_tools.fetching.address import origin
 from kronk_tools.fetching.charset import decode
-from kronk_tools.fetching.http import USER_AGENT, CheckUrl, Fetcher, RefusedByServer, any_url
+from kronk_tools.fetching.http import USER_AGENT, CheckUrl, Fetcher, HttpStatusError, allow_any_url
 
 MAX_ROBOTS_BYTES = 512_000
 _FRESH_SECONDS = 3_600.0
@@ -25,22 +25,27 @@ _TOO_MANY_REQUESTS = 429
 
 @dataclass(slots=True)
 class _Site:
-    asking: anyio.Lock = field(default_factory=anyio.Lock)
+    lock: anyio.Lock = field(default_factory=anyio.Lock)
     rules: Protego | None = None
     fresh_until: float = -1.0
 
 
 class Robots:
-    """Reads each site's robots.txt once an hour and keeps to it."""
+    """Applies each site's robots.txt, which is cached for an hour.
+
+    Args:
+        fetcher: fetches robots.txt; must not itself apply robots.txt.
+    """
 
     def __init__(self, fetcher: Fetcher) -> None:
         self._fetcher = fetcher
-        """One that is not itself held back by robots.txt."""
         self._sites: dict[tuple[str, str, int], _Site] = {}
 
-    async def admit(self, url: httpx2.URL, check: CheckUrl = any_url) -> None:
-        """Raises:
-        ToolError: the site's robots.txt does not allow it, or could not be read.
+    async def ensure_allowed(self, url: httpx2.URL, check: CheckUrl = allow_any_url) -> None:
+        """Check a URL against the site's robots.txt.
+
+        Raises:
+            ToolError: robots.txt does not allow it, or could not be read.
         """
         rules = await self._rules(url, check)
         if rules is None or rules.can_fetch(str(url), USER_AGENT):
@@ -53,13 +58,13 @@ class Robots:
         )
 
     async def _rules(self, url: httpx2.URL, check: CheckUrl) -> Protego | None:
-        """The site's rules; None when it has none."""
+        """The site's rules; None if it has none."""
         site = self._sites.get(origin(url))
         if site is None:
             if len(self._sites) >= _MAX_SITES:
                 self._sites.pop(next(iter(self._sites)))
             site = self._sites[origin(url)] = _Site()
-        async with site.asking:
+        async with site.lock:
             if site.fresh_until < anyio.current_time():
                 site.rules = await self._read(url, check)
                 site.fresh_until = anyio.current_time() + _FRESH_SECONDS
@@ -69,13 +74,14 @@ class Robots:
         address = str(url.copy_with(raw_path=b"/robots.txt"))
 
         def check_redirect(hop: str) -> None:
+            """Check redirects of robots.txt, but not its own URL."""
             if hop != address:
                 check(hop)
 
         try:
             fetched = await self._fetcher.get(address, check=check_redirect)
-        except RefusedByServer as error:
-            # A site that has none, or does not show it, leaves all of it open.
+        except HttpStatusError as error:
+            # A site without robots.txt, or that does not serve it, allows everything.
             if 400 <= error.status < 500 and error.status != _TOO_MANY_REQUESTS:
                 return None
             raise ToolError(

@@ -1,6 +1,6 @@
-"""Connections that only go to addresses the guard permits.
+"""HTTP transport that only connects to addresses the guard allows.
 
-Import it on use: httpx2 is heavy.
+Import on use: httpx2 is heavy.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class GuardedTransport(httpx2.AsyncBaseTransport):
-    """httpx2's own transport has no room for a network backend, so this stands in for it.
+    """httpx2 transport with a guarded network backend, which httpx2's own does not support.
 
-    The pool knows hosts by their names: the Host header, the TLS server name and the certificate's
+    The connection pool uses host names: the Host header, the TLS server name and the certificate
     check are those of the name, whatever address the backend connects to.
     """
 
@@ -32,9 +32,10 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         self._max_bytes = max_bytes
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send the request; the size of the response is limited."""
         url = request.url
         if self._is_proxied:
-            self._guard.check_spelled(url.host, url.port or _PORTS[url.scheme])
+            self._guard.check_unresolved(url.host, url.port or _PORTS[url.scheme])
         response = await self._pool.handle_async_request(
             httpcore2.Request(
                 request.method,
@@ -49,6 +50,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         return httpx2.Response(response.status, headers=response.headers, stream=body)
 
     async def aclose(self) -> None:
+        """Close all connections."""
         await self._pool.aclose()
 
 
@@ -57,7 +59,7 @@ def _direct_pool(guard: AddressGuard) -> httpcore2.AsyncConnectionPool:
 
 
 def _proxy_pool(proxy: str) -> httpcore2.AsyncConnectionPool:
-    """The proxy's own address is the choice of the person who configured it: it is not judged."""
+    """Pool for a proxy. The proxy's own address is configured by the operator and not checked."""
     url = httpx2.URL(proxy)
     return httpcore2.AsyncHTTPProxy(
         str(url.copy_with(userinfo=b"")),
@@ -66,6 +68,7 @@ def _proxy_pool(proxy: str) -> httpcore2.AsyncConnectionPool:
 
 
 def too_large(url: httpx2.URL, max_bytes: int) -> ToolError:
+    """Error for a body that exceeds the limit."""
     return ToolError(
         f"{url} is larger than {max_bytes:,} bytes: use a smaller page or another source; the "
         "person who runs this can raise the setting web_fetch.max_bytes",
@@ -74,21 +77,22 @@ def too_large(url: httpx2.URL, max_bytes: int) -> ToolError:
 
 
 class _GuardedBackend(httpcore2.AsyncNetworkBackend):
-    """Connects to the addresses the guard gives for a host, and to nothing else."""
+    """Connects only to the addresses that the guard returns for a host."""
 
     def __init__(self, guard: AddressGuard) -> None:
         self._guard = guard
-        # httpcore2 also defines this class for when anyio is missing, without a base.
+        # httpcore2 also defines this class without a base, for installations without anyio.
         self._network = cast(httpcore2.AsyncNetworkBackend, httpcore2.AnyIOBackend())
 
     async def connect_tcp(
         self,
         host: str,
         port: int,
-        timeout: float | None = None,  # noqa: ASYNC109  # the base class has it
+        timeout: float | None = None,  # noqa: ASYNC109  # required by the base class
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
+        """Connect to the first of the host's addresses that answers."""
         *others, last = await self._guard.addresses(host, port)
         for address in others:
             try:
@@ -99,7 +103,7 @@ class _GuardedBackend(httpcore2.AsyncNetworkBackend):
 
 
 class _Body(httpx2.AsyncByteStream):
-    """A body as it is sent, bounded: a decompressor may swallow without end and give nothing."""
+    """Compressed body with a size limit: a decompressor may consume endlessly without output."""
 
     def __init__(self, response: httpcore2.Response, url: httpx2.URL, *, max_bytes: int) -> None:
         self._response = response
@@ -116,4 +120,5 @@ class _Body(httpx2.AsyncByteStream):
                 yield chunk
 
     async def aclose(self) -> None:
+        """Close the response."""
         await self._response.aclose()

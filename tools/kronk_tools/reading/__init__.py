@@ -1,6 +1,6 @@
-"""What was fetched, as text a model can read.
+"""Conversion of fetched documents to text for a model.
 
-``document.py`` says what a document is, ``formats.py`` finds the reader for a media type, and
-``process.py`` has it run in a process of its own, which can be ended when it takes too long.
-``html`` chooses what of a web page is read, and ``markdown`` writes it.
+``document.py`` defines documents, ``formats.py`` selects the reader for a media type, and
+``process.py`` runs it in a separate process, which can be killed when it takes too long. ``html``
+selects the content of a web page, and ``markdown`` writes it.
 """

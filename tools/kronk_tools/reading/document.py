@@ -1,38 +1,42 @@
+"""Documents: the source bytes, and the text read from them."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 Format: TypeAlias = Literal["markdown", "text", "raw", "links"]
-"""How a page is read: its main content, the same without markup, its source, or its links."""
+"""Output format: the main content as Markdown, the same without markup, the source, or the
+links."""
 
 MAX_LINKS = 2_000
+"""Links kept per document."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Text, clean and complete, and what the page says about itself."""
+    """Clean text of a document, with its metadata."""
 
     text: str
     title: str | None = None
     date: str | None = None
-    """When it was published, as YYYY-MM-DD or as the page writes it."""
+    """Publication date, as YYYY-MM-DD or as the page writes it."""
     author: str | None = None
     language: str | None = None
-    """As the page says it, such as ``en`` or ``de-AT``."""
+    """Language code declared by the page, such as ``en`` or ``de-AT``."""
     canonical_url: str | None = None
-    """The address the page gives itself."""
+    """URL that the page declares as its own."""
     note: str | None = None
-    """What the reader should know of the text, for instance that it is not all there is."""
+    """Remarks for the reader, for instance that the text is incomplete."""
     links: tuple[str, ...] = ()
-    """Where the page links to, each once; the first ``MAX_LINKS``."""
+    """URLs that the page links to, without duplicates; the first ``MAX_LINKS``."""
     anchors: dict[str, int] = field(default_factory=dict)
-    """Where in the text the places are that addresses with ``#name`` lead to."""
+    """Offsets in the text of the anchors that a URL fragment may name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """What a document is read from."""
+class DocumentSource:
+    """Bytes of a document and what is known about them."""
 
     body: bytes
     url: str

@@ -1,4 +1,4 @@
-"""RSS, RDF and Atom feeds as a list of their entries."""
+"""RSS, RDF and Atom feeds, as a list of their entries."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _MAX_TITLE_CHARS = 200
 
 
 def read_feed(text: str, url: str) -> Document | None:
-    """The feed; None if it is too broken to be read as one."""
-    # Entities are not replaced and nothing is loaded: a feed is data from anyone.
+    """Read a feed; None if it is too malformed."""
+    # Entities are not resolved and nothing is loaded, since a feed is untrusted.
     parser = etree.XMLParser(recover=True, resolve_entities=False, no_network=True, huge_tree=False)
     root = etree.fromstring(text.lstrip().encode(), parser)
     if root is None:
@@ -67,7 +67,7 @@ def _name(element: _Element) -> str:
 
 
 def _child(element: _Element, *names: str) -> _Element | None:
-    """The first child of the first of these names that there is, whatever its namespace."""
+    """The first child with one of these names, in the order of the names, in any namespace."""
     for name in names:
         for child in element:
             if _name(child) == name:
@@ -81,14 +81,14 @@ def _text(element: _Element, *names: str, limit: int = _MAX_TITLE_CHARS) -> str:
 
 
 def _link(element: _Element, base: str) -> str | None:
-    """RSS writes a link as text, Atom as an attribute and with several kinds."""
+    """URL of an element: RSS writes it as text, Atom as an attribute and with several relations."""
     links = [child for child in element if _name(child) == "link"]
     chosen = [x for x in links if x.get("rel", "alternate") == "alternate"] or links
     for link in chosen:
         target = (link.get("href") or link.text or "").strip()
         try:
             joined = clean(urljoin(base, target)) if target else ""
-        except ValueError:  # an impossible port or address
+        except ValueError:  # an invalid port or address
             continue
         if joined.startswith(("http://", "https://")):
             return "".join(joined.split())
@@ -111,7 +111,7 @@ def _date(element: _Element) -> str | None:
 
 
 def _plain(markup: str) -> str:
-    """Summaries are HTML inside of text."""
+    """Text of a summary, which is HTML in text."""
     if "<" not in markup:
         return one_line(markup, max_chars=_MAX_SUMMARY_CHARS)
     fragment = html.fromstring(f"<div>{markup}</div>")

@@ -1,4 +1,4 @@
-"""Which reader a body needs."""
+"""Selection of the reader for a document."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import re
 
 from kronk_agent.errors import ToolError
 from kronk_tools.fetching.charset import decode
-from kronk_tools.reading.document import MAX_LINKS, Document, Source
+from kronk_tools.reading.document import MAX_LINKS, Document, DocumentSource
 from kronk_tools.text import clean
 
 _HTML = ("text/html", "application/xhtml+xml")
 _PDF = "application/pdf"
-_SAYS_NOTHING = ("", "application/octet-stream", "binary/octet-stream", "application/x-download")
-"""Types that servers give when they do not know, or to have a file saved: the bytes say more."""
+_GENERIC_TYPES = ("", "application/octet-stream", "binary/octet-stream", "application/x-download")
+"""Types that servers send if they do not know, or to trigger a download: the content decides."""
 _BINARY = re.compile(
-    r"(?:audio|font)/|video/(?!mp2t)"  # servers take TypeScript's .ts for mp2t
+    r"(?:audio|font)/|video/(?!mp2t)"  # servers mistake TypeScript's .ts for mp2t
     r"|application/(?:.*\b(?:zip|gzip|bzip2?|compressed|tar|7z\S*|rar|xz|zstd|lz4|java-archive|jar)$"
     r"|wasm|msword|vnd\.(?:ms-|openxmlformats|oasis|apple|android|debian|rar|sqlite)|epub|x-iso"
     r"|x-msdownload|x-dosexec|x-executable|x-sharedlib|x-shockwave-flash|font|x-font|ogg|mp4)"
 )
-"""Types that are known to be no text, so that their bytes are not fetched."""
+"""Types that contain no text, so that they are not downloaded."""
 _PLAIN = ("application/json", "text/csv", "text/markdown", "text/plain")
 _XML = ("application/xml", "text/xml", "application/rss+xml", "application/atom+xml")
 _IMAGES = {
@@ -29,7 +29,7 @@ _IMAGES = {
     "image/gif": b"GIF8",
     "image/webp": b"RIFF",
 }
-"""Those that models with eyes take, and how their bytes begin."""
+"""Image types that vision models accept, and their signatures."""
 _FEED_ROOT = re.compile(
     r"(?:\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>)*<(?:\w+:)?(?:rss|feed|RDF)\b",
     re.DOTALL,
@@ -38,31 +38,31 @@ _HTML_ROOT = re.compile(
     r"\s*(?:<!--.*?-->\s*)*<(?:!doctype html|html|head|body)\b", re.IGNORECASE | re.DOTALL
 )
 _ADDRESS = re.compile(r"https?://[^\s<>\"'`|\\^{}\[\]()]{4,2000}[^\s<>\"'`|\\^{}\[\]().,;:!?*]")
-_LOOKED_AT = 4_096
-_PDF_LOOKED_AT = 1_024
+_SNIFFED_CHARS = 4_096
+_PDF_SNIFFED_BYTES = 1_024
 
 
 def is_readable(media_type: str) -> bool:
-    """Whether documents of this type may be readable: all but those known to be none."""
+    """True unless documents of this type are known not to be readable."""
     if media_type.startswith("image/"):
         return media_type in _IMAGES or media_type.endswith("+xml")
     return _BINARY.match(media_type) is None
 
 
-def recognized(source: Source) -> Source:
-    """The source with the type that its first bytes show, where the one it says tells less."""
-    kind = _kind_of(source.body)
-    if kind is None or source.media_type == kind:
+def with_detected_type(source: DocumentSource) -> DocumentSource:
+    """Correct the media type from the first bytes, if the declared one is less specific."""
+    detected = _detected_type(source.body)
+    if detected is None or source.media_type == detected:
         return source
-    is_other_image = kind in _IMAGES and source.media_type in _IMAGES
-    if source.media_type in _SAYS_NOTHING or kind == _PDF or is_other_image:
-        return dataclasses.replace(source, media_type=kind)
+    is_other_image = detected in _IMAGES and source.media_type in _IMAGES
+    if source.media_type in _GENERIC_TYPES or detected == _PDF or is_other_image:
+        return dataclasses.replace(source, media_type=detected)
     return source
 
 
-def _kind_of(body: bytes) -> str | None:
-    """The type of a PDF or an image."""
-    if body[:_PDF_LOOKED_AT].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"%PDF-"):
+def _detected_type(body: bytes) -> str | None:
+    """Media type of a PDF or an image, by its signature."""
+    if body[:_PDF_SNIFFED_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"%PDF-"):
         return _PDF
     for media_type, signature in _IMAGES.items():
         if body.startswith(signature) and (media_type != "image/webp" or body[8:12] == b"WEBP"):
@@ -70,11 +70,11 @@ def _kind_of(body: bytes) -> str | None:
     return None
 
 
-def is_image(source: Source) -> bool:
-    """Whether it is an image that a model can be shown.
+def is_image(source: DocumentSource) -> bool:
+    """True if the document is an image that a model can be shown.
 
     Raises:
-        ToolError: it says that it is one, and is not.
+        ToolError: it is declared as an image, but is not one.
     """
     if source.media_type not in _IMAGES:
         return False
@@ -85,20 +85,20 @@ def is_image(source: Source) -> bool:
     return True
 
 
-def is_plain(source: Source) -> bool:
-    """Whether its text is there for the taking, so that reading it neither takes long nor fails."""
-    if _is_pdf(recognized(source)):
+def is_plain(source: DocumentSource) -> bool:
+    """True if the document is plain text, so that reading it is quick and cannot fail."""
+    if _is_pdf(with_detected_type(source)):
         return False
     return source.format == "raw" or source.media_type in _PLAIN
 
 
-def read(source: Source) -> Document:
-    """The document in a body. Works long and blocks.
+def read(source: DocumentSource) -> Document:
+    """Read a document. Slow and blocking.
 
     Raises:
-        ToolError: the body has no text in it.
+        ToolError: the document contains no text.
     """
-    source = recognized(source)
+    source = with_detected_type(source)
     if _is_pdf(source):
         from kronk_tools.reading.pdf import read_pdf  # heavy
 
@@ -117,26 +117,26 @@ def read(source: Source) -> Document:
             from kronk_tools.reading.html import read_html  # heavy
 
             return read_html(text, source.url, source.format)
-    return _as_it_is(text, source)
+    return _plain_document(text, source)
 
 
-def _is_pdf(source: Source) -> bool:
+def _is_pdf(source: DocumentSource) -> bool:
     return source.media_type == _PDF
 
 
-def _is_html(source: Source, text: str) -> bool:
+def _is_html(source: DocumentSource, text: str) -> bool:
     if source.media_type in _XML:
-        return _HTML_ROOT.match(text, 0, _LOOKED_AT) is not None
-    says_nothing = source.media_type in _SAYS_NOTHING
-    return source.media_type in _HTML or (says_nothing and text.lstrip().startswith("<"))
+        return _HTML_ROOT.match(text, 0, _SNIFFED_CHARS) is not None
+    is_generic = source.media_type in _GENERIC_TYPES
+    return source.media_type in _HTML or (is_generic and text.lstrip().startswith("<"))
 
 
-def _is_feed(source: Source, text: str) -> bool:
-    may_be = source.media_type in (*_SAYS_NOTHING, *_XML) or source.media_type.endswith("+xml")
-    return may_be and _FEED_ROOT.match(text, 0, _LOOKED_AT) is not None
+def _is_feed(source: DocumentSource, text: str) -> bool:
+    may_be = source.media_type in (*_GENERIC_TYPES, *_XML) or source.media_type.endswith("+xml")
+    return may_be and _FEED_ROOT.match(text, 0, _SNIFFED_CHARS) is not None
 
 
-def _as_it_is(text: str, source: Source) -> Document:
+def _plain_document(text: str, source: DocumentSource) -> Document:
     text = clean(text)
     if not text:
         raise ToolError(f"{source.url} has no text to read: use another source")

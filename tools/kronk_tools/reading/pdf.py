@@ -9,20 +9,21 @@ from pypdf import PasswordType, PdfReader
 from pypdf.errors import PyPdfError
 
 from kronk_agent.errors import ToolError
-from kronk_tools.reading.document import MAX_LINKS, Document, Source
+from kronk_tools.reading.document import MAX_LINKS, Document, DocumentSource
 from kronk_tools.text import clean, one_line
 
 MAX_PAGES = 500
+"""Pages read from a PDF."""
 _MAX_TITLE_CHARS = 200
 
 
-def read_pdf(source: Source) -> Document:
-    """The text of a PDF, each page under a line with its number.
+def read_pdf(source: DocumentSource) -> Document:
+    """Read the text of a PDF, each page under a line with its number.
 
     Raises:
-        ToolError: it is broken, locked, or has no text in it.
+        ToolError: the PDF is broken, protected, or contains no text.
     """
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it reports every oddity of a file
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it reports every irregularity of a file
     try:
         reader = PdfReader(io.BytesIO(source.body))
         if reader.is_encrypted and reader.decrypt("") is PasswordType.NOT_DECRYPTED:
@@ -31,14 +32,14 @@ def read_pdf(source: Source) -> Document:
     except ToolError:
         raise
     except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        # What pypdf raises of broken files has no common root.
+        # pypdf's exceptions for broken files have no common base class.
         raise ToolError(
             f"{source.url} is a PDF that cannot be read ({one_line(str(error), max_chars=100)}): "
             "use another source"
         ) from error
 
 
-def _read(reader: PdfReader, source: Source) -> Document:
+def _read(reader: PdfReader, source: DocumentSource) -> Document:
     num_pages = len(reader.pages)
     pages: list[str] = []
     anchors: dict[str, int] = {}

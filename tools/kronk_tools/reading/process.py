@@ -1,8 +1,8 @@
-"""Reading in processes of its own.
+"""Reading of documents in separate processes.
 
-A thread that reads cannot be stopped, and some pages take libxml2 or pypdf minutes: those are made
-to. A process can be ended at the deadline, takes its memory with it, and does not hold up the
-thread of the model. One that is kept for the next page costs 0.2 ms a page; a new one, 0.4 s.
+A thread cannot be stopped, and some pages keep libxml2 or pypdf busy for minutes, on purpose. A
+process can be killed at the deadline, frees its memory when it ends, and does not block the thread
+of the model. A reused process adds 0.2 ms to a page; a new one, 0.4 s.
 """
 
 from __future__ import annotations
@@ -17,33 +17,38 @@ from contextlib import suppress
 from anyio import CancelScope, CapacityLimiter, to_thread
 
 from kronk_agent.errors import ToolError
-from kronk_tools.reading.document import Document, Source
+from kronk_tools.reading.document import Document, DocumentSource
 
 _MAX_PROCESSES = 2
-_PASSED_ON = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "SYSTEMROOT", "TEMP", "TMP")
-"""Of the environment; the rest can hold secrets, which parsers of other people's data need not."""
+_INHERITED_VARIABLES = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "SYSTEMROOT", "TEMP", "TMP")
+"""Environment variables that are passed on. The others may contain secrets, which parsers of
+untrusted data do not need."""
 
 
-class Reader:
-    """Reads documents, at most two at a time. Idle processes end by themselves."""
+class ReaderPool:
+    """Pool of at most two reader processes. Idle processes end by themselves."""
 
     def __init__(self) -> None:
         self._limiter = CapacityLimiter(_MAX_PROCESSES)
         self._idle: list[subprocess.Popen[bytes]] = []
         self._close = weakref.finalize(self, _end_all, self._idle)
 
-    async def read(self, source: Source, *, deadline: float) -> Document:
-        """The document in a body.
+    async def read(self, source: DocumentSource, *, deadline: float) -> Document:
+        """Read a document.
+
+        Args:
+            source: the document.
+            deadline: event loop time in seconds.
 
         Raises:
-            ToolError: it has no text, or was not read by the deadline (of the event loop's clock).
+            ToolError: the document contains no text, or was not read by the deadline.
         """
         with CancelScope(deadline=deadline):
             async with self._limiter:
-                return await self._ask(source)
+                return await self._read_in_process(source)
         raise ToolError(f"{source.url} takes too long to read: use another source")
 
-    async def _ask(self, source: Source) -> Document:
+    async def _read_in_process(self, source: DocumentSource) -> Document:
         while True:
             is_new = not self._idle
             process = await to_thread.run_sync(_start) if is_new else self._idle.pop()
@@ -65,19 +70,19 @@ class Reader:
 
 
 def _start() -> subprocess.Popen[bytes]:
-    env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    env = {name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ}
     return subprocess.Popen(
         [sys.executable, "-m", "kronk_tools.reading.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env={**env, "PYTHONPATH": os.pathsep.join(sys.path)},
-        start_new_session=True,  # Ctrl-C is for us; it ends when its stdin does
+        start_new_session=True,  # not interrupted by Ctrl-C; ends when its stdin is closed
     )
 
 
-def _exchange(process: subprocess.Popen[bytes], source: Source) -> bytes:
-    """The reply; nothing if the process is gone."""
+def _exchange(process: subprocess.Popen[bytes], source: DocumentSource) -> bytes:
+    """Send a document and return the reply; empty if the process is gone."""
     assert process.stdin is not None
     assert process.stdout is not None
     job = {
@@ -91,7 +96,7 @@ def _exchange(process: subprocess.Popen[bytes], source: Source) -> bytes:
         process.stdin.write(json.dumps(job).encode() + b"\n" + source.body)
         process.stdin.flush()
         return process.stdout.readline()
-    except (OSError, ValueError):  # ValueError: its pipes were closed while we waited
+    except (OSError, ValueError):  # ValueError: its pipes were closed meanwhile
         return b""
 
 
@@ -110,5 +115,5 @@ def _end_all(processes: list[subprocess.Popen[bytes]]) -> None:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
-    with suppress(OSError), process:  # closes its pipes and waits for it; some may be closed
+    with suppress(OSError), process:  # closes the pipes that are open, and waits for it
         pass

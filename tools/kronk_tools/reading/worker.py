@@ -1,7 +1,7 @@
-"""The process that reads: ``python -m kronk_tools.reading.worker``.
+"""Reader process: ``python -m kronk_tools.reading.worker``.
 
-On stdin comes, again and again, a line of JSON and a body; on stdout goes a line of JSON for each.
-It ends when stdin does, or when it had nothing to do for a while.
+Reads jobs from stdin, each a line of JSON and a body, and writes one line of JSON per job to
+stdout. Ends when stdin is closed, or after being idle for a while.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import JsonObject
-from kronk_tools.reading.document import Source
+from kronk_tools.reading.document import DocumentSource
 from kronk_tools.reading.formats import read
 
 _MAX_MEMORY_BYTES = 2_000_000_000
@@ -24,6 +24,7 @@ _IDLE_SECONDS = 120.0
 
 
 def main() -> None:
+    """Process jobs until stdin is closed."""
     _limit_memory()
     jobs, replies = sys.stdin.buffer, _take_stdout()
     while True:
@@ -36,12 +37,12 @@ def main() -> None:
             return
         job = json.loads(line)
         body = jobs.read(job.pop("num_bytes"))
-        reply = _reply(Source(body, **job))
+        reply = _reply(DocumentSource(body, **job))
         replies.write(json.dumps(reply).encode() + b"\n")
         replies.flush()
 
 
-def _reply(source: Source) -> JsonObject:
+def _reply(source: DocumentSource) -> JsonObject:
     try:
         return {"document": dataclasses.asdict(read(source))}
     except ToolError as error:
@@ -49,21 +50,23 @@ def _reply(source: Source) -> JsonObject:
     except MemoryError:
         return {"refusal": f"{source.url} needs too much memory to be read: use another source"}
     except Exception as error:  # noqa: BLE001  # boundary: parsers fail in any way on odd files
-        words = f"{source.url} cannot be read ({type(error).__name__}): use another source"
-        return {"refusal": words}
+        message = f"{source.url} cannot be read ({type(error).__name__}): use another source"
+        return {"refusal": message}
 
 
 def _take_stdout() -> BinaryIO:
-    """The channel for replies; whatever a library prints goes nowhere."""
+    """Reserve stdout for replies; anything that libraries print is discarded."""
     channel = os.fdopen(os.dup(1), "wb")
-    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
-        os.dup2(nowhere.fileno(), 1)
+    with open(os.devnull, "wb") as devnull:  # noqa: PTH123
+        os.dup2(devnull.fileno(), 1)
     return channel
 
 
 def _limit_memory() -> None:
-    """So that a page made to eat memory takes this process down and no other."""
-    with suppress(ImportError, ValueError, OSError):  # not everywhere, and a limit may be set
+    """Limit the memory, so that a malicious page only crashes this process."""
+    with suppress(
+        ImportError, ValueError, OSError
+    ):  # not supported everywhere, and a lower limit may be set
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (_MAX_MEMORY_BYTES, _MAX_MEMORY_BYTES))

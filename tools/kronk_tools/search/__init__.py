@@ -1,4 +1,4 @@
-"""What a search provider is; one file a provider."""
+"""Interface of search providers; each provider has its own module."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ Freshness: TypeAlias = Literal["day", "week", "month", "year"]
 
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
-    """What is searched for."""
+    """A search."""
 
     text: str
     max_results: int
     freshness: Freshness | None = None
-    """How old a result may be; None is any age."""
+    """Maximum age of a result; None: any age."""
     region: str = "us-en"
-    """Country and language; ``wt-wt`` is no country in particular."""
+    """Country and language; ``wt-wt`` is no particular country."""
     allowed_domains: tuple[str, ...] = ()
-    """Only results of these, or of what is below them; empty is all."""
+    """Only results of these domains and their subdomains; empty: all."""
     blocked_domains: tuple[str, ...] = ()
     page: int = 1
 
     @property
     def country(self) -> str:
-        """Its ISO code in lower case; empty for no country in particular."""
+        """ISO code in lower case; empty for no particular country."""
         code = self.region.partition("-")[0]
         return {"uk": "gb", "wt": ""}.get(code, code)
 
     @property
     def language(self) -> str:
-        """Its ISO code in lower case; empty for no language in particular."""
+        """ISO code in lower case; empty for no particular language."""
         code = self.region.partition("-")[2]
         return {"tzh": "zh", "wt": ""}.get(code, code)
 
     @property
     def with_operators(self) -> str:
-        """The text with the domains as search engines take them."""
+        """The text with the domain filters as search operators."""
         allowed = " OR ".join(f"site:{domain}" for domain in self.allowed_domains)
         if len(self.allowed_domains) > 1:
             allowed = f"({allowed})"
@@ -48,27 +48,27 @@ class SearchQuery:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """A page that was found; the texts are as they came from outside."""
+    """A page that was found; the texts are untrusted."""
 
     title: str
     url: str
     snippet: str
     date: str | None = None
-    """When it was published, in whatever form the provider has."""
+    """Publication date, in the provider's format."""
 
 
 class SearchProvider(Protocol):
-    """Finds pages. Must not block the event loop; may be asked again after it failed."""
+    """Finds pages. Must not block the event loop; may be called again after a failure."""
 
     @property
     def name(self) -> str:
-        """What a person knows it by."""
+        """Display name."""
         ...
 
     async def search(self, query: SearchQuery) -> Sequence[SearchResult]:
-        """The pages found, best first; none can also mean that the provider turned us away.
+        """Find pages, best first. An empty list may mean that the provider rejected the request.
 
         Raises:
-            ToolError: the provider could not be asked; says why.
+            ToolError: the provider failed; says why.
         """
         ...

@@ -1,4 +1,4 @@
-"""The Brave Search API."""
+"""Brave Search API."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ _MAX_PAGE = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BraveSearch:
+    """Searches with the Brave Search API."""
+
     api_key: str = field(repr=False)
     base_url: str = "https://api.search.brave.com"
     proxy: str | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
+        """Display name."""
         return "brave"
 
     async def search(self, query: SearchQuery) -> Sequence[SearchResult]:
-        from kronk_tools.search.client import ask, inside, results  # heavy
+        """Find pages; see ``SearchProvider.search``."""
+        from kronk_tools.search.client import request_json, results, value_at  # heavy
 
         if query.page > _MAX_PAGE:
             return []
@@ -38,11 +42,11 @@ class BraveSearch:
             params["search_lang"] = query.language
         if query.freshness:
             params["freshness"] = _FRESHNESS[query.freshness]
-        answer = await ask(
+        answer = await request_json(
             f"{self.base_url.rstrip('/')}/res/v1/web/search",
             params=params,
             headers={"X-Subscription-Token": self.api_key, "Accept": "application/json"},
             proxy=self.proxy,
         )
-        found = inside(answer, "web", "results")
+        found = value_at(answer, "web", "results")
         return list(results(found, snippet="description", date="page_age"))

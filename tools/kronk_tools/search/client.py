@@ -1,7 +1,7 @@
-"""Asking a search provider's API: JSON over HTTP, bounded, every failure in words.
+"""HTTP client for search APIs: JSON responses, limited in size, with readable errors.
 
-The address of an API is the choice of the person who configured it, so nothing guards it. Import
-it on use: httpx2 is heavy.
+The URL of an API is configured by the operator, so no address guard applies. Import on use: httpx2
+is heavy.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kronk_tools.text import one_line
 _MAX_BYTES = 2_000_000
 
 
-async def ask(
+async def request_json(
     url: str,
     *,
     params: Mapping[str, str | int] | None = None,
@@ -29,10 +29,10 @@ async def ask(
     headers: Mapping[str, str] | None = None,
     proxy: str | None = None,
 ) -> JsonObject:
-    """GET the URL, or POST the payload to it. The caller bounds the time.
+    """GET the URL, or POST the payload to it. The caller limits the time.
 
     Raises:
-        ToolError: there is no answer, or none that can be used.
+        ToolError: the provider cannot be reached, or its response is not usable.
     """
     try:
         async with (
@@ -51,14 +51,14 @@ async def ask(
         redact = Redactor(
             [*secrets_in_headers(headers or {}), *secrets_in_url(url), *secrets_in_url(proxy)]
         )
-        words = one_line(redact(str(error)) or type(error).__name__, max_chars=200)
-        raise ToolError(f"it cannot be reached ({words})") from error
+        message = one_line(redact(str(error)) or type(error).__name__, max_chars=200)
+        raise ToolError(f"it cannot be reached ({message})") from error
 
 
 def results(
     items: JsonValue, *, url: str = "url", snippet: str, title: str = "title", date: str
 ) -> Iterator[SearchResult]:
-    """The results in a list of objects, by the names that the provider has for things."""
+    """Convert a list of objects to results, given the provider's field names."""
     for item in items if isinstance(items, list) else ():
         if isinstance(item, dict):
             yield SearchResult(
@@ -69,8 +69,8 @@ def results(
             )
 
 
-def inside(answer: JsonObject, *path: str) -> JsonValue:
-    """What the answer has at the path; None when it has nothing there."""
+def value_at(answer: JsonObject, *path: str) -> JsonValue:
+    """The value at a path in the response; None if it does not exist."""
     value: JsonValue = answer
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None

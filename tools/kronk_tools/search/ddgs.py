@@ -1,8 +1,8 @@
-"""Search engines asked through the package ddgs, which needs no key.
+"""Public search engines through the package ddgs, without a key.
 
-They turn away whom they take for a program, for a while and without a word: ddgs gives no results
-then, just as when there are none. So an empty answer is asked for once more, a little later, and
-requests are spread out.
+Engines that suspect automated clients reject them for a while without saying so: ddgs then returns
+no results, as if none existed. Therefore an empty result is retried once after a pause, and
+requests are rate limited.
 """
 
 from __future__ import annotations
@@ -31,22 +31,24 @@ def _bucket() -> TokenBucket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DdgsSearch:
-    """Asks several engines at once and merges what they find."""
+    """Queries several engines at once and merges their results."""
 
     backends: tuple[str, ...] = BACKENDS
-    """Engines by ddgs's names for them."""
+    """Engines, by ddgs's names for them."""
     engine_timeout_seconds: int = 5
-    """For one engine's answer; they are asked in two or three rounds."""
+    """Timeout of one engine; they are queried in two or three rounds."""
     retry_seconds: float = 2.0
-    """How long to wait at most before the second try; how long is left to chance."""
+    """Longest pause before the second try; the actual pause is random."""
     proxy: str | None = field(default=None, repr=False)
     bucket: TokenBucket = field(default_factory=_bucket, repr=False, compare=False)
 
     @property
     def name(self) -> str:
+        """Display name, with the engines."""
         return f"ddgs ({', '.join(self.backends)})"
 
     async def search(self, query: SearchQuery) -> Sequence[SearchResult]:
+        """Find pages; see ``SearchProvider.search``."""
         from tenacity import (
             AsyncRetrying,
             RetryCallState,
@@ -59,6 +61,7 @@ class DdgsSearch:
         await to_thread.run_sync(self._check_backends)
 
         def last_outcome(state: RetryCallState) -> list[SearchResult]:
+            """Return the last result, or raise the last error."""
             assert state.outcome is not None, "it was tried"
             found: list[SearchResult] = state.outcome.result()
             return found
@@ -73,11 +76,11 @@ class DdgsSearch:
 
     async def _search_once(self, query: SearchQuery) -> list[SearchResult]:
         await self.bucket.take()
-        # ddgs cannot be cancelled; its own timeouts end the thread that is left behind.
+        # ddgs cannot be cancelled; its own timeouts end the abandoned thread.
         return await to_thread.run_sync(self._search, query, abandon_on_cancel=True)
 
     def _check_backends(self) -> None:
-        """ddgs leaves out names it does not know, and without any left asks all it has."""
+        """Check the engines: ddgs ignores unknown names, and if none remains queries all it has."""
         from ddgs.engines import ENGINES  # heavy: 100 ms
 
         known = sorted(ENGINES["text"])
@@ -93,7 +96,7 @@ class DdgsSearch:
         from ddgs.exceptions import DDGSException
 
         try:
-            # Without a DDGS of its own, a search would share its state with the one before.
+            # A new DDGS per search, since it keeps state.
             found = DDGS(proxy=self.proxy, timeout=self.engine_timeout_seconds).text(
                 query.with_operators,
                 region=query.region,

@@ -1,4 +1,4 @@
-"""The Exa search API."""
+"""Exa search API."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ def _utc_now() -> datetime.datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExaSearch:
+    """Searches with the Exa API."""
+
     api_key: str = field(repr=False)
     base_url: str = "https://api.exa.ai"
     proxy: str | None = field(default=None, repr=False)
@@ -27,12 +29,14 @@ class ExaSearch:
 
     @property
     def name(self) -> str:
+        """Display name."""
         return "exa"
 
     async def search(self, query: SearchQuery) -> Sequence[SearchResult]:
-        from kronk_tools.search.client import ask, results  # heavy
+        """Find pages; see ``SearchProvider.search``."""
+        from kronk_tools.search.client import request_json, results  # heavy
 
-        # It has no pages: what comes before the one asked for is fetched too, and left out.
+        # The API has no paging: earlier pages are fetched too, and skipped.
         first = (query.page - 1) * query.max_results
         if first >= _MAX_RESULTS:
             return []
@@ -50,7 +54,7 @@ class ExaSearch:
         if query.freshness:
             oldest = self.now() - datetime.timedelta(days=_DAYS[query.freshness])
             payload["startPublishedDate"] = oldest.strftime("%Y-%m-%dT%H:%M:%S.000Z")
-        answer = await ask(
+        answer = await request_json(
             f"{self.base_url.rstrip('/')}/search",
             payload=payload,
             headers={"x-api-key": self.api_key},

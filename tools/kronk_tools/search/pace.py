@@ -1,4 +1,4 @@
-"""How often something may be done."""
+"""Rate limiting."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import anyio
 
 
 class TokenBucket:
-    """Lets a few through at once, and then one for every so many seconds."""
+    """Token bucket: a burst of calls at once, then one per ``seconds_per_token``."""
 
     def __init__(self, *, burst: int, seconds_per_token: float) -> None:
         self._burst = burst
@@ -15,7 +15,7 @@ class TokenBucket:
         self._counted_at: float | None = None
 
     async def take(self) -> None:
-        """Wait for a token. Who stops waiting leaves it to the next."""
+        """Wait for a token. A cancelled wait returns its token."""
         now = anyio.current_time()
         if self._counted_at is not None:
             gained = (now - self._counted_at) / self._seconds_per_token

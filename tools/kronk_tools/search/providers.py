@@ -1,4 +1,4 @@
-"""The providers by the names that a configuration has for them."""
+"""Search providers by their names in the configuration."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def search_provider(
     proxy: str | None = None,
     timeout_seconds: float = 15.0,
 ) -> SearchProvider:
-    """The provider with these settings; None is its default where it has one.
+    """Create the provider with these settings; None selects its default, if it has one.
 
     Args:
-        timeout_seconds: what it has for one answer, to be divided where it asks several times.
+        timeout_seconds: time for one search; divided if the provider makes several requests.
     """
     match type:
         case "ddgs":
@@ -44,7 +44,7 @@ def search_provider(
                 proxy=proxy,
             )
         case "searxng":
-            return SearxngSearch(base_url=_given(base_url), proxy=proxy)
+            return SearxngSearch(base_url=_required(base_url), proxy=proxy)
         case "brave":
             return _keyed(BraveSearch, api_key, base_url, proxy)
         case "tavily":
@@ -63,10 +63,10 @@ def _keyed(
     kind: _Keyed, api_key: str | None, base_url: str | None, proxy: str | None
 ) -> SearchProvider:
     if base_url is None:
-        return kind(api_key=_given(api_key), proxy=proxy)
-    return kind(api_key=_given(api_key), base_url=base_url, proxy=proxy)
+        return kind(api_key=_required(api_key), proxy=proxy)
+    return kind(api_key=_required(api_key), base_url=base_url, proxy=proxy)
 
 
-def _given(value: str | None) -> str:
-    assert value is not None, "the configuration has checked that it is there"
+def _required(value: str | None) -> str:
+    assert value is not None, "checked by the configuration"
     return value

@@ -1,4 +1,4 @@
-"""A SearXNG server of one's own: no key, no company in between."""
+"""Self-hosted SearXNG server."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from kronk_tools.search import SearchQuery, SearchResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearxngSearch:
+    """Searches with a SearXNG server; needs no key."""
+
     base_url: str
     proxy: str | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
+        """Display name."""
         return "searxng"
 
     async def search(self, query: SearchQuery) -> Sequence[SearchResult]:
-        from kronk_tools.search.client import ask, results  # heavy
+        """Find pages; see ``SearchProvider.search``."""
+        from kronk_tools.search.client import request_json, results  # heavy
 
         params: dict[str, str | int] = {
             "q": query.with_operators,
@@ -30,7 +34,7 @@ class SearxngSearch:
         if query.freshness:
             params["time_range"] = query.freshness
         try:
-            answer = await ask(
+            answer = await request_json(
                 f"{self.base_url.rstrip('/')}/search", params=params, proxy=self.proxy
             )
         except ToolError as error:

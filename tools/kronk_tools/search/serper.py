@@ -1,4 +1,4 @@
-"""Google's results by the Serper API."""
+"""Serper API, with Google's results."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from kronk_tools.search import SearchQuery, SearchResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SerperSearch:
+    """Searches with the Serper API."""
+
     api_key: str = field(repr=False)
     base_url: str = "https://google.serper.dev"
     proxy: str | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
+        """Display name."""
         return "serper"
 
     async def search(self, query: SearchQuery) -> Sequence[SearchResult]:
-        from kronk_tools.search.client import ask, results  # heavy
+        """Find pages; see ``SearchProvider.search``."""
+        from kronk_tools.search.client import request_json, results  # heavy
 
         payload: JsonObject = {
             "q": query.with_operators,
@@ -33,7 +37,7 @@ class SerperSearch:
             payload["hl"] = query.language
         if query.freshness:
             payload["tbs"] = f"qdr:{query.freshness[0]}"
-        answer = await ask(
+        answer = await request_json(
             f"{self.base_url.rstrip('/')}/search",
             payload=payload,
             headers={"X-API-KEY": self.api_key},

@@ -1,4 +1,4 @@
-"""A fixed list of pages, for tests and demonstrations without a network."""
+"""Fixed list of pages, for tests and demonstrations without a network."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from kronk_tools.search import SearchQuery, SearchResult
 
 @dataclass(frozen=True, slots=True)
 class StaticSearch:
-    """Finds those of its pages that share words with the query, the most words first."""
+    """Returns the pages that share words with the query, most shared words first."""
 
     pages: tuple[SearchResult, ...]
 
     @property
     def name(self) -> str:
+        """Display name."""
         return "static"
 
     async def search(self, query: SearchQuery) -> Sequence[SearchResult]:
-        wanted = _words(query.text)
+        """Find pages; see ``SearchProvider.search``."""
+        wanted = _word_set(query.text)
         shared = [
-            (len(wanted & _words(f"{page.title} {page.snippet}")), page) for page in self.pages
+            (len(wanted & _word_set(f"{page.title} {page.snippet}")), page) for page in self.pages
         ]
         found = [page for number, page in sorted(shared, key=lambda x: -x[0]) if number]
         first = (query.page - 1) * query.max_results
         return found[first : first + query.max_results]
 
 
-def _words(text: str) -> set[str]:
+def _word_set(text: str) -> set[str]:
     return set(re.findall(r"\w+", text.lower()))

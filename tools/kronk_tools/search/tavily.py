@@ -1,4 +1,4 @@
-"""The Tavily search API."""
+"""Tavily search API."""
 
 from __future__ import annotations
 
@@ -46,23 +46,27 @@ _COUNTRIES = {
     "us": "united states",
     "za": "south africa",
 }
-"""It wants names; a country that is not here is left to it."""
+"""The API expects names; other countries are omitted from the request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TavilySearch:
+    """Searches with the Tavily API."""
+
     api_key: str = field(repr=False)
     base_url: str = "https://api.tavily.com"
     proxy: str | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
+        """Display name."""
         return "tavily"
 
     async def search(self, query: SearchQuery) -> Sequence[SearchResult]:
-        from kronk_tools.search.client import ask, results  # heavy
+        """Find pages; see ``SearchProvider.search``."""
+        from kronk_tools.search.client import request_json, results  # heavy
 
-        # It has no pages: what comes before the one asked for is fetched too, and left out.
+        # The API has no paging: earlier pages are fetched too, and skipped.
         first = (query.page - 1) * query.max_results
         if first >= _MAX_RESULTS:
             return []
@@ -76,7 +80,7 @@ class TavilySearch:
             payload["time_range"] = query.freshness
         if query.country in _COUNTRIES:
             payload["country"] = _COUNTRIES[query.country]
-        answer = await ask(
+        answer = await request_json(
             f"{self.base_url.rstrip('/')}/search",
             payload=payload,
             headers={"Authorization": f"Bearer {self.api_key}"},

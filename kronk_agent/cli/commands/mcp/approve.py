@@ -38,7 +38,7 @@ def approve(options: GlobalOptions, name: str, yes: bool) -> None:
 
 
 def _approve_changes(name: str, config: McpServerConfig, yes: bool) -> None:
-    from kronk_agent.host.tools.injection_scan import suspicions
+    from kronk_agent.host.tools.injection_scan import scan_definition
     from kronk_agent.host.tools.pinning import PinnedTools, pins_directory
     from kronk_agent.host.tools.sanitize import escape_invisible
 
@@ -50,7 +50,7 @@ def _approve_changes(name: str, config: McpServerConfig, yes: bool) -> None:
     for change in changes:
         click.echo(escape_invisible(f"{name} changed its tool {change.now.name}:"))
         click.echo(printable("\n".join(f"  {line}" for line in change.diff())))
-        for sign in suspicions(change.now):
+        for sign in scan_definition(change.now):
             click.echo(printable(f"  warning: it {sign}"))
     _agree("Use the tool as it is now?" if len(changes) == 1 else "Use them as they are now?", yes)
     pins.approve(changes)

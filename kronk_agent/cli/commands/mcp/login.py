@@ -72,7 +72,7 @@ async def _login(name: str, server: McpServerConfig, no_browser: bool, _: Interr
 
     logins = Logins(await to_thread.run_sync(open_token_store))
     if await sign_in(name, server, logins, take_to):
-        terminal.say(f"signed in to {name}; the login is kept in {logins.place}")
+        terminal.say(f"signed in to {name}; the login is kept in {logins.location}")
     else:
         terminal.say(f"{name} lets everybody in: there is nothing to sign in to")
     return 0

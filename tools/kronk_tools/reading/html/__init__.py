@@ -1,7 +1,7 @@
-"""HTML to Markdown: the main content, or the whole page where it has none to tell apart.
+"""HTML to Markdown: the main content, or the whole page if none can be identified.
 
-``page.py`` reads a page from its source to the document; ``main_content.py`` chooses what of it is
-read. Import it on use: trafilatura is heavy.
+``page.py`` converts a page to a document; ``main_content.py`` selects its content. Import on use:
+trafilatura is heavy.
 """
 
 from kronk_tools.reading.html.main_content import MAX_ELEMENTS

@@ -1,4 +1,4 @@
-"""What a page says in its head and in its data, for pages that a script has yet to build."""
+"""Text in the head and the data of a page, for pages that a script has yet to build."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 _DESCRIPTIONS = ("description", "og:description", "twitter:description")
 _JSON_TYPES = ("application/json", "application/ld+json")
 _STATE = re.compile(r"[\w$\]'\"]\s*=\s*(?=[{\[])")
-"""A value given to a name, which may be JSON."""
+"""An assignment whose value may be JSON."""
 _MAX_STATES = 20
-_NOT_SAID = frozenset(("@context", "@id", "buildId", "nonce", "hash", "key", "locale", "className"))
+_IGNORED_KEYS = frozenset(
+    ("@context", "@id", "buildId", "nonce", "hash", "key", "locale", "className")
+)
 _MAX_JSON_CHARS = 2_000_000
 _MAX_CHARS = 40_000
 _MAX_DEPTH = 30
@@ -28,14 +30,14 @@ _MAX_WORD_CHARS = 120
 _ASKS_FOR_JAVASCRIPT = re.compile(r"java\s?script", re.IGNORECASE)
 
 
-def said_outside_of_text(tree: HtmlElement) -> str:
-    """Descriptions, then the data as lines of ``name: value``; empty if there is none."""
+def head_and_script_data(tree: HtmlElement) -> str:
+    """Descriptions, then the data as lines of ``name: value``; may be empty."""
     paragraphs = list(dict.fromkeys(_descriptions(tree)))
-    return "\n\n".join(filter(None, [*paragraphs, said_in_data(tree)]))
+    return "\n\n".join(filter(None, [*paragraphs, script_data(tree)]))
 
 
-def said_in_data(tree: HtmlElement) -> str:
-    """The data of the page's scripts as lines of ``name: value``; empty if there is none."""
+def script_data(tree: HtmlElement) -> str:
+    """JSON data of the page's scripts as lines of ``name: value``; may be empty."""
     lines: dict[str, None] = {}
     num_chars = 0
     for value in _data(tree):
@@ -81,7 +83,7 @@ def _lines(value: Any, path: str, depth: int) -> Iterator[str]:
     match value:
         case dict():
             for name, inner in value.items():
-                if name not in _NOT_SAID:
+                if name not in _IGNORED_KEYS:
                     yield from _lines(inner, f"{path}.{name}" if path else name, depth + 1)
         case list():
             for inner in value:

@@ -1,7 +1,7 @@
-"""What on a page is decoration: menus, buttons to share, other articles, comments.
+"""Detection of decoration: menus, share buttons, related articles, comments.
 
-A name is never enough: a class ``menu`` may be of food, ``share-prices`` of shares. Where content
-comes before and after, decoration is what is named so and consists of links, or asks for an
+A name alone is not enough: the class ``menu`` may be of food, ``share-prices`` of stocks. Between
+content, an element is decoration if it is named so and consists of links, or asks for an email
 address.
 """
 
@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from kronk_tools.reading.markdown.elements import names
+from kronk_tools.reading.markdown.elements import id_and_classes
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
@@ -35,7 +35,7 @@ _COMMENTS = re.compile(
     r"(?:^| )(?:disqus|comments|respond|commentlist|dsq-\w+|(?:\w+[-_])?comments?[-_]?"
     r"(?:list|area|form|section|wrapper|thread|block|container|respond))(?:[-_ ]|$)"
 )
-_ASKING = re.compile(r"newsletter|subscri|sign-?up|search|login|mc4wp|comment")
+_SIGN_UP = re.compile(r"newsletter|subscri|sign-?up|search|login|mc4wp|comment")
 _TAGS = frozenset(("nav", "aside", "footer", "form", "menu"))
 _ROLES_NAMES = "navigation complementary contentinfo search banner menu menubar toolbar"
 _SUBSTANCE = frozenset(("table", "pre", "dl", "ol", "blockquote", "math"))
@@ -51,34 +51,37 @@ _BOX_CHARS = 30
 
 
 def is_comments(element: HtmlElement) -> bool:
-    """Whether it is named as what readers wrote."""
-    return _COMMENTS.search(names(element)) is not None
+    """True if the element is named as readers' comments."""
+    return _COMMENTS.search(id_and_classes(element)) is not None
 
 
 def is_named(element: HtmlElement) -> bool:
-    """Whether its name, its tag or its role is one of decoration."""
+    """True if the element's name, tag or role is typical of decoration."""
     return _has_role(element) or _has_any_name(element)
 
 
-def within(element: HtmlElement, measures: Measures) -> bool:
-    """Whether an element with content before and after it is decoration."""
+def is_inner_decoration(element: HtmlElement, measures: Measures) -> bool:
+    """True if an element with content before and after it is decoration."""
     share = measures.share_of_links(element)
     if is_comments(element):
         return share > _MANY_LINKS / 2
-    if _ASKING.search(names(element)) is not None and element.find(".//input") is not None:
+    if (
+        _SIGN_UP.search(id_and_classes(element)) is not None
+        and element.find(".//input") is not None
+    ):
         return True
     return share > _MANY_LINKS and _mostly(element, measures, _has_role_or_name)
 
 
 def is_menu(element: HtmlElement, measures: Measures, *, is_at_edge: bool) -> bool:
-    """Whether it is named as decoration and has hardly anything but links."""
+    """True if the element is named as decoration and consists almost only of links."""
     least = _MANY_LINKS if is_at_edge else _NEARLY_ALL_LINKS
     share = measures.share_of_links(element)
     return share > least and _mostly(element, measures, _has_role_or_name)
 
 
-def at_edge(element: HtmlElement, measures: Measures) -> bool:
-    """Whether an element before all content, or after it, is decoration."""
+def is_edge_decoration(element: HtmlElement, measures: Measures) -> bool:
+    """True if an element before or after all content is decoration."""
     share = measures.share_of_links(element)
     if element.tag == "p":
         return share > _NEARLY_ALL_LINKS or is_named(element)
@@ -98,8 +101,8 @@ def at_edge(element: HtmlElement, measures: Measures) -> bool:
 
 
 def is_section(element: HtmlElement, measures: Measures) -> bool:
-    """Whether an element of an article, apart from most of it, is a part of it with substance."""
-    if at_edge(element, measures) or _are_teasers(element):
+    """True if an element of an article, apart from most of it, is a substantial part of it."""
+    if is_edge_decoration(element, measures) or _are_teasers(element):
         return False
     if measures.total(element) >= _FEW_CHARS:
         return True
@@ -107,7 +110,7 @@ def is_section(element: HtmlElement, measures: Measures) -> bool:
 
 
 def _are_teasers(element: HtmlElement) -> bool:
-    """Whether it is a row of other articles: headings that are links to other pages."""
+    """True for a row of other articles: headings that link to other pages."""
     num_linked = 0
     for heading in element.iter("h2", "h3", "h4", "h5"):
         links = [*heading.iter("a"), *heading.iterancestors("a")]
@@ -115,8 +118,8 @@ def _are_teasers(element: HtmlElement) -> bool:
     return num_linked >= _SEVERAL
 
 
-def is_beside(element: HtmlElement, measures: Measures) -> bool:
-    """Whether an element apart from the content belongs to it: a table, or a box with a heading."""
+def is_sidebar_content(element: HtmlElement, measures: Measures) -> bool:
+    """True if an element next to the content belongs to it: a table, or a box with a heading."""
     if measures.total(element) < _BOX_CHARS or measures.share_of_links(element) > _MANY_LINKS:
         return False
     if _has_name(element) or element.get("role") in _ROLES:
@@ -127,13 +130,13 @@ def is_beside(element: HtmlElement, measures: Measures) -> bool:
 
 
 def _mostly(
-    element: HtmlElement, measures: Measures, is_such: Callable[[HtmlElement], bool]
+    element: HtmlElement, measures: Measures, predicate: Callable[[HtmlElement], bool]
 ) -> bool:
-    """Whether it is such an element, or what makes up most of it is."""
+    """True if the predicate holds for the element, or for a descendant with most of its text."""
     most = _MOST * measures.total(element)
     inner: HtmlElement | None = element
     while inner is not None:
-        if is_such(inner):
+        if predicate(inner):
             return True
         inner = next((child for child in inner if measures.total(child) > most), None)
     return False
@@ -144,12 +147,12 @@ def _has_role(element: HtmlElement) -> bool:
 
 
 def _has_name(element: HtmlElement) -> bool:
-    return _NAMES.search(names(element)) is not None
+    return _NAMES.search(id_and_classes(element)) is not None
 
 
 def _has_any_name(element: HtmlElement) -> bool:
-    said = names(element)
-    return _NAMES.search(said) is not None or _NAMES_AT_EDGE.search(said) is not None
+    named = id_and_classes(element)
+    return _NAMES.search(named) is not None or _NAMES_AT_EDGE.search(named) is not None
 
 
 def _has_role_or_name(element: HtmlElement) -> bool:

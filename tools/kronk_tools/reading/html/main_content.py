@@ -1,7 +1,7 @@
-"""Which part of a page is its main content.
+"""Selection of a page's main content.
 
-Trafilatura tells which words are surely content. Where they stand in the tree tells the element
-that holds the content; all that is in there between them is content too, whatever its kind.
+Trafilatura extracts text that is certainly content. The position of that text in the tree
+identifies the element with the content; everything between is content too, of any kind.
 """
 
 from __future__ import annotations
@@ -15,24 +15,25 @@ import trafilatura
 
 from kronk_tools.reading.html import decoration
 from kronk_tools.reading.html.measures import Measures, measure
-from kronk_tools.reading.markdown.elements import BLOCKS, HEADINGS, UNSEEN
+from kronk_tools.reading.markdown.elements import BLOCKS, HEADINGS, INVISIBLE_TAGS
 from kronk_tools.reading.markdown.grid import is_layout
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
 MAX_ELEMENTS = 40_000
-"""With more, trafilatura takes too long, and all but decoration is given."""
+"""On larger pages trafilatura is too slow, and everything except decoration is returned."""
 
 _NOT_A_LETTER = re.compile(r"[\W_]+")
 _MIN_MATCH_CHARS = 12
 _FAR_CHARS = 5_000
 _MAX_SEARCHED_CHARS = 500_000_000
-"""Of the sure text, over and over: about a quarter of a second."""
+"""Characters searched in total: about a quarter of a second."""
 _THIN_CHARS = 250
-"""Main content below this is often a part of it."""
+"""Shorter main content is often incomplete."""
 _LIST_PROSE_CHARS = 300
-"""A page with less text outside of its links than this, and than half of theirs, lists them."""
+"""A page with less text outside of links than this, and less than half as much as in links, is a
+list of links."""
 _SHARE_OF_CORE = 0.7
 _SOLID_SHARE = 0.3
 _SOLID_CHARS = 400
@@ -42,30 +43,30 @@ _LEAVES = frozenset(_LEAVES_NAMES.split())
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """Where the content is, and what in there is no part of it."""
+class MainContent:
+    """Root element of the content, and the elements in it that are omitted."""
 
     root: HtmlElement
     skip: frozenset[HtmlElement]
-    left_out: list[HtmlElement]
-    """What of ``skip`` stands in the content, in order: a reader might miss it."""
+    omitted: list[HtmlElement]
+    """Elements of ``skip`` within the content, in order: a reader might miss them."""
 
 
-def choose(tree: HtmlElement, url: str) -> Choice:
-    """The main content; the whole page but its decoration where none can be told apart."""
+def choose_main_content(tree: HtmlElement, url: str) -> MainContent:
+    """Select the main content; without any, the whole page except for decoration."""
     body = tree.find("body")
     root = tree if body is None else body
     measures = measure(root)
     matched: dict[HtmlElement, int] = {}
     if len(measures.totals) <= MAX_ELEMENTS and not _is_link_list(root, measures):
-        sure = _sure_text(tree, url)
-        matched = {} if _is_thin(sure) else _matched(root, sure)
+        certain = _certain_text(tree, url)
+        matched = {} if _is_thin(certain) else _matched(root, certain)
     pruner = _Pruner(root, measures, matched)
     if not matched.get(root):
         pruner.walk_all(root)
     else:
         pruner.walk(root, is_after=False, is_before=False)
-    return Choice(root, frozenset(pruner.skip), pruner.left_out)
+    return MainContent(root, frozenset(pruner.skip), pruner.omitted)
 
 
 def _is_link_list(root: HtmlElement, measures: Measures) -> bool:
@@ -73,10 +74,10 @@ def _is_link_list(root: HtmlElement, measures: Measures) -> bool:
     return measures.total(root) - num_links < min(_LIST_PROSE_CHARS, num_links / 2)
 
 
-# --- what is surely content -----------------------------------------------------------------------
+# --- certain content ------------------------------------------------------------------------------
 
 
-def _sure_text(tree: HtmlElement, url: str) -> str:
+def _certain_text(tree: HtmlElement, url: str) -> str:
     document = trafilatura.bare_extraction(
         tree, url=url, include_comments=False, include_links=True, include_formatting=True
     )
@@ -84,10 +85,15 @@ def _sure_text(tree: HtmlElement, url: str) -> str:
     return "" if body is None else _letters("".join(body.itertext()))
 
 
-def _is_thin(sure: str) -> bool:
-    """Whether there is so little that it may be a part. Signs of unspaced scripts say more each."""
-    num_letters = len(sure)
-    num_dense = sum(1 for letter in sure if letter >= "\u2e80") if num_letters < _THIN_CHARS else 0
+def _is_thin(certain: str) -> bool:
+    """True if the text is so short that it may be incomplete.
+
+    Characters of scripts without spaces count three times, since each says more.
+    """
+    num_letters = len(certain)
+    num_dense = (
+        sum(1 for letter in certain if letter >= "\u2e80") if num_letters < _THIN_CHARS else 0
+    )
     return num_letters + 2 * num_dense < _THIN_CHARS
 
 
@@ -95,23 +101,23 @@ def _letters(text: str) -> str:
     return _NOT_A_LETTER.sub("", text)
 
 
-def _matched(root: HtmlElement, sure: str) -> dict[HtmlElement, int]:
-    """How many letters in each element are of the sure text, each piece of which is used once."""
+def _matched(root: HtmlElement, certain: str) -> dict[HtmlElement, int]:
+    """Number of letters in each element that are part of the certain text, each used once."""
     matched: dict[HtmlElement, int] = {}
-    used = bytearray(len(sure))
+    used = bytearray(len(certain))
     position = 0
-    room = _MAX_SEARCHED_CHARS
-    for owner, text in _texts(root) if sure else ():
+    budget = _MAX_SEARCHED_CHARS
+    for owner, text in _texts(root) if certain else ():
         words = _letters(text)
         if len(words) < _MIN_MATCH_CHARS:
             continue
-        place = sure.find(words, position, position + len(words) + _FAR_CHARS)
-        if place < 0 and room > 0:
-            place = sure.find(words)
-            room -= len(sure)
-            while place >= 0 and used[place] and room > 0:
-                place = sure.find(words, place + 1)
-                room -= _FAR_CHARS
+        place = certain.find(words, position, position + len(words) + _FAR_CHARS)
+        if place < 0 and budget > 0:
+            place = certain.find(words)
+            budget -= len(certain)
+            while place >= 0 and used[place] and budget > 0:
+                place = certain.find(words, place + 1)
+                budget -= _FAR_CHARS
         if place < 0 or used[place]:
             continue
         position = place + len(words)
@@ -124,18 +130,18 @@ def _matched(root: HtmlElement, sure: str) -> dict[HtmlElement, int]:
 
 
 def _texts(root: HtmlElement) -> list[tuple[HtmlElement, str]]:
-    """The pieces of text in order, each with the element it stands in."""
+    """The pieces of text, each with the element that contains it."""
     found: list[tuple[HtmlElement, str]] = []
     for element in root.iter():
-        if element.text and isinstance(element.tag, str) and element.tag not in UNSEEN:
+        if element.text and isinstance(element.tag, str) and element.tag not in INVISIBLE_TAGS:
             found.append((element, element.text))
-        # Not quite in order: what follows an element comes before what is inside of it.
+        # Not quite in document order: the text after an element precedes the text inside it.
         if element.tail and element is not root:
             found.append((element.getparent(), element.tail))
     return found
 
 
-# --- what is left out -----------------------------------------------------------------------------
+# --- omissions ------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -144,14 +150,14 @@ class _Pruner:
     measures: Measures
     matched: dict[HtmlElement, int]
     skip: set[HtmlElement] = field(default_factory=set)
-    left_out: list[HtmlElement] = field(default_factory=list)
-    _around: set[HtmlElement] = field(default_factory=set)
-    """Elements that hold the core, and have what is beside it in them."""
+    omitted: list[HtmlElement] = field(default_factory=list)
+    _core_ancestors: set[HtmlElement] = field(default_factory=set)
+    """Ancestors of the core element."""
     _core: HtmlElement | None = None
-    """The smallest element with most of what is surely content in it."""
+    """The smallest element that contains most of the certain content."""
     _has_title: bool = False
     _layouts: dict[HtmlElement, bool] = field(default_factory=dict)
-    """Whether a table only arranges the page, as far as was asked."""
+    """Cached results of ``is_layout`` by table."""
 
     def __post_init__(self) -> None:
         core = self.root
@@ -167,31 +173,33 @@ class _Pruner:
             )
             if inner is None or inner.tag in _LEAVES:
                 break
-            self._around.add(core)
+            self._core_ancestors.add(core)
             core = inner
         self._core = core
 
     def walk_all(self, element: HtmlElement) -> None:
-        """Everything is content but what is decoration anywhere."""
+        """Keep everything except for decoration."""
         for child in element:
-            if not isinstance(child.tag, str) or child.tag in UNSEEN:
+            if not isinstance(child.tag, str) or child.tag in INVISIBLE_TAGS:
                 continue
-            is_such = decoration.within(child, self.measures) and not self._is_part_of_data(child)
-            if is_such and not self._is_most(child):
-                self._leave_out(child)
+            is_decoration = decoration.is_inner_decoration(
+                child, self.measures
+            ) and not self._is_part_of_data(child)
+            if is_decoration and not self._is_most(child):
+                self._omit(child)
             elif _holds_blocks(child):
                 self.walk_all(child)
 
     def walk(self, element: HtmlElement, *, is_after: bool, is_before: bool) -> None:
-        """Decide on what is in the element.
+        """Decide which parts of the element are kept.
 
         Args:
-            is_after: whether content comes before the element.
-            is_before: whether content comes after it.
+            is_after: True if content precedes the element.
+            is_before: True if content follows the element.
         """
-        children = [c for c in element if isinstance(c.tag, str) and c.tag not in UNSEEN]
-        if element in self._around:
-            self._walk_around(children, is_in_article=_is_in_article(element))
+        children = [c for c in element if isinstance(c.tag, str) and c.tag not in INVISIBLE_TAGS]
+        if element in self._core_ancestors:
+            self._walk_core_ancestor(children, is_in_article=_is_in_article(element))
             return
         if not _holds_blocks(element):
             return
@@ -205,44 +213,44 @@ class _Pruner:
                 continue
             is_at_edge = not (comes_after and comes_before)
             if decoration.is_menu(child, self.measures, is_at_edge=is_at_edge):
-                self._leave_out(child)
+                self._omit(child)
             elif index in solid:
                 self.walk(child, is_after=comes_after, is_before=comes_before)
             elif comes_after and comes_before:
-                if decoration.within(child, self.measures):
-                    self._leave_out(child)
+                if decoration.is_inner_decoration(child, self.measures):
+                    self._omit(child)
             elif child.tag == "h1" or child.find(".//h1") is not None:
                 self._keep_title(child)
-            elif decoration.at_edge(child, self.measures):
-                self._leave_out(child)
+            elif decoration.is_edge_decoration(child, self.measures):
+                self._omit(child)
 
-    def _walk_around(self, children: list[HtmlElement], *, is_in_article: bool) -> None:
+    def _walk_core_ancestor(self, children: list[HtmlElement], *, is_in_article: bool) -> None:
         for child in children:
-            is_around = child in self._around or child is self._core
-            is_sure = (
+            holds_core = child in self._core_ancestors or child is self._core
+            is_certain = (
                 self._is_solid(child)
                 and self.matched[child] > self.measures.total(child) / 2
                 and not decoration.is_named(child)
             )
-            if is_around or is_sure:
+            if holds_core or is_certain:
                 self.walk(child, is_after=False, is_before=False)
             elif child.tag == "h1" or child.find(".//h1") is not None or not is_in_article:
                 self._keep_title(child)
             elif not decoration.is_section(child, self.measures):
-                self._leave_out(child)
+                self._omit(child)
         for heading, section in pairwise(children):
-            is_kept = section not in self._around and section is not self._core
+            is_kept = section not in self._core_ancestors and section is not self._core
             if heading.tag in HEADINGS and is_kept and section not in self.skip:
                 self.skip.discard(heading)
 
     def _keep_title(self, element: HtmlElement) -> None:
-        """Leave out the element but for the first headline in it, and boxes of the content."""
+        """Omit the element except for its first headline and boxes that belong to the content."""
         if element.tag == "h1":
             is_second, self._has_title = self._has_title, True
             if is_second or self.measures.share_of_links(element) > 0.5:
                 self.skip.add(element)
         elif element.find(".//h1") is None:
-            if not decoration.is_beside(element, self.measures):
+            if not decoration.is_sidebar_content(element, self.measures):
                 self.skip.add(element)
         else:
             for child in element:
@@ -250,7 +258,7 @@ class _Pruner:
                     self._keep_title(child)
 
     def _is_solid(self, element: HtmlElement) -> bool:
-        """Whether it has content in it, and not only a line of it."""
+        """True if the element contains content, and not only a line of it."""
         found = self.matched.get(element, 0)
         if decoration.is_comments(element) and found < 0.6 * self.matched.get(self.root, 0):
             return False
@@ -258,7 +266,7 @@ class _Pruner:
         return found > 0 and (found >= share or found > _SOLID_CHARS)
 
     def _is_part_of_data(self, element: HtmlElement) -> bool:
-        """Whether it is a row or cell of a table that is more than a frame for the page."""
+        """True for a row or cell of a table that is not just used for layout."""
         if element.tag not in _PARTS_OF_TABLES:
             return False
         table = next(element.iterancestors("table"), None)
@@ -269,13 +277,13 @@ class _Pruner:
     def _is_most(self, element: HtmlElement) -> bool:
         return self.measures.total(element) > 0.6 * self.measures.total(self.root)
 
-    def _leave_out(self, element: HtmlElement) -> None:
+    def _omit(self, element: HtmlElement) -> None:
         self.skip.add(element)
-        self.left_out.append(element)
+        self.omitted.append(element)
 
 
 def _is_in_article(element: HtmlElement) -> bool:
-    """Whether the page itself says that the element is of an article."""
+    """True if the page marks the element as part of an article."""
     above: HtmlElement | None = element
     while above is not None:
         if above.tag == "article" or above.get("role") == "article":
@@ -285,7 +293,7 @@ def _is_in_article(element: HtmlElement) -> bool:
 
 
 def _stands_alone(element: HtmlElement) -> bool:
-    """Whether an inline element has blocks in it, or no text beside it."""
+    """True if an inline element contains blocks, or has no text next to it."""
     if _holds_blocks(element):
         return True
     before = element.getprevious()
@@ -294,7 +302,7 @@ def _stands_alone(element: HtmlElement) -> bool:
 
 
 def _holds_blocks(element: HtmlElement) -> bool:
-    """Whether there are blocks in it, so that parts of it can be left out."""
+    """True if the element contains blocks, so that parts of it can be omitted."""
     return any(
         child.tag in BLOCKS or any(inner.tag in BLOCKS for inner in child)
         for child in element

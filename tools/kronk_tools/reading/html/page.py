@@ -1,4 +1,4 @@
-"""A web page: parsed, its main content chosen, and written as Markdown or text."""
+"""Conversion of a web page to a document with Markdown or plain text."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]  # has no 
 
 from kronk_agent.errors import ToolError
 from kronk_tools.reading.document import Document, Format
-from kronk_tools.reading.html.about import about, base_of, leads_on_to, links_of
-from kronk_tools.reading.html.data import said_in_data, said_outside_of_text
-from kronk_tools.reading.html.main_content import choose
-from kronk_tools.reading.html.unseen import remove_unseen
+from kronk_tools.reading.html.data import head_and_script_data, script_data
+from kronk_tools.reading.html.hidden import remove_hidden
+from kronk_tools.reading.html.main_content import choose_main_content
+from kronk_tools.reading.html.page_metadata import (
+    base_url,
+    collect_links,
+    page_metadata,
+    redirect_target,
+)
 from kronk_tools.reading.markdown.converter import Converter
 from kronk_tools.reading.markdown.media import source
 from kronk_tools.reading.markdown.writer import write
@@ -24,35 +29,35 @@ if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
 MAX_HTML_CHARS = 2_000_000
-"""HTML beyond this is not looked at: reading takes up to 4 s for each million characters."""
+"""HTML beyond this is ignored: reading takes up to 4 s per million characters."""
 _MAX_TAG_CHARS = 20_000
 _LONG_TAG = re.compile(rf"<[^<>]{{{_MAX_TAG_CHARS},}}>")
-"""A tag with thousands of attributes costs libxml2 the square of their number."""
+"""For a tag with thousands of attributes, libxml2 takes time quadratic in their number."""
 _VOID = re.compile(r"<(wbr|source|track|embed|keygen)\b([^<>]{0,5000}?)/?>", re.IGNORECASE)
-"""Elements that have nothing in them, which libxml2 does not know of: all that follows would be."""
+"""Void elements that libxml2 does not know: it would put all that follows into them."""
 _SHELL_CHARS = 200
 _SHELL_ROOTS = {"root", "app", "__next", "__nuxt", "___gatsby", "svelte", "q-app", "main-app"}
-_NEVER_SHOWN = ("script", "style", "noscript", "template", "head")
+_INVISIBLE = ("script", "style", "noscript", "template", "head")
 _ASKS_FOR_JAVASCRIPT = re.compile(r"java\s?script", re.IGNORECASE)
-_MAX_LEFT_OUT = 4
+_MAX_OMITTED = 4
 _MAX_LABEL_CHARS = 40
-_MIN_LEFT_OUT_CHARS = 8
+_MIN_OMITTED_CHARS = 8
 
 
 def read_html(html: str, url: str, format: Format) -> Document:
-    """The page in the format asked for (``raw`` is none of its business).
+    """Read a page in the given format (``raw`` is handled by the caller).
 
     Raises:
-        ToolError: it has no text.
+        ToolError: the page contains no text.
     """
     tree = _parse(_LONG_TAG.sub("", html[:MAX_HTML_CHARS]))
     if tree is None:
         raise ToolError(f"{url} has no text to read: use another source")
-    base = base_of(tree, url)
-    links = links_of(tree, base)
-    num_chars, is_shell = _look(tree)
-    target = leads_on_to(tree, base, url, is_thin=num_chars < _SHELL_CHARS)
-    document = about(tree, url, {target: "", **links} if target else links)
+    base = base_url(tree, url)
+    links = collect_links(tree, base)
+    num_chars, is_shell = _measure_page(tree)
+    target = redirect_target(tree, base, url, is_thin=num_chars < _SHELL_CHARS)
+    document = page_metadata(tree, url, {target: "", **links} if target else links)
     anchors: dict[str, int] = {}
     notes = [f"This page leads on to {target}"] if target else []
     if len(html) > MAX_HTML_CHARS:
@@ -60,7 +65,7 @@ def read_html(html: str, url: str, format: Format) -> Document:
     if format == "links":
         text = "\n".join(_listed(links)) or "(no links)"
     elif is_shell:
-        text = clean(said_outside_of_text(tree))
+        text = clean(head_and_script_data(tree))
         if text:
             notes.append(
                 "The page builds its content with JavaScript, which is not run here. This is what "
@@ -72,10 +77,10 @@ def read_html(html: str, url: str, format: Format) -> Document:
                 "of its own: use another source, or read its data with format=raw"
             )
     else:
-        data = clean(said_in_data(tree)) if num_chars < _SHELL_CHARS else ""
-        text, anchors, left_out = _content(tree, url, base, is_markdown=format == "markdown")
-        if left_out:
-            notes.append(f"Left out as decoration: {', '.join(left_out)}")
+        data = clean(script_data(tree)) if num_chars < _SHELL_CHARS else ""
+        text, anchors, omitted = _content(tree, url, base, is_markdown=format == "markdown")
+        if omitted:
+            notes.append(f"Left out as decoration: {', '.join(omitted)}")
         if data:
             notes.append("The page has little text; what its data say stands below it.")
             text = f"{text}\n\n---\n\n{data}" if text else data
@@ -89,48 +94,48 @@ def read_html(html: str, url: str, format: Format) -> Document:
 def _content(
     tree: HtmlElement, url: str, base: str, *, is_markdown: bool
 ) -> tuple[str, dict[str, int], list[str]]:
-    """The text, its anchors, and what was left out of it in a few words each."""
-    remove_unseen(tree)
-    _drop_what_is_never_shown(tree)
-    choice = choose(tree, url)
-    blocks = Converter(base, choice.skip, is_markdown=is_markdown).blocks(choice.root)
+    """Return the text, its anchors, and short labels of the omitted parts."""
+    remove_hidden(tree)
+    _drop_invisible(tree)
+    content = choose_main_content(tree, url)
+    blocks = Converter(base, content.skip, is_markdown=is_markdown).blocks(content.root)
     text, anchors = write(blocks, is_markdown=is_markdown)
     labels = (
-        one_line(" ".join(element.itertext()), max_chars=1_000) for element in choice.left_out
+        one_line(" ".join(element.itertext()), max_chars=1_000) for element in content.omitted
     )
     named = [
         f"“{one_line(label, max_chars=_MAX_LABEL_CHARS)}”"
         for label in labels
-        if len(label) >= _MIN_LEFT_OUT_CHARS
+        if len(label) >= _MIN_OMITTED_CHARS
     ]
     named = list(dict.fromkeys(named))
-    if len(named) > _MAX_LEFT_OUT:
-        named = [*named[:_MAX_LEFT_OUT], f"and {len(named) - _MAX_LEFT_OUT} more"]
+    if len(named) > _MAX_OMITTED:
+        named = [*named[:_MAX_OMITTED], f"and {len(named) - _MAX_OMITTED} more"]
     return text, anchors, named
 
 
 def _parse(html: str) -> HtmlElement | None:
     html = _VOID.sub(r"<\1\2></\1>", html)
     tree = trafilatura.load_html(html)
-    # A bare fragment is refused as not quite HTML.
+    # trafilatura rejects a fragment without html and body.
     return trafilatura.load_html(f"<html><body>{html}</body></html>") if tree is None else tree
 
 
-def _drop_what_is_never_shown(tree: HtmlElement) -> None:
-    """Scripts and the like, which would count as text; formulas and open shadow roots stay."""
+def _drop_invisible(tree: HtmlElement) -> None:
+    """Remove scripts and the like, which would count as text; formulas and shadow roots stay."""
     for element in list(tree.iter("script", "style", "noscript", "noframes", "template")):
         if element.tag == "script" and (element.get("type") or "").startswith("math/"):
             continue
         if element.getparent() is None or element.get("shadowrootmode") is not None:
             continue
-        if element.tag == "noscript" and _stands_for_a_lazy_image(element):
+        if element.tag == "noscript" and _replaces_lazy_image(element):
             element.drop_tag()
         else:
             element.drop_tree()
 
 
-def _stands_for_a_lazy_image(element: HtmlElement) -> bool:
-    """Whether it holds the image for which there is only a placeholder before it."""
+def _replaces_lazy_image(element: HtmlElement) -> bool:
+    """True if it contains the image that the placeholder before it stands for."""
     if element.find(".//img") is None or element.text_content().strip():
         return False
     before = element.getprevious()
@@ -140,12 +145,12 @@ def _stands_for_a_lazy_image(element: HtmlElement) -> bool:
     return True
 
 
-def _look(tree: HtmlElement) -> tuple[int, bool]:
-    """How many characters a person sees, and whether the page is a shell for a script to fill.
+def _measure_page(tree: HtmlElement) -> tuple[int, bool]:
+    """Number of visible characters, and True if the page is an empty shell for a script to fill.
 
-    One walk over the page, without recursion: pages can be nested hundreds of levels deep.
+    Walks the page once, without recursion, since pages can be nested hundreds of levels deep.
     """
-    num_chars = num_scripts = depth_unseen = 0
+    num_chars = num_scripts = invisible_depth = 0
     has_root = asks_for_javascript = False
     for event, element in etree.iterwalk(tree, events=("start", "end")):
         tag = element.tag if isinstance(element.tag, str) else "script"
@@ -154,12 +159,12 @@ def _look(tree: HtmlElement) -> tuple[int, bool]:
             has_root |= element.get("id") in _SHELL_ROOTS
             if tag == "noscript" and _ASKS_FOR_JAVASCRIPT.search(element.text_content()):
                 asks_for_javascript = True
-            depth_unseen += tag in _NEVER_SHOWN
+            invisible_depth += tag in _INVISIBLE
             text = element.text
         else:
-            depth_unseen -= tag in _NEVER_SHOWN
+            invisible_depth -= tag in _INVISIBLE
             text = element.tail
-        if text and not depth_unseen:
+        if text and not invisible_depth:
             num_chars += len("".join(text.split()))
     is_shell = (
         num_chars < _SHELL_CHARS

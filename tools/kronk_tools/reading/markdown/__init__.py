@@ -1,6 +1,5 @@
-"""HTML trees to Markdown, or to the same text without markup: everything that a person reads.
+"""HTML trees to Markdown or plain text, with everything that a reader of the page sees.
 
-``converter.py`` turns a tree into ``blocks.py``, with the help of a module for each kind of
-content, and ``writer.py`` writes them. What comes out of an element does not depend on what is
-around it.
+``converter.py`` converts a tree to ``blocks.py``, with one module for each kind of content, and
+``writer.py`` writes the blocks. The output of an element does not depend on its surroundings.
 """

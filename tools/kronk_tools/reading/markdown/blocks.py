@@ -1,4 +1,4 @@
-"""What a page consists of, between its tree and the text that is written of it."""
+"""Blocks: the intermediate form between a page's tree and the written text."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
+    """A paragraph of inline text."""
+
     text: str
-    """Inline Markdown; a line break in it is one on the page."""
+    """Inline Markdown; line breaks are those of the page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heading:
+    """A heading."""
+
     text: str
     level: int
     """1 to 6."""
@@ -21,13 +25,17 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Code:
+    """A code block."""
+
     text: str
-    """With its line breaks and indentation, without line numbers."""
+    """With line breaks and indentation, without line numbers."""
     language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
+    """An item of a list."""
+
     blocks: list[Block]
     marker: str
     """``-``, ``4.``, ``c.`` …"""
@@ -35,12 +43,14 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class ListBlock:
+    """A list."""
+
     items: list[Item]
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A term of a definition list, and what is said of it."""
+    """A term of a definition list, with its definitions."""
 
     text: str
     definitions: list[list[Block]] = field(default_factory=list)
@@ -48,35 +58,41 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Definitions:
+    """A definition list."""
+
     terms: list[Term]
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
+    """A block quote."""
+
     blocks: list[Block]
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
+    """A table with at most one header row."""
+
     head: list[list[Block]]
-    """The cells of the one header row; empty where the table has none."""
+    """Cells of the header row; empty if the table has none."""
     rows: list[list[list[Block]]]
-    """As many cells in each as in the header."""
+    """Each row has as many cells as the header."""
     caption: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """A line across the page."""
+class HorizontalRule:
+    """A horizontal rule."""
 
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """A place that an address with ``#name`` leads to: before the block that follows."""
+    """A target of URL fragments (``#name``), placed before the next block."""
 
     name: str
 
 
 Block: TypeAlias = (
-    Paragraph | Heading | Code | ListBlock | Definitions | Quote | Table | Rule | Anchor
+    Paragraph | Heading | Code | ListBlock | Definitions | Quote | Table | HorizontalRule | Anchor
 )

@@ -1,11 +1,17 @@
-"""Code in the many ways in which pages show it: what is code, its lines, its language."""
+"""Detection of code in the many forms that pages use, its lines and its language."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from kronk_tools.reading.markdown.elements import BLOCKS, PREFORMATTED, UNSEEN, kind, names
+from kronk_tools.reading.markdown.elements import (
+    BLOCKS,
+    INVISIBLE_TAGS,
+    PREFORMATTED,
+    effective_tag,
+    id_and_classes,
+)
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
@@ -45,12 +51,12 @@ _BARE_LANGUAGES = frozenset(_BARE_LANGUAGES_NAMES.split())
 _PRE_STYLE = re.compile(
     r"white-space(?:-collapse)?\s*:\s*(?:pre(?:serve)?|pre-wrap|break-spaces)\b"
 )
-_NO_CODE = frozenset(("button", "clipboard-copy", "svg", "img", *UNSEEN))
+_NO_CODE = frozenset(("button", "clipboard-copy", "svg", "img", *INVISIBLE_TAGS))
 _DIGITS = re.compile(r"[\d\s.:]*")
 
 
 def is_preformatted(element: HtmlElement) -> bool:
-    """Whether blanks and line breaks are kept in it."""
+    """True if whitespace and line breaks in the element are kept."""
     if element.tag in PREFORMATTED:
         return True
     style = element.get("style")
@@ -58,7 +64,7 @@ def is_preformatted(element: HtmlElement) -> bool:
 
 
 def is_code(element: HtmlElement, tag: str) -> bool:
-    """Whether it is a block of code as a whole."""
+    """True if the element as a whole is a block of code."""
     if tag in PREFORMATTED:
         return True
     if tag == "table":
@@ -70,31 +76,34 @@ def is_code(element: HtmlElement, tag: str) -> bool:
     if tag in ("code", "tt", "samp", "kbd"):
         return _has_lines(element)
     if tag == "textarea":
-        return element.get("readonly") is not None and _CODE_NAME.search(names(element)) is not None
+        return (
+            element.get("readonly") is not None
+            and _CODE_NAME.search(id_and_classes(element)) is not None
+        )
     return False
 
 
 def _is_box_of_lines(element: HtmlElement) -> bool:
-    """Text with line breaks in a box that is named as code or set in its type."""
+    """True for text with line breaks in a box that is named as code or set in monospace."""
     style = element.get("style")
-    is_such = _BOX_NAME.search(names(element)) is not None or (
+    is_code_box = _BOX_NAME.search(id_and_classes(element)) is not None or (
         style is not None and _MONOSPACE.search(style.lower()) is not None
     )
     return (
-        is_such
+        is_code_box
         and element.find(".//br") is not None
         and all(inner.tag in _IN_A_LINE for inner in element.iterdescendants())
     )
 
 
 def _is_code_table(table: HtmlElement) -> bool:
-    """Of line numbers and code, or of a row for each line."""
+    """True for a table of line numbers and code, or with one row per line."""
     rows = list(table.iter("tr"))
     if not rows or table.find(".//table") is not None:
         return False
     if any(not _is_gutter(head) for head in table.iter("th")):
         return False
-    named = _CODE_NAME.search(names(table)) is not None
+    named = _CODE_NAME.search(id_and_classes(table)) is not None
     has_numbers = False
     for row in rows[:5]:
         cells = _cells(row)
@@ -117,31 +126,33 @@ def _looks_like_code(cell: HtmlElement) -> bool:
     return (
         cell.find(".//pre") is not None
         or cell.find(".//code") is not None
-        or _CODE_NAME.search(names(cell)) is not None
+        or _CODE_NAME.search(id_and_classes(cell)) is not None
     )
 
 
 def _is_gutter(element: HtmlElement) -> bool:
-    """Line numbers: named so, and nothing but digits."""
-    is_named = _NUMBERS_NAME.search(names(element)) is not None
+    """True for line numbers: named so, and only digits."""
+    is_named = _NUMBERS_NAME.search(id_and_classes(element)) is not None
     is_named = is_named or element.get("data-line-number") is not None
     return is_named and _DIGITS.fullmatch(element.text_content()) is not None
 
 
 def _is_code_lines(element: HtmlElement) -> bool:
-    """A box whose parts are lines, and named so."""
+    """True for a box named as code whose children are lines."""
     if len(element) == 0 or (element.text or "").strip():
         return False
     is_pre = is_preformatted(element)
-    if not is_pre and _CODE_NAME.search(names(element)) is None:
+    if not is_pre and _CODE_NAME.search(id_and_classes(element)) is None:
         return False
     num_lines = 0
     for child in element:
         if not isinstance(child.tag, str) or child.tag in _NO_CODE or (child.tail or "").strip():
             return False
-        if kind(child) not in ("div", "span", "li", "code", "pre"):
+        if effective_tag(child) not in ("div", "span", "li", "code", "pre"):
             return False
-        is_line = _LINE_NAME.search(names(child)) is not None or (child.tag == "code" and is_pre)
+        is_line = _LINE_NAME.search(id_and_classes(child)) is not None or (
+            child.tag == "code" and is_pre
+        )
         if not is_line and not (child.tag in ("li", "div") and is_pre):
             return False
         num_lines += 1
@@ -149,24 +160,24 @@ def _is_code_lines(element: HtmlElement) -> bool:
 
 
 def _has_lines(code: HtmlElement) -> bool:
-    """A ``code`` element of several lines outside of a ``pre``."""
+    """True for a ``code`` element of several lines outside of a ``pre``."""
     if is_preformatted(code):
         return "\n" in code.text_content().strip() or code.find(".//br") is not None
     if code.find(".//br") is not None:
         return True
-    return len(code) > 1 and all(kind(child) in ("div", "p") for child in code)
+    return len(code) > 1 and all(effective_tag(child) in ("div", "p") for child in code)
 
 
 def language(element: HtmlElement) -> str:
-    """The language that the page names, in lower case; empty if it names none."""
+    """Language that the page declares, in lower case; empty if it declares none."""
     candidates = [element, *element.iter("code", "pre")][:4]
     ancestor = element.getparent()
     for _ in range(3):
         if ancestor is None or ancestor.tag in ("body", "main", "article", "li", "td"):
             break
-        if _CODE_NAME.search(names(ancestor)) is None and not ancestor.get("class", "").startswith(
-            "language-"
-        ):
+        if _CODE_NAME.search(id_and_classes(ancestor)) is None and not ancestor.get(
+            "class", ""
+        ).startswith("language-"):
             break
         candidates.append(ancestor)
         ancestor = ancestor.getparent()
@@ -195,7 +206,7 @@ def _is_language(name: str) -> bool:
 
 
 def lines(element: HtmlElement) -> str:
-    """The code itself."""
+    """Return the code."""
     if element.tag == "table":
         return _trimmed("\n".join(_row_lines(element)))
     pieces: list[str] = []
@@ -210,7 +221,7 @@ def _row_lines(table: HtmlElement) -> list[str]:
         for cell in _cells(row):
             if _is_gutter(cell):
                 continue
-            pieces = [cell.get("data-code-marker") or ""]  # the plus or minus of a change
+            pieces = [cell.get("data-code-marker") or ""]  # the plus or minus of a diff
             _collect(cell, pieces, depth=0, is_pre=True)
             parts.append("".join(pieces).rstrip("\n"))
         found.append(" ".join(filter(None, parts)))
@@ -218,7 +229,7 @@ def _row_lines(table: HtmlElement) -> list[str]:
 
 
 def _collect(element: HtmlElement, pieces: list[str], *, depth: int, is_pre: bool) -> None:
-    """Text with a line break for each ``br`` and around each block inside."""
+    """Collect the text, with a line break for each ``br`` and around each block."""
     if depth > 100:
         pieces.append(element.text_content())
         return
@@ -239,13 +250,13 @@ def _collect(element: HtmlElement, pieces: list[str], *, depth: int, is_pre: boo
         tail = child.tail
         if tail:
             if tag in BLOCKS and not tail.strip():
-                continue  # what stands between two lines in the source
+                continue  # whitespace between two lines in the source
             pieces.append(_text(tail, is_pre))
 
 
 def _is_line_of_its_own(element: HtmlElement) -> bool:
-    """A ``span`` that a style makes a line: the source has no line break between two of them."""
-    if element.tag not in ("span", "code") or _LINE_NAME.search(names(element)) is None:
+    """True for a ``span`` that a style displays as a line, without a line break in the source."""
+    if element.tag not in ("span", "code") or _LINE_NAME.search(id_and_classes(element)) is None:
         return False
     return element.getnext() is not None and not (element.tail or "") and _stands_alone(element)
 
@@ -255,12 +266,12 @@ def _stands_alone(element: HtmlElement) -> bool:
     return (
         following is not None
         and following.tag == element.tag
-        and _LINE_NAME.search(names(following)) is not None
+        and _LINE_NAME.search(id_and_classes(following)) is not None
     )
 
 
 def _text(text: str, is_pre: bool) -> str:
-    # A box of lines that is no `pre` has the line breaks of the source between its lines.
+    # Unless it is a `pre`, the line breaks between the lines are only those of the source.
     return text if is_pre or text.strip() else ""
 
 
@@ -272,7 +283,7 @@ def _ends_line(pieces: list[str]) -> bool:
 
 
 def _trimmed(code: str) -> str:
-    """Without empty lines around it, and blanks at the ends of lines."""
+    """Remove empty lines around the code, and trailing whitespace."""
     found = [line.rstrip() for line in code.expandtabs(4).replace("\xa0", " ").splitlines()]
     while found and not found[0]:
         del found[0]

@@ -1,4 +1,4 @@
-"""What a person reads in the controls of a form."""
+"""Visible text of form controls."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _MAX_OPTIONS = 40
 _BUTTONS = ("submit", "button", "reset")
 
 
-def entry(element: HtmlElement) -> str:
-    """An ``input``: its mark, its value, or the words that stand in its place."""
+def input_text(element: HtmlElement) -> str:
+    """Text of an ``input``: its check mark, value or placeholder."""
     sort = (element.get("type") or "text").strip().lower()
     value = _words(element.get("value"))
     match sort:
@@ -29,8 +29,8 @@ def entry(element: HtmlElement) -> str:
     return value or _words(element.get("placeholder"))
 
 
-def options(element: HtmlElement) -> str:
-    """A ``select``: its options, the chosen ones marked."""
+def select_text(element: HtmlElement) -> str:
+    """Text of a ``select``: its options, with the selected ones marked."""
     found = []
     for option in element.iter("option", "optgroup"):
         if option.tag == "optgroup":
@@ -48,8 +48,8 @@ def options(element: HtmlElement) -> str:
     return ", ".join(shown).replace(":, ", ": ")
 
 
-def measure(element: HtmlElement) -> str:
-    """A ``meter`` or ``progress``: what it says, or its value."""
+def meter_text(element: HtmlElement) -> str:
+    """Text of a ``meter`` or ``progress``, or its value."""
     words = _words(element.text_content())
     if words:
         return words

@@ -1,4 +1,4 @@
-"""A tree of HTML to the blocks it consists of."""
+"""Conversion of an HTML tree to blocks."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from kronk_tools.reading.markdown.blocks import (
     Code,
     Definitions,
     Heading,
+    HorizontalRule,
     Item,
     ListBlock,
     Paragraph,
     Quote,
-    Rule,
     Table,
     Term,
 )
-from kronk_tools.reading.markdown.elements import BLOCKS, HEADINGS, UNSEEN, kind
+from kronk_tools.reading.markdown.elements import BLOCKS, HEADINGS, INVISIBLE_TAGS, effective_tag
 from kronk_tools.reading.markdown.flow import Flow
 from kronk_tools.reading.markdown.grid import grid_of, is_layout
-from kronk_tools.reading.markdown.inline import InlineWriter, collapsed, mark, tidy
-from kronk_tools.reading.markdown.markers import Markers
+from kronk_tools.reading.markdown.inline import InlineWriter, anchor_mark, collapse_whitespace, tidy
+from kronk_tools.reading.markdown.markers import ListMarkers
 from kronk_tools.reading.markdown.table import table_of
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ _MAX_DEPTH = 120
 
 
 class Converter:
-    """Turns elements into blocks.
+    """Converts elements to blocks.
 
     Args:
-        base: what relative addresses are relative to.
-        skip: elements that are left out.
-        is_markdown: whether inline text gets signs for links and emphasis.
+        base: base URL of relative links.
+        skip: elements to omit.
+        is_markdown: True to write links and emphasis as Markdown.
     """
 
     def __init__(
@@ -48,17 +48,17 @@ class Converter:
         self._skip = skip
         self._is_markdown = is_markdown
         self._inline = InlineWriter(base, skip, is_markdown=is_markdown)
-        self._holders: set[HtmlElement] = set()
+        self._block_holders: set[HtmlElement] = set()
 
     def blocks(self, root: HtmlElement) -> list[Block]:
-        """What the element consists of, itself included."""
-        self._holders = _holders_of_blocks(root)
+        """Convert the element, including itself."""
+        self._block_holders = _find_block_holders(root)
         return self._of_element(root, 0)
 
     # --- a row of elements -----------------------------------------------------------------------
 
-    def _inside(self, element: HtmlElement, depth: int) -> list[Block]:
-        """The blocks inside; text beside them is paragraphs."""
+    def _content(self, element: HtmlElement, depth: int) -> list[Block]:
+        """The blocks in the element; text between them becomes paragraphs."""
         flow = Flow()
         is_pre = code.is_preformatted(element)
         flow.add_text(element.text, is_pre=is_pre)
@@ -70,8 +70,8 @@ class Converter:
     def _add(self, element: HtmlElement, flow: Flow, depth: int) -> None:
         if element in self._skip:
             return
-        tag = kind(element)
-        if tag in BLOCKS or element in self._holders or code.is_code(element, tag):
+        tag = effective_tag(element)
+        if tag in BLOCKS or element in self._block_holders or code.is_code(element, tag):
             flow.add_blocks(self._of_element(element, depth + 1))
         elif tag == "br":
             flow.add_inline("\n")
@@ -86,11 +86,11 @@ class Converter:
         if element in self._skip:
             return []
         if depth > _MAX_DEPTH:
-            return _paragraph(collapsed(element.text_content()))
-        tag = kind(element)
-        if tag in UNSEEN:
+            return _paragraph(collapse_whitespace(element.text_content()))
+        tag = effective_tag(element)
+        if tag in INVISIBLE_TAGS:
             shown = tag == "template" and element.get("shadowrootmode") is not None
-            return self._inside(element, depth) if shown else []
+            return self._content(element, depth) if shown else []
         name = element.get("id") or (element.get("name") if tag == "a" else None)
         anchor: list[Block] = [Anchor(name)] if name else []
         return anchor + self._of_kind(element, tag, depth)
@@ -106,13 +106,13 @@ class Converter:
             case "dl":
                 return self._definitions(element, depth)
             case "dt":
-                return _paragraph(self._inline.inside(element, within="dt"))
+                return _paragraph(self._inline.content(element, within="dt"))
             case "table":
                 return self._table(element, depth)
             case "blockquote":
                 return self._quote(element, depth)
             case "hr":
-                return [Rule()]
+                return [HorizontalRule()]
             case "summary" | "legend" | "caption":
                 return self._titled(element, depth)
             case "a":
@@ -121,27 +121,27 @@ class Converter:
                 return []
             case "tr":
                 return self._stray_row(element, depth)
-        if tag in BLOCKS or element in self._holders:
-            return self._inside(element, depth)
+        if tag in BLOCKS or element in self._block_holders:
+            return self._content(element, depth)
         return _paragraph(self._inline.element(element))
 
     def _heading(self, element: HtmlElement, level: int, depth: int) -> list[Block]:
         tag = f"h{level}"
-        text = tidy(self._inline.inside(element, within=f"{tag}<**>")).replace("\n", " ")
+        text = tidy(self._inline.content(element, within=f"{tag}<**>")).replace("\n", " ")
         if element.find(".//table") is not None or element.find(".//pre") is not None:
-            return self._inside(element, depth)
+            return self._content(element, depth)
         return [Heading(text, level)] if text else []
 
     def _titled(self, element: HtmlElement, depth: int) -> list[Block]:
         """A line that names what follows it."""
-        if any(child in self._holders or kind(child) in BLOCKS for child in element):
-            return self._inside(element, depth)
-        text = tidy(self._inline.inside(element, within="<**>"))
+        if any(child in self._block_holders or effective_tag(child) in BLOCKS for child in element):
+            return self._content(element, depth)
+        text = tidy(self._inline.content(element, within="<**>"))
         return [Paragraph(f"**{text}**" if self._is_markdown else text)] if text else []
 
     def _linked(self, element: HtmlElement, depth: int) -> list[Block]:
-        """A link around blocks: its address goes to the first words."""
-        blocks = self._inside(element, depth)
+        """A link around blocks: its URL is attached to the first text."""
+        blocks = self._content(element, depth)
         for index, block in enumerate(blocks):
             match block:
                 case Paragraph(text) if "](" not in text:
@@ -153,28 +153,30 @@ class Converter:
         return blocks
 
     def _quote(self, element: HtmlElement, depth: int) -> list[Block]:
-        blocks = self._inside(element, depth)
+        blocks = self._content(element, depth)
         source = self._inline.resolve(element.get("cite") or "")
         if blocks and self._is_markdown and source.startswith("http"):
             blocks.append(Paragraph(f"(Source: {source})"))
         return [Quote(blocks)] if blocks else []
 
     def _list(self, element: HtmlElement, tag: str, depth: int) -> list[Block]:
-        markers = Markers(element, tag)
+        markers = ListMarkers(element, tag)
         items: list[Item] = []
         for child in element:
-            if child in self._skip or kind(child) in UNSEEN:
+            if child in self._skip or effective_tag(child) in INVISIBLE_TAGS:
                 continue
-            if kind(child) in ("ul", "ol", "menu") and items:  # beside its item instead of inside
+            if (
+                effective_tag(child) in ("ul", "ol", "menu") and items
+            ):  # next to its item instead of inside it
                 items[-1].blocks.extend(self._of_element(child, depth + 1))
                 continue
             marker = markers.next(child)
             blocks = self._of_element(child, depth + 1)
             if any(not isinstance(block, Anchor) for block in blocks):
                 items.append(Item(blocks, marker))
-            if items:  # text between two items, where it should not be
-                items[-1].blocks.extend(_paragraph(collapsed(child.tail or "")))
-        lead = _paragraph(collapsed(element.text or ""))
+            if items:  # misplaced text between two items
+                items[-1].blocks.extend(_paragraph(collapse_whitespace(child.tail or "")))
+        lead = _paragraph(collapse_whitespace(element.text or ""))
         return [*lead, ListBlock(items)] if items else lead
 
     def _definitions(self, element: HtmlElement, depth: int) -> list[Block]:
@@ -182,10 +184,10 @@ class Converter:
         for child in _dl_parts(element):
             if child in self._skip:
                 continue
-            match kind(child):
+            match effective_tag(child):
                 case "dt":
-                    text = tidy(self._inline.inside(child, within="dt")).replace("\n", " ")
-                    terms.append(Term(mark(child.get("id")) + text))
+                    text = tidy(self._inline.content(child, within="dt")).replace("\n", " ")
+                    terms.append(Term(anchor_mark(child.get("id")) + text))
                 case "dd":
                     if not terms:
                         terms.append(Term(""))
@@ -196,7 +198,7 @@ class Converter:
                         terms.append(Term(""))
                     if blocks:
                         terms[-1].definitions.append(blocks)
-            beside = _paragraph(collapsed(child.tail or ""))
+            beside = _paragraph(collapse_whitespace(child.tail or ""))
             if beside and terms:
                 terms[-1].definitions.append(beside)
         return [Definitions(terms)] if terms else []
@@ -205,9 +207,9 @@ class Converter:
 
     def _table(self, element: HtmlElement, depth: int) -> list[Block]:
         grid = grid_of(element, self._skip)
-        captions = [tidy(self._inline.inside(caption)) for caption in grid.captions]
+        captions = [tidy(self._inline.content(caption)) for caption in grid.captions]
         around = [block for other in grid.others for block in self._of_element(other, depth + 1)]
-        loose = [block for text in grid.texts for block in _paragraph(collapsed(text))]
+        loose = [block for text in grid.texts for block in _paragraph(collapse_whitespace(text))]
         if is_layout(element) or depth > _MAX_DEPTH // 2:
             cells = dict.fromkeys(cell for row in grid.rows for cell in row if cell is not None)
             inner = [block for cell in cells for block in self._of_element(cell, depth + 1)]
@@ -234,14 +236,14 @@ def _paragraph(text: str) -> list[Block]:
 
 def _dl_parts(element: HtmlElement) -> Iterable[HtmlElement]:
     for child in element:
-        if kind(child) == "div":
+        if effective_tag(child) == "div":
             yield from child
-        elif kind(child) not in UNSEEN:
+        elif effective_tag(child) not in INVISIBLE_TAGS:
             yield child
 
 
-def _holders_of_blocks(root: HtmlElement) -> set[HtmlElement]:
-    """Elements that are inline by themselves and have blocks in them."""
+def _find_block_holders(root: HtmlElement) -> set[HtmlElement]:
+    """Inline elements that contain blocks."""
     holders: set[HtmlElement] = set()
     passed: set[HtmlElement] = set()
     for element in root.iter():
@@ -250,7 +252,7 @@ def _holders_of_blocks(root: HtmlElement) -> set[HtmlElement]:
             continue
         is_block = tag in BLOCKS
         if not is_block and (element.get("role") or element.get("style")):
-            is_block = kind(element) in BLOCKS
+            is_block = effective_tag(element) in BLOCKS
         if not is_block and (tag == "code" or tag == "span" or tag == "textarea") and len(element):
             is_block = code.is_code(element, tag)
         if not is_block:

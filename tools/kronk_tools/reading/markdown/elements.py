@@ -1,4 +1,4 @@
-"""Facts about HTML elements."""
+"""Properties of HTML elements."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _BLOCKS_NAMES = (
 )
 BLOCKS = frozenset(_BLOCKS_NAMES.split())
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
-_UNSEEN_NAMES = (
+_INVISIBLE_TAG_NAMES = (
     "script style template head noscript noframes link meta title base param source track "
     "datalist colgroup col rp"
 )
-UNSEEN = frozenset(_UNSEEN_NAMES.split())
-"""Elements of which a person sees nothing; what stands after them is seen."""
+INVISIBLE_TAGS = frozenset(_INVISIBLE_TAG_NAMES.split())
+"""Elements that are not displayed; the text after them is."""
 PREFORMATTED = frozenset(("pre", "listing", "xmp", "plaintext"))
 
 _ROLES = {
@@ -60,8 +60,8 @@ _DISPLAY = re.compile(r"(?:^|;)\s*display\s*:\s*([a-z-]+)", re.IGNORECASE)
 _MAX_LEVEL = 6
 
 
-def kind(element: HtmlElement) -> str:
-    """The HTML element that it stands for: its tag, or what its role or its style make of it."""
+def effective_tag(element: HtmlElement) -> str:
+    """The effective HTML tag: its tag, or what its role or style turns it into."""
     tag = element.tag
     if not isinstance(tag, str):  # a comment
         return "script"
@@ -90,12 +90,12 @@ def _level(element: HtmlElement) -> int:
     return min(max(int(level), 1), _MAX_LEVEL) if level.isdecimal() and len(level) < 3 else 2
 
 
-def names(element: HtmlElement) -> str:
-    """Its id and classes, lower case, one blank between two and around all."""
+def id_and_classes(element: HtmlElement) -> str:
+    """The id and classes, in lower case, with single spaces between and around them."""
     return f" {' '.join((element.get('id', '') + ' ' + element.get('class', '')).split())} ".lower()
 
 
 def number(text: str | None, default: int, *, lowest: int, highest: int) -> int:
-    """A number written in an attribute; the default where there is none."""
+    """An integer in an attribute, clamped; the default if it is missing or invalid."""
     match = re.match(r"\s*([+-]?\d{1,9})", text or "")
     return default if match is None else min(max(int(match[1]), lowest), highest)

@@ -1,11 +1,11 @@
-"""The shape of a table: which cell stands in which row and column."""
+"""Structure of a table: the cell at each row and column."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kronk_tools.reading.markdown.elements import kind, names, number
+from kronk_tools.reading.markdown.elements import effective_tag, id_and_classes, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,19 +20,19 @@ _LONG_CELL_CHARS = 300
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A table's cells; one that spans several rows or columns stands in each of them."""
+    """Cells of a table; a cell that spans several rows or columns is at each of them."""
 
     rows: list[list[HtmlElement | None]]
     num_head_rows: int
     captions: list[HtmlElement]
     others: list[HtmlElement]
-    """What stands in the table and is neither a row nor a caption."""
+    """Elements in the table that are neither rows nor captions."""
     texts: list[str]
-    """Text beside the rows and cells."""
+    """Text outside of the rows and cells."""
 
 
 def grid_of(table: HtmlElement, skip: frozenset[HtmlElement] = frozenset()) -> Grid:
-    """The table's own rows, without those of ``skip``, and what stands beside them."""
+    """Lay out the table's own rows, without those of ``skip``."""
     captions: list[HtmlElement] = []
     others: list[HtmlElement] = []
     groups: list[tuple[str, list[list[HtmlElement]]]] = []
@@ -45,18 +45,18 @@ def grid_of(table: HtmlElement, skip: frozenset[HtmlElement] = frozenset()) -> G
 
 
 def is_layout(table: HtmlElement) -> bool:
-    """Whether it only arranges the page, so that its cells are read one after the other."""
+    """True if the table is only used for layout, so that its cells are read in sequence."""
     if table.get("role") in ("presentation", "none"):
         return True
     if table.get("role") is not None or table.tag != "table":
         return False
-    has_head = any(kind(cell) == "th" for cell in _own(table, "th"))
+    has_head = any(effective_tag(cell) == "th" for cell in _own(table, "th"))
     if has_head or table.find("caption") is not None or table.find("thead") is not None:
         return False
-    rows = [[cell for cell in row if kind(cell) == "td"] for row in _own(table, "tr")]
+    rows = [[cell for cell in row if effective_tag(cell) == "td"] for row in _own(table, "tr")]
     if max(map(len, rows), default=0) <= 1:
         return True
-    if "layout" in names(table):
+    if "layout" in id_and_classes(table):
         return True
     return any(_holds_a_page(cell) for row in rows for cell in row)
 
@@ -71,7 +71,7 @@ def _holds_a_page(cell: HtmlElement) -> bool:
 
 
 def _own(table: HtmlElement, tag: str) -> Iterator[HtmlElement]:
-    """Elements of the table itself, not of one inside of it."""
+    """Elements of the table itself, not of nested tables."""
     for element in table.iter(tag):
         if next(element.iterancestors("table"), None) is table:
             yield element
@@ -91,7 +91,7 @@ def _gather(
     for child in element:
         if child in skip:
             continue
-        match kind(child):
+        match effective_tag(child):
             case "caption":
                 captions.append(child)
             case "tr":
@@ -120,7 +120,7 @@ def _gather(
 
 
 def _texts_beside(table: HtmlElement) -> list[str]:
-    """Where it should not be, but is shown."""
+    """Misplaced text that browsers show anyway."""
     found = [table.text or ""]
     for child in table:
         found.append(child.tail or "")
@@ -131,16 +131,16 @@ def _texts_beside(table: HtmlElement) -> list[str]:
 
 
 def _holds_rows(element: HtmlElement) -> bool:
-    return any(kind(child) in ("tr", "tbody", "thead") for child in element)
+    return any(effective_tag(child) in ("tr", "tbody", "thead") for child in element)
 
 
 def _cells(row: HtmlElement) -> list[HtmlElement]:
     cells = []
     for child in row:
-        if kind(child) in ("td", "th"):
+        if effective_tag(child) in ("td", "th"):
             cells.append(child)
         elif isinstance(child.tag, str) and child.tag not in ("script", "template", "style"):
-            inner = [cell for cell in child if kind(cell) in ("td", "th")]
+            inner = [cell for cell in child if effective_tag(cell) in ("td", "th")]
             cells += inner or [child]
     return cells
 
@@ -175,7 +175,7 @@ def _placed(groups: list[list[list[HtmlElement]]]) -> list[list[HtmlElement | No
                         below.setdefault(column + offset, cell)
                 column += across
         rows += placed
-    # A column in which no cell begins cannot be told from the one before it.
+    # A column in which no cell begins is indistinguishable from the one before it.
     columns = sorted(starts)
     if len(columns) * len(rows) > most:
         return _unspanned(groups)
@@ -186,21 +186,19 @@ def _unspanned(groups: list[list[list[HtmlElement]]]) -> list[list[HtmlElement |
     rows = [row for group in groups for row in group]
     width = max(map(len, rows), default=0)
     if width * len(rows) > _SPREAD * sum(map(len, rows)) + _SPARE_CELLS:
-        return [
-            list[HtmlElement | None](row) for row in rows
-        ]  # ragged: rows of one cell beside one of many
+        return [list[HtmlElement | None](row) for row in rows]  # ragged: too wide to fill up
     return [[*row, *[None] * (width - len(row))] for row in rows]
 
 
 def _num_rows_of_heads(rows: list[list[HtmlElement | None]]) -> int:
-    """How many rows from the top are of nothing but header cells."""
+    """Number of rows at the top that consist of header cells only."""
     num_rows = 0
     for row in rows:
         cells = [cell for cell in row if cell is not None]
         if num_rows > 0 and len(row) > 1 and len(set(cells)) == 1:
-            break  # the name of the rows below
+            break  # a heading of the rows below
         if not cells or not all(_is_head(cell) for cell in cells):
-            # A corner may be empty, and of no kind.
+            # The corner may be empty, and not a header cell.
             heads = [cell for cell in cells if _is_head(cell)]
             rest = [cell for cell in cells if not _is_head(cell)]
             is_corner = len(rest) == 1 and rest[0] is row[0] and not _words(rest[0])
@@ -215,4 +213,4 @@ def _words(cell: HtmlElement) -> str:
 
 
 def _is_head(cell: HtmlElement) -> bool:
-    return kind(cell) == "th" and cell.get("scope") not in ("row", "rowgroup")
+    return effective_tag(cell) == "th" and cell.get("scope") not in ("row", "rowgroup")

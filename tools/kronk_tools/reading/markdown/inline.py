@@ -1,4 +1,4 @@
-"""Text that flows: words, links, emphasis and small images, as inline Markdown."""
+"""Inline text as Markdown: words, links, emphasis and small images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from kronk_tools.reading.markdown import controls, media
-from kronk_tools.reading.markdown.elements import BLOCKS, HEADINGS, UNSEEN, kind, names
+from kronk_tools.reading.markdown.elements import (
+    BLOCKS,
+    HEADINGS,
+    INVISIBLE_TAGS,
+    effective_tag,
+    id_and_classes,
+)
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
@@ -39,36 +45,37 @@ _SUPER_ONLY = re.compile(r"[0-9+\-−=()ni]+")
 _SUB_ONLY = re.compile(r"[0-9+\-−=()]+")
 _ORDINAL = re.compile(r"(?:st|nd|rd|th|e|er|re|o|a|ª|º|tm|®|™|\[.*\])", re.IGNORECASE | re.DOTALL)
 _COPIES = re.compile(r"\bcopy\b|\bcopied\b|clipboard|^copy|[-_]copy")
-"""Buttons beside code, of which a reader has no use."""
+"""Copy buttons of code blocks, which are omitted."""
 _EDITS = re.compile(r" (?:mw-editsection|edit-?section|edit-this-page) ")
-"""Links to change the page."""
+"""Edit links, which are omitted."""
 _ANCHOR_SIGNS = re.compile(r"[\W_]*")
 _NOT_FOLLOWED = ("javascript:", "data:", "vbscript:", "blob:", "about:", "file:")
 _TEX_SCRIPTS = ("math/tex", "math/tex; mode=display", "math/asciimath")
 
 MARK_START, MARK_END = "\ufdd0", "\ufdd1"
-"""Around the name of a place that addresses lead to; never in a text that was parsed."""
+"""Delimiters around the name of an anchor in inline text; they never occur in parsed text."""
 
 
-def collapsed(text: str) -> str:
-    """Blanks as a browser shows them."""
+def collapse_whitespace(text: str) -> str:
+    """Collapse whitespace as a browser does."""
     return _BLANKS.sub(" ", text)
 
 
 def tidy(text: str) -> str:
-    """Without blanks at the ends of lines, with one between words, and one empty line at most."""
+    """Trim lines, collapse spaces, and allow one empty line at most."""
     text = _SEVERAL_BLANKS.sub(" ", text)
     if "\n" in text:
         text = _SEVERAL_BREAKS.sub("\n\n", _AROUND_BREAK.sub("\n", text))
     return text.strip()
 
 
-def mark(name: str | None) -> str:
+def anchor_mark(name: str | None) -> str:
+    """Inline mark for an anchor; empty without a name, or if it is too long."""
     return f"{MARK_START}{name}{MARK_END}" if name and len(name) <= _MAX_NAME_CHARS else ""
 
 
 def append(pieces: list[str], words: str) -> None:
-    """Add inline Markdown to a line: two bold words side by side are one."""
+    """Add inline Markdown to a line, merging adjacent bold texts."""
     if words.startswith("**") and pieces and pieces[-1].endswith("**"):
         pieces[-1], words = pieces[-1][:-2], words[2:]
     if words:
@@ -76,43 +83,54 @@ def append(pieces: list[str], words: str) -> None:
 
 
 class InlineWriter:
-    """Writes what is inside of elements as inline Markdown, or without markup."""
+    """Writes the content of elements as inline Markdown, or without markup.
+
+    Args:
+        base: base URL of relative links.
+        skip: elements to omit.
+        is_markdown: True to write links and emphasis as Markdown.
+    """
 
     def __init__(self, base: str, skip: frozenset[HtmlElement], *, is_markdown: bool) -> None:
         self._base = base
         self._skip = skip
         self._is_markdown = is_markdown
-        self._explained: set[str] = set()
+        self._seen_abbreviations: set[str] = set()
 
-    def inside(self, element: HtmlElement, *, within: str = "", depth: int = 0) -> str:
-        """What is in the element.
+    def content(self, element: HtmlElement, *, within: str = "", depth: int = 0) -> str:
+        """Write the content of an element.
 
         Args:
-            within: the tags around and, as ``<**>``, the emphasis, which are not repeated.
+            within: the enclosing tags and, as ``<**>``, the enclosing emphasis, which are not
+                repeated.
         """
         if depth > _MAX_DEPTH:
-            return collapsed(element.text_content())
-        pieces = [collapsed(element.text)] if element.text else []
+            return collapse_whitespace(element.text_content())
+        pieces = [collapse_whitespace(element.text)] if element.text else []
         for child in element:
             append(pieces, self.element(child, within=within, depth=depth))
             if child.tail:
-                pieces.append(collapsed(child.tail))
+                pieces.append(collapse_whitespace(child.tail))
         return "".join(pieces)
 
     def element(self, element: HtmlElement, *, within: str = "", depth: int = 0) -> str:
-        """The element as part of a line; what is in it if it is a block."""
-        if element in self._skip or _EDITS.search(names(element)) is not None:
+        """Write an element as part of a line; of a block, its content."""
+        if element in self._skip or _EDITS.search(id_and_classes(element)) is not None:
             return ""
-        tag = kind(element)
+        tag = effective_tag(element)
         if tag == "script":
             return _tex_of_script(element)
         name = element.get("id") or (element.get("name") if tag == "a" else None)
         words = self._written(element, tag, within, depth)
-        # The mark comes after the blank, so that blanks on both sides of it are one.
-        return f" {mark(name)}{words[1:]}" if words.startswith(" ") else mark(name) + words
+        # The mark follows the space, so that spaces on both sides of it are merged.
+        return (
+            f" {anchor_mark(name)}{words[1:]}"
+            if words.startswith(" ")
+            else anchor_mark(name) + words
+        )
 
     def link(self, words: str, element: HtmlElement, *, within: str = "") -> str:
-        """Words as a link to where the element leads, or as they are if it leads nowhere else."""
+        """Write text as a link to the element's target, or as it is without a target."""
         href = (element.get("href") or "").strip()
         target = "" if href.startswith("#") else self.resolve(href)
         bare = words.strip()
@@ -124,38 +142,38 @@ class InlineWriter:
         return f"{left}[{bare.replace(chr(10), ' ')}]({target}){right}"
 
     def resolve(self, address: str) -> str:
-        """The full address; empty for none, and for one that only carries data or a script."""
+        """Absolute URL; empty for none, and for URLs of data or scripts."""
         address = address.strip()
         if not address or address.lower().startswith(_NOT_FOLLOWED):
             return ""
         try:
             joined = urljoin(self._base, address)
-        except ValueError:  # an impossible port or address
+        except ValueError:  # an invalid port or address
             return ""
         if len(joined) > _MAX_LINK_CHARS:
             return ""
         joined = "".join(joined.split("\n")).replace(" ", "%20")
-        if joined.count("(") != joined.count(")"):  # which would end the link
+        if joined.count("(") != joined.count(")"):  # an unbalanced one would end the link
             joined = joined.replace("(", "%28").replace(")", "%29")
         return joined
 
     def _written(self, element: HtmlElement, tag: str, within: str, depth: int) -> str:
-        if tag in UNSEEN:
+        if tag in INVISIBLE_TAGS:
             return ""
         if tag in BLOCKS:
-            # A block where only a line can stand, as in a cell of a heading: apart from the rest.
-            return f" {self.inside(element, within=within, depth=depth + 1)} "
-        special = _SPECIAL.get(tag)
-        if special is not None:
-            return special(self, element)
+            # A block in inline context, such as in a heading: separated by spaces.
+            return f" {self.content(element, within=within, depth=depth + 1)} "
+        writer = _WRITERS.get(tag)
+        if writer is not None:
+            return writer(self, element)
         inner_within = f"{within} a " if tag == "a" else within
         if tag in _CODE:
             return self._code(element, within)
         sign = _EMPHASIS.get(tag, "")
         if sign and f"<{sign}>" not in within:
-            words = self.inside(element, within=f"{within}<{sign}>", depth=depth + 1)
+            words = self.content(element, within=f"{within}<{sign}>", depth=depth + 1)
             return _enclosed(words, sign) if self._is_markdown else words
-        words = self.inside(element, within=inner_within, depth=depth + 1)
+        words = self.content(element, within=inner_within, depth=depth + 1)
         match tag:
             case "a":
                 return self._anchor(element, words, within)
@@ -166,13 +184,13 @@ class InlineWriter:
             case "q":
                 return f"“{words.strip()}”"
             case "abbr" | "acronym":
-                return self._explained_once(element, words)
+                return self._abbreviation(element, words)
             case "time" | "data":
                 return words if words.strip() else (element.get("datetime") or "")
             case "rt":
                 return f"({words.strip()})"
             case "button" if _COPIES.search(
-                f"{names(element)}{media.label(element)}{words}".lower()
+                f"{id_and_classes(element)}{media.label(element)}{words}".lower()
             ):
                 return ""
             case "label" | "button" | "output" | "option":
@@ -185,27 +203,27 @@ class InlineWriter:
             href.startswith("#") and _ANCHOR_SIGNS.fullmatch(_without_marks(words)) is not None
         )
         if is_sign and any(tag in within for tag in (*HEADINGS, "dt")):
-            return _marks_of(words)  # a pilcrow that leads to the heading itself
+            return _marks_of(words)  # a permalink sign of the heading itself
         if not words.strip():
             words = media.label(element)
         return self.link(words, element, within=within)
 
     def _code(self, element: HtmlElement, within: str) -> str:
-        words = collapsed(element.text_content())
+        words = collapse_whitespace(element.text_content())
         bare = words.strip()
         has_link = "`" not in bare and element.find(".//a") is not None
         if not bare or not self._is_markdown or "`" in within or has_link:
-            return self.inside(element, within=within) if has_link else words
+            return self.content(element, within=within) if has_link else words
         left, right = _blanks_around(words)
         fence = "`" * (_longest_run(bare) + 1)
         pad = " " if bare.startswith("`") or bare.endswith("`") else ""
         return f"{left}{fence}{pad}{bare}{pad}{fence}{right}"
 
-    def _explained_once(self, element: HtmlElement, words: str) -> str:
-        title = tidy(collapsed(element.get("title") or ""))
-        if not title or title in self._explained or title.lower() == words.strip().lower():
+    def _abbreviation(self, element: HtmlElement, words: str) -> str:
+        title = tidy(collapse_whitespace(element.get("title") or ""))
+        if not title or title in self._seen_abbreviations or title.lower() == words.strip().lower():
             return words
-        self._explained.add(title)
+        self._seen_abbreviations.add(title)
         return f"{words.rstrip()} ({title})"
 
     def _image(self, element: HtmlElement) -> str:
@@ -217,17 +235,17 @@ class InlineWriter:
     def _embedded(self, element: HtmlElement) -> str:
         inner = media.inner_document(element)
         if inner is not None:
-            return f" {self.inside(inner, depth=_MAX_DEPTH // 2)} "
+            return f" {self.content(inner, depth=_MAX_DEPTH // 2)} "
         written = media.embedded(element, self.resolve, is_markdown=self._is_markdown)
-        # What is in a video is for browsers that show none.
-        fallback = tidy(self.inside(element)) if element.tag == "object" or not written else ""
+        # The content of a video is a fallback for browsers without support.
+        fallback = tidy(self.content(element)) if element.tag == "object" or not written else ""
         return f" {written} {fallback} "
 
     def _area(self, element: HtmlElement) -> str:
         return f" {self.link(media.label(element), element)} "
 
 
-_SPECIAL: dict[str, Callable[[InlineWriter, HtmlElement], str]] = {
+_WRITERS: dict[str, Callable[[InlineWriter, HtmlElement], str]] = {
     "br": lambda _, __: "\n",
     "wbr": lambda _, __: "",
     "img": InlineWriter._image,
@@ -243,17 +261,17 @@ _SPECIAL: dict[str, Callable[[InlineWriter, HtmlElement], str]] = {
     "object": InlineWriter._embedded,
     "embed": InlineWriter._embedded,
     "area": InlineWriter._area,
-    "input": lambda _, element: f" {controls.entry(element)} ",
-    "select": lambda _, element: f" {controls.options(element)} ",
+    "input": lambda _, element: f" {controls.input_text(element)} ",
+    "select": lambda _, element: f" {controls.select_text(element)} ",
     "textarea": lambda _, element: f" {element.text_content()} ",
-    "meter": lambda _, element: controls.measure(element),
-    "progress": lambda _, element: controls.measure(element),
+    "meter": lambda _, element: controls.meter_text(element),
+    "progress": lambda _, element: controls.meter_text(element),
 }
 
 
 def _tex_of_script(element: HtmlElement) -> str:
     if element.tag == "script" and (element.get("type") or "").lower() in _TEX_SCRIPTS:
-        return f"${collapsed(element.text or '').strip()}$"
+        return f"${collapse_whitespace(element.text or '').strip()}$"
     return ""
 
 

@@ -1,10 +1,10 @@
-"""The marks of list items."""
+"""Markers of list items."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kronk_tools.reading.markdown.elements import kind, number
+from kronk_tools.reading.markdown.elements import effective_tag, number
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 _ROMAN = ((10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i"))
 
 
-class Markers:
-    """The marks of a list's items, as a browser numbers them."""
+class ListMarkers:
+    """Markers of a list's items, numbered as in a browser."""
 
     def __init__(self, element: HtmlElement, tag: str) -> None:
         self._is_ordered = tag == "ol"
@@ -21,10 +21,11 @@ class Markers:
         self._step = -1 if element.get("reversed") is not None else 1
         first = 1
         if self._step < 0:
-            first = sum(1 for child in element if kind(child) == "li")
+            first = sum(1 for child in element if effective_tag(child) == "li")
         self._next = number(element.get("start"), first, lowest=-(10**6), highest=10**6)
 
     def next(self, item: HtmlElement) -> str:
+        """Marker of the next item."""
         if not self._is_ordered:
             return "-"
         value = number(item.get("value"), self._next, lowest=-(10**6), highest=10**6)

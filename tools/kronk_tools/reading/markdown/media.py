@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lxml.html import fromstring
 
-from kronk_tools.reading.markdown.elements import names, number
+from kronk_tools.reading.markdown.elements import id_and_classes, number
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
@@ -19,28 +19,28 @@ _PLACEHOLDER = re.compile(
     r"^data:|^about:|^$|(?:blank|spacer|placeholder|transparent|pixel|loading|lazy|1x1)[^/]*$",
     re.IGNORECASE,
 )
-_TINY = 3
-"""Pixels; such images count visits or fill gaps."""
+_TINY_PIXELS = 3
+"""Pixels; smaller images are trackers or spacers."""
 _TEX_IMAGE = re.compile(r"[ -](?:mwe-math|tex|latex|math)", re.IGNORECASE)
 _MAX_DRAWING_CHARS = 500
 _MAX_TITLE_CHARS = 300
 _MAX_INNER_CHARS = 100_000
 
 Resolve = Callable[[str], str]
-"""The full address of a link; empty where it is none that can be followed."""
+"""Returns the absolute URL of a link; empty if it cannot be followed."""
 
 
 def image(element: HtmlElement, resolve: Resolve, *, is_markdown: bool, is_figure: bool) -> str:
-    """An image with its alternative text and address; nothing for a decoration.
+    """An image with its alternative text and URL; empty for decoration.
 
     Args:
-        is_figure: whether it stands in a figure, so that it is part of the content without a text.
+        is_figure: True if it is in a figure, so that it is content even without a text.
     """
     alt = label(element)
     tex = formula_of_image(element, alt)
     if tex:
         return tex
-    if min(_size(element, "width"), _size(element, "height")) <= _TINY:
+    if min(_size(element, "width"), _size(element, "height")) <= _TINY_PIXELS:
         return ""
     if not is_markdown:
         return alt
@@ -53,6 +53,7 @@ def image(element: HtmlElement, resolve: Resolve, *, is_markdown: bool, is_figur
 
 
 def label(element: HtmlElement) -> str:
+    """The element's alternative text, label or title; may be empty."""
     for name in ("alt", "aria-label", "title"):
         words = " ".join((element.get(name) or "").split())
         if words:
@@ -65,7 +66,7 @@ def _size(element: HtmlElement, name: str) -> int:
 
 
 def source(element: HtmlElement) -> str:
-    """Where the image is, also where a script is to load it."""
+    """URL of an image, also if a script loads it later."""
     written = (element.get("src") or "").strip()
     if not _PLACEHOLDER.search(written):
         return written
@@ -74,7 +75,7 @@ def source(element: HtmlElement) -> str:
         if lazy and not lazy.startswith(("data:", "about:")):
             return lazy
     holders = [element]
-    # Older parsers put the image inside of the sources that stand before it.
+    # Older parsers nest the image in the sources before it.
     picture = next(element.iterancestors("picture"), None)
     if picture is not None:
         holders += picture.iter("source")
@@ -87,21 +88,21 @@ def source(element: HtmlElement) -> str:
 
 
 def formula_of_image(element: HtmlElement, alt: str) -> str:
-    """A formula that is shown as an image, in TeX."""
+    """TeX of a formula that is shown as an image; empty if it is not one."""
     if not alt:
         return ""
-    said = names(element)
+    named = id_and_classes(element)
     if (
         alt.startswith("{\\displaystyle")
-        or "mwe-math" in said
-        or ("\\" in alt and _TEX_IMAGE.search(said))
+        or "mwe-math" in named
+        or ("\\" in alt and _TEX_IMAGE.search(named))
     ):
         return f"${_without_style(alt.strip('$ '))}$"
     return ""
 
 
 def formula(element: HtmlElement) -> str:
-    """A ``math`` element in TeX where the page has it, else as it is read."""
+    """A ``math`` element as TeX if the page contains it, else linearized."""
     for note in element.iter("annotation", "{*}annotation"):
         if "tex" in (note.get("encoding") or "").lower():
             tex = " ".join(note.text_content().split())
@@ -150,19 +151,19 @@ def _grouped(part: str) -> str:
 
 
 def drawing(element: HtmlElement) -> str:
-    """The words of an SVG drawing."""
+    """Text of an SVG drawing."""
     words = [" ".join(text.text_content().split()) for text in element.iter("text")]
     if not any(words) and element.get("role") == "img":
         title = element.find("title")
         words = [
             label(element) or (" ".join(title.text_content().split()) if title is not None else "")
         ]
-    said = " ".join(filter(None, words))
-    return said if len(said) <= _MAX_DRAWING_CHARS else said[: _MAX_DRAWING_CHARS - 1] + "…"
+    text = " ".join(filter(None, words))
+    return text if len(text) <= _MAX_DRAWING_CHARS else text[: _MAX_DRAWING_CHARS - 1] + "…"
 
 
 def inner_document(element: HtmlElement) -> HtmlElement | None:
-    """The page that a frame has in itself."""
+    """The document in a frame's ``srcdoc``; None without one."""
     written = element.get("srcdoc") if element.tag == "iframe" else None
     if not written or not written.strip() or len(written) > _MAX_INNER_CHARS:
         return None
@@ -170,7 +171,7 @@ def inner_document(element: HtmlElement) -> HtmlElement | None:
 
 
 def embedded(element: HtmlElement, resolve: Resolve, *, is_markdown: bool) -> str:
-    """A frame, video, sound or object: what it is called, and its address."""
+    """A frame, video, audio or object: its label and URL."""
     title = label(element) or " ".join((element.get("name") or "").split())
     address = ""
     for written in (element.get(name) for name in ("src", "data", *_LAZY)):

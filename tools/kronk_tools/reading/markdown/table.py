@@ -1,4 +1,4 @@
-"""A grid of cells, each turned into blocks, as one table with one header row."""
+"""Conversion of a grid of cells to a table with one header row."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from kronk_tools.reading.markdown.blocks import (
     Code,
     Definitions,
     Heading,
+    HorizontalRule,
     ListBlock,
     Paragraph,
     Quote,
-    Rule,
     Table,
 )
-from kronk_tools.reading.markdown.elements import kind
+from kronk_tools.reading.markdown.elements import effective_tag
 from kronk_tools.reading.markdown.grid import Grid
 
 if TYPE_CHECKING:
@@ -31,17 +31,17 @@ _Cells: TypeAlias = Mapping["HtmlElement | None", list[Block]]
 
 
 def table_of(grid: Grid, cells: _Cells, caption: str) -> Table | None:
-    """The table; None where no cell has anything in it."""
+    """Build the table; None if all cells are empty."""
     rows = _repeated(grid, cells)
     head = _joined_heads(grid, rows[: grid.num_head_rows])
     body = [row for row in rows[grid.num_head_rows :] if any(row)]
-    if not head and body and not _begins_with_heads(grid):
+    if not head and body and not _has_row_headers(grid):
         head, body = body[0], body[1:]
     return Table(head, body, caption) if head or body else None
 
 
 def _joined_heads(grid: Grid, rows: list[_Row]) -> _Row:
-    """The header rows as one: each column says all that is above it."""
+    """Merge the header rows: each column lists all headers above it."""
     if len(rows) < 2:
         return rows[0] if rows else []
     joined: list[list[Block]] = []
@@ -57,12 +57,13 @@ def _joined_heads(grid: Grid, rows: list[_Row]) -> _Row:
 
 
 def _repeated(grid: Grid, cells_of: _Cells) -> list[_Row]:
-    """The rows, with a cell's content in every place it spans; long ones stand in the first only.
+    """The rows, with the content of a cell repeated in every position it spans.
 
-    A table can be made to repeat a lot: there is room for about twice what it has.
+    Long cells are not repeated. A malicious table could repeat a lot, so repetition is limited to
+    about twice the content.
     """
     lengths = {cell: _num_chars(blocks) for cell, blocks in cells_of.items()}
-    room = _SPARE_REPEATED_CHARS + 2 * sum(lengths.values())
+    budget = _SPARE_REPEATED_CHARS + 2 * sum(lengths.values())
     seen: set[HtmlElement] = set()
     rows: list[_Row] = []
     for cells in grid.rows:
@@ -71,8 +72,8 @@ def _repeated(grid: Grid, cells_of: _Cells) -> list[_Row]:
             blocks = cells_of[cell]
             if cell is not None and cell in seen:
                 length = lengths[cell]
-                blocks = blocks if length <= min(_MAX_REPEATED_CHARS, room) else []
-                room -= length if blocks else 0
+                blocks = blocks if length <= min(_MAX_REPEATED_CHARS, budget) else []
+                budget -= length if blocks else 0
             elif cell is not None:
                 seen.add(cell)
             row.append(blocks)
@@ -81,7 +82,7 @@ def _repeated(grid: Grid, cells_of: _Cells) -> list[_Row]:
 
 
 def _num_chars(blocks: list[Block]) -> int:
-    """About how long they are when written."""
+    """Approximate length of the written blocks."""
     return sum(map(_length, blocks))
 
 
@@ -97,11 +98,11 @@ def _length(block: Block) -> int:
             return _num_chars(inner)
         case Table(head, rows):
             return sum(3 + _num_chars(cell) for row in [head, *rows] for cell in row)
-        case Rule() | Anchor():
+        case HorizontalRule() | Anchor():
             return 0
 
 
-def _begins_with_heads(grid: Grid) -> bool:
-    """Whether the first column names the rows, so that the first row is one like the others."""
+def _has_row_headers(grid: Grid) -> bool:
+    """True if the first column contains row headers, so that the first row is not a header row."""
     firsts = [row[0] for row in grid.rows if row and row[0] is not None]
-    return bool(firsts) and all(kind(first) == "th" for first in firsts)
+    return bool(firsts) and all(effective_tag(first) == "th" for first in firsts)

@@ -1,4 +1,4 @@
-"""Blocks to text: Markdown, or the same without its signs."""
+"""Writes blocks as Markdown or plain text."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from kronk_tools.reading.markdown.blocks import (
     Code,
     Definitions,
     Heading,
+    HorizontalRule,
     ListBlock,
     Paragraph,
     Quote,
-    Rule,
     Table,
 )
-from kronk_tools.reading.markdown.inline import MARK_END, MARK_START, mark
+from kronk_tools.reading.markdown.inline import MARK_END, MARK_START, anchor_mark
 from kronk_tools.text import strip_invisible
 
 _MARK = re.compile(f"{MARK_START}([^{MARK_END}{MARK_START}]*){MARK_END}")
@@ -24,7 +24,7 @@ _MAX_ANCHORS = 5_000
 
 
 def write(blocks: list[Block], *, is_markdown: bool = True) -> tuple[str, dict[str, int]]:
-    """The text, and where in it the places are that addresses lead to."""
+    """Return the text and the offsets of its anchors."""
     text = "\n\n".join(_written(blocks, is_markdown=is_markdown))
     return _without_marks(strip_invisible(text).strip())
 
@@ -44,17 +44,17 @@ def _without_marks(text: str) -> tuple[str, dict[str, int]]:
 
 
 def _written(blocks: list[Block], *, is_markdown: bool) -> list[str]:
-    """Each block as text of one or more lines."""
+    """Text of each block."""
     return [text for _, text in _parts(blocks, is_markdown)]
 
 
 def _parts(blocks: list[Block], is_markdown: bool) -> list[tuple[Block, str]]:
-    """The blocks of which something is written, and what."""
+    """The blocks with a non-empty text, each with its text."""
     found: list[tuple[Block, str]] = []
     marks = ""
     for block in blocks:
         if isinstance(block, Anchor):
-            marks += mark(block.name)
+            marks += anchor_mark(block.name)
         elif isinstance(block, Paragraph | Heading) and not _MARK.sub("", block.text).strip():
             marks += block.text.strip()
         else:
@@ -85,10 +85,10 @@ def _block(block: Block, is_markdown: bool) -> str:
             return _prefixed(text, "> ", "> ") if is_markdown and text else text
         case Table():
             return _table(block, is_markdown)
-        case Rule():
+        case HorizontalRule():
             return "---" if is_markdown else ""
         case Anchor(name):
-            return mark(name)
+            return anchor_mark(name)
 
 
 def _fenced(text: str, language: str) -> str:
@@ -111,7 +111,7 @@ def _list(block: ListBlock, is_markdown: bool) -> str:
         lead = f"{item.marker} "
         text = ""
         for index, (part, words) in enumerate(_parts(item.blocks, is_markdown)):
-            # A list in an item follows its words; all else is apart.
+            # A list or code in an item follows directly; other blocks after an empty line.
             is_tight = isinstance(part, ListBlock | Code)
             is_loose |= index > 0 and not is_tight
             text += ("" if index == 0 else "\n" if is_tight else "\n\n") + words
@@ -163,7 +163,7 @@ def _flat(blocks: list[Block], is_markdown: bool) -> str:
     for block in blocks:
         match block:
             case Anchor(name):
-                marks += mark(name)
+                marks += anchor_mark(name)
                 continue
             case Heading(text):
                 part = text
@@ -191,7 +191,7 @@ def _flat(blocks: list[Block], is_markdown: bool) -> str:
                     for row in [head, *rows]
                 ]
                 part = "\n".join(filter(None, [caption, *lines]))
-            case Rule():
+            case HorizontalRule():
                 part = ""
         if part:
             parts.append(marks + part)

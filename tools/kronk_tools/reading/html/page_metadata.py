@@ -1,4 +1,4 @@
-"""What a page says about itself: its title, date, author, links, and where it leads on to."""
+"""Metadata of a page: title, date, author, links, and redirects in its HTML."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _LOCATION = re.compile(
 _MAX_SCRIPT_CHARS = 10_000
 
 
-def about(tree: HtmlElement, url: str, links: dict[str, str]) -> Document:
-    """A document without text."""
+def page_metadata(tree: HtmlElement, url: str, links: dict[str, str]) -> Document:
+    """Return a document with the page's metadata, and without text."""
     found = extract_metadata(tree, url, extensive=False)
     canonical = tree.xpath("string(//link[@rel='canonical']/@href)")
     return Document(
@@ -38,25 +38,25 @@ def about(tree: HtmlElement, url: str, links: dict[str, str]) -> Document:
         language=_optional(
             tree.get("lang") or tree.get("{http://www.w3.org/XML/1998/namespace}lang")
         ),
-        canonical_url=_optional(joined(url, canonical)) if canonical else None,
+        canonical_url=_optional(absolute_url(url, canonical)) if canonical else None,
         links=tuple(links),
     )
 
 
-def base_of(tree: HtmlElement, url: str) -> str:
-    """What relative links of the page are relative to."""
-    return joined(url, tree.xpath("string(//base/@href)")) or url
+def base_url(tree: HtmlElement, url: str) -> str:
+    """Base URL of the page's relative links."""
+    return absolute_url(url, tree.xpath("string(//base/@href)")) or url
 
 
-def links_of(tree: HtmlElement, base: str) -> dict[str, str]:
-    """What the page links to, each once in order, with the words of the link."""
+def collect_links(tree: HtmlElement, base: str) -> dict[str, str]:
+    """Links of the page in order, without duplicates, with their texts."""
     links: dict[str, str] = {}
     for element in tree.iter("a", "area", "iframe", "frame"):
         is_frame = element.tag in ("iframe", "frame")
         href = (element.get("src" if is_frame else "href") or "").strip()
         if not href or href.startswith("#"):
             continue
-        target = joined(base, href).partition("#")[0]
+        target = absolute_url(base, href).partition("#")[0]
         words = one_line(
             element.text_content() or element.get("alt") or element.get("title") or "",
             max_chars=_MAX_TITLE_CHARS,
@@ -68,12 +68,12 @@ def links_of(tree: HtmlElement, base: str) -> dict[str, str]:
     return links
 
 
-def leads_on_to(tree: HtmlElement, base: str, url: str, *, is_thin: bool) -> str | None:
-    """The address that the page sends its readers on to; None if it does not.
+def redirect_target(tree: HtmlElement, base: str, url: str, *, is_thin: bool) -> str | None:
+    """URL that the page redirects to by ``meta refresh`` or a script; None if it does not.
 
     Args:
-        is_thin: whether the page has hardly a word of its own, so that a script that changes the
-            address is all there is to it.
+        is_thin: True if the page has hardly any text, so that a script that changes the location is
+            its whole purpose.
     """
     for meta in tree.iter("meta"):
         if (meta.get("http-equiv") or "").strip().lower() != "refresh":
@@ -93,7 +93,7 @@ def leads_on_to(tree: HtmlElement, base: str, url: str, *, is_thin: bool) -> str
 
 
 def _other(target: str, base: str, url: str) -> str | None:
-    address = joined(base, target)
+    address = absolute_url(base, target)
     is_other = address.partition("#")[0] != url.partition("#")[0]
     return address if is_other and address.startswith(("http://", "https://")) else None
 
@@ -111,9 +111,9 @@ def _optional(text: str | None) -> str | None:
     return one_line(text or "", max_chars=_MAX_TITLE_CHARS) or None
 
 
-def joined(base: str, target: str) -> str:
-    """The full address; empty for one that is impossible."""
+def absolute_url(base: str, target: str) -> str:
+    """Resolve a URL; empty if it is invalid."""
     try:
         return clean(urljoin(base, target.strip())).replace(" ", "%20")
-    except ValueError:  # an impossible port or address
+    except ValueError:  # an invalid port or address
         return ""

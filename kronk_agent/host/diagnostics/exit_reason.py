@@ -1,7 +1,7 @@
-"""Finds in a program's stderr why it ended, among stack frames, usage and advice.
+"""Extracts from a program's stderr why it exited, ignoring stack frames, usage and advice.
 
-What Node, Go, Java, .NET, Ruby, Python, Rust, npm and command line libraries print after the reason
-is longer than the reason.
+After the reason, Node, Go, Java, .NET, Ruby, Python, Rust, npm and command line libraries print
+more text than the reason itself.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 _MAX_LINES = 4
 _MAX_LINE_LENGTH = 240
 _MAX_READ = 1000
-"""Characters of a line that are looked at."""
+"""Characters of a line that are examined."""
 
 _FRAME = re.compile(
     r"""
@@ -33,7 +33,7 @@ _FRAME = re.compile(
     """,
     re.VERBOSE,
 )
-"""Lines without a reason."""
+"""Lines that contain no reason."""
 _CAUSE = re.compile(r"\s*Caused by: \S")
 _USAGE = re.compile(r"usage:", re.IGNORECASE)
 _SECTION = re.compile(
@@ -53,8 +53,8 @@ _REASON = re.compile(
 )
 
 
-def last_words(stderr: str) -> str:
-    """The lines that say why, at most four, in one line; empty where nothing was written."""
+def exit_reason(stderr: str) -> str:
+    """Return the lines with the reason, at most four, joined to one; empty if stderr is empty."""
     written = [line[:_MAX_READ] for line in stderr.splitlines()]
     lines = _without_frames(written) or [line for line in written if line.strip()][-1:]
     shown = [_shortened(line) for line in _reason(lines)]
@@ -70,7 +70,7 @@ def _without_frames(lines: Sequence[str]) -> list[str]:
         is_usage = bool(_USAGE.match(bare)) or (
             is_usage and (not bare or is_indented or bool(_SECTION.fullmatch(bare)))
         )
-        is_source = bool(after.strip()) and not after.strip("\t ^~")  # what the marks point at
+        is_source = bool(after.strip()) and not after.strip("\t ^~")  # underlined code
         is_source = is_source or (is_after_file and is_indented)
         is_after_file = bare.startswith('File "')
         if bare and not (is_usage or is_source or _FRAME.fullmatch(line)):
@@ -79,17 +79,17 @@ def _without_frames(lines: Sequence[str]) -> list[str]:
 
 
 def _reason(lines: Sequence[str]) -> Sequence[str]:
-    """The last lines in a row that tell of an error, or just the last lines."""
+    """The last consecutive lines that mention an error, or just the last lines."""
     telling = [bool(_REASON.search(line)) for line in lines]
     if True not in telling:
         return lines[-3:]
     end = len(lines) - telling[::-1].index(True)
     begin = end - 1
-    while begin and any(telling[max(0, begin - 2) : begin]):  # one line between may belong to it
+    while begin and any(telling[max(0, begin - 2) : begin]):  # allows one line in between
         begin -= 1
     caused = [i for i in range(begin, end) if _CAUSE.match(lines[i])]
     begin = caused[-1] if caused else begin
-    if lines[end - 1].rstrip().endswith(":"):  # what it announces
+    if lines[end - 1].rstrip().endswith(":"):  # the reason follows
         end = min(end + 1, len(lines))
     row = lines[begin:end]
     return row if len(row) <= _MAX_LINES else [*row[: _MAX_LINES - 1], row[-1]]

@@ -1,4 +1,4 @@
-"""What a person does not see on a page, taken out: pages hide words for models there."""
+"""Removes invisible content of a page, in which prompt injections may be hidden."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import re
 from typing import TYPE_CHECKING
 
 from kronk_tools.reading.html.measures import Measures, measure
-from kronk_tools.reading.markdown.elements import names
+from kronk_tools.reading.markdown.elements import id_and_classes
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
 _DECLARATION = re.compile(r"([a-z-]+)\s*:\s*([^;]+)")
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
-_SHOWING = re.compile(
+_VISIBILITY = re.compile(
     r"display|visib|opacity|font|zoom|color|width|height|clip|indent|left|top|right|bottom|inset"
     r"|margin|transform"
 )
-"""What can make something seen or not."""
-_DISPLAYING = re.compile(r"display|visibility|opacity")
+"""Properties that can hide or show an element."""
+_DISPLAY = re.compile(r"display|visibility|opacity")
 _SIMPLE = re.compile(r"([a-z][a-z0-9-]*)?(?:([.#])([A-Za-z_-][\w-]*))?")
 _LENGTH = re.compile(r"(-?\d*\.?\d+)(px|em|rem|vw|vh|pt|%|ex|ch|in|cm|mm)?")
 _MOVED = re.compile(r"(?:translate[xy3d]*|scale[xy]?)\(([^)]*)\)")
@@ -27,7 +27,7 @@ _FAR_IN_FONTS = -40.0
 _MAX_STYLE_CHARS = 200_000
 _MAX_RULES = 5_000
 _MOST = 0.5
-"""What hides more of a page than this is lifted by a script, as pages do while they load."""
+"""A rule that hides more of a page than this is undone by a script when the page has loaded."""
 _MAX_SHORT_CHARS = 3
 _READ_ALOUD = re.compile(
     r" (?:sr-only|visually-?hidden|screen-reader-text|screen-reader-only|visuallyhidden|offscreen"
@@ -35,25 +35,25 @@ _READ_ALOUD = re.compile(
 )
 
 
-def remove_unseen(tree: HtmlElement) -> None:
-    """Take out what attributes, a style, or a rule of the page's own styles hide."""
-    opened = _opened_by_scripts(tree)
+def remove_hidden(tree: HtmlElement) -> None:
+    """Remove elements hidden by attributes, styles, or rules of the page's own style sheets."""
+    openable = _openable_ids(tree)
     rules = _hiding_rules(tree)
     measures = measure(tree)
     most = _MOST * measures.total(tree)
     for element in list(tree.iter()):
         if not isinstance(element.tag, str) or element.tag in ("html", "body", "head", "link"):
             continue
-        if element.getparent() is None or not _is_unseen(element, rules, measures):
+        if element.getparent() is None or not _is_hidden(element, rules, measures):
             continue
-        if element.get("role") == "tabpanel" or element.get("id") in opened:
+        if element.get("role") == "tabpanel" or element.get("id") in openable:
             continue
         if most and measures.total(element) > most:
             continue
         element.drop_tree()
 
 
-def _is_unseen(element: HtmlElement, rules: _Rules, measures: Measures) -> bool:
+def _is_hidden(element: HtmlElement, rules: _Rules, measures: Measures) -> bool:
     hidden = element.get("hidden")
     if hidden is not None and hidden.strip().lower() != "until-found":
         return True
@@ -62,7 +62,7 @@ def _is_unseen(element: HtmlElement, rules: _Rules, measures: Measures) -> bool:
     style = element.get("style")
     if style is not None and _hides(style):
         return True
-    if element.get("aria-hidden") == "true" and _says_nothing(element):
+    if element.get("aria-hidden") == "true" and _is_silent(element):
         return True
     if element.get("class") is not None and _is_for_screen_readers(element, measures):
         return True
@@ -168,36 +168,36 @@ def _is_far(value: str | None, least: float = -500.0) -> bool:
     return float(match[1]) <= bound
 
 
-def _says_nothing(element: HtmlElement) -> bool:
-    """Signs and icons that are for the eye only, and formulas that are there a second time."""
+def _is_silent(element: HtmlElement) -> bool:
+    """True for icons, and for formulas that are on the page a second time."""
     if element.tag == "img" or element.find(".//img") is not None:
         return False
-    if " katex-html " in names(element) or element.tag in ("i", "svg"):
+    if " katex-html " in id_and_classes(element) or element.tag in ("i", "svg"):
         return True
     words = element.text_content().strip()
     return len(words) <= _MAX_SHORT_CHARS and not any(sign.isalnum() for sign in words)
 
 
 def _is_for_screen_readers(element: HtmlElement, measures: Measures) -> bool:
-    """Words of which a person sees an icon, beside other words: they repeat them or lead on."""
-    if _READ_ALOUD.search(names(element)) is None:
+    """True for text that replaces an icon next to other text, which it repeats or introduces."""
+    if _READ_ALOUD.search(id_and_classes(element)) is None:
         return False
     parent = element.getparent()
     is_alone = measures.total(parent) == measures.total(element)
     return not is_alone or parent.tag in ("body", "header", "nav")
 
 
-def _opened_by_scripts(tree: HtmlElement) -> set[str]:
-    """Parts of the page that a person can open: of tabs, and of what unfolds."""
-    opened: set[str] = set()
+def _openable_ids(tree: HtmlElement) -> set[str]:
+    """Ids of parts that a user can open: tab panels and collapsible sections."""
+    openable: set[str] = set()
     for control in tree.xpath("//*[@aria-controls or @data-target or @data-bs-target]"):
         for name in ("aria-controls", "data-target", "data-bs-target"):
-            opened.update(part.lstrip("#") for part in (control.get(name) or "").split())
-    return opened
+            openable.update(part.lstrip("#") for part in (control.get(name) or "").split())
+    return openable
 
 
 class _Rules:
-    """Selectors of one tag, class or id that the page's own styles hide."""
+    """Simple selectors (one tag, class or id) that the page's own styles hide."""
 
     def __init__(self, selectors: set[tuple[str, str, str]]) -> None:
         self._tags = {tag for tag, sign, _ in selectors if not sign}
@@ -205,6 +205,7 @@ class _Rules:
         self._ids = {(tag, name) for tag, sign, name in selectors if sign == "#"}
 
     def hide(self, element: HtmlElement) -> bool:
+        """True if one of the selectors matches the element."""
         if not (self._tags or self._classes or self._ids):
             return False
         tag = element.tag
@@ -221,7 +222,7 @@ class _Rules:
 
 
 def _hiding_rules(tree: HtmlElement) -> _Rules:
-    """Only rules that hold on every screen: what stands in ``@media`` is not looked at."""
+    """Collect rules that apply to every screen; ``@media`` blocks are ignored."""
     hidden: set[tuple[str, str, str]] = set()
     for style in tree.iter("style"):
         media = (style.get("media") or "all").lower()
@@ -231,7 +232,7 @@ def _hiding_rules(tree: HtmlElement) -> _Rules:
         text = _without_nested(_COMMENT.sub("", text))
         for rule in text.split("}")[:_MAX_RULES]:
             selectors, _, declarations = rule.partition("{")
-            changes = _SHOWING.search(declarations) is not None
+            changes = _VISIBILITY.search(declarations) is not None
             is_hiding = changes and _hides(declarations)
             for selector in selectors.split(",") if changes else ():
                 simple = _SIMPLE.fullmatch(selector.strip())
@@ -240,13 +241,13 @@ def _hiding_rules(tree: HtmlElement) -> _Rules:
                 key = (simple[1] or "", simple[2] or "", simple[3] or "")
                 if is_hiding:
                     hidden.add(key)
-                elif _DISPLAYING.search(declarations) is not None:
+                elif _DISPLAY.search(declarations) is not None:
                     hidden.discard(key)
     return _Rules(hidden)
 
 
 def _without_nested(text: str) -> str:
-    """Without at-rules that have rules in them."""
+    """Remove at-rules that contain other rules."""
     pieces, depth, start = [], 0, 0
     is_at = False
     position = 0

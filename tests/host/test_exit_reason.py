@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kronk_agent.host.diagnostics.last_words import last_words
+from kronk_agent.host.diagnostics.exit_reason import exit_reason
 
 NODE = """\
 file:///srv/server.js:3
@@ -204,20 +204,20 @@ thing: error: the following arguments are required: --db
     ],
 )
 def test_the_reason_is_found(stderr: str, reason: str) -> None:
-    assert last_words(stderr) == reason
+    assert exit_reason(stderr) == reason
 
 
 def test_a_reason_stands_before_any_number_of_frames() -> None:
     frames = "".join(f"\tat com.example.Main.m{n}(Main.java:{n})\n" for n in range(500))
 
     assert (
-        last_words(f"java.lang.Error: DB is not set\n{frames}") == "java.lang.Error: DB is not set"
+        exit_reason(f"java.lang.Error: DB is not set\n{frames}") == "java.lang.Error: DB is not set"
     )
 
 
 @given(st.text())
 def test_any_output_gives_one_short_line(stderr: str) -> None:
-    words = last_words(stderr)
+    words = exit_reason(stderr)
 
     assert "\n" not in words
     assert len(words) < 1100

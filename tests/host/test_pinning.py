@@ -9,7 +9,7 @@ import pytest
 from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import ConfigError
 from kronk_agent.host.tools.definitions import ToolDefinition
-from kronk_agent.host.tools.pinning import Change, PinnedTools, Review
+from kronk_agent.host.tools.pinning import PinnedTools, Review, ToolChange
 
 ADD = ToolDefinition("add", "Add two numbers.", {"type": "object"})
 SUB = ToolDefinition("sub", None, {"type": "object"})
@@ -19,7 +19,7 @@ SERVER = McpServerConfig(command="x", args=("a",))
 
 def reviewed(
     pins: PinnedTools, *definitions: ToolDefinition
-) -> tuple[list[ToolDefinition], list[Change]]:
+) -> tuple[list[ToolDefinition], list[ToolChange]]:
     review = pins.review(definitions)
     return review.allowed, review.changes
 
@@ -47,21 +47,21 @@ def test_what_is_new_is_used_and_pinned(file: Path) -> None:
 def test_a_change_is_quarantined_until_it_is_approved(file: Path, changed: ToolDefinition) -> None:
     PinnedTools(file, SERVER).review([ADD, SUB])
 
-    assert reviewed(PinnedTools(file, SERVER), changed, SUB) == ([SUB], [Change(ADD, changed)])
-    assert reviewed(PinnedTools(file, SERVER), changed, SUB) == ([SUB], [Change(ADD, changed)])
+    assert reviewed(PinnedTools(file, SERVER), changed, SUB) == ([SUB], [ToolChange(ADD, changed)])
+    assert reviewed(PinnedTools(file, SERVER), changed, SUB) == ([SUB], [ToolChange(ADD, changed)])
 
     pins = PinnedTools(file, SERVER)
     pins.approve(pins.changes())
     assert pins.changes() == []
     assert reviewed(PinnedTools(file, SERVER), changed, SUB) == ([changed, SUB], [])
-    assert reviewed(PinnedTools(file, SERVER), ADD) == ([], [Change(changed, ADD)])
+    assert reviewed(PinnedTools(file, SERVER), ADD) == ([], [ToolChange(changed, ADD)])
 
 
 def test_a_tool_that_goes_and_comes_back_otherwise_is_quarantined(file: Path) -> None:
     PinnedTools(file, SERVER).review([ADD])
     PinnedTools(file, SERVER).review([])
 
-    assert reviewed(PinnedTools(file, SERVER), EVIL) == ([], [Change(ADD, EVIL)])
+    assert reviewed(PinnedTools(file, SERVER), EVIL) == ([], [ToolChange(ADD, EVIL)])
 
 
 def test_a_change_that_is_taken_back_waits_no_longer(file: Path) -> None:
@@ -82,7 +82,7 @@ def test_only_what_was_shown_is_approved(file: Path) -> None:
 
     PinnedTools(file, SERVER).approve(shown)
 
-    assert reviewed(PinnedTools(file, SERVER), worse) == ([], [Change(EVIL, worse)])
+    assert reviewed(PinnedTools(file, SERVER), worse) == ([], [ToolChange(EVIL, worse)])
 
 
 def test_a_trusted_server_may_change_its_tools(file: Path) -> None:
@@ -98,7 +98,7 @@ def test_another_command_line_is_another_server_and_another_secret_is_not(file: 
     other = McpServerConfig(command="x", args=("b",))
     same = SERVER.model_copy(update={"env": {"KEY": "rotated"}, "timeout": 5.0})
 
-    assert reviewed(PinnedTools(file, same), EVIL) == ([], [Change(ADD, EVIL)])
+    assert reviewed(PinnedTools(file, same), EVIL) == ([], [ToolChange(ADD, EVIL)])
     assert reviewed(PinnedTools(file, other), EVIL) == ([EVIL], [])
 
 
@@ -117,7 +117,7 @@ def test_a_file_that_is_damaged_is_begun_anew(file: Path, content: str) -> None:
     file.write_text(content)
 
     assert reviewed(PinnedTools(file, SERVER), ADD) == ([ADD], [])
-    assert reviewed(PinnedTools(file, SERVER), EVIL) == ([], [Change(ADD, EVIL)])
+    assert reviewed(PinnedTools(file, SERVER), EVIL) == ([], [ToolChange(ADD, EVIL)])
 
 
 def test_a_file_that_cannot_be_written_is_told(
@@ -129,13 +129,13 @@ def test_a_file_that_cannot_be_written_is_told(
 
     assert reviewed(pins, ADD) == ([ADD], [])
 
-    assert "the tools of an MCP server are not pinned: " in caplog.text
+    assert "cannot pin the tools of an MCP server: " in caplog.text
     with pytest.raises(ConfigError, match="cannot be written: "):
-        pins.approve([Change(ADD, EVIL)])
+        pins.approve([ToolChange(ADD, EVIL)])
 
 
 def test_the_diff_shows_what_changed_and_what_cannot_be_seen() -> None:
-    assert Change(ADD, EVIL).diff() == [
+    assert ToolChange(ADD, EVIL).diff() == [
         "@@ -1,5 +1,6 @@",
         " description:",
         "   Add two numbers.",
