@@ -34,33 +34,33 @@ class Connections:
         self.read_seconds = config.read_seconds
         self.write_seconds = config.write_seconds
         self._most = most
-        self._open: set[Connection] = set()
-        self._waiting: dict[Connection, None] = {}
+        self._open: set[HttpConnection] = set()
+        self._waiting: dict[HttpConnection, None] = {}
         """Without a whole request, longest first."""
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: HttpConnection) -> None:
         """Let one more in; where there are too many, one that waits makes room."""
         if len(self._open) >= self._most:
             self._evict(connection)
         self._open.add(connection)
         self._waiting[connection] = None
 
-    def wait(self, connection: Connection) -> None:
+    def wait(self, connection: HttpConnection) -> None:
         """It waits for the rest of a request, or for the next one."""
         self._waiting.setdefault(connection)
 
-    def work(self, connection: Connection) -> None:
+    def work(self, connection: HttpConnection) -> None:
         """It has brought a whole request."""
         self._waiting.pop(connection, None)
 
-    def discard(self, connection: Connection) -> None:
+    def discard(self, connection: HttpConnection) -> None:
         """It is closed."""
         self._open.discard(connection)
         self._waiting.pop(connection, None)
 
-    def _evict(self, newest: Connection) -> None:
+    def _evict(self, newest: HttpConnection) -> None:
         """Close the one that has waited longest, of the address that has the most of them."""
-        waiting: Iterable[Connection] = self._waiting
+        waiting: Iterable[HttpConnection] = self._waiting
         numbers = Counter(connection.address for connection in waiting)
         if not numbers:
             newest.close()  # all are being answered
@@ -75,11 +75,11 @@ class BoundedConfig(uvicorn.Config):
     """uvicorn's configuration, with the bounds on connections."""
 
     def __init__(self, app: Any, connections: Connections, **options: Any) -> None:
-        super().__init__(app, http=Connection, ws="none", **options)
+        super().__init__(app, http=HttpConnection, ws="none", **options)
         self.bounds = connections
 
 
-class Connection(H11Protocol):
+class HttpConnection(H11Protocol):
     """uvicorn's HTTP/1.1, with a deadline for requests and one for whoever reads nothing."""
 
     def __init__(

@@ -13,9 +13,9 @@ from pydantic import BaseModel
 
 from kronk_agent.agent import Agent, AgentOptions
 from kronk_agent.api.counted import CountedChatModel
-from kronk_agent.api.middleware.identity import current_caller
+from kronk_agent.api.middleware.identity import current_client
 from kronk_agent.api.middleware.metrics import Metrics
-from kronk_agent.api.tools.pending_turns import OpenTurns
+from kronk_agent.api.tools.pending_turns import PendingTurns
 from kronk_agent.config.schema.server import ServerConfig
 from kronk_agent.engine.engine import Engine
 from kronk_agent.errors import InvalidRequestError, ModelError
@@ -48,7 +48,7 @@ _WHAT_WOULD_DO: dict[Capability, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedModel:
     """Something a request may name as its model."""
 
     id: str
@@ -59,25 +59,25 @@ class Served:
     """Why it cannot be had, where that is known."""
 
 
-class Serving:
+class ModelRouter:
     """What is served, and how requests reach it."""
 
     def __init__(self, runtime: Runtime, config: ServerConfig, metrics: Metrics) -> None:
         self.runtime = runtime
         self.config = config
         self._metrics = metrics
-        self.open_turns = OpenTurns()
+        self.pending_turns = PendingTurns()
         self.sampling = SamplingParams(**runtime.config.sampling.model_dump())
         """What holds where a request does not say."""
         self.started = 0
         """When the server started, in seconds since 1970."""
 
-    async def served(self) -> tuple[Served, ...]:
+    async def served(self) -> tuple[ServedModel, ...]:
         """Everything there is, the default first. Files are read for it and not loaded."""
         models = [await self._model(entry.name, entry.is_loaded) for entry in self.runtime.models]
         by_name = {model.id: model for model in models}
         default = models[0]
-        agents: dict[str, Served] = {_DEFAULT_AGENT: default}
+        agents: dict[str, ServedModel] = {_DEFAULT_AGENT: default}
         for name, config in self.runtime.config.agents.items():
             model = default if config.model is None else by_name.get(config.model, default)
             agents[name] = model
@@ -111,7 +111,7 @@ class Serving:
 
     def cache_salt(self, given: str | None = None) -> str:
         """The salt of a request's prompts: each caller has its own, and more if it gives some."""
-        caller = current_caller().id
+        caller = current_client().id
         return caller if given is None else f"{caller}:{given}"
 
     async def agent(self, id: str, *, cache_salt: str | None = None) -> Agent:
@@ -133,7 +133,7 @@ class Serving:
             agent = await self.runtime.agent(model=id)
             agent = replace(agent, toolsets=(), options=self._plain(agent.options))
         else:
-            current_caller().need("agents")
+            current_client().need("agents")
             name = id.removeprefix(AGENT_PREFIX)
             is_default = name == _DEFAULT_AGENT and name not in self.runtime.config.agents
             agent = await self.runtime.agent(None if is_default else name)
@@ -215,13 +215,13 @@ class Serving:
             reasoning_budget=self.config.reasoning_budget,
         )
 
-    async def _model(self, name: str, is_loaded: bool) -> Served:
+    async def _model(self, name: str, is_loaded: bool) -> ServedModel:
         try:
             # Nobody asked for this one: its template, which may be anyone's, is not tried.
             can = await self.runtime.capabilities(name, renders_template=False)
         except ModelError as error:
-            return Served(name, "model", is_loaded, (), str(error))
-        return Served(name, "model", is_loaded, tuple(sorted(can)))
+            return ServedModel(name, "model", is_loaded, (), str(error))
+        return ServedModel(name, "model", is_loaded, tuple(sorted(can)))
 
     def model_of(self, id: str) -> str | None:
         """The model behind an id; None is the default."""

@@ -13,8 +13,14 @@ from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
 from pydantic import Field
 
-from kronk_agent.api.model_router import Serving
-from kronk_agent.api.protocols.common.schema import Count, NoEffect, WholeText, Wire, one_or_many
+from kronk_agent.api.model_router import ModelRouter
+from kronk_agent.api.protocols.common.schema import (
+    Count,
+    NoEffect,
+    RequestModel,
+    UnicodeBody,
+    one_or_many,
+)
 from kronk_agent.api.sse import while_connected
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonObject, Usage
@@ -33,7 +39,7 @@ Input: TypeAlias = (
 )
 
 
-class EmbeddingRequest(WholeText):
+class EmbeddingRequest(UnicodeBody):
     model: str = ""
     """The default model when left out."""
     input: Input
@@ -50,14 +56,16 @@ class EmbeddingRequest(WholeText):
         return one_or_many(self.input)
 
 
-class Document(Wire):
+class RerankDocument(RequestModel):
     text: str
 
 
-Documents: TypeAlias = Annotated[list[str | Document], Field(min_length=1, max_length=_MAX_INPUTS)]
+Documents: TypeAlias = Annotated[
+    list[str | RerankDocument], Field(min_length=1, max_length=_MAX_INPUTS)
+]
 
 
-class RerankRequest(WholeText):
+class RerankRequest(UnicodeBody):
     """A ranking as Jina, Cohere and vLLM have it, or with ``texts`` as TEI has it."""
 
     model: str = ""
@@ -93,7 +101,7 @@ class RerankRequest(WholeText):
         return [one if isinstance(one, str) else one.text for one in given]
 
 
-class LlamaEmbeddingRequest(WholeText):
+class LlamaEmbeddingRequest(UnicodeBody):
     """A request for llama.cpp's own ``/embedding``."""
 
     model: str = ""
@@ -113,21 +121,21 @@ class LlamaEmbeddingRequest(WholeText):
         return one_or_many(given)
 
 
-def router(serving: Serving) -> APIRouter:
+def router(models: ModelRouter) -> APIRouter:
     routes = APIRouter(tags=["embeddings"])
 
     @routes.post("/v1/embeddings", response_model=None)
     async def create_embeddings(body: EmbeddingRequest, request: Request) -> Response:
         """Turn texts into vectors of length 1."""
-        named = serving.as_named(body)
-        return JSONResponse(await while_connected(request, lambda: _embed(serving, named)))
+        named = models.as_named(body)
+        return JSONResponse(await while_connected(request, lambda: _embed(models, named)))
 
     @routes.post("/embedding", response_model=None, tags=["llama.cpp"])
     @routes.post("/embeddings", response_model=None, include_in_schema=False)
     async def llama_embedding(body: LlamaEmbeddingRequest, request: Request) -> Response:
         """As llama.cpp's server has it."""
-        named = serving.as_named(body)
-        return JSONResponse(await while_connected(request, lambda: _llama_embed(serving, named)))
+        named = models.as_named(body)
+        return JSONResponse(await while_connected(request, lambda: _llama_embed(models, named)))
 
     @routes.post("/v1/rerank", response_model=None)
     @routes.post("/v1/reranking", response_model=None, include_in_schema=False)
@@ -135,17 +143,17 @@ def router(serving: Serving) -> APIRouter:
     @routes.post("/reranking", response_model=None, include_in_schema=False)
     async def rerank(body: RerankRequest, request: Request) -> Response:
         """Order documents by how well they answer a query."""
-        named = serving.as_named(body)
-        return JSONResponse(await while_connected(request, lambda: _rerank(serving, named)))
+        named = models.as_named(body)
+        return JSONResponse(await while_connected(request, lambda: _rerank(models, named)))
 
     return routes
 
 
-async def _embed(serving: Serving, body: EmbeddingRequest) -> JsonObject:
-    await serving.need(body.model, "embed")
-    async with serving.runtime.embedder(body.model) as embedder:
+async def _embed(models: ModelRouter, body: EmbeddingRequest) -> JsonObject:
+    await models.need(body.model, "embed")
+    async with models.runtime.embedder(body.model) as embedder:
         result = await embedder.embed(body.inputs, dimensions=body.dimensions)
-    serving.count(body.model, Usage(result.num_tokens))
+    models.count(body.model, Usage(result.num_tokens))
     is_text = body.encoding_format == "base64"
     return {
         "object": "list",
@@ -162,24 +170,24 @@ async def _embed(serving: Serving, body: EmbeddingRequest) -> JsonObject:
     }
 
 
-async def _llama_embed(serving: Serving, body: LlamaEmbeddingRequest) -> list[JsonObject]:
-    await serving.need(body.model, "embed")
+async def _llama_embed(models: ModelRouter, body: LlamaEmbeddingRequest) -> list[JsonObject]:
+    await models.need(body.model, "embed")
     is_scaled = body.embd_normalize == _EUCLIDEAN
-    async with serving.runtime.embedder(body.model) as embedder:
+    async with models.runtime.embedder(body.model) as embedder:
         result = await embedder.embed(body.inputs, normalize=is_scaled)
-    serving.count(body.model, Usage(result.num_tokens))
+    models.count(body.model, Usage(result.num_tokens))
     return [
         {"index": index, "embedding": [vector.tolist()]}
         for index, vector in enumerate(result.vectors)
     ]
 
 
-async def _rerank(serving: Serving, body: RerankRequest) -> JsonObject | list[JsonObject]:
-    await serving.need(body.model, "rerank")
+async def _rerank(models: ModelRouter, body: RerankRequest) -> JsonObject | list[JsonObject]:
+    await models.need(body.model, "rerank")
     texts = body.candidates
-    async with serving.runtime.embedder(body.model) as embedder:
+    async with models.runtime.embedder(body.model) as embedder:
         ranking = await embedder.rerank(body.query, texts)
-    serving.count(body.model, Usage(ranking.num_tokens))
+    models.count(body.model, Usage(ranking.num_tokens))
     best_first = sorted(range(len(texts)), key=lambda index: -ranking.scores[index])
     if body.texts is not None:
         return [_in_tei(body, index, ranking.scores[index], texts[index]) for index in best_first]

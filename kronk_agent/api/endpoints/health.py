@@ -5,10 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
-from kronk_agent.api.model_router import Serving
+from kronk_agent.api.model_router import ModelRouter
 
 
-def router(serving: Serving) -> APIRouter:
+def router(models: ModelRouter) -> APIRouter:
     routes = APIRouter(tags=["server"])
 
     @routes.get("/health", response_model=None)
@@ -16,7 +16,7 @@ def router(serving: Serving) -> APIRouter:
     async def health() -> Response:
         """200 when the default model can be had, and whether it is loaded; 503 with the reason
         when it cannot."""
-        default = (await serving.served())[0]
+        default = (await models.served())[0]
         if default.problem is not None:
             return JSONResponse({"status": "error", "error": default.problem}, status_code=503)
         return JSONResponse({"status": "ok", "model": default.id, "loaded": default.is_loaded})

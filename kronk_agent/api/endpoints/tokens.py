@@ -7,13 +7,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import Field
 
-from kronk_agent.api.model_router import Serving
-from kronk_agent.api.protocols.common.schema import Wire
+from kronk_agent.api.model_router import ModelRouter
+from kronk_agent.api.protocols.common.schema import RequestModel
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.messages import JsonValue
 
 
-class TokenizeRequest(Wire):
+class TokenizeRequest(RequestModel):
     model: str = ""
     """The default model when left out."""
     input: str
@@ -25,13 +25,13 @@ class TokenizeRequest(Wire):
     """Tell each token's text too, or its bytes where they are no whole characters."""
 
 
-class DetokenizeRequest(Wire):
+class DetokenizeRequest(RequestModel):
     model: str = ""
     """The default model when left out."""
     tokens: list[Annotated[int, Field(ge=0)]]
 
 
-class LlamaTokenizeRequest(Wire):
+class LlamaTokenizeRequest(RequestModel):
     content: str
     add_special: bool = False
     parse_special: bool = True
@@ -40,20 +40,20 @@ class LlamaTokenizeRequest(Wire):
     """The default model when left out."""
 
 
-class LlamaDetokenizeRequest(Wire):
+class LlamaDetokenizeRequest(RequestModel):
     tokens: list[Annotated[int, Field(ge=0)]]
     model: str | None = None
     """The default model when left out."""
 
 
-def router(serving: Serving) -> APIRouter:
+def router(models: ModelRouter) -> APIRouter:
     routes = APIRouter(tags=["tokens"])
 
     @routes.post("/v1/tokenize")
     async def tokenize(body: TokenizeRequest) -> dict[str, Any]:
         """The tokens of a text, and how many they are."""
-        body = serving.as_named(body)
-        async with serving.engine(body.model) as engine:
+        body = models.as_named(body)
+        async with models.engine(body.model) as engine:
             tokens = engine.tokenize(
                 body.input, add_special=body.add_special, parse_special=body.parse_special
             )
@@ -63,14 +63,14 @@ def router(serving: Serving) -> APIRouter:
     @routes.post("/v1/detokenize")
     async def detokenize(body: DetokenizeRequest) -> dict[str, Any]:
         """The text of tokens, special ones included."""
-        body = serving.as_named(body)
-        async with serving.engine(body.model) as engine:
+        body = models.as_named(body)
+        async with models.engine(body.model) as engine:
             return {"model": body.model, "text": engine.detokenize(body.tokens)}
 
     @routes.post("/tokenize", tags=["llama.cpp"])
     async def llama_tokenize(body: LlamaTokenizeRequest) -> dict[str, Any]:
         """As llama.cpp's server has it."""
-        async with serving.engine(serving.named(body.model)) as engine:
+        async with models.engine(models.named(body.model)) as engine:
             tokens = engine.tokenize(
                 body.content, add_special=body.add_special, parse_special=body.parse_special
             )
@@ -79,7 +79,7 @@ def router(serving: Serving) -> APIRouter:
     @routes.post("/detokenize", tags=["llama.cpp"])
     async def llama_detokenize(body: LlamaDetokenizeRequest) -> dict[str, Any]:
         """As llama.cpp's server has it."""
-        async with serving.engine(serving.named(body.model)) as engine:
+        async with models.engine(models.named(body.model)) as engine:
             return {"content": engine.detokenize(body.tokens)}
 
     return routes

@@ -6,17 +6,17 @@ import hmac
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Send
-from starlette.types import Scope as Connection
+from starlette.types import Scope as AsgiScope
 
 from kronk_agent.api.errors import HttpError, error_response
 from kronk_agent.api.middleware.api_keys import ApiKey, KeyFile, Scope, hash_key
 from kronk_agent.api.middleware.bodies import Bodies, check_json, declared_as_json, replayed
-from kronk_agent.api.middleware.identity import CALLER, Caller
-from kronk_agent.api.middleware.rate_limits import Limits
+from kronk_agent.api.middleware.identity import CURRENT_CLIENT, ApiClient
+from kronk_agent.api.middleware.rate_limits import RateLimits
 from kronk_agent.config.schema.server import ServerConfig
 from kronk_agent.engine.structured_output.share import COMPILING_FOR
 
-_OPEN = ("/health", "/v1/health", "/")
+PUBLIC_PATHS = ("/health", "/v1/health", "/")
 """These tell nothing of anybody."""
 _ADMIN = ("/metrics", "/slots")
 _EMBED = (
@@ -37,10 +37,12 @@ _UNDECLARED = "/api/"
 """Ollama's clients send JSON without saying so: LiteLLM, and ``curl -d``."""
 
 
-class Admission:
+class AuthMiddleware:
     """Lets a request in."""
 
-    def __init__(self, app: ASGIApp, config: ServerConfig, keys: KeyFile, limits: Limits) -> None:
+    def __init__(
+        self, app: ASGIApp, config: ServerConfig, keys: KeyFile, limits: RateLimits
+    ) -> None:
         self._app = app
         self._needs_key = config.needs_key
         self._configured = tuple(hash_key(key) for key in config.api_keys)
@@ -48,8 +50,8 @@ class Admission:
         self._limits = limits
         self._bodies = Bodies(config.max_body_bytes)
 
-    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in _OPEN:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS:
             await self._app(scope, receive, send)
             return
         try:
@@ -57,10 +59,10 @@ class Admission:
         except HttpError as error:
             await error_response(error, scope)(scope, receive, send)
 
-    async def _admit(self, scope: Connection, receive: Receive, send: Send) -> None:
+    async def _admit(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         key = self._key(headers)
-        caller = Caller() if key is None else Caller(key.id, key.name, key.scopes)
+        caller = ApiClient() if key is None else ApiClient(key.id, key.name, key.scopes)
         needed = _scope_of(scope["path"])
         if needed is not None:
             caller.need(needed)
@@ -74,12 +76,12 @@ class Admission:
         elif body and not _is_mcp(scope["path"]):
             check_json(headers.get("content-type", ""))
         with self._limits.admitted(key, whose):
-            token = CALLER.set(caller)
+            token = CURRENT_CLIENT.set(caller)
             COMPILING_FOR.set(whose)
             try:
                 await self._app(scope, replayed(body, receive), send)
             finally:
-                CALLER.reset(token)
+                CURRENT_CLIENT.reset(token)
 
     def _key(self, headers: Headers) -> ApiKey | None:
         """The key of the request; None where none is needed.
@@ -110,7 +112,7 @@ def _length(headers: Headers) -> int:
     return int(length) if length.isdecimal() else 0
 
 
-def _address(scope: Connection) -> str:
+def _address(scope: AsgiScope) -> str:
     client = scope.get("client")
     return client[0] if client else ""
 

@@ -10,7 +10,7 @@ from kronk_agent.api.middleware.api_keys import SCOPES, Scope
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class ApiClient:
     """Whoever a request is from."""
 
     id: str = ""
@@ -34,10 +34,13 @@ class Caller:
             )
 
 
-CALLER: ContextVar[Caller | None] = ContextVar("caller", default=None)
+CURRENT_CLIENT: ContextVar[ApiClient | None] = ContextVar("api_client", default=None)
 """Of the request that is being answered; set by the guard."""
 
 
-def current_caller() -> Caller:
+def current_client() -> ApiClient:
     """Whoever the request that is being answered is from."""
-    return CALLER.get() or Caller()
+    return CURRENT_CLIENT.get() or ApiClient()
+
+
+current_caller = current_client  # former name, for the request modules that still use it

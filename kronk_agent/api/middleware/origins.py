@@ -15,7 +15,7 @@ _HOST = re.compile(r"(?:\[(?P<ipv6>[0-9a-f:.]+)\]|(?P<name>[\w.-]+))(?::\d{1,5})
 """A Host header: a name or an address, and maybe a port."""
 
 
-class Origins:
+class HostOriginMiddleware:
     """Refuses what a browser sends on behalf of a page that is not allowed.
 
     Any web page can make a browser ask a server on the same machine (and by DNS rebinding even

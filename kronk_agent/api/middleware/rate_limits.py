@@ -13,7 +13,7 @@ from kronk_agent.api.middleware.api_keys import ApiKey
 _RETRY_SECONDS = 1.0
 
 
-class Limits:
+class RateLimits:
     """Counts the requests under way, and refuses those that are too many.
 
     Args:

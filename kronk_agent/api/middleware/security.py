@@ -7,21 +7,21 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kronk_agent.api.middleware.api_keys import KeyFile
-from kronk_agent.api.middleware.authentication import Admission
-from kronk_agent.api.middleware.origins import Origins
-from kronk_agent.api.middleware.rate_limits import Limits
+from kronk_agent.api.middleware.authentication import AuthMiddleware
+from kronk_agent.api.middleware.origins import HostOriginMiddleware
+from kronk_agent.api.middleware.rate_limits import RateLimits
 from kronk_agent.config.schema.server import ServerConfig
 
-__all__ = ["Guard", "Limits"]
+__all__ = ["RateLimits", "SecurityMiddleware"]
 
 
-class Guard:
+class SecurityMiddleware:
     """Stands before an application, as the configuration says."""
 
     def __init__(
-        self, app: ASGIApp, *, config: ServerConfig, keys: KeyFile, limits: Limits
+        self, app: ASGIApp, *, config: ServerConfig, keys: KeyFile, limits: RateLimits
     ) -> None:
-        inner: ASGIApp = Admission(app, config, keys, limits)
+        inner: ASGIApp = AuthMiddleware(app, config, keys, limits)
         if config.allowed_origins:
             inner = CORSMiddleware(
                 inner,
@@ -29,7 +29,7 @@ class Guard:
                 allow_methods=["*"],
                 allow_headers=["*"],
             )
-        self._outermost = Origins(inner, config)
+        self._outermost = HostOriginMiddleware(inner, config)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._outermost(scope, receive, send)

@@ -43,18 +43,18 @@ def kind_of_tool(*known: str) -> Callable[[Any], str | None]:
     return kind
 
 
-def missing_tool(place: str, kind: str) -> str:
+def missing_tool(path: str, kind: str) -> str:
     """The notice for a tool that is left out."""
-    return f"{place}: there is no {kind[:_MAX_SHOWN]} here, so the tool is left out"
+    return f"{path}: there is no {kind[:_MAX_SHOWN]} here, so the tool is left out"
 
 
-def unenforced_grammar(place: str) -> str:
+def unenforced_grammar(path: str) -> str:
     """The notice for a Lark grammar of a tool's input."""
-    return f"{place}: a Lark grammar is shown to the model, and not enforced inside a call"
+    return f"{path}: a Lark grammar is shown to the model, and not enforced inside a call"
 
 
 def client_tool(
-    name: str, description: str, parameters: JsonObject, *, strict: bool = True, place: str
+    name: str, description: str, parameters: JsonObject, *, strict: bool = True, path: str
 ) -> Tool:
     """A tool, as the request has it at ``place``.
 
@@ -64,7 +64,7 @@ def client_tool(
     try:
         return Tool(name=name, description=description, parameters=parameters, strict=strict)
     except ConfigError as error:
-        raise InvalidRequestError(f"{place}: {error.message}", param=place) from None
+        raise InvalidRequestError(f"{path}: {error.message}", param=path) from None
 
 
 def function_tool(
@@ -73,7 +73,7 @@ def function_tool(
     parameters: Mapping[str, JsonValue] | None,
     *,
     strict: bool | None,
-    place: str,
+    path: str,
 ) -> Tool:
     """A function as OpenAI has it: without parameters it takes none, and strict is to be asked for.
 
@@ -81,11 +81,11 @@ def function_tool(
         InvalidRequestError: a name or a schema that no tool can have.
     """
     schema: JsonObject = {"type": "object", "properties": {}, **(parameters or {})}
-    return client_tool(name, description, schema, strict=bool(strict), place=place)
+    return client_tool(name, description, schema, strict=bool(strict), path=path)
 
 
 def text_tool(
-    name: str, description: str, *, syntax: Syntax | None, definition: str, place: str
+    name: str, description: str, *, syntax: Syntax | None, definition: str, path: str
 ) -> Tool:
     """OpenAI's custom tool: its input is one text.
 
@@ -111,7 +111,7 @@ def text_tool(
         "required": [_TEXT],
         "additionalProperties": False,
     }
-    return client_tool(name, description, schema, place=place)
+    return client_tool(name, description, schema, path=path)
 
 
 def text_arguments(text: str) -> str:

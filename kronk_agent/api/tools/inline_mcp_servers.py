@@ -12,7 +12,7 @@ from pathlib import Path
 from anyio import TemporaryDirectory
 from pydantic import TypeAdapter, ValidationError
 
-from kronk_agent.api.tools.server_tools import reading
+from kronk_agent.api.tools.server_tools import resource_toolset
 from kronk_agent.config.schema.base import ServerName
 from kronk_agent.config.schema.config import Config, McpServerConfig
 from kronk_agent.errors import InvalidRequestError
@@ -29,7 +29,7 @@ _NOT_THEIRS = {"host", "connection", "content-length", "transfer-encoding", "upg
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class FieldPaths:
     """Where in a request a server is described, for errors."""
 
     label: str
@@ -37,8 +37,8 @@ class Places:
     headers: str
 
 
-def guest(
-    config: Config, label: str, url: str, headers: Mapping[str, str], places: Places
+def parse_inline_server(
+    config: Config, label: str, url: str, headers: Mapping[str, str], places: FieldPaths
 ) -> McpServerConfig:
     """A server as a request describes it.
 
@@ -79,7 +79,9 @@ def guest(
 
 
 @asynccontextmanager
-async def visiting(guests: Mapping[str, McpServerConfig]) -> AsyncIterator[Host | None]:
+async def connect_inline_servers(
+    guests: Mapping[str, McpServerConfig],
+) -> AsyncIterator[Host | None]:
     """Connects to them inside the block, and waits until each is there or has failed.
 
     They may ask neither our model nor a person, and nothing is kept of them afterwards. None where
@@ -95,17 +97,17 @@ async def visiting(guests: Mapping[str, McpServerConfig]) -> AsyncIterator[Host 
             yield host
 
 
-def beside(toolsets: Sequence[Toolset], host: Host) -> tuple[Toolset, ...]:
+def with_inline_toolsets(toolsets: Sequence[Toolset], host: Host) -> tuple[Toolset, ...]:
     """The toolsets with those of the servers that a request brings along, and one to read with."""
     *servers, theirs = host.toolsets
-    own = reading(toolsets)
+    own = resource_toolset(toolsets)
     others = [toolset for toolset in toolsets if toolset not in own]
     labels = [server.name for server in servers]
-    return (*others, *servers, Readings(own[0] if own else None, theirs, labels))
+    return (*others, *servers, ReadResourceToolset(own[0] if own else None, theirs, labels))
 
 
 @dataclass(frozen=True, slots=True)
-class Readings:
+class ReadResourceToolset:
     """``read_resource`` of the registered servers and of those that a request brings along."""
 
     own: Toolset | None

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from kronk_agent.api.middleware.identity import current_caller
+from kronk_agent.api.middleware.identity import current_client
 from kronk_agent.messages import Message, RunFinished, ToolCall
 
 _MAX_TURNS = 1000
 
 
-class OpenTurns:
+class PendingTurns:
     """The most recent ones, by their caller and the call the client is to carry out first."""
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class OpenTurns:
         """Remember what a run added that ended with these calls for the client."""
         if not calls or finished.messages == (Message.assistant("", tuple(calls)),):
             return
-        key = (current_caller().id, calls[0])
+        key = (current_client().id, calls[0])
         self._turns[key] = finished.messages
         self._turns.move_to_end(key)
         if len(self._turns) > _MAX_TURNS:
@@ -35,7 +35,7 @@ class OpenTurns:
     def restore(self, messages: Sequence[Message]) -> list[Message]:
         """The conversation, with each turn that is known as it really was."""
         whole: list[Message] = []
-        caller = current_caller().id
+        caller = current_client().id
         for message in messages:
             first = message.tool_calls[0] if message.tool_calls else None
             known = None if first is None else self._turns.get((caller, first))

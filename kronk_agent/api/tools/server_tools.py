@@ -44,17 +44,17 @@ class WebLimits:
     def __post_init__(self) -> None:
         for name in ("allowed_domains", "blocked_domains"):
             domains = getattr(self, name)
-            place = f"{self.param}.{name}" if self.param else name
+            path = f"{self.param}.{name}" if self.param else name
             if len(domains) > _MAX_DOMAINS:
                 raise InvalidRequestError(
-                    f"{place}: at most {_MAX_DOMAINS}, not {len(domains)}", param=place
+                    f"{path}: at most {_MAX_DOMAINS}, not {len(domains)}", param=path
                 )
             for domain in domains:
                 if not _DOMAIN.fullmatch(domain):
                     raise InvalidRequestError(
-                        f"{place}: {domain!r} is not a domain: give the name alone, such as "
+                        f"{path}: {domain!r} is not a domain: give the name alone, such as "
                         "docs.python.org, without a scheme or a path",
-                        param=place,
+                        param=path,
                     )
 
     def allows(self, url: str) -> bool:
@@ -72,7 +72,7 @@ def _is_below(host: str, domain: str) -> bool:
     return host == domain or host.endswith(f".{domain}")
 
 
-def listing(search: Tool, size: ContextSize | None) -> Tool:
+def with_result_count(search: Tool, size: ContextSize | None) -> Tool:
     """``web_search``, with as many pages as OpenAI's sizes stand for where a call does not say."""
     call = search.call
     assert call is not None, "the web tools are ours"
@@ -84,12 +84,12 @@ def listing(search: Tool, size: ContextSize | None) -> Tool:
     return replace(search, call=counted)
 
 
-def reading(toolsets: Sequence[Toolset]) -> list[Toolset]:
+def resource_toolset(toolsets: Sequence[Toolset]) -> list[Toolset]:
     """What reads on in results of MCP servers that were cut, where there is such a thing."""
     return [toolset for toolset in toolsets if toolset.name == "resources"]
 
 
-def need_there(status: ServerStatus, place: str) -> None:
+def require_ready(status: ServerStatus, path: str) -> None:
     """See that an MCP server is there, or will be.
 
     Raises:
@@ -97,11 +97,11 @@ def need_there(status: ServerStatus, place: str) -> None:
     """
     if status.state in ("failed", "disabled"):
         raise HttpError(
-            f"{place}: MCP server {status.name!r} is {status.state}"
+            f"{path}: MCP server {status.name!r} is {status.state}"
             + (f": {status.error}" if status.error else ""),
             status=424,
             code="mcp_server_unavailable",
-            param=place,
+            param=path,
         )
 
 
@@ -110,8 +110,8 @@ def own_name(name: str) -> str:
     return name.partition("__")[2] or name
 
 
-def hosted_search(
-    tool: Tool, limits: WebLimits, *, country: str | None = None, place: str | None = None
+def limit_search(
+    tool: Tool, limits: WebLimits, *, country: str | None = None, path: str | None = None
 ) -> Tool:
     """``web_search``, with what the model asks for alone left to it.
 
@@ -127,11 +127,11 @@ def hosted_search(
         fixed["blocked_domains"] = list[JsonValue](limits.blocked_domains)
     if country:
         fixed["region"] = _region(country)
-    described = f"{tool.description} The person is in {place}." if place else tool.description
+    described = f"{tool.description} The person is in {path}." if path else tool.description
     return _Hosted(tool, fixed, limits, "unavailable").tool(("query",), described)
 
 
-def hosted_fetch(tool: Tool, limits: WebLimits, *, max_tokens: int | None = None) -> Tool:
+def limit_fetch(tool: Tool, limits: WebLimits, *, max_tokens: int | None = None) -> Tool:
     """``web_fetch``, within the request's limits.
 
     Args:

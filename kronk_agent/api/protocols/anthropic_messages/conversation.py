@@ -13,8 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias, assert_never
 
 from kronk_agent.api.protocols.anthropic_messages.results import fetch_text, mcp_text, search_text
-from kronk_agent.api.protocols.anthropic_messages.thinking import is_ours
-from kronk_agent.api.protocols.anthropic_messages.wire import (
+from kronk_agent.api.protocols.anthropic_messages.schema import (
     AnswerBlock,
     AssistantMessage,
     Base64Source,
@@ -42,6 +41,7 @@ from kronk_agent.api.protocols.anthropic_messages.wire import (
     WebFetchResultBlock,
     WebSearchResultBlock,
 )
+from kronk_agent.api.protocols.anthropic_messages.thinking import is_ours
 from kronk_agent.api.protocols.common.media import decoded
 from kronk_agent.api.protocols.common.schema import encode
 from kronk_agent.errors import InvalidRequestError
@@ -65,15 +65,15 @@ def to_messages(
     messages = _system(system)
     calls = _Calls()
     for index, message in enumerate(wire):
-        place = f"messages.{index}"
+        path = f"messages.{index}"
         match message:
             case SystemMessage():
                 messages += _system(message.content)
             case UserMessage():
-                messages += _user(message.content, calls, f"{place}.content")
+                messages += _user(message.content, calls, f"{path}.content")
             case AssistantMessage():
-                calls.check_answered(place)
-                messages += _assistant(message.content, calls, mcp_names, f"{place}.content")
+                calls.check_answered(path)
+                messages += _assistant(message.content, calls, mcp_names, f"{path}.content")
             case _:
                 assert_never(message)
     calls.check_answered("messages")
@@ -96,38 +96,38 @@ class _Calls:
     pending: dict[str, str] = field(default_factory=dict)
     """Where a call that has no result is, by its id."""
 
-    def add(self, id: str, name: str, place: str) -> None:
+    def add(self, id: str, name: str, path: str) -> None:
         if id in self.names:
-            raise InvalidRequestError(f"{place}.id: {id!r} is an earlier call's", param=place)
+            raise InvalidRequestError(f"{path}.id: {id!r} is an earlier call's", param=path)
         self.names[id] = name
-        self.pending[id] = place
+        self.pending[id] = path
 
-    def answer(self, id: str, place: str) -> str:
+    def answer(self, id: str, path: str) -> str:
         """The name of the tool whose result is at that place."""
         if self.pending.pop(id, None) is None:
             waiting = ", ".join(self.pending) or "none"
             raise InvalidRequestError(
-                f"{place}.tool_use_id: no call {id!r} waits for a result; those that do: {waiting}",
-                param=f"{place}.tool_use_id",
+                f"{path}.tool_use_id: no call {id!r} waits for a result; those that do: {waiting}",
+                param=f"{path}.tool_use_id",
             )
         return self.names[id]
 
-    def check_answered(self, place: str) -> None:
+    def check_answered(self, path: str) -> None:
         for id, where in self.pending.items():
             raise InvalidRequestError(
-                f"{place}: the call {id!r} ({where}) has no tool_result before this", param=place
+                f"{path}: the call {id!r} ({where}) has no tool_result before this", param=path
             )
 
 
 # --- what the user says --------------------------------------------------------------------------
 
 
-def _user(blocks: Sequence[UserBlock], calls: _Calls, place: str) -> list[Message]:
+def _user(blocks: Sequence[UserBlock], calls: _Calls, path: str) -> list[Message]:
     """The results first: they answer the message before, wherever they stand in this one."""
     messages: list[Message] = []
     said: list[Part] = []
     for index, block in enumerate(blocks):
-        where = f"{place}.{index}"
+        where = f"{path}.{index}"
         if isinstance(block, ToolResultBlock):
             name = calls.answer(block.tool_use_id, where)
             content = _result(block, f"{where}.content")
@@ -139,11 +139,11 @@ def _user(blocks: Sequence[UserBlock], calls: _Calls, place: str) -> list[Messag
     return messages
 
 
-def _result(block: ToolResultBlock, place: str) -> tuple[Part, ...]:
+def _result(block: ToolResultBlock, path: str) -> tuple[Part, ...]:
     parts = [
         part
         for index, inner in enumerate(block.content)
-        for part in _parts(inner, f"{place}.{index}")
+        for part in _parts(inner, f"{path}.{index}")
     ]
     content = _joined(parts, "\n")
     if block.is_error:
@@ -151,16 +151,16 @@ def _result(block: ToolResultBlock, place: str) -> tuple[Part, ...]:
     return content
 
 
-def _parts(block: ResultBlock, place: str) -> list[Part]:
+def _parts(block: ResultBlock, path: str) -> list[Part]:
     match block:
         case TextBlock(text=text):
             return [TextPart(text)] if text else []
         case ImageBlock(source=source):
-            return [_image(source, f"{place}.source")]
+            return [_image(source, f"{path}.source")]
         case DocumentBlock():
-            return _document(block, place)
+            return _document(block, path)
         case SearchResultBlock():
-            _refuse_citations(block, place)
+            _refuse_citations(block, path)
             texts = [TextPart(part.text) for part in block.content]
             return [TextPart(f"{block.title}\n{block.source}"), *texts]
         case ToolReferenceBlock(tool_name=name):
@@ -169,44 +169,44 @@ def _parts(block: ResultBlock, place: str) -> list[Part]:
             assert_never(block)
 
 
-def _image(source: Base64Source | UrlSource | FileSource, place: str) -> ImagePart:
+def _image(source: Base64Source | UrlSource | FileSource, path: str) -> ImagePart:
     if not isinstance(source, Base64Source):
         raise InvalidRequestError(
-            f"{place}.type: only base64 is supported, not {source.type}: nothing is fetched, and "
+            f"{path}.type: only base64 is supported, not {source.type}: nothing is fetched, and "
             "no files are kept",
-            param=f"{place}.type",
+            param=f"{path}.type",
         )
     if not source.media_type.startswith("image/"):
         raise InvalidRequestError(
-            f"{place}.media_type: {source.media_type!r} is no image", param=f"{place}.media_type"
+            f"{path}.media_type: {source.media_type!r} is no image", param=f"{path}.media_type"
         )
-    return ImagePart(decoded(source.data, f"{place}.data"), source.media_type)
+    return ImagePart(decoded(source.data, f"{path}.data"), source.media_type)
 
 
-def _document(block: DocumentBlock, place: str) -> list[Part]:
-    _refuse_citations(block, place)
+def _document(block: DocumentBlock, path: str) -> list[Part]:
+    _refuse_citations(block, path)
     head = [TextPart(text) for text in (block.title, block.context) if text]
     match block.source:
         case TextSource(data=data):
             return [*head, TextPart(data)]
         case ContentSource(content=content):
-            inner = f"{place}.source.content"
+            inner = f"{path}.source.content"
             parts = [p for i, b in enumerate(content) for p in _parts(b, f"{inner}.{i}")]
             return [*head, *parts]
         case other:
             raise InvalidRequestError(
-                f"{place}.source.type: documents of type {other.type} are not supported: send "
+                f"{path}.source.type: documents of type {other.type} are not supported: send "
                 "their text (type text)",
-                param=f"{place}.source.type",
+                param=f"{path}.source.type",
             )
 
 
-def _refuse_citations(block: DocumentBlock | SearchResultBlock, place: str) -> None:
+def _refuse_citations(block: DocumentBlock | SearchResultBlock, path: str) -> None:
     if block.citations is not None and block.citations.enabled:
         raise InvalidRequestError(
-            f"{place}.citations.enabled: only what web_search and web_fetch bring is cited: leave "
+            f"{path}.citations.enabled: only what web_search and web_fetch bring is cited: leave "
             "it out",
-            param=f"{place}.citations.enabled",
+            param=f"{path}.citations.enabled",
         )
 
 
@@ -246,11 +246,11 @@ class _Turn:
 
 
 def _assistant(
-    blocks: Sequence[AnswerBlock], calls: _Calls, mcp_names: McpNames, place: str
+    blocks: Sequence[AnswerBlock], calls: _Calls, mcp_names: McpNames, path: str
 ) -> list[Message]:
     turns = [_Turn()]
     for index, block in enumerate(blocks):
-        where = f"{place}.{index}"
+        where = f"{path}.{index}"
         match block:
             case WebSearchResultBlock() | WebFetchResultBlock() | McpToolResultBlock():
                 _add_result(turns[-1], block, calls, where)
@@ -287,10 +287,10 @@ def _add_result(
     turn: _Turn,
     block: WebSearchResultBlock | WebFetchResultBlock | McpToolResultBlock,
     calls: _Calls,
-    place: str,
+    path: str,
 ) -> None:
     id = block.tool_use_id
-    name = calls.answer(id, place)
+    name = calls.answer(id, path)
     match block:
         case WebSearchResultBlock():
             call = next((call for call in turn.calls if call.id == id), None)

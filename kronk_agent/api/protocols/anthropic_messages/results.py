@@ -10,7 +10,7 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 
-from kronk_agent.api.protocols.anthropic_messages.wire import (
+from kronk_agent.api.protocols.anthropic_messages.schema import (
     DocumentBlock,
     McpToolResultBlock,
     TextSource,

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kronk_agent.api.protocols.anthropic_messages.wire import (
+from kronk_agent.api.protocols.anthropic_messages.schema import (
     ClearThinking,
     ThinkingBlock,
     ThinkingTurns,

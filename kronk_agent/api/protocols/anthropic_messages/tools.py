@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kronk_agent.api.protocols.anthropic_messages.wire import (
+from kronk_agent.api.protocols.anthropic_messages.schema import (
     AnyChoice,
     AutoChoice,
     CustomTool,
-    McpServer,
+    McpServerDefinition,
     McpToolConfig,
     McpToolset,
     NamedChoice,
@@ -22,13 +22,13 @@ from kronk_agent.api.protocols.anthropic_messages.wire import (
 )
 from kronk_agent.api.protocols.common.schema import encode
 from kronk_agent.api.tools.client_tools import client_tool
-from kronk_agent.api.tools.inline_mcp_servers import Places, guest
+from kronk_agent.api.tools.inline_mcp_servers import FieldPaths, parse_inline_server
 from kronk_agent.api.tools.server_tools import (
     WebLimits,
-    hosted_fetch,
-    hosted_search,
+    limit_fetch,
+    limit_search,
     own_name,
-    reading,
+    resource_toolset,
 )
 from kronk_agent.config.schema.config import Config, McpServerConfig
 from kronk_agent.errors import InvalidRequestError
@@ -48,7 +48,7 @@ class Tools:
 
 def to_tools(
     wire: Sequence[ToolParam],
-    servers: Sequence[McpServer],
+    servers: Sequence[McpServerDefinition],
     toolsets: Sequence[Toolset],
     urls: Mapping[str, str | None],
     guests: Collection[str],
@@ -70,22 +70,22 @@ def to_tools(
     mcp: list[Toolset] = []
     defined = _Servers(servers, toolsets, urls, guests)
     for index, tool in enumerate(wire):
-        place = f"tools.{index}"
+        path = f"tools.{index}"
         match tool:
             case CustomTool():
-                client.append(_custom(tool, place))
+                client.append(_custom(tool, path))
             case WebSearchTool():
-                web.append(_search(tool, _own_tool("web_search", toolsets, place), place))
+                web.append(_search(tool, _own_tool("web_search", toolsets, path), path))
             case WebFetchTool():
-                web.append(_fetch(tool, _own_tool("web_fetch", toolsets, place), place))
+                web.append(_fetch(tool, _own_tool("web_fetch", toolsets, path), path))
             case McpToolset():
-                mcp.append(defined.toolset(tool, place))
+                mcp.append(defined.toolset(tool, path))
     mcp += defined.unmentioned()
     names = [tool.name for tool in web]
     if len(set(names)) < len(names):
         raise InvalidRequestError(f"tools: two are {names[-1]}", param="tools")
     hosted = [StaticToolset("the request", tuple(web))] if web else []
-    more = reading(toolsets) if mcp else []
+    more = resource_toolset(toolsets) if mcp else []
     return Tools(tuple(client), (*hosted, *mcp, *more))
 
 
@@ -122,42 +122,42 @@ def is_parallel(wire: ToolChoiceParam | None) -> bool | None:
 # --- the client's --------------------------------------------------------------------------------
 
 
-def _custom(tool: CustomTool, place: str) -> Tool:
+def _custom(tool: CustomTool, path: str) -> Tool:
     examples = [f"Example: {encode(example)}" for example in tool.input_examples or ()]
     description = "\n".join([tool.description, *examples]).strip()
-    return client_tool(tool.name, description, tool.input_schema, strict=tool.strict, place=place)
+    return client_tool(tool.name, description, tool.input_schema, strict=tool.strict, path=path)
 
 
 # --- ours ----------------------------------------------------------------------------------------
 
 
-def _own_tool(name: str, toolsets: Sequence[Toolset], place: str) -> Tool:
+def _own_tool(name: str, toolsets: Sequence[Toolset], path: str) -> Tool:
     for toolset in toolsets:
         for tool in toolset.tools():
             if tool.name == name:
                 return tool
     raise InvalidRequestError(
-        f"{place}: {name} is not offered here: whoever runs the server can list it under tools",
-        param=place,
+        f"{path}: {name} is not offered here: whoever runs the server can list it under tools",
+        param=path,
     )
 
 
-def _limits(tool: WebSearchTool | WebFetchTool, place: str) -> WebLimits:
+def _limits(tool: WebSearchTool | WebFetchTool, path: str) -> WebLimits:
     return WebLimits(
         max_uses=tool.max_uses,
         allowed_domains=tuple(tool.allowed_domains or ()),
         blocked_domains=tuple(tool.blocked_domains or ()),
-        param=place,
+        param=path,
     )
 
 
-def _search(tool: WebSearchTool, base: Tool, place: str) -> Tool:
+def _search(tool: WebSearchTool, base: Tool, path: str) -> Tool:
     where = tool.user_location
-    return hosted_search(
+    return limit_search(
         base,
-        _limits(tool, place),
+        _limits(tool, path),
         country=where.country if where else None,
-        place=_place(where) if where else None,
+        path=_place(where) if where else None,
     )
 
 
@@ -168,14 +168,14 @@ def _place(where: UserLocation) -> str | None:
     return ", ".join(names) or None
 
 
-def _fetch(tool: WebFetchTool, base: Tool, place: str) -> Tool:
-    return hosted_fetch(base, _limits(tool, place), max_tokens=tool.max_content_tokens)
+def _fetch(tool: WebFetchTool, base: Tool, path: str) -> Tool:
+    return limit_fetch(base, _limits(tool, path), max_tokens=tool.max_content_tokens)
 
 
 # --- MCP servers ---------------------------------------------------------------------------------
 
 
-def to_guests(wire: Sequence[McpServer], config: Config) -> dict[str, McpServerConfig]:
+def to_guests(wire: Sequence[McpServerDefinition], config: Config) -> dict[str, McpServerConfig]:
     """The servers that a request brings along, by name: those that are not registered.
 
     Raises:
@@ -185,15 +185,15 @@ def to_guests(wire: Sequence[McpServer], config: Config) -> dict[str, McpServerC
     for index, server in enumerate(wire):
         if not server.url or server.name in config.mcp_servers:
             continue
-        place = f"mcp_servers.{index}"
+        path = f"mcp_servers.{index}"
         if server.name in guests:
             raise InvalidRequestError(
-                f"{place}.name: two servers are {server.name!r}", param=f"{place}.name"
+                f"{path}.name: two servers are {server.name!r}", param=f"{path}.name"
             )
         token = server.authorization_token
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        places = Places(f"{place}.name", f"{place}.url", f"{place}.authorization_token")
-        guests[server.name] = guest(config, server.name, server.url, headers, places)
+        places = FieldPaths(f"{path}.name", f"{path}.url", f"{path}.authorization_token")
+        guests[server.name] = parse_inline_server(config, server.name, server.url, headers, places)
     return guests
 
 
@@ -217,17 +217,17 @@ class _Chosen:
 class _Servers:
     """The servers there are, and what the request's ``mcp_servers`` says of them."""
 
-    definitions: Sequence[McpServer]
+    definitions: Sequence[McpServerDefinition]
     toolsets: Sequence[Toolset]
     urls: Mapping[str, str | None]
     guests: Collection[str]
     mentioned: set[str] = field(default_factory=set)
 
-    def toolset(self, wire: McpToolset, place: str) -> Toolset:
+    def toolset(self, wire: McpToolset, path: str) -> Toolset:
         """The tools an ``mcp_toolset`` is about."""
         name = wire.mcp_server_name
         self.mentioned.add(name)
-        base = self._registered(name, f"{place}.mcp_server_name")
+        base = self._registered(name, f"{path}.mcp_server_name")
         otherwise = wire.default_config or McpToolConfig()
         configs = wire.configs or {}
         return _Chosen(base, lambda tool: configs.get(tool, otherwise).enabled)
@@ -236,20 +236,20 @@ class _Servers:
         """The older form: a server of ``mcp_servers`` is used as it is defined there."""
         chosen: list[Toolset] = []
         for index, server in enumerate(self.definitions):
-            place = f"mcp_servers.{index}"
+            path = f"mcp_servers.{index}"
             is_guest = server.name in self.guests
             if server.authorization_token is not None and not is_guest:
                 raise InvalidRequestError(
-                    f"{place}.authorization_token: the logins of registered servers are in the "
+                    f"{path}.authorization_token: the logins of registered servers are in the "
                     "server's own configuration: leave it out",
-                    param=f"{place}.authorization_token",
+                    param=f"{path}.authorization_token",
                 )
-            base = self._registered(server.name, f"{place}.name")
+            base = self._registered(server.name, f"{path}.name")
             if server.url and server.url != self.urls[server.name]:
                 raise InvalidRequestError(
-                    f"{place}.url: {server.name!r} is registered with another address: leave the "
+                    f"{path}.url: {server.name!r} is registered with another address: leave the "
                     "url out, or empty",
-                    param=f"{place}.url",
+                    param=f"{path}.url",
                 )
             how = server.tool_configuration
             if server.name in self.mentioned or (how and how.enabled is False):
@@ -258,12 +258,12 @@ class _Servers:
             chosen.append(_Chosen(base, _allows(allowed)))
         return chosen
 
-    def _registered(self, name: str, place: str) -> Toolset:
+    def _registered(self, name: str, path: str) -> Toolset:
         known = {toolset.name: toolset for toolset in self.toolsets if toolset.name in self.urls}
         if name not in known:
             raise InvalidRequestError(
-                f"{place}: there is no MCP server {name!r}: there are {', '.join(known) or 'none'}",
-                param=place,
+                f"{path}: there is no MCP server {name!r}: there are {', '.join(known) or 'none'}",
+                param=path,
             )
         return known[name]
 

@@ -21,7 +21,7 @@ _SIGNATURES = (
 _AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 
 
-def image_at(url: str | None, place: str) -> ImagePart:
+def image_at(url: str | None, path: str) -> ImagePart:
     """The image of a ``data:`` URL.
 
     Raises:
@@ -30,39 +30,39 @@ def image_at(url: str | None, place: str) -> ImagePart:
     found = _DATA_URL.match(url or "")
     if url is None or found is None:
         raise InvalidRequestError(
-            f"{place}: must be data:image/…;base64,… with the image in it; nothing is fetched",
-            param=place,
+            f"{path}: must be data:image/…;base64,… with the image in it; nothing is fetched",
+            param=path,
         )
-    return ImagePart(decoded(url[found.end() :], place), found[1])
+    return ImagePart(decoded(url[found.end() :], path), found[1])
 
 
-def picture(data: str, place: str) -> ImagePart:
+def picture(data: str, path: str) -> ImagePart:
     """An image as Ollama has it: base64 without a word of what it is, or a ``data:`` URL.
 
     Raises:
         InvalidRequestError: it is not base64, or no image.
     """
     if data.startswith("data:"):
-        return image_at(data, place)
-    given = decoded(data, place)
+        return image_at(data, path)
+    given = decoded(data, path)
     for start, at, kind in _SIGNATURES:
         if given[at : at + len(start)] == start:
             return ImagePart(given, kind)
     raise InvalidRequestError(
-        f"{place}: must be a PNG, JPEG, GIF, WebP or BMP image in base64", param=place
+        f"{path}: must be a PNG, JPEG, GIF, WebP or BMP image in base64", param=path
     )
 
 
-def audio_in(data: str, format: Literal["wav", "mp3"], place: str) -> AudioPart:
+def audio_in(data: str, format: Literal["wav", "mp3"], path: str) -> AudioPart:
     """A sound as OpenAI has it, with its data at ``place``.
 
     Raises:
         InvalidRequestError: it is not base64.
     """
-    return AudioPart(decoded(data, place), _AUDIO_TYPES[format])
+    return AudioPart(decoded(data, path), _AUDIO_TYPES[format])
 
 
-def decoded(data: str, place: str) -> bytes:
+def decoded(data: str, path: str) -> bytes:
     """The bytes that base64 stands for.
 
     Raises:
@@ -71,4 +71,4 @@ def decoded(data: str, place: str) -> bytes:
     try:
         return base64.b64decode(data, validate=True)
     except ValueError as error:
-        raise InvalidRequestError(f"{place}: is not base64: {error}", param=place) from None
+        raise InvalidRequestError(f"{path}: is not base64: {error}", param=path) from None

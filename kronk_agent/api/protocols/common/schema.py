@@ -40,7 +40,7 @@ FINGERPRINT = f"kronk-agent-{__version__}"
 """``system_fingerprint`` of answers: what made them."""
 
 
-class Wire(BaseModel):
+class RequestModel(BaseModel):
     """A part of a request: a field we do not know is refused by name, never ignored.
 
     ``null`` is as if the field were left out, where it may be left out.
@@ -61,36 +61,36 @@ class Wire(BaseModel):
         return {key: one for key, one in value.items() if one is not None or key in needed}
 
 
-class OpenWire(Wire):
+class LenientModel(RequestModel):
     """A part of a request that clients give back as they got it, and programs between add to: a
     field we do not know is left out, and named by ``unknown_fields``."""
 
     model_config = ConfigDict(extra="allow")
 
 
-def unknown_fields(value: object, place: str = "") -> Iterator[str]:
+def unknown_fields(value: object, path: str = "") -> Iterator[str]:
     """The places of fields that are in no table, in a request or a part of it."""
     match value:
         case BaseModel():
-            if isinstance(value, OpenWire):
-                yield from (f"{place}{name}" for name in value.model_extra or ())
+            if isinstance(value, LenientModel):
+                yield from (f"{path}{name}" for name in value.model_extra or ())
             for name in type(value).model_fields:
-                yield from unknown_fields(getattr(value, name), f"{place}{name}.")
+                yield from unknown_fields(getattr(value, name), f"{path}{name}.")
         case list() | tuple():
             for index, item in enumerate(value):
-                yield from unknown_fields(item, f"{place}{index}.")
+                yield from unknown_fields(item, f"{path}{index}.")
         case _:
             return
 
 
 def left_out(body: BaseModel) -> Iterator[str]:
     """A notice for each field of a request that nobody knows; of many only the first few."""
-    for place in islice(unknown_fields(body), _MAX_NOTICES):
-        logger.info("a request has a field that is not known here: %s", place[:_MAX_PLACE])
-        yield f"{place[:_MAX_PLACE]}: not known here, and left out"
+    for path in islice(unknown_fields(body), _MAX_NOTICES):
+        logger.info("a request has a field that is not known here: %s", path[:_MAX_PLACE])
+        yield f"{path[:_MAX_PLACE]}: not known here, and left out"
 
 
-class WholeText(Wire):
+class UnicodeBody(RequestModel):
     """A body whose texts are all Unicode: JSON can write half a character, which nothing can keep.
 
     Raises:
@@ -148,7 +148,7 @@ class NoEffect:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Unsupported:
     """Marks a field that others have and we do not: null is let pass, all else refused.
 
     Args:
@@ -170,3 +170,10 @@ class Refused:
     def _check(self, value: object) -> None:
         if value is not None:
             raise ValueError(f"not supported here: {self.remedy}")
+
+
+# Former names, for the request modules that still use them.
+Wire = RequestModel
+OpenWire = LenientModel
+WholeText = UnicodeBody
+Refused = Unsupported

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import ConfigDict, Field, JsonValue
 
 from kronk_agent.api.protocols.common.sampling import NEVER, SamplingFields
-from kronk_agent.api.protocols.common.schema import NoEffect, OpenWire, Refused
+from kronk_agent.api.protocols.common.schema import LenientModel, NoEffect, Unsupported
 from kronk_agent.api.protocols.llama_server.limits import LineLimits
 from kronk_agent.api.protocols.openai_completions.request import Prompts, prompt_tokens, separate
 from kronk_agent.engine.engine import Constraint, Engine, GenerateOptions
@@ -23,7 +23,7 @@ _Spent: TypeAlias = Annotated[object, NoEffect("a completion ends where the cont
 _Shared: TypeAlias = Annotated[object, NoEffect("any place finds what is cached")]
 
 
-class LlamaFields(OpenWire, SamplingFields):
+class LlamaFields(LenientModel, SamplingFields):
     """What ``/completion`` and ``/infill`` have in common beside the prompt.
 
     A field that nobody knows is left out, with a notice.
@@ -71,7 +71,7 @@ class LlamaFields(OpenWire, SamplingFields):
     sse_ping_interval: Annotated[object, NoEffect("server.keep_alive_seconds says it")] = None
     image_data: Annotated[list[JsonValue], Field(max_length=0)] | None = None
     """None: completions see no images, chats do."""
-    lora: Annotated[None, Refused("adapters are in engine.lora of the server's YAML")] = None
+    lora: Annotated[None, Unsupported("adapters are in engine.lora of the server's YAML")] = None
 
     @property
     def stops(self) -> list[str]:
@@ -152,7 +152,7 @@ class LlamaCompletionRequest(LlamaFields):
         return len(separate(self.prompt)) > 1
 
 
-class ExtraText(OpenWire):
+class ExtraText(LenientModel):
     filename: str = ""
     text: str
     time: Annotated[object, NoEffect("the order says what is newest")] = None

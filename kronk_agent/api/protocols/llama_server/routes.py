@@ -9,10 +9,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from kronk_agent.api.errors import openai_error_frame
-from kronk_agent.api.model_router import Serving
+from kronk_agent.api.model_router import ModelRouter
 from kronk_agent.api.protocols.common.schema import left_out, new_id
+from kronk_agent.api.protocols.llama_server.encoder import LlamaCompletionEncoder, settings_to_wire
 from kronk_agent.api.protocols.llama_server.request import InfillRequest, LlamaCompletionRequest
-from kronk_agent.api.protocols.llama_server.response import Answer, settings_to_wire
 from kronk_agent.api.sse import EventStream, Write, while_connected
 from kronk_agent.concurrency.task_group import open_task_group
 from kronk_agent.engine.engine import Chunk, Engine, GenerateOptions, GenerationEnd
@@ -20,33 +20,33 @@ from kronk_agent.messages import JsonObject, Timings, Usage
 from kronk_agent.model import SamplingParams
 
 
-def router(serving: Serving) -> APIRouter:
+def router(models: ModelRouter) -> APIRouter:
     routes = APIRouter(tags=["llama.cpp"])
 
     @routes.post("/completion", response_model=None)
     @routes.post("/completions", response_model=None, include_in_schema=False)
     async def complete(body: LlamaCompletionRequest, request: Request) -> Response:
         """Go on with a prompt, as llama.cpp's server has it."""
-        return await _respond(serving, serving.as_named(body), request)
+        return await _respond(models, models.as_named(body), request)
 
     @routes.post("/infill", response_model=None)
     async def infill(body: InfillRequest, request: Request) -> Response:
         """Fill in what is between two texts, as llama.cpp's server has it."""
-        body = serving.as_named(body)
-        await serving.need(body.model, "fim")
-        return await _respond(serving, body, request)
+        body = models.as_named(body)
+        await models.need(body.model, "fim")
+        return await _respond(models, body, request)
 
     return routes
 
 
 async def _respond(
-    serving: Serving, body: LlamaCompletionRequest | InfillRequest, request: Request
+    models: ModelRouter, body: LlamaCompletionRequest | InfillRequest, request: Request
 ) -> Response:
     body.check()
     if body.stream:
 
         async def produce(write: Write) -> None:
-            async def stream(job: _Job) -> None:
+            async def stream(job: LlamaCompletionRun) -> None:
                 has_new_line = False
                 async for chunk in job.chunks():
                     has_new_line = has_new_line or "\n" in chunk.text
@@ -55,23 +55,23 @@ async def _respond(
                     if chunk.end is not None:
                         await write(job.answer.last_frame(chunk.end, has_new_line=has_new_line))
 
-            await _each(serving, body, stream)
+            await _each(models, body, stream)
 
         return EventStream(
             produce,
             error_frame=openai_error_frame,
-            keep_alive_seconds=serving.config.keep_alive_seconds,
+            keep_alive_seconds=models.config.keep_alive_seconds,
         )
 
     async def collect() -> JsonObject | list[JsonObject]:
         found: dict[int, JsonObject] = {}
 
-        async def keep(job: _Job) -> None:
+        async def keep(job: LlamaCompletionRun) -> None:
             chunks = [chunk async for chunk in job.chunks()]
             with_tokens = bool(body.return_tokens)
             found[job.answer.index] = job.answer.whole(chunks, with_tokens=with_tokens)
 
-        await _each(serving, body, keep)
+        await _each(models, body, keep)
         whole = [found[index] for index in sorted(found)]
         return whole if body.has_several else whole[0]
 
@@ -79,16 +79,16 @@ async def _respond(
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
+class LlamaCompletionRun:
     """One prompt of a request."""
 
-    serving: Serving
+    models: ModelRouter
     body: LlamaCompletionRequest | InfillRequest
     engine: Engine
     prompt: Sequence[int]
     sampling: SamplingParams
     options: GenerateOptions
-    answer: Answer
+    answer: LlamaCompletionEncoder
 
     async def chunks(self) -> AsyncIterator[Chunk]:
         """What is generated, up to the request's limits; its usage is counted."""
@@ -96,7 +96,7 @@ class _Job:
         async with aclosing(self._limited(generating)) as chunks:
             async for chunk in chunks:
                 if chunk.end is not None:
-                    self.serving.count(self.body.model, chunk.end.usage)
+                    self.models.count(self.body.model, chunk.end.usage)
                 yield chunk
 
     async def _limited(
@@ -146,13 +146,13 @@ class _Clock:
 
 
 async def _each(
-    serving: Serving,
+    models: ModelRouter,
     body: LlamaCompletionRequest | InfillRequest,
-    use: Callable[[_Job], Coroutine[None, None, None]],
+    use: Callable[[LlamaCompletionRun], Coroutine[None, None, None]],
 ) -> None:
     """Generate after all prompts of a request, side by side."""
-    async with serving.engine(body.model) as engine:
-        jobs = await _jobs(serving, body, engine)
+    async with models.engine(body.model) as engine:
+        jobs = await _jobs(models, body, engine)
         if len(jobs) == 1:
             await use(jobs[0])
             return
@@ -162,17 +162,17 @@ async def _each(
 
 
 async def _jobs(
-    serving: Serving, body: LlamaCompletionRequest | InfillRequest, engine: Engine
-) -> list[_Job]:
-    sampling = body.sampling_on(engine, serving.sampling)
+    models: ModelRouter, body: LlamaCompletionRequest | InfillRequest, engine: Engine
+) -> list[LlamaCompletionRun]:
+    sampling = body.sampling_on(engine, models.sampling)
     options = await body.options(engine)
     # Nobody has prompts of a salt that was never used.
     salt = new_id("uncached-") if body.cache_prompt is False else None
-    options["cache_salt"] = serving.cache_salt(salt)
+    options["cache_salt"] = models.cache_salt(salt)
     settings = settings_to_wire(sampling, context_length=engine.context_length)
     asked = body.model_dump(include={"n_predict", "stop", "stream", "n_probs"})
     settings |= {name: value for name, value in asked.items() if value is not None}
-    answer = Answer(
+    answer = LlamaCompletionEncoder(
         engine=engine,
         model=body.model,
         prompt=(),
@@ -182,8 +182,8 @@ async def _jobs(
         notices=[*left_out(body)],
     )
     return [
-        _Job(
-            serving,
+        LlamaCompletionRun(
+            models,
             body,
             engine,
             prompt,

@@ -35,7 +35,7 @@ _STEPS_APART = "\n\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class OllamaDelta:
     """More of an answer."""
 
     text: str = ""
@@ -46,9 +46,9 @@ class Piece:
     """What tools of ours do, and warnings."""
 
 
-def joined(pieces: Sequence[Piece]) -> Piece:
+def joined(pieces: Sequence[OllamaDelta]) -> OllamaDelta:
     """Pieces that follow each other as one."""
-    return Piece(
+    return OllamaDelta(
         "".join(piece.text for piece in pieces),
         "".join(piece.thinking for piece in pieces),
         tuple(call for piece in pieces for call in piece.calls),
@@ -87,7 +87,7 @@ class AnswerReader:
     _open: dict[int, ToolCall] = field(default_factory=dict)
     """Calls of this step that are being written, by their number in it."""
 
-    def read(self, event: Event) -> Piece | None:
+    def read(self, event: Event) -> OllamaDelta | None:
         """What of an event the client gets to see.
 
         Raises:
@@ -95,9 +95,9 @@ class AnswerReader:
         """
         match event:
             case TextDelta(text, logprobs):
-                return Piece(self._apart(text), logprobs=logprobs)
+                return OllamaDelta(self._apart(text), logprobs=logprobs)
             case ReasoningDelta(text):
-                return Piece(thinking=text)
+                return OllamaDelta(thinking=text)
             case ToolCallStart(index, id, name):
                 if name in self.client_tools:
                     self._open[index] = ToolCall(id, name, "")
@@ -110,7 +110,7 @@ class AnswerReader:
                 call = self._open.pop(index, None)
                 return None if call is None else self._call(call)
             case ToolStarted() | ToolProgress() | ToolFinished() | Notice() | ContextCompacted():
-                return Piece(activity=(event_to_json(event),))
+                return OllamaDelta(activity=(event_to_json(event),))
             case StepStarted():
                 self._is_step_new = self._has_text
                 self._open = {}
@@ -138,7 +138,7 @@ class AnswerReader:
         self._has_text = True
         return text
 
-    def _call(self, call: ToolCall) -> Piece:
+    def _call(self, call: ToolCall) -> OllamaDelta:
         arguments = parsed_arguments(call.arguments)
         function: JsonObject = {
             "index": len(self.calls),
@@ -146,4 +146,4 @@ class AnswerReader:
             "arguments": arguments,
         }
         self.calls.append(ToolCall(call.id, call.name, encode(arguments)))
-        return Piece(calls=({"id": call.id, "function": function},))
+        return OllamaDelta(calls=({"id": call.id, "function": function},))

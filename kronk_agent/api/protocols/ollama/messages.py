@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, JsonValue
 
 from kronk_agent.api.protocols.common.media import picture
-from kronk_agent.api.protocols.common.schema import OpenWire, encode
+from kronk_agent.api.protocols.common.schema import LenientModel, encode
 from kronk_agent.api.tools.client_tools import parsed_arguments
 from kronk_agent.messages import Message, Part, Role, TextPart, ToolCall
 
@@ -20,7 +20,7 @@ def _as_object(value: Any) -> Any:
     return parsed_arguments(value) if isinstance(value, str) else value
 
 
-class FunctionOfCall(OpenWire):
+class FunctionOfCall(LenientModel):
     name: str
     arguments: Annotated[dict[str, JsonValue], BeforeValidator(_as_object)] = Field(
         default_factory=dict
@@ -29,13 +29,13 @@ class FunctionOfCall(OpenWire):
     description: str | None = None
 
 
-class WireCall(OpenWire):
+class WireCall(LenientModel):
     function: FunctionOfCall
     id: str | None = None
     type: str | None = None
 
 
-class WireMessage(OpenWire):
+class WireMessage(LenientModel):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str = ""
     thinking: str = ""
@@ -72,14 +72,14 @@ class _Reader:
     """The tools of the calls that have no result yet, by their ids, the oldest first."""
     _num_calls: int = 0
 
-    def read(self, wire: WireMessage, place: str) -> None:
+    def read(self, wire: WireMessage, path: str) -> None:
         match wire.role:
             case "tool":
                 self._result(wire)
             case "assistant":
                 self._assistant(wire)
             case "user":
-                self.messages.append(Message("user", _parts(wire, place)))
+                self.messages.append(Message("user", _parts(wire, path)))
             case _:
                 role: Role = "system"
                 self.messages.append(Message(role, (TextPart(wire.content),)))
@@ -116,7 +116,7 @@ class _Reader:
         return f"call_{self._num_calls}"
 
 
-def _parts(wire: WireMessage, place: str) -> tuple[Part, ...]:
-    images = [picture(data, f"{place}.images.{n}") for n, data in enumerate(wire.images)]
+def _parts(wire: WireMessage, path: str) -> tuple[Part, ...]:
+    images = [picture(data, f"{path}.images.{n}") for n, data in enumerate(wire.images)]
     text = (TextPart(wire.content),) if wire.content or not images else ()
     return (*images, *text)

@@ -12,10 +12,10 @@ from pydantic import ConfigDict
 
 from kronk_agent import __version__
 from kronk_agent.api.errors import HttpError
-from kronk_agent.api.middleware.identity import current_caller
-from kronk_agent.api.model_router import Served, Serving
-from kronk_agent.api.protocols.common.schema import OpenWire, WholeText, encode
-from kronk_agent.api.protocols.ollama.response import MEDIA_TYPE, moment
+from kronk_agent.api.middleware.identity import current_client
+from kronk_agent.api.model_router import ModelRouter, ServedModel
+from kronk_agent.api.protocols.common.schema import LenientModel, UnicodeBody, encode
+from kronk_agent.api.protocols.ollama.encoder import MEDIA_TYPE, moment
 from kronk_agent.engine.llama.model_file import has_gpu
 from kronk_agent.errors import InvalidRequestError, ModelError
 from kronk_agent.messages import JsonObject, JsonValue
@@ -39,7 +39,7 @@ _CAPABILITIES: dict[Capability, str] = {
 }
 
 
-class Named(OpenWire, WholeText):
+class Named(LenientModel, UnicodeBody):
     """A request about a model."""
 
     model_config = ConfigDict(extra="allow")
@@ -64,7 +64,7 @@ class ShowRequest(Named):
     """Lists are left out of ``model_info`` either way."""
 
 
-def router(serving: Serving) -> APIRouter:
+def router(models: ModelRouter) -> APIRouter:
     """The routes."""
     routes = APIRouter(tags=["ollama"])
 
@@ -81,30 +81,30 @@ def router(serving: Serving) -> APIRouter:
     @routes.get("/api/tags", response_model=None)
     async def tags() -> JsonObject:
         """The models and agents there are."""
-        found = [await _listed(serving, one) for one in await serving.served()]
+        found = [await _listed(models, one) for one in await models.served()]
         return {"models": [one.to_wire() for one in found if one is not None]}
 
     @routes.get("/api/ps", response_model=None)
     async def ps() -> JsonObject:
         """The models on files that are loaded."""
         found: list[JsonValue] = []
-        for entry in serving.runtime.models:
+        for entry in models.runtime.models:
             if entry.is_loaded and entry.place == "local":
-                about = await serving.runtime.describe_model(entry.name, renders_template=False)
-                found.append(_loaded(serving, _Listed(entry.name, about, 0)))
+                about = await models.runtime.describe_model(entry.name, renders_template=False)
+                found.append(_loaded(models, _Listed(entry.name, about, 0)))
         return {"models": found}
 
     @routes.post("/api/show", response_model=None)
     async def show(body: ShowRequest) -> JsonObject:
         """One of them: what it can do, and what its file says of itself."""
-        id = model_id(serving, body.given)
-        return await _shown(serving, id)
+        id = model_id(models, body.given)
+        return await _shown(models, id)
 
     @routes.post("/api/pull", response_model=None)
     async def pull(body: PullRequest) -> Response:
         """Says that a model is there; nothing is downloaded."""
-        id = model_id(serving, body.given)
-        if id not in [one.id for one in await serving.served()]:
+        id = model_id(models, body.given)
+        if id not in [one.id for one in await models.served()]:
             raise HttpError(
                 f"there is no model {body.given!r} here, and none is downloaded over HTTP: put a "
                 "GGUF file's path under models in the server's YAML",
@@ -130,38 +130,38 @@ def router(serving: Serving) -> APIRouter:
     return routes
 
 
-def model_id(serving: Serving, name: str) -> str:
+def model_id(models: ModelRouter, name: str) -> str:
     """The id of the model that Ollama's clients call by this name: they add ``:latest``."""
-    known = {entry.name for entry in serving.runtime.models}
-    return serving.named(name if name in known else name.removesuffix(_LATEST))
+    known = {entry.name for entry in models.runtime.models}
+    return models.named(name if name in known else name.removesuffix(_LATEST))
 
 
-async def load(serving: Serving, id: str) -> None:
+async def load(models: ModelRouter, id: str) -> None:
     """Load a model for what it was made for.
 
     Raises:
         UnknownModelError, ModelError, InvalidRequestError: it cannot be had.
     """
-    name = serving.model_of(id)
-    can = await serving.runtime.capabilities(name)
+    name = models.model_of(id)
+    can = await models.runtime.capabilities(name)
     if "generate" in can:
-        async with serving.runtime.engine(name):
+        async with models.runtime.engine(name):
             pass
     elif can & {"embed", "rerank"}:
-        async with serving.runtime.embedder(name):
+        async with models.runtime.embedder(name):
             pass
     else:  # on a server
-        await serving.agent(id)
+        await models.agent(id)
 
 
-async def unload(serving: Serving, id: str) -> str | None:
+async def unload(models: ModelRouter, id: str) -> str | None:
     """Unload a model that nobody uses; why it stays loaded, where the caller may not.
 
     All callers share it, so this needs the scope ``admin``.
     """
-    if "admin" not in current_caller().scopes:
+    if "admin" not in current_client().scopes:
         return "keep_alive: this API key is not for admin, so the model stays loaded"
-    await serving.runtime.unload(serving.model_of(id))
+    await models.runtime.unload(models.model_of(id))
     return None
 
 
@@ -220,40 +220,42 @@ class _Listed:
         }
 
 
-async def _listed(serving: Serving, served: Served) -> _Listed | None:
+async def _listed(models: ModelRouter, served: ServedModel) -> _Listed | None:
     """None for a model that cannot be had."""
     if served.problem is not None:
         return None
-    about = await _about(serving, served.id, renders_template=False)
-    return _Listed(served.id, about, serving.started)
+    about = await _about(models, served.id, renders_template=False)
+    return _Listed(served.id, about, models.started)
 
 
-async def _about(serving: Serving, id: str, *, renders_template: bool) -> ModelDescription | None:
+async def _about(
+    models: ModelRouter, id: str, *, renders_template: bool
+) -> ModelDescription | None:
     """What the file of a model tells; None where it is no file.
 
     Raises:
         UnknownModelError, ModelError: it cannot be had.
     """
-    name = serving.model_of(id) or serving.runtime.models[0].name
-    places = {entry.name: entry.place for entry in serving.runtime.models}
+    name = models.model_of(id) or models.runtime.models[0].name
+    places = {entry.name: entry.place for entry in models.runtime.models}
     if places.get(name, "local") != "local":
         return None
-    runtime = serving.runtime
+    runtime = models.runtime
     return await runtime.describe_model(name, renders_template=renders_template)
 
 
-async def _shown(serving: Serving, id: str) -> JsonObject:
-    found = next((one for one in await serving.served() if one.id == id), None)
+async def _shown(models: ModelRouter, id: str) -> JsonObject:
+    found = next((one for one in await models.served() if one.id == id), None)
     if found is not None and found.problem is not None:
         raise ModelError(found.problem)
-    about = await _about(serving, id, renders_template=True)
-    listed = _Listed(id, about, serving.started)
-    can = await serving.runtime.capabilities(serving.model_of(id))
+    about = await _about(models, id, renders_template=True)
+    listed = _Listed(id, about, models.started)
+    can = await models.runtime.capabilities(models.model_of(id))
     given = {} if about is None else about.metadata
     names = dict.fromkeys(_CAPABILITIES[one] for one in _CAPABILITIES if one in can)
     return {
         "modelfile": f"FROM {listed.name}\n",
-        "parameters": _parameters(serving),
+        "parameters": _parameters(models),
         "template": about.template_source if about else "",
         "license": str(given.get("general.license", "")),
         "modified_at": listed.modified_at,
@@ -267,10 +269,10 @@ async def _shown(serving: Serving, id: str) -> JsonObject:
     }
 
 
-def _loaded(serving: Serving, listed: _Listed) -> JsonObject:
+def _loaded(models: ModelRouter, listed: _Listed) -> JsonObject:
     about = listed.about
     assert about is not None
-    with serving.runtime.loaded_engine(listed.id) as engine:
+    with models.runtime.loaded_engine(listed.id) as engine:
         size = about.embedding_bytes if engine is None else about.generation_bytes
         length = about.trained_context_length if engine is None else engine.context_length
     return {
@@ -280,14 +282,14 @@ def _loaded(serving: Serving, listed: _Listed) -> JsonObject:
         "digest": listed.digest,
         "details": listed.details,
         "expires_at": _NEVER,
-        "size_vram": int(size * _share_on_gpu(serving, about)),
+        "size_vram": int(size * _share_on_gpu(models, about)),
         "context_length": length,
     }
 
 
-def _share_on_gpu(serving: Serving, about: ModelDescription) -> float:
+def _share_on_gpu(models: ModelRouter, about: ModelDescription) -> float:
     """Of the model's layers; an estimate, for llama.cpp decides what fits."""
-    layers = serving.runtime.config.engine.gpu_layers
+    layers = models.runtime.config.engine.gpu_layers
     if not has_gpu():
         return 0.0
     architecture = about.metadata.get("general.architecture")
@@ -297,10 +299,10 @@ def _share_on_gpu(serving: Serving, about: ModelDescription) -> float:
     return min(1.0, layers / (count + 1))
 
 
-def _parameters(serving: Serving) -> str:
+def _parameters(models: ModelRouter) -> str:
     """What is sampled with, where a request does not say."""
     names = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "repeat_last_n")
-    return "\n".join(f"{name:<30} {getattr(serving.sampling, name)}" for name in names)
+    return "\n".join(f"{name:<30} {getattr(models.sampling, name)}" for name in names)
 
 
 def _short(number: int) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import ConfigDict, JsonValue
 
 from kronk_agent.api.protocols.common.sampling import SamplingFields
-from kronk_agent.api.protocols.common.schema import NoEffect, OpenWire
+from kronk_agent.api.protocols.common.schema import LenientModel, NoEffect
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.model import ResponseFormat, SamplingParams
 
@@ -38,7 +38,7 @@ _MAX_DURATION = 64
 """Characters."""
 
 
-class Options(OpenWire, SamplingFields):
+class OllamaOptions(LenientModel, SamplingFields):
     """How the next token is chosen, and how many are."""
 
     model_config = ConfigDict(extra="allow")

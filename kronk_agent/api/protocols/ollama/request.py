@@ -9,13 +9,13 @@ from pydantic import ConfigDict, Field
 
 from kronk_agent.agent import AgentOptions
 from kronk_agent.api.protocols.common.media import picture
-from kronk_agent.api.protocols.common.schema import Count, NoEffect, OpenWire, WholeText
+from kronk_agent.api.protocols.common.schema import Count, LenientModel, NoEffect, UnicodeBody
 from kronk_agent.api.protocols.ollama.context import from_context
 from kronk_agent.api.protocols.ollama.messages import WireMessage
 from kronk_agent.api.protocols.ollama.options import (
     Format,
     KeepAlive,
-    Options,
+    OllamaOptions,
     Think,
     response_format,
     thinking,
@@ -26,14 +26,14 @@ from kronk_agent.messages import Message, TextPart
 _MAX_INPUTS = 2048
 
 
-class Asked(OpenWire, WholeText):
+class Asked(LenientModel, UnicodeBody):
     """What all requests have in common. A field that nobody knows is left out, with a notice."""
 
     model_config = ConfigDict(extra="allow")
 
     model: Annotated[str, Field(min_length=1)]
     """A model's id or agent/NAME, also with ``:latest``."""
-    options: Options = Options()
+    options: OllamaOptions = OllamaOptions()
     keep_alive: KeepAlive | None = None
     """0 unloads the model after the answer; else it stays as long as there is room."""
 
@@ -73,7 +73,7 @@ class Generating(Asked):
         return replace(base, **{key: value for key, value in changes.items() if value is not None})
 
 
-class ChatRequest(Generating):
+class OllamaChatRequest(Generating):
     """A request for ``/api/chat``."""
 
     messages: tuple[WireMessage, ...] = ()
@@ -120,7 +120,7 @@ class EmbedRequest(Asked):
     """A request for ``/api/embed``."""
 
     input: str | Annotated[list[str], Field(max_length=_MAX_INPUTS)] = ""
-    options: Annotated[Options, NoEffect("nothing is sampled")] = Options()
+    options: Annotated[OllamaOptions, NoEffect("nothing is sampled")] = OllamaOptions()
     dimensions: Count | None = None
     """Cut the vectors to so many, for models trained that way."""
     truncate: bool = True

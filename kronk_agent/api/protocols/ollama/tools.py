@@ -6,19 +6,19 @@ from collections.abc import Sequence
 
 from pydantic import Field, JsonValue
 
-from kronk_agent.api.protocols.common.schema import OpenWire
+from kronk_agent.api.protocols.common.schema import LenientModel
 from kronk_agent.api.tools.client_tools import function_tool
 from kronk_agent.tools import Tool
 
 
-class Function(OpenWire):
+class Function(LenientModel):
     name: str
     description: str = ""
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
     """JSON Schema of the arguments; none at all when left out."""
 
 
-class WireTool(OpenWire):
+class WireTool(LenientModel):
     type: str | None = None
     """Always ``function``."""
     function: Function
@@ -36,7 +36,7 @@ def to_tools(wire: Sequence[WireTool]) -> list[Tool]:
             tool.function.description,
             _without_nulls(tool.function.parameters),
             strict=False,
-            place=f"tools.{index}",
+            path=f"tools.{index}",
         )
         for index, tool in enumerate(wire)
     ]

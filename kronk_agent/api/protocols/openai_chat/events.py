@@ -41,7 +41,7 @@ _FINISH_REASONS = {"tool_calls": "tool_calls", "length": "length"}
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class AnswerDelta:
     """More of a choice."""
 
     delta: Delta
@@ -71,7 +71,7 @@ class ChoiceReader:
     _numbers: dict[int, int] = field(default_factory=dict)
     """Which of the client's calls a call of this step is."""
 
-    def read(self, event: Event) -> Piece | None:
+    def read(self, event: Event) -> AnswerDelta | None:
         """What of an event the client gets to see.
 
         Raises:
@@ -79,13 +79,13 @@ class ChoiceReader:
         """
         match event:
             case TextDelta(text, logprobs):
-                return Piece({"content": self._apart(text)}, logprobs)
+                return AnswerDelta({"content": self._apart(text)}, logprobs)
             case ReasoningDelta(text):
-                return Piece({"reasoning_content": text})
+                return AnswerDelta({"reasoning_content": text})
             case ToolCallStart() | ToolCallArguments() | ToolCallEnd():
                 return self._call(event)
             case ToolStarted() | ToolProgress() | ToolFinished() | Notice() | ContextCompacted():
-                return Piece({}, activity=event_to_json(event))
+                return AnswerDelta({}, activity=event_to_json(event))
             case StepStarted():
                 self._is_step_new = bool(self._texts)
                 self._numbers = {}
@@ -115,7 +115,7 @@ class ChoiceReader:
         self._texts.append(text)
         return text
 
-    def _call(self, event: ToolCallStart | ToolCallArguments | ToolCallEnd) -> Piece | None:
+    def _call(self, event: ToolCallStart | ToolCallArguments | ToolCallEnd) -> AnswerDelta | None:
         match event:
             case ToolCallStart(index, id, name):
                 if name not in self.client_tools:
@@ -144,12 +144,12 @@ class ChoiceReader:
                 custom = {"name": call.name, "input": text_in(call.arguments)}
                 return _call_piece(number, id=call.id, type="custom", custom=custom)
 
-    def _finish(self, finished: RunFinished) -> Piece | None:
+    def _finish(self, finished: RunFinished) -> AnswerDelta | None:
         self.finished = finished
         if finished.reason == "error":
             raise finished.exception or EngineError(finished.error or "the run failed")
         annotations = _annotations("".join(self._texts), finished.sources)
-        return Piece({"annotations": annotations}) if annotations else None
+        return AnswerDelta({"annotations": annotations}) if annotations else None
 
 
 def usage_to_wire(usages: Sequence[Usage]) -> JsonObject:
@@ -207,8 +207,8 @@ def _merge_call(calls: list[dict[str, Any]], delta: Mapping[str, Any]) -> None:
         calls[delta["index"]]["function"]["arguments"] += delta["function"]["arguments"]
 
 
-def _call_piece(number: int, **fields: object) -> Piece:
-    return Piece({"tool_calls": [{"index": number, **fields}]})
+def _call_piece(number: int, **fields: object) -> AnswerDelta:
+    return AnswerDelta({"tool_calls": [{"index": number, **fields}]})
 
 
 def _annotations(text: str, sources: Sequence[Source]) -> list[JsonObject]:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias, assert_never
 from pydantic import Field
 
 from kronk_agent.api.protocols.common.media import audio_in, image_at
-from kronk_agent.api.protocols.common.schema import NoEffect, OpenWire, Wire
+from kronk_agent.api.protocols.common.schema import LenientModel, NoEffect, RequestModel
 from kronk_agent.api.tools.client_tools import text_arguments
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import ImagePart, Message, Part, TextPart, ToolCall
@@ -18,36 +18,36 @@ _Name: TypeAlias = Annotated[object, NoEffect("templates have no place for a par
 _PlayedBack: TypeAlias = Annotated[object, NoEffect("a client gives it back as it got it")]
 
 
-class TextContent(OpenWire):
+class TextContent(LenientModel):
     type: Literal["text"]
     text: str
     cache_control: _CacheControl = None
 
 
-class Refusal(OpenWire):
+class Refusal(LenientModel):
     type: Literal["refusal"]
     refusal: str
 
 
-class ImageUrl(Wire):
+class ImageUrl(RequestModel):
     url: str
     """A data: URL; nothing is fetched."""
     detail: Literal["auto", "low", "high"] | None = None
     """All images are seen as the model sees them: only auto."""
 
 
-class ImageContent(OpenWire):
+class ImageContent(LenientModel):
     type: Literal["image_url"]
     image_url: ImageUrl
     cache_control: _CacheControl = None
 
 
-class InputAudio(Wire):
+class InputAudio(RequestModel):
     data: str
     format: Literal["wav", "mp3"]
 
 
-class AudioContent(OpenWire):
+class AudioContent(LenientModel):
     type: Literal["input_audio"]
     input_audio: InputAudio
     cache_control: _CacheControl = None
@@ -62,26 +62,26 @@ AssistantContent: TypeAlias = (
 )
 
 
-class SystemMessage(OpenWire):
+class SystemMessage(LenientModel):
     role: Literal["system", "developer"]
     content: TextOnly
     name: _Name = None
     cache_control: _CacheControl = None
 
 
-class UserMessage(OpenWire):
+class UserMessage(LenientModel):
     role: Literal["user"]
     content: UserContent
     name: _Name = None
     cache_control: _CacheControl = None
 
 
-class FunctionOfCall(OpenWire):
+class FunctionOfCall(LenientModel):
     name: str
     arguments: str
 
 
-class FunctionCall(OpenWire):
+class FunctionCall(LenientModel):
     id: str
     type: Literal["function"]
     function: FunctionOfCall
@@ -89,19 +89,19 @@ class FunctionCall(OpenWire):
     provider_specific_fields: _PlayedBack = None
 
 
-class CustomOfCall(OpenWire):
+class CustomOfCall(LenientModel):
     name: str
     input: str
 
 
-class CustomCall(OpenWire):
+class CustomCall(LenientModel):
     id: str
     type: Literal["custom"]
     custom: CustomOfCall
     index: _PlayedBack = None
 
 
-class AssistantMessage(OpenWire):
+class AssistantMessage(LenientModel):
     role: Literal["assistant"]
     content: AssistantContent = None
     tool_calls: list[Annotated[FunctionCall | CustomCall, Field(discriminator="type")]] | None = (
@@ -125,7 +125,7 @@ class AssistantMessage(OpenWire):
     function_call: None = None
 
 
-class ToolMessage(OpenWire):
+class ToolMessage(LenientModel):
     role: Literal["tool"]
     content: TextOnly | None = None
     tool_call_id: str
@@ -159,19 +159,19 @@ def to_messages(wire: Sequence[WireMessage]) -> list[Message]:
     return messages
 
 
-def _message(message: WireMessage, names: dict[str, str], place: str) -> Message:
+def _message(message: WireMessage, names: dict[str, str], path: str) -> Message:
     match message:
         case SystemMessage():
             return Message("system", _text_parts(message.content))
         case UserMessage():
-            return Message("user", _user_parts(message.content, f"{place}.content"))
+            return Message("user", _user_parts(message.content, f"{path}.content"))
         case AssistantMessage():
             return _assistant(message)
         case ToolMessage(tool_call_id=id):
             if id not in names:
                 raise InvalidRequestError(
-                    f"{place}.tool_call_id: no earlier assistant message has a call {id!r}",
-                    param=f"{place}.tool_call_id",
+                    f"{path}.tool_call_id: no earlier assistant message has a call {id!r}",
+                    param=f"{path}.tool_call_id",
                 )
             return Message("tool", _text_parts(message.content), tool_call_id=id, name=names[id])
         case _:
@@ -208,28 +208,28 @@ def _text_parts(content: TextOnly | None) -> tuple[Part, ...]:
     return (TextPart(content or ""),)
 
 
-def _user_parts(content: UserContent, place: str) -> tuple[Part, ...]:
+def _user_parts(content: UserContent, path: str) -> tuple[Part, ...]:
     if isinstance(content, str):
         return (TextPart(content),)
-    return tuple(_user_part(part, f"{place}.{index}") for index, part in enumerate(content))
+    return tuple(_user_part(part, f"{path}.{index}") for index, part in enumerate(content))
 
 
-def _user_part(part: TextContent | ImageContent | AudioContent, place: str) -> Part:
+def _user_part(part: TextContent | ImageContent | AudioContent, path: str) -> Part:
     match part:
         case TextContent(text=text):
             return TextPart(text)
         case ImageContent(image_url=image):
-            return _image(image, f"{place}.image_url")
+            return _image(image, f"{path}.image_url")
         case AudioContent(input_audio=audio):
-            return audio_in(audio.data, audio.format, f"{place}.input_audio.data")
+            return audio_in(audio.data, audio.format, f"{path}.input_audio.data")
         case _:
             assert_never(part)
 
 
-def _image(image: ImageUrl, place: str) -> ImagePart:
+def _image(image: ImageUrl, path: str) -> ImagePart:
     if image.detail not in (None, "auto"):
         raise InvalidRequestError(
-            f"{place}.detail: only auto, for images are seen as the model sees them",
-            param=f"{place}.detail",
+            f"{path}.detail: only auto, for images are seen as the model sees them",
+            param=f"{path}.detail",
         )
-    return image_at(image.url, f"{place}.url")
+    return image_at(image.url, f"{path}.url")

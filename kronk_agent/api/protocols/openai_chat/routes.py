@@ -9,13 +9,13 @@ from fastapi.responses import JSONResponse
 
 from kronk_agent.agent import Agent
 from kronk_agent.api.errors import openai_error_frame
-from kronk_agent.api.model_router import Serving, as_asked, with_seed
+from kronk_agent.api.model_router import ModelRouter, as_asked, with_seed
 from kronk_agent.api.protocols.common.schema import left_out
-from kronk_agent.api.protocols.openai_chat.events import ChoiceReader, Piece
-from kronk_agent.api.protocols.openai_chat.hosted import hosted_toolsets
+from kronk_agent.api.protocols.openai_chat.encoder import ChatCompletionEncoder
+from kronk_agent.api.protocols.openai_chat.events import AnswerDelta, ChoiceReader
 from kronk_agent.api.protocols.openai_chat.messages import to_messages
 from kronk_agent.api.protocols.openai_chat.request import ChatCompletionRequest
-from kronk_agent.api.protocols.openai_chat.response import Answer
+from kronk_agent.api.protocols.openai_chat.server_tools import server_toolsets
 from kronk_agent.api.protocols.openai_chat.tools import (
     custom_names,
     to_tool_choice,
@@ -28,10 +28,10 @@ from kronk_agent.messages import Message, Notice
 from kronk_agent.model import ToolChoice
 from kronk_agent.tools import Tool
 
-_LAST = Piece({})
+_LAST = AnswerDelta({})
 
 
-def router(serving: Serving) -> APIRouter:
+def router(models: ModelRouter) -> APIRouter:
     routes = APIRouter(tags=["chat completions"])
 
     @routes.post("/v1/chat/completions", response_model=None)
@@ -39,12 +39,12 @@ def router(serving: Serving) -> APIRouter:
     async def create_chat_completion(body: ChatCompletionRequest, request: Request) -> Response:
         """Answer a conversation."""
         stream = body.stream_options
-        answer = Answer(
-            model=serving.named(body.model),
+        answer = ChatCompletionEncoder(
+            model=models.named(body.model),
             include_usage=bool(stream and stream.include_usage),
             include_obfuscation=bool(stream and stream.include_obfuscation),
         )
-        job = await _job(serving, body)
+        job = await _job(models, body)
         if body.stream:
 
             async def produce(write: Write) -> None:
@@ -53,7 +53,7 @@ def router(serving: Serving) -> APIRouter:
             return EventStream(
                 produce,
                 error_frame=openai_error_frame,
-                keep_alive_seconds=serving.config.keep_alive_seconds,
+                keep_alive_seconds=models.config.keep_alive_seconds,
             )
         return JSONResponse(await while_connected(request, lambda: _collect(job, answer)))
 
@@ -61,7 +61,7 @@ def router(serving: Serving) -> APIRouter:
     @routes.post("/chat/completions/input_tokens", include_in_schema=False)
     async def count_input_tokens(body: ChatCompletionRequest) -> dict[str, Any]:
         """Count the tokens of a chat completion's prompt; nothing is generated."""
-        job = await _job(serving, body)
+        job = await _job(models, body)
         count = await job.agents[0].count_tokens(
             job.messages, tool_choice=job.tool_choice, client_tools=job.client_tools
         )
@@ -71,10 +71,10 @@ def router(serving: Serving) -> APIRouter:
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
+class ChatRun:
     """A request, understood."""
 
-    serving: Serving
+    models: ModelRouter
     model: str
     agents: Sequence[Agent]
     """One for each choice."""
@@ -90,7 +90,7 @@ class _Job:
         return [ChoiceReader(names, self.custom_tools) for _ in self.agents]
 
     async def run(
-        self, index: int, reader: ChoiceReader, take: Callable[[Piece], Awaitable[None]]
+        self, index: int, reader: ChoiceReader, take: Callable[[AnswerDelta], Awaitable[None]]
     ) -> None:
         """Run one choice to its end.
 
@@ -109,24 +109,24 @@ class _Job:
                 if piece is not None:
                     await take(piece)
         assert reader.finished is not None
-        self.serving.open_turns.keep(reader.finished, reader.calls)
+        self.models.pending_turns.keep(reader.finished, reader.calls)
 
 
-async def _job(serving: Serving, body: ChatCompletionRequest) -> _Job:
+async def _job(models: ModelRouter, body: ChatCompletionRequest) -> ChatRun:
     messages = to_messages(body.messages)
-    model = serving.named(body.model)
-    await serving.need_for(model, messages)
-    agent = await serving.agent(model, cache_salt=body.cache_salt)
+    model = models.named(body.model)
+    await models.need_for(model, messages)
+    agent = await models.agent(model, cache_salt=body.cache_salt)
     agent = as_asked(
         agent,
-        toolsets=(*agent.toolsets, *hosted_toolsets(serving, body)),
+        toolsets=(*agent.toolsets, *server_toolsets(models, body)),
         options=body.options(agent.options),
     )
-    return _Job(
-        serving,
+    return ChatRun(
+        models,
         model,
         [with_seed(agent, index) for index in range(body.n or 1)],
-        serving.open_turns.restore(messages),
+        models.pending_turns.restore(messages),
         to_tools(body.tools or ()),
         custom_names(body.tools or ()),
         None if body.tool_choice is None else to_tool_choice(body.tool_choice),
@@ -134,13 +134,13 @@ async def _job(serving: Serving, body: ChatCompletionRequest) -> _Job:
     )
 
 
-async def _stream(job: _Job, answer: Answer, write: Write) -> None:
+async def _stream(job: ChatRun, answer: ChatCompletionEncoder, write: Write) -> None:
     readers = job.readers()
 
     async def run(index: int) -> None:
         has_begun = False
 
-        async def take(piece: Piece) -> None:
+        async def take(piece: AnswerDelta) -> None:
             nonlocal has_begun
             if not has_begun:
                 has_begun = True
@@ -157,19 +157,19 @@ async def _stream(job: _Job, answer: Answer, write: Write) -> None:
     await write(answer.last_frames(readers))
 
 
-def _first(piece: Piece) -> Piece:
+def _first(piece: AnswerDelta) -> AnswerDelta:
     """The first delta of a stream. Its content is null before tool calls, as OpenAI's is: clients
     would show an empty text."""
     text = None if "tool_calls" in piece.delta else ""
-    return Piece({"role": "assistant", "content": text})
+    return AnswerDelta({"role": "assistant", "content": text})
 
 
-async def _collect(job: _Job, answer: Answer) -> object:
+async def _collect(job: ChatRun, answer: ChatCompletionEncoder) -> object:
     readers = job.readers()
-    pieces: list[list[Piece]] = [[] for _ in readers]
+    pieces: list[list[AnswerDelta]] = [[] for _ in readers]
 
     async def run(index: int) -> None:
-        async def take(piece: Piece) -> None:
+        async def take(piece: AnswerDelta) -> None:
             pieces[index].append(piece)
 
         await job.run(index, readers[index], take)

@@ -9,15 +9,15 @@ from fastapi import APIRouter
 from pydantic import JsonValue
 
 from kronk_agent.agent import AgentOptions
-from kronk_agent.api.model_router import AGENT_PREFIX, Serving
-from kronk_agent.api.protocols.common.schema import WholeText
+from kronk_agent.api.model_router import AGENT_PREFIX, ModelRouter
+from kronk_agent.api.protocols.common.schema import UnicodeBody
 from kronk_agent.api.protocols.openai_chat.messages import WireMessage, to_messages
 from kronk_agent.api.protocols.openai_chat.tools import WireTool, to_tools
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.model import ReasoningEffort, RenderedPrompt
 
 
-class TemplateFields(WholeText):
+class TemplateFields(UnicodeBody):
     """Those of a chat completion's fields that its prompt depends on, with the same meanings."""
 
     messages: list[WireMessage]
@@ -49,34 +49,34 @@ class LlamaApplyTemplateRequest(TemplateFields):
     """The default model when left out."""
 
 
-def router(serving: Serving) -> APIRouter:
+def router(models: ModelRouter) -> APIRouter:
     routes = APIRouter(tags=["tokens"])
 
     @routes.post("/v1/apply-template")
     async def apply_template(body: ApplyTemplateRequest) -> dict[str, Any]:
         """The prompt that a chat completion's model reads, and how many tokens it has."""
-        body = serving.as_named(body)
-        prompt = await _render(serving, body.model, body)
+        body = models.as_named(body)
+        prompt = await _render(models, body.model, body)
         return {"model": body.model, "prompt": prompt.text, "count": prompt.num_tokens}
 
     @routes.post("/apply-template", tags=["llama.cpp"])
     async def llama_apply_template(body: LlamaApplyTemplateRequest) -> dict[str, str]:
         """As llama.cpp's server has it."""
-        prompt = await _render(serving, serving.named(body.model), body)
+        prompt = await _render(models, models.named(body.model), body)
         return {"prompt": prompt.text}
 
     return routes
 
 
-async def _render(serving: Serving, model: str, body: TemplateFields) -> RenderedPrompt:
+async def _render(models: ModelRouter, model: str, body: TemplateFields) -> RenderedPrompt:
     if model.startswith(AGENT_PREFIX):
         # Its prompt has instructions that are for the model to read.
         raise InvalidRequestError(
             f"{model!r} is an agent, and this takes a plain model", param="model"
         )
     messages = to_messages(body.messages)
-    await serving.need_for(model, messages)
-    agent = await serving.agent(model)
+    await models.need_for(model, messages)
+    agent = await models.agent(model)
     agent = replace(agent, options=body.options(agent.options))
     # As the client has them: what tools of ours gave in a turn it has a part in is not its to see.
     return await agent.render_prompt(messages, client_tools=to_tools(body.tools or ()))

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, JsonValue, Tag
 
-from kronk_agent.api.protocols.common.schema import NoEffect, OpenWire, Wire
+from kronk_agent.api.protocols.common.schema import LenientModel, NoEffect, RequestModel
 from kronk_agent.api.tools.client_tools import (
     OtherTool,
     Syntax,
@@ -21,7 +21,7 @@ from kronk_agent.model import ToolChoice
 from kronk_agent.tools import Tool
 
 
-class Function(OpenWire):
+class Function(LenientModel):
     name: str
     description: str | None = None
     parameters: dict[str, JsonValue] | None = None
@@ -31,35 +31,35 @@ class Function(OpenWire):
     to the client to check."""
 
 
-class FunctionTool(OpenWire):
+class FunctionTool(LenientModel):
     type: Literal["function"]
     function: Function
     cache_control: Annotated[object, NoEffect("prompts share what they begin with")] = None
 
 
-class TextFormat(Wire):
+class TextFormat(RequestModel):
     type: Literal["text"]
 
 
-class Grammar(Wire):
+class CustomGrammar(RequestModel):
     syntax: Syntax
     """A Lark grammar is shown to the model; a call's arguments cannot be held to it."""
     definition: str
 
 
-class GrammarFormat(Wire):
+class GrammarFormat(RequestModel):
     type: Literal["grammar"]
-    grammar: Grammar
+    grammar: CustomGrammar
 
 
-class Custom(Wire):
+class Custom(RequestModel):
     name: str
     description: str | None = None
     format: Annotated[TextFormat | GrammarFormat, Field(discriminator="type")] | None = None
     """What its input looks like; any text when left out."""
 
 
-class CustomTool(Wire):
+class CustomTool(RequestModel):
     """A tool whose input is one text."""
 
     type: Literal["custom"]
@@ -74,16 +74,16 @@ WireTool: TypeAlias = Annotated[
 ]
 
 
-class Name(Wire):
+class Name(RequestModel):
     name: str
 
 
-class NamedFunction(Wire):
+class NamedFunction(RequestModel):
     type: Literal["function"]
     function: Name
 
 
-class NamedCustom(Wire):
+class NamedCustom(RequestModel):
     type: Literal["custom"]
     custom: Name
 
@@ -91,12 +91,12 @@ class NamedCustom(Wire):
 NamedTool: TypeAlias = Annotated[NamedFunction | NamedCustom, Field(discriminator="type")]
 
 
-class Allowed(Wire):
+class Allowed(RequestModel):
     mode: Literal["auto", "required"]
     tools: list[NamedTool]
 
 
-class AllowedTools(Wire):
+class AllowedTools(RequestModel):
     type: Literal["allowed_tools"]
     allowed_tools: Allowed
 
@@ -126,7 +126,9 @@ def tool_notices(wire: Sequence[WireTool]) -> Iterator[str]:
         match tool:
             case OtherTool(type=kind):
                 yield missing_tool(f"tools.{index}", kind)
-            case CustomTool(custom=Custom(format=GrammarFormat(grammar=Grammar(syntax="lark")))):
+            case CustomTool(
+                custom=Custom(format=GrammarFormat(grammar=CustomGrammar(syntax="lark")))
+            ):
                 yield unenforced_grammar(f"tools.{index}.custom.format")
             case _:
                 pass
@@ -151,7 +153,7 @@ def _name(tool: NamedFunction | NamedCustom) -> str:
     return tool.function.name if isinstance(tool, NamedFunction) else tool.custom.name
 
 
-def _tool(tool: FunctionTool | CustomTool, place: str) -> Tool:
+def _tool(tool: FunctionTool | CustomTool, path: str) -> Tool:
     if isinstance(tool, CustomTool):
         custom = tool.custom
         form = custom.format
@@ -161,7 +163,7 @@ def _tool(tool: FunctionTool | CustomTool, place: str) -> Tool:
             custom.description or "",
             syntax=grammar.syntax if grammar else None,
             definition=grammar.definition if grammar else "",
-            place=place,
+            path=path,
         )
     function = tool.function
     return function_tool(
@@ -169,5 +171,5 @@ def _tool(tool: FunctionTool | CustomTool, place: str) -> Tool:
         function.description or "",
         function.parameters,
         strict=function.strict,
-        place=place,
+        path=path,
     )

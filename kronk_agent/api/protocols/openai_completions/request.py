@@ -7,7 +7,12 @@ from typing import Annotated, TypeAlias
 from pydantic import Field, JsonValue
 
 from kronk_agent.api.protocols.common.sampling import SamplingFields
-from kronk_agent.api.protocols.common.schema import CacheSalt, OpenWire, Refused, Wire
+from kronk_agent.api.protocols.common.schema import (
+    CacheSalt,
+    LenientModel,
+    RequestModel,
+    Unsupported,
+)
 from kronk_agent.engine.engine import Constraint, Engine, GenerateOptions
 from kronk_agent.errors import InvalidRequestError
 
@@ -15,7 +20,7 @@ _MAX_PROMPTS = 128
 _DEFAULT_MAX_TOKENS = 16
 
 
-class PromptObject(OpenWire):
+class PromptObject(LenientModel):
     """A prompt as llama.cpp's server has it beside images."""
 
     prompt_string: str
@@ -55,7 +60,7 @@ def separate(given: Prompts) -> list[Prompt]:
     return [one for one in given if not isinstance(one, int)]
 
 
-class StreamOptions(Wire):
+class StreamOptions(RequestModel):
     include_usage: bool | None = None
     """A last chunk with the usage, and null in all others."""
 
@@ -86,7 +91,7 @@ class CompletionRequest(SamplingFields):
     """The prompt shares the cache only with your prompts of the same salt."""
     user: str | None = None
     """Who asked, in the client's words; nothing here depends on it."""
-    grammar: Annotated[None, Refused("use lark, or json_schema")] = None
+    grammar: Annotated[None, Unsupported("use lark, or json_schema")] = None
     lark: str | None = None
     """The completion follows this Lark grammar, as llguidance has them."""
     json_schema: dict[str, JsonValue] | None = None

@@ -8,14 +8,14 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from kronk_agent.api.errors import openai_error_frame
-from kronk_agent.api.model_router import Serving
-from kronk_agent.api.protocols.openai_completions.request import CompletionRequest, prompt_tokens
-from kronk_agent.api.protocols.openai_completions.response import (
-    Answer,
+from kronk_agent.api.model_router import ModelRouter
+from kronk_agent.api.protocols.openai_completions.encoder import (
+    CompletionEncoder,
     Logprobs,
     choice,
     usage_to_wire,
 )
+from kronk_agent.api.protocols.openai_completions.request import CompletionRequest, prompt_tokens
 from kronk_agent.api.sse import EventStream, Write, while_connected
 from kronk_agent.concurrency.task_group import open_task_group
 from kronk_agent.engine.best_of import generate_best
@@ -24,33 +24,35 @@ from kronk_agent.messages import JsonObject, Usage
 from kronk_agent.model import SamplingParams
 
 
-def router(serving: Serving) -> APIRouter:
+def router(models: ModelRouter) -> APIRouter:
     routes = APIRouter(tags=["completions"])
 
     @routes.post("/v1/completions", response_model=None)
     async def create_completion(body: CompletionRequest, request: Request) -> Response:
         """Go on with a prompt."""
-        body = serving.as_named(body)
+        body = models.as_named(body)
         body.check()
         options = body.stream_options
-        answer = Answer(model=body.model, include_usage=bool(options and options.include_usage))
+        answer = CompletionEncoder(
+            model=body.model, include_usage=bool(options and options.include_usage)
+        )
         if body.stream:
 
             async def produce(write: Write) -> None:
-                await _stream(serving, body, answer, write)
+                await _stream(models, body, answer, write)
 
             return EventStream(
                 produce,
                 error_frame=openai_error_frame,
-                keep_alive_seconds=serving.config.keep_alive_seconds,
+                keep_alive_seconds=models.config.keep_alive_seconds,
             )
-        return JSONResponse(await while_connected(request, lambda: _collect(serving, body, answer)))
+        return JSONResponse(await while_connected(request, lambda: _collect(models, body, answer)))
 
     return routes
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
+class CompletionRun:
     """A request, understood by the engine that answers it."""
 
     body: CompletionRequest
@@ -60,10 +62,12 @@ class _Job:
     prompts: Sequence[list[int]]
 
     @classmethod
-    async def of(cls, serving: Serving, body: CompletionRequest, engine: Engine) -> _Job:
+    async def of(
+        cls, models: ModelRouter, body: CompletionRequest, engine: Engine
+    ) -> CompletionRun:
         prompts = [prompt_tokens(engine, prompt, body.suffix) for prompt in body.prompts]
-        sampling = body.sampling(serving.sampling, engine.tokenize)
-        options = await body.options(engine, serving.cache_salt(body.cache_salt))
+        sampling = body.sampling(models.sampling, engine.tokenize)
+        options = await body.options(engine, models.cache_salt(body.cache_salt))
         return cls(body, engine, sampling, options, prompts)
 
     def echo(self, index: int) -> str:
@@ -81,7 +85,7 @@ class _Job:
 class _ChoiceWriter:
     """Writes one choice, chunk by chunk."""
 
-    def __init__(self, job: _Job, index: int) -> None:
+    def __init__(self, job: CompletionRun, index: int) -> None:
         self._job = job
         self._index = index
         self._logprobs = Logprobs(job.engine)
@@ -104,22 +108,26 @@ class _ChoiceWriter:
         return choice(self._index, text, shown, chunk.end.reason if chunk.end else None)
 
 
-async def _stream(serving: Serving, body: CompletionRequest, answer: Answer, write: Write) -> None:
-    async with serving.engine(body.model) as engine:
-        job = await _Job.of(serving, body, engine)
+async def _stream(
+    models: ModelRouter, body: CompletionRequest, answer: CompletionEncoder, write: Write
+) -> None:
+    async with models.engine(body.model) as engine:
+        job = await CompletionRun.of(models, body, engine)
 
         async def take(made: JsonObject) -> None:
             await write(answer.frame(made))
 
         ends = await _generate(job, take)
-        await write(answer.last_frames(_usage(serving, job, ends)))
+        await write(answer.last_frames(_usage(models, job, ends)))
 
 
-async def _collect(serving: Serving, body: CompletionRequest, answer: Answer) -> object:
-    async with serving.engine(body.model) as engine:
-        job = await _Job.of(serving, body, engine)
+async def _collect(
+    models: ModelRouter, body: CompletionRequest, answer: CompletionEncoder
+) -> object:
+    async with models.engine(body.model) as engine:
+        job = await CompletionRun.of(models, body, engine)
         if body.best_of is not None and body.best_of > body.num_choices:
-            return await _best(serving, job, answer)
+            return await _best(models, job, answer)
         made: dict[int, JsonObject] = {}
 
         async def take(piece: JsonObject) -> None:
@@ -129,11 +137,11 @@ async def _collect(serving: Serving, body: CompletionRequest, answer: Answer) ->
 
         ends = await _generate(job, take)
         choices = [made[index] for index in sorted(made)]
-        return answer.whole(choices, _usage(serving, job, ends))
+        return answer.whole(choices, _usage(models, job, ends))
 
 
 async def _generate(
-    job: _Job, take: Callable[[JsonObject], Awaitable[None]]
+    job: CompletionRun, take: Callable[[JsonObject], Awaitable[None]]
 ) -> list[list[GenerationEnd]]:
     """All choices of all prompts, side by side; gives how they ended, for each prompt."""
     number = job.body.num_choices
@@ -154,7 +162,7 @@ async def _generate(
     return ends
 
 
-async def _best(serving: Serving, job: _Job, answer: Answer) -> object:
+async def _best(models: ModelRouter, job: CompletionRun, answer: CompletionEncoder) -> object:
     number, best_of = job.body.num_choices, job.body.best_of
     assert best_of is not None
     choices: list[JsonObject] = []
@@ -167,10 +175,12 @@ async def _best(serving: Serving, job: _Job, answer: Answer) -> object:
         for index, completion in enumerate(ranked[:number]):
             whole = Chunk(completion.tokens, completion.text, completion.end, completion.logprobs)
             choices.append(job.writer(place * number + index).write(whole))
-    return answer.whole(choices, _usage(serving, job, ends))
+    return answer.whole(choices, _usage(models, job, ends))
 
 
-def _usage(serving: Serving, job: _Job, ends: Sequence[Sequence[GenerationEnd]]) -> JsonObject:
+def _usage(
+    models: ModelRouter, job: CompletionRun, ends: Sequence[Sequence[GenerationEnd]]
+) -> JsonObject:
     """What was read and written, also for choices that are not given.
 
     Args:
@@ -182,7 +192,7 @@ def _usage(serving: Serving, job: _Job, ends: Sequence[Sequence[GenerationEnd]])
         # Of a prompt that is generated after several times, all but one find it computed.
         sum(min(end.usage.cached_tokens for end in group) for group in ends),
     )
-    serving.count(job.body.model, usage)
+    models.count(job.body.model, usage)
     return usage_to_wire(usage)
 
 

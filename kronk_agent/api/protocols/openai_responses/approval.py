@@ -48,10 +48,10 @@ def read_approvals(items: Sequence[InputItem], messages: Sequence[Message]) -> A
             continue
         call = waiting.pop(item.approval_request_id.removeprefix(APPROVAL_PREFIX), None)
         if call is None:
-            place = f"input.{index}.approval_request_id"
+            path = f"input.{index}.approval_request_id"
             raise InvalidRequestError(
-                f"{place}: no call waits for the answer to {item.approval_request_id!r}",
-                param=place,
+                f"{path}: no call waits for the answer to {item.approval_request_id!r}",
+                param=path,
             )
         if item.approve:
             granted.append(call)

@@ -10,8 +10,8 @@ import anyio
 from anyio import CancelScope
 from anyio.abc import TaskGroup
 
-from kronk_agent.api.protocols.openai_responses.making import Job, make
-from kronk_agent.api.protocols.openai_responses.stream import WireEvent
+from kronk_agent.api.protocols.openai_responses.encoder import WireEvent
+from kronk_agent.api.protocols.openai_responses.run import ResponseRun, run_response
 from kronk_agent.errors import KronkError
 
 logger = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 class Watched:
     """A response under way in the background, and its events so far."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: ResponseRun) -> None:
         self.job = job
         self.scope = CancelScope()
         self.done = anyio.Event()
@@ -70,7 +70,7 @@ class Background:
     def find(self, id: str) -> Watched | None:
         return self._watched.get(id)
 
-    async def start(self, job: Job) -> Watched:
+    async def start(self, job: ResponseRun) -> Watched:
         """Begin, and come back when the response is kept."""
         assert self._tasks is not None, "the application is open"
         watched = self._watched[job.id] = Watched(job)
@@ -98,7 +98,7 @@ class Background:
 
         try:
             with watched.scope:
-                await make(watched.job, add)
+                await run_response(watched.job, add)
         except KronkError as error:
             if not has_started:
                 raise

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from kronk_agent.agent import Agent
 from kronk_agent.api.protocols.common.schema import new_id
-from kronk_agent.api.protocols.openai_responses.body import usage_to_wire
 from kronk_agent.api.protocols.openai_responses.context import Given
 from kronk_agent.api.protocols.openai_responses.items.opaque import pack
+from kronk_agent.api.protocols.openai_responses.state import usage_to_wire
 from kronk_agent.errors import EngineError
 from kronk_agent.messages import JsonObject, JsonValue, Message
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kronk_agent.api.errors import HttpError
-from kronk_agent.api.middleware.identity import current_caller
-from kronk_agent.api.model_router import Serving
+from kronk_agent.api.middleware.identity import current_client
+from kronk_agent.api.model_router import ModelRouter
 from kronk_agent.api.protocols.openai_responses.approval import (
     Approvals,
     read_approvals,
@@ -53,9 +53,9 @@ class Given:
         return [Message("system", (TextPart(text),)), *whole[first:]]
 
 
-async def store_of(serving: Serving) -> SessionStore:
+async def store_of(models: ModelRouter) -> SessionStore:
     """What the caller has in it: each API key has its own."""
-    return (await serving.runtime.sessions()).owned_by(current_caller().id)
+    return (await models.runtime.sessions()).owned_by(current_client().id)
 
 
 async def read_past(

@@ -8,16 +8,16 @@ from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from kronk_agent.api.errors import HttpError
-from kronk_agent.api.model_router import Serving
+from kronk_agent.api.model_router import ModelRouter
 from kronk_agent.api.protocols.common.schema import encode, padding
 from kronk_agent.api.protocols.openai_responses.background import Background, Watched
 from kronk_agent.api.protocols.openai_responses.compaction import compact
 from kronk_agent.api.protocols.openai_responses.context import read_given, read_past, store_of
+from kronk_agent.api.protocols.openai_responses.encoder import WireEvent
 from kronk_agent.api.protocols.openai_responses.items.included import Included, with_included
 from kronk_agent.api.protocols.openai_responses.items.paging import page
-from kronk_agent.api.protocols.openai_responses.making import equipped, make, understand
 from kronk_agent.api.protocols.openai_responses.request import Compact, CountTokens, CreateResponse
-from kronk_agent.api.protocols.openai_responses.stream import WireEvent
+from kronk_agent.api.protocols.openai_responses.run import parse_request, run_response, with_tools
 from kronk_agent.api.sse import EventStream, Write, while_connected
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonObject
@@ -26,7 +26,7 @@ from kronk_agent.sessions import FINAL, SessionStore, StoredResponse
 _LOST = "the server was stopped before it was finished"
 
 
-def router(serving: Serving) -> APIRouter:
+def router(models: ModelRouter) -> APIRouter:
     background = Background()
 
     @asynccontextmanager
@@ -40,14 +40,14 @@ def router(serving: Serving) -> APIRouter:
     async def create_response(body: CreateResponse, request: Request) -> Response:
         """Answer, with items for all that happens on the way."""
         needs_past = body.previous_response_id is not None or body.conversation is not None
-        store = await store_of(serving) if body.is_stored or needs_past else None
-        job = await understand(serving, body, store)
+        store = await store_of(models) if body.is_stored or needs_past else None
+        job = await parse_request(models, body, store)
         options = body.stream_options
         is_padded = bool(options and options.include_obfuscation)
         if body.background:
             watched = await background.start(job)
             if body.stream:
-                return _watching(serving, watched, after=-1, is_padded=is_padded)
+                return _watching(models, watched, after=-1, is_padded=is_padded)
             return JSONResponse(job.body.to_json())
         if body.stream:
 
@@ -55,20 +55,20 @@ def router(serving: Serving) -> APIRouter:
                 async def emit(event: WireEvent) -> None:
                     await write(_frame(event, is_padded=is_padded))
 
-                await make(job, emit)
+                await run_response(job, emit)
 
-            return _stream(serving, produce)
-        return JSONResponse(await while_connected(request, lambda: make(job, _unheard)))
+            return _stream(models, produce)
+        return JSONResponse(await while_connected(request, lambda: run_response(job, _discard)))
 
     @routes.post("/input_tokens")
     async def count_input_tokens(body: CountTokens) -> dict[str, Any]:
         """How many tokens a response's prompt would have."""
         needs_past = body.previous_response_id is not None or body.conversation is not None
-        store = await store_of(serving) if needs_past else None
+        store = await store_of(models) if needs_past else None
         given = body.model_dump(by_alias=True, exclude_unset=True, exclude={"personality"})
         asked = CreateResponse.model_validate({**given, "store": False})
-        job = await understand(serving, asked, store)
-        async with equipped(job):
+        job = await parse_request(models, asked, store)
+        async with with_tools(job):
             count = await job.agent.count_tokens(
                 job.given.conversation(job.given.new),
                 tool_choice=job.tool_choice,
@@ -79,11 +79,11 @@ def router(serving: Serving) -> APIRouter:
     @routes.post("/compact")
     async def compact_conversation(body: Compact, request: Request) -> dict[str, Any]:
         """A conversation made shorter: what was asked, and a summary of the rest."""
-        body = serving.as_named(body)
-        store = await store_of(serving) if body.previous_response_id is not None else None
+        body = models.as_named(body)
+        store = await store_of(models) if body.previous_response_id is not None else None
         past = await read_past(store, previous_id=body.previous_response_id, conversation_id=None)
         given = read_given(past, body.items, instructions=None)
-        agent = await serving.agent(body.model, cache_salt=body.cache_salt)
+        agent = await models.agent(body.model, cache_salt=body.cache_salt)
         return await while_connected(
             request, lambda: compact(agent, given, instructions=body.instructions)
         )
@@ -97,7 +97,7 @@ def router(serving: Serving) -> APIRouter:
         include_obfuscation: bool = False,
     ) -> Response:
         """A response as it stands; with stream=true the events of one in the background."""
-        store = await store_of(serving)
+        store = await store_of(models)
         found = await _found(store, id)
         if not stream:
             if starting_after is not None:
@@ -115,7 +115,7 @@ def router(serving: Serving) -> APIRouter:
         after = -1 if starting_after is None else starting_after
         watched = background.find(id)
         if watched is not None:
-            return _watching(serving, watched, after=after, is_padded=include_obfuscation)
+            return _watching(models, watched, after=after, is_padded=include_obfuscation)
         events = await store.events(id)
         if not events:
             raise InvalidRequestError(
@@ -129,12 +129,12 @@ def router(serving: Serving) -> APIRouter:
                 if event.sequence_number > after:
                     await write(_frame(event.body, is_padded=include_obfuscation))
 
-        return _stream(serving, produce)
+        return _stream(models, produce)
 
     @routes.delete("/{id}")
     async def delete_response(id: str) -> dict[str, Any]:
         """Forget a response, and end it if it is under way in the background."""
-        store = await store_of(serving)
+        store = await store_of(models)
         await _found(store, id)
         watched = background.find(id)
         if watched is not None:
@@ -145,7 +145,7 @@ def router(serving: Serving) -> APIRouter:
     @routes.post("/{id}/cancel")
     async def cancel_response(id: str) -> dict[str, Any]:
         """End a response that is under way in the background."""
-        store = await store_of(serving)
+        store = await store_of(models)
         found = await _found(store, id)
         if not found.body["background"]:
             raise InvalidRequestError(
@@ -171,7 +171,7 @@ def router(serving: Serving) -> APIRouter:
         after: str | None = None,
     ) -> dict[str, Any]:
         """The items a response was given; those of earlier responses are listed there."""
-        store = await store_of(serving)
+        store = await store_of(models)
         await _found(store, id)
         items = await store.given_items(id)
         return page(items, limit=limit, order=order, after=after, include=include)
@@ -190,23 +190,23 @@ def router(serving: Serving) -> APIRouter:
     return routes
 
 
-async def _unheard(event: WireEvent) -> None:
+async def _discard(event: WireEvent) -> None:
     """Nobody streams."""
 
 
-def _watching(serving: Serving, watched: Watched, *, after: int, is_padded: bool) -> EventStream:
+def _watching(models: ModelRouter, watched: Watched, *, after: int, is_padded: bool) -> EventStream:
     async def produce(write: Write) -> None:
         async for event in watched.follow(after=after):
             await write(_frame(event, is_padded=is_padded))
 
-    return _stream(serving, produce)
+    return _stream(models, produce)
 
 
-def _stream(serving: Serving, produce: Any) -> EventStream:
+def _stream(models: ModelRouter, produce: Any) -> EventStream:
     return EventStream(
         produce,
         error_frame=_error_frame,
-        keep_alive_seconds=serving.config.keep_alive_seconds,
+        keep_alive_seconds=models.config.keep_alive_seconds,
     )
 
 

@@ -6,7 +6,12 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, JsonValue, Tag
 
-from kronk_agent.api.protocols.common.schema import NoEffect, OpenWire, Refused, Wire
+from kronk_agent.api.protocols.common.schema import (
+    LenientModel,
+    NoEffect,
+    RequestModel,
+    Unsupported,
+)
 from kronk_agent.api.tools.client_tools import OtherTool, Syntax, kind_of_tool
 from kronk_agent.tools import Tool
 
@@ -15,7 +20,7 @@ _Deferred: TypeAlias = Annotated[
 ]
 
 
-class FunctionTool(OpenWire):
+class FunctionTool(LenientModel):
     """A function of the client's."""
 
     type: Literal["function"]
@@ -29,21 +34,21 @@ class FunctionTool(OpenWire):
     defer_loading: _Deferred = None
     allowed_callers: list[Literal["direct"]] | None = None
     """Only the model calls."""
-    output_schema: Annotated[None, Refused("say in the description what comes back")] = None
+    output_schema: Annotated[None, Unsupported("say in the description what comes back")] = None
 
 
-class TextFormat(Wire):
+class TextFormat(RequestModel):
     type: Literal["text"]
 
 
-class GrammarFormat(Wire):
+class GrammarFormat(RequestModel):
     type: Literal["grammar"]
     syntax: Syntax
     """A Lark grammar is shown to the model; a call's arguments cannot be held to it."""
     definition: str
 
 
-class CustomTool(OpenWire):
+class CustomTool(LenientModel):
     """A tool of the client's whose input is one text."""
 
     type: Literal["custom"]
@@ -56,7 +61,7 @@ class CustomTool(OpenWire):
     """Only the model calls."""
 
 
-class NamespaceTool(OpenWire):
+class NamespaceTool(LenientModel):
     """Tools of the client's under a common name. The model sees ``namespace__name``."""
 
     type: Literal["namespace"]
@@ -74,12 +79,12 @@ SearchType: TypeAlias = Literal[
 ]
 
 
-class Filters(Wire):
+class Filters(RequestModel):
     allowed_domains: list[str] | None = None
     """Only pages of these sites."""
 
 
-class UserLocation(Wire):
+class UserLocation(RequestModel):
     type: Literal["approximate"] = "approximate"
     city: str | None = None
     country: Annotated[str, Field(pattern=r"^[A-Za-z]{2}$")] | None = None
@@ -94,7 +99,7 @@ class UserLocation(Wire):
         return ", ".join(part for part in parts if part)
 
 
-class WebSearchTool(OpenWire):
+class WebSearchTool(LenientModel):
     """The server's web_search, and web_fetch to read what it finds."""
 
     type: SearchType
@@ -107,7 +112,7 @@ class WebSearchTool(OpenWire):
     """The model is told where the person is."""
 
 
-class ToolFilter(Wire):
+class ToolFilter(RequestModel):
     tool_names: list[str] | None = None
     """The server's own names; any when left out."""
     read_only: bool | None = None
@@ -121,12 +126,12 @@ class ToolFilter(Wire):
         return self.read_only in (None, is_read_only)
 
 
-class Approvals(Wire):
+class Approvals(RequestModel):
     always: ToolFilter | None = None
     never: ToolFilter | None = None
 
 
-class McpTool(Wire):
+class McpTool(RequestModel):
     """An MCP server: a registered one, or one that the request brings along."""
 
     type: Literal["mcp"]
@@ -145,8 +150,12 @@ class McpTool(Wire):
     server_description: str | None = None
     """Put before the description of each of its tools."""
     defer_loading: _Deferred = None
-    connector_id: Annotated[None, Refused("register a server under mcp_servers in the YAML")] = None
-    tunnel_id: Annotated[None, Refused("register a server under mcp_servers in the YAML")] = None
+    connector_id: Annotated[
+        None, Unsupported("register a server under mcp_servers in the YAML")
+    ] = None
+    tunnel_id: Annotated[None, Unsupported("register a server under mcp_servers in the YAML")] = (
+        None
+    )
 
     @property
     def filter(self) -> ToolFilter:
@@ -177,26 +186,26 @@ WireTool: TypeAlias = Annotated[
 ]
 
 
-class NamedFunction(Wire):
+class NamedFunction(RequestModel):
     type: Literal["function"]
     name: str
     namespace: str | None = None
 
 
-class NamedCustom(Wire):
+class NamedCustom(RequestModel):
     type: Literal["custom"]
     name: str
     namespace: str | None = None
 
 
-class NamedMcp(Wire):
+class NamedMcp(RequestModel):
     type: Literal["mcp"]
     server_label: str
     name: str | None = None
     """Any of the server's tools when left out."""
 
 
-class NamedSearch(Wire):
+class NamedSearch(RequestModel):
     type: SearchType
 
 
@@ -210,7 +219,7 @@ NamedTool: TypeAlias = Annotated[
 ]
 
 
-class AllowedTools(Wire):
+class AllowedTools(RequestModel):
     type: Literal["allowed_tools"]
     mode: Literal["auto", "required"]
     tools: list[NamedTool]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kronk_agent.api.protocols.openai_responses.toolbox import Shown
+from kronk_agent.api.protocols.openai_responses.toolbox import ToolPresentation
 from kronk_agent.api.tools.client_tools import parsed_arguments, text_in
 from kronk_agent.messages import JsonObject, JsonValue, ToolResult
 
 
 @dataclass(slots=True)
-class Spoken:
+class TextItem:
     """Text or thinking that is being said."""
 
     index: int
@@ -24,12 +24,12 @@ class Spoken:
 
 
 @dataclass(slots=True)
-class Call:
+class CallItem:
     """A call that is being made."""
 
     call_id: str
     tool: str
-    shown: Shown
+    shown: ToolPresentation
     item_id: str
     index: int = -1
     """Its place in the output; -1 while it has none."""
@@ -56,7 +56,7 @@ def output_text(text: str, annotations: list[JsonValue], logprobs: list[JsonValu
 
 
 def call_item(
-    call: Call, status: str, result: ToolResult | None = None, *, lists_sources: bool
+    call: CallItem, status: str, result: ToolResult | None = None, *, lists_sources: bool
 ) -> JsonObject:
     """A call as the client sees it.
 
@@ -107,7 +107,7 @@ def call_item(
             }
 
 
-def _action(call: Call, result: ToolResult | None) -> JsonObject:
+def _action(call: CallItem, result: ToolResult | None) -> JsonObject:
     arguments = parsed_arguments(call.arguments)
     if call.tool == "web_search":
         query = arguments.get("query", "")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import ConfigDict, Discriminator, Field, JsonValue, Tag
 
-from kronk_agent.api.protocols.common.schema import OpenWire, Refused, Wire
+from kronk_agent.api.protocols.common.schema import LenientModel, RequestModel, Unsupported
 
 Status: TypeAlias = Literal["in_progress", "completed", "incomplete"]
 HostedKind: TypeAlias = Literal[
@@ -25,31 +25,31 @@ _OUTPUT_KINDS = get_args(OutputKind)
 _OUTCOMES = ("result", "results", "outputs")
 
 
-class InputText(OpenWire):
+class InputText(LenientModel):
     type: Literal["input_text"]
     text: str
 
 
-class InputImage(OpenWire):
+class InputImage(LenientModel):
     type: Literal["input_image"]
     image_url: str | None = None
     """A data: URL; nothing is fetched."""
     detail: Literal["auto"] | None = None
     """All images are seen as the model sees them."""
-    file_id: Annotated[None, Refused("there are no files: put the image in image_url")] = None
+    file_id: Annotated[None, Unsupported("there are no files: put the image in image_url")] = None
 
 
-class AudioData(OpenWire):
+class AudioData(LenientModel):
     data: str
     format: Literal["wav", "mp3"]
 
 
-class InputAudio(OpenWire):
+class InputAudio(LenientModel):
     type: Literal["input_audio"]
     input_audio: AudioData
 
 
-class OutputText(OpenWire):
+class OutputText(LenientModel):
     type: Literal["output_text"]
     text: str
     annotations: list[dict[str, JsonValue]] | None = None
@@ -58,7 +58,7 @@ class OutputText(OpenWire):
     """As we gave them; the model does not see them."""
 
 
-class Refusal(OpenWire):
+class Refusal(LenientModel):
     type: Literal["refusal"]
     refusal: str
 
@@ -69,7 +69,7 @@ Content: TypeAlias = Annotated[
 ResultContent: TypeAlias = Annotated[InputText | InputImage, Field(discriminator="type")]
 
 
-class MessageItem(OpenWire):
+class MessageItem(LenientModel):
     type: Literal["message"] = "message"
     role: Literal["user", "assistant", "system", "developer"]
     content: str | list[Content]
@@ -79,7 +79,7 @@ class MessageItem(OpenWire):
     """What another server said it was; the model does not see it."""
 
 
-class FunctionCallItem(OpenWire):
+class FunctionCallItem(LenientModel):
     type: Literal["function_call"]
     call_id: str
     name: str
@@ -90,7 +90,7 @@ class FunctionCallItem(OpenWire):
     status: Status | None = None
 
 
-class FunctionCallOutputItem(OpenWire):
+class FunctionCallOutputItem(LenientModel):
     type: Literal["function_call_output"]
     call_id: str
     output: str | list[ResultContent]
@@ -102,7 +102,7 @@ class FunctionCallOutputItem(OpenWire):
     """Known from the call."""
 
 
-class CustomCallItem(OpenWire):
+class CustomCallItem(LenientModel):
     type: Literal["custom_tool_call"]
     call_id: str
     name: str
@@ -112,7 +112,7 @@ class CustomCallItem(OpenWire):
     status: Status | None = None
 
 
-class CustomCallOutputItem(OpenWire):
+class CustomCallOutputItem(LenientModel):
     type: Literal["custom_tool_call_output"]
     call_id: str
     output: str | list[ResultContent]
@@ -122,17 +122,17 @@ class CustomCallOutputItem(OpenWire):
     """Known from the call."""
 
 
-class SummaryText(OpenWire):
+class SummaryText(LenientModel):
     type: Literal["summary_text"]
     text: str
 
 
-class ReasoningText(OpenWire):
+class ReasoningText(LenientModel):
     type: Literal["reasoning_text"]
     text: str
 
 
-class ReasoningItem(OpenWire):
+class ReasoningItem(LenientModel):
     """Thinking of ours; taken from ``encrypted_content``, else from the content or the summary."""
 
     type: Literal["reasoning"]
@@ -143,30 +143,30 @@ class ReasoningItem(OpenWire):
     status: Status | None = None
 
 
-class SearchSource(OpenWire):
+class SearchSource(LenientModel):
     type: Literal["url"]
     url: str
 
 
-class SearchAction(OpenWire):
+class SearchAction(LenientModel):
     type: Literal["search"]
     query: str | None = None
     queries: list[str] | None = None
     sources: list[SearchSource] | None = None
 
 
-class OpenPageAction(OpenWire):
+class OpenPageAction(LenientModel):
     type: Literal["open_page"]
     url: str | None = None
 
 
-class FindInPageAction(OpenWire):
+class FindInPageAction(LenientModel):
     type: Literal["find_in_page"]
     url: str
     pattern: str
 
 
-class WebSearchCallItem(OpenWire):
+class WebSearchCallItem(LenientModel):
     """A search of ours. What it found is not in it, so the model sees that it is gone."""
 
     type: Literal["web_search_call"]
@@ -175,7 +175,7 @@ class WebSearchCallItem(OpenWire):
     status: Literal["in_progress", "searching", "completed", "incomplete", "failed"]
 
 
-class McpListToolsItem(OpenWire):
+class McpListToolsItem(LenientModel):
     """Says that the client knows the server's tools, so they are not listed again."""
 
     type: Literal["mcp_list_tools"]
@@ -185,7 +185,7 @@ class McpListToolsItem(OpenWire):
     error: str | None = None
 
 
-class McpCallItem(OpenWire):
+class McpCallItem(LenientModel):
     type: Literal["mcp_call"]
     id: str
     server_label: str
@@ -197,7 +197,7 @@ class McpCallItem(OpenWire):
     approval_request_id: str | None = None
 
 
-class McpApprovalRequestItem(OpenWire):
+class McpApprovalRequestItem(LenientModel):
     type: Literal["mcp_approval_request"]
     id: str
     server_label: str
@@ -205,7 +205,7 @@ class McpApprovalRequestItem(OpenWire):
     arguments: str
 
 
-class McpApprovalResponseItem(OpenWire):
+class McpApprovalResponseItem(LenientModel):
     type: Literal["mcp_approval_response"]
     approval_request_id: str
     approve: bool
@@ -214,7 +214,7 @@ class McpApprovalResponseItem(OpenWire):
     id: str | None = None
 
 
-class AnyFields(Wire):
+class AnyFields(RequestModel):
     """A part of a request of which every field is shown to the model."""
 
     model_config = ConfigDict(extra="allow")
@@ -269,7 +269,7 @@ class OtherCallOutputItem(AnyFields):
         return dict(self.model_extra or {}) if self.output is None else self.output
 
 
-class CompactionItem(OpenWire):
+class CompactionItem(LenientModel):
     """What ``/v1/responses/compact`` made of a conversation."""
 
     type: Literal["compaction"]

@@ -9,8 +9,8 @@ from typing import Any
 
 from kronk_agent.api.protocols.common.schema import FINGERPRINT, encode, new_id, padding
 from kronk_agent.api.protocols.openai_chat.events import (
+    AnswerDelta,
     ChoiceReader,
-    Piece,
     logprobs_to_wire,
     merge,
     timings_to_wire,
@@ -21,7 +21,7 @@ from kronk_agent.messages import JsonObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ChatCompletionEncoder:
     """What all chunks of an answer have in common."""
 
     model: str
@@ -30,7 +30,7 @@ class Answer:
     id: str = field(default_factory=lambda: new_id("chatcmpl-"))
     created: int = field(default_factory=lambda: int(time.time()))
 
-    def frame(self, index: int, piece: Piece, finish_reason: str | None = None) -> str:
+    def frame(self, index: int, piece: AnswerDelta, finish_reason: str | None = None) -> str:
         """A chunk with more of a choice."""
         choice: dict[str, Any] = {
             "index": index,
@@ -52,7 +52,7 @@ class Answer:
         return self._frame([], usage, {"timings": timings}) + DONE
 
     def whole(
-        self, readers: Sequence[ChoiceReader], pieces: Sequence[Sequence[Piece]]
+        self, readers: Sequence[ChoiceReader], pieces: Sequence[Sequence[AnswerDelta]]
     ) -> JsonObject:
         """The answer, not streamed: the same pieces, put together."""
         activity = [piece.activity for one in pieces for piece in one if piece.activity]
@@ -88,7 +88,7 @@ class Answer:
         }
 
 
-def _choice(index: int, reader: ChoiceReader, pieces: Sequence[Piece]) -> JsonObject:
+def _choice(index: int, reader: ChoiceReader, pieces: Sequence[AnswerDelta]) -> JsonObject:
     message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
     for piece in pieces:
         merge(message, piece.delta)

@@ -18,7 +18,7 @@ from kronk_agent.sessions.records import ResponseStatus
 
 
 @dataclass(slots=True, kw_only=True)
-class Body:
+class ResponseState:
     """A response as it stands."""
 
     request: CreateResponse

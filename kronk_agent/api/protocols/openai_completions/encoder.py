@@ -13,7 +13,7 @@ from kronk_agent.messages import JsonObject, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class CompletionEncoder:
     """What all chunks of an answer have in common."""
 
     model: str

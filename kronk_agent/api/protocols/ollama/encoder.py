@@ -10,7 +10,7 @@ from typing import Literal
 
 from kronk_agent.api.protocols.common.logprobs import logprob_to_wire
 from kronk_agent.api.protocols.common.schema import encode
-from kronk_agent.api.protocols.ollama.events import End, Piece
+from kronk_agent.api.protocols.ollama.events import End, OllamaDelta
 from kronk_agent.messages import JsonObject
 
 MEDIA_TYPE = "application/x-ndjson"
@@ -25,7 +25,7 @@ def moment(seconds: float | None = None) -> str:
 
 
 @dataclass(slots=True, kw_only=True)
-class Answer:
+class OllamaEncoder:
     """What all lines of an answer have in common."""
 
     kind: Literal["chat", "generate"]
@@ -41,23 +41,23 @@ class Answer:
         """Note that the model is loaded."""
         self.load_ns = time.monotonic_ns() - self.started_ns
 
-    def frame(self, piece: Piece) -> str:
+    def frame(self, piece: OllamaDelta) -> str:
         """A line with more of the answer."""
         return _line({**self._head(), **self._said(piece), "done": False})
 
     def last_frame(self, end: End) -> str:
         """The line that comes last."""
-        return _line({**self._head(), **self._said(Piece()), **self._ended(end, ())})
+        return _line({**self._head(), **self._said(OllamaDelta()), **self._ended(end, ())})
 
-    def whole(self, piece: Piece, end: End) -> JsonObject:
+    def whole(self, piece: OllamaDelta, end: End) -> JsonObject:
         """The same, not streamed."""
-        shown = Piece(piece.text, piece.thinking, piece.calls, piece.logprobs)
+        shown = OllamaDelta(piece.text, piece.thinking, piece.calls, piece.logprobs)
         return {**self._head(), **self._said(shown), **self._ended(end, piece.activity)}
 
     def _head(self) -> JsonObject:
         return {"model": self.model, "created_at": moment()}
 
-    def _said(self, piece: Piece) -> JsonObject:
+    def _said(self, piece: OllamaDelta) -> JsonObject:
         thinking: JsonObject = {"thinking": piece.thinking} if piece.thinking else {}
         calls: JsonObject = {"tool_calls": list(piece.calls)} if piece.calls else {}
         shown: JsonObject = (

@@ -11,16 +11,16 @@ import anyio
 from anyio import CancelScope
 
 from kronk_agent.agent import Agent, Run
-from kronk_agent.api.model_router import Serving, as_asked
+from kronk_agent.api.model_router import ModelRouter, as_asked
 from kronk_agent.api.protocols.common.schema import left_out
 from kronk_agent.api.protocols.openai_responses.approval import carry_out, with_results
-from kronk_agent.api.protocols.openai_responses.body import Body
 from kronk_agent.api.protocols.openai_responses.context import Given, read_given, read_past
+from kronk_agent.api.protocols.openai_responses.encoder import ResponsesEncoder, WireEvent
 from kronk_agent.api.protocols.openai_responses.items.stored import to_stored
 from kronk_agent.api.protocols.openai_responses.request import CreateResponse, options
-from kronk_agent.api.protocols.openai_responses.stream import WireEvent, Writer
+from kronk_agent.api.protocols.openai_responses.state import ResponseState
 from kronk_agent.api.protocols.openai_responses.toolbox import Toolbox, add_guests, open_toolbox
-from kronk_agent.api.tools.inline_mcp_servers import visiting
+from kronk_agent.api.tools.inline_mcp_servers import connect_inline_servers
 from kronk_agent.concurrency.task_group import open_task_group
 from kronk_agent.errors import EngineError, InvalidRequestError
 from kronk_agent.messages import JsonObject, Message, RunFinished, StepFinished, ToolCall
@@ -35,14 +35,14 @@ _CARRIED_OUT_HERE = ("mcp", "web")
 
 
 @dataclass(slots=True, kw_only=True)
-class Job:
+class ResponseRun:
     """A request, understood."""
 
-    serving: Serving
+    models: ModelRouter
     agent: Agent
     given: Given
     toolbox: Toolbox
-    body: Body
+    body: ResponseState
     store: SessionStore | None
     """None: the response is not kept."""
     items: list[JsonObject]
@@ -60,7 +60,9 @@ class Job:
         return self.body.id
 
 
-async def understand(serving: Serving, wire: CreateResponse, store: SessionStore | None) -> Job:
+async def parse_request(
+    models: ModelRouter, wire: CreateResponse, store: SessionStore | None
+) -> ResponseRun:
     """See what a request wants.
 
     Args:
@@ -72,19 +74,19 @@ async def understand(serving: Serving, wire: CreateResponse, store: SessionStore
         KronkError: it cannot work; says which field is at fault.
     """
     wire.check()
-    wire = serving.as_named(wire)
+    wire = models.as_named(wire)
     past = await read_past(
         store, previous_id=wire.previous_response_id, conversation_id=wire.conversation_id
     )
     given = read_given(past, wire.items, instructions=wire.instructions)
-    await serving.need_for(wire.model, [*past.messages, *given.new])
-    agent = await serving.agent(wire.model, cache_salt=wire.cache_salt)
+    await models.need_for(wire.model, [*past.messages, *given.new])
+    agent = await models.agent(wire.model, cache_salt=wire.cache_salt)
     agent = as_asked(agent, options=options(wire, agent.options))
-    toolbox = await open_toolbox(serving.runtime, agent, wire.tools or ())
-    body = Body(request=wire, sampling=agent.options.sampling)
+    toolbox = await open_toolbox(models.runtime, agent, wire.tools or ())
+    body = ResponseState(request=wire, sampling=agent.options.sampling)
     body.notices += [*left_out(wire), *toolbox.notices]
-    return Job(
-        serving=serving,
+    return ResponseRun(
+        models=models,
         agent=agent,
         given=given,
         toolbox=toolbox,
@@ -95,7 +97,7 @@ async def understand(serving: Serving, wire: CreateResponse, store: SessionStore
 
 
 @asynccontextmanager
-async def equipped(job: Job) -> AsyncIterator[None]:
+async def with_tools(job: ResponseRun) -> AsyncIterator[None]:
     """Connect to the servers that the request brings along, inside the block, and give the agent
     its tools.
 
@@ -103,7 +105,9 @@ async def equipped(job: Job) -> AsyncIterator[None]:
         KronkError: something is not there, or not among the tools.
     """
     box = job.toolbox
-    async with visiting({label: guest.config for label, guest in box.guests.items()}) as host:
+    async with connect_inline_servers(
+        {label: server.config for label, server in box.guests.items()}
+    ) as host:
         if host is not None:
             await add_guests(box, host)
         for call in job.given.approvals.granted:
@@ -114,7 +118,7 @@ async def equipped(job: Job) -> AsyncIterator[None]:
         yield
 
 
-async def make(job: Job, emit: Emit) -> JsonObject:
+async def run_response(job: ResponseRun, emit: Emit) -> JsonObject:
     """Make the response, and keep it from its beginning to its end.
 
     Args:
@@ -127,12 +131,12 @@ async def make(job: Job, emit: Emit) -> JsonObject:
     Raises:
         KronkError: it failed before its first event, and nothing of it is kept.
     """
-    async with equipped(job):
+    async with with_tools(job):
         await _make(job, emit)
     return job.body.to_json()
 
 
-async def _make(job: Job, emit: Emit) -> None:
+async def _make(job: ResponseRun, emit: Emit) -> None:
     events: list[StoredEvent] = []
     is_background = bool(job.body.request.background)
     has_begun = is_background
@@ -156,7 +160,7 @@ async def _make(job: Job, emit: Emit) -> None:
         await _end(job, events, has_begun=has_begun)
 
 
-async def _begin(job: Job) -> None:
+async def _begin(job: ResponseRun) -> None:
     if job.store is None:
         return
     wire = job.body.request
@@ -171,7 +175,7 @@ async def _begin(job: Job) -> None:
     await job.store.begin_response(stored, given=job.items)
 
 
-async def _stay_alive(job: Job, work: CancelScope) -> None:
+async def _stay_alive(job: ResponseRun, work: CancelScope) -> None:
     """Say from time to time that it is still worked on, and hear if somebody ended it."""
     while job.store is not None:
         await anyio.sleep(LEASE_SECONDS / 3)
@@ -181,7 +185,7 @@ async def _stay_alive(job: Job, work: CancelScope) -> None:
             work.cancel()
 
 
-async def _end(job: Job, events: Sequence[StoredEvent], *, has_begun: bool) -> None:
+async def _end(job: ResponseRun, events: Sequence[StoredEvent], *, has_begun: bool) -> None:
     body = job.body
     if body.status not in FINAL:
         # Cancelled from outside: by its client, by somebody else, or with the server.
@@ -206,9 +210,9 @@ async def _end(job: Job, events: Sequence[StoredEvent], *, has_begun: bool) -> N
         )
 
 
-async def _drive(job: Job, emit: Emit) -> None:
+async def _drive(job: ResponseRun, emit: Emit) -> None:
     """Run it. Nothing is told before there is something to tell, so that it can fail first."""
-    writer = Writer(job.body, job.toolbox)
+    writer = ResponsesEncoder(job.body, job.toolbox)
     waiting = writer.begin()
 
     async def tell(events: Sequence[WireEvent]) -> None:
@@ -233,8 +237,8 @@ async def _drive(job: Job, emit: Emit) -> None:
 
 
 async def _answer(
-    job: Job,
-    writer: Writer,
+    job: ResponseRun,
+    writer: ResponsesEncoder,
     messages: Sequence[Message],
     tell: Callable[[Sequence[WireEvent]], Awaitable[None]],
     *,
@@ -266,14 +270,16 @@ async def _answer(
                     job.run.cancel()
 
 
-def _goes_on(job: Job, step: StepFinished) -> bool:
+def _goes_on(job: ResponseRun, step: StepFinished) -> bool:
     """Will the model be asked again after this step?"""
     kinds = [job.toolbox.shown(call.name).kind for call in step.message.tool_calls]
     return bool(kinds) and all(kind in _CARRIED_OUT_HERE for kind in kinds)
 
 
 async def _answer_approvals(
-    job: Job, writer: Writer, tell: Callable[[Sequence[WireEvent]], Awaitable[None]]
+    job: ResponseRun,
+    writer: ResponsesEncoder,
+    tell: Callable[[Sequence[WireEvent]], Awaitable[None]],
 ) -> dict[str, Message]:
     """Make the calls that were agreed to; the results of those, and of the refused ones."""
     results = {message.tool_call_id or "": message for message in job.given.approvals.refused}

@@ -18,7 +18,7 @@ _ANY = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class LlamaCompletionEncoder:
     """What all chunks of an answer have in common."""
 
     engine: Engine

@@ -8,17 +8,17 @@ from typing import TypeAlias
 from kronk_agent.api.protocols.common.citations import citations
 from kronk_agent.api.protocols.common.logprobs import logprob_to_wire
 from kronk_agent.api.protocols.common.schema import new_id
-from kronk_agent.api.protocols.openai_responses.body import Body
 from kronk_agent.api.protocols.openai_responses.items.opaque import pack
 from kronk_agent.api.protocols.openai_responses.items.output import (
-    Call,
-    Spoken,
+    CallItem,
+    TextItem,
     call_item,
     message_item,
     output_text,
 )
 from kronk_agent.api.protocols.openai_responses.items.to_messages import APPROVAL_PREFIX
-from kronk_agent.api.protocols.openai_responses.toolbox import Listing, Shown, Toolbox
+from kronk_agent.api.protocols.openai_responses.state import ResponseState
+from kronk_agent.api.protocols.openai_responses.toolbox import Listing, Toolbox, ToolPresentation
 from kronk_agent.api.tools.client_tools import text_in
 from kronk_agent.messages import (
     ContextCompacted,
@@ -45,7 +45,7 @@ from kronk_agent.messages import (
 WireEvent: TypeAlias = JsonObject
 
 
-class Writer:
+class ResponsesEncoder:
     """Writes one response. Each method gives the events that are to be sent next.
 
     Args:
@@ -53,18 +53,18 @@ class Writer:
         toolbox: says how a tool's calls are shown.
     """
 
-    def __init__(self, body: Body, toolbox: Toolbox) -> None:
+    def __init__(self, body: ResponseState, toolbox: Toolbox) -> None:
         self.body = body
         self.finished: RunFinished | None = None
         self.is_budget_spent = False
         """All tokens were used up, and that is why the run was cancelled."""
         self._toolbox = toolbox
         self._number = 0
-        self._text: Spoken | None = None
-        self._thinking: Spoken | None = None
-        self._turn: dict[int, Call] = {}
+        self._text: TextItem | None = None
+        self._thinking: TextItem | None = None
+        self._turn: dict[int, CallItem] = {}
         """The calls of this turn, by their number in it."""
-        self._open: dict[str, Call] = {}
+        self._open: dict[str, CallItem] = {}
         """Calls that are not done, by id."""
         wire = body.request
         self._is_summary = wire.reasoning is not None and wire.reasoning.summary is not None
@@ -106,9 +106,11 @@ class Writer:
         yield self._event("response.mcp_list_tools.completed", item_id=id, output_index=index)
         yield self._done(index, {**item, "tools": tools})
 
-    def approved(self, call: ToolCall, shown: Shown) -> Iterator[WireEvent]:
+    def approved(self, call: ToolCall, shown: ToolPresentation) -> Iterator[WireEvent]:
         """A call that waited begins, because the client agreed to it."""
-        made = Call(call.id, call.name, Shown("mcp", shown.name, shown.group), new_id("mcp_"))
+        made = CallItem(
+            call.id, call.name, ToolPresentation("mcp", shown.name, shown.group), new_id("mcp_")
+        )
         made.fragments = [call.arguments]
         made.approval_id = APPROVAL_PREFIX + call.id
         self._open[call.id] = made
@@ -173,7 +175,7 @@ class Writer:
         yield from self._end_thinking()
         said = self._text
         if said is None:
-            said = self._text = Spoken(self._take_index(), new_id("msg_"))
+            said = self._text = TextItem(self._take_index(), new_id("msg_"))
             item = message_item(said.id, [], "in_progress")
             yield self._event("response.output_item.added", output_index=said.index, item=item)
             yield self._at("response.content_part.added", said, part=output_text("", [], []))
@@ -183,7 +185,7 @@ class Writer:
         yield self._at("response.output_text.delta", said, delta=text, logprobs=scored)
 
     def _end_text(
-        self, said: Spoken, found: list[JsonObject], status: str = "completed"
+        self, said: TextItem, found: list[JsonObject], status: str = "completed"
     ) -> Iterator[WireEvent]:
         self._text = None
         for number, citation in enumerate(found):
@@ -204,7 +206,7 @@ class Writer:
             yield from self._end_text(self._text, [])
         thought = self._thinking
         if thought is None:
-            thought = self._thinking = Spoken(self._take_index(), new_id("rs_"))
+            thought = self._thinking = TextItem(self._take_index(), new_id("rs_"))
             item = self._reasoning(thought, "in_progress")
             yield self._event("response.output_item.added", output_index=thought.index, item=item)
             yield self._thought("part.added", thought, part=self._thought_part(""))
@@ -220,7 +222,7 @@ class Writer:
         yield self._thought("part.done", thought, part=self._thought_part(thought.text))
         yield self._done(thought.index, self._reasoning(thought, "completed"))
 
-    def _thought(self, kind: str, thought: Spoken, **fields: JsonValue) -> WireEvent:
+    def _thought(self, kind: str, thought: TextItem, **fields: JsonValue) -> WireEvent:
         """An event about thinking, which is a summary or content."""
         if self._is_summary:
             place: JsonObject = {"summary_index": 0}
@@ -234,7 +236,7 @@ class Writer:
     def _thought_part(self, text: str) -> JsonObject:
         return {"type": "summary_text" if self._is_summary else "reasoning_text", "text": text}
 
-    def _reasoning(self, thought: Spoken, status: str) -> JsonObject:
+    def _reasoning(self, thought: TextItem, status: str) -> JsonObject:
         parts: list[JsonValue] = [self._thought_part(thought.text)] if thought.texts else []
         item: JsonObject = {
             "id": thought.id,
@@ -257,13 +259,13 @@ class Writer:
         shown = self._toolbox.shown(name)
         prefix = {"function": "fc_", "custom": "ctc_", "web": "ws_", "mcp": "mcp_"}.get(shown.kind)
         item_id = new_id(prefix) if prefix else APPROVAL_PREFIX + id
-        call = self._turn[number] = self._open[id] = Call(id, name, shown, item_id)
+        call = self._turn[number] = self._open[id] = CallItem(id, name, shown, item_id)
         if shown.kind in ("function", "mcp"):  # of the others nothing can be told before the end
             yield from self._add(call)
 
-    def _add(self, call: Call) -> Iterator[WireEvent]:
+    def _add(self, call: CallItem) -> Iterator[WireEvent]:
         call.index = self._take_index()
-        empty = Call(call.call_id, call.tool, call.shown, call.item_id)
+        empty = CallItem(call.call_id, call.tool, call.shown, call.item_id)
         empty.approval_id = call.approval_id
         is_web = call.shown.kind == "web"
         item = self._item(call if is_web else empty, "in_progress")
@@ -277,7 +279,7 @@ class Writer:
             case _:
                 pass
 
-    def _arguments(self, call: Call, fragment: str) -> Iterator[WireEvent]:
+    def _arguments(self, call: CallItem, fragment: str) -> Iterator[WireEvent]:
         call.fragments.append(fragment)
         match call.shown.kind:
             case "function":
@@ -287,7 +289,7 @@ class Writer:
             case _:
                 pass
 
-    def _end_call(self, call: Call) -> Iterator[WireEvent]:
+    def _end_call(self, call: CallItem) -> Iterator[WireEvent]:
         match call.shown.kind:
             case "function":
                 yield self._about(
@@ -312,7 +314,7 @@ class Writer:
                 yield from self._add(call)
                 yield from self._end(call)
 
-    def _mcp_arguments_done(self, call: Call) -> Iterator[WireEvent]:
+    def _mcp_arguments_done(self, call: CallItem) -> Iterator[WireEvent]:
         yield self._about("response.mcp_call_arguments.done", call, arguments=call.arguments)
 
     def answered(self, result: ToolResult) -> Iterator[WireEvent]:
@@ -330,11 +332,11 @@ class Writer:
         del self._open[call.call_id]
         yield self._done(call.index, self._item(call, outcome, result))
 
-    def _end(self, call: Call) -> Iterator[WireEvent]:
+    def _end(self, call: CallItem) -> Iterator[WireEvent]:
         self._open.pop(call.call_id, None)
         yield self._done(call.index, self._item(call, "completed"))
 
-    def _item(self, call: Call, status: str, result: ToolResult | None = None) -> JsonObject:
+    def _item(self, call: CallItem, status: str, result: ToolResult | None = None) -> JsonObject:
         return call_item(call, status, result, lists_sources=self._lists_sources)
 
     # --- events ------------------------------------------------------------------------------
@@ -348,12 +350,12 @@ class Writer:
         self.body.output[index] = item
         return self._event("response.output_item.done", output_index=index, item=item)
 
-    def _at(self, type: str, said: Spoken, **fields: JsonValue) -> WireEvent:
+    def _at(self, type: str, said: TextItem, **fields: JsonValue) -> WireEvent:
         return self._event(
             type, item_id=said.id, output_index=said.index, content_index=0, **fields
         )
 
-    def _about(self, type: str, call: Call, **fields: JsonValue) -> WireEvent:
+    def _about(self, type: str, call: CallItem, **fields: JsonValue) -> WireEvent:
         return self._event(type, item_id=call.item_id, output_index=call.index, **fields)
 
     def _state(self, type: str) -> WireEvent:

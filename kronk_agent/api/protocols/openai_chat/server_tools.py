@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kronk_agent.api.middleware.identity import current_caller
-from kronk_agent.api.model_router import Serving
+from kronk_agent.api.middleware.identity import current_client
+from kronk_agent.api.model_router import ModelRouter
 from kronk_agent.api.protocols.openai_chat.request import (
     ApproximateLocation,
     ChatCompletionRequest,
     WebSearchOptions,
 )
-from kronk_agent.api.tools.server_tools import listing, reading
+from kronk_agent.api.tools.server_tools import resource_toolset, with_result_count
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.tools import StaticToolset, Tool, Toolset
 
 _MCP_SERVERS = "mcp_servers"
 
 
-def hosted_toolsets(serving: Serving, body: ChatCompletionRequest) -> list[Toolset]:
+def server_toolsets(models: ModelRouter, body: ChatCompletionRequest) -> list[Toolset]:
     """The toolsets to give to the agent that answers.
 
     Raises:
@@ -26,7 +26,7 @@ def hosted_toolsets(serving: Serving, body: ChatCompletionRequest) -> list[Tools
         HttpError: the caller's key is not for tools that run here (403).
     """
     wanted: list[Toolset] = []
-    own, *servers = serving.runtime.toolsets
+    own, *servers = models.runtime.toolsets
     if body.web_search_options is not None:
         wanted.append(_web(own, body.web_search_options))
     names = (body.metadata or {}).get(_MCP_SERVERS, "")
@@ -40,9 +40,9 @@ def hosted_toolsets(serving: Serving, body: ChatCompletionRequest) -> list[Tools
             )
         wanted.append(found)
     if names:
-        wanted += reading(servers)
+        wanted += resource_toolset(servers)
     if wanted:
-        current_caller().need("agents")
+        current_client().need("agents")
     return wanted
 
 
@@ -65,7 +65,7 @@ def _search(tool: Tool, options: WebSearchOptions) -> Tool:
     """``web_search`` with as many results as the request wants, which knows where the person is."""
     place = "" if options.user_location is None else _place(options.user_location.approximate)
     described = f"{tool.description} The person is in or near {place}." if place else None
-    sized = listing(tool, options.search_context_size)
+    sized = with_result_count(tool, options.search_context_size)
     return replace(sized, description=described or tool.description)
 
 
