@@ -1,4 +1,4 @@
-"""The HTTP application: routes, and one envelope for every error."""
+"""The FastAPI application: its routes, middleware and error handlers."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from kronk_agent.runtime import Runtime
 
 
 def create_app(runtime: Runtime, *, mcp_app: ASGIApp | None = None) -> FastAPI:
-    """The application for an open runtime, as its ``server:`` section says.
+    """Create the application for an open runtime, configured by its ``server:`` section.
 
     Args:
-        runtime: stays the caller's to close, after the application has ended.
-        mcp_app: serves ``/mcp``, if given.
+        runtime: closed by the caller, after the application has stopped.
+        mcp_app: served at ``/mcp``, if given.
     """
     config = runtime.config.server
     limits = RateLimits(config.max_requests, config.share_of_caller)
@@ -46,6 +46,7 @@ def create_app(runtime: Runtime, *, mcp_app: ASGIApp | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        """Record when the server started."""
         model_router.started = int(time.time())
         yield
 
@@ -53,7 +54,7 @@ def create_app(runtime: Runtime, *, mcp_app: ASGIApp | None = None) -> FastAPI:
         title="kronk-agent",
         version=__version__,
         lifespan=lifespan,
-        docs_url=None,  # reference has them, without scripts from elsewhere
+        docs_url=None,  # endpoints/reference serves them, without third-party scripts
         redoc_url=None,
     )
     for error in (KronkError, RequestValidationError, HTTPException, Exception):

@@ -1,8 +1,8 @@
-"""Connections of slow and silent clients: bounded in number and time.
+"""Bounds on the number of connections, and on slow and idle clients.
 
-A connection has until a deadline to bring a whole request, and is closed when a client reads
-nothing of its response for long. Where there are too many, the one that has waited longest without
-a whole request makes room.
+A connection must deliver a whole request before a deadline, and is closed if its client stops
+reading the response. When there are too many connections, the one that has waited longest without a
+whole request is closed.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from uvicorn.server import ServerState
 from kronk_agent.config.schema.server import ServerConfig
 
 _LEAST_BYTES_PER_SECOND = 65_536
-"""Of a request. A slower one is closed at its deadline, which each byte that came moves on."""
+"""Minimum upload rate of a request: each byte received extends the deadline accordingly."""
 
 
 class Connections:
     """The open connections of one server.
 
     Args:
-        config: says how long they may take.
-        most: open at the same time.
+        config: the read and write timeouts.
+        most: maximum number of open connections.
     """
 
     def __init__(self, config: ServerConfig, *, most: int) -> None:
@@ -36,34 +36,34 @@ class Connections:
         self._most = most
         self._open: set[HttpConnection] = set()
         self._waiting: dict[HttpConnection, None] = {}
-        """Without a whole request, longest first."""
+        """Connections without a whole request, the longest waiting first."""
 
     def add(self, connection: HttpConnection) -> None:
-        """Let one more in; where there are too many, one that waits makes room."""
+        """Add a connection; above the limit, a waiting one is closed."""
         if len(self._open) >= self._most:
             self._evict(connection)
         self._open.add(connection)
         self._waiting[connection] = None
 
     def wait(self, connection: HttpConnection) -> None:
-        """It waits for the rest of a request, or for the next one."""
+        """Mark a connection as waiting for the rest of a request, or for the next one."""
         self._waiting.setdefault(connection)
 
     def work(self, connection: HttpConnection) -> None:
-        """It has brought a whole request."""
+        """Mark a connection as having delivered a whole request."""
         self._waiting.pop(connection, None)
 
     def discard(self, connection: HttpConnection) -> None:
-        """It is closed."""
+        """Forget a closed connection."""
         self._open.discard(connection)
         self._waiting.pop(connection, None)
 
     def _evict(self, newest: HttpConnection) -> None:
-        """Close the one that has waited longest, of the address that has the most of them."""
+        """Close the longest waiting connection of the address that has most of them."""
         waiting: Iterable[HttpConnection] = self._waiting
         numbers = Counter(connection.address for connection in waiting)
         if not numbers:
-            newest.close()  # all are being answered
+            newest.close()  # no connection is waiting: all requests are being answered
             return
         busiest = max(numbers.values())
         longest = next(one for one in waiting if numbers[one.address] == busiest)
@@ -80,7 +80,7 @@ class BoundedConfig(uvicorn.Config):
 
 
 class HttpConnection(H11Protocol):
-    """uvicorn's HTTP/1.1, with a deadline for requests and one for whoever reads nothing."""
+    """uvicorn's HTTP/1.1 protocol, with a deadline for requests and a timeout for slow readers."""
 
     def __init__(
         self,
@@ -97,20 +97,22 @@ class HttpConnection(H11Protocol):
 
     @property
     def address(self) -> str:
-        """Of the client."""
+        """The client's address, "" if unknown."""
         return self.client[0] if self.client else ""
 
     def close(self) -> None:
-        """Close it now; what was not sent is lost."""
+        """Close the connection at once; unsent data is lost."""
         if self.transport is not None:
             self.transport.abort()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Register the connection and start its deadline."""
         super().connection_made(transport)
         self._bounds.add(self)
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Unregister the connection and cancel its timers."""
         super().connection_lost(exc)
         self._bounds.discard(self)
         for timer in (self._read_timer, self._write_timer):
@@ -118,20 +120,24 @@ class HttpConnection(H11Protocol):
                 timer.cancel()
 
     def data_received(self, data: bytes) -> None:
+        """Extend the deadline by the data received."""
         self._deadline += len(data) / _LEAST_BYTES_PER_SECOND
         super().data_received(data)
         self._see()
 
     def on_response_complete(self) -> None:
+        """Start the deadline of the next request."""
         super().on_response_complete()
         self._deadline = self.loop.time() + self._bounds.read_seconds
         self._see()
 
     def pause_writing(self) -> None:
+        """Start the write timeout: the client has stopped reading."""
         super().pause_writing()
         self._expect_reading()
 
     def resume_writing(self) -> None:
+        """Cancel the write timeout."""
         super().resume_writing()
         if self._write_timer is not None:
             self._write_timer.cancel()
@@ -143,7 +149,7 @@ class HttpConnection(H11Protocol):
         return cycle is not None and not cycle.more_body and not cycle.response_complete
 
     def _see(self) -> None:
-        """Wait for a request, or stop waiting."""
+        """Start or cancel the read deadline, depending on whether a whole request has arrived."""
         if not self._has_request:
             if self._read_timer is None:
                 self._wait()

@@ -1,5 +1,5 @@
-"""``/v1/embeddings`` as OpenAI has it, ``/v1/rerank`` as Jina, Cohere, vLLM and TEI have it, and
-llama.cpp's own ``/embedding``."""
+"""``/v1/embeddings`` (OpenAI), ``/v1/rerank`` (Jina, Cohere, vLLM, TEI) and llama.cpp's
+``/embedding``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from kronk_agent.messages import JsonObject, Usage
 _MAX_INPUTS = 2048
 _EUCLIDEAN = 2
 _LEAST_SCORE = -700.0
-"""Its sigmoid is as good as 0."""
+"""Below this, the sigmoid is practically 0."""
 
 Tokens: TypeAlias = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 Input: TypeAlias = (
@@ -40,23 +40,28 @@ Input: TypeAlias = (
 
 
 class EmbeddingRequest(UnicodeBody):
+    """A request for OpenAI's ``/v1/embeddings``."""
+
     model: str = ""
     """The default model when left out."""
     input: Input
-    """A text, token ids, or several of either."""
+    """A text, token ids, or a list of either."""
     encoding_format: Literal["float", "base64"] | None = None
-    """base64: little-endian 32-bit floats."""
+    """base64: the vector's little-endian 32-bit floats."""
     dimensions: Count | None = None
-    """Cut the vectors to so many, for models trained that way."""
+    """Truncate the vectors to this length, for models trained for it."""
     user: str | None = None
-    """Who asked, in the client's words; nothing here depends on it."""
+    """The client's name for its user; no effect."""
 
     @property
     def inputs(self) -> list[str | list[int]]:
+        """The inputs as a list."""
         return one_or_many(self.input)
 
 
 class RerankDocument(RequestModel):
+    """A document to rank."""
+
     text: str
 
 
@@ -66,35 +71,35 @@ Documents: TypeAlias = Annotated[
 
 
 class RerankRequest(UnicodeBody):
-    """A ranking as Jina, Cohere and vLLM have it, or with ``texts`` as TEI has it."""
+    """A rerank request in the format of Jina, Cohere and vLLM, or with ``texts`` in that of TEI."""
 
     model: str = ""
     """The default model when left out."""
     query: str
     documents: Documents | None = None
     top_n: Count | None = None
-    """Give only the best so many; all when left out."""
+    """Return only this many of the best documents; all when left out."""
     return_documents: bool | None = None
-    """Give the documents too."""
+    """Include the documents in the results."""
     texts: Documents | None = None
-    """The documents, as TEI calls them; the answer is TEI's then."""
+    """The documents, in TEI's format; the response is then TEI's too."""
     raw_scores: bool = False
-    """Of TEI: scores as the model's head gives them; else their sigmoid, from 0 to 1."""
+    """TEI: return the raw scores of the model's head, instead of their sigmoid (0 to 1)."""
     return_text: bool = False
-    """return_documents, as TEI calls it."""
-    truncate: Annotated[object, NoEffect("what is too long is refused")] = None
-    truncation_direction: Annotated[object, NoEffect("what is too long is refused")] = None
+    """TEI's name for return_documents."""
+    truncate: Annotated[object, NoEffect("inputs over the limit are rejected")] = None
+    truncation_direction: Annotated[object, NoEffect("inputs over the limit are rejected")] = None
 
     @property
     def candidates(self) -> list[str]:
-        """The texts to be ranked.
+        """The texts to rank.
 
         Raises:
-            InvalidRequestError: there are none, or they are given twice.
+            InvalidRequestError: neither or both of ``documents`` and ``texts`` are given.
         """
         if (self.documents is None) == (self.texts is None):
             raise InvalidRequestError(
-                "documents: give the texts to rank as documents, or as texts for TEI's answer",
+                "documents: give either documents, or texts for a response in TEI's format",
                 param="documents",
             )
         given = self.documents or self.texts or ()
@@ -102,19 +107,24 @@ class RerankRequest(UnicodeBody):
 
 
 class LlamaEmbeddingRequest(UnicodeBody):
-    """A request for llama.cpp's own ``/embedding``."""
+    """A request for llama.cpp's ``/embedding``."""
 
     model: str = ""
     """The default model when left out."""
     content: Input | None = None
-    """A text, token ids, or several of either."""
+    """A text, token ids, or a list of either."""
     input: Input | None = None
-    """The same, by its newer name."""
+    """Newer name of content."""
     embd_normalize: Literal[-1, 2] = 2
-    """2 scales vectors to a length of 1, -1 leaves them as they are."""
+    """2 normalizes the vectors to length 1; -1 leaves them unscaled."""
 
     @property
     def inputs(self) -> list[str | list[int]]:
+        """The inputs as a list.
+
+        Raises:
+            InvalidRequestError: neither ``content`` nor ``input`` is given.
+        """
         given = self.input if self.content is None else self.content
         if given is None:
             raise InvalidRequestError("content: Field required", param="content")
@@ -122,18 +132,19 @@ class LlamaEmbeddingRequest(UnicodeBody):
 
 
 def router(models: ModelRouter) -> APIRouter:
+    """The routes for embeddings and reranking."""
     routes = APIRouter(tags=["embeddings"])
 
     @routes.post("/v1/embeddings", response_model=None)
     async def create_embeddings(body: EmbeddingRequest, request: Request) -> Response:
-        """Turn texts into vectors of length 1."""
+        """Create embeddings of length 1."""
         named = models.as_named(body)
         return JSONResponse(await while_connected(request, lambda: _embed(models, named)))
 
     @routes.post("/embedding", response_model=None, tags=["llama.cpp"])
     @routes.post("/embeddings", response_model=None, include_in_schema=False)
     async def llama_embedding(body: LlamaEmbeddingRequest, request: Request) -> Response:
-        """As llama.cpp's server has it."""
+        """Create embeddings, in the format of llama.cpp's server."""
         named = models.as_named(body)
         return JSONResponse(await while_connected(request, lambda: _llama_embed(models, named)))
 
@@ -142,7 +153,7 @@ def router(models: ModelRouter) -> APIRouter:
     @routes.post("/rerank", response_model=None, include_in_schema=False)
     @routes.post("/reranking", response_model=None, include_in_schema=False)
     async def rerank(body: RerankRequest, request: Request) -> Response:
-        """Order documents by how well they answer a query."""
+        """Rank documents by relevance to a query."""
         named = models.as_named(body)
         return JSONResponse(await while_connected(request, lambda: _rerank(models, named)))
 
@@ -207,7 +218,7 @@ async def _rerank(models: ModelRouter, body: RerankRequest) -> JsonObject | list
 
 
 def _in_tei(body: RerankRequest, index: int, score: float, text: str) -> JsonObject:
-    """A ranked text as TEI has it."""
+    """A ranked text in TEI's format."""
     shown = score if body.raw_scores else 1 / (1 + math.exp(-max(score, _LEAST_SCORE)))
     return {"index": index, "score": shown, **({"text": text} if body.return_text else {})}
 

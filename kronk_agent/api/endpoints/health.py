@@ -1,4 +1,4 @@
-"""``/health``: whether requests are answered."""
+"""``/health``: availability of the default model."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from kronk_agent.api.model_router import ModelRouter
 
 
 def router(models: ModelRouter) -> APIRouter:
+    """The routes for health checks."""
     routes = APIRouter(tags=["server"])
 
     @routes.get("/health", response_model=None)
     @routes.get("/v1/health", include_in_schema=False, response_model=None)
     async def health() -> Response:
-        """200 when the default model can be had, and whether it is loaded; 503 with the reason
-        when it cannot."""
+        """200 if the default model is available, with whether it is loaded; otherwise 503 with the
+        reason."""
         default = (await models.served())[0]
         if default.problem is not None:
             return JSONResponse({"status": "error", "error": default.problem}, status_code=503)

@@ -1,4 +1,5 @@
-"""``/v1/models``, in OpenAI's form or, for clients that say ``anthropic-version``, in theirs."""
+"""``/v1/models``, in OpenAI's format, or Anthropic's for clients that send
+``anthropic-version``."""
 
 from __future__ import annotations
 
@@ -12,12 +13,13 @@ from kronk_agent.api.model_router import ModelRouter, ServedModel
 
 
 def router(model_router: ModelRouter) -> APIRouter:
+    """The routes that list models and agents."""
     routes = APIRouter(tags=["models"])
 
     @routes.get("/v1/models")
     @routes.get("/models", include_in_schema=False)
     async def list_models(request: Request) -> dict[str, Any]:
-        """The models and agents there are."""
+        """List the available models and agents."""
         served = await model_router.served()
         if protocol_of(request.scope) == "anthropic":
             ids = [one.id for one in served]
@@ -32,15 +34,13 @@ def router(model_router: ModelRouter) -> APIRouter:
     @routes.get("/v1/models/{id:path}")
     @routes.get("/models/{id:path}", include_in_schema=False)
     async def get_model(id: str, request: Request) -> dict[str, Any]:
-        """One of them, also by an alias."""
+        """Describe one model or agent, also by an alias."""
         meant = model_router.named(id)
         for one in await model_router.served():
             if one.id == meant:
                 is_anthropic = protocol_of(request.scope) == "anthropic"
                 return (_anthropic if is_anthropic else _openai)(one, model_router.started)
-        raise HttpError(
-            f"there is no model {id!r}", status=404, code="model_not_found", param="model"
-        )
+        raise HttpError(f"unknown model {id!r}", status=404, code="model_not_found", param="model")
 
     return routes
 

@@ -1,4 +1,4 @@
-"""Text to tokens and back: ``/v1/tokenize`` and ``/v1/detokenize``, and llama.cpp's own."""
+"""Tokenize and detokenize texts: ``/v1/tokenize``, ``/v1/detokenize``, and llama.cpp's own."""
 
 from __future__ import annotations
 
@@ -14,24 +14,30 @@ from kronk_agent.messages import JsonValue
 
 
 class TokenizeRequest(RequestModel):
+    """A request for ``/v1/tokenize``."""
+
     model: str = ""
     """The default model when left out."""
     input: str
     add_special: bool = False
-    """Add what the model wants around a text of its own (BOS, EOS)."""
+    """Add the special tokens the model expects around a text (BOS, EOS)."""
     parse_special: bool = False
-    """May the text of a special token become that token?"""
+    """Parse the texts of special tokens as those tokens."""
     with_pieces: bool = False
-    """Tell each token's text too, or its bytes where they are no whole characters."""
+    """Return each token's text too, or its bytes if they are not valid UTF-8."""
 
 
 class DetokenizeRequest(RequestModel):
+    """A request for ``/v1/detokenize``."""
+
     model: str = ""
     """The default model when left out."""
     tokens: list[Annotated[int, Field(ge=0)]]
 
 
 class LlamaTokenizeRequest(RequestModel):
+    """A request for llama.cpp's ``/tokenize``."""
+
     content: str
     add_special: bool = False
     parse_special: bool = True
@@ -41,17 +47,20 @@ class LlamaTokenizeRequest(RequestModel):
 
 
 class LlamaDetokenizeRequest(RequestModel):
+    """A request for llama.cpp's ``/detokenize``."""
+
     tokens: list[Annotated[int, Field(ge=0)]]
     model: str | None = None
     """The default model when left out."""
 
 
 def router(models: ModelRouter) -> APIRouter:
+    """The routes for tokens."""
     routes = APIRouter(tags=["tokens"])
 
     @routes.post("/v1/tokenize")
     async def tokenize(body: TokenizeRequest) -> dict[str, Any]:
-        """The tokens of a text, and how many they are."""
+        """Return the tokens of a text, and their number."""
         body = models.as_named(body)
         async with models.engine(body.model) as engine:
             tokens = engine.tokenize(
@@ -62,14 +71,14 @@ def router(models: ModelRouter) -> APIRouter:
 
     @routes.post("/v1/detokenize")
     async def detokenize(body: DetokenizeRequest) -> dict[str, Any]:
-        """The text of tokens, special ones included."""
+        """Return the text of tokens, including special ones."""
         body = models.as_named(body)
         async with models.engine(body.model) as engine:
             return {"model": body.model, "text": engine.detokenize(body.tokens)}
 
     @routes.post("/tokenize", tags=["llama.cpp"])
     async def llama_tokenize(body: LlamaTokenizeRequest) -> dict[str, Any]:
-        """As llama.cpp's server has it."""
+        """Tokenize a text, in the format of llama.cpp's server."""
         async with models.engine(models.named(body.model)) as engine:
             tokens = engine.tokenize(
                 body.content, add_special=body.add_special, parse_special=body.parse_special
@@ -78,7 +87,7 @@ def router(models: ModelRouter) -> APIRouter:
 
     @routes.post("/detokenize", tags=["llama.cpp"])
     async def llama_detokenize(body: LlamaDetokenizeRequest) -> dict[str, Any]:
-        """As llama.cpp's server has it."""
+        """Detokenize, in the format of llama.cpp's server."""
         async with models.engine(models.named(body.model)) as engine:
             return {"content": engine.detokenize(body.tokens)}
 

@@ -1,4 +1,4 @@
-"""Admission of requests: the key, the body, and the room there is."""
+"""Admits requests: checks the API key and its scope, reads the body, applies the limits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kronk_agent.config.schema.server import ServerConfig
 from kronk_agent.engine.structured_output.share import COMPILING_FOR
 
 PUBLIC_PATHS = ("/health", "/v1/health", "/")
-"""These tell nothing of anybody."""
+"""Paths that need no key; they reveal nothing about clients or models."""
 _ADMIN = ("/metrics", "/slots")
 _EMBED = (
     "/v1/embeddings",
@@ -34,11 +34,11 @@ _LISTS = ("/v1/models", "/models", "/api/tags", "/api/show", "/api/ps", "/api/ve
 """Paths that list models, for keys of any scope."""
 
 _UNDECLARED = "/api/"
-"""Ollama's clients send JSON without saying so: LiteLLM, and ``curl -d``."""
+"""Ollama's clients (LiteLLM, ``curl -d``) send JSON without declaring it."""
 
 
 class AuthMiddleware:
-    """Lets a request in."""
+    """Admits a request, or answers it with an error."""
 
     def __init__(
         self, app: ASGIApp, config: ServerConfig, keys: KeyFile, limits: RateLimits
@@ -84,17 +84,17 @@ class AuthMiddleware:
                 CURRENT_CLIENT.reset(token)
 
     def _key(self, headers: Headers) -> ApiKey | None:
-        """The key of the request; None where none is needed.
+        """The request's key; None where none is needed.
 
         Raises:
-            HttpError: one is needed, and there is none, or it is not known (401).
+            HttpError: the key is missing or unknown (401).
         """
         if not self._needs_key:
             return None
         token = headers.get("x-api-key") or _bearer(headers.get("authorization", ""))
         if not token:
             raise HttpError(
-                "an API key is needed, as `Authorization: Bearer KEY` or `x-api-key: KEY`",
+                "API key missing: send `Authorization: Bearer KEY` or `x-api-key: KEY`",
                 status=401,
                 code="api_key_missing",
             )
@@ -103,7 +103,7 @@ class AuthMiddleware:
             return ApiKey(name="server.api_keys", hash=given, start="", created=0)
         key = self._keys.find(token)
         if key is None:
-            raise HttpError("this API key is not known", status=401, code="invalid_api_key")
+            raise HttpError("unknown API key", status=401, code="invalid_api_key")
         return key
 
 
@@ -123,7 +123,7 @@ def _bearer(header: str) -> str:
 
 
 def _is_of_a_page(headers: Headers) -> bool:
-    """True if a browser sends it for a page; all of them say so in one of these."""
+    """True if a browser sends the request for a web page: all browsers set one of these headers."""
     return "origin" in headers or "sec-fetch-site" in headers
 
 
@@ -132,7 +132,7 @@ def _is_mcp(path: str) -> bool:
 
 
 def _scope_of(path: str) -> Scope | None:
-    """The scope that a path needs; None if a key of any scope will do."""
+    """The scope that a path requires; None if a key of any scope suffices."""
     if path in _ADMIN:
         return "admin"
     if path in _LISTS or path.startswith(("/v1/models/", "/models/")):

@@ -1,5 +1,5 @@
-"""Checks every request before it reaches a route: its Host and Origin, its key, its body, and
-whether there is room for it."""
+"""Security checks of every request before it reaches a route: Host, Origin, API key, body and
+limits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["RateLimits", "SecurityMiddleware"]
 
 
 class SecurityMiddleware:
-    """Stands before an application, as the configuration says."""
+    """Runs the security checks in order, as configured."""
 
     def __init__(
         self, app: ASGIApp, *, config: ServerConfig, keys: KeyFile, limits: RateLimits

@@ -157,7 +157,7 @@ def _search(tool: WebSearchTool, base: Tool, path: str) -> Tool:
         base,
         _limits(tool, path),
         country=where.country if where else None,
-        path=_place(where) if where else None,
+        location=_place(where) if where else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""The answer as OpenAI's objects: whole, or in chunks."""
+"""Encodes an answer as OpenAI's chat completion, whole or in chunks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from kronk_agent.messages import JsonObject
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatCompletionEncoder:
-    """What all chunks of an answer have in common."""
+    """Encodes the answer of one request; holds what its chunks have in common."""
 
     model: str
     include_usage: bool = False
@@ -31,7 +31,7 @@ class ChatCompletionEncoder:
     created: int = field(default_factory=lambda: int(time.time()))
 
     def frame(self, index: int, piece: AnswerDelta, finish_reason: str | None = None) -> str:
-        """A chunk with more of a choice."""
+        """A chunk with the next delta of a choice."""
         choice: dict[str, Any] = {
             "index": index,
             "delta": piece.delta,
@@ -44,7 +44,7 @@ class ChatCompletionEncoder:
         return self._frame([choice], None, more)
 
     def last_frames(self, readers: Sequence[ChoiceReader]) -> str:
-        """What comes after all choices have ended."""
+        """The chunks after the end of all choices."""
         if not self.include_usage:
             return DONE
         usage = usage_to_wire([reader.usage for reader in readers])
@@ -54,7 +54,7 @@ class ChatCompletionEncoder:
     def whole(
         self, readers: Sequence[ChoiceReader], pieces: Sequence[Sequence[AnswerDelta]]
     ) -> JsonObject:
-        """The answer, not streamed: the same pieces, put together."""
+        """The whole chat completion, assembled from the deltas of all choices."""
         activity = [piece.activity for one in pieces for piece in one if piece.activity]
         more: JsonObject = {"kronk": {"activity": list(activity)}} if activity else {}
         return {

@@ -1,4 +1,4 @@
-"""The messages of a request, as OpenAI writes them, and as ours."""
+"""OpenAI's message schema, and its conversion to our messages."""
 
 from __future__ import annotations
 
@@ -13,41 +13,55 @@ from kronk_agent.api.tools.client_tools import text_arguments
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import ImagePart, Message, Part, TextPart, ToolCall
 
-_CacheControl: TypeAlias = Annotated[object, NoEffect("prompts share what they begin with")]
-_Name: TypeAlias = Annotated[object, NoEffect("templates have no place for a participant's name")]
-_PlayedBack: TypeAlias = Annotated[object, NoEffect("a client gives it back as it got it")]
+_CacheControl: TypeAlias = Annotated[object, NoEffect("prompts share their common prefix anyway")]
+_Name: TypeAlias = Annotated[
+    object, NoEffect("chat templates have no field for a participant's name")
+]
+_PlayedBack: TypeAlias = Annotated[object, NoEffect("sent back by clients as received")]
 
 
 class TextContent(LenientModel):
+    """A text part."""
+
     type: Literal["text"]
     text: str
     cache_control: _CacheControl = None
 
 
 class Refusal(LenientModel):
+    """A refusal of the assistant."""
+
     type: Literal["refusal"]
     refusal: str
 
 
 class ImageUrl(RequestModel):
+    """The URL of an image."""
+
     url: str
     """A data: URL; nothing is fetched."""
     detail: Literal["auto", "low", "high"] | None = None
-    """All images are seen as the model sees them: only auto."""
+    """Only auto: the model determines the resolution."""
 
 
 class ImageContent(LenientModel):
+    """An image part."""
+
     type: Literal["image_url"]
     image_url: ImageUrl
     cache_control: _CacheControl = None
 
 
 class InputAudio(RequestModel):
+    """Base64-encoded audio."""
+
     data: str
     format: Literal["wav", "mp3"]
 
 
 class AudioContent(LenientModel):
+    """An audio part."""
+
     type: Literal["input_audio"]
     input_audio: InputAudio
     cache_control: _CacheControl = None
@@ -63,6 +77,8 @@ AssistantContent: TypeAlias = (
 
 
 class SystemMessage(LenientModel):
+    """A message with instructions."""
+
     role: Literal["system", "developer"]
     content: TextOnly
     name: _Name = None
@@ -70,6 +86,8 @@ class SystemMessage(LenientModel):
 
 
 class UserMessage(LenientModel):
+    """A message of the user."""
+
     role: Literal["user"]
     content: UserContent
     name: _Name = None
@@ -77,11 +95,15 @@ class UserMessage(LenientModel):
 
 
 class FunctionOfCall(LenientModel):
+    """The name and the JSON arguments of a function call."""
+
     name: str
     arguments: str
 
 
 class FunctionCall(LenientModel):
+    """A call of a function tool."""
+
     id: str
     type: Literal["function"]
     function: FunctionOfCall
@@ -90,11 +112,15 @@ class FunctionCall(LenientModel):
 
 
 class CustomOfCall(LenientModel):
+    """The name and the text input of a custom tool call."""
+
     name: str
     input: str
 
 
 class CustomCall(LenientModel):
+    """A call of a custom tool."""
+
     id: str
     type: Literal["custom"]
     custom: CustomOfCall
@@ -102,17 +128,19 @@ class CustomCall(LenientModel):
 
 
 class AssistantMessage(LenientModel):
+    """A message of the assistant."""
+
     role: Literal["assistant"]
     content: AssistantContent = None
     tool_calls: list[Annotated[FunctionCall | CustomCall, Field(discriminator="type")]] | None = (
         None
     )
     reasoning_content: str | None = None
-    """The thinking that came before, as we gave it."""
+    """The thinking before the answer, as received from us."""
     reasoning: str | None = None
-    """The same, as vLLM and OpenRouter call it."""
+    """vLLM's and OpenRouter's name for reasoning_content."""
     prefix: bool | None = None
-    """On the last message: go on with it, as DeepSeek and Mistral have it."""
+    """On the last message: continue it, as in DeepSeek's and Mistral's APIs."""
     refusal: str | None = None
     name: _Name = None
     annotations: _PlayedBack = None
@@ -126,10 +154,12 @@ class AssistantMessage(LenientModel):
 
 
 class ToolMessage(LenientModel):
+    """The result of a tool call."""
+
     role: Literal["tool"]
     content: TextOnly | None = None
     tool_call_id: str
-    name: Annotated[object, NoEffect("the call says which tool it was")] = None
+    name: Annotated[object, NoEffect("the call names the tool")] = None
     cache_control: _CacheControl = None
 
 
@@ -145,10 +175,10 @@ def is_begun(wire: Sequence[WireMessage]) -> bool:
 
 
 def to_messages(wire: Sequence[WireMessage]) -> list[Message]:
-    """The conversation as ours.
+    """Convert the messages of a request.
 
     Raises:
-        InvalidRequestError: an image that is not in the request, or a result of no call.
+        InvalidRequestError: an image is not a ``data:`` URL, or a tool result has no call.
     """
     messages: list[Message] = []
     names: dict[str, str] = {}
@@ -170,7 +200,7 @@ def _message(message: WireMessage, names: dict[str, str], path: str) -> Message:
         case ToolMessage(tool_call_id=id):
             if id not in names:
                 raise InvalidRequestError(
-                    f"{path}.tool_call_id: no earlier assistant message has a call {id!r}",
+                    f"{path}.tool_call_id: no earlier assistant message has a tool call {id!r}",
                     param=f"{path}.tool_call_id",
                 )
             return Message("tool", _text_parts(message.content), tool_call_id=id, name=names[id])
@@ -229,7 +259,7 @@ def _user_part(part: TextContent | ImageContent | AudioContent, path: str) -> Pa
 def _image(image: ImageUrl, path: str) -> ImagePart:
     if image.detail not in (None, "auto"):
         raise InvalidRequestError(
-            f"{path}.detail: only auto, for images are seen as the model sees them",
+            f"{path}.detail: only auto: the model determines the resolution",
             param=f"{path}.detail",
         )
     return image_at(image.url, f"{path}.url")

@@ -32,12 +32,13 @@ _LAST = AnswerDelta({})
 
 
 def router(models: ModelRouter) -> APIRouter:
+    """The routes for chat completions."""
     routes = APIRouter(tags=["chat completions"])
 
     @routes.post("/v1/chat/completions", response_model=None)
     @routes.post("/chat/completions", response_model=None, include_in_schema=False)
     async def create_chat_completion(body: ChatCompletionRequest, request: Request) -> Response:
-        """Answer a conversation."""
+        """Create a chat completion."""
         stream = body.stream_options
         answer = ChatCompletionEncoder(
             model=models.named(body.model),
@@ -48,6 +49,7 @@ def router(models: ModelRouter) -> APIRouter:
         if body.stream:
 
             async def produce(write: Write) -> None:
+                """Stream the answer."""
                 await _stream(job, answer, write)
 
             return EventStream(
@@ -60,7 +62,7 @@ def router(models: ModelRouter) -> APIRouter:
     @routes.post("/v1/chat/completions/input_tokens", tags=["tokens"])
     @routes.post("/chat/completions/input_tokens", include_in_schema=False)
     async def count_input_tokens(body: ChatCompletionRequest) -> dict[str, Any]:
-        """Count the tokens of a chat completion's prompt; nothing is generated."""
+        """Count the prompt tokens of a chat completion, without generating."""
         job = await _job(models, body)
         count = await job.agents[0].count_tokens(
             job.messages, tool_choice=job.tool_choice, client_tools=job.client_tools
@@ -72,7 +74,7 @@ def router(models: ModelRouter) -> APIRouter:
 
 @dataclass(frozen=True, slots=True)
 class ChatRun:
-    """A request, understood."""
+    """A parsed request, ready to run."""
 
     models: ModelRouter
     model: str
@@ -83,9 +85,10 @@ class ChatRun:
     custom_tools: frozenset[str]
     tool_choice: ToolChoice | None
     notices: Sequence[Notice]
-    """One for each part of the request that was left out."""
+    """One for each ignored part of the request."""
 
     def readers(self) -> list[ChoiceReader]:
+        """A new reader for each choice."""
         names = frozenset(tool.name for tool in self.client_tools)
         return [ChoiceReader(names, self.custom_tools) for _ in self.agents]
 
@@ -95,7 +98,7 @@ class ChatRun:
         """Run one choice to its end.
 
         Raises:
-            KronkError: what the run ended with.
+            KronkError: the run failed.
         """
         for notice in self.notices:
             if (said := reader.read(notice)) is not None:
@@ -138,9 +141,11 @@ async def _stream(job: ChatRun, answer: ChatCompletionEncoder, write: Write) -> 
     readers = job.readers()
 
     async def run(index: int) -> None:
+        """Run one choice and stream it."""
         has_begun = False
 
         async def take(piece: AnswerDelta) -> None:
+            """Write a delta, preceded by the first frame."""
             nonlocal has_begun
             if not has_begun:
                 has_begun = True
@@ -158,8 +163,8 @@ async def _stream(job: ChatRun, answer: ChatCompletionEncoder, write: Write) -> 
 
 
 def _first(piece: AnswerDelta) -> AnswerDelta:
-    """The first delta of a stream. Its content is null before tool calls, as OpenAI's is: clients
-    would show an empty text."""
+    """The first delta of a stream. Before tool calls its content is null, as in OpenAI's API:
+    clients would display an empty text."""
     text = None if "tool_calls" in piece.delta else ""
     return AnswerDelta({"role": "assistant", "content": text})
 
@@ -169,7 +174,10 @@ async def _collect(job: ChatRun, answer: ChatCompletionEncoder) -> object:
     pieces: list[list[AnswerDelta]] = [[] for _ in readers]
 
     async def run(index: int) -> None:
+        """Run one choice and collect it."""
+
         async def take(piece: AnswerDelta) -> None:
+            """Collect a delta."""
             pieces[index].append(piece)
 
         await job.run(index, readers[index], take)

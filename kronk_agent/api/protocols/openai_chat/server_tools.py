@@ -1,4 +1,4 @@
-"""Tools of the server that a request asks for beside its own: the web, and MCP servers by name."""
+"""Server tools that a request asks for: web search, and registered MCP servers by name."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _MCP_SERVERS = "mcp_servers"
 
 
 def server_toolsets(models: ModelRouter, body: ChatCompletionRequest) -> list[Toolset]:
-    """The toolsets to give to the agent that answers.
+    """Return the toolsets of the server tools that the request asks for.
 
     Raises:
-        InvalidRequestError: the server has none such.
-        HttpError: the caller's key is not for tools that run here (403).
+        InvalidRequestError: the server does not have one of them.
+        HttpError: the client's key lacks the scope ``agents`` (403).
     """
     wanted: list[Toolset] = []
     own, *servers = models.runtime.toolsets
@@ -35,7 +35,7 @@ def server_toolsets(models: ModelRouter, body: ChatCompletionRequest) -> list[To
         if found is None:
             known = ", ".join(toolset.name for toolset in servers) or "none"
             raise InvalidRequestError(
-                f"metadata.mcp_servers: no MCP server is registered as {name!r}: there are {known}",
+                f"metadata.mcp_servers: unknown MCP server {name!r}; registered: {known}",
                 param="metadata.mcp_servers",
             )
         wanted.append(found)
@@ -51,8 +51,8 @@ def _web(own: Toolset, options: WebSearchOptions) -> Toolset:
     search = tools.get("web_search")
     if search is None:
         raise InvalidRequestError(
-            "web_search_options: this server does not search the web; web_search must be among "
-            "`tools` in its YAML",
+            "web_search_options: web search is not enabled: add web_search to `tools` in the "
+            "server's YAML",
             param="web_search_options",
         )
     members = [_search(search, options)]
@@ -62,7 +62,7 @@ def _web(own: Toolset, options: WebSearchOptions) -> Toolset:
 
 
 def _search(tool: Tool, options: WebSearchOptions) -> Tool:
-    """``web_search`` with as many results as the request wants, which knows where the person is."""
+    """``web_search`` with the requested number of results and the user's location."""
     place = "" if options.user_location is None else _place(options.user_location.approximate)
     described = f"{tool.description} The person is in or near {place}." if place else None
     sized = with_result_count(tool, options.search_context_size)

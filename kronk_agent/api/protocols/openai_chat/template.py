@@ -1,4 +1,4 @@
-"""The prompt of a chat completion: ``/v1/apply-template``, and llama.cpp's own."""
+"""``/v1/apply-template``: renders the prompt of a chat completion; also llama.cpp's own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kronk_agent.model import ReasoningEffort, RenderedPrompt
 
 
 class TemplateFields(UnicodeBody):
-    """Those of a chat completion's fields that its prompt depends on, with the same meanings."""
+    """The fields of a chat completion that its prompt depends on."""
 
     messages: list[WireMessage]
     tools: list[WireTool] | None = None
@@ -27,9 +27,10 @@ class TemplateFields(UnicodeBody):
     chat_template_kwargs: dict[str, JsonValue] | None = None
     """More variables for the chat template."""
     continue_final_message: bool | None = None
-    """The last message is the assistant's, and not over."""
+    """Continue the last message, which is the assistant's."""
 
     def options(self, base: AgentOptions) -> AgentOptions:
+        """The agent's options, with the request's fields applied."""
         changes: dict[str, Any] = {
             "reasoning_effort": self.reasoning_effort,
             "enable_thinking": self.enable_thinking,
@@ -40,28 +41,33 @@ class TemplateFields(UnicodeBody):
 
 
 class ApplyTemplateRequest(TemplateFields):
+    """A request for ``/v1/apply-template``."""
+
     model: str = ""
-    """The id of a plain model on a file; the default model when left out."""
+    """The id of a plain local model; the default model when left out."""
 
 
 class LlamaApplyTemplateRequest(TemplateFields):
+    """A request for llama.cpp's ``/apply-template``."""
+
     model: str | None = None
     """The default model when left out."""
 
 
 def router(models: ModelRouter) -> APIRouter:
+    """The routes that render prompts."""
     routes = APIRouter(tags=["tokens"])
 
     @routes.post("/v1/apply-template")
     async def apply_template(body: ApplyTemplateRequest) -> dict[str, Any]:
-        """The prompt that a chat completion's model reads, and how many tokens it has."""
+        """Return the prompt of a chat completion and its number of tokens."""
         body = models.as_named(body)
         prompt = await _render(models, body.model, body)
         return {"model": body.model, "prompt": prompt.text, "count": prompt.num_tokens}
 
     @routes.post("/apply-template", tags=["llama.cpp"])
     async def llama_apply_template(body: LlamaApplyTemplateRequest) -> dict[str, str]:
-        """As llama.cpp's server has it."""
+        """Render a prompt, in the format of llama.cpp's server."""
         prompt = await _render(models, models.named(body.model), body)
         return {"prompt": prompt.text}
 
@@ -70,9 +76,9 @@ def router(models: ModelRouter) -> APIRouter:
 
 async def _render(models: ModelRouter, model: str, body: TemplateFields) -> RenderedPrompt:
     if model.startswith(AGENT_PREFIX):
-        # Its prompt has instructions that are for the model to read.
+        # An agent's prompt contains instructions that are not for the client.
         raise InvalidRequestError(
-            f"{model!r} is an agent, and this takes a plain model", param="model"
+            f"model: {model!r} is an agent; this endpoint takes a plain model", param="model"
         )
     messages = to_messages(body.messages)
     await models.need_for(model, messages)

@@ -25,11 +25,12 @@ from kronk_agent.model import SamplingParams
 
 
 def router(models: ModelRouter) -> APIRouter:
+    """The route for completions."""
     routes = APIRouter(tags=["completions"])
 
     @routes.post("/v1/completions", response_model=None)
     async def create_completion(body: CompletionRequest, request: Request) -> Response:
-        """Go on with a prompt."""
+        """Create a completion."""
         body = models.as_named(body)
         body.check()
         options = body.stream_options
@@ -39,6 +40,7 @@ def router(models: ModelRouter) -> APIRouter:
         if body.stream:
 
             async def produce(write: Write) -> None:
+                """Stream the completion."""
                 await _stream(models, body, answer, write)
 
             return EventStream(
@@ -53,7 +55,7 @@ def router(models: ModelRouter) -> APIRouter:
 
 @dataclass(frozen=True, slots=True)
 class CompletionRun:
-    """A request, understood by the engine that answers it."""
+    """A parsed request, ready to run on its engine."""
 
     body: CompletionRequest
     engine: Engine
@@ -65,13 +67,18 @@ class CompletionRun:
     async def of(
         cls, models: ModelRouter, body: CompletionRequest, engine: Engine
     ) -> CompletionRun:
+        """Parse a request for an engine.
+
+        Raises:
+            InvalidRequestError: a field is invalid for this model.
+        """
         prompts = [prompt_tokens(engine, prompt, body.suffix) for prompt in body.prompts]
         sampling = body.sampling(models.sampling, engine.tokenize)
         options = await body.options(engine, models.cache_salt(body.cache_salt))
         return cls(body, engine, sampling, options, prompts)
 
     def echo(self, index: int) -> str:
-        """What a choice begins with."""
+        """The text at the beginning of a choice: the prompt, if ``echo`` is set."""
         if not self.body.echo:
             return ""
         place = index // self.body.num_choices
@@ -79,11 +86,12 @@ class CompletionRun:
         return prompt if isinstance(prompt, str) else self.engine.detokenize(self.prompts[place])
 
     def writer(self, index: int) -> _ChoiceWriter:
+        """A writer for one choice."""
         return _ChoiceWriter(self, index)
 
 
 class _ChoiceWriter:
-    """Writes one choice, chunk by chunk."""
+    """Encodes one choice, chunk by chunk."""
 
     def __init__(self, job: CompletionRun, index: int) -> None:
         self._job = job
@@ -92,6 +100,7 @@ class _ChoiceWriter:
         self._has_begun = False
 
     def write(self, chunk: Chunk) -> JsonObject:
+        """Encode a chunk."""
         text, scored = chunk.text, list(chunk.logprobs)
         tokens = list(chunk.tokens)
         shown: JsonObject | None = None
@@ -115,6 +124,7 @@ async def _stream(
         job = await CompletionRun.of(models, body, engine)
 
         async def take(made: JsonObject) -> None:
+            """Write a part of a choice."""
             await write(answer.frame(made))
 
         ends = await _generate(job, take)
@@ -131,6 +141,7 @@ async def _collect(
         made: dict[int, JsonObject] = {}
 
         async def take(piece: JsonObject) -> None:
+            """Append a part to its choice."""
             index = piece["index"]
             assert isinstance(index, int)
             made[index] = _joined(made[index], piece) if index in made else piece
@@ -143,11 +154,12 @@ async def _collect(
 async def _generate(
     job: CompletionRun, take: Callable[[JsonObject], Awaitable[None]]
 ) -> list[list[GenerationEnd]]:
-    """All choices of all prompts, side by side; gives how they ended, for each prompt."""
+    """Generate all choices of all prompts in parallel; returns their ends, by prompt."""
     number = job.body.num_choices
     ends: list[list[GenerationEnd]] = [[] for _ in job.prompts]
 
     async def run(place: int, prompt: list[int]) -> None:
+        """Generate the choices of one prompt."""
         writers = [job.writer(place * number + index) for index in range(number)]
         stream = job.engine.generate_many(prompt, number, sampling=job.sampling, **job.options)
         async with aclosing(stream):
@@ -181,15 +193,15 @@ async def _best(models: ModelRouter, job: CompletionRun, answer: CompletionEncod
 def _usage(
     models: ModelRouter, job: CompletionRun, ends: Sequence[Sequence[GenerationEnd]]
 ) -> JsonObject:
-    """What was read and written, also for choices that are not given.
+    """Count and encode the usage of all generations, including those not returned.
 
     Args:
-        ends: of all generations, for each prompt.
+        ends: ends of all generations, by prompt.
     """
     usage = Usage(
         sum(map(len, job.prompts)),
         sum(end.usage.completion_tokens for group in ends for end in group),
-        # Of a prompt that is generated after several times, all but one find it computed.
+        # All choices of a prompt but the first find it in the cache; only the first counts.
         sum(min(end.usage.cached_tokens for end in group) for group in ends),
     )
     models.count(job.body.model, usage)
@@ -197,7 +209,7 @@ def _usage(
 
 
 def _joined(first: JsonObject, more: JsonObject) -> JsonObject:
-    """A choice, and what came after it."""
+    """Append a later part to a choice."""
     logprobs, added = first["logprobs"], more["logprobs"]
     if isinstance(logprobs, dict) and isinstance(added, dict):
         for key, values in added.items():

@@ -287,7 +287,7 @@ def _add_search(box: Toolbox, runtime: Runtime, tool: WebSearchTool, path: str) 
             with_result_count(search, tool.search_context_size),
             limits,
             country=where.country if where else None,
-            path=where.words if where else None,
+            location=where.words if where else None,
         )
     ]
     if FETCH in known:
