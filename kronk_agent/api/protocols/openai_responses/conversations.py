@@ -1,4 +1,4 @@
-"""``/v1/conversations``: sessions that responses can be part of."""
+"""``/v1/conversations``: stored conversations that responses can continue."""
 
 from __future__ import annotations
 
@@ -22,25 +22,32 @@ _MAX_ITEMS = 20
 
 
 class CreateConversation(UnicodeBody):
+    """A request to create a conversation."""
+
     items: list[InputItem] | None = None
-    """What it begins with."""
+    """Initial items."""
     metadata: Metadata | None = None
 
 
 class UpdateConversation(UnicodeBody):
+    """A request to change a conversation's metadata."""
+
     metadata: Metadata
 
 
 class AddItems(UnicodeBody):
+    """A request to add items to a conversation."""
+
     items: list[InputItem]
 
 
 def router(models: ModelRouter) -> APIRouter:
+    """The routes for conversations."""
     routes = APIRouter(prefix="/v1/conversations", tags=["conversations"])
 
     @routes.post("")
     async def create_conversation(body: CreateConversation) -> dict[str, Any]:
-        """A new conversation."""
+        """Create a conversation."""
         store = await store_of(models)
         messages = to_messages(body.items or ())
         session = await store.create_session(new_id("conv_"), metadata=body.metadata)
@@ -50,12 +57,12 @@ def router(models: ModelRouter) -> APIRouter:
 
     @routes.get("/{id}")
     async def get_conversation(id: str) -> dict[str, Any]:
-        """One of them."""
+        """Retrieve a conversation."""
         return _wire(await _found(await store_of(models), id))
 
     @routes.post("/{id}")
     async def update_conversation(id: str, body: UpdateConversation) -> dict[str, Any]:
-        """Change its metadata."""
+        """Change the metadata of a conversation."""
         session = await (await store_of(models)).update_session(id, metadata=body.metadata)
         if session is None:
             raise _unknown(id)
@@ -63,14 +70,14 @@ def router(models: ModelRouter) -> APIRouter:
 
     @routes.delete("/{id}")
     async def delete_conversation(id: str) -> dict[str, Any]:
-        """Forget it, with all that was said."""
+        """Delete a conversation and its items."""
         if not await (await store_of(models)).delete_session(id):
             raise _unknown(id)
         return {"id": id, "object": "conversation.deleted", "deleted": True}
 
     @routes.post("/{id}/items")
     async def add_items(id: str, body: AddItems, include: Included) -> dict[str, Any]:
-        """Add what was said elsewhere."""
+        """Add items to a conversation."""
         store = await store_of(models)
         await _found(store, id)
         shown = to_stored(body.items)
@@ -87,20 +94,22 @@ def router(models: ModelRouter) -> APIRouter:
         order: Literal["asc", "desc"] = "desc",
         after: str | None = None,
     ) -> dict[str, Any]:
-        """What was said, a page at a time."""
+        """List the items of a conversation, in pages."""
         store = await store_of(models)
         await _found(store, id)
         return page(await store.items(id), limit=limit, order=order, after=after, include=include)
 
     @routes.get("/{id}/items/{item_id}")
     async def get_item(id: str, item_id: str, include: Included) -> dict[str, Any]:
-        """One item."""
+        """Retrieve an item of a conversation."""
         store = await store_of(models)
         await _found(store, id)
         for item in await store.items(id):
             if item["id"] == item_id:
                 return with_included(item, include)
-        raise HttpError(f"there is no item {item_id!r} in {id!r}", status=404, param="item_id")
+        raise HttpError(
+            f"unknown item {item_id!r} in conversation {id!r}", status=404, param="item_id"
+        )
 
     return routes
 
@@ -113,7 +122,7 @@ async def _found(store: SessionStore, id: str) -> Session:
 
 
 def _unknown(id: str) -> HttpError:
-    return HttpError(f"there is no conversation {id!r}", status=404, param="conversation_id")
+    return HttpError(f"unknown conversation {id!r}", status=404, param="conversation_id")
 
 
 def _wire(session: Session) -> dict[str, Any]:

@@ -23,14 +23,16 @@ from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonObject
 from kronk_agent.sessions import FINAL, SessionStore, StoredResponse
 
-_LOST = "the server was stopped before it was finished"
+_LOST_MESSAGE = "the server was stopped before the response was finished"
 
 
 def router(models: ModelRouter) -> APIRouter:
+    """The routes for responses."""
     background = Background()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        """Keep background responses running while the application is open."""
         async with background.open():
             yield
 
@@ -38,7 +40,7 @@ def router(models: ModelRouter) -> APIRouter:
 
     @routes.post("", response_model=None)
     async def create_response(body: CreateResponse, request: Request) -> Response:
-        """Answer, with items for all that happens on the way."""
+        """Create a response, with an output item for each step."""
         needs_past = body.previous_response_id is not None or body.conversation is not None
         store = await store_of(models) if body.is_stored or needs_past else None
         job = await parse_request(models, body, store)
@@ -52,7 +54,10 @@ def router(models: ModelRouter) -> APIRouter:
         if body.stream:
 
             async def produce(write: Write) -> None:
+                """Stream the response."""
+
                 async def emit(event: WireEvent) -> None:
+                    """Write an event."""
                     await write(_frame(event, is_padded=is_padded))
 
                 await run_response(job, emit)
@@ -62,7 +67,7 @@ def router(models: ModelRouter) -> APIRouter:
 
     @routes.post("/input_tokens")
     async def count_input_tokens(body: CountTokens) -> dict[str, Any]:
-        """How many tokens a response's prompt would have."""
+        """Count the prompt tokens of a response, without generating."""
         needs_past = body.previous_response_id is not None or body.conversation is not None
         store = await store_of(models) if needs_past else None
         given = body.model_dump(by_alias=True, exclude_unset=True, exclude={"personality"})
@@ -78,7 +83,7 @@ def router(models: ModelRouter) -> APIRouter:
 
     @routes.post("/compact")
     async def compact_conversation(body: Compact, request: Request) -> dict[str, Any]:
-        """A conversation made shorter: what was asked, and a summary of the rest."""
+        """Compact a conversation to the user's messages and a summary of the rest."""
         body = models.as_named(body)
         store = await store_of(models) if body.previous_response_id is not None else None
         past = await read_past(store, previous_id=body.previous_response_id, conversation_id=None)
@@ -96,7 +101,7 @@ def router(models: ModelRouter) -> APIRouter:
         starting_after: Annotated[int, Query(ge=0)] | None = None,
         include_obfuscation: bool = False,
     ) -> Response:
-        """A response as it stands; with stream=true the events of one in the background."""
+        """Retrieve a response; with stream=true, the events of a background response."""
         store = await store_of(models)
         found = await _found(store, id)
         if not stream:
@@ -110,7 +115,8 @@ def router(models: ModelRouter) -> APIRouter:
             return JSONResponse({**found.body, "output": shown})
         if include:
             raise InvalidRequestError(
-                "include: only when stream is not true: events are as they were", param="include"
+                "include: not supported with stream=true; events are sent as stored",
+                param="include",
             )
         after = -1 if starting_after is None else starting_after
         watched = background.find(id)
@@ -119,12 +125,13 @@ def router(models: ModelRouter) -> APIRouter:
         events = await store.events(id)
         if not events:
             raise InvalidRequestError(
-                f"stream: the events of {id!r} were not kept: only those of responses with "
-                "background: true are, when they end",
+                f"stream: no events stored for {id!r}; they are stored for finished responses "
+                "with background: true",
                 param="stream",
             )
 
         async def produce(write: Write) -> None:
+            """Write the stored events."""
             for event in events:
                 if event.sequence_number > after:
                     await write(_frame(event.body, is_padded=include_obfuscation))
@@ -133,7 +140,7 @@ def router(models: ModelRouter) -> APIRouter:
 
     @routes.delete("/{id}")
     async def delete_response(id: str) -> dict[str, Any]:
-        """Forget a response, and end it if it is under way in the background."""
+        """Delete a response; cancel it first if it runs in the background."""
         store = await store_of(models)
         await _found(store, id)
         watched = background.find(id)
@@ -144,19 +151,19 @@ def router(models: ModelRouter) -> APIRouter:
 
     @routes.post("/{id}/cancel")
     async def cancel_response(id: str) -> dict[str, Any]:
-        """End a response that is under way in the background."""
+        """Cancel a background response."""
         store = await store_of(models)
         found = await _found(store, id)
         if not found.body["background"]:
             raise InvalidRequestError(
-                f"only responses with background: true can be cancelled, and {id!r} is none"
+                f"response {id!r} is not a background response and cannot be cancelled"
             )
         if found.status in FINAL:
             return found.body
         watched = background.find(id)
         if watched is not None:
             await background.cancel(watched)
-        else:  # another process is at it, and will notice
+        else:  # another process runs it, and stops when it next renews its lease
             await store.finish_response(
                 id, status="cancelled", body={**found.body, "status": "cancelled"}
             )
@@ -170,7 +177,7 @@ def router(models: ModelRouter) -> APIRouter:
         order: Literal["asc", "desc"] = "desc",
         after: str | None = None,
     ) -> dict[str, Any]:
-        """The items a response was given; those of earlier responses are listed there."""
+        """List the input items of a response, without those of earlier responses."""
         store = await store_of(models)
         await _found(store, id)
         items = await store.given_items(id)
@@ -179,10 +186,10 @@ def router(models: ModelRouter) -> APIRouter:
     async def _found(store: SessionStore, id: str) -> StoredResponse:
         found = await store.response(id)
         if found is None:
-            raise HttpError(f"there is no response {id!r}", status=404, param="response_id")
+            raise HttpError(f"unknown response {id!r}", status=404, param="response_id")
         if not found.is_lost or background.find(id) is not None:
             return found
-        error: JsonObject = {"code": "server_error", "message": _LOST}
+        error: JsonObject = {"code": "server_error", "message": _LOST_MESSAGE}
         body: JsonObject = {**found.body, "status": "failed", "error": error}
         await store.finish_response(id, status="failed", body=body)
         return StoredResponse(id=id, status="failed", body=body)
@@ -191,11 +198,12 @@ def router(models: ModelRouter) -> APIRouter:
 
 
 async def _discard(event: WireEvent) -> None:
-    """Nobody streams."""
+    """Ignore the event: the response is not streamed."""
 
 
 def _watching(models: ModelRouter, watched: Watched, *, after: int, is_padded: bool) -> EventStream:
     async def produce(write: Write) -> None:
+        """Write events as they occur."""
         async for event in watched.follow(after=after):
             await write(_frame(event, is_padded=is_padded))
 

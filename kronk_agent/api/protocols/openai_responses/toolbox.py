@@ -1,4 +1,4 @@
-"""A request's tools, found: what the model may call, who carries it out, and how it is shown."""
+"""Resolves a request's tools: what the model may call, who executes it, how the client sees it."""
 
 from __future__ import annotations
 
@@ -64,17 +64,17 @@ FETCH = "web_fetch"
 
 @dataclass(frozen=True, slots=True)
 class ToolPresentation:
-    """How the calls of a tool appear to the client."""
+    """How the calls of a tool are presented to the client."""
 
     kind: ToolKind
     name: str
     group: str | None = None
-    """The namespace of a function, or the label of an MCP server."""
+    """Namespace of a function, or label of an MCP server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The tools of an MCP server, as the client is told of them."""
+    """The tools of an MCP server, as listed for the client."""
 
     server_label: str
     tools: tuple[tuple[str, Tool], ...]
@@ -92,50 +92,51 @@ class InlineServer:
 
 @dataclass(slots=True)
 class Toolbox:
-    """What a request may call."""
+    """The tools of a request."""
 
     toolsets: list[Toolset] = field(default_factory=list)
-    """Carried out here."""
+    """Server tools."""
     client_tools: list[Tool] = field(default_factory=list)
-    """Carried out by the client, or only when it has agreed."""
+    """Client tools, and tools that need the client's approval."""
     listings: list[Listing] = field(default_factory=list)
     servers: frozenset[str] = frozenset()
-    """The names of all MCP servers."""
+    """Names of all registered MCP servers."""
     held: dict[str, Tool] = field(default_factory=dict)
-    """Those that wait for the client's approval, as they are to be called then."""
+    """The callable tools that need the client's approval, by name."""
     rules: tuple[Rule, ...] = ()
-    """What it always denies is not among the tools."""
-    guests: dict[str, InlineServer] = field(default_factory=dict)
-    """By label; their tools come when they are connected to."""
+    """Tools that these rules always deny are hidden."""
+    inline_servers: dict[str, InlineServer] = field(default_factory=dict)
+    """By label; their tools are added once they are connected."""
     notices: list[str] = field(default_factory=list)
-    """Notices about tools of the request that are left out."""
+    """Notices about ignored parts of the request's tools."""
     _shown: dict[str, ToolPresentation] = field(default_factory=dict)
 
     def shown(self, name: str) -> ToolPresentation:
-        """How calls of the tool with this name, as the model sees it, appear."""
+        """The presentation of a tool's calls, by the name the model sees."""
         if name in self._shown:
             return self._shown[name]
         for toolset in self.toolsets:
             if any(tool.name == name for tool in toolset.tools()):
                 return _shown(name, toolset.name, is_server=toolset.name in self.servers)
-        return ToolPresentation("function", name)  # there is no such tool; the model is told so
+        return ToolPresentation("function", name)  # unknown tool; the model is told so
 
     def add_client(self, tool: Tool, shown: ToolPresentation) -> None:
+        """Add a client tool with its presentation."""
         self.client_tools.append(tool)
         self._shown[tool.name] = shown
 
     def choice(self, wire: WireToolChoice) -> ToolChoice:
-        """What the request says must be called.
+        """Convert the request's tool choice.
 
         Raises:
-            InvalidRequestError: it names something that is not among its tools.
+            InvalidRequestError: it names a tool that the request does not have.
         """
         match wire:
             case str(mode):
                 return ToolChoice(mode)
             case AllowedTools(mode=mode, tools=tools):
-                there = [tool for tool in tools if not isinstance(tool, OtherTool)]
-                names = [name for tool in there for name in self._named(tool)]
+                available = [tool for tool in tools if not isinstance(tool, OtherTool)]
+                names = [name for tool in available for name in self._named(tool)]
                 if tools and not names and mode == "auto":
                     return ToolChoice("none")
                 return ToolChoice(mode, allowed=tuple(dict.fromkeys(names)))
@@ -158,23 +159,24 @@ class Toolbox:
                 return [flat_name(group, name)]
             case OtherTool(type=kind):
                 raise InvalidRequestError(
-                    f"tool_choice: there is no {kind!r} here", param="tool_choice"
+                    f"tool_choice: tools of type {kind!r} are not available here",
+                    param="tool_choice",
                 )
             case NamedSearch():
                 return self._of_kind("web", None, "web_search")
             case NamedMcp(server_label=label, name=name):
                 found = self._of_kind("mcp", label, label)
-                own = [flat for flat in found if name in (None, self.shown(flat).name)]
-                if not own:
+                matching = [flat for flat in found if name in (None, self.shown(flat).name)]
+                if not matching:
                     raise InvalidRequestError(
                         f"tool_choice: MCP server {label!r} has no tool {name!r} here",
                         param="tool_choice",
                     )
-                return own
+                return matching
             case _:
                 assert_never(wire)
 
-    def _of_kind(self, kind: ToolKind, group: str | None, words: str) -> list[str]:
+    def _of_kind(self, kind: ToolKind, group: str | None, label: str) -> list[str]:
         names = [tool.name for toolset in self.toolsets for tool in toolset.tools()]
         names += [tool.name for tool in self.client_tools]
         found = []
@@ -185,18 +187,18 @@ class Toolbox:
                 found.append(name)
         if not found:
             raise InvalidRequestError(
-                f"tool_choice: {words!r} is not one of the tools", param="tool_choice"
+                f"tool_choice: {label!r} is not among the tools", param="tool_choice"
             )
         return found
 
 
 async def open_toolbox(runtime: Runtime, agent: Agent, wire: Sequence[WireTool]) -> Toolbox:
-    """Find the tools of a request; those an agent has itself are there in any case.
+    """Resolve the tools of a request; the agent's own tools are always included.
 
     Raises:
-        InvalidRequestError: a name or schema no tool can have, or the server does not search.
-        HttpError: an MCP server is not registered (404), or not there (424), or the key is not
-            for tools that run here (403).
+        InvalidRequestError: a name or schema is invalid, or web search is not enabled.
+        HttpError: an MCP server is unknown (404) or unavailable (424), or the key lacks the scope
+            ``agents`` (403).
     """
     servers = frozenset(t.name for t in runtime.toolsets if isinstance(t, McpServer))
     box = Toolbox(list(agent.toolsets), servers=servers, rules=agent.options.effective_rules)
@@ -224,7 +226,7 @@ async def open_toolbox(runtime: Runtime, agent: Agent, wire: Sequence[WireTool])
                     box.toolsets += resource_toolset(runtime.toolsets)
             case McpTool():
                 current_client().need("agents")
-                box.guests[tool.server_label] = _guest(runtime, box, tool, path)
+                box.inline_servers[tool.server_label] = _inline_server(runtime, box, tool, path)
             case _:
                 assert_never(tool)
     return box
@@ -253,9 +255,9 @@ def _grammar_notices(tool: FunctionTool | CustomTool, path: str) -> list[str]:
 def _client_tool(
     tool: FunctionTool | CustomTool, path: str, namespace: NamespaceTool | None = None
 ) -> Tool:
-    words = [namespace.description] if namespace else []
+    descriptions = [namespace.description] if namespace else []
     name = flat_name(namespace.name, tool.name) if namespace else tool.name
-    description = "\n".join(text for text in (*words, tool.description) if text)
+    description = "\n".join(text for text in (*descriptions, tool.description) if text)
     if isinstance(tool, CustomTool):
         form = tool.format if isinstance(tool.format, GrammarFormat) else None
         return text_tool(
@@ -271,12 +273,12 @@ def _client_tool(
 def _add_search(box: Toolbox, runtime: Runtime, tool: WebSearchTool, path: str) -> None:
     if tool.external_web_access is False:
         return
-    known = {own.name: own for own in runtime.toolsets[0].tools()}
-    search = known.get(SEARCH)
+    web_tools = {tool.name: tool for tool in runtime.toolsets[0].tools()}
+    search = web_tools.get(SEARCH)
     if search is None:
         raise InvalidRequestError(
-            f"{path}: this server does not search the web: add web_search to tools in its YAML, "
-            "or leave the tool out",
+            f"{path}: web search is not enabled: add web_search to tools in the server's YAML, or "
+            "leave the tool out",
             param=path,
         )
     domains = (tool.filters and tool.filters.allowed_domains) or ()
@@ -287,12 +289,12 @@ def _add_search(box: Toolbox, runtime: Runtime, tool: WebSearchTool, path: str) 
             with_result_count(search, tool.search_context_size),
             limits,
             country=where.country if where else None,
-            location=where.words if where else None,
+            location=where.text if where else None,
         )
     ]
-    if FETCH in known:
-        tools.append(limit_fetch(known[FETCH], limits))
-    # First, so that its limits hold where the agent has the same tools without them.
+    if FETCH in web_tools:
+        tools.append(limit_fetch(web_tools[FETCH], limits))
+    # First, so that its limits apply even where the agent has the same tools without limits.
     box.toolsets.insert(0, StaticToolset(SEARCH, tuple(tools)))
 
 
@@ -300,44 +302,43 @@ def _check_registered(wire: McpTool, path: str) -> None:
     for name in ("headers", "authorization"):
         if getattr(wire, name) is not None:
             raise InvalidRequestError(
-                f"{path}.{name}: only with server_url: those of registered servers are under "
-                "mcp_servers in the YAML",
+                f"{path}.{name}: only with server_url; registered servers are configured under "
+                "mcp_servers in the server's YAML",
                 param=f"{path}.{name}",
             )
 
 
-def _guest(runtime: Runtime, box: Toolbox, wire: McpTool, path: str) -> InlineServer:
+def _inline_server(runtime: Runtime, box: Toolbox, wire: McpTool, path: str) -> InlineServer:
     assert wire.server_url is not None
-    if wire.server_label in box.guests:
+    if wire.server_label in box.inline_servers:
         raise InvalidRequestError(
-            f"{path}.server_label: two servers are {wire.server_label!r}",
+            f"{path}.server_label: duplicate label {wire.server_label!r}",
             param=f"{path}.server_label",
         )
     headers = dict(wire.headers or {})
     if wire.authorization is not None:
         if any(name.lower() == "authorization" for name in headers):
             raise InvalidRequestError(
-                f"{path}.authorization: headers have one already", param=f"{path}.authorization"
+                f"{path}.authorization: headers already contain Authorization",
+                param=f"{path}.authorization",
             )
         headers["Authorization"] = f"Bearer {wire.authorization}"
-    places = FieldPaths(f"{path}.server_label", f"{path}.server_url", f"{path}.headers")
-    config = parse_inline_server(
-        runtime.config, wire.server_label, wire.server_url, headers, places
-    )
+    paths = FieldPaths(f"{path}.server_label", f"{path}.server_url", f"{path}.headers")
+    config = parse_inline_server(runtime.config, wire.server_label, wire.server_url, headers, paths)
     return InlineServer(wire, config, path)
 
 
-async def add_guests(box: Toolbox, host: Host) -> None:
-    """Add the tools of the servers that the request brings along.
+async def add_inline_servers(box: Toolbox, host: Host) -> None:
+    """Add the tools of connected inline servers.
 
     Raises:
-        InvalidRequestError: one has not a tool that the request names.
-        HttpError: one cannot be connected to (424).
+        InvalidRequestError: a server lacks a tool that the request names.
+        HttpError: a server is unavailable (424).
     """
     box.toolsets = [*with_inline_toolsets(box.toolsets, host)]
     for server in host.toolsets:
         if isinstance(server, McpServer):
-            one = box.guests[server.name]
+            one = box.inline_servers[server.name]
             await _add_server(box, server, one.wire, one.path)
 
 
@@ -347,10 +348,10 @@ async def _add_server(box: Toolbox, server: McpServer, wire: McpTool, path: str)
     tools = {_shown(tool.name, server.name, is_server=True).name: tool for tool in server.tools()}
     for name in wire.filter.tool_names or ():
         if name not in tools:
-            known = ", ".join(tools) or "none"
+            available = ", ".join(tools) or "none"
             raise InvalidRequestError(
-                f"{path}.allowed_tools: MCP server {wire.server_label!r} has no tool {name!r}: "
-                f"it has {known}",
+                f"{path}.allowed_tools: MCP server {wire.server_label!r} has no tool {name!r}; "
+                f"available: {available}",
                 param=f"{path}.allowed_tools",
             )
     allowed = {
@@ -363,8 +364,8 @@ async def _add_server(box: Toolbox, server: McpServer, wire: McpTool, path: str)
     free: list[Tool] = []
     for name, tool in allowed.items():
         if wire.server_description:
-            words = f"{wire.server_description}\n{tool.description}"
-            tool = replace(tool, description=words)
+            description = f"{wire.server_description}\n{tool.description}"
+            tool = replace(tool, description=description)
         is_held = wire.needs_approval(name, tool)
         box._shown[tool.name] = ToolPresentation(
             "approval" if is_held else "mcp", name, wire.server_label
@@ -381,9 +382,9 @@ async def _add_server(box: Toolbox, server: McpServer, wire: McpTool, path: str)
 def _server(runtime: Runtime, label: str, path: str) -> McpServer:
     servers = {t.name: t for t in runtime.toolsets if isinstance(t, McpServer)}
     if label not in servers:
-        known = ", ".join(servers) or "none"
+        registered = ", ".join(servers) or "none"
         raise HttpError(
-            f"{path}.server_label: no MCP server {label!r} is registered here: there are {known}",
+            f"{path}.server_label: unknown MCP server {label!r}; registered: {registered}",
             status=404,
             code="mcp_server_not_found",
             param=f"{path}.server_label",

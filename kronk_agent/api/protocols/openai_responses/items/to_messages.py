@@ -1,4 +1,4 @@
-"""Items as messages: what the model is given to read."""
+"""Converts items to messages for the model."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonValue, Message, Part, Role, TextPart, ToolCall
 
 APPROVAL_PREFIX = "mcpr_"
-"""An approval request's id is this and the id of the call it is about."""
+"""Prefix of approval request ids; the call's id follows."""
 SUMMARY_HEAD = "Summary of the conversation so far:\n"
 
-_GONE = "[What was found is not at hand any more.{}]"
+_RESULT_GONE = "[What was found is not at hand any more.{}]"
 
 
 def to_messages(items: Sequence[InputItem], earlier: Sequence[Message] = ()) -> list[Message]:
-    """The items as messages that go on from the earlier ones; these are not among them.
+    """Convert the items to messages that continue the earlier ones, which are not returned.
 
     Raises:
-        InvalidRequestError: an image that is not in the request, an output of no call, or
-            something packed that we did not pack.
+        InvalidRequestError: an image is not a ``data:`` URL, an output has no call, or encrypted
+            content is not ours.
     """
     reader = _Reader({call.id: call.name for message in earlier for call in message.tool_calls})
     for index, item in enumerate(items):
@@ -64,10 +64,10 @@ def to_messages(items: Sequence[InputItem], earlier: Sequence[Message] = ()) -> 
 
 @dataclass(slots=True)
 class _Reader:
-    """Puts items together that were one turn of the model: its thinking, text and calls."""
+    """Groups the items of one model turn: its thinking, text and calls."""
 
     names: dict[str, str]
-    """The tool of every call so far."""
+    """Tool name of every call so far."""
     messages: list[Message] = field(default_factory=list)
     _reasoning: str = ""
     _texts: list[str] = field(default_factory=list)
@@ -75,6 +75,7 @@ class _Reader:
     _results: list[Message] = field(default_factory=list)
 
     def read(self, item: InputItem, path: str) -> None:
+        """Add an item."""
         match item:
             case MessageItem(role="assistant"):
                 self._begin_step()
@@ -96,15 +97,15 @@ class _Reader:
             case OtherCallOutputItem():
                 self.end_turn()
                 id = _key(item, path)
-                self.messages.append(self._result(id, (TextPart(_text(item.told)),), path))
+                self.messages.append(self._result(id, (TextPart(_text(item.content)),), path))
             case FunctionCallOutputItem() | CustomCallOutputItem():
                 self.end_turn()
                 parts = _parts(item.output, f"{path}.output")
                 self.messages.append(self._result(item.call_id, parts, f"{path}.call_id"))
             case McpCallItem():
                 self._call(item.id, flat_name(item.server_label, item.name), item.arguments)
-                said = item.output if item.error is None else encode(item.error)
-                self._results.append(self._result(item.id, (TextPart(said or ""),), path))
+                output = item.output if item.error is None else encode(item.error)
+                self._results.append(self._result(item.id, (TextPart(output or ""),), path))
             case WebSearchCallItem():
                 self._search(item, path)
             case McpApprovalRequestItem():
@@ -115,11 +116,12 @@ class _Reader:
                 text = unpack(item.encrypted_content, param=f"{path}.encrypted_content")
                 self.messages.append(Message.system(SUMMARY_HEAD + text))
             case McpListToolsItem() | McpApprovalResponseItem():
-                pass  # for whoever asks which tools are known and which calls may be made
+                pass  # handled by context.py: known tools, and approvals
             case _:
                 assert_never(item)
 
     def end_turn(self) -> None:
+        """Complete the current turn, if there is one."""
         text = "".join(self._texts)
         if text or self._reasoning or self._calls:
             parts = (TextPart(text),) if text else ()
@@ -130,7 +132,7 @@ class _Reader:
         self._texts, self._calls, self._results = [], [], []
 
     def _begin_step(self) -> None:
-        """Thinking and text come before the calls of a turn, so after calls it is the next."""
+        """End the turn if it has calls: text and thinking after calls belong to the next one."""
         if self._calls:
             self.end_turn()
 
@@ -140,16 +142,14 @@ class _Reader:
 
     def _result(self, id: str, parts: tuple[Part, ...], path: str) -> Message:
         if id not in self.names:
-            raise InvalidRequestError(
-                f"{path}: there is no earlier call {id!r} in the input", param=path
-            )
+            raise InvalidRequestError(f"{path}: no earlier call {id!r} in the input", param=path)
         return Message("tool", parts, tool_call_id=id, name=self.names[id])
 
     def _other_call(self, item: OtherCallItem, path: str) -> None:
         id = _key(item, path)
         self._call(id, item.name, encode(item.arguments))
         if item.is_hosted:
-            gone = (TextPart(_GONE.format("")),)
+            gone = (TextPart(_RESULT_GONE.format("")),)
             self._results.append(self._result(id, gone, path))
 
     def _search(self, item: WebSearchCallItem, path: str) -> None:
@@ -166,7 +166,7 @@ class _Reader:
             case _:
                 assert_never(item.action)
         self._call(item.id, name, encode(arguments))
-        text = _GONE.format(f" The pages were:{found}" if found else "")
+        text = _RESULT_GONE.format(f" The pages were:{found}" if found else "")
         self._results.append(self._result(item.id, (TextPart(text),), path))
 
 
@@ -177,7 +177,7 @@ def _key(item: OtherCallItem | OtherCallOutputItem, path: str) -> str:
 
 
 def _text(output: JsonValue) -> str:
-    """An output of any form as text."""
+    """A tool output of any form as text."""
     match output:
         case str(text) | {"type": "input_text" | "output_text" | "text", "text": str(text)}:
             return text
@@ -197,7 +197,7 @@ def _assistant_text(item: MessageItem, path: str) -> str:
                 texts.append(text)
             case _:
                 raise InvalidRequestError(
-                    f"{path}.content.{index}: an assistant's message is text",
+                    f"{path}.content.{index}: an assistant message may contain only text",
                     param=f"{path}.content.{index}",
                 )
     return "".join(texts)
