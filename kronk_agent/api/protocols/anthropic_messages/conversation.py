@@ -1,8 +1,8 @@
-"""The conversation of a request, as Anthropic's clients write it, and as ours.
+"""Converts Anthropic's conversations to our messages.
 
-One assistant message of theirs can hold several turns of the model with the results of server tools
-between them; in ours each is a message of its own. A tool's result is a part of the user's message
-there, and a message here.
+One of Anthropic's assistant messages may hold several turns of the model, with results of server
+tools between them; in ours each turn is a message. Tool results are parts of user messages in
+Anthropic's format, and messages in ours.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import ImagePart, Message, Part, TextPart, ToolCall
 
 McpNames: TypeAlias = Mapping[tuple[str, str], str]
-"""What a tool is called here, by its MCP server and its own name."""
+"""Names of tools here, by MCP server and own name."""
 
 _BILLING = "x-anthropic-billing-header"
 
@@ -56,11 +56,11 @@ _BILLING = "x-anthropic-billing-header"
 def to_messages(
     system: Sequence[TextBlock], wire: Sequence[MessageParam], mcp_names: McpNames
 ) -> list[Message]:
-    """The conversation as ours.
+    """Convert the conversation of a request.
 
     Raises:
-        InvalidRequestError: a block that cannot be shown to the model, a result of no call, or a
-            call without a result; ``param`` names it.
+        InvalidRequestError: a block is unsupported, a result has no call, or a call has no result;
+            ``param`` names it.
     """
     messages = _system(system)
     calls = _Calls()
@@ -81,8 +81,8 @@ def to_messages(
 
 
 def _system(blocks: Iterable[TextBlock]) -> list[Message]:
-    # Claude Code's first block is another one in each conversation, and nothing to the model:
-    # with it no two conversations would begin alike, and no prompt would be found in the cache.
+    # Claude Code's first block differs in each conversation and means nothing to the model. With
+    # it, no two conversations would share a prefix, and no prompt would be cached.
     texts = [block.text for block in blocks if not block.text.startswith(_BILLING)]
     text = "\n\n".join(text for text in texts if text)
     return [Message.system(text)] if text else []
@@ -90,42 +90,56 @@ def _system(blocks: Iterable[TextBlock]) -> list[Message]:
 
 @dataclass(slots=True)
 class _Calls:
-    """The calls of the conversation: which tool each was of, and which have no result yet."""
+    """The calls of the conversation: their tools, and which have no result yet."""
 
     names: dict[str, str] = field(default_factory=dict)
     pending: dict[str, str] = field(default_factory=dict)
-    """Where a call that has no result is, by its id."""
+    """Path of each call without a result, by call id."""
 
     def add(self, id: str, name: str, path: str) -> None:
+        """Add a call.
+
+        Raises:
+            InvalidRequestError: the id is not unique.
+        """
         if id in self.names:
-            raise InvalidRequestError(f"{path}.id: {id!r} is an earlier call's", param=path)
+            raise InvalidRequestError(f"{path}.id: duplicate call id {id!r}", param=path)
         self.names[id] = name
         self.pending[id] = path
 
     def answer(self, id: str, path: str) -> str:
-        """The name of the tool whose result is at that place."""
+        """Match a result with its call, and return the tool's name.
+
+        Raises:
+            InvalidRequestError: no call is waiting for this result.
+        """
         if self.pending.pop(id, None) is None:
             waiting = ", ".join(self.pending) or "none"
             raise InvalidRequestError(
-                f"{path}.tool_use_id: no call {id!r} waits for a result; those that do: {waiting}",
+                f"{path}.tool_use_id: no call {id!r} is waiting for a result; waiting: {waiting}",
                 param=f"{path}.tool_use_id",
             )
         return self.names[id]
 
     def check_answered(self, path: str) -> None:
+        """Check that every call has a result.
+
+        Raises:
+            InvalidRequestError: a call has none.
+        """
         for id, where in self.pending.items():
             raise InvalidRequestError(
-                f"{path}: the call {id!r} ({where}) has no tool_result before this", param=path
+                f"{path}: call {id!r} ({where}) has no tool_result before this", param=path
             )
 
 
-# --- what the user says --------------------------------------------------------------------------
+# --- user messages -----------------------------------------------------------------------------
 
 
 def _user(blocks: Sequence[UserBlock], calls: _Calls, path: str) -> list[Message]:
-    """The results first: they answer the message before, wherever they stand in this one."""
+    """Results come first: they answer the previous message, wherever they are in this one."""
     messages: list[Message] = []
-    said: list[Part] = []
+    parts: list[Part] = []
     for index, block in enumerate(blocks):
         where = f"{path}.{index}"
         if isinstance(block, ToolResultBlock):
@@ -133,9 +147,9 @@ def _user(blocks: Sequence[UserBlock], calls: _Calls, path: str) -> list[Message
             content = _result(block, f"{where}.content")
             messages.append(Message("tool", content, tool_call_id=block.tool_use_id, name=name))
         else:
-            said += _parts(block, where)
-    if said or not messages:
-        messages.append(Message("user", _joined(said, "\n\n")))
+            parts += _parts(block, where)
+    if parts or not messages:
+        messages.append(Message("user", _joined(parts, "\n\n")))
     return messages
 
 
@@ -160,7 +174,7 @@ def _parts(block: ResultBlock, path: str) -> list[Part]:
         case DocumentBlock():
             return _document(block, path)
         case SearchResultBlock():
-            _refuse_citations(block, path)
+            _reject_citations(block, path)
             texts = [TextPart(part.text) for part in block.content]
             return [TextPart(f"{block.title}\n{block.source}"), *texts]
         case ToolReferenceBlock(tool_name=name):
@@ -172,19 +186,19 @@ def _parts(block: ResultBlock, path: str) -> list[Part]:
 def _image(source: Base64Source | UrlSource | FileSource, path: str) -> ImagePart:
     if not isinstance(source, Base64Source):
         raise InvalidRequestError(
-            f"{path}.type: only base64 is supported, not {source.type}: nothing is fetched, and "
-            "no files are kept",
+            f"{path}.type: {source.type} is not supported: send the image as base64",
             param=f"{path}.type",
         )
     if not source.media_type.startswith("image/"):
         raise InvalidRequestError(
-            f"{path}.media_type: {source.media_type!r} is no image", param=f"{path}.media_type"
+            f"{path}.media_type: {source.media_type!r} is not an image type",
+            param=f"{path}.media_type",
         )
     return ImagePart(decoded(source.data, f"{path}.data"), source.media_type)
 
 
 def _document(block: DocumentBlock, path: str) -> list[Part]:
-    _refuse_citations(block, path)
+    _reject_citations(block, path)
     head = [TextPart(text) for text in (block.title, block.context) if text]
     match block.source:
         case TextSource(data=data):
@@ -201,17 +215,17 @@ def _document(block: DocumentBlock, path: str) -> list[Part]:
             )
 
 
-def _refuse_citations(block: DocumentBlock | SearchResultBlock, path: str) -> None:
+def _reject_citations(block: DocumentBlock | SearchResultBlock, path: str) -> None:
     if block.citations is not None and block.citations.enabled:
         raise InvalidRequestError(
-            f"{path}.citations.enabled: only what web_search and web_fetch bring is cited: leave "
-            "it out",
+            f"{path}.citations.enabled: citations are only supported for web_search and "
+            "web_fetch: leave it out",
             param=f"{path}.citations.enabled",
         )
 
 
 def _joined(parts: Iterable[Part], separator: str) -> tuple[Part, ...]:
-    """With neighbouring texts as one: they are blocks, and must not run into each other."""
+    """Join adjacent texts with a separator, so that blocks do not run together."""
     joined: list[Part] = []
     for part in parts:
         last = joined[-1] if joined else None
@@ -222,12 +236,12 @@ def _joined(parts: Iterable[Part], separator: str) -> tuple[Part, ...]:
     return tuple(joined)
 
 
-# --- what the assistant said ---------------------------------------------------------------------
+# --- assistant messages ------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
 class _Turn:
-    """One turn of the model, with the results that there are."""
+    """One turn of the model, with the results of its calls."""
 
     text: str = ""
     reasoning: str = ""
@@ -235,14 +249,15 @@ class _Turn:
     results: dict[str, Message] = field(default_factory=dict)
 
     def messages(self) -> list[Message]:
+        """The turn as messages: its own, then its results."""
         if not (self.text or self.reasoning or self.calls):
             return []
-        said = replace(
+        turn = replace(
             Message.assistant(self.text, tuple(self.calls)),
             reasoning=self.reasoning,
         )
         results = [self.results[call.id] for call in self.calls if call.id in self.results]
-        return [said, *results]
+        return [turn, *results]
 
 
 def _assistant(
@@ -256,7 +271,7 @@ def _assistant(
                 _add_result(turns[-1], block, calls, where)
                 continue
             case RedactedThinkingBlock():
-                continue  # another model's, and not to be read
+                continue  # written by another model, and encrypted
         if turns[-1].results:
             turns.append(_Turn())
         turn = turns[-1]
@@ -310,7 +325,7 @@ def _query(call: ToolCall | None) -> object:
 
 
 def _close_server_calls(turn: _Turn, calls: _Calls) -> None:
-    """A stream may have ended before a server tool was done; the client cannot answer for it."""
+    """Close server tool calls whose stream ended early; the client cannot answer them."""
     for call in turn.calls:
         if call.id in calls.pending and call.id.startswith(("srvtoolu_", "mcptoolu_")):
             calls.answer(call.id, "")
@@ -319,7 +334,7 @@ def _close_server_calls(turn: _Turn, calls: _Calls) -> None:
 
 
 def _merged(messages: Iterable[Message]) -> list[Message]:
-    """With what the user says in a row as one message, as this API has it."""
+    """Merge consecutive user messages, as this API does."""
     merged: list[Message] = []
     for message in messages:
         if merged and merged[-1].role == message.role == "user":

@@ -1,9 +1,9 @@
-"""The events of a run as Anthropic's stream of events; what it gives is in ``response.py`` whole.
+"""Encodes the events of a run as Anthropic's stream events; collect.py assembles them.
 
-The order is theirs: ``message_start``, then block after block, each with ``content_block_start``,
-deltas and ``content_block_stop``, then ``message_delta`` and ``message_stop``. Blocks do not
-overlap, so the results of our tools come behind the turn that called them, in the order of the
-calls: whenever the tools were done, the same run gives the same message.
+The order is Anthropic's: ``message_start``, then block after block, each with
+``content_block_start``, deltas and ``content_block_stop``, then ``message_delta`` and
+``message_stop``. Blocks do not overlap, so results of server tools follow the turn that called
+them, in the order of the calls; the message does not depend on when the tools finished.
 """
 
 from __future__ import annotations
@@ -56,24 +56,25 @@ _LONGEST_MARKER = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageFormat:
-    """How a message is written."""
+    """Everything that determines how a message is encoded."""
 
     id: str
     model: str
-    """As the request named it."""
+    """The name used in the request."""
     client_tools: frozenset[str] = frozenset()
     servers: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """The server and its own name of a tool that runs here, by the name the model calls it."""
+    """Server and own name of each server tool, by the name the model sees."""
     max_tokens: int | None = None
     shows_thinking: bool = True
     cites_pages: bool = False
-    """Whether what ``web_fetch`` read is cited, as what ``web_search`` found always is."""
+    """True if pages read by ``web_fetch`` are cited; results of ``web_search`` always are."""
     more: JsonObject = field(default_factory=dict)
-    """More fields of the message, such as ``diagnostics``."""
+    """Additional fields of the message, such as ``diagnostics``."""
     context_management: JsonObject | None = None
-    """What was done to the conversation, if the request asked for that."""
+    """Edits applied to the conversation; None if the request asked for none."""
 
     def call_block(self, name: str) -> CallBlock:
+        """The block type of a call."""
         if name in self.client_tools:
             return "tool_use"
         return "server_tool_use" if name in _WEB_TOOLS else "mcp_tool_use"
@@ -87,11 +88,11 @@ class _Call:
 
 
 class MessagesEncoder:
-    """Writes one message; events go in, Anthropic's come out.
+    """Encodes one message: run events in, Anthropic's events out.
 
     Args:
-        form: what all of it depends on.
-        prompt_tokens: told at the beginning; the end tells how many of them were cached.
+        form: determines the encoding.
+        prompt_tokens: reported at the start; how many were cached is reported at the end.
     """
 
     def __init__(self, form: MessageFormat, *, prompt_tokens: int = 0) -> None:
@@ -100,14 +101,14 @@ class MessagesEncoder:
         self._has_begun = False
         self._num_blocks = 0
         self._open: str | None = None
-        """The type of the block that is being written."""
+        """Type of the open block; None if no block is open."""
         self._thinking = ""
         self._text_end = ""
         self._cited: set[int] = set()
-        """What the open block has cited."""
+        """Numbers cited in the open block."""
         self._citations: dict[int, JsonObject] = {}
         self._calls: dict[str, _Call] = {}
-        """Those of this step that run here, by our id."""
+        """Server tool calls of this step, by our call id."""
         self._results: dict[str, ToolResult] = {}
         self._num_searches = 0
         self._num_fetches = 0
@@ -115,7 +116,7 @@ class MessagesEncoder:
         self._notices: list[JsonValue] = []
 
     def write(self, event: Event) -> Iterator[JsonObject]:
-        """What the event becomes; the first that becomes something begins the message.
+        """Encode an event; the first one with output starts the message.
 
         Raises:
             KronkError: the run failed.
@@ -148,12 +149,12 @@ class MessagesEncoder:
             case Notice() | ContextCompacted():
                 self._notices.append(event.text)
             case StepStarted() | ToolStarted() | ToolProgress():
-                pass  # have no form here
+                pass  # no equivalent in this protocol
             case _:
                 assert_never(event)
 
     def _begin(self) -> Iterator[JsonObject]:
-        """What comes before all blocks."""
+        """The events before the first block."""
         self._has_begun = True
         yield {
             "type": "message_start",
@@ -215,7 +216,7 @@ class MessagesEncoder:
         yield from self._in(f"call {id}", block)
 
     def _in(self, kind: str, block: JsonObject) -> Iterator[JsonObject]:
-        """Go on with a block of that kind, or begin one."""
+        """Continue the open block of this kind, or start a new one."""
         if self._open == kind:
             return
         yield from self._close()

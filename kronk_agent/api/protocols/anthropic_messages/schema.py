@@ -1,7 +1,7 @@
-"""The request of Anthropic's Messages API, as its clients send it.
+"""Schema of Anthropic's Messages API requests.
 
-The form is that of the types in Anthropic's Python SDK (anthropic 2.12), beta fields included. What
-is not here is refused by name. ``request.py`` translates it.
+Follows the types of Anthropic's Python SDK (anthropic 2.12), beta fields included. Fields not
+listed here are rejected by name. ``request.py`` translates requests.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from kronk_agent.api.protocols.common.schema import Count, RequestModel
 
 
 class CacheControl(RequestModel):
-    """A mark for a prompt cache. Ours needs none: every prompt is cached, as long as it fits."""
+    """A prompt caching marker. No effect: every prompt is cached, as long as there is memory."""
 
     type: Literal["ephemeral"]
     ttl: Literal["5m", "1h"] | None = None
@@ -22,6 +22,8 @@ class CacheControl(RequestModel):
 
 
 class Citations(RequestModel):
+    """Whether a block is cited."""
+
     enabled: bool | None = None
 
 
@@ -30,6 +32,8 @@ class _Block(RequestModel):
 
 
 class DirectCaller(RequestModel):
+    """The caller of a tool: only the model."""
+
     type: Literal["direct"]
 
 
@@ -37,35 +41,47 @@ class DirectCaller(RequestModel):
 
 
 class TextBlock(_Block):
+    """A text."""
+
     type: Literal["text"]
     text: str
     citations: list[JsonValue] | None = None
-    """What an earlier answer cited; the text itself has the numbers."""
+    """Citations of an earlier answer. Not needed: the text contains their numbers."""
 
 
 class Base64Source(RequestModel):
+    """A base64-encoded source."""
+
     type: Literal["base64"]
     media_type: str
     data: str
 
 
 class UrlSource(RequestModel):
+    """A URL as a source."""
+
     type: Literal["url"]
     url: str
 
 
 class FileSource(RequestModel):
+    """An uploaded file as a source."""
+
     type: Literal["file"]
     file_id: str
 
 
 class TextSource(RequestModel):
+    """A text as a source."""
+
     type: Literal["text"]
     media_type: Literal["text/plain"] = "text/plain"
     data: str
 
 
 class ImageBlock(_Block):
+    """An image."""
+
     type: Literal["image"]
     source: Annotated[Base64Source | UrlSource | FileSource, Field(discriminator="type")]
 
@@ -75,7 +91,7 @@ def _as_object(value: Any) -> Any:
 
 
 Input: TypeAlias = Annotated[dict[str, JsonValue], BeforeValidator(_as_object)]
-"""The arguments of a call; null is none."""
+"""The arguments of a call; null means none."""
 
 
 def _as_blocks(content: Any) -> Any:
@@ -83,6 +99,8 @@ def _as_blocks(content: Any) -> Any:
 
 
 class ContentSource(RequestModel):
+    """Blocks as a source."""
+
     type: Literal["content"]
     content: Annotated[
         list[Annotated[TextBlock | ImageBlock, Field(discriminator="type")]],
@@ -91,6 +109,8 @@ class ContentSource(RequestModel):
 
 
 class DocumentBlock(_Block):
+    """A document."""
+
     type: Literal["document"]
     source: Annotated[
         TextSource | ContentSource | Base64Source | UrlSource | FileSource,
@@ -102,6 +122,8 @@ class DocumentBlock(_Block):
 
 
 class SearchResultBlock(_Block):
+    """A search result that the client provides."""
+
     type: Literal["search_result"]
     source: str
     title: str
@@ -110,7 +132,7 @@ class SearchResultBlock(_Block):
 
 
 class ToolReferenceBlock(_Block):
-    """A tool of the request by name, as Claude Code's tool search returns it."""
+    """A reference to a tool of the request, from Claude Code's tool search."""
 
     type: Literal["tool_reference"]
     tool_name: str
@@ -123,6 +145,8 @@ ResultBlock: TypeAlias = Annotated[
 
 
 class ToolResultBlock(_Block):
+    """The result of a client tool."""
+
     type: Literal["tool_result"]
     tool_use_id: str
     content: Annotated[
@@ -133,17 +157,23 @@ class ToolResultBlock(_Block):
 
 
 class ThinkingBlock(RequestModel):
+    """Thinking of the model."""
+
     type: Literal["thinking"]
     thinking: str
     signature: str = ""
 
 
 class RedactedThinkingBlock(RequestModel):
+    """Encrypted thinking."""
+
     type: Literal["redacted_thinking"]
     data: str
 
 
 class ToolUseBlock(_Block):
+    """A call of a client tool."""
+
     type: Literal["tool_use"]
     id: str
     name: str
@@ -152,6 +182,8 @@ class ToolUseBlock(_Block):
 
 
 class ServerToolUseBlock(_Block):
+    """A call of a server tool."""
+
     type: Literal["server_tool_use"]
     id: str
     name: Literal["web_search", "web_fetch"]
@@ -160,6 +192,8 @@ class ServerToolUseBlock(_Block):
 
 
 class WebSearchResult(RequestModel):
+    """A page found by a web search."""
+
     type: Literal["web_search_result"]
     url: str
     title: str
@@ -168,11 +202,15 @@ class WebSearchResult(RequestModel):
 
 
 class WebSearchError(RequestModel):
+    """A failed web search."""
+
     type: Literal["web_search_tool_result_error"]
     error_code: str
 
 
 class WebSearchResultBlock(_Block):
+    """The result of a web search."""
+
     type: Literal["web_search_tool_result"]
     tool_use_id: str
     content: list[WebSearchResult] | WebSearchError
@@ -180,6 +218,8 @@ class WebSearchResultBlock(_Block):
 
 
 class WebFetchResult(RequestModel):
+    """A fetched page."""
+
     type: Literal["web_fetch_result"]
     url: str
     content: DocumentBlock
@@ -187,11 +227,15 @@ class WebFetchResult(RequestModel):
 
 
 class WebFetchError(RequestModel):
+    """A failed web fetch."""
+
     type: Literal["web_fetch_tool_result_error"]
     error_code: str
 
 
 class WebFetchResultBlock(_Block):
+    """The result of a web fetch."""
+
     type: Literal["web_fetch_tool_result"]
     tool_use_id: str
     content: Annotated[WebFetchResult | WebFetchError, Field(discriminator="type")]
@@ -199,6 +243,8 @@ class WebFetchResultBlock(_Block):
 
 
 class McpToolUseBlock(_Block):
+    """A call of an MCP server's tool."""
+
     type: Literal["mcp_tool_use"]
     id: str
     name: str
@@ -207,6 +253,8 @@ class McpToolUseBlock(_Block):
 
 
 class McpToolResultBlock(_Block):
+    """The result of an MCP tool."""
+
     type: Literal["mcp_tool_result"]
     tool_use_id: str
     content: Annotated[
@@ -241,6 +289,8 @@ Texts: TypeAlias = Annotated[
 
 
 class UserMessage(RequestModel):
+    """A message of the user."""
+
     role: Literal["user"]
     content: Annotated[
         list[UserBlock], BeforeValidator(_as_blocks, json_schema_input_type=str | list[UserBlock])
@@ -248,6 +298,8 @@ class UserMessage(RequestModel):
 
 
 class AssistantMessage(RequestModel):
+    """A message of the assistant."""
+
     role: Literal["assistant"]
     content: Annotated[
         list[AnswerBlock],
@@ -256,6 +308,8 @@ class AssistantMessage(RequestModel):
 
 
 class SystemMessage(RequestModel):
+    """A message with instructions."""
+
     role: Literal["system"]
     content: Texts
 
@@ -271,28 +325,32 @@ MessageParam: TypeAlias = Annotated[
 class _Tool(_Block):
     allowed_callers: list[Literal["direct"]] | None = None
     defer_loading: bool = False
-    """The model knows every tool from the start, so a tool that is deferred can be called too."""
+    """No effect: the model knows every tool from the start, including deferred ones."""
 
 
 class CustomTool(_Tool):
+    """A client tool."""
+
     type: Literal["custom"] | None = None
     name: str
     description: str = ""
     input_schema: dict[str, JsonValue]
     strict: bool = False
-    """Arguments follow the schema either way. True: a schema that cannot be enforced is refused."""
+    """Arguments always match the schema. True: reject a schema that cannot be enforced."""
     input_examples: list[dict[str, JsonValue]] | None = None
     """Shown to the model with the description."""
     eager_input_streaming: bool | None = None
-    """Arguments are always streamed as they are written."""
+    """No effect: arguments are always streamed as they are generated."""
 
 
 class UserLocation(RequestModel):
+    """The user's approximate location."""
+
     type: Literal["approximate"]
     city: str | None = None
     region: str | None = None
     country: Annotated[str, Field(pattern=r"^[A-Za-z]{2}$")] | None = None
-    """Two letters of ISO 3166-1."""
+    """ISO 3166-1 code, two letters."""
     timezone: str | None = None
 
 
@@ -311,22 +369,30 @@ class _WebTool(_Tool):
 
 
 class WebSearchTool(_WebTool):
+    """The web search tool."""
+
     type: Literal["web_search_20250305", "web_search_20260209", "web_search_20260318"]
     name: Literal["web_search"]
     user_location: UserLocation | None = None
 
 
 class UrlSourceAll(RequestModel):
+    """Allows all URLs."""
+
     type: Literal["all"]
 
 
 class UrlSources(RequestModel):
+    """Where fetched URLs may come from."""
+
     client_tool_results: UrlSourceAll | None = None
     server_tool_results: UrlSourceAll | None = None
     user_input: UrlSourceAll | None = None
 
 
 class WebFetchTool(_WebTool):
+    """The web fetch tool."""
+
     type: Literal[
         "web_fetch_20250910", "web_fetch_20260209", "web_fetch_20260309", "web_fetch_20260318"
     ]
@@ -338,11 +404,15 @@ class WebFetchTool(_WebTool):
 
 
 class McpToolConfig(RequestModel):
+    """Settings of a tool in an MCP toolset."""
+
     enabled: bool = True
     defer_loading: bool = False
 
 
 class McpToolset(_Block):
+    """The tools of an MCP server."""
+
     type: Literal["mcp_toolset"]
     mcp_server_name: str
     default_config: McpToolConfig | None = None
@@ -368,7 +438,7 @@ ToolParam: TypeAlias = Annotated[
         _tool_type,
         custom_error_type="tool_type",
         custom_error_message=(
-            "the types of tools are custom (which may be left out), web_search_…, web_fetch_… and "
+            "unknown tool type; supported: custom (the default), web_search_…, web_fetch_… and "
             "mcp_toolset"
         ),
     ),
@@ -376,37 +446,49 @@ ToolParam: TypeAlias = Annotated[
 
 
 class McpToolConfiguration(RequestModel):
+    """The tools of an MCP server; the older form."""
+
     enabled: bool | None = None
     allowed_tools: list[str] | None = None
 
 
 class McpServerDefinition(RequestModel):
+    """An MCP server: registered, or inline with ``url``."""
+
     type: Literal["url"] = "url"
     name: str
-    """As the server is registered in the configuration; any other, for one of the request's own."""
+    """Name of a registered server; for an inline server, any other name."""
     url: str | None = None
-    """Where that one is; ``server.allow_server_urls`` in the YAML says where it may be."""
+    """URL of an inline server; must be allowed by ``server.allow_server_urls`` in the YAML."""
     authorization_token: str | None = Field(default=None, repr=False)
     tool_configuration: McpToolConfiguration | None = None
 
 
 class AutoChoice(RequestModel):
+    """The model may call tools."""
+
     type: Literal["auto"]
     disable_parallel_tool_use: bool = False
 
 
 class AnyChoice(RequestModel):
+    """The model must call a tool."""
+
     type: Literal["any"]
     disable_parallel_tool_use: bool = False
 
 
 class NamedChoice(RequestModel):
+    """The model must call this tool."""
+
     type: Literal["tool"]
     name: str
     disable_parallel_tool_use: bool = False
 
 
 class NoChoice(RequestModel):
+    """The model must not call tools."""
+
     type: Literal["none"]
 
 
@@ -418,61 +500,83 @@ ToolChoiceParam: TypeAlias = Annotated[
 # --- how to answer -------------------------------------------------------------------------------
 
 Display: TypeAlias = Literal["summarized", "omitted"]
-"""Nothing is summarized here: ``summarized`` shows all."""
+"""Thinking is never summarized: ``summarized`` returns all of it."""
 
 
 class ThinkingEnabled(RequestModel):
+    """Thinking with a budget in tokens."""
+
     type: Literal["enabled"]
     budget_tokens: Count
     display: Display | None = None
 
 
 class ThinkingAdaptive(RequestModel):
+    """Thinking as the model decides."""
+
     type: Literal["adaptive"]
     display: Display | None = None
 
 
 class ThinkingDisabled(RequestModel):
+    """No thinking."""
+
     type: Literal["disabled"]
 
 
 class OutputFormat(RequestModel):
+    """The required format of the answer."""
+
     type: Literal["json_schema"]
     schema_: dict[str, JsonValue] = Field(alias="schema")
 
 
 class OutputConfig(RequestModel):
+    """The format of the answer, and the effort."""
+
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
     format: OutputFormat | None = None
 
 
 class ThinkingTurns(RequestModel):
+    """A number of turns."""
+
     type: Literal["thinking_turns"]
     value: Count
 
 
 class AllThinkingTurns(RequestModel):
+    """All turns."""
+
     type: Literal["all"]
 
 
 class ClearThinking(RequestModel):
+    """Removes old thinking from the conversation."""
+
     type: Literal["clear_thinking_20251015"]
     keep: Literal["all"] | ThinkingTurns | AllThinkingTurns | None = None
-    """Which thinking the model reads again: that of all turns, or of the last ones. None is 1."""
+    """Turns whose thinking is kept: all, or the last few; None is 1."""
 
 
 class ContextManagement(RequestModel):
+    """Edits of the conversation."""
+
     edits: tuple[ClearThinking, ...] = ()
 
 
 class Metadata(RequestModel):
+    """Metadata of the request."""
+
     user_id: str | None = None
-    """Is for the watch a provider keeps on its users; there is none here."""
+    """No effect: used by providers to detect abuse."""
 
 
 class Diagnostics(RequestModel):
+    """Diagnostics of the prompt cache."""
+
     previous_message_id: str | None = None
-    """Why its cache was missed is not looked into; the answer says so (``unavailable``)."""
+    """Cache misses are not diagnosed; the response says ``unavailable``."""
 
 
 class CountTokensRequest(RequestModel):
@@ -490,14 +594,14 @@ class CountTokensRequest(RequestModel):
     ] = None
     output_config: OutputConfig | None = None
     output_format: OutputFormat | None = None
-    """The older place of ``output_config.format``."""
+    """Older location of ``output_config.format``."""
     context_management: ContextManagement | None = None
     cache_control: CacheControl | None = None
     speed: Literal["standard"] | None = None
 
     @property
     def names_servers(self) -> bool:
-        """Does it want tools of MCP servers?"""
+        """True if the request uses tools of MCP servers."""
         return bool(self.mcp_servers) or any(isinstance(t, McpToolset) for t in self.tools)
 
 

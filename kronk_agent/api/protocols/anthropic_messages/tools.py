@@ -1,4 +1,4 @@
-"""The tools of a request: the client's own, and those that run here."""
+"""Converts a request's tools: client tools, web tools and MCP toolsets."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from kronk_agent.tools import StaticToolset, Tool, Toolset
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What the model may call."""
+    """The tools of a request."""
 
     client: tuple[Tool, ...] = ()
-    """These go back to the client."""
+    """Client tools."""
     hosted: tuple[Toolset, ...] = ()
-    """These run here, because the request names them."""
+    """Toolsets executed here, because the request names them."""
 
 
 def to_tools(
@@ -51,46 +51,46 @@ def to_tools(
     servers: Sequence[McpServerDefinition],
     toolsets: Sequence[Toolset],
     urls: Mapping[str, str | None],
-    guests: Collection[str],
+    inline_servers: Collection[str],
 ) -> Tools:
-    """The tools a request gives or names.
+    """Convert the tools of a request.
 
     Args:
         wire: its ``tools``.
         servers: its ``mcp_servers``.
-        toolsets: everything that can run here.
-        urls: the MCP servers there are, and where those are that are not programs.
-        guests: those among them that the request brings along.
+        toolsets: all toolsets of the server, and of inline servers.
+        urls: all MCP servers, with the URL of each that has one.
+        inline_servers: names of the inline servers.
 
     Raises:
-        InvalidRequestError: a tool that no model can be given, or one there is not here.
+        InvalidRequestError: a tool is invalid, or not available here.
     """
     client: list[Tool] = []
     web: list[Tool] = []
     mcp: list[Toolset] = []
-    defined = _Servers(servers, toolsets, urls, guests)
+    defined = _Servers(servers, toolsets, urls, inline_servers)
     for index, tool in enumerate(wire):
         path = f"tools.{index}"
         match tool:
             case CustomTool():
                 client.append(_custom(tool, path))
             case WebSearchTool():
-                web.append(_search(tool, _own_tool("web_search", toolsets, path), path))
+                web.append(_search(tool, _web_tool("web_search", toolsets, path), path))
             case WebFetchTool():
-                web.append(_fetch(tool, _own_tool("web_fetch", toolsets, path), path))
+                web.append(_fetch(tool, _web_tool("web_fetch", toolsets, path), path))
             case McpToolset():
                 mcp.append(defined.toolset(tool, path))
-    mcp += defined.unmentioned()
+    mcp += defined.unselected()
     names = [tool.name for tool in web]
     if len(set(names)) < len(names):
-        raise InvalidRequestError(f"tools: two are {names[-1]}", param="tools")
+        raise InvalidRequestError(f"tools: duplicate tool {names[-1]}", param="tools")
     hosted = [StaticToolset("the request", tuple(web))] if web else []
     more = resource_toolset(toolsets) if mcp else []
     return Tools(tuple(client), (*hosted, *mcp, *more))
 
 
 def cites_pages(wire: Sequence[ToolParam]) -> bool:
-    """Whether what ``web_fetch`` reads is to be cited."""
+    """True if pages read by ``web_fetch`` are to be cited."""
     return any(
         isinstance(tool, WebFetchTool) and bool(tool.citations and tool.citations.enabled)
         for tool in wire
@@ -98,7 +98,7 @@ def cites_pages(wire: Sequence[ToolParam]) -> bool:
 
 
 def to_choice(wire: ToolChoiceParam | None) -> ToolChoice | None:
-    """None leaves it to the agent."""
+    """Convert a tool choice; None leaves it to the agent."""
     match wire:
         case None:
             return None
@@ -113,13 +113,13 @@ def to_choice(wire: ToolChoiceParam | None) -> ToolChoice | None:
 
 
 def is_parallel(wire: ToolChoiceParam | None) -> bool | None:
-    """Whether there may be several calls in a turn; None leaves it to the agent."""
+    """Whether a turn may have several calls; None leaves it to the agent."""
     if wire is None or isinstance(wire, NoChoice) or not wire.disable_parallel_tool_use:
         return None
     return False
 
 
-# --- the client's --------------------------------------------------------------------------------
+# --- client tools ------------------------------------------------------------------------------
 
 
 def _custom(tool: CustomTool, path: str) -> Tool:
@@ -128,16 +128,16 @@ def _custom(tool: CustomTool, path: str) -> Tool:
     return client_tool(tool.name, description, tool.input_schema, strict=tool.strict, path=path)
 
 
-# --- ours ----------------------------------------------------------------------------------------
+# --- web tools ---------------------------------------------------------------------------------
 
 
-def _own_tool(name: str, toolsets: Sequence[Toolset], path: str) -> Tool:
+def _web_tool(name: str, toolsets: Sequence[Toolset], path: str) -> Tool:
     for toolset in toolsets:
         for tool in toolset.tools():
             if tool.name == name:
                 return tool
     raise InvalidRequestError(
-        f"{path}: {name} is not offered here: whoever runs the server can list it under tools",
+        f"{path}: {name} is not enabled: add it to tools in the server's YAML",
         param=path,
     )
 
@@ -152,19 +152,19 @@ def _limits(tool: WebSearchTool | WebFetchTool, path: str) -> WebLimits:
 
 
 def _search(tool: WebSearchTool, base: Tool, path: str) -> Tool:
-    where = tool.user_location
+    location = tool.user_location
     return limit_search(
         base,
         _limits(tool, path),
-        country=where.country if where else None,
-        location=_place(where) if where else None,
+        country=location.country if location else None,
+        location=_location_text(location) if location else None,
     )
 
 
-def _place(where: UserLocation) -> str | None:
-    names = [name for name in (where.city, where.region, where.country) if name]
-    if where.timezone:
-        names.append(f"time zone {where.timezone}")
+def _location_text(location: UserLocation) -> str | None:
+    names = [name for name in (location.city, location.region, location.country) if name]
+    if location.timezone:
+        names.append(f"time zone {location.timezone}")
     return ", ".join(names) or None
 
 
@@ -175,97 +175,105 @@ def _fetch(tool: WebFetchTool, base: Tool, path: str) -> Tool:
 # --- MCP servers ---------------------------------------------------------------------------------
 
 
-def to_guests(wire: Sequence[McpServerDefinition], config: Config) -> dict[str, McpServerConfig]:
-    """The servers that a request brings along, by name: those that are not registered.
+def to_inline_servers(
+    wire: Sequence[McpServerDefinition], config: Config
+) -> dict[str, McpServerConfig]:
+    """The inline servers of a request, by name: those that are not registered.
 
     Raises:
-        InvalidRequestError: one may not be connected to, or is called what it cannot be.
+        InvalidRequestError: a server's URL, name or token is not allowed.
     """
-    guests: dict[str, McpServerConfig] = {}
+    inline_servers: dict[str, McpServerConfig] = {}
     for index, server in enumerate(wire):
         if not server.url or server.name in config.mcp_servers:
             continue
         path = f"mcp_servers.{index}"
-        if server.name in guests:
+        if server.name in inline_servers:
             raise InvalidRequestError(
-                f"{path}.name: two servers are {server.name!r}", param=f"{path}.name"
+                f"{path}.name: duplicate name {server.name!r}", param=f"{path}.name"
             )
         token = server.authorization_token
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        places = FieldPaths(f"{path}.name", f"{path}.url", f"{path}.authorization_token")
-        guests[server.name] = parse_inline_server(config, server.name, server.url, headers, places)
-    return guests
+        paths = FieldPaths(f"{path}.name", f"{path}.url", f"{path}.authorization_token")
+        inline_servers[server.name] = parse_inline_server(
+            config, server.name, server.url, headers, paths
+        )
+    return inline_servers
 
 
 @dataclass(frozen=True, slots=True)
-class _Chosen:
-    """Some of a server's tools."""
+class _SelectedTools:
+    """A selection of a toolset's tools."""
 
     base: Toolset
     is_wanted: Callable[[str], bool]
-    """By the tool's own name."""
+    """Called with the tool's own name."""
 
     @property
     def name(self) -> str:
+        """The toolset's name."""
         return self.base.name
 
     def tools(self) -> Sequence[Tool]:
+        """The selected tools."""
         return [tool for tool in self.base.tools() if self.is_wanted(own_name(tool.name))]
 
 
 @dataclass(slots=True)
 class _Servers:
-    """The servers there are, and what the request's ``mcp_servers`` says of them."""
+    """The MCP servers, and the request's ``mcp_servers`` settings for them."""
 
     definitions: Sequence[McpServerDefinition]
     toolsets: Sequence[Toolset]
     urls: Mapping[str, str | None]
-    guests: Collection[str]
-    mentioned: set[str] = field(default_factory=set)
+    inline_servers: Collection[str]
+    selected: set[str] = field(default_factory=set)
 
     def toolset(self, wire: McpToolset, path: str) -> Toolset:
-        """The tools an ``mcp_toolset`` is about."""
+        """The tools that an ``mcp_toolset`` selects."""
         name = wire.mcp_server_name
-        self.mentioned.add(name)
+        self.selected.add(name)
         base = self._registered(name, f"{path}.mcp_server_name")
-        otherwise = wire.default_config or McpToolConfig()
+        default = wire.default_config or McpToolConfig()
         configs = wire.configs or {}
-        return _Chosen(base, lambda tool: configs.get(tool, otherwise).enabled)
+        return _SelectedTools(base, lambda tool: configs.get(tool, default).enabled)
 
-    def unmentioned(self) -> list[Toolset]:
-        """The older form: a server of ``mcp_servers`` is used as it is defined there."""
+    def unselected(self) -> list[Toolset]:
+        """Servers of ``mcp_servers`` without an ``mcp_toolset``: the older form."""
         chosen: list[Toolset] = []
         for index, server in enumerate(self.definitions):
             path = f"mcp_servers.{index}"
-            is_guest = server.name in self.guests
-            if server.authorization_token is not None and not is_guest:
+            is_inline = server.name in self.inline_servers
+            if server.authorization_token is not None and not is_inline:
                 raise InvalidRequestError(
-                    f"{path}.authorization_token: the logins of registered servers are in the "
-                    "server's own configuration: leave it out",
+                    f"{path}.authorization_token: {server.name!r} is registered and uses the "
+                    "server's own login: leave it out",
                     param=f"{path}.authorization_token",
                 )
             base = self._registered(server.name, f"{path}.name")
             if server.url and server.url != self.urls[server.name]:
                 raise InvalidRequestError(
-                    f"{path}.url: {server.name!r} is registered with another address: leave the "
-                    "url out, or empty",
+                    f"{path}.url: {server.name!r} is registered with another URL: leave the url "
+                    "out, or empty",
                     param=f"{path}.url",
                 )
-            how = server.tool_configuration
-            if server.name in self.mentioned or (how and how.enabled is False):
+            configuration = server.tool_configuration
+            if server.name in self.selected or (configuration and configuration.enabled is False):
                 continue
-            allowed = how.allowed_tools if how else None
-            chosen.append(_Chosen(base, _allows(allowed)))
+            allowed = configuration.allowed_tools if configuration else None
+            chosen.append(_SelectedTools(base, _allows(allowed)))
         return chosen
 
     def _registered(self, name: str, path: str) -> Toolset:
-        known = {toolset.name: toolset for toolset in self.toolsets if toolset.name in self.urls}
-        if name not in known:
+        available = {
+            toolset.name: toolset for toolset in self.toolsets if toolset.name in self.urls
+        }
+        if name not in available:
             raise InvalidRequestError(
-                f"{path}: there is no MCP server {name!r}: there are {', '.join(known) or 'none'}",
+                f"{path}: unknown MCP server {name!r}; available: {', '.join(available) or 'none'}",
                 param=path,
             )
-        return known[name]
+        return available[name]
 
 
 def _allows(names: Sequence[str] | None) -> Callable[[str], bool]:
@@ -273,7 +281,7 @@ def _allows(names: Sequence[str] | None) -> Callable[[str], bool]:
 
 
 def servers_of(toolsets: Sequence[Toolset]) -> Mapping[str, tuple[str, str]]:
-    """The server and its own name of each tool, by the name it has here."""
+    """The server and own name of each tool, by the name the model sees."""
     return {
         tool.name: (toolset.name, own_name(tool.name))
         for toolset in toolsets

@@ -1,4 +1,4 @@
-"""What there is to see of loaded models: ``/props`` and ``/slots``. Nothing is loaded for it."""
+"""``/props`` and ``/slots``: the state of loaded models. Neither loads a model."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from kronk_agent.model import Capability
 
 
 def router(models: ModelRouter) -> APIRouter:
+    """The routes that show loaded models."""
     routes = APIRouter(tags=["llama.cpp"])
 
     @routes.get("/props", response_model=None)
     async def props(model: str | None = None) -> JsonObject:
-        """A loaded model, and what it generates with where a request does not say."""
+        """Describe a loaded model and its default sampling."""
         name = models.named(model)
         can = await models.runtime.capabilities(name)
         with models.runtime.loaded_engine(name) as engine:
             if engine is None:
                 raise InvalidRequestError(
-                    f"the model {name!r} is not loaded: its first completion loads it",
+                    f"model {name!r} is not loaded; its first completion loads it",
                     param="model",
                 )
             about = await models.runtime.describe_model(name, renders_template=False)
@@ -35,7 +36,7 @@ def router(models: ModelRouter) -> APIRouter:
 
     @routes.get("/slots", response_model=None)
     async def slots(model: str | None = None) -> list[JsonObject]:
-        """What loaded models are generating, and the places they have left."""
+        """List running generations and idle slots of loaded models."""
         model = None if model is None else models.named(model)
         local = [entry.name for entry in models.runtime.models if entry.place == "local"]
         found: list[JsonObject] = []
@@ -67,14 +68,14 @@ def _props(
 
 async def _slots(models: ModelRouter, model: str, engine: Engine) -> list[JsonObject]:
     stats = await engine.stats()
-    running = [_working(one) for one in stats.sequences if one.state != "waiting"]
+    running = [_busy_slot(one) for one in stats.sequences if one.state != "waiting"]
     number = models.runtime.config.engine.max_sequences
     idle: JsonObject = {"is_processing": False}
-    places = [*running, *[idle] * (number - len(running))]
-    return [{"model": model, "n_ctx": engine.context_length, **place} for place in places]
+    slots = [*running, *[idle] * (number - len(running))]
+    return [{"model": model, "n_ctx": engine.context_length, **slot} for slot in slots]
 
 
-def _working(sequence: SequenceState) -> JsonObject:
+def _busy_slot(sequence: SequenceState) -> JsonObject:
     return {
         "is_processing": True,
         "n_prompt_tokens": sequence.prompt_tokens,

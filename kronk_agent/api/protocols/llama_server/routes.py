@@ -21,17 +21,18 @@ from kronk_agent.model import SamplingParams
 
 
 def router(models: ModelRouter) -> APIRouter:
+    """The routes for llama.cpp's completions."""
     routes = APIRouter(tags=["llama.cpp"])
 
     @routes.post("/completion", response_model=None)
     @routes.post("/completions", response_model=None, include_in_schema=False)
     async def complete(body: LlamaCompletionRequest, request: Request) -> Response:
-        """Go on with a prompt, as llama.cpp's server has it."""
+        """Continue a prompt, in the format of llama.cpp's server."""
         return await _respond(models, models.as_named(body), request)
 
     @routes.post("/infill", response_model=None)
     async def infill(body: InfillRequest, request: Request) -> Response:
-        """Fill in what is between two texts, as llama.cpp's server has it."""
+        """Fill in text between a prefix and a suffix, in the format of llama.cpp's server."""
         body = models.as_named(body)
         await models.need(body.model, "fim")
         return await _respond(models, body, request)
@@ -46,16 +47,19 @@ async def _respond(
     if body.stream:
 
         async def produce(write: Write) -> None:
-            async def stream(job: LlamaCompletionRun) -> None:
+            """Stream all completions."""
+
+            async def stream(run: LlamaCompletionRun) -> None:
+                """Stream one completion."""
                 has_new_line = False
-                async for chunk in job.chunks():
+                async for chunk in run.chunks():
                     has_new_line = has_new_line or "\n" in chunk.text
                     if chunk.tokens or chunk.text:
-                        await write(job.answer.frame(chunk))
+                        await write(run.encoder.frame(chunk))
                     if chunk.end is not None:
-                        await write(job.answer.last_frame(chunk.end, has_new_line=has_new_line))
+                        await write(run.encoder.last_frame(chunk.end, has_new_line=has_new_line))
 
-            await _each(models, body, stream)
+            await _run_all(models, body, stream)
 
         return EventStream(
             produce,
@@ -64,14 +68,16 @@ async def _respond(
         )
 
     async def collect() -> JsonObject | list[JsonObject]:
+        """Collect all completions."""
         found: dict[int, JsonObject] = {}
 
-        async def keep(job: LlamaCompletionRun) -> None:
-            chunks = [chunk async for chunk in job.chunks()]
+        async def keep(run: LlamaCompletionRun) -> None:
+            """Collect one completion."""
+            chunks = [chunk async for chunk in run.chunks()]
             with_tokens = bool(body.return_tokens)
-            found[job.answer.index] = job.answer.whole(chunks, with_tokens=with_tokens)
+            found[run.encoder.index] = run.encoder.whole(chunks, with_tokens=with_tokens)
 
-        await _each(models, body, keep)
+        await _run_all(models, body, keep)
         whole = [found[index] for index in sorted(found)]
         return whole if body.has_several else whole[0]
 
@@ -80,7 +86,7 @@ async def _respond(
 
 @dataclass(frozen=True, slots=True)
 class LlamaCompletionRun:
-    """One prompt of a request."""
+    """One prompt of a request, ready to run."""
 
     models: ModelRouter
     body: LlamaCompletionRequest | InfillRequest
@@ -88,10 +94,10 @@ class LlamaCompletionRun:
     prompt: Sequence[int]
     sampling: SamplingParams
     options: GenerateOptions
-    answer: LlamaCompletionEncoder
+    encoder: LlamaCompletionEncoder
 
     async def chunks(self) -> AsyncIterator[Chunk]:
-        """What is generated, up to the request's limits; its usage is counted."""
+        """Generate within the request's limits, and count the usage."""
         generating = self.engine.generate(self.prompt, sampling=self.sampling, **self.options)
         async with aclosing(self._limited(generating)) as chunks:
             async for chunk in chunks:
@@ -118,10 +124,10 @@ class LlamaCompletionRun:
 
 
 class _Clock:
-    """Counts what a generation cost that is ended from outside.
+    """Measures a generation that is ended from outside.
 
     Args:
-        num_prompt_tokens: of its prompt.
+        num_prompt_tokens: length of its prompt.
     """
 
     def __init__(self, num_prompt_tokens: int) -> None:
@@ -133,46 +139,48 @@ class _Clock:
         self._queue_seconds = 0.0
 
     def note(self, chunk: Chunk) -> None:
+        """Record a chunk."""
         self._first = self._first or monotonic()
         self._num_tokens += len(chunk.tokens)
         self._num_cached = max(self._num_cached, chunk.num_cached)
         self._queue_seconds = max(self._queue_seconds, chunk.queue_seconds)
 
     def end(self) -> GenerationEnd:
+        """The end of the generation, with the usage and timings so far."""
         first = self._first or monotonic()
         usage = Usage(self._num_prompt_tokens, self._num_tokens, self._num_cached)
         timings = Timings(self._queue_seconds, first - self._begun, monotonic() - first)
         return GenerationEnd("length", usage, timings)
 
 
-async def _each(
+async def _run_all(
     models: ModelRouter,
     body: LlamaCompletionRequest | InfillRequest,
     use: Callable[[LlamaCompletionRun], Coroutine[None, None, None]],
 ) -> None:
-    """Generate after all prompts of a request, side by side."""
+    """Run all prompts of a request in parallel."""
     async with models.engine(body.model) as engine:
-        jobs = await _jobs(models, body, engine)
-        if len(jobs) == 1:
-            await use(jobs[0])
+        runs = await _parse(models, body, engine)
+        if len(runs) == 1:
+            await use(runs[0])
             return
         async with open_task_group() as tasks:
-            for job in jobs:
-                tasks.start_soon(use, job)
+            for run in runs:
+                tasks.start_soon(use, run)
 
 
-async def _jobs(
+async def _parse(
     models: ModelRouter, body: LlamaCompletionRequest | InfillRequest, engine: Engine
 ) -> list[LlamaCompletionRun]:
     sampling = body.sampling_on(engine, models.sampling)
     options = await body.options(engine)
-    # Nobody has prompts of a salt that was never used.
+    # A fresh salt shares no cached prefix with any prompt.
     salt = new_id("uncached-") if body.cache_prompt is False else None
     options["cache_salt"] = models.cache_salt(salt)
     settings = settings_to_wire(sampling, context_length=engine.context_length)
     asked = body.model_dump(include={"n_predict", "stop", "stream", "n_probs"})
     settings |= {name: value for name, value in asked.items() if value is not None}
-    answer = LlamaCompletionEncoder(
+    encoder = LlamaCompletionEncoder(
         engine=engine,
         model=body.model,
         prompt=(),
@@ -189,7 +197,7 @@ async def _jobs(
             prompt,
             sampling,
             options,
-            replace(answer, prompt=prompt, index=index),
+            replace(encoder, prompt=prompt, index=index),
         )
         for index, prompt in enumerate(body.prompts(engine))
     ]

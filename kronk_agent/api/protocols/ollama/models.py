@@ -1,4 +1,4 @@
-"""What models there are, as Ollama lists, shows, loads and unloads them."""
+"""Lists, shows, loads and unloads models, in Ollama's format."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from kronk_agent.model import Capability
 from kronk_agent.runtime.description import ModelDescription
 
 API_VERSION = "0.32.0"
-"""Of Ollama, whose API this is; clients look at it for what there is."""
+"""The version of Ollama's API implemented here; clients check it for features."""
 
 _LATEST = ":latest"
 _NEVER = "9999-12-31T23:59:59Z"
@@ -39,54 +39,63 @@ _CAPABILITIES: dict[Capability, str] = {
 }
 
 
-class Named(LenientModel, UnicodeBody):
+class ModelRequest(LenientModel, UnicodeBody):
     """A request about a model."""
 
     model_config = ConfigDict(extra="allow")
 
     model: str = ""
     name: str = ""
-    """The same, by its old name."""
+    """Former name of model."""
 
     @property
     def given(self) -> str:
+        """The requested model.
+
+        Raises:
+            InvalidRequestError: no model is named.
+        """
         if not self.model and not self.name:
             raise InvalidRequestError("model: Field required", param="model")
         return self.model or self.name
 
 
-class PullRequest(Named):
+class PullRequest(ModelRequest):
+    """A request for ``/api/pull``."""
+
     stream: bool = True
 
 
-class ShowRequest(Named):
+class ShowRequest(ModelRequest):
+    """A request for ``/api/show``."""
+
     verbose: bool = False
-    """Lists are left out of ``model_info`` either way."""
+    """No effect: lists are always left out of ``model_info``."""
 
 
 def router(models: ModelRouter) -> APIRouter:
-    """The routes."""
+    """The routes that list and show models."""
     routes = APIRouter(tags=["ollama"])
 
     @routes.get("/", include_in_schema=False)
     async def is_running() -> Response:
-        """Ollama's clients ask it to see if there is a server."""
+        """Answer the check by which Ollama's clients detect a server."""
         return PlainTextResponse("Ollama is running")
 
     @routes.get("/api/version")
     async def version() -> dict[str, str]:
-        """The version of Ollama's API that is spoken here, and ours."""
+        """Return the version of Ollama's API, and our own."""
         return {"version": API_VERSION, "kronk_agent": __version__}
 
     @routes.get("/api/tags", response_model=None)
     async def tags() -> JsonObject:
-        """The models and agents there are."""
+        """List the available models and agents."""
         found = [await _listed(models, one) for one in await models.served()]
         return {"models": [one.to_wire() for one in found if one is not None]}
 
     @routes.get("/api/ps", response_model=None)
     async def ps() -> JsonObject:
-        """The models on files that are loaded."""
+        """List the loaded local models."""
         found: list[JsonValue] = []
         for entry in models.runtime.models:
             if entry.is_loaded and entry.place == "local":
@@ -96,18 +105,18 @@ def router(models: ModelRouter) -> APIRouter:
 
     @routes.post("/api/show", response_model=None)
     async def show(body: ShowRequest) -> JsonObject:
-        """One of them: what it can do, and what its file says of itself."""
+        """Describe a model: its capabilities and its file's metadata."""
         id = model_id(models, body.given)
         return await _shown(models, id)
 
     @routes.post("/api/pull", response_model=None)
     async def pull(body: PullRequest) -> Response:
-        """Says that a model is there; nothing is downloaded."""
+        """Confirm that a model is available; nothing is downloaded."""
         id = model_id(models, body.given)
         if id not in [one.id for one in await models.served()]:
             raise HttpError(
-                f"there is no model {body.given!r} here, and none is downloaded over HTTP: put a "
-                "GGUF file's path under models in the server's YAML",
+                f"unknown model {body.given!r}; models are not downloaded over HTTP: add a GGUF "
+                "file's path under models in the server's YAML",
                 status=404,
             )
         done = {"status": "success"}
@@ -119,11 +128,11 @@ def router(models: ModelRouter) -> APIRouter:
     @routes.post("/api/create", response_model=None, include_in_schema=False)
     @routes.post("/api/copy", response_model=None, include_in_schema=False)
     @routes.delete("/api/delete", response_model=None, include_in_schema=False)
-    async def not_here() -> Response:
-        """Refused: the server's YAML says which models there are."""
+    async def reject_changes() -> Response:
+        """Reject changes: models are configured in the server's YAML."""
         raise HttpError(
-            "the server's YAML says which models there are: models are neither made, copied, "
-            "pushed nor deleted over HTTP",
+            "models are configured in the server's YAML; they cannot be created, copied, pushed "
+            "or deleted over HTTP",
             status=501,
         )
 
@@ -131,16 +140,16 @@ def router(models: ModelRouter) -> APIRouter:
 
 
 def model_id(models: ModelRouter, name: str) -> str:
-    """The id of the model that Ollama's clients call by this name: they add ``:latest``."""
-    known = {entry.name for entry in models.runtime.models}
-    return models.named(name if name in known else name.removesuffix(_LATEST))
+    """Resolve a name from Ollama's clients, which append ``:latest``."""
+    names = {entry.name for entry in models.runtime.models}
+    return models.named(name if name in names else name.removesuffix(_LATEST))
 
 
 async def load(models: ModelRouter, id: str) -> None:
-    """Load a model for what it was made for.
+    """Load a model for what it can do.
 
     Raises:
-        UnknownModelError, ModelError, InvalidRequestError: it cannot be had.
+        UnknownModelError, ModelError, InvalidRequestError: the model is unavailable.
     """
     name = models.model_of(id)
     can = await models.runtime.capabilities(name)
@@ -150,54 +159,56 @@ async def load(models: ModelRouter, id: str) -> None:
     elif can & {"embed", "rerank"}:
         async with models.runtime.embedder(name):
             pass
-    else:  # on a server
+    else:  # a remote model
         await models.agent(id)
 
 
 async def unload(models: ModelRouter, id: str) -> str | None:
-    """Unload a model that nobody uses; why it stays loaded, where the caller may not.
+    """Unload an idle model; returns a notice if the client's key may not.
 
-    All callers share it, so this needs the scope ``admin``.
+    All clients share the model, so this requires the scope ``admin``.
     """
     if "admin" not in current_client().scopes:
-        return "keep_alive: this API key is not for admin, so the model stays loaded"
+        return "keep_alive: the API key lacks the scope admin, so the model stays loaded"
     await models.runtime.unload(models.model_of(id))
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
-    """A model as it is listed."""
+    """A model in a listing."""
 
     id: str
     about: ModelDescription | None
-    """None where it is no file."""
+    """None if it is not a local file."""
     started: int
-    """When the server was, in seconds since 1970."""
+    """Start time of the server, in seconds since 1970."""
 
     @property
     def name(self) -> str:
-        """With a tag, as all names of Ollama's have."""
+        """The id with a tag, as Ollama's names always have one."""
         return self.id if ":" in self.id else self.id + _LATEST
 
     @property
     def digest(self) -> str:
-        """Another one for each state of the file; the file is not read for it."""
+        """Changes with the file's size and modification time; the file is not read."""
         stat = Path(self.about.file).stat() if self.about else None
         state = f"{stat.st_size}:{stat.st_mtime_ns}" if stat else ""
         return hashlib.sha256(f"{self.id}:{state}".encode()).hexdigest()
 
     @property
     def modified_at(self) -> str:
+        """Modification time of the file; the server's start time if there is none."""
         return moment(Path(self.about.file).stat().st_mtime if self.about else self.started)
 
     @property
     def size(self) -> int:
-        """Bytes of the file; 0 where there is none."""
+        """Bytes of the file; 0 if there is none."""
         return Path(self.about.file).stat().st_size if self.about else 0
 
     @property
     def details(self) -> JsonObject:
+        """Ollama's ``details`` of the model."""
         about = self.about
         family = str(about.metadata.get("general.architecture", "")) if about else ""
         return {
@@ -210,6 +221,7 @@ class _Listed:
         }
 
     def to_wire(self) -> JsonObject:
+        """The model's entry in a listing."""
         return {
             "name": self.name,
             "model": self.name,
@@ -221,7 +233,7 @@ class _Listed:
 
 
 async def _listed(models: ModelRouter, served: ServedModel) -> _Listed | None:
-    """None for a model that cannot be had."""
+    """The listed model; None if it is unavailable."""
     if served.problem is not None:
         return None
     about = await _about(models, served.id, renders_template=False)
@@ -231,10 +243,10 @@ async def _listed(models: ModelRouter, served: ServedModel) -> _Listed | None:
 async def _about(
     models: ModelRouter, id: str, *, renders_template: bool
 ) -> ModelDescription | None:
-    """What the file of a model tells; None where it is no file.
+    """Describe a model's file; None if it is not a local file.
 
     Raises:
-        UnknownModelError, ModelError: it cannot be had.
+        UnknownModelError, ModelError: the model is unavailable.
     """
     name = models.model_of(id) or models.runtime.models[0].name
     places = {entry.name: entry.place for entry in models.runtime.models}
@@ -288,7 +300,7 @@ def _loaded(models: ModelRouter, listed: _Listed) -> JsonObject:
 
 
 def _share_on_gpu(models: ModelRouter, about: ModelDescription) -> float:
-    """Of the model's layers; an estimate, for llama.cpp decides what fits."""
+    """Estimated share of the model's layers on the GPU; llama.cpp decides what really fits."""
     layers = models.runtime.config.engine.gpu_layers
     if not has_gpu():
         return 0.0
@@ -300,13 +312,13 @@ def _share_on_gpu(models: ModelRouter, about: ModelDescription) -> float:
 
 
 def _parameters(models: ModelRouter) -> str:
-    """What is sampled with, where a request does not say."""
+    """The default sampling parameters, in the format of a modelfile."""
     names = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "repeat_last_n")
     return "\n".join(f"{name:<30} {getattr(models.sampling, name)}" for name in names)
 
 
 def _short(number: int) -> str:
-    """A number of parameters, such as 8.2B."""
+    """A parameter count such as 8.2B."""
     for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
         if number >= size:
             return f"{number / size:.1f}{unit}"

@@ -13,7 +13,7 @@ from kronk_agent.api.model_router import ModelRouter, as_asked
 from kronk_agent.api.protocols.common.schema import encode, left_out
 from kronk_agent.api.protocols.ollama.context import to_context
 from kronk_agent.api.protocols.ollama.encoder import MEDIA_TYPE, OllamaEncoder
-from kronk_agent.api.protocols.ollama.events import AnswerReader, End, OllamaDelta, joined
+from kronk_agent.api.protocols.ollama.events import AnswerReader, End, OllamaDelta, join_deltas
 from kronk_agent.api.protocols.ollama.messages import to_messages
 from kronk_agent.api.protocols.ollama.models import load, model_id, unload
 from kronk_agent.api.protocols.ollama.options import is_unloading, response_format
@@ -21,7 +21,7 @@ from kronk_agent.api.protocols.ollama.request import (
     EmbeddingsRequest,
     EmbedRequest,
     GenerateRequest,
-    Generating,
+    GenerationRequest,
     OllamaChatRequest,
 )
 from kronk_agent.api.protocols.ollama.tools import to_tools
@@ -35,33 +35,33 @@ from kronk_agent.messages import JsonObject, Message, TextDelta, Usage
 from kronk_agent.tools import Tool
 
 Take: TypeAlias = Callable[[OllamaDelta], Awaitable[None]]
-"""Gets each piece of an answer."""
+"""Receives each delta of an encoder."""
 
 
 def router(models: ModelRouter) -> APIRouter:
-    """The routes of what models do."""
+    """The routes that run models."""
     routes = APIRouter(prefix="/api", tags=["ollama"])
 
     @routes.post("/chat", response_model=None)
     async def chat(body: OllamaChatRequest, request: Request) -> Response:
         """Answer a conversation."""
-        answer = OllamaEncoder(kind="chat", model=body.model)
-        return await _respond(models, body, answer, request)
+        encoder = OllamaEncoder(kind="chat", model=body.model)
+        return await _respond(models, body, encoder, request)
 
     @routes.post("/generate", response_model=None)
     async def generate(body: GenerateRequest, request: Request) -> Response:
-        """Answer a prompt, go on with it, or fill in a middle."""
-        answer = OllamaEncoder(kind="generate", model=body.model)
-        return await _respond(models, body, answer, request)
+        """Answer a prompt, continue it, or fill in the middle."""
+        encoder = OllamaEncoder(kind="generate", model=body.model)
+        return await _respond(models, body, encoder, request)
 
     @routes.post("/embed", response_model=None)
     async def embed(body: EmbedRequest, request: Request) -> Response:
-        """Turn texts into vectors of length 1."""
+        """Create embeddings of length 1."""
         return JSONResponse(await while_connected(request, lambda: _embed(models, body)))
 
     @routes.post("/embeddings", response_model=None)
     async def embeddings(body: EmbeddingsRequest, request: Request) -> Response:
-        """Turn a text into a vector: the older form."""
+        """Create one embedding; the older endpoint."""
         one = EmbedRequest.model_validate({**body.model_dump(), "input": body.prompt})
         found = await while_connected(request, lambda: _embed(models, one))
         vectors = found["embeddings"]
@@ -74,51 +74,56 @@ def router(models: ModelRouter) -> APIRouter:
 async def _respond(
     models: ModelRouter,
     body: OllamaChatRequest | GenerateRequest,
-    answer: OllamaEncoder,
+    encoder: OllamaEncoder,
     request: Request,
 ) -> Response:
     if body.stream:
 
         async def produce(write: Write) -> None:
-            async def take(piece: OllamaDelta) -> None:
-                await write(answer.frame(piece))
+            """Stream the encoder."""
 
-            await write(answer.last_frame(await _answered(models, body, answer, take)))
+            async def take(delta: OllamaDelta) -> None:
+                """Write a delta."""
+                await write(encoder.frame(delta))
+
+            await write(encoder.last_frame(await _answer(models, body, encoder, take)))
 
         return EventStream(
             produce,
             error_frame=_error_frame,
-            keep_alive=answer.frame(OllamaDelta()),
+            keep_alive=encoder.frame(OllamaDelta()),
             keep_alive_seconds=models.config.keep_alive_seconds,
             media_type=MEDIA_TYPE,
         )
 
     async def collect() -> JsonObject:
-        pieces: list[OllamaDelta] = []
+        """Collect the encoder."""
+        deltas: list[OllamaDelta] = []
 
-        async def take(piece: OllamaDelta) -> None:
-            pieces.append(piece)
+        async def take(delta: OllamaDelta) -> None:
+            """Collect a delta."""
+            deltas.append(delta)
 
-        end = await _answered(models, body, answer, take)
-        return answer.whole(joined(pieces), end)
+        end = await _answer(models, body, encoder, take)
+        return encoder.whole(join_deltas(deltas), end)
 
     return JSONResponse(await while_connected(request, collect))
 
 
-async def _answered(
+async def _answer(
     models: ModelRouter,
     body: OllamaChatRequest | GenerateRequest,
-    answer: OllamaEncoder,
+    encoder: OllamaEncoder,
     take: Take,
 ) -> End:
-    """Give an answer, piece by piece, and unload the model if the request says so.
+    """Answer a request delta by delta, and unload the model if requested.
 
     Raises:
-        KronkError: it cannot be given.
+        KronkError: the request failed.
     """
     id = model_id(models, body.model)
     unloads = is_unloading(body.keep_alive)
-    answer.notices = [*left_out(body)]
+    encoder.notices = [*left_out(body)]
     match body:
         case OllamaChatRequest(messages=[]) | GenerateRequest(prompt="", images=[], suffix=""):
             if not unloads:
@@ -126,74 +131,75 @@ async def _answered(
             end = End("unload" if unloads else "load")
         case OllamaChatRequest():
             messages = to_messages(body.messages)
-            end = await _run(models, id, body, answer, messages, to_tools(body.tools), take)
+            end = await _run(models, id, body, encoder, messages, to_tools(body.tools), take)
         case GenerateRequest():
-            end = await _completed(models, id, body, answer, take)
+            end = await _generate(models, id, body, encoder, take)
     if unloads and (notice := await unload(models, id)):
-        answer.notices = [*answer.notices, notice]
+        encoder.notices = [*encoder.notices, notice]
     return end
 
 
-async def _completed(
-    models: ModelRouter, id: str, body: GenerateRequest, answer: OllamaEncoder, take: Take
+async def _generate(
+    models: ModelRouter, id: str, body: GenerateRequest, encoder: OllamaEncoder, take: Take
 ) -> End:
     if body.template:
         raise InvalidRequestError(
-            "template: templates of Go are not rendered here: leave it out, or write the whole "
-            "prompt and say raw",
+            "template: Go templates are not supported: leave it out, or send the whole prompt "
+            "with raw",
             param="template",
         )
     if body.is_raw:
-        return await _continued(models, id, body, answer, take)
-    said: list[str] = []
+        return await _complete_raw(models, id, body, encoder, take)
+    texts: list[str] = []
 
-    async def take_and_keep(piece: OllamaDelta) -> None:
-        said.append(piece.text)
-        await take(piece)
+    async def take_and_keep(delta: OllamaDelta) -> None:
+        """Record the text, and pass the delta on."""
+        texts.append(delta.text)
+        await take(delta)
 
     messages = body.messages
-    end = await _run(models, id, body, answer, messages, (), take_and_keep)
-    context = to_context([*messages, Message.assistant("".join(said))])
+    end = await _run(models, id, body, encoder, messages, (), take_and_keep)
+    context = to_context([*messages, Message.assistant("".join(texts))])
     return End(end.reason, end.usage, end.timings, context)
 
 
 async def _run(
     models: ModelRouter,
     id: str,
-    body: Generating,
-    answer: OllamaEncoder,
+    body: GenerationRequest,
+    encoder: OllamaEncoder,
     messages: Sequence[Message],
     tools: Sequence[Tool],
     take: Take,
 ) -> End:
-    """Run an agent, or a plain model as one."""
+    """Run the agent or plain model."""
     await models.need_for(id, list(messages))
     agent = await models.agent(id)
-    answer.loaded()
+    encoder.loaded()
     context_length = agent.model.info.context_length
-    answer.notices = [*answer.notices, *body.options.notices(context_length)]
+    encoder.notices = [*encoder.notices, *body.options.notices(context_length)]
     agent = as_asked(agent, options=body.agent_options(agent.options))
     reader = AnswerReader(frozenset(tool.name for tool in tools))
-    known = models.pending_turns.restore(messages)
-    async with agent.run(known, client_tools=tools) as run:
+    conversation = models.pending_turns.restore(messages)
+    async with agent.run(conversation, client_tools=tools) as run:
         async for event in run:
-            piece = reader.read(event)
-            if piece is not None:
-                await take(piece)
+            delta = reader.read(event)
+            if delta is not None:
+                await take(delta)
     assert reader.finished is not None
     models.pending_turns.keep(reader.finished, reader.calls)
     return reader.end
 
 
-async def _continued(
-    models: ModelRouter, id: str, body: GenerateRequest, answer: OllamaEncoder, take: Take
+async def _complete_raw(
+    models: ModelRouter, id: str, body: GenerateRequest, encoder: OllamaEncoder, take: Take
 ) -> End:
-    """Go on with a prompt as it stands, or fill in what is between it and the suffix."""
+    """Continue a raw prompt, or fill in between it and the suffix."""
     if body.suffix:
         await models.need(id, "fim")
     async with models.engine(id) as engine:
-        answer.loaded()
-        answer.notices = [*answer.notices, *body.options.notices(engine.context_length)]
+        encoder.loaded()
+        encoder.notices = [*encoder.notices, *body.options.notices(engine.context_length)]
         prompt = prompt_tokens(engine, body.prompt, body.suffix or None)
         options = GenerateOptions(
             max_tokens=body.options.max_tokens,
@@ -208,14 +214,14 @@ async def _continued(
         async with aclosing(engine.generate(prompt, sampling=sampling, **options)) as chunks:
             async for chunk in chunks:
                 scores.add(chunk.logprobs)
-                said = scores.score(TextDelta(chunk.text))
-                assert isinstance(said, TextDelta)
+                scored = scores.score(TextDelta(chunk.text))
+                assert isinstance(scored, TextDelta)
                 if chunk.text:
-                    await take(OllamaDelta(chunk.text, logprobs=said.logprobs))
+                    await take(OllamaDelta(chunk.text, logprobs=scored.logprobs))
                 if chunk.end is not None:
                     models.count(id, chunk.end.usage)
                     return End(chunk.end.reason, chunk.end.usage, chunk.end.timings)
-    raise AssertionError("a generation ends")
+    raise AssertionError("generate() ends with an end chunk")
 
 
 async def _constraint(engine: Engine, body: GenerateRequest) -> Constraint | None:
@@ -253,11 +259,11 @@ async def _embed(models: ModelRouter, body: EmbedRequest) -> JsonObject:
 
 
 def _input(embedder: EmbeddingEngine, text: str) -> str | list[int]:
-    """The text, or as many of its tokens as an input may have."""
+    """The text, truncated to the maximum number of input tokens."""
     tokens = embedder.vocabulary.tokenize(text, parse_special=False, add_special=True)
-    most = embedder.max_input_tokens
-    # The last token may be one that the model wants at the end.
-    return text if len(tokens) <= most else [*tokens[: most - 1], tokens[-1]]
+    limit = embedder.max_input_tokens
+    # Keep the last token: it may be the model's end token.
+    return text if len(tokens) <= limit else [*tokens[: limit - 1], tokens[-1]]
 
 
 def _error_frame(error: HttpError) -> str:

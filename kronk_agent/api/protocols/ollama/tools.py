@@ -1,4 +1,4 @@
-"""The client's tools, as Ollama writes them."""
+"""Ollama's schema of client tools, and its conversion."""
 
 from __future__ import annotations
 
@@ -12,23 +12,27 @@ from kronk_agent.tools import Tool
 
 
 class Function(LenientModel):
+    """The function of a tool."""
+
     name: str
     description: str = ""
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
-    """JSON Schema of the arguments; none at all when left out."""
+    """JSON Schema of the arguments; no arguments when left out."""
 
 
 class WireTool(LenientModel):
+    """A function tool."""
+
     type: str | None = None
     """Always ``function``."""
     function: Function
 
 
 def to_tools(wire: Sequence[WireTool]) -> list[Tool]:
-    """The client's tools, as tools the client calls.
+    """Convert the client's tools.
 
     Raises:
-        InvalidRequestError: a name or a schema that no tool can have.
+        InvalidRequestError: a name or a schema is invalid.
     """
     return [
         function_tool(
@@ -43,5 +47,5 @@ def to_tools(wire: Sequence[WireTool]) -> list[Tool]:
 
 
 def _without_nulls(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """The schema without keywords that are null, as clients with optional fields send them."""
+    """Remove keywords that are null; clients with optional fields send them."""
     return {key: value for key, value in schema.items() if value is not None}

@@ -30,17 +30,17 @@ class ChatCompletionEncoder:
     id: str = field(default_factory=lambda: new_id("chatcmpl-"))
     created: int = field(default_factory=lambda: int(time.time()))
 
-    def frame(self, index: int, piece: AnswerDelta, finish_reason: str | None = None) -> str:
+    def frame(self, index: int, delta: AnswerDelta, finish_reason: str | None = None) -> str:
         """A chunk with the next delta of a choice."""
         choice: dict[str, Any] = {
             "index": index,
-            "delta": piece.delta,
-            "logprobs": logprobs_to_wire(piece.logprobs) if piece.logprobs else None,
+            "delta": delta.delta,
+            "logprobs": logprobs_to_wire(delta.logprobs) if delta.logprobs else None,
             "finish_reason": finish_reason,
         }
         more: dict[str, Any] = {}
-        if piece.activity is not None:
-            more["kronk"] = piece.activity
+        if delta.activity is not None:
+            more["kronk"] = delta.activity
         return self._frame([choice], None, more)
 
     def last_frames(self, readers: Sequence[ChoiceReader]) -> str:
@@ -52,16 +52,16 @@ class ChatCompletionEncoder:
         return self._frame([], usage, {"timings": timings}) + DONE
 
     def whole(
-        self, readers: Sequence[ChoiceReader], pieces: Sequence[Sequence[AnswerDelta]]
+        self, readers: Sequence[ChoiceReader], deltas: Sequence[Sequence[AnswerDelta]]
     ) -> JsonObject:
         """The whole chat completion, assembled from the deltas of all choices."""
-        activity = [piece.activity for one in pieces for piece in one if piece.activity]
+        activity = [delta.activity for one in deltas for delta in one if delta.activity]
         more: JsonObject = {"kronk": {"activity": list(activity)}} if activity else {}
         return {
             **self._head("chat.completion"),
             "choices": [
                 _choice(index, reader, one)
-                for index, (reader, one) in enumerate(zip(readers, pieces, strict=True))
+                for index, (reader, one) in enumerate(zip(readers, deltas, strict=True))
             ],
             "usage": usage_to_wire([reader.usage for reader in readers]),
             "timings": timings_to_wire(readers[0].usage, readers[0].timings),
@@ -88,11 +88,11 @@ class ChatCompletionEncoder:
         }
 
 
-def _choice(index: int, reader: ChoiceReader, pieces: Sequence[AnswerDelta]) -> JsonObject:
+def _choice(index: int, reader: ChoiceReader, deltas: Sequence[AnswerDelta]) -> JsonObject:
     message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
-    for piece in pieces:
-        merge(message, piece.delta)
-    logprobs = [scored for piece in pieces for scored in piece.logprobs]
+    for delta in deltas:
+        merge(message, delta.delta)
+    logprobs = [scored for delta in deltas for scored in delta.logprobs]
     return {
         "index": index,
         "message": message,

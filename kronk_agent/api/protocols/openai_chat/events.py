@@ -68,7 +68,7 @@ class ChoiceReader:
     num_steps: int = 0
     _texts: list[str] = field(default_factory=list)
     _is_step_new: bool = False
-    _numbers: dict[int, int] = field(default_factory=dict)
+    _call_numbers: dict[int, int] = field(default_factory=dict)
     """Number of a client tool call, by its index in this step."""
 
     def read(self, event: Event) -> AnswerDelta | None:
@@ -88,7 +88,7 @@ class ChoiceReader:
                 return AnswerDelta({}, activity=event_to_json(event))
             case StepStarted():
                 self._is_step_new = bool(self._texts)
-                self._numbers = {}
+                self._call_numbers = {}
                 return None
             case StepFinished(timings=timings):
                 self.num_steps += 1
@@ -122,29 +122,29 @@ class ChoiceReader:
             case ToolCallStart(index, id, name):
                 if name not in self.client_tools:
                     return None
-                number = self._numbers[index] = len(self.calls)
+                number = self._call_numbers[index] = len(self.calls)
                 self.calls.append(ToolCall(id, name, ""))
                 if name in self.custom_tools:
                     return None
                 function = {"name": name, "arguments": ""}
-                return _call_piece(number, id=id, type="function", function=function)
+                return _call_delta(number, id=id, type="function", function=function)
             case ToolCallArguments(index, fragment):
-                number = self._numbers.get(index, -1)
+                number = self._call_numbers.get(index, -1)
                 if number < 0:
                     return None
                 call = self.calls[number]
                 self.calls[number] = ToolCall(call.id, call.name, call.arguments + fragment)
                 if call.name in self.custom_tools:
                     return None
-                return _call_piece(number, function={"arguments": fragment})
+                return _call_delta(number, function={"arguments": fragment})
             case ToolCallEnd(index):
-                number = self._numbers.get(index, -1)
+                number = self._call_numbers.get(index, -1)
                 if number < 0 or self.calls[number].name not in self.custom_tools:
                     return None
                 call = self.calls[number]
                 # The text is extracted from its JSON once that is complete.
                 custom = {"name": call.name, "input": text_in(call.arguments)}
-                return _call_piece(number, id=call.id, type="custom", custom=custom)
+                return _call_delta(number, id=call.id, type="custom", custom=custom)
 
     def _finish(self, finished: RunFinished) -> AnswerDelta | None:
         self.finished = finished
@@ -210,7 +210,7 @@ def _merge_call(calls: list[dict[str, Any]], delta: Mapping[str, Any]) -> None:
         calls[delta["index"]]["function"]["arguments"] += delta["function"]["arguments"]
 
 
-def _call_piece(number: int, **fields: object) -> AnswerDelta:
+def _call_delta(number: int, **fields: object) -> AnswerDelta:
     return AnswerDelta({"tool_calls": [{"index": number, **fields}]})
 
 

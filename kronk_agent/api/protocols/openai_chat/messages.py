@@ -210,7 +210,7 @@ def _message(message: WireMessage, names: dict[str, str], path: str) -> Message:
 
 def _assistant(message: AssistantMessage) -> Message:
     content = message.content
-    texts = [content] if isinstance(content, str) else [_words(part) for part in content or ()]
+    texts = [content] if isinstance(content, str) else [_part_text(part) for part in content or ()]
     if message.refusal:
         texts.append(message.refusal)
     text = "".join(texts)
@@ -222,7 +222,7 @@ def _assistant(message: AssistantMessage) -> Message:
     )
 
 
-def _words(part: TextContent | Refusal) -> str:
+def _part_text(part: TextContent | Refusal) -> str:
     return part.text if isinstance(part, TextContent) else part.refusal
 
 

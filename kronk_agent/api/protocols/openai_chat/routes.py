@@ -40,32 +40,32 @@ def router(models: ModelRouter) -> APIRouter:
     async def create_chat_completion(body: ChatCompletionRequest, request: Request) -> Response:
         """Create a chat completion."""
         stream = body.stream_options
-        answer = ChatCompletionEncoder(
+        encoder = ChatCompletionEncoder(
             model=models.named(body.model),
             include_usage=bool(stream and stream.include_usage),
             include_obfuscation=bool(stream and stream.include_obfuscation),
         )
-        job = await _job(models, body)
+        chat = await _parse(models, body)
         if body.stream:
 
             async def produce(write: Write) -> None:
-                """Stream the answer."""
-                await _stream(job, answer, write)
+                """Stream the encoder."""
+                await _stream(chat, encoder, write)
 
             return EventStream(
                 produce,
                 error_frame=openai_error_frame,
                 keep_alive_seconds=models.config.keep_alive_seconds,
             )
-        return JSONResponse(await while_connected(request, lambda: _collect(job, answer)))
+        return JSONResponse(await while_connected(request, lambda: _collect(chat, encoder)))
 
     @routes.post("/v1/chat/completions/input_tokens", tags=["tokens"])
     @routes.post("/chat/completions/input_tokens", include_in_schema=False)
     async def count_input_tokens(body: ChatCompletionRequest) -> dict[str, Any]:
         """Count the prompt tokens of a chat completion, without generating."""
-        job = await _job(models, body)
-        count = await job.agents[0].count_tokens(
-            job.messages, tool_choice=job.tool_choice, client_tools=job.client_tools
+        chat = await _parse(models, body)
+        count = await chat.agents[0].count_tokens(
+            chat.messages, tool_choice=chat.tool_choice, client_tools=chat.client_tools
         )
         return {"object": "response.input_tokens", "input_tokens": count}
 
@@ -101,21 +101,21 @@ class ChatRun:
             KronkError: the run failed.
         """
         for notice in self.notices:
-            if (said := reader.read(notice)) is not None:
-                await take(said)
+            if (shown := reader.read(notice)) is not None:
+                await take(shown)
         running = self.agents[index].run(
             self.messages, tool_choice=self.tool_choice, client_tools=self.client_tools
         )
         async with running as run:
             async for event in run:
-                piece = reader.read(event)
-                if piece is not None:
-                    await take(piece)
+                delta = reader.read(event)
+                if delta is not None:
+                    await take(delta)
         assert reader.finished is not None
         self.models.pending_turns.keep(reader.finished, reader.calls)
 
 
-async def _job(models: ModelRouter, body: ChatCompletionRequest) -> ChatRun:
+async def _parse(models: ModelRouter, body: ChatCompletionRequest) -> ChatRun:
     messages = to_messages(body.messages)
     model = models.named(body.model)
     await models.need_for(model, messages)
@@ -137,52 +137,52 @@ async def _job(models: ModelRouter, body: ChatCompletionRequest) -> ChatRun:
     )
 
 
-async def _stream(job: ChatRun, answer: ChatCompletionEncoder, write: Write) -> None:
-    readers = job.readers()
+async def _stream(chat: ChatRun, encoder: ChatCompletionEncoder, write: Write) -> None:
+    readers = chat.readers()
 
     async def run(index: int) -> None:
         """Run one choice and stream it."""
         has_begun = False
 
-        async def take(piece: AnswerDelta) -> None:
+        async def take(delta: AnswerDelta) -> None:
             """Write a delta, preceded by the first frame."""
             nonlocal has_begun
             if not has_begun:
                 has_begun = True
-                await write(answer.frame(index, _first(piece)))
-            await write(answer.frame(index, piece))
+                await write(encoder.frame(index, _first(delta)))
+            await write(encoder.frame(index, delta))
 
-        await job.run(index, readers[index], take)
-        first = "" if has_begun else answer.frame(index, _first(_LAST))
-        await write(first + answer.frame(index, _LAST, readers[index].finish_reason))
+        await chat.run(index, readers[index], take)
+        first = "" if has_begun else encoder.frame(index, _first(_LAST))
+        await write(first + encoder.frame(index, _LAST, readers[index].finish_reason))
 
     async with open_task_group() as tasks:
         for index in range(len(readers)):
             tasks.start_soon(run, index)
-    await write(answer.last_frames(readers))
+    await write(encoder.last_frames(readers))
 
 
-def _first(piece: AnswerDelta) -> AnswerDelta:
+def _first(delta: AnswerDelta) -> AnswerDelta:
     """The first delta of a stream. Before tool calls its content is null, as in OpenAI's API:
     clients would display an empty text."""
-    text = None if "tool_calls" in piece.delta else ""
+    text = None if "tool_calls" in delta.delta else ""
     return AnswerDelta({"role": "assistant", "content": text})
 
 
-async def _collect(job: ChatRun, answer: ChatCompletionEncoder) -> object:
-    readers = job.readers()
-    pieces: list[list[AnswerDelta]] = [[] for _ in readers]
+async def _collect(chat: ChatRun, encoder: ChatCompletionEncoder) -> object:
+    readers = chat.readers()
+    deltas: list[list[AnswerDelta]] = [[] for _ in readers]
 
     async def run(index: int) -> None:
         """Run one choice and collect it."""
 
-        async def take(piece: AnswerDelta) -> None:
+        async def take(delta: AnswerDelta) -> None:
             """Collect a delta."""
-            pieces[index].append(piece)
+            deltas[index].append(delta)
 
-        await job.run(index, readers[index], take)
+        await chat.run(index, readers[index], take)
 
     async with open_task_group() as tasks:
         for index in range(len(readers)):
             tasks.start_soon(run, index)
-    return answer.whole(readers, pieces)
+    return encoder.whole(readers, deltas)

@@ -25,29 +25,29 @@ def server_toolsets(models: ModelRouter, body: ChatCompletionRequest) -> list[To
         InvalidRequestError: the server does not have one of them.
         HttpError: the client's key lacks the scope ``agents`` (403).
     """
-    wanted: list[Toolset] = []
-    own, *servers = models.runtime.toolsets
+    chosen: list[Toolset] = []
+    local, *servers = models.runtime.toolsets
     if body.web_search_options is not None:
-        wanted.append(_web(own, body.web_search_options))
+        chosen.append(_web(local, body.web_search_options))
     names = (body.metadata or {}).get(_MCP_SERVERS, "")
     for name in filter(None, (part.strip() for part in names.split(","))):
         found = next((toolset for toolset in servers if toolset.name == name), None)
         if found is None:
-            known = ", ".join(toolset.name for toolset in servers) or "none"
+            registered = ", ".join(toolset.name for toolset in servers) or "none"
             raise InvalidRequestError(
-                f"metadata.mcp_servers: unknown MCP server {name!r}; registered: {known}",
+                f"metadata.mcp_servers: unknown MCP server {name!r}; registered: {registered}",
                 param="metadata.mcp_servers",
             )
-        wanted.append(found)
+        chosen.append(found)
     if names:
-        wanted += resource_toolset(servers)
-    if wanted:
+        chosen += resource_toolset(servers)
+    if chosen:
         current_client().need("agents")
-    return wanted
+    return chosen
 
 
-def _web(own: Toolset, options: WebSearchOptions) -> Toolset:
-    tools = {tool.name: tool for tool in own.tools()}
+def _web(local: Toolset, options: WebSearchOptions) -> Toolset:
+    tools = {tool.name: tool for tool in local.tools()}
     search = tools.get("web_search")
     if search is None:
         raise InvalidRequestError(
@@ -63,12 +63,14 @@ def _web(own: Toolset, options: WebSearchOptions) -> Toolset:
 
 def _search(tool: Tool, options: WebSearchOptions) -> Tool:
     """``web_search`` with the requested number of results and the user's location."""
-    place = "" if options.user_location is None else _place(options.user_location.approximate)
-    described = f"{tool.description} The person is in or near {place}." if place else None
+    location = (
+        "" if options.user_location is None else _location_text(options.user_location.approximate)
+    )
+    described = f"{tool.description} The person is in or near {location}." if location else None
     sized = with_result_count(tool, options.search_context_size)
     return replace(sized, description=described or tool.description)
 
 
-def _place(location: ApproximateLocation) -> str:
+def _location_text(location: ApproximateLocation) -> str:
     zone = f"the time zone {location.timezone}" if location.timezone else None
     return ", ".join(filter(None, (location.city, location.region, location.country, zone)))

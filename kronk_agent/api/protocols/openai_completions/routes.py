@@ -34,21 +34,21 @@ def router(models: ModelRouter) -> APIRouter:
         body = models.as_named(body)
         body.check()
         options = body.stream_options
-        answer = CompletionEncoder(
+        encoder = CompletionEncoder(
             model=body.model, include_usage=bool(options and options.include_usage)
         )
         if body.stream:
 
             async def produce(write: Write) -> None:
                 """Stream the completion."""
-                await _stream(models, body, answer, write)
+                await _stream(models, body, encoder, write)
 
             return EventStream(
                 produce,
                 error_frame=openai_error_frame,
                 keep_alive_seconds=models.config.keep_alive_seconds,
             )
-        return JSONResponse(await while_connected(request, lambda: _collect(models, body, answer)))
+        return JSONResponse(await while_connected(request, lambda: _collect(models, body, encoder)))
 
     return routes
 
@@ -81,9 +81,13 @@ class CompletionRun:
         """The text at the beginning of a choice: the prompt, if ``echo`` is set."""
         if not self.body.echo:
             return ""
-        place = index // self.body.num_choices
-        prompt = self.body.prompts[place]
-        return prompt if isinstance(prompt, str) else self.engine.detokenize(self.prompts[place])
+        prompt_index = index // self.body.num_choices
+        prompt = self.body.prompts[prompt_index]
+        return (
+            prompt
+            if isinstance(prompt, str)
+            else self.engine.detokenize(self.prompts[prompt_index])
+        )
 
     def writer(self, index: int) -> _ChoiceWriter:
         """A writer for one choice."""
@@ -118,37 +122,37 @@ class _ChoiceWriter:
 
 
 async def _stream(
-    models: ModelRouter, body: CompletionRequest, answer: CompletionEncoder, write: Write
+    models: ModelRouter, body: CompletionRequest, encoder: CompletionEncoder, write: Write
 ) -> None:
     async with models.engine(body.model) as engine:
         job = await CompletionRun.of(models, body, engine)
 
-        async def take(made: JsonObject) -> None:
+        async def take(part: JsonObject) -> None:
             """Write a part of a choice."""
-            await write(answer.frame(made))
+            await write(encoder.frame(part))
 
         ends = await _generate(job, take)
-        await write(answer.last_frames(_usage(models, job, ends)))
+        await write(encoder.last_frames(_usage(models, job, ends)))
 
 
 async def _collect(
-    models: ModelRouter, body: CompletionRequest, answer: CompletionEncoder
+    models: ModelRouter, body: CompletionRequest, encoder: CompletionEncoder
 ) -> object:
     async with models.engine(body.model) as engine:
         job = await CompletionRun.of(models, body, engine)
         if body.best_of is not None and body.best_of > body.num_choices:
-            return await _best(models, job, answer)
-        made: dict[int, JsonObject] = {}
+            return await _best(models, job, encoder)
+        parts: dict[int, JsonObject] = {}
 
-        async def take(piece: JsonObject) -> None:
+        async def take(part: JsonObject) -> None:
             """Append a part to its choice."""
-            index = piece["index"]
+            index = part["index"]
             assert isinstance(index, int)
-            made[index] = _joined(made[index], piece) if index in made else piece
+            parts[index] = _joined(parts[index], part) if index in parts else part
 
         ends = await _generate(job, take)
-        choices = [made[index] for index in sorted(made)]
-        return answer.whole(choices, _usage(models, job, ends))
+        choices = [parts[index] for index in sorted(parts)]
+        return encoder.whole(choices, _usage(models, job, ends))
 
 
 async def _generate(
@@ -158,36 +162,36 @@ async def _generate(
     number = job.body.num_choices
     ends: list[list[GenerationEnd]] = [[] for _ in job.prompts]
 
-    async def run(place: int, prompt: list[int]) -> None:
+    async def run(prompt_index: int, prompt: list[int]) -> None:
         """Generate the choices of one prompt."""
-        writers = [job.writer(place * number + index) for index in range(number)]
+        writers = [job.writer(prompt_index * number + index) for index in range(number)]
         stream = job.engine.generate_many(prompt, number, sampling=job.sampling, **job.options)
         async with aclosing(stream):
             async for index, chunk in stream:
                 if chunk.end is not None:
-                    ends[place].append(chunk.end)
+                    ends[prompt_index].append(chunk.end)
                 await take(writers[index].write(chunk))
 
     async with open_task_group() as tasks:
-        for place, prompt in enumerate(job.prompts):
-            tasks.start_soon(run, place, prompt)
+        for prompt_index, prompt in enumerate(job.prompts):
+            tasks.start_soon(run, prompt_index, prompt)
     return ends
 
 
-async def _best(models: ModelRouter, job: CompletionRun, answer: CompletionEncoder) -> object:
+async def _best(models: ModelRouter, job: CompletionRun, encoder: CompletionEncoder) -> object:
     number, best_of = job.body.num_choices, job.body.best_of
     assert best_of is not None
     choices: list[JsonObject] = []
     ends: list[list[GenerationEnd]] = []
-    for place, prompt in enumerate(job.prompts):
+    for prompt_index, prompt in enumerate(job.prompts):
         ranked = await generate_best(
             job.engine, prompt, n=best_of, best_of=best_of, sampling=job.sampling, **job.options
         )
         ends.append([completion.end for completion in ranked])
         for index, completion in enumerate(ranked[:number]):
             whole = Chunk(completion.tokens, completion.text, completion.end, completion.logprobs)
-            choices.append(job.writer(place * number + index).write(whole))
-    return answer.whole(choices, _usage(models, job, ends))
+            choices.append(job.writer(prompt_index * number + index).write(whole))
+    return encoder.whole(choices, _usage(models, job, ends))
 
 
 def _usage(
@@ -213,8 +217,8 @@ def _joined(first: JsonObject, more: JsonObject) -> JsonObject:
     logprobs, added = first["logprobs"], more["logprobs"]
     if isinstance(logprobs, dict) and isinstance(added, dict):
         for key, values in added.items():
-            known = logprobs[key]
-            assert isinstance(known, list)
+            earlier = logprobs[key]
+            assert isinstance(earlier, list)
             assert isinstance(values, list)
-            known += values
+            earlier += values
     return {**more, "text": f"{first['text']}{more['text']}", "logprobs": logprobs}
