@@ -244,7 +244,7 @@ async def test_tools_that_run_here_are_for_keys_that_are_for_agents(
         response = await server.http.post(path, json=body | {"model": "scripted"}, headers=headers)
 
     assert response.status_code == 403, response.text
-    assert "is for generate, and this is agents" in response.json()["error"]["message"]
+    assert "lacks scope 'agents' (it has generate)" in response.json()["error"]["message"]
 
 
 async def test_a_key_that_asks_too_often_is_told_when_to_come_back() -> None:
@@ -310,7 +310,7 @@ async def test_refusals_are_in_the_envelope_of_the_protocol() -> None:
     assert anthropic.json()["error"]["type"] == "authentication_error"
     assert anthropic.json()["type"] == "error"
     assert ollama.json() == {
-        "error": "an API key is needed, as `Authorization: Bearer KEY` or `x-api-key: KEY`"
+        "error": "API key missing: send `Authorization: Bearer KEY` or `x-api-key: KEY`"
     }
 
 
