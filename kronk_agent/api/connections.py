@@ -1,8 +1,8 @@
 """Bounds on the number of connections, and on slow and idle clients.
 
 A connection must deliver a whole request before a deadline, and is closed if its client stops
-reading the response. When there are too many connections, the one that has waited longest without a
-whole request is closed.
+reading the response. Above the limit, the connection that has waited longest without a whole
+request is closed.
 """
 
 from __future__ import annotations

@@ -120,8 +120,7 @@ def http_error(error: BaseException) -> HttpError:
 
 
 def protocol_of(scope: Scope) -> Protocol:
-    """The protocol whose error format the client expects, from the path or
-    ``anthropic-version``."""
+    """The protocol whose error format the client expects, by path or header."""
     path: str = scope["path"]
     if path == "/v1/messages" or path.startswith("/v1/messages/"):
         return "anthropic"

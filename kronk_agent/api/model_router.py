@@ -73,8 +73,7 @@ class ModelRouter:
         """Start time of the server, in seconds since 1970."""
 
     async def served(self) -> tuple[ServedModel, ...]:
-        """All models and agents, the default first. Reads model files' metadata without loading
-        them."""
+        """All models and agents, the default first. No model is loaded."""
         models = [await self._model(entry.name, entry.is_loaded) for entry in self.runtime.models]
         by_name = {model.id: model for model in models}
         default = models[0]
@@ -91,8 +90,10 @@ class ModelRouter:
         )
 
     def named(self, id: str | None) -> str:
-        """Resolve the ``model`` of a request: empty is the default model, and aliases
-        (``server.model_aliases``) are replaced."""
+        """Resolve the ``model`` of a request.
+
+        Empty is the default model; aliases (``server.model_aliases``) are replaced.
+        """
         models = self.runtime.models
         if not id:
             return models[0].name
@@ -111,23 +112,22 @@ class ModelRouter:
         return id.startswith(AGENT_PREFIX) and name in known
 
     def cache_salt(self, given: str | None = None) -> str:
-        """The cache salt of a request's prompts: the client's id, followed by the request's own
-        salt."""
+        """The cache salt of a request's prompts: the client's id and the request's own salt."""
         caller = current_client().id
         return caller if given is None else f"{caller}:{given}"
 
     async def agent(self, id: str, *, cache_salt: str | None = None) -> Agent:
-        """Return the agent with this id, or a plain model as an agent without tools or
-        instructions.
+        """Return the agent with this id.
 
-        The usage of its model's turns is counted. ``as_asked`` adapts it to a request.
+        A plain model becomes an agent without tools or instructions. The usage of its turns is
+        counted. ``as_asked`` adapts it to a request.
 
         Args:
             id: a model, or ``agent/NAME``.
             cache_salt: the request's own salt.
 
         Raises:
-            UnknownModelError: there is no such model or agent.
+            UnknownModelError: the model or agent is unknown.
             HttpError: the client's key lacks the scope ``agents`` (403).
             ModelError, InvalidRequestError: it cannot be loaded, or cannot chat.
         """
@@ -202,8 +202,7 @@ class ModelRouter:
             self._metrics.tokens.labels(model, kind).inc(number)
 
     def _plain(self, options: AgentOptions) -> AgentOptions:
-        """Keep the configured policy, sampling and limits; reset the rest for the request to
-        set."""
+        """Keep the configured policy, sampling and limits; leave the rest to the request."""
         reasoning = self.config.reasoning
         return AgentOptions(
             instructions="",

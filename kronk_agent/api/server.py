@@ -76,8 +76,10 @@ async def serving_at(app: ASGIApp, config: ServerConfig) -> AsyncIterator[str]:
 
 
 def _max_connections(config: ServerConfig) -> int:
-    """The configured maximum, but at most half of the process's file descriptors: models and tools
-    need the others."""
+    """The configured maximum, but at most half of the process's file descriptors.
+
+    Models and tools need the others.
+    """
     if sys.platform == "win32":
         return config.max_connections
     import resource

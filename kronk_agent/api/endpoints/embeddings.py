@@ -1,5 +1,8 @@
-"""``/v1/embeddings`` (OpenAI), ``/v1/rerank`` (Jina, Cohere, vLLM, TEI) and llama.cpp's
-``/embedding``."""
+"""Embeddings and reranking.
+
+``/v1/embeddings`` follows OpenAI, ``/v1/rerank`` Jina, Cohere, vLLM and TEI, and ``/embedding``
+llama.cpp.
+"""
 
 from __future__ import annotations
 

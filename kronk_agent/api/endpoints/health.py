@@ -15,8 +15,7 @@ def router(models: ModelRouter) -> APIRouter:
     @routes.get("/health", response_model=None)
     @routes.get("/v1/health", include_in_schema=False, response_model=None)
     async def health() -> Response:
-        """200 if the default model is available, with whether it is loaded; otherwise 503 with the
-        reason."""
+        """Report whether the default model is available (200) or not (503, with the reason)."""
         default = (await models.served())[0]
         if default.problem is not None:
             return JSONResponse({"status": "error", "error": default.problem}, status_code=503)

@@ -1,5 +1,4 @@
-"""``/v1/models``, in OpenAI's format, or Anthropic's for clients that send
-``anthropic-version``."""
+"""``/v1/models``, in OpenAI's format, or in Anthropic's for clients that ask for it."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ class KeyFile:
         """Delete a key; running servers reject it from the next request on.
 
         Raises:
-            ConfigError: there is no key of this name.
+            ConfigError: no key has this name.
         """
         with self._locked():
             keys = self.all()

@@ -1,5 +1,4 @@
-"""Security checks of every request before it reaches a route: Host, Origin, API key, body and
-limits."""
+"""Security checks of every request: Host, Origin, API key, body and limits."""
 
 from __future__ import annotations
 

@@ -76,8 +76,7 @@ def function_tool(
     strict: bool | None,
     path: str,
 ) -> Tool:
-    """Create an OpenAI function tool: without parameters it takes none; ``strict`` is off by
-    default.
+    """Create an OpenAI function tool, by default without parameters and not strict.
 
     Raises:
         InvalidRequestError: the name or the schema is invalid.

@@ -87,7 +87,7 @@ async def connect_inline_servers(
     """Connect to inline servers inside the block, and wait until each is ready or has failed.
 
     They get neither sampling nor elicitation, and nothing of them is kept afterwards. Yields None
-    if there are no servers.
+    without inline servers.
     """
     if not servers:
         yield None
@@ -100,8 +100,7 @@ async def connect_inline_servers(
 
 
 def with_inline_toolsets(toolsets: Sequence[Toolset], host: Host) -> tuple[Toolset, ...]:
-    """Add the tools of inline servers to the toolsets, with one ``read_resource`` for all of
-    them."""
+    """Add the tools of inline servers to the toolsets, with one common ``read_resource``."""
     *inline_servers, inline = host.toolsets
     registered = resource_toolset(toolsets)
     others = [toolset for toolset in toolsets if toolset not in registered]

@@ -30,7 +30,7 @@ class WebLimits:
     """A request's limits on a web tool.
 
     Raises:
-        InvalidRequestError: a domain is invalid, or there are too many.
+        InvalidRequestError: a domain is invalid, or the list is too long.
     """
 
     max_uses: int | None = None
@@ -86,8 +86,7 @@ def with_result_count(search: Tool, size: ContextSize | None) -> Tool:
 
 
 def resource_toolset(toolsets: Sequence[Toolset]) -> list[Toolset]:
-    """The toolset with ``read_resource``, for reading truncated MCP results; empty if there is
-    none."""
+    """The toolset with ``read_resource``, for reading truncated MCP results; or no toolset."""
     return [toolset for toolset in toolsets if toolset.name == "resources"]
 
 
@@ -108,8 +107,7 @@ def require_ready(status: ServerStatus, path: str) -> None:
 
 
 def own_name(name: str) -> str:
-    """The name an MCP server uses for its tool: without the server's prefix, which ends at
-    ``__``."""
+    """An MCP server's own name for its tool, without the server's prefix, which ends at ``__``."""
     return name.partition("__")[2] or name
 
 

@@ -107,8 +107,7 @@ async def _count(job: MessagesRun) -> int:
 async def _run(
     job: MessagesRun, form: MessageFormat, send: Callable[[JsonObject], Awaitable[None]]
 ) -> None:
-    """Run the request; nothing is sent before the first event, so that early errors get a
-    status."""
+    """Run the request. Nothing is sent before the first event, so early errors get a status."""
     running = job.agent.run(
         job.messages, tool_choice=job.tool_choice, client_tools=job.client_tools
     )

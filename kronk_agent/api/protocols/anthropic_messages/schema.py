@@ -14,7 +14,7 @@ from kronk_agent.api.protocols.common.schema import Count, RequestModel
 
 
 class CacheControl(RequestModel):
-    """A prompt caching marker. No effect: every prompt is cached, as long as there is memory."""
+    """A prompt caching marker. No effect: every prompt is cached, as long as memory allows."""
 
     type: Literal["ephemeral"]
     ttl: Literal["5m", "1h"] | None = None
@@ -22,7 +22,7 @@ class CacheControl(RequestModel):
 
 
 class Citations(RequestModel):
-    """Whether a block is cited."""
+    """A switch for citations of a block."""
 
     enabled: bool | None = None
 
@@ -383,7 +383,7 @@ class UrlSourceAll(RequestModel):
 
 
 class UrlSources(RequestModel):
-    """Where fetched URLs may come from."""
+    """The allowed origins of fetched URLs."""
 
     client_tool_results: UrlSourceAll | None = None
     server_tool_results: UrlSourceAll | None = None

@@ -30,7 +30,7 @@ def is_ours(block: ThinkingBlock) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """What an edit removed from the conversation."""
+    """The thinking that an edit removed from the conversation."""
 
     num_turns: int
     thinking: str

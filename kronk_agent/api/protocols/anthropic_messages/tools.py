@@ -113,7 +113,7 @@ def to_choice(wire: ToolChoiceParam | None) -> ToolChoice | None:
 
 
 def is_parallel(wire: ToolChoiceParam | None) -> bool | None:
-    """Whether a turn may have several calls; None leaves it to the agent."""
+    """False if a turn may have only one call; None leaves it to the agent."""
     if wire is None or isinstance(wire, NoChoice) or not wire.disable_parallel_tool_use:
         return None
     return False
@@ -178,7 +178,7 @@ def _fetch(tool: WebFetchTool, base: Tool, path: str) -> Tool:
 def to_inline_servers(
     wire: Sequence[McpServerDefinition], config: Config
 ) -> dict[str, McpServerConfig]:
-    """The inline servers of a request, by name: those that are not registered.
+    """The inline servers of a request, by name; registered servers are left out.
 
     Raises:
         InvalidRequestError: a server's URL, name or token is not allowed.

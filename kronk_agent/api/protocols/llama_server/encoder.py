@@ -114,7 +114,7 @@ class LlamaCompletionEncoder:
 
 
 def _at(value: JsonValue | object, path: Sequence[str]) -> Any:
-    """The value at a path in a JSON value; ``_MISSING`` if there is none."""
+    """The value at a path in a JSON value; ``_MISSING`` if it does not exist."""
     for name in path:
         if not isinstance(value, dict) or name not in value:
             return _MISSING
@@ -123,7 +123,7 @@ def _at(value: JsonValue | object, path: Sequence[str]) -> Any:
 
 
 def settings_to_wire(sampling: SamplingParams, *, context_length: int) -> JsonObject:
-    """The effective generation settings, except those that only the client needs."""
+    """The effective generation settings, besides the fields that the client sent itself."""
     values: dict[str, Any] = asdict(sampling)
     values["logit_bias"] = [[token, bias] for token, bias in sampling.logit_bias.items()]
     values["seed"] = _ANY if sampling.seed is None else sampling.seed

@@ -31,8 +31,7 @@ class LineLimits:
     """The current line's indentation, dropped if the line is."""
 
     def take(self, text: str) -> str:
-        """Return the part of the text that belongs to the completion; sets ``is_over`` at its
-        end."""
+        """Return the text that still belongs to the completion; sets ``is_over`` at its end."""
         if self._started is None:
             self._started = self.clock()
         kept: list[str] = []

@@ -100,8 +100,7 @@ class LlamaFields(LenientModel, SamplingFields):
         return replace(params, seed=None) if self.seed in _RANDOM_SEEDS else params
 
     def sampling_on(self, engine: Engine, default: SamplingParams) -> SamplingParams:
-        """The sampling for an engine; with ``ignore_eos``, its end-of-generation tokens are
-        banned."""
+        """The sampling for an engine; ``ignore_eos`` bans its end-of-generation tokens."""
         params = self.sampling(default, engine.tokenize)
         if not self.ignore_eos:
             return params
@@ -109,7 +108,7 @@ class LlamaFields(LenientModel, SamplingFields):
         return replace(params, logit_bias={**params.logit_bias, **ends})
 
     def line_limits(self) -> LineLimits | None:
-        """The limits that apply at line breaks; None if there are none."""
+        """The limits that apply at line breaks; None for no limits."""
         if not self.n_indent and not self.t_max_predict_ms:
             return None
         seconds = self.t_max_predict_ms / 1000 if self.t_max_predict_ms else None

@@ -198,12 +198,12 @@ class _Listed:
 
     @property
     def modified_at(self) -> str:
-        """Modification time of the file; the server's start time if there is none."""
+        """Modification time of the file; without a file, the server's start time."""
         return moment(Path(self.about.file).stat().st_mtime if self.about else self.started)
 
     @property
     def size(self) -> int:
-        """Bytes of the file; 0 if there is none."""
+        """Bytes of the file; 0 without a file."""
         return Path(self.about.file).stat().st_size if self.about else 0
 
     @property

@@ -163,8 +163,10 @@ async def _stream(chat: ChatRun, encoder: ChatCompletionEncoder, write: Write) -
 
 
 def _first(delta: AnswerDelta) -> AnswerDelta:
-    """The first delta of a stream. Before tool calls its content is null, as in OpenAI's API:
-    clients would display an empty text."""
+    """The first delta of a stream.
+
+    Before tool calls its content is null, as in OpenAI's API: clients would display an empty text.
+    """
     text = None if "tool_calls" in delta.delta else ""
     return AnswerDelta({"role": "assistant", "content": text})
 

@@ -41,7 +41,7 @@ def separate(given: Prompts) -> list[Prompt]:
     """Split the ``prompt`` of a request into prompts.
 
     Raises:
-        InvalidRequestError: there are too many, or the list mixes forms.
+        InvalidRequestError: too many prompts, or a list of mixed forms.
     """
     if not isinstance(given, list):
         return [given]
@@ -192,8 +192,7 @@ def prompt_tokens(engine: Engine, prompt: Prompt, suffix: str | None) -> list[in
 
 
 def _mixed(engine: Engine, parts: Sequence[int | str]) -> list[int]:
-    """Tokenize a mix of token ids and texts; a text at the start gets the prompt's special
-    tokens."""
+    """Tokenize a mix of token ids and texts; a leading text gets the prompt's special tokens."""
     tokens: list[int] = []
     for index, part in enumerate(parts):
         if isinstance(part, int):

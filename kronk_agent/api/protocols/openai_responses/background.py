@@ -64,8 +64,7 @@ class Background:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Run background responses inside the block; on exit, unfinished ones are stopped and
-        stored as failed."""
+        """Run background responses inside the block; unfinished ones are stored as failed."""
         async with anyio.create_task_group() as self._tasks:
             yield
             self._tasks.cancel_scope.cancel()

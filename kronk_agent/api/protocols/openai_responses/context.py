@@ -42,8 +42,7 @@ class Given:
     instructions: str | None
 
     def conversation(self, new: Sequence[Message]) -> list[Message]:
-        """The whole conversation. Leading system messages are merged, as most chat templates
-        require."""
+        """The whole conversation. Leading system messages are merged: most templates require it."""
         whole = [*self.past.messages, *new]
         if self.instructions:
             whole.insert(0, Message.system(self.instructions))

@@ -216,8 +216,7 @@ async def _end(job: ResponseRun, events: Sequence[StoredEvent], *, has_begun: bo
 
 
 async def _run_agent(job: ResponseRun, emit: Emit) -> None:
-    """Run the agent. Emits nothing before the first real event, so that early errors get a
-    status."""
+    """Run the agent. Nothing is emitted before its first event, so early errors get a status."""
     encoder = ResponsesEncoder(job.body, job.toolbox)
     initial = encoder.begin()
 

@@ -64,7 +64,7 @@ FETCH = "web_fetch"
 
 @dataclass(frozen=True, slots=True)
 class ToolPresentation:
-    """How the calls of a tool are presented to the client."""
+    """Describes how the calls of a tool are presented to the client."""
 
     kind: ToolKind
     name: str

@@ -263,8 +263,7 @@ class AnyFields(RequestModel):
 
 
 class OtherCallItem(AnyFields):
-    """A call of a tool type unknown here, such as Codex's shell; read as a call of a tool of that
-    name."""
+    """A call of a tool type unknown here, such as Codex's shell, read as a call of that name."""
 
     type: ClientKind | HostedKind
     call_id: str | None = None

@@ -121,7 +121,7 @@ class _Reader:
                 assert_never(item)
 
     def end_turn(self) -> None:
-        """Complete the current turn, if there is one."""
+        """Complete the current turn, unless it is empty."""
         text = "".join(self._texts)
         if text or self._reasoning or self._calls:
             parts = (TextPart(text),) if text else ()
