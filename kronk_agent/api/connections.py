@@ -18,7 +18,7 @@ from uvicorn.server import ServerState
 
 from kronk_agent.config.schema.server import ServerConfig
 
-_LEAST_BYTES_PER_SECOND = 65_536
+_MIN_BYTES_PER_SECOND = 65_536
 """Minimum upload rate of a request: each byte received extends the deadline accordingly."""
 
 
@@ -27,20 +27,20 @@ class Connections:
 
     Args:
         config: the read and write timeouts.
-        most: maximum number of open connections.
+        max_open: maximum number of open connections.
     """
 
-    def __init__(self, config: ServerConfig, *, most: int) -> None:
+    def __init__(self, config: ServerConfig, *, max_open: int) -> None:
         self.read_seconds = config.read_seconds
         self.write_seconds = config.write_seconds
-        self._most = most
+        self._max_open = max_open
         self._open: set[HttpConnection] = set()
         self._waiting: dict[HttpConnection, None] = {}
         """Connections without a whole request, the longest waiting first."""
 
     def add(self, connection: HttpConnection) -> None:
         """Add a connection; above the limit, a waiting one is closed."""
-        if len(self._open) >= self._most:
+        if len(self._open) >= self._max_open:
             self._evict(connection)
         self._open.add(connection)
         self._waiting[connection] = None
@@ -121,20 +121,20 @@ class HttpConnection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Extend the deadline by the data received."""
-        self._deadline += len(data) / _LEAST_BYTES_PER_SECOND
+        self._deadline += len(data) / _MIN_BYTES_PER_SECOND
         super().data_received(data)
-        self._see()
+        self._update_deadline()
 
     def on_response_complete(self) -> None:
         """Start the deadline of the next request."""
         super().on_response_complete()
         self._deadline = self.loop.time() + self._bounds.read_seconds
-        self._see()
+        self._update_deadline()
 
     def pause_writing(self) -> None:
         """Start the write timeout: the client has stopped reading."""
         super().pause_writing()
-        self._expect_reading()
+        self._start_write_timeout()
 
     def resume_writing(self) -> None:
         """Cancel the write timeout."""
@@ -148,7 +148,7 @@ class HttpConnection(H11Protocol):
         cycle = self.cycle
         return cycle is not None and not cycle.more_body and not cycle.response_complete
 
-    def _see(self) -> None:
+    def _update_deadline(self) -> None:
         """Start or cancel the read deadline, depending on whether a whole request has arrived."""
         if not self._has_request:
             if self._read_timer is None:
@@ -164,15 +164,15 @@ class HttpConnection(H11Protocol):
         self._deadline = self.loop.time() + self._bounds.read_seconds
         self._read_timer = self.loop.call_at(self._deadline, self._check_deadline)
 
-    def _expect_reading(self) -> None:
+    def _start_write_timeout(self) -> None:
         size = self.transport.get_write_buffer_size()
         self._write_timer = self.loop.call_later(
-            self._bounds.write_seconds, self._check_reading, size
+            self._bounds.write_seconds, self._check_progress, size
         )
 
-    def _check_reading(self, size: int) -> None:
+    def _check_progress(self, size: int) -> None:
         if self.transport.get_write_buffer_size() < size:
-            self._expect_reading()
+            self._start_write_timeout()
         else:
             self.close()
 

@@ -37,7 +37,7 @@ AGENT_PREFIX = "agent/"
 _DEFAULT_AGENT = "default"
 """Name of the agent configured under ``agent:``."""
 
-_WHAT_WOULD_DO: dict[Capability, str] = {
+_CAPABILITY_PHRASES: dict[Capability, str] = {
     "chat": "generate text in a chat",
     "embed": "embed",
     "rerank": "rank documents",
@@ -89,7 +89,7 @@ class ModelRouter:
             ),
         )
 
-    def named(self, id: str | None) -> str:
+    def resolve_id(self, id: str | None) -> str:
         """Resolve the ``model`` of a request.
 
         Empty is the default model; aliases (``server.model_aliases``) are replaced.
@@ -102,19 +102,19 @@ class ModelRouter:
             return id
         return next((name for glob, name in aliases.items() if fnmatchcase(id, glob)), id)
 
-    def as_named(self, body: Body) -> Body:
+    def with_resolved_id(self, body: Body) -> Body:
         """A copy of the request with its ``model`` resolved."""
-        return body.model_copy(update={"model": self.named(getattr(body, "model", None))})
+        return body.model_copy(update={"model": self.resolve_id(getattr(body, "model", None))})
 
     def _is_agent(self, id: str) -> bool:
         name = id.removeprefix(AGENT_PREFIX)
-        known = (_DEFAULT_AGENT, *self.runtime.config.agents)
-        return id.startswith(AGENT_PREFIX) and name in known
+        agent_names = (_DEFAULT_AGENT, *self.runtime.config.agents)
+        return id.startswith(AGENT_PREFIX) and name in agent_names
 
     def cache_salt(self, given: str | None = None) -> str:
         """The cache salt of a request's prompts: the client's id and the request's own salt."""
-        caller = current_client().id
-        return caller if given is None else f"{caller}:{given}"
+        client_id = current_client().id
+        return client_id if given is None else f"{client_id}:{given}"
 
     async def agent(self, id: str, *, cache_salt: str | None = None) -> Agent:
         """Return the agent with this id.
@@ -175,11 +175,11 @@ class ModelRouter:
         others = [one.id for one in await self.served() if capability in one.capabilities]
         remedy = f"models that can: {', '.join(others)}" if others else "no model here can"
         raise InvalidRequestError(
-            f"model {id!r} cannot {_WHAT_WOULD_DO.get(capability, capability)}; {remedy}",
+            f"model {id!r} cannot {_CAPABILITY_PHRASES.get(capability, capability)}; {remedy}",
             param="model",
         )
 
-    async def need_for(self, id: str, messages: list[Message]) -> None:
+    async def check_media(self, id: str, messages: list[Message]) -> None:
         """Check that a model can take the images and audio of the messages.
 
         Raises:

@@ -52,12 +52,12 @@ async def serving_at(app: ASGIApp, config: ServerConfig) -> AsyncIterator[str]:
         ConfigError: the address cannot be bound.
     """
     listener = listen(config.host, config.port)
-    most = _max_connections(config)
+    max_open = _max_connections(config)
     bounded = BoundedConfig(
         app,
-        Connections(config, most=most),
+        Connections(config, max_open=max_open),
         # The kernel accepts these before we see them, so keep them few beside our own limit.
-        backlog=min(_BACKLOG, max(1, most // 4)),
+        backlog=min(_BACKLOG, max(1, max_open // 4)),
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=int(config.drain_seconds),

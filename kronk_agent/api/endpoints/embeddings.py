@@ -30,7 +30,7 @@ from kronk_agent.messages import JsonObject, Usage
 
 _MAX_INPUTS = 2048
 _EUCLIDEAN = 2
-_LEAST_SCORE = -700.0
+_MIN_SCORE = -700.0
 """Below this, the sigmoid is practically 0."""
 
 Tokens: TypeAlias = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
@@ -141,15 +141,15 @@ def router(models: ModelRouter) -> APIRouter:
     @routes.post("/v1/embeddings", response_model=None)
     async def create_embeddings(body: EmbeddingRequest, request: Request) -> Response:
         """Create embeddings of length 1."""
-        named = models.as_named(body)
-        return JSONResponse(await while_connected(request, lambda: _embed(models, named)))
+        resolved = models.with_resolved_id(body)
+        return JSONResponse(await while_connected(request, lambda: _embed(models, resolved)))
 
     @routes.post("/embedding", response_model=None, tags=["llama.cpp"])
     @routes.post("/embeddings", response_model=None, include_in_schema=False)
     async def llama_embedding(body: LlamaEmbeddingRequest, request: Request) -> Response:
         """Create embeddings, in the format of llama.cpp's server."""
-        named = models.as_named(body)
-        return JSONResponse(await while_connected(request, lambda: _llama_embed(models, named)))
+        resolved = models.with_resolved_id(body)
+        return JSONResponse(await while_connected(request, lambda: _llama_embed(models, resolved)))
 
     @routes.post("/v1/rerank", response_model=None)
     @routes.post("/v1/reranking", response_model=None, include_in_schema=False)
@@ -157,8 +157,8 @@ def router(models: ModelRouter) -> APIRouter:
     @routes.post("/reranking", response_model=None, include_in_schema=False)
     async def rerank(body: RerankRequest, request: Request) -> Response:
         """Rank documents by relevance to a query."""
-        named = models.as_named(body)
-        return JSONResponse(await while_connected(request, lambda: _rerank(models, named)))
+        resolved = models.with_resolved_id(body)
+        return JSONResponse(await while_connected(request, lambda: _rerank(models, resolved)))
 
     return routes
 
@@ -204,7 +204,9 @@ async def _rerank(models: ModelRouter, body: RerankRequest) -> JsonObject | list
     models.count(body.model, Usage(ranking.num_tokens))
     best_first = sorted(range(len(texts)), key=lambda index: -ranking.scores[index])
     if body.texts is not None:
-        return [_in_tei(body, index, ranking.scores[index], texts[index]) for index in best_first]
+        return [
+            _tei_result(body, index, ranking.scores[index], texts[index]) for index in best_first
+        ]
     results: list[JsonObject] = [
         {"index": index, "relevance_score": ranking.scores[index]}
         for index in best_first[: body.top_n]
@@ -220,9 +222,9 @@ async def _rerank(models: ModelRouter, body: RerankRequest) -> JsonObject | list
     }
 
 
-def _in_tei(body: RerankRequest, index: int, score: float, text: str) -> JsonObject:
+def _tei_result(body: RerankRequest, index: int, score: float, text: str) -> JsonObject:
     """A ranked text in TEI's format."""
-    shown = score if body.raw_scores else 1 / (1 + math.exp(-max(score, _LEAST_SCORE)))
+    shown = score if body.raw_scores else 1 / (1 + math.exp(-max(score, _MIN_SCORE)))
     return {"index": index, "score": shown, **({"text": text} if body.return_text else {})}
 
 

@@ -34,9 +34,9 @@ def router(model_router: ModelRouter) -> APIRouter:
     @routes.get("/models/{id:path}", include_in_schema=False)
     async def get_model(id: str, request: Request) -> dict[str, Any]:
         """Describe one model or agent, also by an alias."""
-        meant = model_router.named(id)
+        resolved = model_router.resolve_id(id)
         for one in await model_router.served():
-            if one.id == meant:
+            if one.id == resolved:
                 is_anthropic = protocol_of(request.scope) == "anthropic"
                 return (_anthropic if is_anthropic else _openai)(one, model_router.started)
         raise HttpError(f"unknown model {id!r}", status=404, code="model_not_found", param="model")

@@ -61,40 +61,40 @@ def router(models: ModelRouter) -> APIRouter:
     @routes.post("/v1/tokenize")
     async def tokenize(body: TokenizeRequest) -> dict[str, Any]:
         """Return the tokens of a text, and their number."""
-        body = models.as_named(body)
+        body = models.with_resolved_id(body)
         async with models.engine(body.model) as engine:
             tokens = engine.tokenize(
                 body.input, add_special=body.add_special, parse_special=body.parse_special
             )
-            shown = _shown(engine.vocabulary, tokens, body.with_pieces)
+            shown = _encode_tokens(engine.vocabulary, tokens, body.with_pieces)
         return {"model": body.model, "tokens": shown, "count": len(tokens)}
 
     @routes.post("/v1/detokenize")
     async def detokenize(body: DetokenizeRequest) -> dict[str, Any]:
         """Return the text of tokens, including special ones."""
-        body = models.as_named(body)
+        body = models.with_resolved_id(body)
         async with models.engine(body.model) as engine:
             return {"model": body.model, "text": engine.detokenize(body.tokens)}
 
     @routes.post("/tokenize", tags=["llama.cpp"])
     async def llama_tokenize(body: LlamaTokenizeRequest) -> dict[str, Any]:
         """Tokenize a text, in the format of llama.cpp's server."""
-        async with models.engine(models.named(body.model)) as engine:
+        async with models.engine(models.resolve_id(body.model)) as engine:
             tokens = engine.tokenize(
                 body.content, add_special=body.add_special, parse_special=body.parse_special
             )
-            return {"tokens": _shown(engine.vocabulary, tokens, body.with_pieces)}
+            return {"tokens": _encode_tokens(engine.vocabulary, tokens, body.with_pieces)}
 
     @routes.post("/detokenize", tags=["llama.cpp"])
     async def llama_detokenize(body: LlamaDetokenizeRequest) -> dict[str, Any]:
         """Detokenize, in the format of llama.cpp's server."""
-        async with models.engine(models.named(body.model)) as engine:
+        async with models.engine(models.resolve_id(body.model)) as engine:
             return {"content": engine.detokenize(body.tokens)}
 
     return routes
 
 
-def _shown(vocabulary: Vocabulary, tokens: list[int], with_pieces: bool) -> list[JsonValue]:
+def _encode_tokens(vocabulary: Vocabulary, tokens: list[int], with_pieces: bool) -> list[JsonValue]:
     if not with_pieces:
         return list[JsonValue](tokens)
     return [{"id": token, "piece": _piece(vocabulary.piece(token))} for token in tokens]

@@ -33,7 +33,7 @@ _EMBED = (
 _LISTS = ("/v1/models", "/models", "/api/tags", "/api/show", "/api/ps", "/api/version")
 """Paths that list models, for keys of any scope."""
 
-_UNDECLARED = "/api/"
+_UNDECLARED_JSON_PREFIX = "/api/"
 """Ollama's clients (LiteLLM, ``curl -d``) send JSON without declaring it."""
 
 
@@ -62,22 +62,26 @@ class AuthMiddleware:
     async def _admit(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         key = self._key(headers)
-        caller = ApiClient() if key is None else ApiClient(key.id, key.name, key.scopes)
+        client = ApiClient() if key is None else ApiClient(key.id, key.name, key.scopes)
         needed = _scope_of(scope["path"])
         if needed is not None:
-            caller.need(needed)
-        whose = caller.id or _address(scope)
+            client.need(needed)
+        client_id = client.id or _address(scope)
         self._bodies.check_size(_length(headers))
-        body = await self._bodies.read(receive, whose)
+        body = await self._bodies.read(receive, client_id)
         if body is None:
             return
-        if body and scope["path"].startswith(_UNDECLARED) and not _is_of_a_page(headers):
+        if (
+            body
+            and scope["path"].startswith(_UNDECLARED_JSON_PREFIX)
+            and not _is_from_browser(headers)
+        ):
             scope = declared_as_json(scope)
         elif body and not _is_mcp(scope["path"]):
             check_json(headers.get("content-type", ""))
-        with self._limits.admitted(key, whose):
-            token = CURRENT_CLIENT.set(caller)
-            COMPILING_FOR.set(whose)
+        with self._limits.admitted(key, client_id):
+            token = CURRENT_CLIENT.set(client)
+            COMPILING_FOR.set(client_id)
             try:
                 await self._app(scope, replayed(body, receive), send)
             finally:
@@ -99,7 +103,7 @@ class AuthMiddleware:
                 code="api_key_missing",
             )
         given = hash_key(token)
-        if any(hmac.compare_digest(given, known) for known in self._configured):
+        if any(hmac.compare_digest(given, configured) for configured in self._configured):
             return ApiKey(name="server.api_keys", hash=given, start="", created=0)
         key = self._keys.find(token)
         if key is None:
@@ -122,7 +126,7 @@ def _bearer(header: str) -> str:
     return token.strip() if kind.lower() == "bearer" else ""
 
 
-def _is_of_a_page(headers: Headers) -> bool:
+def _is_from_browser(headers: Headers) -> bool:
     """True if a browser sends the request for a web page: all browsers set one of these headers."""
     return "origin" in headers or "sec-fetch-site" in headers
 

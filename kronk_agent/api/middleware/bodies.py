@@ -8,7 +8,7 @@ from starlette.types import Message, Receive, Scope
 
 from kronk_agent.api.errors import HttpError
 
-_LARGEST_AT_A_TIME = 8
+_MAX_PARALLEL_BODIES = 8
 """Bodies of the maximum size that one client may upload at a time."""
 _JSON = "application/json"
 
@@ -22,10 +22,10 @@ class Bodies:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._held: Counter[str] = Counter()
+        self._num_bytes: Counter[str] = Counter()
         """Bytes of incomplete bodies, by client."""
 
-    async def read(self, receive: Receive, caller: str) -> bytes | None:
+    async def read(self, receive: Receive, client_id: str) -> bytes | None:
         """Read the whole body; None if the client disconnected first.
 
         Raises:
@@ -39,9 +39,9 @@ class Bodies:
                     return None
                 more = message.get("body", b"")
                 body += more
-                self._held[caller] += len(more)
+                self._num_bytes[client_id] += len(more)
                 self.check_size(len(body))
-                if self._held[caller] > _LARGEST_AT_A_TIME * self._max_bytes:
+                if self._num_bytes[client_id] > _MAX_PARALLEL_BODIES * self._max_bytes:
                     raise HttpError(
                         "too many large requests are being uploaded: try again",
                         status=503,
@@ -51,9 +51,9 @@ class Bodies:
                 if not message.get("more_body", False):
                     return bytes(body)
         finally:
-            self._held[caller] -= len(body)
-            if not self._held[caller]:
-                del self._held[caller]
+            self._num_bytes[client_id] -= len(body)
+            if not self._num_bytes[client_id]:
+                del self._num_bytes[client_id]
 
     def check_size(self, num_bytes: int) -> None:
         """Reject a body that is too large.

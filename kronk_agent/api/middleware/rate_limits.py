@@ -34,12 +34,12 @@ class RateLimits:
         """By key hash: the tokens left in its bucket, and the time of that count."""
 
     @contextmanager
-    def admitted(self, key: ApiKey | None, caller: str) -> Iterator[None]:
+    def admitted(self, key: ApiKey | None, client_id: str) -> Iterator[None]:
         """Count a request as in progress inside the block.
 
         Args:
             key: its own limits apply; None where no key is needed.
-            caller: id of the key, or the address of a client without one.
+            client_id: id of the key, or the address of a client without one.
 
         Raises:
             HttpError: the server is at capacity (503), or the client is over its limits (429).
@@ -54,7 +54,7 @@ class RateLimits:
         limit = self._share
         if key is not None and key.max_concurrent is not None:
             limit = min(limit, key.max_concurrent)
-        if self._in_progress[caller] >= limit:
+        if self._in_progress[client_id] >= limit:
             raise HttpError(
                 f"too many concurrent requests from {_named(key)} (limit {limit}): try again",
                 status=429,
@@ -64,14 +64,14 @@ class RateLimits:
         if key is not None and key.requests_per_minute is not None:
             self._take(key, key.requests_per_minute)
         self.num_under_way += 1
-        self._in_progress[caller] += 1
+        self._in_progress[client_id] += 1
         try:
             yield
         finally:
             self.num_under_way -= 1
-            self._in_progress[caller] -= 1
-            if not self._in_progress[caller]:
-                del self._in_progress[caller]
+            self._in_progress[client_id] -= 1
+            if not self._in_progress[client_id]:
+                del self._in_progress[client_id]
 
     def _take(self, key: ApiKey, per_minute: int) -> None:
         """Take a token from the key's bucket, which refills evenly."""

@@ -30,7 +30,7 @@ def router(models: ModelRouter) -> APIRouter:
     @routes.post("/v1/messages", response_model=None)
     async def create_message(body: MessagesRequest, request: Request) -> Response:
         """Create a message."""
-        body = models.as_named(body)
+        body = models.with_resolved_id(body)
         if body.stream:
 
             async def produce(write: Write) -> None:
@@ -54,7 +54,7 @@ def router(models: ModelRouter) -> APIRouter:
     @routes.post("/v1/messages/count_tokens")
     async def count_message_tokens(body: CountTokensRequest) -> dict[str, int]:
         """Count the tokens of a conversation with its tools."""
-        async with _open_run(models, models.as_named(body)) as job:
+        async with _open_run(models, models.with_resolved_id(body)) as job:
             return {"input_tokens": await _count(job)}
 
     @routes.head("/", include_in_schema=False)

@@ -23,7 +23,7 @@ def router(models: ModelRouter) -> APIRouter:
     @routes.get("/props", response_model=None)
     async def props(model: str | None = None) -> JsonObject:
         """Describe a loaded model and its default sampling."""
-        name = models.named(model)
+        name = models.resolve_id(model)
         can = await models.runtime.capabilities(name)
         with models.runtime.loaded_engine(name) as engine:
             if engine is None:
@@ -37,7 +37,7 @@ def router(models: ModelRouter) -> APIRouter:
     @routes.get("/slots", response_model=None)
     async def slots(model: str | None = None) -> list[JsonObject]:
         """List running generations and idle slots of loaded models."""
-        model = None if model is None else models.named(model)
+        model = None if model is None else models.resolve_id(model)
         local = [entry.name for entry in models.runtime.models if entry.place == "local"]
         found: list[JsonObject] = []
         for name in local if model is None else [model]:

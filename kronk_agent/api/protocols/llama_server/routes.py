@@ -28,12 +28,12 @@ def router(models: ModelRouter) -> APIRouter:
     @routes.post("/completions", response_model=None, include_in_schema=False)
     async def complete(body: LlamaCompletionRequest, request: Request) -> Response:
         """Continue a prompt, in the format of llama.cpp's server."""
-        return await _respond(models, models.as_named(body), request)
+        return await _respond(models, models.with_resolved_id(body), request)
 
     @routes.post("/infill", response_model=None)
     async def infill(body: InfillRequest, request: Request) -> Response:
         """Fill in text between a prefix and a suffix, in the format of llama.cpp's server."""
-        body = models.as_named(body)
+        body = models.with_resolved_id(body)
         await models.need(body.model, "fim")
         return await _respond(models, body, request)
 

@@ -142,7 +142,7 @@ def router(models: ModelRouter) -> APIRouter:
 def model_id(models: ModelRouter, name: str) -> str:
     """Resolve a name from Ollama's clients, which append ``:latest``."""
     names = {entry.name for entry in models.runtime.models}
-    return models.named(name if name in names else name.removesuffix(_LATEST))
+    return models.resolve_id(name if name in names else name.removesuffix(_LATEST))
 
 
 async def load(models: ModelRouter, id: str) -> None:

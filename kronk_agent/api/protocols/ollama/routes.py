@@ -173,7 +173,7 @@ async def _run(
     take: Take,
 ) -> End:
     """Run the agent or plain model."""
-    await models.need_for(id, list(messages))
+    await models.check_media(id, list(messages))
     agent = await models.agent(id)
     encoder.loaded()
     context_length = agent.model.info.context_length

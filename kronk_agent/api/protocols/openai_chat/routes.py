@@ -41,7 +41,7 @@ def router(models: ModelRouter) -> APIRouter:
         """Create a chat completion."""
         stream = body.stream_options
         encoder = ChatCompletionEncoder(
-            model=models.named(body.model),
+            model=models.resolve_id(body.model),
             include_usage=bool(stream and stream.include_usage),
             include_obfuscation=bool(stream and stream.include_obfuscation),
         )
@@ -117,8 +117,8 @@ class ChatRun:
 
 async def _parse(models: ModelRouter, body: ChatCompletionRequest) -> ChatRun:
     messages = to_messages(body.messages)
-    model = models.named(body.model)
-    await models.need_for(model, messages)
+    model = models.resolve_id(body.model)
+    await models.check_media(model, messages)
     agent = await models.agent(model, cache_salt=body.cache_salt)
     agent = as_asked(
         agent,

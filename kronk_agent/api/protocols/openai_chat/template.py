@@ -61,14 +61,14 @@ def router(models: ModelRouter) -> APIRouter:
     @routes.post("/v1/apply-template")
     async def apply_template(body: ApplyTemplateRequest) -> dict[str, Any]:
         """Return the prompt of a chat completion and its number of tokens."""
-        body = models.as_named(body)
+        body = models.with_resolved_id(body)
         prompt = await _render(models, body.model, body)
         return {"model": body.model, "prompt": prompt.text, "count": prompt.num_tokens}
 
     @routes.post("/apply-template", tags=["llama.cpp"])
     async def llama_apply_template(body: LlamaApplyTemplateRequest) -> dict[str, str]:
         """Render a prompt, in the format of llama.cpp's server."""
-        prompt = await _render(models, models.named(body.model), body)
+        prompt = await _render(models, models.resolve_id(body.model), body)
         return {"prompt": prompt.text}
 
     return routes
@@ -81,7 +81,7 @@ async def _render(models: ModelRouter, model: str, body: TemplateFields) -> Rend
             f"model: {model!r} is an agent; this endpoint takes a plain model", param="model"
         )
     messages = to_messages(body.messages)
-    await models.need_for(model, messages)
+    await models.check_media(model, messages)
     agent = await models.agent(model)
     agent = replace(agent, options=body.options(agent.options))
     # As the client has them: what tools of ours gave in a turn it has a part in is not its to see.

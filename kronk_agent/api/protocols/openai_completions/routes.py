@@ -31,7 +31,7 @@ def router(models: ModelRouter) -> APIRouter:
     @routes.post("/v1/completions", response_model=None)
     async def create_completion(body: CompletionRequest, request: Request) -> Response:
         """Create a completion."""
-        body = models.as_named(body)
+        body = models.with_resolved_id(body)
         body.check()
         options = body.stream_options
         encoder = CompletionEncoder(

@@ -84,7 +84,7 @@ def router(models: ModelRouter) -> APIRouter:
     @routes.post("/compact")
     async def compact_conversation(body: Compact, request: Request) -> dict[str, Any]:
         """Compact a conversation to the user's messages and a summary of the rest."""
-        body = models.as_named(body)
+        body = models.with_resolved_id(body)
         store = await store_of(models) if body.previous_response_id is not None else None
         past = await read_past(store, previous_id=body.previous_response_id, conversation_id=None)
         given = read_given(past, body.items, instructions=None)

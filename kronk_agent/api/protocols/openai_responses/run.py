@@ -79,12 +79,12 @@ async def parse_request(
         KronkError: the request is invalid; names the field.
     """
     wire.check()
-    wire = models.as_named(wire)
+    wire = models.with_resolved_id(wire)
     past = await read_past(
         store, previous_id=wire.previous_response_id, conversation_id=wire.conversation_id
     )
     given = read_given(past, wire.items, instructions=wire.instructions)
-    await models.need_for(wire.model, [*past.messages, *given.new])
+    await models.check_media(wire.model, [*past.messages, *given.new])
     agent = await models.agent(wire.model, cache_salt=wire.cache_salt)
     agent = as_asked(agent, options=options(wire, agent.options))
     toolbox = await open_toolbox(models.runtime, agent, wire.tools or ())
