@@ -56,7 +56,7 @@ async def serving_at(app: ASGIApp, config: ServerConfig) -> AsyncIterator[str]:
     bounded = BoundedConfig(
         app,
         Connections(config, max_open=max_open),
-        # The kernel accepts these before we see them, so keep them few beside our own limit.
+        # The kernel accepts these before we see them, so keep them few compared to our own limit.
         backlog=min(_BACKLOG, max(1, max_open // 4)),
         log_config=None,
         access_log=False,

@@ -148,7 +148,7 @@ async def test_every_route_is_for_the_keys_it_should_be_for() -> None:
             if answer.status_code == 403:
                 error = answer.json()["error"]
                 words = error if isinstance(error, str) else error["message"]
-                what = words.split("this is ")[1].split(":")[0]
+                what = words.split("lacks scope '")[1].split("'")[0]
             needed.setdefault(what, set()).add(f"{method} {route.path}")
 
     assert needed == {

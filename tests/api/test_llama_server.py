@@ -156,7 +156,11 @@ async def test_a_seed_of_minus_one_is_drawn_every_time(models: Config) -> None:
         ({"prompt": ["a"] * 129}, "prompt", "at most 128 prompts, got 129"),
         ({"grammar": "root ::= (", "n_predict": 1}, "grammar", "the GBNF grammar was refused"),
         ({"json_schema": {"type": "nothing"}}, "json_schema", "the grammar was refused"),
-        ({"grammar": 'root ::= "a"', "json_schema": {}}, "json_schema", "one form"),
+        (
+            {"grammar": 'root ::= "a"', "json_schema": {}},
+            "json_schema",
+            "cannot be combined with grammar",
+        ),
         ({"n_predict": -2}, "n_predict", "-1"),
         ({"model": "agent/default"}, "model", "is an agent"),
     ],

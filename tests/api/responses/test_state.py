@@ -65,7 +65,7 @@ async def test_a_response_that_is_not_stored_leaves_nothing() -> None:
         response = await ask(server, store=False)
         with pytest.raises(NotFoundError, match="unknown response"):
             await server.openai.responses.retrieve(response["id"])
-        with pytest.raises(BadRequestError, match="unknown response"):
+        with pytest.raises(BadRequestError, match="does not exist"):
             await server.openai.responses.create(
                 model="scripted", input="And?", previous_response_id=response["id"]
             )

@@ -123,7 +123,7 @@ def _at(value: JsonValue | object, path: Sequence[str]) -> Any:
 
 
 def settings_to_wire(sampling: SamplingParams, *, context_length: int) -> JsonObject:
-    """The effective generation settings, besides the fields that the client sent itself."""
+    """The effective generation settings, without the fields that echo the request."""
     values: dict[str, Any] = asdict(sampling)
     values["logit_bias"] = [[token, bias] for token, bias in sampling.logit_bias.items()]
     values["seed"] = _ANY if sampling.seed is None else sampling.seed

@@ -35,7 +35,7 @@ from kronk_agent.messages import JsonObject, Message, TextDelta, Usage
 from kronk_agent.tools import Tool
 
 Take: TypeAlias = Callable[[OllamaDelta], Awaitable[None]]
-"""Receives each delta of an encoder."""
+"""Receives each delta of an answer."""
 
 
 def router(models: ModelRouter) -> APIRouter:
@@ -80,7 +80,7 @@ async def _respond(
     if body.stream:
 
         async def produce(write: Write) -> None:
-            """Stream the encoder."""
+            """Stream the answer."""
 
             async def take(delta: OllamaDelta) -> None:
                 """Write a delta."""
@@ -97,7 +97,7 @@ async def _respond(
         )
 
     async def collect() -> JsonObject:
-        """Collect the encoder."""
+        """Collect the answer."""
         deltas: list[OllamaDelta] = []
 
         async def take(delta: OllamaDelta) -> None:

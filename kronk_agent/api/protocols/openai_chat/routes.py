@@ -49,7 +49,7 @@ def router(models: ModelRouter) -> APIRouter:
         if body.stream:
 
             async def produce(write: Write) -> None:
-                """Stream the encoder."""
+                """Stream the answer."""
                 await _stream(chat, encoder, write)
 
             return EventStream(

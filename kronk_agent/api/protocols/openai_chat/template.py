@@ -84,5 +84,5 @@ async def _render(models: ModelRouter, model: str, body: TemplateFields) -> Rend
     await models.check_media(model, messages)
     agent = await models.agent(model)
     agent = replace(agent, options=body.options(agent.options))
-    # As the client has them: what tools of ours gave in a turn it has a part in is not its to see.
+    # Not restored from pending turns: results of server tools are not for the client.
     return await agent.render_prompt(messages, client_tools=to_tools(body.tools or ()))

@@ -21,7 +21,7 @@ _DEFAULT_MAX_TOKENS = 16
 
 
 class PromptObject(LenientModel):
-    """A prompt as llama.cpp's server takes it, beside images."""
+    """llama.cpp's form of a prompt, which may come with images."""
 
     prompt_string: str
     multimodal_data: Annotated[list[str], Field(max_length=0)] | None = None

@@ -107,7 +107,7 @@ class ResponsesEncoder:
         yield self._done(index, {**item, "tools": tools})
 
     def begin_approved(self, call: ToolCall, shown: ToolPresentation) -> Iterator[WireEvent]:
-        """The events that start an begin_approved call."""
+        """The events that start an approved call."""
         made = CallItem(
             call.id, call.name, ToolPresentation("mcp", shown.name, shown.group), new_id("mcp_")
         )

@@ -305,7 +305,7 @@ async def _answer_approvals(
 
 
 def _approved_tool(toolbox: Toolbox, call: ToolCall) -> Tool:
-    """The tool of a call that was initial for approval.
+    """The tool of a call that was waiting for approval.
 
     Raises:
         InvalidRequestError: the request no longer includes the tool.

@@ -203,7 +203,7 @@ class FindInPageAction(LenientModel):
 
 
 class WebSearchCallItem(LenientModel):
-    """A web search of ours. Its results are not included, so the model is content they are gone."""
+    """A web search of ours. Its results are not included, so the model is told they are gone."""
 
     type: Literal["web_search_call"]
     id: str
