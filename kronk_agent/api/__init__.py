@@ -1,7 +1,7 @@
 """The HTTP API: each protocol is a package that translates between its wire format and ours.
 
-A request becomes a run of an agent (serving.py), also on a plain model, and the run's events become
-the response; a response that is not streamed is the stream, collected.
+A request becomes a run of an agent (model_router.py), also for a plain model, and the run's events
+become the response; a response that is not streamed is the collected stream.
 """
 
 from __future__ import annotations

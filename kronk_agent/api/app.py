@@ -1,4 +1,4 @@
-"""The HTTP application: routes, and one envelope for every error."""
+"""The FastAPI application: its routes, middleware and error handlers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from kronk_agent import __version__
 from kronk_agent.api.endpoints import embeddings, health, models, reference, tokens
 from kronk_agent.api.errors import error_response
 from kronk_agent.api.middleware.api_keys import KeyFile
-from kronk_agent.api.middleware.metrics import Measured, Metrics
+from kronk_agent.api.middleware.metrics import Metrics, MetricsMiddleware
 from kronk_agent.api.middleware.metrics import router as metrics_router
-from kronk_agent.api.middleware.security import Guard, Limits
-from kronk_agent.api.model_router import Serving
+from kronk_agent.api.middleware.security import RateLimits, SecurityMiddleware
+from kronk_agent.api.model_router import ModelRouter
 from kronk_agent.api.protocols import (
     anthropic_messages,
     llama_server,
@@ -33,49 +33,50 @@ from kronk_agent.runtime import Runtime
 
 
 def create_app(runtime: Runtime, *, mcp_app: ASGIApp | None = None) -> FastAPI:
-    """The application for an open runtime, as its ``server:`` section says.
+    """Create the application for an open runtime, configured by its ``server:`` section.
 
     Args:
-        runtime: stays the caller's to close, after the application has ended.
-        mcp_app: serves ``/mcp``, if given.
+        runtime: closed by the caller, after the application has stopped.
+        mcp_app: served at ``/mcp``, if given.
     """
     config = runtime.config.server
-    limits = Limits(config.max_requests, config.share_of_caller)
+    limits = RateLimits(config.max_requests, config.share_of_caller)
     metrics = Metrics(limits)
-    serving = Serving(runtime, config, metrics)
+    model_router = ModelRouter(runtime, config, metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        serving.started = int(time.time())
+        """Record when the server started."""
+        model_router.started = int(time.time())
         yield
 
     app = FastAPI(
         title="kronk-agent",
         version=__version__,
         lifespan=lifespan,
-        docs_url=None,  # reference has them, without scripts from elsewhere
+        docs_url=None,  # endpoints/reference serves them, without third-party scripts
         redoc_url=None,
     )
     for error in (KronkError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(error, _on_error)
     app.include_router(reference.router())
-    app.include_router(health.router(serving))
-    app.include_router(models.router(serving))
-    app.include_router(openai_chat.router(serving))
-    app.include_router(openai_chat.template_router(serving))
-    app.include_router(anthropic_messages.router(serving))
-    app.include_router(openai_responses.router(serving))
-    app.include_router(openai_responses.conversations_router(serving))
-    app.include_router(openai_completions.router(serving))
-    app.include_router(llama_server.router(serving))
-    app.include_router(llama_server.introspection_router(serving))
-    app.include_router(ollama.router(serving))
-    app.include_router(ollama.models_router(serving))
-    app.include_router(embeddings.router(serving))
-    app.include_router(tokens.router(serving))
+    app.include_router(health.router(model_router))
+    app.include_router(models.router(model_router))
+    app.include_router(openai_chat.router(model_router))
+    app.include_router(openai_chat.template_router(model_router))
+    app.include_router(anthropic_messages.router(model_router))
+    app.include_router(openai_responses.router(model_router))
+    app.include_router(openai_responses.conversations_router(model_router))
+    app.include_router(openai_completions.router(model_router))
+    app.include_router(llama_server.router(model_router))
+    app.include_router(llama_server.introspection_router(model_router))
+    app.include_router(ollama.router(model_router))
+    app.include_router(ollama.models_router(model_router))
+    app.include_router(embeddings.router(model_router))
+    app.include_router(tokens.router(model_router))
     app.include_router(metrics_router(metrics, runtime))
-    app.add_middleware(Guard, config=config, keys=KeyFile(), limits=limits)
-    app.add_middleware(Measured, metrics=metrics)
+    app.add_middleware(SecurityMiddleware, config=config, keys=KeyFile(), limits=limits)
+    app.add_middleware(MetricsMiddleware, metrics=metrics)
     if mcp_app is not None:
         app.router.routes.append(Route("/mcp", mcp_app))
     return app

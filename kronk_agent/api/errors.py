@@ -1,4 +1,4 @@
-"""What a client is told when something goes wrong, in its protocol's own envelope."""
+"""Error responses: maps exceptions to HTTP errors, in each protocol's own envelope."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _ANTHROPIC_TYPES = {
 
 
 class HttpError(KronkError):
-    """A failure as HTTP has it: a status, and what a program may read of it."""
+    """An error with its HTTP status and the machine-readable fields of its response."""
 
     def __init__(
         self,
@@ -61,19 +61,20 @@ class HttpError(KronkError):
         self.status = status
         self.code = code
         self.param = param
-        """The field of the request that is at fault."""
+        """Path of the invalid field in the request; None if the error is not about one field."""
         self.retry_after_seconds = retry_after_seconds
         super().__init__(message)
 
     @property
     def headers(self) -> dict[str, str]:
+        """Headers of the response: ``retry-after``, where the client should wait."""
         if self.retry_after_seconds is None:
             return {}
         return {"retry-after": str(math.ceil(self.retry_after_seconds))}
 
 
 def http_error(error: BaseException) -> HttpError:
-    """Any failure as HTTP has it. What is not ours is logged, and told as an internal error."""
+    """Map any exception to an HTTP error. An unexpected one is logged, and becomes a 500."""
     match error:
         case HttpError():
             return error
@@ -106,17 +107,20 @@ def http_error(error: BaseException) -> HttpError:
             return HttpError(str(error), status=504, code="deadline_exceeded")
         case StoreError() | ConfigError(path=Path()):
             logger.error("%s", error)
-            words = "the server cannot use one of its files: its log says which and what to do"
-            return HttpError(words, status=500)
+            message = (
+                "the server cannot use one of its files; the server's log names the file and "
+                "the remedy"
+            )
+            return HttpError(message, status=500)
         case KronkError():
             return HttpError(str(error), status=500)
         case _:
             logger.error("a request failed", exc_info=error)
-            return HttpError("internal error: the server's log has more", status=500)
+            return HttpError("internal error; see the server's log", status=500)
 
 
 def protocol_of(scope: Scope) -> Protocol:
-    """Whose envelope a client expects: by the path, and where both have it by the header."""
+    """The protocol whose error format the client expects, by path or header."""
     path: str = scope["path"]
     if path == "/v1/messages" or path.startswith("/v1/messages/"):
         return "anthropic"
@@ -128,7 +132,7 @@ def protocol_of(scope: Scope) -> Protocol:
 
 
 def envelope(error: HttpError, protocol: Protocol) -> JsonObject:
-    """The body of the response."""
+    """The JSON body of the error response."""
     if protocol == "anthropic":
         kind = _ANTHROPIC_TYPES.get(error.status)
         kind = kind or ("api_error" if error.status >= 500 else "invalid_request_error")
@@ -143,15 +147,15 @@ def envelope(error: HttpError, protocol: Protocol) -> JsonObject:
 
 
 def openai_error_frame(error: HttpError) -> str:
-    """An error in a stream that has begun, as OpenAI sends it."""
+    """An error within an OpenAI stream that has already started."""
     return f"data: {encode(envelope(error, 'openai'))}\n\n"
 
 
 def error_response(error: BaseException, scope: Scope) -> JSONResponse:
-    """The whole response to a request that failed."""
+    """The complete response to a failed request."""
     failure = http_error(error)
     protocol = protocol_of(scope)
-    # Anthropic's own status for it, which its SDKs know.
+    # 529 is Anthropic's own status for overload; its SDKs handle it.
     is_overloaded = protocol == "anthropic" and failure.status == 503
     return JSONResponse(
         envelope(failure, protocol),
@@ -161,44 +165,46 @@ def error_response(error: BaseException, scope: Scope) -> JSONResponse:
 
 
 def _invalid(error: RequestValidationError) -> HttpError:
-    """The first mistake of a request, in words that name the field."""
-    # In a union, the alternative that was meant is the one that got furthest.
-    worst = max(error.errors(), key=lambda mistake: len(mistake["loc"]))
-    kind, words = worst["type"], worst["msg"].removeprefix("Value error, ")
+    """The most relevant validation error of a request, with the path of the invalid field."""
+    # Of a union's alternatives, the intended one is that whose error lies deepest.
+    worst = max(error.errors(), key=lambda detail: len(detail["loc"]))
+    kind, message = worst["type"], worst["msg"].removeprefix("Value error, ")
     if kind == "json_invalid":
-        return HttpError(f"the body is not JSON: {worst['ctx']['error']}", status=400)
-    # The first step says in which part of the request it is: the body, the query.
-    place = _place(worst["loc"][1:], error.body, is_missing=kind == "missing")
-    if not place:
-        return HttpError(f"the body must be a JSON object: {words}", status=400)
+        return HttpError(f"invalid JSON in the body: {worst['ctx']['error']}", status=400)
+    # The first step names the part of the request: the body or the query.
+    field = _field_path(worst["loc"][1:], error.body, is_missing=kind == "missing")
+    if not field:
+        return HttpError(f"the body must be a JSON object: {message}", status=400)
     if kind == "extra_forbidden":
-        words, code = "not supported here: leave it out", "unsupported_parameter"
-        return HttpError(f"{place}: {words}", status=400, code=code, param=place)
-    return HttpError(f"{place}: {words}", status=400, param=place)
+        message, code = "not supported here: leave it out", "unsupported_parameter"
+        return HttpError(f"{field}: {message}", status=400, code=code, param=field)
+    return HttpError(f"{field}: {message}", status=400, param=field)
 
 
-def _place(steps: Sequence[str | int], body: object, *, is_missing: bool) -> str:
+def _field_path(steps: Sequence[str | int], body: object, *, is_missing: bool) -> str:
     """The path of a field, without the steps that only name an alternative of a union."""
     for end in range(len(steps), 0, -1):
-        path = _path(steps[:end], body, is_missing=is_missing and end == len(steps))
+        path = _existing_steps(steps[:end], body, is_missing=is_missing and end == len(steps))
         if path is not None:
             return ".".join(path)
     return ""
 
 
-def _path(steps: Sequence[str | int], value: object, *, is_missing: bool) -> list[str] | None:
-    """The steps that lead somewhere; None if the last of them does not.
+def _existing_steps(
+    steps: Sequence[str | int], value: object, *, is_missing: bool
+) -> list[str] | None:
+    """The steps of a location that exist in ``value``; None if the last one does not.
 
     A step may be both a field and the name of an alternative, such as ``text``.
     """
     step, *rest = steps
-    is_there = (isinstance(value, dict) and step in value) or (
+    exists = (isinstance(value, dict) and step in value) or (
         isinstance(value, list) and isinstance(step, int) and step < len(value)
     )
     if not rest:
-        return [str(step)] if is_there or is_missing else None
-    if is_there:
-        after = _path(rest, value[step], is_missing=is_missing)  # type: ignore[index]  # seen to be there
+        return [str(step)] if exists or is_missing else None
+    if exists:
+        after = _existing_steps(rest, value[step], is_missing=is_missing)  # type: ignore[index]  # seen to be there
         if after is not None:
             return [str(step), *after]
-    return _path(rest, value, is_missing=is_missing)
+    return _existing_steps(rest, value, is_missing=is_missing)

@@ -1,4 +1,4 @@
-"""From the id of a model, as a request has it, to what answers."""
+"""Resolves the ``model`` of a request to an agent or an engine."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pydantic import BaseModel
 
 from kronk_agent.agent import Agent, AgentOptions
 from kronk_agent.api.counted import CountedChatModel
-from kronk_agent.api.middleware.identity import current_caller
+from kronk_agent.api.middleware.identity import current_client
 from kronk_agent.api.middleware.metrics import Metrics
-from kronk_agent.api.tools.pending_turns import OpenTurns
+from kronk_agent.api.tools.pending_turns import PendingTurns
 from kronk_agent.config.schema.server import ServerConfig
 from kronk_agent.engine.engine import Engine
 from kronk_agent.errors import InvalidRequestError, ModelError
@@ -25,59 +25,59 @@ from kronk_agent.runtime import Runtime
 from kronk_agent.tools import Toolset
 
 Body = TypeVar("Body", bound=BaseModel)
-"""Of a request."""
+"""The body of a request."""
 
 Kind: TypeAlias = Literal["model", "agent"]
 
 NUM_SEEDS = 2**32 - 1
-"""Seeds are 0 to this, itself left out."""
+"""Number of distinct seeds: 0 up to, but not including, this."""
 AGENT_PREFIX = "agent/"
-"""Ids that begin so are agents, whose tools run here; all others are plain models."""
+"""Prefix of agent ids; agents run their tools on the server. Other ids are plain models."""
 
 _DEFAULT_AGENT = "default"
-"""The one under ``agent:``."""
+"""Name of the agent configured under ``agent:``."""
 
-_WHAT_WOULD_DO: dict[Capability, str] = {
+_CAPABILITY_PHRASES: dict[Capability, str] = {
     "chat": "generate text in a chat",
     "embed": "embed",
     "rerank": "rank documents",
-    "fim": "fill in a middle",
+    "fim": "fill in the middle",
     "image": "see images",
-    "audio": "hear sounds",
+    "audio": "hear audio",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
-    """Something a request may name as its model."""
+class ServedModel:
+    """A model or agent that a request may name."""
 
     id: str
     kind: Kind
     is_loaded: bool
     capabilities: tuple[Capability, ...]
     problem: str | None = None
-    """Why it cannot be had, where that is known."""
+    """Reason why it is unavailable; None if it is available, as far as is known."""
 
 
-class Serving:
-    """What is served, and how requests reach it."""
+class ModelRouter:
+    """Resolves model ids, and creates the agents and engines that answer requests."""
 
     def __init__(self, runtime: Runtime, config: ServerConfig, metrics: Metrics) -> None:
         self.runtime = runtime
         self.config = config
         self._metrics = metrics
-        self.open_turns = OpenTurns()
+        self.pending_turns = PendingTurns()
         self.sampling = SamplingParams(**runtime.config.sampling.model_dump())
-        """What holds where a request does not say."""
+        """Sampling defaults for fields that a request leaves out."""
         self.started = 0
-        """When the server started, in seconds since 1970."""
+        """Start time of the server, in seconds since 1970."""
 
-    async def served(self) -> tuple[Served, ...]:
-        """Everything there is, the default first. Files are read for it and not loaded."""
+    async def served(self) -> tuple[ServedModel, ...]:
+        """All models and agents, the default first. No model is loaded."""
         models = [await self._model(entry.name, entry.is_loaded) for entry in self.runtime.models]
         by_name = {model.id: model for model in models}
         default = models[0]
-        agents: dict[str, Served] = {_DEFAULT_AGENT: default}
+        agents: dict[str, ServedModel] = {_DEFAULT_AGENT: default}
         for name, config in self.runtime.config.agents.items():
             model = default if config.model is None else by_name.get(config.model, default)
             agents[name] = model
@@ -89,9 +89,11 @@ class Serving:
             ),
         )
 
-    def named(self, id: str | None) -> str:
-        """The id that a request means: the default model's where it is left out or empty, and whose
-        ``id`` is an alias (``server.model_aliases``)."""
+    def resolve_id(self, id: str | None) -> str:
+        """Resolve the ``model`` of a request.
+
+        Empty is the default model; aliases (``server.model_aliases``) are replaced.
+        """
         models = self.runtime.models
         if not id:
             return models[0].name
@@ -100,32 +102,33 @@ class Serving:
             return id
         return next((name for glob, name in aliases.items() if fnmatchcase(id, glob)), id)
 
-    def as_named(self, body: Body) -> Body:
-        """A request with the id of the model that it means."""
-        return body.model_copy(update={"model": self.named(getattr(body, "model", None))})
+    def with_resolved_id(self, body: Body) -> Body:
+        """A copy of the request with its ``model`` resolved."""
+        return body.model_copy(update={"model": self.resolve_id(getattr(body, "model", None))})
 
     def _is_agent(self, id: str) -> bool:
         name = id.removeprefix(AGENT_PREFIX)
-        known = (_DEFAULT_AGENT, *self.runtime.config.agents)
-        return id.startswith(AGENT_PREFIX) and name in known
+        agent_names = (_DEFAULT_AGENT, *self.runtime.config.agents)
+        return id.startswith(AGENT_PREFIX) and name in agent_names
 
     def cache_salt(self, given: str | None = None) -> str:
-        """The salt of a request's prompts: each caller has its own, and more if it gives some."""
-        caller = current_caller().id
-        return caller if given is None else f"{caller}:{given}"
+        """The cache salt of a request's prompts: the client's id and the request's own salt."""
+        client_id = current_client().id
+        return client_id if given is None else f"{client_id}:{given}"
 
     async def agent(self, id: str, *, cache_salt: str | None = None) -> Agent:
-        """The agent with this id, or a plain model as an agent without tools or instructions.
+        """Return the agent with this id.
 
-        The turns of its model are counted. ``as_asked`` changes it for a request.
+        A plain model becomes an agent without tools or instructions. The usage of its turns is
+        counted. ``as_asked`` adapts it to a request.
 
         Args:
-            id: of a model, or ``agent/NAME``.
-            cache_salt: as the request gives it.
+            id: a model, or ``agent/NAME``.
+            cache_salt: the request's own salt.
 
         Raises:
-            UnknownModelError: there is none such.
-            HttpError: the caller's key is not for agents (403).
+            UnknownModelError: the model or agent is unknown.
+            HttpError: the client's key lacks the scope ``agents`` (403).
             ModelError, InvalidRequestError: it cannot be loaded, or cannot chat.
         """
         if not id.startswith(AGENT_PREFIX):
@@ -133,7 +136,7 @@ class Serving:
             agent = await self.runtime.agent(model=id)
             agent = replace(agent, toolsets=(), options=self._plain(agent.options))
         else:
-            current_caller().need("agents")
+            current_client().need("agents")
             name = id.removeprefix(AGENT_PREFIX)
             is_default = name == _DEFAULT_AGENT and name not in self.runtime.config.agents
             agent = await self.runtime.agent(None if is_default else name)
@@ -147,37 +150,37 @@ class Serving:
 
     @asynccontextmanager
     async def engine(self, id: str | None) -> AsyncIterator[Engine]:
-        """The engine of a plain model on a file; None is the default.
+        """Lease the engine of a plain local model inside the block; None is the default model.
 
         Raises:
-            UnknownModelError, ModelError, InvalidRequestError: it cannot be had.
+            UnknownModelError, ModelError, InvalidRequestError: the engine is unavailable.
         """
         if id is not None and id.startswith(AGENT_PREFIX):
             raise InvalidRequestError(
-                f"{id!r} is an agent, and this takes a plain model", param="model"
+                f"model: {id!r} is an agent; this endpoint takes a plain model", param="model"
             )
         async with self.runtime.engine(id) as engine:
             yield engine
 
     async def need(self, id: str, capability: Capability) -> None:
-        """Refuse what a model was not made for, before it is touched.
+        """Check that a model has a capability, without loading it.
 
         Raises:
-            InvalidRequestError: it cannot do it; names the models that can.
-            UnknownModelError, ModelError: it cannot be had.
+            InvalidRequestError: it lacks the capability; names the models that have it.
+            UnknownModelError, ModelError: the model is unavailable.
         """
         can = await self.runtime.capabilities(self.model_of(id))
         if capability in can:
             return
         others = [one.id for one in await self.served() if capability in one.capabilities]
-        remedy = f"these can: {', '.join(others)}" if others else "none here can"
+        remedy = f"models that can: {', '.join(others)}" if others else "no model here can"
         raise InvalidRequestError(
-            f"the model {id!r} cannot {_WHAT_WOULD_DO.get(capability, capability)}; {remedy}",
+            f"model {id!r} cannot {_CAPABILITY_PHRASES.get(capability, capability)}; {remedy}",
             param="model",
         )
 
-    async def need_for(self, id: str, messages: list[Message]) -> None:
-        """Refuse pictures for a model that does not see, and sounds for one that does not hear.
+    async def check_media(self, id: str, messages: list[Message]) -> None:
+        """Check that a model can take the images and audio of the messages.
 
         Raises:
             InvalidRequestError: it cannot; names the models that can.
@@ -189,7 +192,7 @@ class Serving:
             await self.need(id, "audio")
 
     def count(self, model: str, usage: Usage) -> None:
-        """Note what a turn of a model cost; for those that are no agent's."""
+        """Count the token usage of a turn; called directly by endpoints that run no agent."""
         counted = {
             "read": usage.prompt_tokens - usage.cached_tokens,
             "cached": usage.cached_tokens,
@@ -199,7 +202,7 @@ class Serving:
             self._metrics.tokens.labels(model, kind).inc(number)
 
     def _plain(self, options: AgentOptions) -> AgentOptions:
-        """Policy, sampling and limits as configured; everything else as the request says."""
+        """Keep the configured policy, sampling and limits; leave the rest to the request."""
         reasoning = self.config.reasoning
         return AgentOptions(
             instructions="",
@@ -215,16 +218,16 @@ class Serving:
             reasoning_budget=self.config.reasoning_budget,
         )
 
-    async def _model(self, name: str, is_loaded: bool) -> Served:
+    async def _model(self, name: str, is_loaded: bool) -> ServedModel:
         try:
-            # Nobody asked for this one: its template, which may be anyone's, is not tried.
+            # A listing must not render the template, which may be untrusted and slow.
             can = await self.runtime.capabilities(name, renders_template=False)
         except ModelError as error:
-            return Served(name, "model", is_loaded, (), str(error))
-        return Served(name, "model", is_loaded, tuple(sorted(can)))
+            return ServedModel(name, "model", is_loaded, (), str(error))
+        return ServedModel(name, "model", is_loaded, tuple(sorted(can)))
 
     def model_of(self, id: str) -> str | None:
-        """The model behind an id; None is the default."""
+        """The model behind an id; None is the default model."""
         if not id.startswith(AGENT_PREFIX):
             return id
         config = self.runtime.config.agents.get(id.removeprefix(AGENT_PREFIX))
@@ -237,10 +240,10 @@ def as_asked(
     options: AgentOptions | None = None,
     toolsets: Sequence[Toolset] | None = None,
 ) -> Agent:
-    """An agent as a request changes it.
+    """Adapt an agent to a request.
 
-    The beginning of its prompts is shared by all callers only while nothing of the request is in
-    it: instructions, variables of the template, toolsets.
+    Its prompt prefix is shared between clients only while the request leaves instructions, template
+    variables and toolsets unchanged.
     """
     options = agent.options if options is None else options
     toolsets = agent.toolsets if toolsets is None else tuple(toolsets)
@@ -251,7 +254,7 @@ def as_asked(
 
 
 def with_seed(agent: Agent, index: int) -> Agent:
-    """The agent for answer number ``index`` of several: the first is as one alone would be."""
+    """The agent for choice number ``index``: each choice after the first gets the next seed."""
     sampling = agent.options.sampling
     if index == 0 or sampling.seed is None:
         return agent

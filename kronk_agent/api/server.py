@@ -1,4 +1,4 @@
-"""Serves an application on a socket, until it is told to end."""
+"""Runs an application on a socket until it is told to stop."""
 
 from __future__ import annotations
 
@@ -21,39 +21,43 @@ _BACKLOG = 2048
 
 
 class _Server(uvicorn.Server):
-    """Says when it is up; signals are the program's to deal with."""
+    """uvicorn's server, with an event for readiness; signals are left to the program."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.is_up = anyio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start serving, and set ``is_up``."""
         await super().startup(sockets)
         self.is_up.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Install no signal handlers."""
         yield
 
 
 @asynccontextmanager
 async def serving_at(app: ASGIApp, config: ServerConfig) -> AsyncIterator[str]:
-    """Serve inside the block; gives the URL. At its end requests that are under way may finish.
+    """Serve the application inside the block, and yield its URL.
+
+    On exit, requests in progress may finish within ``drain_seconds``.
 
     Args:
-        app: what is served.
-        config: where, how long requests may take at the end, and the bounds on connections.
+        app: the application.
+        config: address, drain time and connection limits.
 
     Raises:
-        ConfigError: the address cannot be listened on.
+        ConfigError: the address cannot be bound.
     """
     listener = listen(config.host, config.port)
-    most = _max_connections(config)
+    max_open = _max_connections(config)
     bounded = BoundedConfig(
         app,
-        Connections(config, most=most),
-        # Connections that are accepted at once, before those that wait make room.
-        backlog=min(_BACKLOG, max(1, most // 4)),
+        Connections(config, max_open=max_open),
+        # The kernel accepts these before we see them, so keep them few compared to our own limit.
+        backlog=min(_BACKLOG, max(1, max_open // 4)),
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=int(config.drain_seconds),
@@ -72,8 +76,10 @@ async def serving_at(app: ASGIApp, config: ServerConfig) -> AsyncIterator[str]:
 
 
 def _max_connections(config: ServerConfig) -> int:
-    """As configured, but at most half of the files this process may open: models and tools need
-    the others."""
+    """The configured maximum, but at most half of the process's file descriptors.
+
+    Models and tools need the others.
+    """
     if sys.platform == "win32":
         return config.max_connections
     import resource
@@ -85,21 +91,21 @@ def _max_connections(config: ServerConfig) -> int:
 
 
 async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
-    # Cancelling would tear requests apart that may finish: the server ends when it is told to.
+    # The server stops when told to; cancelling it would abort requests that may still finish.
     with CancelScope(shield=True):
         await server.serve(sockets=[listener])
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens.
+    """Open a listening socket.
 
     Raises:
-        ConfigError: the address cannot be listened on.
+        ConfigError: the address cannot be bound.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        # asyncio sends small writes at once (TCP_NODELAY) on sockets that say what they are; others
-        # hold a body back until its head is acknowledged, which takes 40 ms.
+        # asyncio sets TCP_NODELAY only on sockets with an explicit protocol; without it, a body
+        # waits for the acknowledgement of its head, which takes 40 ms.
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -110,9 +116,7 @@ def listen(host: str, port: int) -> socket.socket:
             raise
     except OSError as error:
         key = "server.host" if isinstance(error, socket.gaierror) else "server.port"
-        raise ConfigError(
-            f"{host}:{port} cannot be listened on: {error.strerror}", key=key
-        ) from None
+        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}", key=key) from None
     return listener
 
 

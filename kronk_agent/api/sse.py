@@ -1,6 +1,6 @@
-"""Responses that are written while a run is under way, and runs that end with their client.
+"""Streamed responses, and runs that are cancelled when their client disconnects.
 
-The run lives in the same task as the response, so that nothing of it outlives the connection.
+A run lives in the task of its response, so that nothing of it outlives the connection.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from kronk_agent.concurrency.task_group import open_task_group
 logger = logging.getLogger(__name__)
 
 KEEP_ALIVE_SECONDS = 15.0
-"""Proxies and clients give up on a connection that says nothing for long."""
+"""Interval that keeps proxies and clients from closing a silent connection."""
 DONE = "data: [DONE]\n\n"
-"""Ends a stream of OpenAI's completions."""
+"""Ends a stream of OpenAI's chat completions and completions."""
 _COMMENT = ": keep-alive\n\n"
 _MEDIA_TYPE = "text/event-stream; charset=utf-8"
 
 Write: TypeAlias = Callable[[str], Awaitable[None]]
-"""Sends frames, whole ones, each with what ends it."""
+"""Sends complete frames, each with its terminator."""
 Produce: TypeAlias = Callable[[Write], Awaitable[None]]
-"""Writes a response. What it raises before its first frame becomes an ordinary response with the
-status of an error; afterwards, a frame."""
+"""Writes a response. An exception before the first frame becomes an ordinary error response with
+its status; afterwards, an error frame."""
 
 T = TypeVar("T")
 
 
 class EventStream(Response):
-    """Server-sent events, or the frames of another form.
+    """A stream of server-sent events, or of frames in another format.
 
     Args:
-        produce: writes them; it is cancelled when the client goes away.
-        error_frame: how the protocol says in a stream that something went wrong.
-        keep_alive_seconds: after so long without a frame, one is sent that says nothing.
-        keep_alive: that frame; a comment, unless the protocol has one of its own.
-        media_type: of all frames together.
+        produce: writes the frames; cancelled when the client disconnects.
+        error_frame: formats an error that occurs within the stream.
+        keep_alive_seconds: silence after which a keep-alive frame is sent.
+        keep_alive: the keep-alive frame; an SSE comment unless the protocol has its own.
+        media_type: of the response.
     """
 
     def __init__(
@@ -88,13 +88,14 @@ class _Writer:
         self._headers = [
             (b"content-type", media_type.encode("latin-1")),
             (b"cache-control", b"no-cache"),
-            (b"x-accel-buffering", b"no"),  # nginx would hold the frames back
+            (b"x-accel-buffering", b"no"),  # otherwise nginx buffers the frames
         ]
         self.has_begun = False
         self._has_ended = False
         self._num_frames = 0
 
     async def write(self, frames: str) -> None:
+        """Send frames, and the response's head before the first."""
         self._num_frames += 1
         await self._begin()
         await self._send({"type": "http.response.body", "body": frames.encode(), "more_body": True})
@@ -106,11 +107,13 @@ class _Writer:
             await self._send(start)
 
     async def end(self) -> None:
+        """End the response."""
         self._has_ended = True
         await self._begin()
         await self._send({"type": "http.response.body", "body": b""})
 
     async def keep_alive(self, seconds: float, frame: str) -> None:
+        """Send ``frame`` whenever nothing was sent for ``seconds``."""
         while True:
             num_frames = self._num_frames
             await anyio.sleep(seconds)
@@ -119,20 +122,23 @@ class _Writer:
 
 
 async def while_connected(request: Request, produce: Callable[[], Awaitable[T]]) -> T:
-    """What ``produce`` gives; it is cancelled when the client goes away.
+    """Return the result of ``produce``, which is cancelled when the client disconnects.
 
     The request's body must have been read.
+
+    Raises:
+        HttpError: the client disconnected (499).
     """
     async with open_task_group() as tasks:
         tasks.start_soon(_cancel_when_gone, request.receive, tasks.cancel_scope)
         result = await produce()
         tasks.cancel_scope.cancel()
         return result
-    raise HttpError("the client went away", status=499)
+    raise HttpError("the client disconnected", status=499)
 
 
 async def _cancel_when_gone(receive: Receive, scope: CancelScope) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    logger.debug("the client went away")
+    logger.debug("the client disconnected")
     scope.cancel()

@@ -69,8 +69,8 @@ async def test_thoughts_that_a_template_begins_and_nobody_wants_are_ended_in_the
     ("body", "param", "words"),
     [
         ({"model": "far"}, "model", "is on a server, which writes its prompts itself"),
-        ({"model": "agent/default"}, "model", "is an agent, and this takes a plain model"),
-        ({"model": "bert"}, "model", "cannot generate text in a chat; these can: chatty"),
+        ({"model": "agent/default"}, "model", "is an agent; this endpoint takes a plain model"),
+        ({"model": "bert"}, "model", "cannot generate text in a chat; models that can: chatty"),
         ({"model": "chatty", "temperature": 1}, "temperature", "temperature"),
         ({"model": "chatty", "chat_template_kwargs": {"messages": []}}, "chat_template_kwargs", ""),
     ],

@@ -100,8 +100,8 @@ async def test_a_field_that_nobody_knows_is_left_out_and_named() -> None:
 
     assert [message.text for message in model.requests[0].messages] == ["Hello"]
     assert response.json()["kronk"]["activity"] == [
-        {"type": "notice", "text": "messages.0.content.0.oddity: not known here, and left out"},
-        {"type": "notice", "text": "tools.0.strange: not known here, and left out"},
+        {"type": "notice", "text": "messages.0.content.0.oddity: unknown field, ignored"},
+        {"type": "notice", "text": "tools.0.strange: unknown field, ignored"},
     ]
 
 
@@ -197,8 +197,8 @@ async def test_a_tool_of_another_service_is_left_out_and_a_lark_grammar_shown() 
     shown = {tool.name: tool.description for tool in model.requests[0].tools}
     assert shown == {"f": "", "patch": 'The input follows this Lark grammar:\nstart: "a"'}
     assert [notice["text"] for notice in answer.json()["kronk"]["activity"]] == [
-        "tools.0: there is no browser_search here, so the tool is left out",
-        "tools.2.custom.format: a Lark grammar is shown to the model, and not enforced inside a "
+        "tools.0: tools of type browser_search are not available here; the tool is left out",
+        "tools.2.custom.format: the Lark grammar is shown to the model, but not enforced inside a "
         "call",
     ]
 

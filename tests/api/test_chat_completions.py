@@ -549,4 +549,4 @@ async def test_half_a_character_is_refused() -> None:
         )
 
     assert response.status_code == 400
-    assert "half a character" in response.json()["error"]["message"]
+    assert "unpaired surrogate" in response.json()["error"]["message"]

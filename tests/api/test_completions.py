@@ -80,7 +80,7 @@ async def test_a_middle_is_filled_in_by_models_made_for_it(models: Config) -> No
 
     assert filled.json()["usage"]["completion_tokens"] == 4
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "suffix")
-    assert "was not made to fill in a middle" in refused.json()["error"]["message"]
+    assert "does not support fill-in-the-middle" in refused.json()["error"]["message"]
 
 
 async def test_a_completion_follows_a_schema(models: Config) -> None:
@@ -163,16 +163,20 @@ async def test_documents_are_ordered_best_first(models: Config) -> None:
 @pytest.mark.parametrize(
     ("path", "body", "words"),
     [
-        ("/v1/embeddings", {"model": "chatty", "input": "x"}, "cannot embed; these can: bert"),
+        (
+            "/v1/embeddings",
+            {"model": "chatty", "input": "x"},
+            "cannot embed; models that can: bert",
+        ),
         (
             "/v1/rerank",
             {"model": "bert", "query": "x", "documents": ["y"]},
-            "cannot rank documents; these can: ranker",
+            "cannot rank documents; models that can: ranker",
         ),
         (
             "/v1/chat/completions",
             {"model": "bert", "messages": [{"role": "user", "content": "x"}]},
-            "cannot generate text in a chat; these can: chatty, agent/default",
+            "cannot generate text in a chat; models that can: chatty, agent/default",
         ),
         (
             "/v1/chat/completions",
@@ -190,7 +194,7 @@ async def test_documents_are_ordered_best_first(models: Config) -> None:
                     }
                 ],
             },
-            "cannot see images; none here can",
+            "cannot see images; no model here can",
         ),
         ("/v1/completions", {"model": "agent/default", "prompt": "x"}, "is an agent"),
     ],

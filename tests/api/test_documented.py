@@ -19,11 +19,15 @@ from kronk_agent.api.endpoints.embeddings import (
     LlamaEmbeddingRequest,
     RerankRequest,
 )
-from kronk_agent.api.protocols.anthropic_messages.wire import MessagesRequest
-from kronk_agent.api.protocols.common.schema import NoEffect, Refused
+from kronk_agent.api.protocols.anthropic_messages.schema import MessagesRequest
+from kronk_agent.api.protocols.common.schema import NoEffect, Unsupported
 from kronk_agent.api.protocols.llama_server.request import InfillRequest, LlamaCompletionRequest
-from kronk_agent.api.protocols.ollama.options import Options
-from kronk_agent.api.protocols.ollama.request import ChatRequest, EmbedRequest, GenerateRequest
+from kronk_agent.api.protocols.ollama.options import OllamaOptions
+from kronk_agent.api.protocols.ollama.request import (
+    EmbedRequest,
+    GenerateRequest,
+    OllamaChatRequest,
+)
 from kronk_agent.api.protocols.openai_chat.request import ChatCompletionRequest
 from kronk_agent.api.protocols.openai_chat.template import ApplyTemplateRequest
 from kronk_agent.api.protocols.openai_completions.request import CompletionRequest
@@ -31,10 +35,10 @@ from kronk_agent.api.protocols.openai_responses.request import CreateResponse
 
 DOCS = Path(__file__).parents[2] / "docs"
 OLLAMA: Mapping[str, type[BaseModel]] = {
-    "/api/chat": ChatRequest,
+    "/api/chat": OllamaChatRequest,
     "/api/generate": GenerateRequest,
     "/api/embed": EmbedRequest,
-    "options": Options,
+    "options": OllamaOptions,
 }
 ENDPOINTS: Mapping[str, type[BaseModel]] = {
     "chat/completions": ChatCompletionRequest,
@@ -93,7 +97,7 @@ def _fields(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _fate(field: FieldInfo) -> str:
-    if any(isinstance(mark, Refused) for mark in field.metadata):
+    if any(isinstance(mark, Unsupported) for mark in field.metadata):
         return "refused"
     if any(isinstance(mark, NoEffect) for mark in field.metadata):
         return "no effect"

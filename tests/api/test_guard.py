@@ -148,7 +148,7 @@ async def test_every_route_is_for_the_keys_it_should_be_for() -> None:
             if answer.status_code == 403:
                 error = answer.json()["error"]
                 words = error if isinstance(error, str) else error["message"]
-                what = words.split("this is ")[1].split(":")[0]
+                what = words.split("lacks scope '")[1].split("'")[0]
             needed.setdefault(what, set()).add(f"{method} {route.path}")
 
     assert needed == {
@@ -244,7 +244,7 @@ async def test_tools_that_run_here_are_for_keys_that_are_for_agents(
         response = await server.http.post(path, json=body | {"model": "scripted"}, headers=headers)
 
     assert response.status_code == 403, response.text
-    assert "is for generate, and this is agents" in response.json()["error"]["message"]
+    assert "lacks scope 'agents' (it has generate)" in response.json()["error"]["message"]
 
 
 async def test_a_key_that_asks_too_often_is_told_when_to_come_back() -> None:
@@ -310,7 +310,7 @@ async def test_refusals_are_in_the_envelope_of_the_protocol() -> None:
     assert anthropic.json()["error"]["type"] == "authentication_error"
     assert anthropic.json()["type"] == "error"
     assert ollama.json() == {
-        "error": "an API key is needed, as `Authorization: Bearer KEY` or `x-api-key: KEY`"
+        "error": "API key missing: send `Authorization: Bearer KEY` or `x-api-key: KEY`"
     }
 
 

@@ -113,7 +113,7 @@ async def test_a_middle_is_filled_in_between_two_texts(models: Config) -> None:
         "a.py\nx=1\n<|fim_prefix|>deff(<|fim_suffix|>returnx<|fim_middle|>x"
     )
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "model")
-    assert "cannot fill in a middle; these can: fim" in refused.json()["error"]["message"]
+    assert "cannot fill in the middle; models that can: fim" in refused.json()["error"]["message"]
     assert loaded == ["fim"]
 
 
@@ -156,7 +156,11 @@ async def test_a_seed_of_minus_one_is_drawn_every_time(models: Config) -> None:
         ({"prompt": ["a"] * 129}, "prompt", "at most 128 prompts, got 129"),
         ({"grammar": "root ::= (", "n_predict": 1}, "grammar", "the GBNF grammar was refused"),
         ({"json_schema": {"type": "nothing"}}, "json_schema", "the grammar was refused"),
-        ({"grammar": 'root ::= "a"', "json_schema": {}}, "json_schema", "one form"),
+        (
+            {"grammar": 'root ::= "a"', "json_schema": {}},
+            "json_schema",
+            "cannot be combined with grammar",
+        ),
         ({"n_predict": -2}, "n_predict", "-1"),
         ({"model": "agent/default"}, "model", "is an agent"),
     ],
@@ -184,7 +188,7 @@ async def test_only_loaded_models_are_shown_and_none_is_loaded_for_it(models: Co
         unknown = await server.http.get("/slots", params={"model": "gpt"})
 
     assert (before.status_code, before.json()["error"]["param"]) == (400, "model")
-    assert "is not loaded: its first completion loads it" in before.json()["error"]["message"]
+    assert "is not loaded; its first completion loads it" in before.json()["error"]["message"]
     assert (none, loaded, other) == ([], [], [])
     settings = after["default_generation_settings"]
     assert (after["model_alias"], after["total_slots"], settings["n_ctx"]) == ("chatty", 4, 512)
@@ -343,7 +347,7 @@ async def test_probabilities_after_sampling_and_an_end_that_does_not_come(models
     scored = answer.json()["completion_probabilities"]
     assert len(scored) == 40
     assert all(0 <= top["prob"] <= 1 for one in scored for top in one["top_probs"])
-    assert named.json()["kronk"]["notices"] == ["frobnicate: not known here, and left out"]
+    assert named.json()["kronk"]["notices"] == ["frobnicate: unknown field, ignored"]
     assert [one.json()["tokens_cached"] for one in uncached] == [0, 0]
 
 

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from kronk_agent import Config
 from kronk_agent.api.middleware.engine_metrics import FIGURES, EngineMetrics
 from kronk_agent.api.middleware.metrics import Metrics
-from kronk_agent.api.middleware.rate_limits import Limits
+from kronk_agent.api.middleware.rate_limits import RateLimits
 from kronk_agent.engine.kv_cache.prefix_cache import CacheCounters
 from kronk_agent.engine.stats import EngineStats, StepCounters
 from kronk_agent.testing import ScriptedModel, call
@@ -207,7 +207,7 @@ def _numbers(of: type[Any]) -> Iterator[str]:
 
 def _table() -> str:
     families: list[Metric] = [
-        *Metrics(Limits(1, 1)).registry.collect(),
+        *Metrics(RateLimits(1, 1)).registry.collect(),
         *EngineMetrics({}).collect(),
     ]
     lines = ["| metric | type | |", "|---|---|---|"]

@@ -16,7 +16,7 @@ from mcp_servers.agent.support import connected
 
 from kronk_agent import Config, Runtime
 from kronk_agent.agent import Agent, AgentOptions, Approval, Approved
-from kronk_agent.api.tools.server_tools import WebLimits, hosted_fetch
+from kronk_agent.api.tools.server_tools import WebLimits, limit_fetch
 from kronk_agent.messages import Message, ToolCall
 from kronk_agent.runtime import web_tools
 from kronk_agent.testing import ScriptedModel, call
@@ -244,7 +244,7 @@ async def test_the_domains_of_a_request_hold_before_a_redirect_is_followed(
 ) -> None:
     secret.redirect("/away", f"http://localhost:{secret.port}/secret")
     (_, fetch) = web_tools(config(secret))
-    hosted = hosted_fetch(fetch, WebLimits(allowed_domains=("127.0.0.1",)))
+    hosted = limit_fetch(fetch, WebLimits(allowed_domains=("127.0.0.1",)))
     assert hosted.call is not None
 
     output = await hosted.call({"url": f"{secret.url}/away"}, ToolContext())

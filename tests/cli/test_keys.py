@@ -35,11 +35,11 @@ def test_a_name_is_given_once() -> None:
     again = keys("create", "laptop")
 
     assert again.exit_code == 2
-    assert "a key named 'laptop' exists" in again.stderr
+    assert "key 'laptop' already exists" in again.stderr
 
 
 def test_what_is_not_there_cannot_be_revoked() -> None:
     unknown = keys("revoke", "laptop")
 
     assert unknown.exit_code == 2
-    assert "there is no key called 'laptop': there are none" in unknown.stderr
+    assert "unknown key 'laptop'; existing keys: none" in unknown.stderr

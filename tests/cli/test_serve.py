@@ -99,7 +99,7 @@ def test_an_address_that_is_taken_is_said_in_a_line(tmp_path: Path) -> None:
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
-    assert f"server.port: 127.0.0.1:{port} cannot be listened on" in done.stderr
+    assert f"server.port: cannot listen on 127.0.0.1:{port}" in done.stderr
 
 
 def test_a_server_others_can_reach_wants_keys(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``/v1/models``, in OpenAI's form or, for clients that say ``anthropic-version``, in theirs."""
+"""``/v1/models``, in OpenAI's format, or in Anthropic's for clients that ask for it."""
 
 from __future__ import annotations
 
@@ -8,44 +8,43 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from kronk_agent.api.errors import HttpError, protocol_of
-from kronk_agent.api.model_router import Served, Serving
+from kronk_agent.api.model_router import ModelRouter, ServedModel
 
 
-def router(serving: Serving) -> APIRouter:
+def router(model_router: ModelRouter) -> APIRouter:
+    """The routes that list models and agents."""
     routes = APIRouter(tags=["models"])
 
     @routes.get("/v1/models")
     @routes.get("/models", include_in_schema=False)
     async def list_models(request: Request) -> dict[str, Any]:
-        """The models and agents there are."""
-        served = await serving.served()
+        """List the available models and agents."""
+        served = await model_router.served()
         if protocol_of(request.scope) == "anthropic":
             ids = [one.id for one in served]
             return {
-                "data": [_anthropic(one, serving.started) for one in served],
+                "data": [_anthropic(one, model_router.started) for one in served],
                 "has_more": False,
                 "first_id": ids[0] if ids else None,
                 "last_id": ids[-1] if ids else None,
             }
-        return {"object": "list", "data": [_openai(one, serving.started) for one in served]}
+        return {"object": "list", "data": [_openai(one, model_router.started) for one in served]}
 
     @routes.get("/v1/models/{id:path}")
     @routes.get("/models/{id:path}", include_in_schema=False)
     async def get_model(id: str, request: Request) -> dict[str, Any]:
-        """One of them, also by an alias."""
-        meant = serving.named(id)
-        for one in await serving.served():
-            if one.id == meant:
+        """Describe one model or agent, also by an alias."""
+        resolved = model_router.resolve_id(id)
+        for one in await model_router.served():
+            if one.id == resolved:
                 is_anthropic = protocol_of(request.scope) == "anthropic"
-                return (_anthropic if is_anthropic else _openai)(one, serving.started)
-        raise HttpError(
-            f"there is no model {id!r}", status=404, code="model_not_found", param="model"
-        )
+                return (_anthropic if is_anthropic else _openai)(one, model_router.started)
+        raise HttpError(f"unknown model {id!r}", status=404, code="model_not_found", param="model")
 
     return routes
 
 
-def _openai(served: Served, created: int) -> dict[str, Any]:
+def _openai(served: ServedModel, created: int) -> dict[str, Any]:
     return {
         "id": served.id,
         "object": "model",
@@ -58,7 +57,7 @@ def _openai(served: Served, created: int) -> dict[str, Any]:
     }
 
 
-def _anthropic(served: Served, created: int) -> dict[str, Any]:
+def _anthropic(served: ServedModel, created: int) -> dict[str, Any]:
     return {
         "type": "model",
         "id": served.id,

@@ -1,4 +1,4 @@
-"""Text to tokens and back: ``/v1/tokenize`` and ``/v1/detokenize``, and llama.cpp's own."""
+"""Tokenize and detokenize texts: ``/v1/tokenize``, ``/v1/detokenize``, and llama.cpp's own."""
 
 from __future__ import annotations
 
@@ -7,31 +7,37 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import Field
 
-from kronk_agent.api.model_router import Serving
-from kronk_agent.api.protocols.common.schema import Wire
+from kronk_agent.api.model_router import ModelRouter
+from kronk_agent.api.protocols.common.schema import RequestModel
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.messages import JsonValue
 
 
-class TokenizeRequest(Wire):
+class TokenizeRequest(RequestModel):
+    """A request for ``/v1/tokenize``."""
+
     model: str = ""
     """The default model when left out."""
     input: str
     add_special: bool = False
-    """Add what the model wants around a text of its own (BOS, EOS)."""
+    """Add the special tokens the model expects around a text (BOS, EOS)."""
     parse_special: bool = False
-    """May the text of a special token become that token?"""
+    """Parse the texts of special tokens as those tokens."""
     with_pieces: bool = False
-    """Tell each token's text too, or its bytes where they are no whole characters."""
+    """Return each token's text too, or its bytes if they are not valid UTF-8."""
 
 
-class DetokenizeRequest(Wire):
+class DetokenizeRequest(RequestModel):
+    """A request for ``/v1/detokenize``."""
+
     model: str = ""
     """The default model when left out."""
     tokens: list[Annotated[int, Field(ge=0)]]
 
 
-class LlamaTokenizeRequest(Wire):
+class LlamaTokenizeRequest(RequestModel):
+    """A request for llama.cpp's ``/tokenize``."""
+
     content: str
     add_special: bool = False
     parse_special: bool = True
@@ -40,52 +46,55 @@ class LlamaTokenizeRequest(Wire):
     """The default model when left out."""
 
 
-class LlamaDetokenizeRequest(Wire):
+class LlamaDetokenizeRequest(RequestModel):
+    """A request for llama.cpp's ``/detokenize``."""
+
     tokens: list[Annotated[int, Field(ge=0)]]
     model: str | None = None
     """The default model when left out."""
 
 
-def router(serving: Serving) -> APIRouter:
+def router(models: ModelRouter) -> APIRouter:
+    """The routes for tokens."""
     routes = APIRouter(tags=["tokens"])
 
     @routes.post("/v1/tokenize")
     async def tokenize(body: TokenizeRequest) -> dict[str, Any]:
-        """The tokens of a text, and how many they are."""
-        body = serving.as_named(body)
-        async with serving.engine(body.model) as engine:
+        """Return the tokens of a text, and their number."""
+        body = models.with_resolved_id(body)
+        async with models.engine(body.model) as engine:
             tokens = engine.tokenize(
                 body.input, add_special=body.add_special, parse_special=body.parse_special
             )
-            shown = _shown(engine.vocabulary, tokens, body.with_pieces)
+            shown = _encode_tokens(engine.vocabulary, tokens, body.with_pieces)
         return {"model": body.model, "tokens": shown, "count": len(tokens)}
 
     @routes.post("/v1/detokenize")
     async def detokenize(body: DetokenizeRequest) -> dict[str, Any]:
-        """The text of tokens, special ones included."""
-        body = serving.as_named(body)
-        async with serving.engine(body.model) as engine:
+        """Return the text of tokens, including special ones."""
+        body = models.with_resolved_id(body)
+        async with models.engine(body.model) as engine:
             return {"model": body.model, "text": engine.detokenize(body.tokens)}
 
     @routes.post("/tokenize", tags=["llama.cpp"])
     async def llama_tokenize(body: LlamaTokenizeRequest) -> dict[str, Any]:
-        """As llama.cpp's server has it."""
-        async with serving.engine(serving.named(body.model)) as engine:
+        """Tokenize a text, in the format of llama.cpp's server."""
+        async with models.engine(models.resolve_id(body.model)) as engine:
             tokens = engine.tokenize(
                 body.content, add_special=body.add_special, parse_special=body.parse_special
             )
-            return {"tokens": _shown(engine.vocabulary, tokens, body.with_pieces)}
+            return {"tokens": _encode_tokens(engine.vocabulary, tokens, body.with_pieces)}
 
     @routes.post("/detokenize", tags=["llama.cpp"])
     async def llama_detokenize(body: LlamaDetokenizeRequest) -> dict[str, Any]:
-        """As llama.cpp's server has it."""
-        async with serving.engine(serving.named(body.model)) as engine:
+        """Detokenize, in the format of llama.cpp's server."""
+        async with models.engine(models.resolve_id(body.model)) as engine:
             return {"content": engine.detokenize(body.tokens)}
 
     return routes
 
 
-def _shown(vocabulary: Vocabulary, tokens: list[int], with_pieces: bool) -> list[JsonValue]:
+def _encode_tokens(vocabulary: Vocabulary, tokens: list[int], with_pieces: bool) -> list[JsonValue]:
     if not with_pieces:
         return list[JsonValue](tokens)
     return [{"id": token, "piece": _piece(vocabulary.piece(token))} for token in tokens]

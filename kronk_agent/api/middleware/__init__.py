@@ -1,1 +1,1 @@
-"""What every request passes: Host and Origin checks, authentication, limits and metrics."""
+"""ASGI middleware: Host and Origin checks, authentication, limits and metrics."""

@@ -1,6 +1,6 @@
-"""API keys: who may ask, for what, and how often. Only their hashes are kept.
+"""API keys with scopes and limits. Only their hashes are stored.
 
-A key has 192 random bits, so a plain SHA-256 of it cannot be guessed backwards.
+A key has 192 random bits, so a plain SHA-256 suffices: it cannot be reversed by guessing.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LOCK_SECONDS = 10.0
 
 
 class ApiKey(BaseModel):
-    """What is known of a key."""
+    """The stored record of a key."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -42,19 +42,19 @@ class ApiKey(BaseModel):
     hash: Annotated[str, Field(repr=False)]
     """SHA-256 of the key, in hexadecimal digits."""
     start: str
-    """Its first characters, to tell keys apart."""
+    """The key's first characters, to tell keys apart."""
     scopes: tuple[Scope, ...] = DEFAULT_SCOPES
-    """generate: models; embed: embeddings and rankings; agents: agents and tools that run on the
-    server; admin: metrics and what is under way."""
+    """generate: models; embed: embeddings and rerank; agents: agents and tools that run on the
+    server; admin: metrics and slots."""
     requests_per_minute: Annotated[int, Field(ge=1)] | None = None
     max_concurrent: Annotated[int, Field(ge=1)] | None = None
-    """Requests under way at the same time."""
+    """Maximum concurrent requests."""
     created: Annotated[int, Field(ge=0, lt=2**32)]
     """Seconds since 1970."""
 
     @property
     def id(self) -> str:
-        """The owner of its data: as random as the key, and never given again."""
+        """Owner id of the key's data: as random as the key, and never reused."""
         return self.hash[:_ID_DIGITS]
 
 
@@ -62,10 +62,10 @@ _KEYS = TypeAdapter(tuple[ApiKey, ...])
 
 
 class KeyFile:
-    """The file the keys are in, which is read again whenever it has changed.
+    """The file of API keys; re-read whenever it has changed.
 
     Args:
-        path: None is the one in the person's own data folder.
+        path: None is ``keys.json`` in the user's data folder.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -76,16 +76,16 @@ class KeyFile:
         self._keys: dict[str, ApiKey] = {}
 
     def all(self) -> tuple[ApiKey, ...]:
-        """All of them, as they were created.
+        """All keys, in order of creation.
 
         Raises:
-            ConfigError: the file cannot be read, or is not one of ours.
+            ConfigError: the file cannot be read or is invalid.
         """
         self._read()
         return tuple(self._keys.values())
 
     def find(self, token: str) -> ApiKey | None:
-        """The key a client presents, if it is one."""
+        """The record of the key that a client presents; None if it is unknown."""
         self._read()
         return self._keys.get(hash_key(token))
 
@@ -97,15 +97,15 @@ class KeyFile:
         requests_per_minute: int | None = None,
         max_concurrent: int | None = None,
     ) -> str:
-        """A new key, which cannot be had a second time.
+        """Create a key and return its text, which is not stored.
 
         Raises:
-            ConfigError: there is one of this name, or it is not a name.
+            ConfigError: the name is taken or invalid.
         """
         if not name.isprintable() or name != name.strip() or not 0 < len(name) <= _MAX_NAME_LENGTH:
             raise ConfigError(
-                f"{name!r} is not a key's name: use 1 to {_MAX_NAME_LENGTH} printable characters, "
-                "without blanks around them"
+                f"key name {name!r} is invalid: use 1 to {_MAX_NAME_LENGTH} printable characters, "
+                "without spaces at either end"
             )
         token = _PREFIX + secrets.token_urlsafe(24)
         key = ApiKey(
@@ -120,27 +120,27 @@ class KeyFile:
         with self._locked():
             keys = self.all()
             if any(other.name == name for other in keys):
-                raise ConfigError(f"a key named {name!r} exists: revoke it, or use another name")
+                raise ConfigError(f"key {name!r} already exists: revoke it, or use another name")
             self._write([*keys, key])
         return token
 
     def revoke(self, name: str) -> None:
-        """Running servers turn it away from their next request on.
+        """Delete a key; running servers reject it from the next request on.
 
         Raises:
-            ConfigError: there is none of this name.
+            ConfigError: no key has this name.
         """
         with self._locked():
             keys = self.all()
-            left = [key for key in keys if key.name != name]
-            if len(left) == len(keys):
-                known = ", ".join(key.name for key in keys) or "none"
-                raise ConfigError(f"there is no key called {name!r}: there are {known}")
-            self._write(left)
+            remaining = [key for key in keys if key.name != name]
+            if len(remaining) == len(keys):
+                existing = ", ".join(key.name for key in keys) or "none"
+                raise ConfigError(f"unknown key {name!r}; existing keys: {existing}")
+            self._write(remaining)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Nobody else changes the file inside the block, which begins with what is in it now."""
+        """Lock the file against other processes inside the block, and re-read it."""
         lock = FileLock(self.path.with_suffix(".json.lock"), timeout=_LOCK_SECONDS, mode=0o600)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -149,11 +149,11 @@ class KeyFile:
                 yield
         except Timeout:
             raise ConfigError(
-                f"another program has locked the file for {_LOCK_SECONDS:.0f} s: try again",
+                f"locked by another program for over {_LOCK_SECONDS:.0f} s: try again",
                 path=self.path,
             ) from None
         except OSError as error:
-            raise self._failure("changed", error) from error
+            raise self._failure("change", error) from error
 
     def _read(self) -> None:
         try:
@@ -168,17 +168,18 @@ class KeyFile:
         except OSError as error:
             raise self._failure("read", error) from error
         except ValidationError:
-            words = "this is not a file of API keys: put a backup in its place, or remove it"
-            raise ConfigError(words, path=self.path) from None
+            message = "not a valid file of API keys: restore a backup, or remove it"
+            raise ConfigError(message, path=self.path) from None
         self._seen, self._keys = seen, {key.hash: key for key in keys}
 
     def _write(self, keys: Iterable[ApiKey]) -> None:
         text = json.dumps([key.model_dump(mode="json") for key in keys], indent=2)
         write_whole(self.path, text.encode())
 
-    def _failure(self, what: str, error: OSError) -> ConfigError:
-        return ConfigError(f"the API keys cannot be {what}: {error.strerror}", path=self.path)
+    def _failure(self, action: str, error: OSError) -> ConfigError:
+        return ConfigError(f"cannot {action} the API keys: {error.strerror}", path=self.path)
 
 
 def hash_key(token: str) -> str:
+    """The SHA-256 of a key, in hexadecimal digits."""
     return hashlib.sha256(token.encode()).hexdigest()

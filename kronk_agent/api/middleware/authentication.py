@@ -1,4 +1,4 @@
-"""Admission of requests: the key, the body, and the room there is."""
+"""Admits requests: checks the API key and its scope, reads the body, applies the limits."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import hmac
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Send
-from starlette.types import Scope as Connection
+from starlette.types import Scope as AsgiScope
 
 from kronk_agent.api.errors import HttpError, error_response
 from kronk_agent.api.middleware.api_keys import ApiKey, KeyFile, Scope, hash_key
 from kronk_agent.api.middleware.bodies import Bodies, check_json, declared_as_json, replayed
-from kronk_agent.api.middleware.identity import CALLER, Caller
-from kronk_agent.api.middleware.rate_limits import Limits
+from kronk_agent.api.middleware.identity import CURRENT_CLIENT, ApiClient
+from kronk_agent.api.middleware.rate_limits import RateLimits
 from kronk_agent.config.schema.server import ServerConfig
 from kronk_agent.engine.structured_output.share import COMPILING_FOR
 
-_OPEN = ("/health", "/v1/health", "/")
-"""These tell nothing of anybody."""
+PUBLIC_PATHS = ("/health", "/v1/health", "/")
+"""Paths that need no key; they reveal nothing about clients or models."""
 _ADMIN = ("/metrics", "/slots")
 _EMBED = (
     "/v1/embeddings",
@@ -33,14 +33,16 @@ _EMBED = (
 _LISTS = ("/v1/models", "/models", "/api/tags", "/api/show", "/api/ps", "/api/version")
 """Paths that list models, for keys of any scope."""
 
-_UNDECLARED = "/api/"
-"""Ollama's clients send JSON without saying so: LiteLLM, and ``curl -d``."""
+_UNDECLARED_JSON_PREFIX = "/api/"
+"""Ollama's clients (LiteLLM, ``curl -d``) send JSON without declaring it."""
 
 
-class Admission:
-    """Lets a request in."""
+class AuthMiddleware:
+    """Admits a request, or answers it with an error."""
 
-    def __init__(self, app: ASGIApp, config: ServerConfig, keys: KeyFile, limits: Limits) -> None:
+    def __init__(
+        self, app: ASGIApp, config: ServerConfig, keys: KeyFile, limits: RateLimits
+    ) -> None:
         self._app = app
         self._needs_key = config.needs_key
         self._configured = tuple(hash_key(key) for key in config.api_keys)
@@ -48,8 +50,8 @@ class Admission:
         self._limits = limits
         self._bodies = Bodies(config.max_body_bytes)
 
-    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in _OPEN:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS:
             await self._app(scope, receive, send)
             return
         try:
@@ -57,51 +59,55 @@ class Admission:
         except HttpError as error:
             await error_response(error, scope)(scope, receive, send)
 
-    async def _admit(self, scope: Connection, receive: Receive, send: Send) -> None:
+    async def _admit(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         key = self._key(headers)
-        caller = Caller() if key is None else Caller(key.id, key.name, key.scopes)
+        client = ApiClient() if key is None else ApiClient(key.id, key.name, key.scopes)
         needed = _scope_of(scope["path"])
         if needed is not None:
-            caller.need(needed)
-        whose = caller.id or _address(scope)
+            client.need(needed)
+        client_id = client.id or _address(scope)
         self._bodies.check_size(_length(headers))
-        body = await self._bodies.read(receive, whose)
+        body = await self._bodies.read(receive, client_id)
         if body is None:
             return
-        if body and scope["path"].startswith(_UNDECLARED) and not _is_of_a_page(headers):
+        if (
+            body
+            and scope["path"].startswith(_UNDECLARED_JSON_PREFIX)
+            and not _is_from_browser(headers)
+        ):
             scope = declared_as_json(scope)
         elif body and not _is_mcp(scope["path"]):
             check_json(headers.get("content-type", ""))
-        with self._limits.admitted(key, whose):
-            token = CALLER.set(caller)
-            COMPILING_FOR.set(whose)
+        with self._limits.admitted(key, client_id):
+            token = CURRENT_CLIENT.set(client)
+            COMPILING_FOR.set(client_id)
             try:
                 await self._app(scope, replayed(body, receive), send)
             finally:
-                CALLER.reset(token)
+                CURRENT_CLIENT.reset(token)
 
     def _key(self, headers: Headers) -> ApiKey | None:
-        """The key of the request; None where none is needed.
+        """The request's key; None where none is needed.
 
         Raises:
-            HttpError: one is needed, and there is none, or it is not known (401).
+            HttpError: the key is missing or unknown (401).
         """
         if not self._needs_key:
             return None
         token = headers.get("x-api-key") or _bearer(headers.get("authorization", ""))
         if not token:
             raise HttpError(
-                "an API key is needed, as `Authorization: Bearer KEY` or `x-api-key: KEY`",
+                "API key missing: send `Authorization: Bearer KEY` or `x-api-key: KEY`",
                 status=401,
                 code="api_key_missing",
             )
         given = hash_key(token)
-        if any(hmac.compare_digest(given, known) for known in self._configured):
+        if any(hmac.compare_digest(given, configured) for configured in self._configured):
             return ApiKey(name="server.api_keys", hash=given, start="", created=0)
         key = self._keys.find(token)
         if key is None:
-            raise HttpError("this API key is not known", status=401, code="invalid_api_key")
+            raise HttpError("unknown API key", status=401, code="invalid_api_key")
         return key
 
 
@@ -110,7 +116,7 @@ def _length(headers: Headers) -> int:
     return int(length) if length.isdecimal() else 0
 
 
-def _address(scope: Connection) -> str:
+def _address(scope: AsgiScope) -> str:
     client = scope.get("client")
     return client[0] if client else ""
 
@@ -120,8 +126,8 @@ def _bearer(header: str) -> str:
     return token.strip() if kind.lower() == "bearer" else ""
 
 
-def _is_of_a_page(headers: Headers) -> bool:
-    """True if a browser sends it for a page; all of them say so in one of these."""
+def _is_from_browser(headers: Headers) -> bool:
+    """True if a browser sends the request for a web page: all browsers set one of these headers."""
     return "origin" in headers or "sec-fetch-site" in headers
 
 
@@ -130,7 +136,7 @@ def _is_mcp(path: str) -> bool:
 
 
 def _scope_of(path: str) -> Scope | None:
-    """The scope that a path needs; None if a key of any scope will do."""
+    """The scope that a path requires; None if a key of any scope suffices."""
     if path in _ADMIN:
         return "admin"
     if path in _LISTS or path.startswith(("/v1/models/", "/models/")):

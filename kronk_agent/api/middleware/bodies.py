@@ -1,4 +1,4 @@
-"""Bodies of requests, read whole before their requests count as under way."""
+"""Reads request bodies whole, before the requests count as in progress."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from starlette.types import Message, Receive, Scope
 
 from kronk_agent.api.errors import HttpError
 
-_LARGEST_AT_A_TIME = 8
-"""Bodies of the largest size that one caller may be sending at the same time."""
+_MAX_PARALLEL_BODIES = 8
+"""Bodies of the maximum size that one client may upload at a time."""
 _JSON = "application/json"
 
 
 class Bodies:
-    """Reads them, within bounds for each and for all of a caller.
+    """Reads bodies within limits, per body and per client.
 
     Args:
-        max_bytes: of one.
+        max_bytes: maximum size of one body.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._held: Counter[str] = Counter()
-        """Bytes of bodies that are not whole yet, by caller."""
+        self._num_bytes: Counter[str] = Counter()
+        """Bytes of incomplete bodies, by client."""
 
-    async def read(self, receive: Receive, caller: str) -> bytes | None:
-        """The whole body; None where the client went away first.
+    async def read(self, receive: Receive, client_id: str) -> bytes | None:
+        """Read the whole body; None if the client disconnected first.
 
         Raises:
-            HttpError: it is too large (413), or this caller is sending too much (503).
+            HttpError: the body is too large (413), or the client uploads too much at a time (503).
         """
         body = bytearray()
         try:
@@ -39,11 +39,11 @@ class Bodies:
                     return None
                 more = message.get("body", b"")
                 body += more
-                self._held[caller] += len(more)
+                self._num_bytes[client_id] += len(more)
                 self.check_size(len(body))
-                if self._held[caller] > _LARGEST_AT_A_TIME * self._max_bytes:
+                if self._num_bytes[client_id] > _MAX_PARALLEL_BODIES * self._max_bytes:
                     raise HttpError(
-                        "too many large requests are being sent at once: try again",
+                        "too many large requests are being uploaded: try again",
                         status=503,
                         code="overloaded",
                         retry_after_seconds=1.0,
@@ -51,52 +51,53 @@ class Bodies:
                 if not message.get("more_body", False):
                     return bytes(body)
         finally:
-            self._held[caller] -= len(body)
-            if not self._held[caller]:
-                del self._held[caller]
+            self._num_bytes[client_id] -= len(body)
+            if not self._num_bytes[client_id]:
+                del self._num_bytes[client_id]
 
     def check_size(self, num_bytes: int) -> None:
-        """Refuse a body that is too large.
+        """Reject a body that is too large.
 
         Raises:
-            HttpError: it is (413).
+            HttpError: the body exceeds the limit (413).
         """
         if num_bytes > self._max_bytes:
             raise HttpError(
-                f"the request is over {self._max_bytes} bytes: server.max_body_bytes in the "
-                "server's YAML says how large one may be",
+                f"request body exceeds {self._max_bytes} bytes (server.max_body_bytes in the "
+                "server's YAML)",
                 status=413,
                 code="request_too_large",
             )
 
 
 def check_json(content_type: str) -> None:
-    """Refuse a body that is not declared as JSON.
+    """Reject a body that is not declared as JSON.
 
     Raises:
-        HttpError: it is not (415).
+        HttpError: it is declared as something else, or not at all (415).
     """
     kind = content_type.partition(";")[0].strip().lower()
     if kind != _JSON and not (kind.startswith("application/") and kind.endswith("+json")):
         raise HttpError(
-            f"the content type is {kind or 'missing'}: send JSON with the header "
-            f"`Content-Type: {_JSON}`",
+            f"content type is {kind or 'missing'}: send JSON with the header `Content-Type: "
+            f"{_JSON}`",
             status=415,
             code="unsupported_media_type",
         )
 
 
 def declared_as_json(scope: Scope) -> Scope:
-    """The same request, with a body that is declared as JSON."""
+    """The same request, with its body declared as JSON."""
     others = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
     return {**scope, "headers": [*others, (b"content-type", _JSON.encode())]}
 
 
 def replayed(body: bytes, receive: Receive) -> Receive:
-    """Gives the body, and then what else comes of the client."""
+    """A ``receive`` that replays the body first, and then continues with ``receive``."""
     is_given = False
 
     async def give() -> Message:
+        """Return the body once, then the client's further messages."""
         nonlocal is_given
         if is_given:
             return await receive()

@@ -1,4 +1,4 @@
-"""Who asks, for code that is far from the connection."""
+"""The API client of the current request, available anywhere below the security middleware."""
 
 from __future__ import annotations
 
@@ -10,34 +10,38 @@ from kronk_agent.api.middleware.api_keys import SCOPES, Scope
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """Whoever a request is from."""
+class ApiClient:
+    """The sender of a request, as authenticated by its API key."""
 
     id: str = ""
-    """Of their key, whatever its name; "" where no key is needed: then all are one caller."""
+    """Id of the key, independent of its name; "" where no key is needed: then all clients are
+    one."""
     name: str | None = None
-    """Of their key, for people to read."""
+    """Name of the key, for people to read; None where no key is needed."""
     scopes: tuple[Scope, ...] = SCOPES
 
     def need(self, scope: Scope) -> None:
-        """Go on only if they may.
+        """Check that the client's key has a scope.
 
         Raises:
-            HttpError: they may not (403).
+            HttpError: the key lacks the scope (403).
         """
         if scope not in self.scopes:
             raise HttpError(
-                f"the API key {self.name!r} is for {', '.join(self.scopes)}, and this is {scope}: "
-                f"`kronk-agent keys create NAME --scope {scope}` makes one that may",
+                f"API key {self.name!r} lacks scope {scope!r} (it has {', '.join(self.scopes)}): "
+                f"create a key with `kronk-agent keys create NAME --scope {scope}`",
                 status=403,
                 code="scope_missing",
             )
 
 
-CALLER: ContextVar[Caller | None] = ContextVar("caller", default=None)
-"""Of the request that is being answered; set by the guard."""
+CURRENT_CLIENT: ContextVar[ApiClient | None] = ContextVar("api_client", default=None)
+"""The client of the current request; set by the authentication middleware."""
 
 
-def current_caller() -> Caller:
-    """Whoever the request that is being answered is from."""
-    return CALLER.get() or Caller()
+def current_client() -> ApiClient:
+    """Return the client of the current request, or an anonymous one outside of a request."""
+    return CURRENT_CLIENT.get() or ApiClient()
+
+
+current_caller = current_client  # former name, for the request modules that still use it

@@ -10,7 +10,7 @@ from prometheus_client import generate_latest as rendered
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kronk_agent.api.middleware.engine_metrics import EngineMetrics
-from kronk_agent.api.middleware.rate_limits import Limits
+from kronk_agent.api.middleware.rate_limits import RateLimits
 from kronk_agent.runtime import Runtime
 
 _SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -19,7 +19,7 @@ _SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 class Metrics:
     """What is counted of one application."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: RateLimits) -> None:
         self.registry = CollectorRegistry()
         labels = ("method", "route")
         self.requests = Counter(
@@ -56,7 +56,7 @@ class Metrics:
         under_way.set_function(lambda: limits.num_under_way)
 
 
-class Measured:
+class MetricsMiddleware:
     """Counts the requests to an application, and how long they take."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:

@@ -1,4 +1,4 @@
-"""The Host and Origin of requests, so that no web page uses a browser to reach the server."""
+"""Checks Host and Origin, so that web pages cannot reach the server through a browser."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from kronk_agent.config.schema.server import ServerConfig, is_loopback
 
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _HOST = re.compile(r"(?:\[(?P<ipv6>[0-9a-f:.]+)\]|(?P<name>[\w.-]+))(?::\d{1,5})?", re.IGNORECASE)
-"""A Host header: a name or an address, and maybe a port."""
+"""A Host header: a name or an address, with an optional port."""
 
 
-class Origins:
-    """Refuses what a browser sends on behalf of a page that is not allowed.
+class HostOriginMiddleware:
+    """Rejects requests whose Host or Origin is not allowed.
 
-    Any web page can make a browser ask a server on the same machine (and by DNS rebinding even
-    under a name of its own), so the Host must be one of ours, and an Origin an allowed one.
+    Any web page can make a browser send requests to a server on the same machine, by DNS rebinding
+    even under the page's own host name. So the Host must be one of ours, and an Origin an allowed
+    one.
     """
 
     def __init__(self, app: ASGIApp, config: ServerConfig) -> None:
         self._app = app
         self._origins = config.allowed_origins
         self._hosts: frozenset[str] | None = None
-        """None: any."""
+        """None allows any host."""
         if config.allowed_hosts or is_loopback(config.host):
             names = (*_LOOPBACK_NAMES, config.host, *config.allowed_hosts)
             self._hosts = frozenset(name.lower() for name in names)
@@ -52,7 +53,7 @@ class Origins:
         origin = headers.get("origin")
         if origin is None or "*" in self._origins or origin in self._origins:
             return
-        if origin == f"{scheme}://{host}":  # a page of ours, such as /docs
+        if origin == f"{scheme}://{host}":  # one of our own pages, such as /docs
             return
         raise HttpError(
             f"origin {origin!r} is not allowed: add it to server.allowed_origins in the server's "
@@ -63,6 +64,6 @@ class Origins:
 
 
 def _name(host: str) -> str:
-    """The name or address in a Host header; empty for what is neither."""
+    """The name or address in a Host header; empty if it is neither."""
     found = _HOST.fullmatch(host)
     return (found["ipv6"] or found["name"]).lower() if found else ""

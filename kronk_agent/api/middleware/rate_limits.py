@@ -1,4 +1,4 @@
-"""Limits on concurrent requests and on their rate, of all and of each caller."""
+"""Concurrency and rate limits, global and per client."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from kronk_agent.api.middleware.api_keys import ApiKey
 _RETRY_SECONDS = 1.0
 
 
-class Limits:
-    """Counts the requests under way, and refuses those that are too many.
+class RateLimits:
+    """Counts requests in progress, and rejects those over a limit.
 
     Args:
-        max_requests: under way at the same time, all together.
-        share: the same, of one caller.
-        clock: seconds that only go forward.
+        max_requests: maximum concurrent requests, all together.
+        share: maximum concurrent requests of one client.
+        clock: monotonic time in seconds.
     """
 
     def __init__(
@@ -29,34 +29,34 @@ class Limits:
         self._share = share
         self._clock = clock
         self.num_under_way = 0
-        self._under_way: Counter[str] = Counter()
+        self._in_progress: Counter[str] = Counter()
         self._buckets: dict[str, tuple[float, float]] = {}
-        """By key: how many requests it has left, as of when."""
+        """By key hash: the tokens left in its bucket, and the time of that count."""
 
     @contextmanager
-    def admitted(self, key: ApiKey | None, caller: str) -> Iterator[None]:
-        """A request is under way inside the block.
+    def admitted(self, key: ApiKey | None, client_id: str) -> Iterator[None]:
+        """Count a request as in progress inside the block.
 
         Args:
-            key: with its own limits; None where none is needed.
-            caller: the id of the key, or the address of who has none.
+            key: its own limits apply; None where no key is needed.
+            client_id: id of the key, or the address of a client without one.
 
         Raises:
-            HttpError: too many are (503), or too many of this caller, or it asks too often (429).
+            HttpError: the server is at capacity (503), or the client is over its limits (429).
         """
         if self.num_under_way >= self._max_requests:
             raise HttpError(
-                f"the server is at capacity ({self._max_requests} concurrent requests): try again",
+                f"server at capacity ({self._max_requests} concurrent requests): try again",
                 status=503,
                 code="overloaded",
                 retry_after_seconds=_RETRY_SECONDS,
             )
-        most = self._share
+        limit = self._share
         if key is not None and key.max_concurrent is not None:
-            most = min(most, key.max_concurrent)
-        if self._under_way[caller] >= most:
+            limit = min(limit, key.max_concurrent)
+        if self._in_progress[client_id] >= limit:
             raise HttpError(
-                f"{_named(key)} has {most} concurrent requests, the most it may have: try again",
+                f"too many concurrent requests from {_named(key)} (limit {limit}): try again",
                 status=429,
                 code="rate_limit_exceeded",
                 retry_after_seconds=_RETRY_SECONDS,
@@ -64,23 +64,24 @@ class Limits:
         if key is not None and key.requests_per_minute is not None:
             self._take(key, key.requests_per_minute)
         self.num_under_way += 1
-        self._under_way[caller] += 1
+        self._in_progress[client_id] += 1
         try:
             yield
         finally:
             self.num_under_way -= 1
-            self._under_way[caller] -= 1
-            if not self._under_way[caller]:
-                del self._under_way[caller]
+            self._in_progress[client_id] -= 1
+            if not self._in_progress[client_id]:
+                del self._in_progress[client_id]
 
     def _take(self, key: ApiKey, per_minute: int) -> None:
-        """One of the requests a key has; they grow again evenly."""
+        """Take a token from the key's bucket, which refills evenly."""
         now = self._clock()
         left, since = self._buckets.get(key.hash, (float(per_minute), now))
         left = min(per_minute, left + (now - since) * per_minute / 60)
         if left < 1:
             raise HttpError(
-                f"{_named(key)} is over its rate limit of {per_minute} requests a minute",
+                f"rate limit of {_named(key)} exceeded ({per_minute} requests per minute): try "
+                "again later",
                 status=429,
                 code="rate_limit_exceeded",
                 retry_after_seconds=(1 - left) * 60 / per_minute,
@@ -89,4 +90,4 @@ class Limits:
 
 
 def _named(key: ApiKey | None) -> str:
-    return "this address" if key is None else f"the API key {key.name!r}"
+    return "this address" if key is None else f"API key {key.name!r}"

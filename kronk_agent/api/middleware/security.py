@@ -1,5 +1,4 @@
-"""Checks every request before it reaches a route: its Host and Origin, its key, its body, and
-whether there is room for it."""
+"""Security checks of every request: Host, Origin, API key, body and limits."""
 
 from __future__ import annotations
 
@@ -7,21 +6,21 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kronk_agent.api.middleware.api_keys import KeyFile
-from kronk_agent.api.middleware.authentication import Admission
-from kronk_agent.api.middleware.origins import Origins
-from kronk_agent.api.middleware.rate_limits import Limits
+from kronk_agent.api.middleware.authentication import AuthMiddleware
+from kronk_agent.api.middleware.origins import HostOriginMiddleware
+from kronk_agent.api.middleware.rate_limits import RateLimits
 from kronk_agent.config.schema.server import ServerConfig
 
-__all__ = ["Guard", "Limits"]
+__all__ = ["RateLimits", "SecurityMiddleware"]
 
 
-class Guard:
-    """Stands before an application, as the configuration says."""
+class SecurityMiddleware:
+    """Runs the security checks in order, as configured."""
 
     def __init__(
-        self, app: ASGIApp, *, config: ServerConfig, keys: KeyFile, limits: Limits
+        self, app: ASGIApp, *, config: ServerConfig, keys: KeyFile, limits: RateLimits
     ) -> None:
-        inner: ASGIApp = Admission(app, config, keys, limits)
+        inner: ASGIApp = AuthMiddleware(app, config, keys, limits)
         if config.allowed_origins:
             inner = CORSMiddleware(
                 inner,
@@ -29,7 +28,7 @@ class Guard:
                 allow_methods=["*"],
                 allow_headers=["*"],
             )
-        self._outermost = Origins(inner, config)
+        self._outermost = HostOriginMiddleware(inner, config)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._outermost(scope, receive, send)

@@ -1,1 +1,1 @@
-"""The tools of a request: the client's own, the server's, and MCP servers it names."""
+"""The tools of a request: client tools, server tools and inline MCP servers."""

@@ -1,4 +1,4 @@
-"""The tools a client brings itself, whatever its protocol writes them as: the client calls them."""
+"""Client tools, whatever the protocol: declared in the request, called by the client."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from kronk_agent.tools import Tool
 Syntax: TypeAlias = Literal["lark", "regex"]
 
 _TEXT = "input"
-"""The one argument of a tool that takes a text."""
+"""The single argument of a tool that takes a text."""
 _MAX_SHOWN = 80
 _VERSION = re.compile(r"(_preview)?(_\d{4}_\d\d_\d\d)?$")
 
 
 class OtherTool(BaseModel):
-    """A tool of another provider's service, which there is not here: it is left out."""
+    """A tool type of another provider's service; it does not exist here and is left out."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -31,9 +31,10 @@ class OtherTool(BaseModel):
 
 
 def kind_of_tool(*known: str) -> Callable[[Any], str | None]:
-    """Tells tools apart by their ``type``: one of the known ones, of any date, or ``other``."""
+    """Return a discriminator for tools: one of the known ``type``s, with any date, or ``other``."""
 
     def kind(tool: Any) -> str | None:
+        """The known type of ``tool``, ``other`` for any other, None if it has none."""
         given = tool.get("type") if isinstance(tool, dict) else getattr(tool, "type", None)
         if not isinstance(given, str):
             return None
@@ -43,28 +44,28 @@ def kind_of_tool(*known: str) -> Callable[[Any], str | None]:
     return kind
 
 
-def missing_tool(place: str, kind: str) -> str:
+def missing_tool(path: str, kind: str) -> str:
     """The notice for a tool that is left out."""
-    return f"{place}: there is no {kind[:_MAX_SHOWN]} here, so the tool is left out"
+    return f"{path}: tools of type {kind[:_MAX_SHOWN]} are not available here; the tool is left out"
 
 
-def unenforced_grammar(place: str) -> str:
+def unenforced_grammar(path: str) -> str:
     """The notice for a Lark grammar of a tool's input."""
-    return f"{place}: a Lark grammar is shown to the model, and not enforced inside a call"
+    return f"{path}: the Lark grammar is shown to the model, but not enforced inside a call"
 
 
 def client_tool(
-    name: str, description: str, parameters: JsonObject, *, strict: bool = True, place: str
+    name: str, description: str, parameters: JsonObject, *, strict: bool = True, path: str
 ) -> Tool:
-    """A tool, as the request has it at ``place``.
+    """Create a client tool that the request declares at ``path``.
 
     Raises:
-        InvalidRequestError: a name or a schema that no tool can have.
+        InvalidRequestError: the name or the schema is invalid.
     """
     try:
         return Tool(name=name, description=description, parameters=parameters, strict=strict)
     except ConfigError as error:
-        raise InvalidRequestError(f"{place}: {error.message}", param=place) from None
+        raise InvalidRequestError(f"{path}: {error.message}", param=path) from None
 
 
 def function_tool(
@@ -73,32 +74,32 @@ def function_tool(
     parameters: Mapping[str, JsonValue] | None,
     *,
     strict: bool | None,
-    place: str,
+    path: str,
 ) -> Tool:
-    """A function as OpenAI has it: without parameters it takes none, and strict is to be asked for.
+    """Create an OpenAI function tool, by default without parameters and not strict.
 
     Raises:
-        InvalidRequestError: a name or a schema that no tool can have.
+        InvalidRequestError: the name or the schema is invalid.
     """
     schema: JsonObject = {"type": "object", "properties": {}, **(parameters or {})}
-    return client_tool(name, description, schema, strict=bool(strict), place=place)
+    return client_tool(name, description, schema, strict=bool(strict), path=path)
 
 
 def text_tool(
-    name: str, description: str, *, syntax: Syntax | None, definition: str, place: str
+    name: str, description: str, *, syntax: Syntax | None, definition: str, path: str
 ) -> Tool:
-    """OpenAI's custom tool: its input is one text.
+    """Create an OpenAI custom tool, whose input is one text.
 
     Args:
-        name: what the model calls it.
-        description: what the model is told of it.
-        syntax: of what the text has to match; None where it may be anything. A Lark grammar cannot
-            be enforced inside a call's arguments, so the model is shown it.
-        definition: a regular expression, or a grammar.
-        place: where the request has the tool.
+        name: the tool's name.
+        description: shown to the model.
+        syntax: of ``definition``; None allows any text. A Lark grammar cannot be enforced inside a
+            call's arguments, so it is shown to the model instead.
+        definition: a regular expression or a grammar that the text must match.
+        path: of the tool in the request, for errors.
 
     Raises:
-        InvalidRequestError: a name no tool can have.
+        InvalidRequestError: the name is invalid.
     """
     text: JsonObject = {"type": "string"}
     if syntax == "regex":
@@ -111,22 +112,22 @@ def text_tool(
         "required": [_TEXT],
         "additionalProperties": False,
     }
-    return client_tool(name, description, schema, place=place)
+    return client_tool(name, description, schema, path=path)
 
 
 def text_arguments(text: str) -> str:
-    """The arguments of a call to such a tool."""
+    """The JSON arguments of a call to a text tool."""
     return encode({_TEXT: text})
 
 
 def text_in(arguments: str) -> str:
-    """The text in them; none while they are not whole."""
+    """The text in the arguments of a call to a text tool; empty while they are incomplete."""
     value = parsed_arguments(arguments).get(_TEXT, "")
     return value if isinstance(value, str) else ""
 
 
 def parsed_arguments(arguments: str) -> JsonObject:
-    """Arguments as an object; empty where they were cut off, or are not what the tool takes."""
+    """The arguments as an object; empty if they are truncated or not an object."""
     try:
         value = json.loads(arguments)
     except (ValueError, RecursionError):

@@ -1,5 +1,7 @@
-"""MCP servers that a request brings along: connected to as long as it is answered, and only where
-``server.allow_server_urls`` lets it."""
+"""Inline MCP servers: sent with a request, connected for its duration only.
+
+They must be allowed by ``server.allow_server_urls``.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from pathlib import Path
 from anyio import TemporaryDirectory
 from pydantic import TypeAdapter, ValidationError
 
-from kronk_agent.api.tools.server_tools import reading
+from kronk_agent.api.tools.server_tools import resource_toolset
 from kronk_agent.config.schema.base import ServerName
 from kronk_agent.config.schema.config import Config, McpServerConfig
 from kronk_agent.errors import InvalidRequestError
@@ -24,111 +26,124 @@ from kronk_agent.tools import Tool, ToolContext, ToolOutput, Toolset
 _LABEL: TypeAdapter[str] = TypeAdapter(ServerName)
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[ -~]*")
-_NOT_THEIRS = {"host", "connection", "content-length", "transfer-encoding", "upgrade"}
-"""Headers that say where a request goes and how long it is."""
+_RESERVED_HEADERS = {"host", "connection", "content-length", "transfer-encoding", "upgrade"}
+"""Headers that determine the target and the length of a request."""
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """Where in a request a server is described, for errors."""
+class FieldPaths:
+    """Paths of an inline server's fields in the request, for errors."""
 
     label: str
     url: str
     headers: str
 
 
-def guest(
-    config: Config, label: str, url: str, headers: Mapping[str, str], places: Places
+def parse_inline_server(
+    config: Config, label: str, url: str, headers: Mapping[str, str], paths: FieldPaths
 ) -> McpServerConfig:
-    """A server as a request describes it.
+    """Validate an inline MCP server.
 
     Args:
-        config: says where requests may lead.
-        label: what the request calls it.
-        url: where it is, for streamable HTTP.
+        config: says which URLs are allowed, and which names are taken.
+        label: the server's name in the request.
+        url: its address, for streamable HTTP.
         headers: sent with every request to it.
-        places: where all that stands.
+        paths: paths of these fields in the request.
 
     Raises:
-        InvalidRequestError: it may not be connected to, or is called what it cannot be.
+        InvalidRequestError: the URL is not allowed, or the label or a header is invalid.
     """
     if not config.server.allows_server_url(url):
         raise InvalidRequestError(
-            f"{places.url}: this server does not connect there for a request: "
-            "server.allow_server_urls in its YAML says where it does",
-            param=places.url,
+            f"{paths.url}: connecting to this URL is not allowed: add it to "
+            "server.allow_server_urls in the server's YAML",
+            param=paths.url,
         )
     if label in config.mcp_servers:
         raise InvalidRequestError(
-            f"{places.label}: {label!r} is registered here: leave its address out, or give another "
+            f"{paths.label}: {label!r} is already registered: leave its URL out, or use another "
             "name",
-            param=places.label,
+            param=paths.label,
         )
     try:
         _LABEL.validate_python(label)
     except ValidationError as error:
-        words = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise InvalidRequestError(f"{places.label}: {words}", param=places.label) from None
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise InvalidRequestError(f"{paths.label}: {message}", param=paths.label) from None
     for name, value in headers.items():
-        is_good = _HEADER.fullmatch(name) and _VALUE.fullmatch(value)
-        if not is_good or name.lower() in _NOT_THEIRS:
+        is_valid = _HEADER.fullmatch(name) and _VALUE.fullmatch(value)
+        if not is_valid or name.lower() in _RESERVED_HEADERS:
             raise InvalidRequestError(
-                f"{places.headers}: {name!r} cannot be sent", param=places.headers
+                f"{paths.headers}: header {name!r} is not allowed or invalid", param=paths.headers
             )
     return McpServerConfig(url=url, type="http", headers=dict(headers))
 
 
 @asynccontextmanager
-async def visiting(guests: Mapping[str, McpServerConfig]) -> AsyncIterator[Host | None]:
-    """Connects to them inside the block, and waits until each is there or has failed.
+async def connect_inline_servers(
+    servers: Mapping[str, McpServerConfig],
+) -> AsyncIterator[Host | None]:
+    """Connect to inline servers inside the block, and wait until each is ready or has failed.
 
-    They may ask neither our model nor a person, and nothing is kept of them afterwards. None where
-    there are none.
+    They get neither sampling nor elicitation, and nothing of them is kept afterwards. Yields None
+    without inline servers.
     """
-    if not guests:
+    if not servers:
         yield None
         return
     async with TemporaryDirectory(prefix="kronk-agent-") as folder:
-        place = Path(folder)
-        async with Host(guests, log_dir=place, cache_dir=place / "mcp", pins_dir=place) as host:
+        path = Path(folder)
+        async with Host(servers, log_dir=path, cache_dir=path / "mcp", pins_dir=path) as host:
             await host.wait_ready()
             yield host
 
 
-def beside(toolsets: Sequence[Toolset], host: Host) -> tuple[Toolset, ...]:
-    """The toolsets with those of the servers that a request brings along, and one to read with."""
-    *servers, theirs = host.toolsets
-    own = reading(toolsets)
-    others = [toolset for toolset in toolsets if toolset not in own]
-    labels = [server.name for server in servers]
-    return (*others, *servers, Readings(own[0] if own else None, theirs, labels))
+def with_inline_toolsets(toolsets: Sequence[Toolset], host: Host) -> tuple[Toolset, ...]:
+    """Add the tools of inline servers to the toolsets, with one common ``read_resource``."""
+    *inline_servers, inline = host.toolsets
+    registered = resource_toolset(toolsets)
+    others = [toolset for toolset in toolsets if toolset not in registered]
+    labels = [server.name for server in inline_servers]
+    return (
+        *others,
+        *inline_servers,
+        ReadResourceToolset(registered[0] if registered else None, inline, labels),
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Readings:
-    """``read_resource`` of the registered servers and of those that a request brings along."""
+class ReadResourceToolset:
+    """``read_resource`` for both the registered and the inline servers."""
 
-    own: Toolset | None
-    theirs: Toolset
+    registered: Toolset | None
+    inline: Toolset
     labels: Sequence[str]
-    """Of the latter."""
+    """Names of the inline servers."""
 
     @property
     def name(self) -> str:
-        return self.theirs.name
+        """The toolset's name."""
+        return self.inline.name
 
     def tools(self) -> Sequence[Tool]:
-        own = self.own.tools() if self.own else ()
-        theirs = self.theirs.tools()
-        return [_either(own[0], theirs[0], self.labels)] if own and theirs else own or theirs
+        """One ``read_resource`` tool, or none."""
+        registered = self.registered.tools() if self.registered else ()
+        inline = self.inline.tools()
+        return (
+            [_combined(registered[0], inline[0], self.labels)]
+            if registered and inline
+            else registered or inline
+        )
 
 
-def _either(own: Tool, theirs: Tool, labels: Sequence[str]) -> Tool:
+def _combined(registered: Tool, inline: Tool, labels: Sequence[str]) -> Tool:
     starts = tuple(f"{SCHEME}{label}/" for label in labels)
 
     async def call(arguments: JsonObject, context: ToolContext) -> ToolOutput:
-        tool = theirs if str(arguments["uri"]).startswith(starts) else own
-        assert tool.call is not None, "reading is ours"
+        """Call the ``read_resource`` tool that is responsible for the URI."""
+        tool = inline if str(arguments["uri"]).startswith(starts) else registered
+        assert tool.call is not None, "read_resource has a call"
         return await tool.call(arguments, context)
 
-    return replace(own, call=call)
+    return replace(registered, call=call)

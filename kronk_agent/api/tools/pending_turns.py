@@ -1,8 +1,8 @@
-"""Turns that wait for their client's tools, where more happened than the client gets to see.
+"""Server-side state of turns that mix client and server tool calls.
 
-A turn may call tools of ours and of the client. Ours are carried out, the client gets its own calls
-and comes back with the results; to go on, the model needs both. The wire has no place for ours, so
-they are kept here. A turn that is no longer known goes on with what the client has.
+Server tools are executed at once; the client executes its own calls and comes back with their
+results. To continue, the model needs both, but no wire format carries the server's calls, so they
+are kept here. If a turn has been dropped, the model continues with what the client sends.
 """
 
 from __future__ import annotations
@@ -10,34 +10,34 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from kronk_agent.api.middleware.identity import current_caller
+from kronk_agent.api.middleware.identity import current_client
 from kronk_agent.messages import Message, RunFinished, ToolCall
 
 _MAX_TURNS = 1000
 
 
-class OpenTurns:
-    """The most recent ones, by their caller and the call the client is to carry out first."""
+class PendingTurns:
+    """The most recent pending turns, by client and first client tool call."""
 
     def __init__(self) -> None:
         self._turns: OrderedDict[tuple[str, ToolCall], tuple[Message, ...]] = OrderedDict()
 
     def keep(self, finished: RunFinished, calls: Sequence[ToolCall]) -> None:
-        """Remember what a run added that ended with these calls for the client."""
+        """Keep the messages of a run that ended with these client tool calls."""
         if not calls or finished.messages == (Message.assistant("", tuple(calls)),):
             return
-        key = (current_caller().id, calls[0])
+        key = (current_client().id, calls[0])
         self._turns[key] = finished.messages
         self._turns.move_to_end(key)
         if len(self._turns) > _MAX_TURNS:
             self._turns.popitem(last=False)
 
     def restore(self, messages: Sequence[Message]) -> list[Message]:
-        """The conversation, with each turn that is known as it really was."""
-        whole: list[Message] = []
-        caller = current_caller().id
+        """Return the conversation with its pending turns completed."""
+        completed: list[Message] = []
+        client = current_client().id
         for message in messages:
             first = message.tool_calls[0] if message.tool_calls else None
-            known = None if first is None else self._turns.get((caller, first))
-            whole += (message,) if known is None else known
-        return whole
+            pending = None if first is None else self._turns.get((client, first))
+            completed += (message,) if pending is None else pending
+        return completed

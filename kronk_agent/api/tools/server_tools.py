@@ -1,7 +1,7 @@
-"""The web tools as a request hosts them: the configured ones, within what the request allows.
+"""Web tools for a request: the configured ones, restricted by the request's limits.
 
-The limits are enforced here and not left to the model, which sees a smaller tool: what a request
-fixes is not in its schema.
+The limits are enforced here and not left to the model, which sees a smaller tool: arguments that
+the request fixes are not in its schema.
 """
 
 from __future__ import annotations
@@ -27,38 +27,38 @@ _HOST = re.compile(r"https?://(?:[^/?#]*@)?([^/?#:]+)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebLimits:
-    """What a request allows one of the web tools.
+    """A request's limits on a web tool.
 
     Raises:
-        InvalidRequestError: what is given as a domain is none, or there are too many.
+        InvalidRequestError: a domain is invalid, or the list is too long.
     """
 
     max_uses: int | None = None
-    """Calls in this request at most."""
+    """Maximum number of calls in this request; None is no limit."""
     allowed_domains: tuple[str, ...] = ()
-    """Only these and what is below them; empty is all."""
+    """Only these domains and their subdomains; empty allows all."""
     blocked_domains: tuple[str, ...] = ()
     param: str | None = None
-    """Where in the request the tool is, for errors."""
+    """Path of the tool in the request, for errors."""
 
     def __post_init__(self) -> None:
         for name in ("allowed_domains", "blocked_domains"):
             domains = getattr(self, name)
-            place = f"{self.param}.{name}" if self.param else name
+            path = f"{self.param}.{name}" if self.param else name
             if len(domains) > _MAX_DOMAINS:
                 raise InvalidRequestError(
-                    f"{place}: at most {_MAX_DOMAINS}, not {len(domains)}", param=place
+                    f"{path}: at most {_MAX_DOMAINS} domains, got {len(domains)}", param=path
                 )
             for domain in domains:
                 if not _DOMAIN.fullmatch(domain):
                     raise InvalidRequestError(
-                        f"{place}: {domain!r} is not a domain: give the name alone, such as "
-                        "docs.python.org, without a scheme or a path",
-                        param=place,
+                        f"{path}: {domain!r} is not a domain: give a bare name such as "
+                        "docs.python.org, without scheme or path",
+                        param=path,
                     )
 
     def allows(self, url: str) -> bool:
-        """Is the address on a domain that is allowed?"""
+        """True if the URL's domain is allowed."""
         found = _HOST.match(url)
         host = found[1].lower().rstrip(".") if found else ""
         if any(_is_below(host, domain) for domain in self.blocked_domains):
@@ -72,53 +72,55 @@ def _is_below(host: str, domain: str) -> bool:
     return host == domain or host.endswith(f".{domain}")
 
 
-def listing(search: Tool, size: ContextSize | None) -> Tool:
-    """``web_search``, with as many pages as OpenAI's sizes stand for where a call does not say."""
+def with_result_count(search: Tool, size: ContextSize | None) -> Tool:
+    """``web_search`` with the default number of results that OpenAI's context size stands for."""
     call = search.call
-    assert call is not None, "the web tools are ours"
+    assert call is not None, "web tools have a call"
     number = _NUM_RESULTS[size or "medium"]
 
     async def counted(arguments: JsonObject, context: ToolContext) -> ToolOutput:
+        """Call the tool with the default number of results."""
         return await call({"max_results": number, **arguments}, context)
 
     return replace(search, call=counted)
 
 
-def reading(toolsets: Sequence[Toolset]) -> list[Toolset]:
-    """What reads on in results of MCP servers that were cut, where there is such a thing."""
+def resource_toolset(toolsets: Sequence[Toolset]) -> list[Toolset]:
+    """The toolset with ``read_resource``, for reading truncated MCP results; or no toolset."""
     return [toolset for toolset in toolsets if toolset.name == "resources"]
 
 
-def need_there(status: ServerStatus, place: str) -> None:
-    """See that an MCP server is there, or will be.
+def require_ready(status: ServerStatus, path: str) -> None:
+    """Check that an MCP server is ready or still starting.
 
     Raises:
-        HttpError: it failed, or is switched off (424).
+        HttpError: it has failed or is disabled (424).
     """
     if status.state in ("failed", "disabled"):
         raise HttpError(
-            f"{place}: MCP server {status.name!r} is {status.state}"
+            f"{path}: MCP server {status.name!r} is {status.state}"
             + (f": {status.error}" if status.error else ""),
             status=424,
             code="mcp_server_unavailable",
-            param=place,
+            param=path,
         )
 
 
 def own_name(name: str) -> str:
-    """What an MCP server calls its tool; the first ``__`` ends the server's prefix."""
+    """An MCP server's own name for its tool, without the server's prefix, which ends at ``__``."""
     return name.partition("__")[2] or name
 
 
-def hosted_search(
-    tool: Tool, limits: WebLimits, *, country: str | None = None, place: str | None = None
+def limit_search(
+    tool: Tool, limits: WebLimits, *, country: str | None = None, location: str | None = None
 ) -> Tool:
-    """``web_search``, with what the model asks for alone left to it.
+    """``web_search`` reduced to the query; the request fixes the rest.
 
     Args:
-        tool: the configured one.
-        country: where the person is, ISO 3166-1; for results in its language.
-        place: the same in words, for the model.
+        tool: the configured tool.
+        limits: enforced on every call.
+        country: ISO 3166-1 code of the user's country; prefers results in its language.
+        location: the user's location as text, for the model.
     """
     fixed: JsonObject = {}
     if limits.allowed_domains:
@@ -127,17 +129,17 @@ def hosted_search(
         fixed["blocked_domains"] = list[JsonValue](limits.blocked_domains)
     if country:
         fixed["region"] = _region(country)
-    described = f"{tool.description} The person is in {place}." if place else tool.description
+    described = f"{tool.description} The person is in {location}." if location else tool.description
     return _Hosted(tool, fixed, limits, "unavailable").tool(("query",), described)
 
 
-def hosted_fetch(tool: Tool, limits: WebLimits, *, max_tokens: int | None = None) -> Tool:
-    """``web_fetch``, within the request's limits.
+def limit_fetch(tool: Tool, limits: WebLimits, *, max_tokens: int | None = None) -> Tool:
+    """``web_fetch`` within the request's limits.
 
     Args:
-        tool: the configured one.
-        limits: hold for the address that is asked for, and for the one it redirects to.
-        max_tokens: how much of a page is read at once.
+        tool: the configured tool.
+        limits: apply to the requested URL and to redirects.
+        max_tokens: maximum tokens of a page read at once.
     """
     fixed: JsonObject = {}
     if max_tokens is not None:
@@ -149,16 +151,17 @@ def hosted_fetch(tool: Tool, limits: WebLimits, *, max_tokens: int | None = None
 
 @dataclass(slots=True)
 class _Hosted:
-    """One of the tools in one request."""
+    """A web tool restricted for one request."""
 
     base: Tool
     fixed: JsonObject
     limits: WebLimits
     usual_code: str
-    """Of failures that have none of their own."""
+    """Error code of failures without a code of their own."""
     num_uses: int = field(default=0)
 
     def tool(self, names: Sequence[str], description: str) -> Tool:
+        """The restricted tool, with only these parameters."""
         properties = self.base.parameters["properties"]
         assert isinstance(properties, dict)
         parameters: JsonObject = {
@@ -168,10 +171,11 @@ class _Hosted:
         return replace(self.base, description=description, parameters=parameters, call=self.call)
 
     async def call(self, arguments: JsonObject, context: ToolContext) -> ToolOutput:
+        """Call the tool; a failure becomes a result with an error code."""
         try:
             return await self._checked(arguments, context)
         except ToolError as error:
-            # The code is for the client, which has words of its own for it.
+            # The client displays its own message for the code.
             code: JsonObject = {"error_code": error.code or self.usual_code}
             return ToolOutput((TextPart(str(error)),), code, is_error=True)
 
@@ -185,9 +189,10 @@ class _Hosted:
             )
         self.num_uses += 1
         self._check_address(arguments.get("url"))
-        assert self.base.call is not None, "the web tools are ours"
+        assert self.base.call is not None, "web tools have a call"
 
         def check_policy(argument: str, value: JsonValue) -> None:
+            """Check the configured policy, and the request's domains for URLs."""
             context.check_policy(argument, value)
             if argument == "url":
                 self._check_address(value)
@@ -204,7 +209,7 @@ class _Hosted:
 
 
 def _region(country: str) -> str:
-    """As search engines have it: the country and its most spoken language."""
+    """The region code of search engines: the country and its most spoken language."""
     from babel.core import get_global  # heavy
 
     code = country.lower()

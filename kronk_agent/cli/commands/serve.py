@@ -38,7 +38,7 @@ def serve(options: GlobalOptions, /, **flags: str | int | None) -> None:
 async def _serve(config: Config, _: Interrupts) -> int:
     from kronk_agent.api import create_app  # heavy, like all that follows
     from kronk_agent.api.middleware.api_keys import KeyFile
-    from kronk_agent.api.middleware.identity import current_caller
+    from kronk_agent.api.middleware.identity import current_client
     from kronk_agent.api.server import serving_at
     from kronk_mcp_servers.agent import ClientUser, agent_server
     from kronk_mcp_servers.http import McpApp
@@ -58,7 +58,7 @@ async def _serve(config: Config, _: Interrupts) -> int:
     ):
         mcp_app = McpApp(
             mcp_server,
-            caller=lambda: current_caller().id or None,
+            caller=lambda: current_client().id or None,
             max_body_bytes=server.max_body_bytes,
         )
         async with (

@@ -297,15 +297,15 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a result of no call": (
         {"messages": [user(result("a"))]},
-        "messages.0.content.0.tool_use_id: no call 'a' waits for a result; those that do: none",
+        "messages.0.content.0.tool_use_id: no call 'a' is waiting for a result; waiting: none",
     ),
     "a call without a result": (
         {"messages": [USER, assistant(use("a")), assistant(text("Hi"))]},
-        "messages.2: the call 'a' (messages.1.content.0) has no tool_result before this",
+        "messages.2: call 'a' (messages.1.content.0) has no tool_result before this",
     ),
     "two calls with one id": (
         {"messages": [USER, assistant(use("a"), use("a"))]},
-        "messages.1.content.1.id: 'a' is an earlier call's",
+        "messages.1.content.1.id: duplicate call id 'a'",
     ),
     "an image at an address": (
         {
@@ -313,8 +313,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
                 user({"type": "image", "source": {"type": "url", "url": "https://x.example"}})
             ]
         },
-        "messages.0.content.0.source.type: only base64 is supported, not url: nothing is fetched, "
-        "and no files are kept",
+        "messages.0.content.0.source.type: url is not supported: send the image as base64",
     ),
     "what is no base64": (
         {
@@ -327,7 +326,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
                 )
             ]
         },
-        "messages.0.content.0.source.data: is not base64: Only base64 data is allowed",
+        "messages.0.content.0.source.data: invalid base64: Only base64 data is allowed",
     ),
     "a PDF": (
         {
@@ -355,8 +354,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
                 )
             ]
         },
-        "messages.0.content.0.citations.enabled: only what web_search and web_fetch bring is "
-        "cited: leave it out",
+        "messages.0.content.0.citations.enabled: citations are only supported for "
+        "web_search and web_fetch: leave it out",
     ),
     "a choice of a tool there is not": (
         {"tools": [WEATHER], "tool_choice": {"type": "tool", "name": "time"}},
@@ -364,7 +363,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a tool of their own": (
         {"tools": [{"type": "bash_20250124", "name": "bash"}]},
-        "tools.0: the types of tools are custom (which may be left out), web_search_…, "
+        "tools.0: unknown tool type; supported: custom (the default), web_search_…, "
         "web_fetch_… and mcp_toolset",
     ),
     "a tool's name": (

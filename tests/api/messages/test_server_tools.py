@@ -333,31 +333,31 @@ async def test_an_agents_own_tools_are_seen_at_work() -> None:
         ),
         (
             {"tools": [{**SEARCH, "allowed_domains": ["https://a.example/b"]}]},
-            "tools.0.allowed_domains: 'https://a.example/b' is not a domain: give the name alone, "
-            "such as docs.python.org, without a scheme or a path",
+            "tools.0.allowed_domains: 'https://a.example/b' is not a domain: give a bare name "
+            "such as docs.python.org, without scheme or path",
         ),
         (
             {"tools": [{**SEARCH, "type": "web_search_20990101"}]},
             "tools.0.type: Input should be 'web_search_20250305', 'web_search_20260209' or "
             "'web_search_20260318'",
         ),
-        ({"tools": [SEARCH, SEARCH]}, "tools: two are web_search"),
+        ({"tools": [SEARCH, SEARCH]}, "tools: duplicate tool web_search"),
         (
             {"tools": [SEARCH, {**WEATHER, "name": "web_search"}]},
             "the tool 'web_search' must have another name: the request has one of that name",
         ),
         (
             {"tools": [{"type": "mcp_toolset", "mcp_server_name": "x"}]},
-            "tools.0.mcp_server_name: there is no MCP server 'x': there are none",
+            "tools.0.mcp_server_name: unknown MCP server 'x'; available: none",
         ),
         (
             {"mcp_servers": [{"type": "url", "name": "x", "url": "https://x.example/mcp"}]},
-            "mcp_servers.0.url: this server does not connect there for a request: "
-            "server.allow_server_urls in its YAML says where it does",
+            "mcp_servers.0.url: connecting to this URL is not allowed: add it to "
+            "server.allow_server_urls in the server's YAML",
         ),
         (
             {"mcp_servers": [{"type": "url", "name": "x"}]},
-            "mcp_servers.0.name: there is no MCP server 'x': there are none",
+            "mcp_servers.0.name: unknown MCP server 'x'; available: none",
         ),
     ],
 )
@@ -372,9 +372,7 @@ async def test_web_tools_that_are_not_offered_are_refused() -> None:
     async with serving(config=config(tools=())) as server:
         words = await server.refusal(tools=[FETCH])
 
-    assert words == (
-        "tools.0: web_fetch is not offered here: whoever runs the server can list it under tools"
-    )
+    assert words == ("tools.0: web_fetch is not enabled: add it to tools in the server's YAML")
 
 
 async def test_a_call_written_as_text_is_noted() -> None:

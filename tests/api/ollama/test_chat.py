@@ -186,11 +186,11 @@ async def test_what_does_not_hold_is_named_in_a_notice() -> None:
         )
 
     assert answer["kronk"]["notices"] == [
-        "raw_mode: not known here, and left out",
-        "options.sparkle: not known here, and left out",
-        "messages.0.mood: not known here, and left out",
-        "options.num_ctx: the context has 8192 tokens; engine.context_length in the server's YAML "
-        "says how many",
+        "raw_mode: unknown field, ignored",
+        "options.sparkle: unknown field, ignored",
+        "messages.0.mood: unknown field, ignored",
+        "options.num_ctx: the context length is 8192 tokens; change "
+        "engine.context_length in the server's YAML",
     ]
 
 
@@ -253,10 +253,10 @@ async def test_an_image_reaches_a_model_that_sees_and_is_refused_by_one_that_doe
     assert seeing.requests[0].messages == (
         Message("user", (ImagePart(PNG, "image/png"), TextPart("What is it?"))),
     )
-    assert (status, words) == (400, "the model 'scripted' cannot see images; none here can")
+    assert (status, words) == (400, "model 'scripted' cannot see images; no model here can")
     assert no_image == (
         400,
-        "messages.0.images.0: must be a PNG, JPEG, GIF, WebP or BMP image in base64",
+        "messages.0.images.0: must be a base64-encoded PNG, JPEG, GIF, WebP or BMP image",
     )
 
 
@@ -316,7 +316,7 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
     "a time": (
         {"keep_alive": "soon"},
         400,
-        "keep_alive: must be seconds, or a duration such as 5m or 1h30m",
+        "keep_alive: must be seconds or a duration such as 5m or 1h30m",
     ),
 }
 
@@ -335,7 +335,7 @@ async def test_what_goes_wrong_in_a_stream_is_told_in_its_last_line() -> None:
     async with serving(scripted(call("add", a=1, b=2))) as served:  # and then the script is over
         lines = await served.lines(model="agent/default", messages=[USER])
 
-    assert lines[-1] == {"error": "internal error: the server's log has more"}
+    assert lines[-1] == {"error": "internal error; see the server's log"}
 
 
 @pytest.mark.parametrize(

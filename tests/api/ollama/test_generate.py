@@ -105,7 +105,7 @@ async def test_a_middle_is_filled_in_before_the_suffix(models: Config) -> None:
         refused = await served.refusal(GENERATE, model="chatty", **asked)
 
     assert answer["response"] == theirs.json()["content"]
-    assert refused == (400, "the model 'chatty' cannot fill in a middle; these can: fim")
+    assert refused == (400, "model 'chatty' cannot fill in the middle; models that can: fim")
 
 
 @pytest.mark.parametrize(
@@ -113,11 +113,11 @@ async def test_a_middle_is_filled_in_before_the_suffix(models: Config) -> None:
     [
         (
             {"template": "{{ .Prompt }}"},
-            "template: templates of Go are not rendered here: leave it out, or write the whole "
-            "prompt and say raw",
+            "template: Go templates are not supported: leave it out, or send the whole prompt "
+            "with raw",
         ),
-        ({"context": [1, 2, 300]}, "context: must be what an earlier answer of this server had"),
-        ({"context": [91, 93, 93]}, "context: must be what an earlier answer of this server had"),
+        ({"context": [1, 2, 300]}, "context: must be the context of an earlier answer"),
+        ({"context": [91, 93, 93]}, "context: must be the context of an earlier answer"),
         ({"raw": True}, "the model 'scripted' is not a file here, and this needs one"),
     ],
     ids=["a template", "tokens", "no JSON", "raw, on a server"],

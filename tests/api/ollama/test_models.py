@@ -135,7 +135,7 @@ async def test_only_an_admin_unloads_a_model_where_keys_are_needed(
         ours = await ask(admin)
 
     assert theirs["kronk"]["notices"] == [
-        "keep_alive: this API key is not for admin, so the model stays loaded"
+        "keep_alive: the API key lacks the scope admin, so the model stays loaded"
     ]
     assert is_loaded
     assert "kronk" not in ours
@@ -173,7 +173,7 @@ async def test_texts_become_vectors_of_length_one(models: Config) -> None:
         ours.json()["usage"]["prompt_tokens"],
     )
     assert none.embeddings == []
-    assert chatty == (400, "the model 'chatty' cannot embed; these can: bert")
+    assert chatty == (400, "model 'chatty' cannot embed; models that can: bert")
 
 
 async def test_an_input_that_is_too_long_is_cut_unless_the_request_says_not(models: Config) -> None:
@@ -209,7 +209,7 @@ async def test_the_server_says_what_it_speaks_and_what_it_does_not() -> None:
     assert pulled.status == "success"
     assert missing == (
         404,
-        "there is no model 'llama3' here, and none is downloaded over HTTP: put a GGUF file's "
+        "unknown model 'llama3'; models are not downloaded over HTTP: add a GGUF file's "
         "path under models in the server's YAML",
     )
     assert refused == [501] * 4

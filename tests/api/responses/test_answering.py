@@ -403,8 +403,7 @@ async def test_thinking_that_another_server_packed_is_refused_by_name() -> None:
 
     assert refused == (
         400,
-        "input.0.encrypted_content: not written by this server: leave the item out, or send it "
-        "without",
+        "input.0.encrypted_content: not written by this server: leave out the field or the item",
         "input.0.encrypted_content",
     )
 
@@ -592,13 +591,13 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"input": None}, "input: must not be empty", "input"),
     (
         {"input": [{"type": "computer_call", "id": "x"}]},
-        "input.0: no such kind of item here: messages, reasoning, compaction, and calls and "
-        "outputs of function, custom, web_search, mcp and shell tools are known",
+        "input.0: unknown item type; supported: messages, reasoning, compaction, calls and "
+        "their outputs",
         "input.0",
     ),
     (
         {"input": [{"type": "function_call_output", "call_id": "call_9", "output": "3"}]},
-        "input.0.call_id: there is no earlier call 'call_9' in the input",
+        "input.0.call_id: no earlier call 'call_9' in the input",
         "input.0.call_id",
     ),
     (
@@ -608,13 +607,13 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
                 {"role": "user", "content": "Well?"},
             ]
         },
-        "input: the call 'c' of add has no output: add a function_call_output, or for an MCP "
-        "tool an mcp_approval_response",
+        "input: call 'c' of add has no output: add a function_call_output, or an "
+        "mcp_approval_response for an MCP tool",
         "input",
     ),
     (
         {"input": [{"type": "mcp_approval_response", "approval_request_id": "m", "approve": True}]},
-        "input.0.approval_request_id: no call waits for the answer to 'm'",
+        "input.0.approval_request_id: no call is waiting for approval 'm'",
         "input.0.approval_request_id",
     ),
     (
@@ -623,14 +622,13 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
                 {"role": "user", "content": [{"type": "input_image", "image_url": "http://x"}]}
             ]
         },
-        "input.0.content.0.image_url: must be data:image/…;base64,… with the image in it; "
-        "nothing is fetched",
+        "input.0.content.0.image_url: must be a data:image/…;base64,… URL; images are not fetched",
         "input.0.content.0.image_url",
     ),
     (
         {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]},
-        "input.0.content.0.file_id: not supported here: there are no files: put the image in "
-        "image_url",
+        "input.0.content.0.file_id: not supported here: files are not supported: put the "
+        "image in image_url",
         "input.0.content.0.file_id",
     ),
     ({"frobnicate": 1}, "frobnicate: not supported here: leave it out", "frobnicate"),
@@ -656,8 +654,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ),
     (
         {"previous_response_id": "resp_1"},
-        "previous_response_id: there is no response 'resp_1' here, or one that it goes on from "
-        "is not there any more",
+        "previous_response_id: response 'resp_1', or an earlier one it continues, does not exist",
         "previous_response_id",
     ),
     (
@@ -672,19 +669,19 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ),
     (
         {"tool_choice": {"type": "web_search_preview"}},
-        "tool_choice: 'web_search' is not one of the tools",
+        "tool_choice: 'web_search' is not among the tools",
         "tool_choice",
     ),
     (
         {"tools": [{"type": "web_search"}]},
-        "tools.0: this server does not search the web: add web_search to tools in its YAML, or "
+        "tools.0: web search is not enabled: add web_search to tools in the server's YAML, or "
         "leave the tool out",
         "tools.0",
     ),
     (
         {"tools": [{"type": "mcp", "server_label": "x", "server_url": "http://x"}]},
-        "tools.0.server_url: this server does not connect there for a request: "
-        "server.allow_server_urls in its YAML says where it does",
+        "tools.0.server_url: connecting to this URL is not allowed: add it to "
+        "server.allow_server_urls in the server's YAML",
         "tools.0.server_url",
     ),
     (
@@ -713,7 +710,7 @@ async def test_half_a_character_is_refused() -> None:
 
     assert answer.status_code == 400
     assert answer.json()["error"]["message"] == (
-        r"the body has half a character alone (a surrogate): '\ud83c'"
+        r"the body contains an unpaired surrogate: '\ud83c'"
     )
 
 

@@ -35,14 +35,18 @@ async def test_tools_of_openais_service_are_left_out_and_named() -> None:
     assert [tool.name for tool in model.requests[0].tools] == ["weather"]
     assert [tool["type"] for tool in response["tools"]] == ["function"]
     assert response["kronk"]["notices"] == [
-        f"tools.{index}: there is no {tool['type']} here, so the tool is left out"
+        f"tools.{index}: tools of type {tool['type']} are not available here; the tool is left out"
         for index, tool in enumerate(theirs)
     ]
 
 
 async def test_what_must_be_called_has_to_be_there() -> None:
     tools = [{"type": "image_generation"}]
-    missing = (400, "tool_choice: there is no 'image_generation' here", "tool_choice")
+    missing = (
+        400,
+        "tool_choice: tools of type 'image_generation' are not available here",
+        "tool_choice",
+    )
     async with running(scripted()) as server:
         assert await refusal(server, tools=tools, tool_choice=tools[0]) == missing
         assert (await refusal(server, tools=tools, tool_choice="required"))[0] == 400
@@ -76,7 +80,7 @@ async def test_a_lark_grammar_is_shown_to_the_model() -> None:
     assert tool.parameters["properties"] == {"input": {"type": "string"}}
     assert response["output"][0]["input"] == "*** Begin Patch\n"
     assert response["kronk"]["notices"] == [
-        "tools.0.format: a Lark grammar is shown to the model, and not enforced inside a call"
+        "tools.0.format: the Lark grammar is shown to the model, but not enforced inside a call"
     ]
 
 
@@ -158,7 +162,7 @@ async def test_a_call_of_its_tools_needs_its_result_too() -> None:
         status, words, _ = await refusal(server, input=[HELLO, *items])
         nameless = await refusal(server, input=[{"type": "shell_call", "action": {}}])
 
-    assert (status, words[:36]) == (400, "input: the call 'c' of shell has no ")
+    assert (status, words[:32]) == (400, "input: call 'c' of shell has no ")
     assert nameless == (400, "input.0.call_id: Field required", "input.0.call_id")
 
 
@@ -171,6 +175,6 @@ async def test_a_field_of_an_item_or_a_tool_that_nobody_knows_is_left_out_and_na
 
     assert model.requests[0].messages == (Message.user("Hello"),)
     assert response["kronk"]["notices"] == [
-        "input.0.origin: not known here, and left out",
-        "tools.0.colour: not known here, and left out",
+        "input.0.origin: unknown field, ignored",
+        "tools.0.colour: unknown field, ignored",
     ]

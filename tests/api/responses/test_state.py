@@ -63,9 +63,9 @@ async def test_a_response_goes_on_from_an_earlier_one_also_after_a_restart(tmp_p
 async def test_a_response_that_is_not_stored_leaves_nothing() -> None:
     async with running(scripted("Hi.")) as server:
         response = await ask(server, store=False)
-        with pytest.raises(NotFoundError, match="there is no response"):
+        with pytest.raises(NotFoundError, match="unknown response"):
             await server.openai.responses.retrieve(response["id"])
-        with pytest.raises(BadRequestError, match="there is no response"):
+        with pytest.raises(BadRequestError, match="does not exist"):
             await server.openai.responses.create(
                 model="scripted", input="And?", previous_response_id=response["id"]
             )
@@ -116,7 +116,7 @@ async def test_a_response_that_failed_is_not_gone_on_from() -> None:
 
     assert refused == (
         400,
-        f"previous_response_id: the response {failed['id']!r} is failed",
+        f"previous_response_id: response {failed['id']!r} is failed and cannot be continued",
         "previous_response_id",
     )
 
@@ -153,7 +153,7 @@ async def test_a_response_of_a_server_that_died_is_failed(tmp_path: Path) -> Non
     assert found[0]["status"] == "failed"
     assert found[0]["error"] == {
         "code": "server_error",
-        "message": "the server was stopped before it was finished",
+        "message": "the server was stopped before the response was finished",
     }
 
 
@@ -209,7 +209,7 @@ async def test_a_conversation_is_changed_added_to_and_deleted() -> None:
         added = await api.items.create(made.id, items=[{"role": "user", "content": "Hello"}])
         found = await api.retrieve(made.id)
         deleted = await api.delete(made.id)
-        with pytest.raises(NotFoundError, match="there is no conversation"):
+        with pytest.raises(NotFoundError, match="unknown conversation"):
             await api.retrieve(made.id)
         refused = await refusal(server, conversation=made.id)
 
@@ -220,7 +220,7 @@ async def test_a_conversation_is_changed_added_to_and_deleted() -> None:
     assert deleted.deleted
     assert refused == (
         404,
-        f"conversation: there is no conversation {made.id!r}",
+        f"conversation: unknown conversation {made.id!r}",
         "conversation",
     )
 
@@ -328,16 +328,16 @@ async def test_background_responses_fail_when_the_server_stops(tmp_path: Path) -
         found = await get(server, f"responses/{queued['id']}")
 
     assert found["status"] == "failed"
-    assert found["error"]["message"] == "the server was stopped before it was finished"
+    assert found["error"]["message"] == "the server was stopped before the response was finished"
 
 
 async def test_only_background_responses_can_be_cancelled_and_streamed_again() -> None:
     async with running(scripted("Hi.")) as server:
         response = await ask(server)
         api = server.openai.responses
-        with pytest.raises(BadRequestError, match="only responses with background: true"):
+        with pytest.raises(BadRequestError, match="is not a background response"):
             await api.cancel(response["id"])
-        with pytest.raises(BadRequestError, match="were not kept"):
+        with pytest.raises(BadRequestError, match="no events stored"):
             await api.retrieve(response["id"], stream=True)
         with pytest.raises(BadRequestError, match="only when stream is true"):
             await api.retrieve(response["id"], starting_after=1)

@@ -587,8 +587,7 @@ async def test_a_call_that_the_client_does_not_allow_is_not_made(own_folders: No
             {"server_label": "nobody"},
             (
                 404,
-                "tools.0.server_label: no MCP server 'nobody' is registered here: there are "
-                "demo, off",
+                "tools.0.server_label: unknown MCP server 'nobody'; registered: demo, off",
                 "tools.0.server_label",
             ),
         ),
@@ -597,8 +596,8 @@ async def test_a_call_that_the_client_does_not_allow_is_not_made(own_folders: No
             {"allowed_tools": ["sing"]},
             (
                 400,
-                "tools.0.allowed_tools: MCP server 'demo' has no tool 'sing': it has add, echo, "
-                "weather, countdown, fail",
+                "tools.0.allowed_tools: MCP server 'demo' has no tool 'sing'; available: add, "
+                "echo, weather, countdown, fail",
                 "tools.0.allowed_tools",
             ),
         ),

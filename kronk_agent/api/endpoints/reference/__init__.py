@@ -1,6 +1,6 @@
-"""``/docs``: the reference of the HTTP API, a page without scripts made from ``/openapi.json``.
+"""``/docs``: the API reference, a page without scripts generated from ``/openapi.json``.
 
-A script from elsewhere would have this server as its origin, and could use its API.
+A third-party script would run with this server's origin, and could use its API.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from jinja2 import Environment
 
 
 def router() -> APIRouter:
-    """The route of the page."""
+    """The route of the reference page."""
     routes = APIRouter(include_in_schema=False)
     folder = files(__name__)
     style = (folder / "page.css").read_text(encoding="utf-8")
@@ -28,7 +28,7 @@ def router() -> APIRouter:
 
     @routes.get("/docs")
     async def get_docs(request: Request) -> Response:
-        """Every path, with its fields."""
+        """Serve the reference of all endpoints and their fields."""
         html = page.render(document=request.app.openapi(), style=style)
         return Response(html, media_type="text/html", headers=headers)
 
@@ -36,7 +36,7 @@ def router() -> APIRouter:
 
 
 def _policy(style: str) -> str:
-    """The Content Security Policy of a page that has one style sheet, and loads nothing."""
+    """A Content Security Policy that allows one inline style sheet, and loads nothing."""
     digest = b64encode(sha256(style.encode()).digest()).decode()
     return (
         "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "

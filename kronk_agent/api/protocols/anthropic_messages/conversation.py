@@ -1,8 +1,8 @@
-"""The conversation of a request, as Anthropic's clients write it, and as ours.
+"""Converts Anthropic's conversations to our messages.
 
-One assistant message of theirs can hold several turns of the model with the results of server tools
-between them; in ours each is a message of its own. A tool's result is a part of the user's message
-there, and a message here.
+One of Anthropic's assistant messages may hold several turns of the model, with results of server
+tools between them; in ours each turn is a message. Tool results are parts of user messages in
+Anthropic's format, and messages in ours.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias, assert_never
 
 from kronk_agent.api.protocols.anthropic_messages.results import fetch_text, mcp_text, search_text
-from kronk_agent.api.protocols.anthropic_messages.thinking import is_ours
-from kronk_agent.api.protocols.anthropic_messages.wire import (
+from kronk_agent.api.protocols.anthropic_messages.schema import (
     AnswerBlock,
     AssistantMessage,
     Base64Source,
@@ -42,13 +41,14 @@ from kronk_agent.api.protocols.anthropic_messages.wire import (
     WebFetchResultBlock,
     WebSearchResultBlock,
 )
+from kronk_agent.api.protocols.anthropic_messages.thinking import is_ours
 from kronk_agent.api.protocols.common.media import decoded
 from kronk_agent.api.protocols.common.schema import encode
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import ImagePart, Message, Part, TextPart, ToolCall
 
 McpNames: TypeAlias = Mapping[tuple[str, str], str]
-"""What a tool is called here, by its MCP server and its own name."""
+"""Names of tools here, by MCP server and own name."""
 
 _BILLING = "x-anthropic-billing-header"
 
@@ -56,24 +56,24 @@ _BILLING = "x-anthropic-billing-header"
 def to_messages(
     system: Sequence[TextBlock], wire: Sequence[MessageParam], mcp_names: McpNames
 ) -> list[Message]:
-    """The conversation as ours.
+    """Convert the conversation of a request.
 
     Raises:
-        InvalidRequestError: a block that cannot be shown to the model, a result of no call, or a
-            call without a result; ``param`` names it.
+        InvalidRequestError: a block is unsupported, a result has no call, or a call has no result;
+            ``param`` names it.
     """
     messages = _system(system)
     calls = _Calls()
     for index, message in enumerate(wire):
-        place = f"messages.{index}"
+        path = f"messages.{index}"
         match message:
             case SystemMessage():
                 messages += _system(message.content)
             case UserMessage():
-                messages += _user(message.content, calls, f"{place}.content")
+                messages += _user(message.content, calls, f"{path}.content")
             case AssistantMessage():
-                calls.check_answered(place)
-                messages += _assistant(message.content, calls, mcp_names, f"{place}.content")
+                calls.check_answered(path)
+                messages += _assistant(message.content, calls, mcp_names, f"{path}.content")
             case _:
                 assert_never(message)
     calls.check_answered("messages")
@@ -81,8 +81,8 @@ def to_messages(
 
 
 def _system(blocks: Iterable[TextBlock]) -> list[Message]:
-    # Claude Code's first block is another one in each conversation, and nothing to the model:
-    # with it no two conversations would begin alike, and no prompt would be found in the cache.
+    # Claude Code's first block differs in each conversation and means nothing to the model. With
+    # it, no two conversations would share a prefix, and no prompt would be cached.
     texts = [block.text for block in blocks if not block.text.startswith(_BILLING)]
     text = "\n\n".join(text for text in texts if text)
     return [Message.system(text)] if text else []
@@ -90,60 +90,74 @@ def _system(blocks: Iterable[TextBlock]) -> list[Message]:
 
 @dataclass(slots=True)
 class _Calls:
-    """The calls of the conversation: which tool each was of, and which have no result yet."""
+    """The calls of the conversation: their tools, and which have no result yet."""
 
     names: dict[str, str] = field(default_factory=dict)
     pending: dict[str, str] = field(default_factory=dict)
-    """Where a call that has no result is, by its id."""
+    """Path of each call without a result, by call id."""
 
-    def add(self, id: str, name: str, place: str) -> None:
+    def add(self, id: str, name: str, path: str) -> None:
+        """Add a call.
+
+        Raises:
+            InvalidRequestError: the id is not unique.
+        """
         if id in self.names:
-            raise InvalidRequestError(f"{place}.id: {id!r} is an earlier call's", param=place)
+            raise InvalidRequestError(f"{path}.id: duplicate call id {id!r}", param=path)
         self.names[id] = name
-        self.pending[id] = place
+        self.pending[id] = path
 
-    def answer(self, id: str, place: str) -> str:
-        """The name of the tool whose result is at that place."""
+    def answer(self, id: str, path: str) -> str:
+        """Match a result with its call, and return the tool's name.
+
+        Raises:
+            InvalidRequestError: no call is waiting for this result.
+        """
         if self.pending.pop(id, None) is None:
             waiting = ", ".join(self.pending) or "none"
             raise InvalidRequestError(
-                f"{place}.tool_use_id: no call {id!r} waits for a result; those that do: {waiting}",
-                param=f"{place}.tool_use_id",
+                f"{path}.tool_use_id: no call {id!r} is waiting for a result; waiting: {waiting}",
+                param=f"{path}.tool_use_id",
             )
         return self.names[id]
 
-    def check_answered(self, place: str) -> None:
+    def check_answered(self, path: str) -> None:
+        """Check that every call has a result.
+
+        Raises:
+            InvalidRequestError: a call has none.
+        """
         for id, where in self.pending.items():
             raise InvalidRequestError(
-                f"{place}: the call {id!r} ({where}) has no tool_result before this", param=place
+                f"{path}: call {id!r} ({where}) has no tool_result before this", param=path
             )
 
 
-# --- what the user says --------------------------------------------------------------------------
+# --- user messages -----------------------------------------------------------------------------
 
 
-def _user(blocks: Sequence[UserBlock], calls: _Calls, place: str) -> list[Message]:
-    """The results first: they answer the message before, wherever they stand in this one."""
+def _user(blocks: Sequence[UserBlock], calls: _Calls, path: str) -> list[Message]:
+    """Results come first: they answer the previous message, wherever they are in this one."""
     messages: list[Message] = []
-    said: list[Part] = []
+    parts: list[Part] = []
     for index, block in enumerate(blocks):
-        where = f"{place}.{index}"
+        where = f"{path}.{index}"
         if isinstance(block, ToolResultBlock):
             name = calls.answer(block.tool_use_id, where)
             content = _result(block, f"{where}.content")
             messages.append(Message("tool", content, tool_call_id=block.tool_use_id, name=name))
         else:
-            said += _parts(block, where)
-    if said or not messages:
-        messages.append(Message("user", _joined(said, "\n\n")))
+            parts += _parts(block, where)
+    if parts or not messages:
+        messages.append(Message("user", _joined(parts, "\n\n")))
     return messages
 
 
-def _result(block: ToolResultBlock, place: str) -> tuple[Part, ...]:
+def _result(block: ToolResultBlock, path: str) -> tuple[Part, ...]:
     parts = [
         part
         for index, inner in enumerate(block.content)
-        for part in _parts(inner, f"{place}.{index}")
+        for part in _parts(inner, f"{path}.{index}")
     ]
     content = _joined(parts, "\n")
     if block.is_error:
@@ -151,16 +165,16 @@ def _result(block: ToolResultBlock, place: str) -> tuple[Part, ...]:
     return content
 
 
-def _parts(block: ResultBlock, place: str) -> list[Part]:
+def _parts(block: ResultBlock, path: str) -> list[Part]:
     match block:
         case TextBlock(text=text):
             return [TextPart(text)] if text else []
         case ImageBlock(source=source):
-            return [_image(source, f"{place}.source")]
+            return [_image(source, f"{path}.source")]
         case DocumentBlock():
-            return _document(block, place)
+            return _document(block, path)
         case SearchResultBlock():
-            _refuse_citations(block, place)
+            _reject_citations(block, path)
             texts = [TextPart(part.text) for part in block.content]
             return [TextPart(f"{block.title}\n{block.source}"), *texts]
         case ToolReferenceBlock(tool_name=name):
@@ -169,49 +183,49 @@ def _parts(block: ResultBlock, place: str) -> list[Part]:
             assert_never(block)
 
 
-def _image(source: Base64Source | UrlSource | FileSource, place: str) -> ImagePart:
+def _image(source: Base64Source | UrlSource | FileSource, path: str) -> ImagePart:
     if not isinstance(source, Base64Source):
         raise InvalidRequestError(
-            f"{place}.type: only base64 is supported, not {source.type}: nothing is fetched, and "
-            "no files are kept",
-            param=f"{place}.type",
+            f"{path}.type: {source.type} is not supported: send the image as base64",
+            param=f"{path}.type",
         )
     if not source.media_type.startswith("image/"):
         raise InvalidRequestError(
-            f"{place}.media_type: {source.media_type!r} is no image", param=f"{place}.media_type"
+            f"{path}.media_type: {source.media_type!r} is not an image type",
+            param=f"{path}.media_type",
         )
-    return ImagePart(decoded(source.data, f"{place}.data"), source.media_type)
+    return ImagePart(decoded(source.data, f"{path}.data"), source.media_type)
 
 
-def _document(block: DocumentBlock, place: str) -> list[Part]:
-    _refuse_citations(block, place)
+def _document(block: DocumentBlock, path: str) -> list[Part]:
+    _reject_citations(block, path)
     head = [TextPart(text) for text in (block.title, block.context) if text]
     match block.source:
         case TextSource(data=data):
             return [*head, TextPart(data)]
         case ContentSource(content=content):
-            inner = f"{place}.source.content"
+            inner = f"{path}.source.content"
             parts = [p for i, b in enumerate(content) for p in _parts(b, f"{inner}.{i}")]
             return [*head, *parts]
         case other:
             raise InvalidRequestError(
-                f"{place}.source.type: documents of type {other.type} are not supported: send "
+                f"{path}.source.type: documents of type {other.type} are not supported: send "
                 "their text (type text)",
-                param=f"{place}.source.type",
+                param=f"{path}.source.type",
             )
 
 
-def _refuse_citations(block: DocumentBlock | SearchResultBlock, place: str) -> None:
+def _reject_citations(block: DocumentBlock | SearchResultBlock, path: str) -> None:
     if block.citations is not None and block.citations.enabled:
         raise InvalidRequestError(
-            f"{place}.citations.enabled: only what web_search and web_fetch bring is cited: leave "
-            "it out",
-            param=f"{place}.citations.enabled",
+            f"{path}.citations.enabled: citations are only supported for web_search and "
+            "web_fetch: leave it out",
+            param=f"{path}.citations.enabled",
         )
 
 
 def _joined(parts: Iterable[Part], separator: str) -> tuple[Part, ...]:
-    """With neighbouring texts as one: they are blocks, and must not run into each other."""
+    """Join adjacent texts with a separator, so that blocks do not run together."""
     joined: list[Part] = []
     for part in parts:
         last = joined[-1] if joined else None
@@ -222,12 +236,12 @@ def _joined(parts: Iterable[Part], separator: str) -> tuple[Part, ...]:
     return tuple(joined)
 
 
-# --- what the assistant said ---------------------------------------------------------------------
+# --- assistant messages ------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
 class _Turn:
-    """One turn of the model, with the results that there are."""
+    """One turn of the model, with the results of its calls."""
 
     text: str = ""
     reasoning: str = ""
@@ -235,28 +249,29 @@ class _Turn:
     results: dict[str, Message] = field(default_factory=dict)
 
     def messages(self) -> list[Message]:
+        """The turn as messages: its own, then its results."""
         if not (self.text or self.reasoning or self.calls):
             return []
-        said = replace(
+        turn = replace(
             Message.assistant(self.text, tuple(self.calls)),
             reasoning=self.reasoning,
         )
         results = [self.results[call.id] for call in self.calls if call.id in self.results]
-        return [said, *results]
+        return [turn, *results]
 
 
 def _assistant(
-    blocks: Sequence[AnswerBlock], calls: _Calls, mcp_names: McpNames, place: str
+    blocks: Sequence[AnswerBlock], calls: _Calls, mcp_names: McpNames, path: str
 ) -> list[Message]:
     turns = [_Turn()]
     for index, block in enumerate(blocks):
-        where = f"{place}.{index}"
+        where = f"{path}.{index}"
         match block:
             case WebSearchResultBlock() | WebFetchResultBlock() | McpToolResultBlock():
                 _add_result(turns[-1], block, calls, where)
                 continue
             case RedactedThinkingBlock():
-                continue  # another model's, and not to be read
+                continue  # written by another model, and encrypted
         if turns[-1].results:
             turns.append(_Turn())
         turn = turns[-1]
@@ -287,10 +302,10 @@ def _add_result(
     turn: _Turn,
     block: WebSearchResultBlock | WebFetchResultBlock | McpToolResultBlock,
     calls: _Calls,
-    place: str,
+    path: str,
 ) -> None:
     id = block.tool_use_id
-    name = calls.answer(id, place)
+    name = calls.answer(id, path)
     match block:
         case WebSearchResultBlock():
             call = next((call for call in turn.calls if call.id == id), None)
@@ -310,7 +325,7 @@ def _query(call: ToolCall | None) -> object:
 
 
 def _close_server_calls(turn: _Turn, calls: _Calls) -> None:
-    """A stream may have ended before a server tool was done; the client cannot answer for it."""
+    """Close server tool calls whose stream ended early; the client cannot answer them."""
     for call in turn.calls:
         if call.id in calls.pending and call.id.startswith(("srvtoolu_", "mcptoolu_")):
             calls.answer(call.id, "")
@@ -319,7 +334,7 @@ def _close_server_calls(turn: _Turn, calls: _Calls) -> None:
 
 
 def _merged(messages: Iterable[Message]) -> list[Message]:
-    """With what the user says in a row as one message, as this API has it."""
+    """Merge consecutive user messages, as this API does."""
     merged: list[Message] = []
     for message in messages:
         if merged and merged[-1].role == message.role == "user":

@@ -1,7 +1,7 @@
-"""What our tools brought, as Anthropic's native result blocks, and back.
+"""Converts server tool results to Anthropic's native result blocks, and back.
 
-On its way through a client a result keeps the very text the model has read, so that the next
-request begins with the same tokens, and its prompt is found in the cache.
+A result block preserves the exact text that the model has read, so that the next request starts
+with the same tokens and finds its prompt in the cache.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 
-from kronk_agent.api.protocols.anthropic_messages.wire import (
+from kronk_agent.api.protocols.anthropic_messages.schema import (
     DocumentBlock,
     McpToolResultBlock,
     TextSource,
@@ -31,7 +31,7 @@ _CITED_CHARS = 150
 
 
 def search_block(use_id: str, result: ToolResult) -> JsonObject:
-    """``web_search_tool_result``."""
+    """A ``web_search_tool_result`` block."""
     return {
         "type": "web_search_tool_result",
         "tool_use_id": use_id,
@@ -40,7 +40,7 @@ def search_block(use_id: str, result: ToolResult) -> JsonObject:
 
 
 def fetch_block(use_id: str, result: ToolResult, *, has_citations: bool) -> JsonObject:
-    """``web_fetch_tool_result``."""
+    """A ``web_fetch_tool_result`` block."""
     structured = result.structured or {}
     page: JsonObject = {
         "type": "web_fetch_result",
@@ -61,7 +61,7 @@ def fetch_block(use_id: str, result: ToolResult, *, has_citations: bool) -> Json
 
 
 def mcp_block(use_id: str, result: ToolResult) -> JsonObject:
-    """``mcp_tool_result``, which only has texts."""
+    """An ``mcp_tool_result`` block, which holds only text."""
     return {
         "type": "mcp_tool_result",
         "tool_use_id": use_id,
@@ -79,7 +79,7 @@ def _error(tool: str, result: ToolResult) -> JsonObject | None:
 
 def _found_pages(result: ToolResult) -> list[JsonValue]:
     pages = _pages(result)
-    # Behind the heading, and what else may be above the pages, there is a paragraph for each.
+    # The last paragraphs are the pages, one each; a heading and possibly more come before.
     entries = result.text.split("\n\n")[-len(pages) :] if pages else []
     return [
         {
@@ -102,11 +102,11 @@ def _pages(result: ToolResult) -> list[Mapping[str, JsonValue]]:
 
 
 def citations_of(result: ToolResult, *, has_citations: bool) -> dict[int, JsonObject]:
-    """What an answer that says ``[n]`` cites, by n.
+    """The citations that ``[n]`` in an answer refers to, by n.
 
     Args:
         result: of ``web_search`` or ``web_fetch``.
-        has_citations: whether pages that were read are to be cited, too.
+        has_citations: whether pages read by ``web_fetch`` are cited too.
     """
     structured = result.structured or {}
     if result.is_error:
@@ -125,7 +125,7 @@ def citations_of(result: ToolResult, *, has_citations: bool) -> dict[int, JsonOb
 
 
 def citation(number: int, url: JsonValue, title: JsonValue, text: str) -> JsonObject:
-    """``web_search_result_location``; the text is cut to its beginning, as Anthropic does."""
+    """A ``web_search_result_location``, with the beginning of the text as in Anthropic's API."""
     return {
         "type": "web_search_result_location",
         "url": url,
@@ -139,7 +139,7 @@ def citation(number: int, url: JsonValue, title: JsonValue, text: str) -> JsonOb
 
 
 def search_text(block: WebSearchResultBlock, query: object) -> str:
-    """What the model read of a search."""
+    """The text that the model has read of a search result."""
     if isinstance(block.content, WebSearchError):
         return f"web_search failed: {block.content.error_code}"
     return "\n\n".join([outside(f"Results for {query!r}"), *_entries(block.content)])
@@ -153,7 +153,7 @@ def _entries(pages: Sequence[WebSearchResult]) -> list[str]:
 
 
 def _decoded(text: str) -> str | None:
-    """None if it is not from us."""
+    """Decode our own content; None if it is not ours."""
     if not text.startswith(_MARK):
         return None
     try:
@@ -163,7 +163,7 @@ def _decoded(text: str) -> str | None:
 
 
 def fetch_text(block: WebFetchResultBlock) -> str:
-    """What the model read of a page."""
+    """The text that the model has read of a page."""
     if isinstance(block.content, WebFetchError):
         return f"web_fetch failed: {block.content.error_code}"
     text = _document_text(block.content.content)
@@ -176,5 +176,5 @@ def _document_text(document: DocumentBlock) -> str:
 
 
 def mcp_text(block: McpToolResultBlock) -> str:
-    """What the model read of another tool's result."""
+    """The text that the model has read of an MCP tool's result."""
     return "\n".join(part.text for part in block.content)

@@ -1,7 +1,7 @@
-"""Thinking on its way through a client, and how much of it the model reads again.
+"""Thinking blocks sent back by clients: recognizes our own, and clears old ones.
 
-A block's signature tells our own thinking from that of another model. It is a checksum, not a
-secret: a client may write a conversation as it likes anyway.
+A block's signature distinguishes our thinking from another model's. It is a checksum, not a secret:
+a client may write any conversation anyway.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kronk_agent.api.protocols.anthropic_messages.wire import (
+from kronk_agent.api.protocols.anthropic_messages.schema import (
     ClearThinking,
     ThinkingBlock,
     ThinkingTurns,
@@ -19,17 +19,18 @@ from kronk_agent.messages import Message
 
 
 def signature_of(thinking: str) -> str:
+    """The signature of a thinking block."""
     return f"kronk-{hashlib.sha256(thinking.encode(errors='replace')).hexdigest()[:32]}"
 
 
 def is_ours(block: ThinkingBlock) -> bool:
-    """Did one of our models think this, and is it all there?"""
+    """True if the block is complete, and was written by one of our models."""
     return block.signature == signature_of(block.thinking)
 
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """What an edit took out of the conversation."""
+    """The thinking that an edit removed from the conversation."""
 
     num_turns: int
     thinking: str
@@ -38,9 +39,9 @@ class Cleared:
 def clear_thinking(
     messages: Sequence[Message], edit: ClearThinking
 ) -> tuple[list[Message], Cleared]:
-    """The conversation with the thinking of its last turns alone.
+    """Remove the thinking from all but the last turns.
 
-    A turn is all that came between two messages of the user.
+    A turn is everything between two messages of the user.
     """
     if edit.keep == "all" or (edit.keep is not None and edit.keep.type == "all"):
         return list(messages), Cleared(0, "")

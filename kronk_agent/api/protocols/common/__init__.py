@@ -1,1 +1,1 @@
-"""What the protocols share: base classes of their schemas, sampling, logprobs and media."""
+"""Shared parts of the protocols: base classes of schemas, sampling, logprobs and media."""

@@ -1,4 +1,4 @@
-"""Where an answer cites the pages that the tools of its run brought up."""
+"""Citations of web pages in an answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CITATION = re.compile(r"\[(\d+)\]")
 
 
 def citations(text: str, sources: Sequence[Source]) -> list[JsonObject]:
-    """A ``url_citation`` for each ``[number]`` in the text that stands for a page."""
+    """A ``url_citation`` for each ``[number]`` in the text that refers to a source."""
     by_number = {source.number: source for source in sources}
     return [
         {

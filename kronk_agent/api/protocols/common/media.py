@@ -1,4 +1,4 @@
-"""Images and sounds as they stand in a request. Nothing is fetched."""
+"""Images and audio embedded in a request. Nothing is fetched."""
 
 from __future__ import annotations
 
@@ -17,53 +17,53 @@ _SIGNATURES = (
     (b"WEBP", 8, "image/webp"),
     (b"BM", 0, "image/bmp"),
 )
-"""What the files of each kind of image have, and where."""
+"""Magic bytes of image formats, and their offsets."""
 _AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 
 
-def image_at(url: str | None, place: str) -> ImagePart:
-    """The image of a ``data:`` URL.
+def image_at(url: str | None, path: str) -> ImagePart:
+    """Decode the image of a ``data:`` URL.
 
     Raises:
-        InvalidRequestError: it is another URL, or what it holds is not base64.
+        InvalidRequestError: it is not a ``data:`` URL, or not base64.
     """
     found = _DATA_URL.match(url or "")
     if url is None or found is None:
         raise InvalidRequestError(
-            f"{place}: must be data:image/…;base64,… with the image in it; nothing is fetched",
-            param=place,
+            f"{path}: must be a data:image/…;base64,… URL; images are not fetched",
+            param=path,
         )
-    return ImagePart(decoded(url[found.end() :], place), found[1])
+    return ImagePart(decoded(url[found.end() :], path), found[1])
 
 
-def picture(data: str, place: str) -> ImagePart:
-    """An image as Ollama has it: base64 without a word of what it is, or a ``data:`` URL.
+def picture(data: str, path: str) -> ImagePart:
+    """Decode an image as Ollama sends it: plain base64, or a ``data:`` URL.
 
     Raises:
-        InvalidRequestError: it is not base64, or no image.
+        InvalidRequestError: it is not base64, or not an image.
     """
     if data.startswith("data:"):
-        return image_at(data, place)
-    given = decoded(data, place)
+        return image_at(data, path)
+    given = decoded(data, path)
     for start, at, kind in _SIGNATURES:
         if given[at : at + len(start)] == start:
             return ImagePart(given, kind)
     raise InvalidRequestError(
-        f"{place}: must be a PNG, JPEG, GIF, WebP or BMP image in base64", param=place
+        f"{path}: must be a base64-encoded PNG, JPEG, GIF, WebP or BMP image", param=path
     )
 
 
-def audio_in(data: str, format: Literal["wav", "mp3"], place: str) -> AudioPart:
-    """A sound as OpenAI has it, with its data at ``place``.
+def audio_in(data: str, format: Literal["wav", "mp3"], path: str) -> AudioPart:
+    """Decode audio as OpenAI sends it, from the field at ``path``.
 
     Raises:
         InvalidRequestError: it is not base64.
     """
-    return AudioPart(decoded(data, place), _AUDIO_TYPES[format])
+    return AudioPart(decoded(data, path), _AUDIO_TYPES[format])
 
 
-def decoded(data: str, place: str) -> bytes:
-    """The bytes that base64 stands for.
+def decoded(data: str, path: str) -> bytes:
+    """Decode base64.
 
     Raises:
         InvalidRequestError: it is not base64.
@@ -71,4 +71,4 @@ def decoded(data: str, place: str) -> bytes:
     try:
         return base64.b64decode(data, validate=True)
     except ValueError as error:
-        raise InvalidRequestError(f"{place}: is not base64: {error}", param=place) from None
+        raise InvalidRequestError(f"{path}: invalid base64: {error}", param=path) from None

@@ -1,4 +1,4 @@
-"""What the wire formats of all protocols are made of."""
+"""Base classes and helpers for the wire formats of all protocols."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ CacheSalt: TypeAlias = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 FINGERPRINT = f"kronk-agent-{__version__}"
-"""``system_fingerprint`` of answers: what made them."""
+"""``system_fingerprint`` of responses."""
 
 
-class Wire(BaseModel):
-    """A part of a request: a field we do not know is refused by name, never ignored.
+class RequestModel(BaseModel):
+    """Base class of request models: unknown fields are rejected by name.
 
-    ``null`` is as if the field were left out, where it may be left out.
+    An optional field that is ``null`` counts as left out.
     """
 
     model_config = ConfigDict(
@@ -61,65 +61,68 @@ class Wire(BaseModel):
         return {key: one for key, one in value.items() if one is not None or key in needed}
 
 
-class OpenWire(Wire):
-    """A part of a request that clients give back as they got it, and programs between add to: a
-    field we do not know is left out, and named by ``unknown_fields``."""
+class LenientModel(RequestModel):
+    """A request model that keeps unknown fields instead of rejecting them.
+
+    Used for parts that clients send back as received, and that proxies extend. ``unknown_fields``
+    names the unknown ones.
+    """
 
     model_config = ConfigDict(extra="allow")
 
 
-def unknown_fields(value: object, place: str = "") -> Iterator[str]:
-    """The places of fields that are in no table, in a request or a part of it."""
+def unknown_fields(value: object, path: str = "") -> Iterator[str]:
+    """The paths of a request's unknown fields."""
     match value:
         case BaseModel():
-            if isinstance(value, OpenWire):
-                yield from (f"{place}{name}" for name in value.model_extra or ())
+            if isinstance(value, LenientModel):
+                yield from (f"{path}{name}" for name in value.model_extra or ())
             for name in type(value).model_fields:
-                yield from unknown_fields(getattr(value, name), f"{place}{name}.")
+                yield from unknown_fields(getattr(value, name), f"{path}{name}.")
         case list() | tuple():
             for index, item in enumerate(value):
-                yield from unknown_fields(item, f"{place}{index}.")
+                yield from unknown_fields(item, f"{path}{index}.")
         case _:
             return
 
 
 def left_out(body: BaseModel) -> Iterator[str]:
-    """A notice for each field of a request that nobody knows; of many only the first few."""
-    for place in islice(unknown_fields(body), _MAX_NOTICES):
-        logger.info("a request has a field that is not known here: %s", place[:_MAX_PLACE])
-        yield f"{place[:_MAX_PLACE]}: not known here, and left out"
+    """A notice for each unknown field of a request, up to a maximum."""
+    for path in islice(unknown_fields(body), _MAX_NOTICES):
+        logger.info("unknown field in a request: %s", path[:_MAX_PLACE])
+        yield f"{path[:_MAX_PLACE]}: unknown field, ignored"
 
 
-class WholeText(Wire):
-    """A body whose texts are all Unicode: JSON can write half a character, which nothing can keep.
+class UnicodeBody(RequestModel):
+    """A request body whose texts are valid Unicode; JSON can encode unpaired surrogates.
 
     Raises:
-        InvalidRequestError: half a character stands alone.
+        InvalidRequestError: a text has an unpaired surrogate.
     """
 
     @model_validator(mode="before")
     @classmethod
     def _is_whole(cls, value: object) -> object:
-        if isinstance(value, bytes):  # of another content type; no object, as is said elsewhere
+        if isinstance(value, bytes):  # a body that is not JSON; rejected as such elsewhere
             return value
         try:
             encode(value).encode()
         except UnicodeEncodeError as error:
             raise InvalidRequestError(
-                f"the body has half a character alone (a surrogate): {error.object[error.start]!a}"
+                f"the body contains an unpaired surrogate: {error.object[error.start]!a}"
             ) from None
         return value
 
 
 def encode(value: object) -> str:
-    """JSON without blanks, any character as itself."""
+    """Compact JSON, without ASCII escapes."""
     return _ENCODER.encode(value)
 
 
 def one_or_many(
     given: str | list[int] | list[str] | list[list[int]],
 ) -> list[str | list[int]]:
-    """The inputs of a request that may have one, or several: texts or token ids."""
+    """The inputs of a field that takes one text or token list, or several."""
     if isinstance(given, str):
         return [given]
     tokens = [item for item in given if isinstance(item, int)]
@@ -127,32 +130,32 @@ def one_or_many(
 
 
 def new_id(prefix: str) -> str:
-    """An id nobody can guess: the prefix and 24 hexadecimal digits."""
+    """A random id: the prefix and 24 hexadecimal digits."""
     return f"{prefix}{secrets.token_hex(12)}"
 
 
 def padding() -> str:
-    """Letters without meaning, so that the size of what is sent tells nothing of the text."""
+    """Random padding, so that the size of a chunk does not reveal the length of its text."""
     return secrets.token_hex(secrets.randbelow(_MAX_PADDING) + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class NoEffect:
-    """Marks a field that others have and that changes nothing here: it is read and left alone.
+    """Marks a field that is accepted but has no effect here.
 
     Args:
-        reason: why nothing depends on it.
+        reason: why it has no effect.
     """
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """Marks a field that others have and we do not: null is let pass, all else refused.
+class Unsupported:
+    """Marks a field of other servers that is rejected here, unless it is null.
 
     Args:
-        remedy: what would do instead.
+        remedy: what to do instead.
     """
 
     remedy: str
@@ -170,3 +173,10 @@ class Refused:
     def _check(self, value: object) -> None:
         if value is not None:
             raise ValueError(f"not supported here: {self.remedy}")
+
+
+# Former names, for the request modules that still use them.
+Wire = RequestModel
+OpenWire = LenientModel
+WholeText = UnicodeBody
+Refused = Unsupported

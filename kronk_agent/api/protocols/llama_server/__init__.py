@@ -1,6 +1,6 @@
-"""llama.cpp's own routes: ``/completion`` and ``/infill``, ``/props`` and ``/slots``.
+"""llama.cpp's native endpoints: ``/completion``, ``/infill``, ``/props`` and ``/slots``.
 
-Fields and answers are those that the README of llama.cpp's server describes.
+Fields and responses follow the README of llama.cpp's server.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Limits on a completion that hold from line to line: ``n_indent`` and ``t_max_predict_ms``."""
+"""Line-based limits on a completion: ``n_indent`` and ``t_max_predict_ms``."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class LineLimits:
-    """Ends a completion of code where its line is less indented, or its time is over.
+    """Ends a code completion at a less indented line, or when its time is over.
 
-    Both count from the first line break on: what is completed has a whole line at least.
+    Both apply only after the first line break, so that at least one line is complete.
 
     Args:
-        min_indent: blanks and tabs that each further line begins with at least; 0 is no limit.
-        max_seconds: from the first token on; None is no limit.
-        clock: seconds that only go forward.
+        min_indent: minimum number of blanks and tabs of each further line; 0 is no limit.
+        max_seconds: measured from the first token; None is no limit.
+        clock: monotonic time in seconds.
     """
 
     min_indent: int = 0
@@ -26,12 +26,12 @@ class LineLimits:
     _started: float | None = None
     _has_line: bool = False
     _indent: int | None = None
-    """Blanks so far of the line that begins; None inside of a line."""
+    """Indentation of the current line so far; None inside a line."""
     _held: list[str] = field(default_factory=list)
-    """Those blanks: they are not shown if the line is left out."""
+    """The current line's indentation, dropped if the line is."""
 
     def take(self, text: str) -> str:
-        """As much of the text as belongs to the completion; ``is_over`` says if more may come."""
+        """Return the text that still belongs to the completion; sets ``is_over`` at its end."""
         if self._started is None:
             self._started = self.clock()
         kept: list[str] = []
@@ -54,7 +54,7 @@ class LineLimits:
         return "".join(kept)
 
     def rest(self) -> str:
-        """Blanks that were held back, where the completion ends by itself."""
+        """The indentation held back, for a completion that ends by itself."""
         return "".join(self._held)
 
     def _check_time(self) -> None:

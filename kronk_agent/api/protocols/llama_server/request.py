@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import ConfigDict, Field, JsonValue
 
 from kronk_agent.api.protocols.common.sampling import NEVER, SamplingFields
-from kronk_agent.api.protocols.common.schema import NoEffect, OpenWire, Refused
+from kronk_agent.api.protocols.common.schema import LenientModel, NoEffect, Unsupported
 from kronk_agent.api.protocols.llama_server.limits import LineLimits
 from kronk_agent.api.protocols.openai_completions.request import Prompts, prompt_tokens, separate
 from kronk_agent.engine.engine import Constraint, Engine, GenerateOptions
@@ -17,87 +17,90 @@ from kronk_agent.errors import ConstraintError, InvalidRequestError
 from kronk_agent.model import SamplingParams
 
 _RANDOM_SEEDS = (-1, 2**32 - 1)
-"""llama.cpp's default, as a client writes it and as its server shows it."""
+"""llama.cpp's default seed, as sent by clients and as shown by its server."""
 
-_Spent: TypeAlias = Annotated[object, NoEffect("a completion ends where the context does")]
-_Shared: TypeAlias = Annotated[object, NoEffect("any place finds what is cached")]
+_Spent: TypeAlias = Annotated[object, NoEffect("a completion ends at the context length")]
+_Shared: TypeAlias = Annotated[object, NoEffect("cached prefixes are found by any slot")]
 
 
-class LlamaFields(OpenWire, SamplingFields):
-    """What ``/completion`` and ``/infill`` have in common beside the prompt.
+class LlamaFields(LenientModel, SamplingFields):
+    """The fields that ``/completion`` and ``/infill`` share, besides the prompt.
 
-    A field that nobody knows is left out, with a notice.
+    Unknown fields are ignored, with a notice.
     """
 
     model_config = ConfigDict(extra="allow")
 
     model: str = ""
-    """The id of a plain model on a file; the default model when left out."""
+    """The id of a plain local model; the default model when left out."""
     n_predict: Annotated[int, Field(ge=-1)] | None = None
-    """Tokens to generate at most; -1, and left out, is up to the end of the context."""
+    """Maximum number of tokens; -1 or left out: up to the context length."""
     stop: str | list[str] | None = None
-    """Texts that end the completion and are not part of it."""
+    """Texts that end the completion; not part of it."""
     stream: bool | None = None
     n_probs: Annotated[int, Field(ge=0, le=20)] | None = None
-    """Tell every token's probability, with so many alternatives; 0 tells none."""
+    """Return each token's probability with this many alternatives; 0 for none."""
     post_sampling_probs: bool | None = None
-    """Tell what the samplers left of the probabilities, instead of the model's own."""
+    """Return the probabilities after sampling, instead of the model's own."""
     return_tokens: bool | None = None
-    """Give the token ids too; a stream always does."""
+    """Return the token ids too; a stream always does."""
     grammar: str | None = None
-    """The completion follows this GBNF grammar."""
+    """The completion must match this GBNF grammar."""
     json_schema: dict[str, JsonValue] | None = None
-    """The completion follows this JSON Schema."""
+    """The completion must match this JSON Schema."""
     cache_prompt: bool | None = None
-    """False: nothing of the prompt is taken from the cache."""
+    """False: compute the prompt without the cache."""
     ignore_eos: bool | None = None
-    """The completion does not end by itself."""
+    """Continue past end-of-generation tokens."""
     n_indent: Annotated[int, Field(ge=0)] | None = None
-    """After the first line, end before a line that begins with fewer blanks; 0 is no limit."""
+    """After the first line, stop before a line with less indentation; 0 is no limit."""
     t_max_predict_ms: float | None = None
-    """After the first line, end when so many milliseconds are over; 0 is no limit."""
+    """After the first line, stop after this many milliseconds; 0 is no limit."""
     response_fields: list[str] | None = None
-    """Give only these at the end; ``a/b`` is b in a."""
+    """Fields of the final response; ``a/b`` selects b in a."""
     n_cmpl: Literal[1] | None = None
-    """/v1/completions has n."""
+    """Use n in /v1/completions instead."""
     id_slot: _Shared = None
     n_cache_reuse: _Shared = None
     n_keep: _Spent = None
     n_discard: _Spent = None
-    min_keep: Annotated[object, NoEffect("samplers keep one token at least")] = None
-    t_max_prompt_ms: Annotated[object, NoEffect("close the connection to end it")] = None
-    timings_per_token: Annotated[object, NoEffect("the end has the timings")] = None
+    min_keep: Annotated[object, NoEffect("samplers always keep one token")] = None
+    t_max_prompt_ms: Annotated[object, NoEffect("close the connection to stop")] = None
+    timings_per_token: Annotated[object, NoEffect("timings are at the end")] = None
     return_progress: Annotated[object, NoEffect("a stream begins with its first token")] = None
-    sse_ping_interval: Annotated[object, NoEffect("server.keep_alive_seconds says it")] = None
+    sse_ping_interval: Annotated[object, NoEffect("set by server.keep_alive_seconds")] = None
     image_data: Annotated[list[JsonValue], Field(max_length=0)] | None = None
-    """None: completions see no images, chats do."""
-    lora: Annotated[None, Refused("adapters are in engine.lora of the server's YAML")] = None
+    """Must be empty: completions take no images; use chat completions."""
+    lora: Annotated[None, Unsupported("configure adapters in engine.lora in the server's YAML")] = (
+        None
+    )
 
     @property
     def stops(self) -> list[str]:
+        """The stop sequences as a list."""
         return [self.stop] if isinstance(self.stop, str) else self.stop or []
 
     def check(self) -> None:
-        """Refuse fields that contradict each other.
+        """Check for contradictory fields.
 
         Raises:
-            InvalidRequestError: names one.
+            InvalidRequestError: two fields contradict each other; names one.
         """
         if self.grammar is not None and self.json_schema is not None:
             raise InvalidRequestError(
-                "json_schema: the completion has one form, and grammar says which",
+                "json_schema: cannot be combined with grammar",
                 param="json_schema",
             )
 
     def sampling(
         self, default: SamplingParams, tokenize: Callable[[str], list[int]] | None = None
     ) -> SamplingParams:
-        """As ``SamplingFields.sampling``; llama.cpp's default seed draws one."""
+        """See ``SamplingFields.sampling``; llama.cpp's default seed is random."""
         params = super().sampling(default, tokenize)
         return replace(params, seed=None) if self.seed in _RANDOM_SEEDS else params
 
     def sampling_on(self, engine: Engine, default: SamplingParams) -> SamplingParams:
-        """The sampling on an engine, whose tokens for the end may have to be kept out."""
+        """The sampling for an engine; ``ignore_eos`` bans its end-of-generation tokens."""
         params = self.sampling(default, engine.tokenize)
         if not self.ignore_eos:
             return params
@@ -105,14 +108,14 @@ class LlamaFields(OpenWire, SamplingFields):
         return replace(params, logit_bias={**params.logit_bias, **ends})
 
     def line_limits(self) -> LineLimits | None:
-        """The limits that end the completion at a line break; None for none."""
+        """The limits that apply at line breaks; None for no limits."""
         if not self.n_indent and not self.t_max_predict_ms:
             return None
         seconds = self.t_max_predict_ms / 1000 if self.t_max_predict_ms else None
         return LineLimits(self.n_indent or 0, seconds)
 
     async def options(self, engine: Engine) -> GenerateOptions:
-        """What the engine is asked for beside the prompt and the sampling.
+        """The engine's options, besides prompt and sampling.
 
         Raises:
             ConstraintError: the grammar or schema cannot be compiled.
@@ -139,44 +142,52 @@ class LlamaFields(OpenWire, SamplingFields):
 
 
 class LlamaCompletionRequest(LlamaFields):
+    """A request for llama.cpp's ``/completion``."""
+
     prompt: Prompts
-    """A text, token ids, both mixed, or several of these. In texts, what looks like a special token
-    is one."""
+    """A text, token ids, both mixed, or several of these. Texts of special tokens are parsed as
+    those tokens."""
 
     def prompts(self, engine: Engine) -> list[list[int]]:
-        """The prompts as the engine takes them."""
+        """Tokenize the prompts."""
         return [prompt_tokens(engine, prompt, None) for prompt in separate(self.prompt)]
 
     @property
     def has_several(self) -> bool:
+        """True if the request has several prompts."""
         return len(separate(self.prompt)) > 1
 
 
-class ExtraText(OpenWire):
+class ExtraText(LenientModel):
+    """Additional text for an infill request."""
+
     filename: str = ""
     text: str
-    time: Annotated[object, NoEffect("the order says what is newest")] = None
+    time: Annotated[object, NoEffect("the order tells which is newest")] = None
 
 
 class InfillRequest(LlamaFields):
+    """A request for llama.cpp's ``/infill``."""
+
     input_prefix: str = ""
-    """What comes before the middle."""
+    """Text before the gap."""
     input_suffix: str = ""
-    """What comes after it."""
+    """Text after the gap."""
     input_extra: list[ExtraText] | None = None
-    """More for the model to know: it reads name and text of each before all else."""
+    """Additional context: the name and text of each come before everything else."""
     prompt: str = ""
-    """What the middle begins with."""
+    """The beginning of the text to fill in."""
 
     @property
     def has_several(self) -> bool:
+        """Always false."""
         return False
 
     def prompts(self, engine: Engine) -> list[list[int]]:
-        """The one prompt as the engine takes it; nothing in the texts becomes a special token.
+        """Tokenize the prompt; the texts are not parsed for special tokens.
 
         Raises:
-            InvalidRequestError: the model cannot fill in a middle.
+            InvalidRequestError: the model does not support fill-in-the-middle.
         """
         extra = "".join(f"{one.filename}\n{one.text}\n" for one in self.input_extra or ())
         tokens = [

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from kronk_agent.api.errors import openai_error_frame
-from kronk_agent.api.model_router import Serving
+from kronk_agent.api.model_router import ModelRouter
 from kronk_agent.api.protocols.common.schema import left_out, new_id
+from kronk_agent.api.protocols.llama_server.encoder import LlamaCompletionEncoder, settings_to_wire
 from kronk_agent.api.protocols.llama_server.request import InfillRequest, LlamaCompletionRequest
-from kronk_agent.api.protocols.llama_server.response import Answer, settings_to_wire
 from kronk_agent.api.sse import EventStream, Write, while_connected
 from kronk_agent.concurrency.task_group import open_task_group
 from kronk_agent.engine.engine import Chunk, Engine, GenerateOptions, GenerationEnd
@@ -20,58 +20,64 @@ from kronk_agent.messages import JsonObject, Timings, Usage
 from kronk_agent.model import SamplingParams
 
 
-def router(serving: Serving) -> APIRouter:
+def router(models: ModelRouter) -> APIRouter:
+    """The routes for llama.cpp's completions."""
     routes = APIRouter(tags=["llama.cpp"])
 
     @routes.post("/completion", response_model=None)
     @routes.post("/completions", response_model=None, include_in_schema=False)
     async def complete(body: LlamaCompletionRequest, request: Request) -> Response:
-        """Go on with a prompt, as llama.cpp's server has it."""
-        return await _respond(serving, serving.as_named(body), request)
+        """Continue a prompt, in the format of llama.cpp's server."""
+        return await _respond(models, models.with_resolved_id(body), request)
 
     @routes.post("/infill", response_model=None)
     async def infill(body: InfillRequest, request: Request) -> Response:
-        """Fill in what is between two texts, as llama.cpp's server has it."""
-        body = serving.as_named(body)
-        await serving.need(body.model, "fim")
-        return await _respond(serving, body, request)
+        """Fill in text between a prefix and a suffix, in the format of llama.cpp's server."""
+        body = models.with_resolved_id(body)
+        await models.need(body.model, "fim")
+        return await _respond(models, body, request)
 
     return routes
 
 
 async def _respond(
-    serving: Serving, body: LlamaCompletionRequest | InfillRequest, request: Request
+    models: ModelRouter, body: LlamaCompletionRequest | InfillRequest, request: Request
 ) -> Response:
     body.check()
     if body.stream:
 
         async def produce(write: Write) -> None:
-            async def stream(job: _Job) -> None:
+            """Stream all completions."""
+
+            async def stream(run: LlamaCompletionRun) -> None:
+                """Stream one completion."""
                 has_new_line = False
-                async for chunk in job.chunks():
+                async for chunk in run.chunks():
                     has_new_line = has_new_line or "\n" in chunk.text
                     if chunk.tokens or chunk.text:
-                        await write(job.answer.frame(chunk))
+                        await write(run.encoder.frame(chunk))
                     if chunk.end is not None:
-                        await write(job.answer.last_frame(chunk.end, has_new_line=has_new_line))
+                        await write(run.encoder.last_frame(chunk.end, has_new_line=has_new_line))
 
-            await _each(serving, body, stream)
+            await _run_all(models, body, stream)
 
         return EventStream(
             produce,
             error_frame=openai_error_frame,
-            keep_alive_seconds=serving.config.keep_alive_seconds,
+            keep_alive_seconds=models.config.keep_alive_seconds,
         )
 
     async def collect() -> JsonObject | list[JsonObject]:
+        """Collect all completions."""
         found: dict[int, JsonObject] = {}
 
-        async def keep(job: _Job) -> None:
-            chunks = [chunk async for chunk in job.chunks()]
+        async def keep(run: LlamaCompletionRun) -> None:
+            """Collect one completion."""
+            chunks = [chunk async for chunk in run.chunks()]
             with_tokens = bool(body.return_tokens)
-            found[job.answer.index] = job.answer.whole(chunks, with_tokens=with_tokens)
+            found[run.encoder.index] = run.encoder.whole(chunks, with_tokens=with_tokens)
 
-        await _each(serving, body, keep)
+        await _run_all(models, body, keep)
         whole = [found[index] for index in sorted(found)]
         return whole if body.has_several else whole[0]
 
@@ -79,24 +85,24 @@ async def _respond(
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
-    """One prompt of a request."""
+class LlamaCompletionRun:
+    """One prompt of a request, ready to run."""
 
-    serving: Serving
+    models: ModelRouter
     body: LlamaCompletionRequest | InfillRequest
     engine: Engine
     prompt: Sequence[int]
     sampling: SamplingParams
     options: GenerateOptions
-    answer: Answer
+    encoder: LlamaCompletionEncoder
 
     async def chunks(self) -> AsyncIterator[Chunk]:
-        """What is generated, up to the request's limits; its usage is counted."""
+        """Generate within the request's limits, and count the usage."""
         generating = self.engine.generate(self.prompt, sampling=self.sampling, **self.options)
         async with aclosing(self._limited(generating)) as chunks:
             async for chunk in chunks:
                 if chunk.end is not None:
-                    self.serving.count(self.body.model, chunk.end.usage)
+                    self.models.count(self.body.model, chunk.end.usage)
                 yield chunk
 
     async def _limited(
@@ -118,10 +124,10 @@ class _Job:
 
 
 class _Clock:
-    """Counts what a generation cost that is ended from outside.
+    """Measures a generation that is ended from outside.
 
     Args:
-        num_prompt_tokens: of its prompt.
+        num_prompt_tokens: length of its prompt.
     """
 
     def __init__(self, num_prompt_tokens: int) -> None:
@@ -133,46 +139,48 @@ class _Clock:
         self._queue_seconds = 0.0
 
     def note(self, chunk: Chunk) -> None:
+        """Record a chunk."""
         self._first = self._first or monotonic()
         self._num_tokens += len(chunk.tokens)
         self._num_cached = max(self._num_cached, chunk.num_cached)
         self._queue_seconds = max(self._queue_seconds, chunk.queue_seconds)
 
     def end(self) -> GenerationEnd:
+        """The end of the generation, with the usage and timings so far."""
         first = self._first or monotonic()
         usage = Usage(self._num_prompt_tokens, self._num_tokens, self._num_cached)
         timings = Timings(self._queue_seconds, first - self._begun, monotonic() - first)
         return GenerationEnd("length", usage, timings)
 
 
-async def _each(
-    serving: Serving,
+async def _run_all(
+    models: ModelRouter,
     body: LlamaCompletionRequest | InfillRequest,
-    use: Callable[[_Job], Coroutine[None, None, None]],
+    use: Callable[[LlamaCompletionRun], Coroutine[None, None, None]],
 ) -> None:
-    """Generate after all prompts of a request, side by side."""
-    async with serving.engine(body.model) as engine:
-        jobs = await _jobs(serving, body, engine)
-        if len(jobs) == 1:
-            await use(jobs[0])
+    """Run all prompts of a request in parallel."""
+    async with models.engine(body.model) as engine:
+        runs = await _parse(models, body, engine)
+        if len(runs) == 1:
+            await use(runs[0])
             return
         async with open_task_group() as tasks:
-            for job in jobs:
-                tasks.start_soon(use, job)
+            for run in runs:
+                tasks.start_soon(use, run)
 
 
-async def _jobs(
-    serving: Serving, body: LlamaCompletionRequest | InfillRequest, engine: Engine
-) -> list[_Job]:
-    sampling = body.sampling_on(engine, serving.sampling)
+async def _parse(
+    models: ModelRouter, body: LlamaCompletionRequest | InfillRequest, engine: Engine
+) -> list[LlamaCompletionRun]:
+    sampling = body.sampling_on(engine, models.sampling)
     options = await body.options(engine)
-    # Nobody has prompts of a salt that was never used.
+    # A fresh salt shares no cached prefix with any prompt.
     salt = new_id("uncached-") if body.cache_prompt is False else None
-    options["cache_salt"] = serving.cache_salt(salt)
+    options["cache_salt"] = models.cache_salt(salt)
     settings = settings_to_wire(sampling, context_length=engine.context_length)
     asked = body.model_dump(include={"n_predict", "stop", "stream", "n_probs"})
     settings |= {name: value for name, value in asked.items() if value is not None}
-    answer = Answer(
+    encoder = LlamaCompletionEncoder(
         engine=engine,
         model=body.model,
         prompt=(),
@@ -182,14 +190,14 @@ async def _jobs(
         notices=[*left_out(body)],
     )
     return [
-        _Job(
-            serving,
+        LlamaCompletionRun(
+            models,
             body,
             engine,
             prompt,
             sampling,
             options,
-            replace(answer, prompt=prompt, index=index),
+            replace(encoder, prompt=prompt, index=index),
         )
         for index, prompt in enumerate(body.prompts(engine))
     ]

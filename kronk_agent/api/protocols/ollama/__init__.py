@@ -1,7 +1,7 @@
-"""Ollama's API under ``/api``: chats, completions, embeddings and what models there are.
+"""Ollama's API under ``/api``: chat, generate, embeddings and model listings.
 
-Answers are NDJSON, unless a request says ``stream: false``. Fields are those of Ollama's API
-documentation; what it says of running a model (layers on a GPU, threads) is in our YAML.
+Responses are NDJSON streams unless a request has ``stream: false``. Fields follow Ollama's API
+documentation; options about running a model (GPU layers, threads) are set in our YAML instead.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""``context`` of a completion: the conversation so far, as a client gets it and gives it back.
+"""``context`` of a completion: the conversation so far, sent back by the client.
 
-Ollama has the tokens of the prompt in it. Ours has the bytes of the conversation as JSON, so that
-it also holds for models on servers, and text in it stays text.
+Ollama's contains the tokens of the prompt. Ours contains the conversation as JSON bytes, so that it
+also works for remote models, and text never becomes special tokens.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from kronk_agent.api.protocols.common.schema import encode
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import Message
 
-_Said: TypeAlias = tuple[Literal["system", "user", "assistant"], str]
-_CONVERSATION: TypeAdapter[list[_Said]] = TypeAdapter(list[_Said])
+_Turn: TypeAlias = tuple[Literal["system", "user", "assistant"], str]
+_CONVERSATION: TypeAdapter[list[_Turn]] = TypeAdapter(list[_Turn])
 
 
 def to_context(messages: Sequence[Message]) -> list[int]:
-    """The texts of a conversation as numbers; thinking, calls and images are not in it."""
-    said = [[message.role, message.text] for message in messages if message.role != "tool"]
-    return list(encode(said).encode())
+    """Encode the texts of a conversation as numbers, without thinking, calls and images."""
+    turns = [[message.role, message.text] for message in messages if message.role != "tool"]
+    return list(encode(turns).encode())
 
 
 def from_context(context: Sequence[int]) -> list[Message]:
-    """The conversation that the numbers stand for.
+    """Decode the conversation from the numbers.
 
     Raises:
-        InvalidRequestError: they are not ours.
+        InvalidRequestError: they were not encoded by this server.
     """
     try:
-        said = _CONVERSATION.validate_json(bytes(context))
+        turns = _CONVERSATION.validate_json(bytes(context))
     except (ValueError, ValidationError):
         raise InvalidRequestError(
-            "context: must be what an earlier answer of this server had in it", param="context"
+            "context: must be the context of an earlier answer of this server", param="context"
         ) from None
     return [
         Message.assistant(text)
@@ -43,5 +43,5 @@ def from_context(context: Sequence[int]) -> list[Message]:
         else Message.user(text)
         if role == "user"
         else Message.system(text)
-        for role, text in said
+        for role, text in turns
     ]

@@ -1,4 +1,4 @@
-"""The events of a run as pieces of an answer. What is not streamed is these, put together."""
+"""Converts the events of a run to deltas of an answer, and joins them."""
 
 from __future__ import annotations
 
@@ -35,69 +35,69 @@ _STEPS_APART = "\n\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """More of an answer."""
+class OllamaDelta:
+    """The next part of an answer."""
 
     text: str = ""
     thinking: str = ""
     calls: tuple[JsonObject, ...] = ()
     logprobs: tuple[TokenLogprob, ...] = ()
     activity: tuple[JsonObject, ...] = ()
-    """What tools of ours do, and warnings."""
+    """Events of server tools, and warnings."""
 
 
-def joined(pieces: Sequence[Piece]) -> Piece:
-    """Pieces that follow each other as one."""
-    return Piece(
-        "".join(piece.text for piece in pieces),
-        "".join(piece.thinking for piece in pieces),
-        tuple(call for piece in pieces for call in piece.calls),
-        tuple(scored for piece in pieces for scored in piece.logprobs),
-        tuple(told for piece in pieces for told in piece.activity),
+def join_deltas(deltas: Sequence[OllamaDelta]) -> OllamaDelta:
+    """Join consecutive deltas."""
+    return OllamaDelta(
+        "".join(delta.text for delta in deltas),
+        "".join(delta.thinking for delta in deltas),
+        tuple(call for delta in deltas for call in delta.calls),
+        tuple(scored for delta in deltas for scored in delta.logprobs),
+        tuple(event for delta in deltas for event in delta.activity),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How an answer ended, and what it cost."""
+    """The end of an answer, with its usage."""
 
     reason: str
     """``stop``, ``length``, ``load`` or ``unload``."""
     usage: Usage | None = None
     timings: Timings = field(default_factory=Timings)
     context: Sequence[int] | None = None
-    """To go on from, after a completion."""
+    """The context to continue from, after a completion."""
 
 
 @dataclass(slots=True)
 class AnswerReader:
-    """Reads the events of one run.
+    """Converts the events of one run to deltas.
 
     Args:
-        client_tools: names of the tools that are the client's.
+        client_tools: names of the client's tools.
     """
 
     client_tools: frozenset[str]
     finished: RunFinished | None = None
     calls: list[ToolCall] = field(default_factory=list)
-    """Those the client is to carry out, as it plays them back."""
+    """The calls that the client must execute, as it will send them back."""
     timings: Timings = field(default_factory=Timings)
     _has_text: bool = False
     _is_step_new: bool = False
     _open: dict[int, ToolCall] = field(default_factory=dict)
-    """Calls of this step that are being written, by their number in it."""
+    """Incomplete calls of this step, by index."""
 
-    def read(self, event: Event) -> Piece | None:
-        """What of an event the client gets to see.
+    def read(self, event: Event) -> OllamaDelta | None:
+        """Convert an event; None if the client sees nothing of it.
 
         Raises:
-            KronkError: the run ended with it.
+            KronkError: the run failed.
         """
         match event:
             case TextDelta(text, logprobs):
-                return Piece(self._apart(text), logprobs=logprobs)
+                return OllamaDelta(self._apart(text), logprobs=logprobs)
             case ReasoningDelta(text):
-                return Piece(thinking=text)
+                return OllamaDelta(thinking=text)
             case ToolCallStart(index, id, name):
                 if name in self.client_tools:
                     self._open[index] = ToolCall(id, name, "")
@@ -110,7 +110,7 @@ class AnswerReader:
                 call = self._open.pop(index, None)
                 return None if call is None else self._call(call)
             case ToolStarted() | ToolProgress() | ToolFinished() | Notice() | ContextCompacted():
-                return Piece(activity=(event_to_json(event),))
+                return OllamaDelta(activity=(event_to_json(event),))
             case StepStarted():
                 self._is_step_new = self._has_text
                 self._open = {}
@@ -126,19 +126,20 @@ class AnswerReader:
 
     @property
     def end(self) -> End:
+        """The end of the finished run."""
         assert self.finished is not None
         reason = "length" if self.finished.reason == "length" else "stop"
         return End(reason, self.finished.usage, self.timings)
 
     def _apart(self, text: str) -> str:
-        """Texts of two steps do not run into each other."""
+        """Separate the texts of two steps."""
         if self._is_step_new:
             self._is_step_new = False
             text = _STEPS_APART + text
         self._has_text = True
         return text
 
-    def _call(self, call: ToolCall) -> Piece:
+    def _call(self, call: ToolCall) -> OllamaDelta:
         arguments = parsed_arguments(call.arguments)
         function: JsonObject = {
             "index": len(self.calls),
@@ -146,4 +147,4 @@ class AnswerReader:
             "arguments": arguments,
         }
         self.calls.append(ToolCall(call.id, call.name, encode(arguments)))
-        return Piece(calls=({"id": call.id, "function": function},))
+        return OllamaDelta(calls=({"id": call.id, "function": function},))

@@ -1,4 +1,4 @@
-"""The messages of a chat as Ollama writes them, and as ours."""
+"""Ollama's message schema, and its conversion to our messages."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, JsonValue
 
 from kronk_agent.api.protocols.common.media import picture
-from kronk_agent.api.protocols.common.schema import OpenWire, encode
+from kronk_agent.api.protocols.common.schema import LenientModel, encode
 from kronk_agent.api.tools.client_tools import parsed_arguments
 from kronk_agent.messages import Message, Part, Role, TextPart, ToolCall
 
 
 def _as_object(value: Any) -> Any:
-    """Arguments that are sent as JSON text, as OpenAI has them."""
+    """Parse arguments sent as JSON text, in OpenAI's format."""
     return parsed_arguments(value) if isinstance(value, str) else value
 
 
-class FunctionOfCall(OpenWire):
+class FunctionOfCall(LenientModel):
+    """The name and the arguments of a call."""
+
     name: str
     arguments: Annotated[dict[str, JsonValue], BeforeValidator(_as_object)] = Field(
         default_factory=dict
@@ -29,33 +31,37 @@ class FunctionOfCall(OpenWire):
     description: str | None = None
 
 
-class WireCall(OpenWire):
+class WireCall(LenientModel):
+    """A tool call."""
+
     function: FunctionOfCall
     id: str | None = None
     type: str | None = None
 
 
-class WireMessage(OpenWire):
+class WireMessage(LenientModel):
+    """A message."""
+
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str = ""
     thinking: str = ""
-    """What an assistant thought before."""
+    """The assistant's thinking."""
     images: tuple[str, ...] = ()
-    """In base64."""
+    """Base64-encoded."""
     tool_calls: tuple[WireCall, ...] = ()
     tool_name: str | None = None
-    """Of a tool's result: whose it is."""
+    """Of a tool result: the tool's name."""
     name: str | None = None
-    """The same, by its old name."""
+    """Former name of tool_name."""
     tool_call_id: str | None = None
-    """Of a tool's result: which call's it is; the next of ``tool_name`` where left out."""
+    """Of a tool result: the call's id; left out, the next call of ``tool_name``."""
 
 
 def to_messages(wire: Sequence[WireMessage]) -> list[Message]:
-    """The conversation as ours.
+    """Convert the messages of a request.
 
     Raises:
-        InvalidRequestError: an image that is none.
+        InvalidRequestError: an image is invalid.
     """
     reader = _Reader()
     for index, message in enumerate(wire):
@@ -65,21 +71,22 @@ def to_messages(wire: Sequence[WireMessage]) -> list[Message]:
 
 @dataclass(slots=True)
 class _Reader:
-    """Finds the call that each result is of: most clients name the tool only."""
+    """Matches tool results with their calls: most clients send only the tool's name."""
 
     messages: list[Message] = field(default_factory=list)
     _waiting: OrderedDict[str, str] = field(default_factory=OrderedDict)
-    """The tools of the calls that have no result yet, by their ids, the oldest first."""
+    """Tool names of the calls without a result, by call id, oldest first."""
     _num_calls: int = 0
 
-    def read(self, wire: WireMessage, place: str) -> None:
+    def read(self, wire: WireMessage, path: str) -> None:
+        """Add a message."""
         match wire.role:
             case "tool":
                 self._result(wire)
             case "assistant":
                 self._assistant(wire)
             case "user":
-                self.messages.append(Message("user", _parts(wire, place)))
+                self.messages.append(Message("user", _parts(wire, path)))
             case _:
                 role: Role = "system"
                 self.messages.append(Message(role, (TextPart(wire.content),)))
@@ -98,7 +105,7 @@ class _Reader:
     def _result(self, wire: WireMessage) -> None:
         name = wire.tool_name or wire.name
         id = wire.tool_call_id if wire.tool_call_id in self._waiting else self._next(name)
-        if id is None:  # Ollama takes a result of no call, so it is one of a call without arguments
+        if id is None:  # Ollama accepts results without a call, so invent a call without arguments
             id = self._new_id()
             self._waiting[id] = name or "tool"
             call = ToolCall(id, self._waiting[id], "{}")
@@ -108,7 +115,7 @@ class _Reader:
         self.messages.append(Message("tool", parts, tool_call_id=id, name=tool))
 
     def _next(self, name: str | None) -> str | None:
-        """The oldest call of this tool that waits, or of any where no tool is named."""
+        """The oldest waiting call of this tool, or of any tool if none is named."""
         return next((id for id, tool in self._waiting.items() if name in (None, tool)), None)
 
     def _new_id(self) -> str:
@@ -116,7 +123,7 @@ class _Reader:
         return f"call_{self._num_calls}"
 
 
-def _parts(wire: WireMessage, place: str) -> tuple[Part, ...]:
-    images = [picture(data, f"{place}.images.{n}") for n, data in enumerate(wire.images)]
+def _parts(wire: WireMessage, path: str) -> tuple[Part, ...]:
+    images = [picture(data, f"{path}.images.{n}") for n, data in enumerate(wire.images)]
     text = (TextPart(wire.content),) if wire.content or not images else ()
     return (*images, *text)

@@ -1,4 +1,4 @@
-"""What models there are, as Ollama lists, shows, loads and unloads them."""
+"""Lists, shows, loads and unloads models, in Ollama's format."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pydantic import ConfigDict
 
 from kronk_agent import __version__
 from kronk_agent.api.errors import HttpError
-from kronk_agent.api.middleware.identity import current_caller
-from kronk_agent.api.model_router import Served, Serving
-from kronk_agent.api.protocols.common.schema import OpenWire, WholeText, encode
-from kronk_agent.api.protocols.ollama.response import MEDIA_TYPE, moment
+from kronk_agent.api.middleware.identity import current_client
+from kronk_agent.api.model_router import ModelRouter, ServedModel
+from kronk_agent.api.protocols.common.schema import LenientModel, UnicodeBody, encode
+from kronk_agent.api.protocols.ollama.encoder import MEDIA_TYPE, moment
 from kronk_agent.engine.llama.model_file import has_gpu
 from kronk_agent.errors import InvalidRequestError, ModelError
 from kronk_agent.messages import JsonObject, JsonValue
@@ -23,7 +23,7 @@ from kronk_agent.model import Capability
 from kronk_agent.runtime.description import ModelDescription
 
 API_VERSION = "0.32.0"
-"""Of Ollama, whose API this is; clients look at it for what there is."""
+"""The version of Ollama's API implemented here; clients check it for features."""
 
 _LATEST = ":latest"
 _NEVER = "9999-12-31T23:59:59Z"
@@ -39,75 +39,84 @@ _CAPABILITIES: dict[Capability, str] = {
 }
 
 
-class Named(OpenWire, WholeText):
+class ModelRequest(LenientModel, UnicodeBody):
     """A request about a model."""
 
     model_config = ConfigDict(extra="allow")
 
     model: str = ""
     name: str = ""
-    """The same, by its old name."""
+    """Former name of model."""
 
     @property
     def given(self) -> str:
+        """The requested model.
+
+        Raises:
+            InvalidRequestError: no model is named.
+        """
         if not self.model and not self.name:
             raise InvalidRequestError("model: Field required", param="model")
         return self.model or self.name
 
 
-class PullRequest(Named):
+class PullRequest(ModelRequest):
+    """A request for ``/api/pull``."""
+
     stream: bool = True
 
 
-class ShowRequest(Named):
+class ShowRequest(ModelRequest):
+    """A request for ``/api/show``."""
+
     verbose: bool = False
-    """Lists are left out of ``model_info`` either way."""
+    """No effect: lists are always left out of ``model_info``."""
 
 
-def router(serving: Serving) -> APIRouter:
-    """The routes."""
+def router(models: ModelRouter) -> APIRouter:
+    """The routes that list and show models."""
     routes = APIRouter(tags=["ollama"])
 
     @routes.get("/", include_in_schema=False)
     async def is_running() -> Response:
-        """Ollama's clients ask it to see if there is a server."""
+        """Answer the check by which Ollama's clients detect a server."""
         return PlainTextResponse("Ollama is running")
 
     @routes.get("/api/version")
     async def version() -> dict[str, str]:
-        """The version of Ollama's API that is spoken here, and ours."""
+        """Return the version of Ollama's API, and our own."""
         return {"version": API_VERSION, "kronk_agent": __version__}
 
     @routes.get("/api/tags", response_model=None)
     async def tags() -> JsonObject:
-        """The models and agents there are."""
-        found = [await _listed(serving, one) for one in await serving.served()]
+        """List the available models and agents."""
+        found = [await _listed(models, one) for one in await models.served()]
         return {"models": [one.to_wire() for one in found if one is not None]}
 
     @routes.get("/api/ps", response_model=None)
     async def ps() -> JsonObject:
-        """The models on files that are loaded."""
+        """List the loaded local models."""
         found: list[JsonValue] = []
-        for entry in serving.runtime.models:
+        for entry in models.runtime.models:
             if entry.is_loaded and entry.place == "local":
-                about = await serving.runtime.describe_model(entry.name, renders_template=False)
-                found.append(_loaded(serving, _Listed(entry.name, about, 0)))
+                about = await models.runtime.describe_model(entry.name, renders_template=False)
+                found.append(_loaded(models, _Listed(entry.name, about, 0)))
         return {"models": found}
 
     @routes.post("/api/show", response_model=None)
     async def show(body: ShowRequest) -> JsonObject:
-        """One of them: what it can do, and what its file says of itself."""
-        id = model_id(serving, body.given)
-        return await _shown(serving, id)
+        """Describe a model: its capabilities and its file's metadata."""
+        id = model_id(models, body.given)
+        return await _shown(models, id)
 
     @routes.post("/api/pull", response_model=None)
     async def pull(body: PullRequest) -> Response:
-        """Says that a model is there; nothing is downloaded."""
-        id = model_id(serving, body.given)
-        if id not in [one.id for one in await serving.served()]:
+        """Confirm that a model is available; nothing is downloaded."""
+        id = model_id(models, body.given)
+        if id not in [one.id for one in await models.served()]:
             raise HttpError(
-                f"there is no model {body.given!r} here, and none is downloaded over HTTP: put a "
-                "GGUF file's path under models in the server's YAML",
+                f"unknown model {body.given!r}; models are not downloaded over HTTP: add a GGUF "
+                "file's path under models in the server's YAML",
                 status=404,
             )
         done = {"status": "success"}
@@ -119,85 +128,87 @@ def router(serving: Serving) -> APIRouter:
     @routes.post("/api/create", response_model=None, include_in_schema=False)
     @routes.post("/api/copy", response_model=None, include_in_schema=False)
     @routes.delete("/api/delete", response_model=None, include_in_schema=False)
-    async def not_here() -> Response:
-        """Refused: the server's YAML says which models there are."""
+    async def reject_changes() -> Response:
+        """Reject changes: models are configured in the server's YAML."""
         raise HttpError(
-            "the server's YAML says which models there are: models are neither made, copied, "
-            "pushed nor deleted over HTTP",
+            "models are configured in the server's YAML; they cannot be created, copied, pushed "
+            "or deleted over HTTP",
             status=501,
         )
 
     return routes
 
 
-def model_id(serving: Serving, name: str) -> str:
-    """The id of the model that Ollama's clients call by this name: they add ``:latest``."""
-    known = {entry.name for entry in serving.runtime.models}
-    return serving.named(name if name in known else name.removesuffix(_LATEST))
+def model_id(models: ModelRouter, name: str) -> str:
+    """Resolve a name from Ollama's clients, which append ``:latest``."""
+    names = {entry.name for entry in models.runtime.models}
+    return models.resolve_id(name if name in names else name.removesuffix(_LATEST))
 
 
-async def load(serving: Serving, id: str) -> None:
-    """Load a model for what it was made for.
+async def load(models: ModelRouter, id: str) -> None:
+    """Load a model for what it can do.
 
     Raises:
-        UnknownModelError, ModelError, InvalidRequestError: it cannot be had.
+        UnknownModelError, ModelError, InvalidRequestError: the model is unavailable.
     """
-    name = serving.model_of(id)
-    can = await serving.runtime.capabilities(name)
+    name = models.model_of(id)
+    can = await models.runtime.capabilities(name)
     if "generate" in can:
-        async with serving.runtime.engine(name):
+        async with models.runtime.engine(name):
             pass
     elif can & {"embed", "rerank"}:
-        async with serving.runtime.embedder(name):
+        async with models.runtime.embedder(name):
             pass
-    else:  # on a server
-        await serving.agent(id)
+    else:  # a remote model
+        await models.agent(id)
 
 
-async def unload(serving: Serving, id: str) -> str | None:
-    """Unload a model that nobody uses; why it stays loaded, where the caller may not.
+async def unload(models: ModelRouter, id: str) -> str | None:
+    """Unload an idle model; returns a notice if the client's key may not.
 
-    All callers share it, so this needs the scope ``admin``.
+    All clients share the model, so this requires the scope ``admin``.
     """
-    if "admin" not in current_caller().scopes:
-        return "keep_alive: this API key is not for admin, so the model stays loaded"
-    await serving.runtime.unload(serving.model_of(id))
+    if "admin" not in current_client().scopes:
+        return "keep_alive: the API key lacks the scope admin, so the model stays loaded"
+    await models.runtime.unload(models.model_of(id))
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
-    """A model as it is listed."""
+    """A model in a listing."""
 
     id: str
     about: ModelDescription | None
-    """None where it is no file."""
+    """None if it is not a local file."""
     started: int
-    """When the server was, in seconds since 1970."""
+    """Start time of the server, in seconds since 1970."""
 
     @property
     def name(self) -> str:
-        """With a tag, as all names of Ollama's have."""
+        """The id with a tag, as Ollama's names always have one."""
         return self.id if ":" in self.id else self.id + _LATEST
 
     @property
     def digest(self) -> str:
-        """Another one for each state of the file; the file is not read for it."""
+        """Changes with the file's size and modification time; the file is not read."""
         stat = Path(self.about.file).stat() if self.about else None
         state = f"{stat.st_size}:{stat.st_mtime_ns}" if stat else ""
         return hashlib.sha256(f"{self.id}:{state}".encode()).hexdigest()
 
     @property
     def modified_at(self) -> str:
+        """Modification time of the file; without a file, the server's start time."""
         return moment(Path(self.about.file).stat().st_mtime if self.about else self.started)
 
     @property
     def size(self) -> int:
-        """Bytes of the file; 0 where there is none."""
+        """Bytes of the file; 0 without a file."""
         return Path(self.about.file).stat().st_size if self.about else 0
 
     @property
     def details(self) -> JsonObject:
+        """Ollama's ``details`` of the model."""
         about = self.about
         family = str(about.metadata.get("general.architecture", "")) if about else ""
         return {
@@ -210,6 +221,7 @@ class _Listed:
         }
 
     def to_wire(self) -> JsonObject:
+        """The model's entry in a listing."""
         return {
             "name": self.name,
             "model": self.name,
@@ -220,40 +232,42 @@ class _Listed:
         }
 
 
-async def _listed(serving: Serving, served: Served) -> _Listed | None:
-    """None for a model that cannot be had."""
+async def _listed(models: ModelRouter, served: ServedModel) -> _Listed | None:
+    """The listed model; None if it is unavailable."""
     if served.problem is not None:
         return None
-    about = await _about(serving, served.id, renders_template=False)
-    return _Listed(served.id, about, serving.started)
+    about = await _about(models, served.id, renders_template=False)
+    return _Listed(served.id, about, models.started)
 
 
-async def _about(serving: Serving, id: str, *, renders_template: bool) -> ModelDescription | None:
-    """What the file of a model tells; None where it is no file.
+async def _about(
+    models: ModelRouter, id: str, *, renders_template: bool
+) -> ModelDescription | None:
+    """Describe a model's file; None if it is not a local file.
 
     Raises:
-        UnknownModelError, ModelError: it cannot be had.
+        UnknownModelError, ModelError: the model is unavailable.
     """
-    name = serving.model_of(id) or serving.runtime.models[0].name
-    places = {entry.name: entry.place for entry in serving.runtime.models}
+    name = models.model_of(id) or models.runtime.models[0].name
+    places = {entry.name: entry.place for entry in models.runtime.models}
     if places.get(name, "local") != "local":
         return None
-    runtime = serving.runtime
+    runtime = models.runtime
     return await runtime.describe_model(name, renders_template=renders_template)
 
 
-async def _shown(serving: Serving, id: str) -> JsonObject:
-    found = next((one for one in await serving.served() if one.id == id), None)
+async def _shown(models: ModelRouter, id: str) -> JsonObject:
+    found = next((one for one in await models.served() if one.id == id), None)
     if found is not None and found.problem is not None:
         raise ModelError(found.problem)
-    about = await _about(serving, id, renders_template=True)
-    listed = _Listed(id, about, serving.started)
-    can = await serving.runtime.capabilities(serving.model_of(id))
+    about = await _about(models, id, renders_template=True)
+    listed = _Listed(id, about, models.started)
+    can = await models.runtime.capabilities(models.model_of(id))
     given = {} if about is None else about.metadata
     names = dict.fromkeys(_CAPABILITIES[one] for one in _CAPABILITIES if one in can)
     return {
         "modelfile": f"FROM {listed.name}\n",
-        "parameters": _parameters(serving),
+        "parameters": _parameters(models),
         "template": about.template_source if about else "",
         "license": str(given.get("general.license", "")),
         "modified_at": listed.modified_at,
@@ -267,10 +281,10 @@ async def _shown(serving: Serving, id: str) -> JsonObject:
     }
 
 
-def _loaded(serving: Serving, listed: _Listed) -> JsonObject:
+def _loaded(models: ModelRouter, listed: _Listed) -> JsonObject:
     about = listed.about
     assert about is not None
-    with serving.runtime.loaded_engine(listed.id) as engine:
+    with models.runtime.loaded_engine(listed.id) as engine:
         size = about.embedding_bytes if engine is None else about.generation_bytes
         length = about.trained_context_length if engine is None else engine.context_length
     return {
@@ -280,14 +294,14 @@ def _loaded(serving: Serving, listed: _Listed) -> JsonObject:
         "digest": listed.digest,
         "details": listed.details,
         "expires_at": _NEVER,
-        "size_vram": int(size * _share_on_gpu(serving, about)),
+        "size_vram": int(size * _share_on_gpu(models, about)),
         "context_length": length,
     }
 
 
-def _share_on_gpu(serving: Serving, about: ModelDescription) -> float:
-    """Of the model's layers; an estimate, for llama.cpp decides what fits."""
-    layers = serving.runtime.config.engine.gpu_layers
+def _share_on_gpu(models: ModelRouter, about: ModelDescription) -> float:
+    """Estimated share of the model's layers on the GPU; llama.cpp decides what really fits."""
+    layers = models.runtime.config.engine.gpu_layers
     if not has_gpu():
         return 0.0
     architecture = about.metadata.get("general.architecture")
@@ -297,14 +311,14 @@ def _share_on_gpu(serving: Serving, about: ModelDescription) -> float:
     return min(1.0, layers / (count + 1))
 
 
-def _parameters(serving: Serving) -> str:
-    """What is sampled with, where a request does not say."""
+def _parameters(models: ModelRouter) -> str:
+    """The default sampling parameters, in the format of a modelfile."""
     names = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "repeat_last_n")
-    return "\n".join(f"{name:<30} {getattr(serving.sampling, name)}" for name in names)
+    return "\n".join(f"{name:<30} {getattr(models.sampling, name)}" for name in names)
 
 
 def _short(number: int) -> str:
-    """A number of parameters, such as 8.2B."""
+    """A parameter count such as 8.2B."""
     for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
         if number >= size:
             return f"{number / size:.1f}{unit}"

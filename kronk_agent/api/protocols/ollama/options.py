@@ -1,4 +1,4 @@
-"""``options`` of a request, and its ``format``, ``think`` and ``keep_alive``."""
+"""Ollama's ``options``, ``format``, ``think`` and ``keep_alive``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import ConfigDict, JsonValue
 
 from kronk_agent.api.protocols.common.sampling import SamplingFields
-from kronk_agent.api.protocols.common.schema import NoEffect, OpenWire
+from kronk_agent.api.protocols.common.schema import LenientModel, NoEffect
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.model import ResponseFormat, SamplingParams
 
@@ -18,8 +18,8 @@ Format: TypeAlias = Literal["", "json"] | dict[str, JsonValue]
 KeepAlive: TypeAlias = float | str
 Think: TypeAlias = bool | Literal["low", "medium", "high", "max"]
 
-_Loading: TypeAlias = Annotated[object, NoEffect("the server's YAML says how models are loaded")]
-_Removed: TypeAlias = Annotated[object, NoEffect("llama.cpp has it no more")]
+_Loading: TypeAlias = Annotated[object, NoEffect("set in the server's YAML")]
+_Removed: TypeAlias = Annotated[object, NoEffect("removed from llama.cpp")]
 
 _RANDOM_SEED = -1
 _UNITS = {
@@ -35,20 +35,22 @@ _UNITS = {
 _STEP = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h|)")
 _DURATION = re.compile(rf"[-+]?(?:{_STEP.pattern})+")
 _MAX_DURATION = 64
-"""Characters."""
+"""Maximum length in characters."""
 
 
-class Options(OpenWire, SamplingFields):
-    """How the next token is chosen, and how many are."""
+class OllamaOptions(LenientModel, SamplingFields):
+    """Sampling options, and the length of the answer."""
 
     model_config = ConfigDict(extra="allow")
 
     num_predict: int | None = None
-    """Tokens of the answer at most; below 1, and left out, is up to the end of the context."""
+    """Maximum tokens of the answer; below 1 or left out: up to the context length."""
     stop: str | list[str] | None = None
-    """Texts that end the answer and are not part of it."""
-    num_ctx: Annotated[int | None, NoEffect("engine.context_length says it in the YAML")] = None
-    num_keep: Annotated[object, NoEffect("what is left out of a long chat is summarised")] = None
+    """Texts that end the answer; not part of it."""
+    num_ctx: Annotated[
+        int | None, NoEffect("set by engine.context_length in the server's YAML")
+    ] = None
+    num_keep: Annotated[object, NoEffect("long chats are summarised instead")] = None
     num_batch: _Loading = None
     num_gpu: _Loading = None
     main_gpu: _Loading = None
@@ -67,35 +69,37 @@ class Options(OpenWire, SamplingFields):
 
     @property
     def max_tokens(self) -> int | None:
+        """Maximum tokens of the answer; None: up to the context length."""
         return self.num_predict if self.num_predict and self.num_predict > 0 else None
 
     @property
     def stops(self) -> tuple[str, ...]:
+        """The stop sequences as a tuple."""
         stop = self.stop or ()
         return (stop,) if isinstance(stop, str) else tuple(stop)
 
     def sampling(
         self, default: SamplingParams, tokenize: Callable[[str], list[int]] | None = None
     ) -> SamplingParams:
-        """As ``SamplingFields.sampling``; Ollama's default seed draws one."""
+        """See ``SamplingFields.sampling``; Ollama's default seed is random."""
         params = super().sampling(default, tokenize)
         return replace(params, seed=None) if self.seed == _RANDOM_SEED else params
 
     def notices(self, context_length: int) -> Iterator[str]:
-        """What of the options does not hold.
+        """Notices about options that are not honoured.
 
         Args:
-            context_length: tokens the model's context has.
+            context_length: the model's context length in tokens.
         """
         if self.num_ctx is not None and self.num_ctx > context_length:
             yield (
-                f"options.num_ctx: the context has {context_length} tokens; "
-                "engine.context_length in the server's YAML says how many"
+                f"options.num_ctx: the context length is {context_length} tokens; change "
+                "engine.context_length in the server's YAML"
             )
 
 
 def response_format(given: Format | None) -> ResponseFormat | None:
-    """The form of an answer; None where it may have any."""
+    """The required format of the answer; None allows any."""
     match given:
         case None | "":
             return None
@@ -106,7 +110,7 @@ def response_format(given: Format | None) -> ResponseFormat | None:
 
 
 def thinking(given: Think | None) -> dict[str, Any]:
-    """The fields of an agent's options that ``think`` stands for."""
+    """The agent options that correspond to ``think``."""
     match given:
         case None:
             return {}
@@ -117,19 +121,19 @@ def thinking(given: Think | None) -> dict[str, Any]:
 
 
 def is_unloading(keep_alive: KeepAlive | None) -> bool:
-    """True if the model is to be unloaded after the answer.
+    """True if the model must be unloaded after the answer.
 
     Args:
         keep_alive: seconds, or a duration such as ``5m`` or ``1h30m``.
 
     Raises:
-        InvalidRequestError: it is no duration.
+        InvalidRequestError: it is not a duration.
     """
     if not isinstance(keep_alive, str):
         return keep_alive == 0
     text = keep_alive.strip()
     if len(text) > _MAX_DURATION or not _DURATION.fullmatch(text):
         raise InvalidRequestError(
-            "keep_alive: must be seconds, or a duration such as 5m or 1h30m", param="keep_alive"
+            "keep_alive: must be seconds or a duration such as 5m or 1h30m", param="keep_alive"
         )
     return sum(float(number) * _UNITS[unit] for number, unit in _STEP.findall(text)) == 0

@@ -1,4 +1,4 @@
-"""The requests, and what of an agent's options they change."""
+"""Requests of Ollama's API, and their effect on an agent's options."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pydantic import ConfigDict, Field
 
 from kronk_agent.agent import AgentOptions
 from kronk_agent.api.protocols.common.media import picture
-from kronk_agent.api.protocols.common.schema import Count, NoEffect, OpenWire, WholeText
+from kronk_agent.api.protocols.common.schema import Count, LenientModel, NoEffect, UnicodeBody
 from kronk_agent.api.protocols.ollama.context import from_context
 from kronk_agent.api.protocols.ollama.messages import WireMessage
 from kronk_agent.api.protocols.ollama.options import (
     Format,
     KeepAlive,
-    Options,
+    OllamaOptions,
     Think,
     response_format,
     thinking,
@@ -26,38 +26,38 @@ from kronk_agent.messages import Message, TextPart
 _MAX_INPUTS = 2048
 
 
-class Asked(OpenWire, WholeText):
-    """What all requests have in common. A field that nobody knows is left out, with a notice."""
+class OllamaRequest(LenientModel, UnicodeBody):
+    """The fields that all requests share. Unknown fields are ignored, with a notice."""
 
     model_config = ConfigDict(extra="allow")
 
     model: Annotated[str, Field(min_length=1)]
-    """A model's id or agent/NAME, also with ``:latest``."""
-    options: Options = Options()
+    """A model's id or agent/NAME, optionally with ``:latest``."""
+    options: OllamaOptions = OllamaOptions()
     keep_alive: KeepAlive | None = None
-    """0 unloads the model after the answer; else it stays as long as there is room."""
+    """0 unloads the model after the answer; otherwise it stays loaded as long as memory allows."""
 
 
-class Generating(Asked):
-    """What chats and completions have in common."""
+class GenerationRequest(OllamaRequest):
+    """The fields that chat and generate requests share."""
 
     stream: bool = True
     format: Format | None = None
-    """json, or a JSON Schema that the answer follows."""
+    """json, or a JSON Schema that the answer must match."""
     think: Think | None = None
-    """Whether to think, or how much; as the model does when left out."""
+    """Whether or how much to think; the model's default when left out."""
     logprobs: bool = False
     top_logprobs: Annotated[int, Field(ge=0, le=20)] = 0
     """Only with logprobs."""
     truncate: bool = True
-    """A conversation that is too long for the context is shortened; false refuses it."""
-    shift: Annotated[object, NoEffect("an answer ends where the context does")] = None
+    """Compact a conversation that exceeds the context; false rejects it."""
+    shift: Annotated[object, NoEffect("an answer ends at the context length")] = None
 
     def agent_options(self, base: AgentOptions) -> AgentOptions:
-        """The options of an agent, as this request changes them.
+        """The agent's options, with the request's fields applied.
 
         Raises:
-            InvalidRequestError: a value out of range, or two that exclude each other.
+            InvalidRequestError: a value is out of range, or two contradict each other.
         """
         changes: dict[str, Any] = {
             "max_tokens": self.options.max_tokens,
@@ -73,66 +73,68 @@ class Generating(Asked):
         return replace(base, **{key: value for key, value in changes.items() if value is not None})
 
 
-class ChatRequest(Generating):
+class OllamaChatRequest(GenerationRequest):
     """A request for ``/api/chat``."""
 
     messages: tuple[WireMessage, ...] = ()
-    """The conversation; empty loads the model."""
+    """The conversation; empty only loads the model."""
     tools: tuple[WireTool, ...] = ()
 
 
-class GenerateRequest(Generating):
+class GenerateRequest(GenerationRequest):
     """A request for ``/api/generate``."""
 
     prompt: str = ""
-    """What the user says; empty loads the model."""
+    """The user's prompt; empty only loads the model."""
     suffix: str = ""
-    """Fill in what comes between the prompt and this, for models made to."""
+    """Fill in the text between prompt and suffix, for models trained for it."""
     system: str = ""
     images: tuple[str, ...] = ()
-    """In base64."""
+    """Base64-encoded."""
     raw: bool = False
-    """The prompt is not put into the chat template. What looks like a special token is one."""
+    """Skip the chat template. Texts of special tokens are parsed as those tokens."""
     context: tuple[int, ...] = ()
-    """That of an earlier answer, to go on from."""
+    """The context of an earlier answer, to continue it."""
     template: str = ""
-    """Only empty: templates of Go are not rendered here."""
+    """Must be empty: Go templates are not supported."""
 
     @property
     def is_raw(self) -> bool:
+        """True if the chat template is skipped."""
         return self.raw or bool(self.suffix)
 
     @property
     def messages(self) -> list[Message]:
-        """The conversation that the prompt is the end of.
+        """The conversation that ends with the prompt.
 
         Raises:
-            InvalidRequestError: the context is not ours, or an image is none.
+            InvalidRequestError: the context or an image is invalid.
         """
-        begun = from_context(self.context) if self.context else []
-        if self.system and not begun:
-            begun.append(Message.system(self.system))
+        messages = from_context(self.context) if self.context else []
+        if self.system and not messages:
+            messages.append(Message.system(self.system))
         pictures = [picture(data, f"images.{n}") for n, data in enumerate(self.images)]
-        return [*begun, Message("user", (*pictures, TextPart(self.prompt)))]
+        return [*messages, Message("user", (*pictures, TextPart(self.prompt)))]
 
 
-class EmbedRequest(Asked):
+class EmbedRequest(OllamaRequest):
     """A request for ``/api/embed``."""
 
     input: str | Annotated[list[str], Field(max_length=_MAX_INPUTS)] = ""
-    options: Annotated[Options, NoEffect("nothing is sampled")] = Options()
+    options: Annotated[OllamaOptions, NoEffect("embeddings are not sampled")] = OllamaOptions()
     dimensions: Count | None = None
-    """Cut the vectors to so many, for models trained that way."""
+    """Truncate the vectors to this length, for models trained for it."""
     truncate: bool = True
-    """An input that is too long is cut; false refuses it."""
+    """Truncate inputs that are too long; false rejects them."""
 
     @property
     def inputs(self) -> list[str]:
+        """The inputs as a list."""
         given = [self.input] if isinstance(self.input, str) else self.input
         return [] if given == [""] else given
 
 
-class EmbeddingsRequest(Asked):
-    """A request for ``/api/embeddings``, the older form."""
+class EmbeddingsRequest(OllamaRequest):
+    """A request for ``/api/embeddings``, the older endpoint."""
 
     prompt: str = ""

@@ -9,21 +9,21 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from kronk_agent.api.errors import HttpError, envelope
-from kronk_agent.api.model_router import Serving, as_asked
+from kronk_agent.api.model_router import ModelRouter, as_asked
 from kronk_agent.api.protocols.common.schema import encode, left_out
 from kronk_agent.api.protocols.ollama.context import to_context
-from kronk_agent.api.protocols.ollama.events import AnswerReader, End, Piece, joined
+from kronk_agent.api.protocols.ollama.encoder import MEDIA_TYPE, OllamaEncoder
+from kronk_agent.api.protocols.ollama.events import AnswerReader, End, OllamaDelta, join_deltas
 from kronk_agent.api.protocols.ollama.messages import to_messages
 from kronk_agent.api.protocols.ollama.models import load, model_id, unload
 from kronk_agent.api.protocols.ollama.options import is_unloading, response_format
 from kronk_agent.api.protocols.ollama.request import (
-    ChatRequest,
     EmbeddingsRequest,
     EmbedRequest,
     GenerateRequest,
-    Generating,
+    GenerationRequest,
+    OllamaChatRequest,
 )
-from kronk_agent.api.protocols.ollama.response import MEDIA_TYPE, Answer
 from kronk_agent.api.protocols.ollama.tools import to_tools
 from kronk_agent.api.protocols.openai_completions.request import prompt_tokens
 from kronk_agent.api.sse import EventStream, Write, while_connected
@@ -34,36 +34,36 @@ from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonObject, Message, TextDelta, Usage
 from kronk_agent.tools import Tool
 
-Take: TypeAlias = Callable[[Piece], Awaitable[None]]
-"""Gets each piece of an answer."""
+Take: TypeAlias = Callable[[OllamaDelta], Awaitable[None]]
+"""Receives each delta of an answer."""
 
 
-def router(serving: Serving) -> APIRouter:
-    """The routes of what models do."""
+def router(models: ModelRouter) -> APIRouter:
+    """The routes that run models."""
     routes = APIRouter(prefix="/api", tags=["ollama"])
 
     @routes.post("/chat", response_model=None)
-    async def chat(body: ChatRequest, request: Request) -> Response:
+    async def chat(body: OllamaChatRequest, request: Request) -> Response:
         """Answer a conversation."""
-        answer = Answer(kind="chat", model=body.model)
-        return await _respond(serving, body, answer, request)
+        encoder = OllamaEncoder(kind="chat", model=body.model)
+        return await _respond(models, body, encoder, request)
 
     @routes.post("/generate", response_model=None)
     async def generate(body: GenerateRequest, request: Request) -> Response:
-        """Answer a prompt, go on with it, or fill in a middle."""
-        answer = Answer(kind="generate", model=body.model)
-        return await _respond(serving, body, answer, request)
+        """Answer a prompt, continue it, or fill in the middle."""
+        encoder = OllamaEncoder(kind="generate", model=body.model)
+        return await _respond(models, body, encoder, request)
 
     @routes.post("/embed", response_model=None)
     async def embed(body: EmbedRequest, request: Request) -> Response:
-        """Turn texts into vectors of length 1."""
-        return JSONResponse(await while_connected(request, lambda: _embed(serving, body)))
+        """Create embeddings of length 1."""
+        return JSONResponse(await while_connected(request, lambda: _embed(models, body)))
 
     @routes.post("/embeddings", response_model=None)
     async def embeddings(body: EmbeddingsRequest, request: Request) -> Response:
-        """Turn a text into a vector: the older form."""
+        """Create one embedding; the older endpoint."""
         one = EmbedRequest.model_validate({**body.model_dump(), "input": body.prompt})
-        found = await while_connected(request, lambda: _embed(serving, one))
+        found = await while_connected(request, lambda: _embed(models, one))
         vectors = found["embeddings"]
         assert isinstance(vectors, list)
         return JSONResponse({"embedding": vectors[0] if vectors else []})
@@ -72,122 +72,134 @@ def router(serving: Serving) -> APIRouter:
 
 
 async def _respond(
-    serving: Serving, body: ChatRequest | GenerateRequest, answer: Answer, request: Request
+    models: ModelRouter,
+    body: OllamaChatRequest | GenerateRequest,
+    encoder: OllamaEncoder,
+    request: Request,
 ) -> Response:
     if body.stream:
 
         async def produce(write: Write) -> None:
-            async def take(piece: Piece) -> None:
-                await write(answer.frame(piece))
+            """Stream the answer."""
 
-            await write(answer.last_frame(await _answered(serving, body, answer, take)))
+            async def take(delta: OllamaDelta) -> None:
+                """Write a delta."""
+                await write(encoder.frame(delta))
+
+            await write(encoder.last_frame(await _answer(models, body, encoder, take)))
 
         return EventStream(
             produce,
             error_frame=_error_frame,
-            keep_alive=answer.frame(Piece()),
-            keep_alive_seconds=serving.config.keep_alive_seconds,
+            keep_alive=encoder.frame(OllamaDelta()),
+            keep_alive_seconds=models.config.keep_alive_seconds,
             media_type=MEDIA_TYPE,
         )
 
     async def collect() -> JsonObject:
-        pieces: list[Piece] = []
+        """Collect the answer."""
+        deltas: list[OllamaDelta] = []
 
-        async def take(piece: Piece) -> None:
-            pieces.append(piece)
+        async def take(delta: OllamaDelta) -> None:
+            """Collect a delta."""
+            deltas.append(delta)
 
-        end = await _answered(serving, body, answer, take)
-        return answer.whole(joined(pieces), end)
+        end = await _answer(models, body, encoder, take)
+        return encoder.whole(join_deltas(deltas), end)
 
     return JSONResponse(await while_connected(request, collect))
 
 
-async def _answered(
-    serving: Serving, body: ChatRequest | GenerateRequest, answer: Answer, take: Take
+async def _answer(
+    models: ModelRouter,
+    body: OllamaChatRequest | GenerateRequest,
+    encoder: OllamaEncoder,
+    take: Take,
 ) -> End:
-    """Give an answer, piece by piece, and unload the model if the request says so.
+    """Answer a request delta by delta, and unload the model if requested.
 
     Raises:
-        KronkError: it cannot be given.
+        KronkError: the request failed.
     """
-    id = model_id(serving, body.model)
+    id = model_id(models, body.model)
     unloads = is_unloading(body.keep_alive)
-    answer.notices = [*left_out(body)]
+    encoder.notices = [*left_out(body)]
     match body:
-        case ChatRequest(messages=[]) | GenerateRequest(prompt="", images=[], suffix=""):
+        case OllamaChatRequest(messages=[]) | GenerateRequest(prompt="", images=[], suffix=""):
             if not unloads:
-                await load(serving, id)
+                await load(models, id)
             end = End("unload" if unloads else "load")
-        case ChatRequest():
+        case OllamaChatRequest():
             messages = to_messages(body.messages)
-            end = await _run(serving, id, body, answer, messages, to_tools(body.tools), take)
+            end = await _run(models, id, body, encoder, messages, to_tools(body.tools), take)
         case GenerateRequest():
-            end = await _completed(serving, id, body, answer, take)
-    if unloads and (notice := await unload(serving, id)):
-        answer.notices = [*answer.notices, notice]
+            end = await _generate(models, id, body, encoder, take)
+    if unloads and (notice := await unload(models, id)):
+        encoder.notices = [*encoder.notices, notice]
     return end
 
 
-async def _completed(
-    serving: Serving, id: str, body: GenerateRequest, answer: Answer, take: Take
+async def _generate(
+    models: ModelRouter, id: str, body: GenerateRequest, encoder: OllamaEncoder, take: Take
 ) -> End:
     if body.template:
         raise InvalidRequestError(
-            "template: templates of Go are not rendered here: leave it out, or write the whole "
-            "prompt and say raw",
+            "template: Go templates are not supported: leave it out, or send the whole prompt "
+            "with raw",
             param="template",
         )
     if body.is_raw:
-        return await _continued(serving, id, body, answer, take)
-    said: list[str] = []
+        return await _complete_raw(models, id, body, encoder, take)
+    texts: list[str] = []
 
-    async def take_and_keep(piece: Piece) -> None:
-        said.append(piece.text)
-        await take(piece)
+    async def take_and_keep(delta: OllamaDelta) -> None:
+        """Record the text, and pass the delta on."""
+        texts.append(delta.text)
+        await take(delta)
 
     messages = body.messages
-    end = await _run(serving, id, body, answer, messages, (), take_and_keep)
-    context = to_context([*messages, Message.assistant("".join(said))])
+    end = await _run(models, id, body, encoder, messages, (), take_and_keep)
+    context = to_context([*messages, Message.assistant("".join(texts))])
     return End(end.reason, end.usage, end.timings, context)
 
 
 async def _run(
-    serving: Serving,
+    models: ModelRouter,
     id: str,
-    body: Generating,
-    answer: Answer,
+    body: GenerationRequest,
+    encoder: OllamaEncoder,
     messages: Sequence[Message],
     tools: Sequence[Tool],
     take: Take,
 ) -> End:
-    """Run an agent, or a plain model as one."""
-    await serving.need_for(id, list(messages))
-    agent = await serving.agent(id)
-    answer.loaded()
+    """Run the agent or plain model."""
+    await models.check_media(id, list(messages))
+    agent = await models.agent(id)
+    encoder.loaded()
     context_length = agent.model.info.context_length
-    answer.notices = [*answer.notices, *body.options.notices(context_length)]
+    encoder.notices = [*encoder.notices, *body.options.notices(context_length)]
     agent = as_asked(agent, options=body.agent_options(agent.options))
     reader = AnswerReader(frozenset(tool.name for tool in tools))
-    known = serving.open_turns.restore(messages)
-    async with agent.run(known, client_tools=tools) as run:
+    conversation = models.pending_turns.restore(messages)
+    async with agent.run(conversation, client_tools=tools) as run:
         async for event in run:
-            piece = reader.read(event)
-            if piece is not None:
-                await take(piece)
+            delta = reader.read(event)
+            if delta is not None:
+                await take(delta)
     assert reader.finished is not None
-    serving.open_turns.keep(reader.finished, reader.calls)
+    models.pending_turns.keep(reader.finished, reader.calls)
     return reader.end
 
 
-async def _continued(
-    serving: Serving, id: str, body: GenerateRequest, answer: Answer, take: Take
+async def _complete_raw(
+    models: ModelRouter, id: str, body: GenerateRequest, encoder: OllamaEncoder, take: Take
 ) -> End:
-    """Go on with a prompt as it stands, or fill in what is between it and the suffix."""
+    """Continue a raw prompt, or fill in between it and the suffix."""
     if body.suffix:
-        await serving.need(id, "fim")
-    async with serving.engine(id) as engine:
-        answer.loaded()
-        answer.notices = [*answer.notices, *body.options.notices(engine.context_length)]
+        await models.need(id, "fim")
+    async with models.engine(id) as engine:
+        encoder.loaded()
+        encoder.notices = [*encoder.notices, *body.options.notices(engine.context_length)]
         prompt = prompt_tokens(engine, body.prompt, body.suffix or None)
         options = GenerateOptions(
             max_tokens=body.options.max_tokens,
@@ -195,21 +207,21 @@ async def _continued(
             top_logprobs=body.top_logprobs if body.logprobs else None,
             constraint=await _constraint(engine, body),
             streamed=body.stream,
-            cache_salt=serving.cache_salt(),
+            cache_salt=models.cache_salt(),
         )
         scores = Scores(engine.vocabulary.piece)
-        sampling = body.options.sampling(serving.sampling)
+        sampling = body.options.sampling(models.sampling)
         async with aclosing(engine.generate(prompt, sampling=sampling, **options)) as chunks:
             async for chunk in chunks:
                 scores.add(chunk.logprobs)
-                said = scores.score(TextDelta(chunk.text))
-                assert isinstance(said, TextDelta)
+                scored = scores.score(TextDelta(chunk.text))
+                assert isinstance(scored, TextDelta)
                 if chunk.text:
-                    await take(Piece(chunk.text, logprobs=said.logprobs))
+                    await take(OllamaDelta(chunk.text, logprobs=scored.logprobs))
                 if chunk.end is not None:
-                    serving.count(id, chunk.end.usage)
+                    models.count(id, chunk.end.usage)
                     return End(chunk.end.reason, chunk.end.usage, chunk.end.timings)
-    raise AssertionError("a generation ends")
+    raise AssertionError("generate() ends with an end chunk")
 
 
 async def _constraint(engine: Engine, body: GenerateRequest) -> Constraint | None:
@@ -220,11 +232,11 @@ async def _constraint(engine: Engine, body: GenerateRequest) -> Constraint | Non
     return await engine.compile(f"start: %json {encode(schema)}")
 
 
-async def _embed(serving: Serving, body: EmbedRequest) -> JsonObject:
+async def _embed(models: ModelRouter, body: EmbedRequest) -> JsonObject:
     started = time.monotonic_ns()
-    id = model_id(serving, body.model)
-    await serving.need(id, "embed")
-    async with serving.runtime.embedder(id) as embedder:
+    id = model_id(models, body.model)
+    await models.need(id, "embed")
+    async with models.runtime.embedder(id) as embedder:
         loaded = time.monotonic_ns()
         inputs = [_input(embedder, text) if body.truncate else text for text in body.inputs]
         vectors: list[list[float]] = []
@@ -232,9 +244,9 @@ async def _embed(serving: Serving, body: EmbedRequest) -> JsonObject:
         if inputs:
             found = await embedder.embed(inputs, dimensions=body.dimensions)
             vectors, num_tokens = found.vectors.tolist(), found.num_tokens
-            serving.count(id, Usage(num_tokens))
+            models.count(id, Usage(num_tokens))
     notices = [*left_out(body)]
-    if is_unloading(body.keep_alive) and (notice := await unload(serving, id)):
+    if is_unloading(body.keep_alive) and (notice := await unload(models, id)):
         notices.append(notice)
     return {
         "model": body.model,
@@ -247,11 +259,11 @@ async def _embed(serving: Serving, body: EmbedRequest) -> JsonObject:
 
 
 def _input(embedder: EmbeddingEngine, text: str) -> str | list[int]:
-    """The text, or as many of its tokens as an input may have."""
+    """The text, truncated to the maximum number of input tokens."""
     tokens = embedder.vocabulary.tokenize(text, parse_special=False, add_special=True)
-    most = embedder.max_input_tokens
-    # The last token may be one that the model wants at the end.
-    return text if len(tokens) <= most else [*tokens[: most - 1], tokens[-1]]
+    limit = embedder.max_input_tokens
+    # Keep the last token: it may be the model's end token.
+    return text if len(tokens) <= limit else [*tokens[: limit - 1], tokens[-1]]
 
 
 def _error_frame(error: HttpError) -> str:

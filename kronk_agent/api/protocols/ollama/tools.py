@@ -1,4 +1,4 @@
-"""The client's tools, as Ollama writes them."""
+"""Ollama's schema of client tools, and its conversion."""
 
 from __future__ import annotations
 
@@ -6,29 +6,33 @@ from collections.abc import Sequence
 
 from pydantic import Field, JsonValue
 
-from kronk_agent.api.protocols.common.schema import OpenWire
+from kronk_agent.api.protocols.common.schema import LenientModel
 from kronk_agent.api.tools.client_tools import function_tool
 from kronk_agent.tools import Tool
 
 
-class Function(OpenWire):
+class Function(LenientModel):
+    """The function of a tool."""
+
     name: str
     description: str = ""
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
-    """JSON Schema of the arguments; none at all when left out."""
+    """JSON Schema of the arguments; no arguments when left out."""
 
 
-class WireTool(OpenWire):
+class WireTool(LenientModel):
+    """A function tool."""
+
     type: str | None = None
     """Always ``function``."""
     function: Function
 
 
 def to_tools(wire: Sequence[WireTool]) -> list[Tool]:
-    """The client's tools, as tools the client calls.
+    """Convert the client's tools.
 
     Raises:
-        InvalidRequestError: a name or a schema that no tool can have.
+        InvalidRequestError: a name or a schema is invalid.
     """
     return [
         function_tool(
@@ -36,12 +40,12 @@ def to_tools(wire: Sequence[WireTool]) -> list[Tool]:
             tool.function.description,
             _without_nulls(tool.function.parameters),
             strict=False,
-            place=f"tools.{index}",
+            path=f"tools.{index}",
         )
         for index, tool in enumerate(wire)
     ]
 
 
 def _without_nulls(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """The schema without keywords that are null, as clients with optional fields send them."""
+    """Remove keywords that are null; clients with optional fields send them."""
     return {key: value for key, value in schema.items() if value is not None}

@@ -1,4 +1,4 @@
-"""The events of a run as OpenAI's deltas. What is not streamed is these, put together."""
+"""Converts the events of a run to OpenAI's deltas, and assembles deltas to a message."""
 
 from __future__ import annotations
 
@@ -41,54 +41,54 @@ _FINISH_REASONS = {"tool_calls": "tool_calls", "length": "length"}
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """More of a choice."""
+class AnswerDelta:
+    """The next part of a choice."""
 
     delta: Delta
     logprobs: Sequence[TokenLogprob] = ()
     activity: JsonObject | None = None
-    """What a tool of ours does."""
+    """Event of a server tool, for the field ``kronk``."""
 
 
 @dataclass(slots=True)
 class ChoiceReader:
-    """Reads the events of one run.
+    """Converts the events of one run to deltas.
 
     Args:
-        client_tools: names of the tools that are the client's.
-        custom_tools: which of them take one text.
+        client_tools: names of the client's tools.
+        custom_tools: names of those among them that take one text.
     """
 
     client_tools: frozenset[str]
     custom_tools: frozenset[str]
     finished: RunFinished | None = None
     calls: list[ToolCall] = field(default_factory=list)
-    """Those the client is to carry out."""
+    """The calls that the client must execute."""
     timings: Timings = field(default_factory=Timings)
     num_steps: int = 0
     _texts: list[str] = field(default_factory=list)
     _is_step_new: bool = False
-    _numbers: dict[int, int] = field(default_factory=dict)
-    """Which of the client's calls a call of this step is."""
+    _call_numbers: dict[int, int] = field(default_factory=dict)
+    """Number of a client tool call, by its index in this step."""
 
-    def read(self, event: Event) -> Piece | None:
-        """What of an event the client gets to see.
+    def read(self, event: Event) -> AnswerDelta | None:
+        """Convert an event; None if the client sees nothing of it.
 
         Raises:
-            KronkError: the run ended with it.
+            KronkError: the run failed.
         """
         match event:
             case TextDelta(text, logprobs):
-                return Piece({"content": self._apart(text)}, logprobs)
+                return AnswerDelta({"content": self._apart(text)}, logprobs)
             case ReasoningDelta(text):
-                return Piece({"reasoning_content": text})
+                return AnswerDelta({"reasoning_content": text})
             case ToolCallStart() | ToolCallArguments() | ToolCallEnd():
                 return self._call(event)
             case ToolStarted() | ToolProgress() | ToolFinished() | Notice() | ContextCompacted():
-                return Piece({}, activity=event_to_json(event))
+                return AnswerDelta({}, activity=event_to_json(event))
             case StepStarted():
                 self._is_step_new = bool(self._texts)
-                self._numbers = {}
+                self._call_numbers = {}
                 return None
             case StepFinished(timings=timings):
                 self.num_steps += 1
@@ -99,61 +99,63 @@ class ChoiceReader:
 
     @property
     def finish_reason(self) -> str:
+        """OpenAI's finish reason of the finished run."""
         assert self.finished is not None
         return _FINISH_REASONS.get(self.finished.reason, "stop")
 
     @property
     def usage(self) -> Usage:
+        """Token usage of the finished run."""
         assert self.finished is not None
         return self.finished.usage
 
     def _apart(self, text: str) -> str:
-        """Texts of two steps do not run into each other."""
+        """Separate the texts of two steps."""
         if self._is_step_new:
             self._is_step_new = False
             text = _STEPS_APART + text
         self._texts.append(text)
         return text
 
-    def _call(self, event: ToolCallStart | ToolCallArguments | ToolCallEnd) -> Piece | None:
+    def _call(self, event: ToolCallStart | ToolCallArguments | ToolCallEnd) -> AnswerDelta | None:
         match event:
             case ToolCallStart(index, id, name):
                 if name not in self.client_tools:
                     return None
-                number = self._numbers[index] = len(self.calls)
+                number = self._call_numbers[index] = len(self.calls)
                 self.calls.append(ToolCall(id, name, ""))
                 if name in self.custom_tools:
                     return None
                 function = {"name": name, "arguments": ""}
-                return _call_piece(number, id=id, type="function", function=function)
+                return _call_delta(number, id=id, type="function", function=function)
             case ToolCallArguments(index, fragment):
-                number = self._numbers.get(index, -1)
+                number = self._call_numbers.get(index, -1)
                 if number < 0:
                     return None
                 call = self.calls[number]
                 self.calls[number] = ToolCall(call.id, call.name, call.arguments + fragment)
                 if call.name in self.custom_tools:
                     return None
-                return _call_piece(number, function={"arguments": fragment})
+                return _call_delta(number, function={"arguments": fragment})
             case ToolCallEnd(index):
-                number = self._numbers.get(index, -1)
+                number = self._call_numbers.get(index, -1)
                 if number < 0 or self.calls[number].name not in self.custom_tools:
                     return None
                 call = self.calls[number]
-                # A text is taken out of its JSON when it is whole.
+                # The text is extracted from its JSON once that is complete.
                 custom = {"name": call.name, "input": text_in(call.arguments)}
-                return _call_piece(number, id=call.id, type="custom", custom=custom)
+                return _call_delta(number, id=call.id, type="custom", custom=custom)
 
-    def _finish(self, finished: RunFinished) -> Piece | None:
+    def _finish(self, finished: RunFinished) -> AnswerDelta | None:
         self.finished = finished
         if finished.reason == "error":
             raise finished.exception or EngineError(finished.error or "the run failed")
         annotations = _annotations("".join(self._texts), finished.sources)
-        return Piece({"annotations": annotations}) if annotations else None
+        return AnswerDelta({"annotations": annotations}) if annotations else None
 
 
 def usage_to_wire(usages: Sequence[Usage]) -> JsonObject:
-    """The usage of all choices; their prompt is the same, and counts once."""
+    """The usage of all choices; their common prompt counts once."""
     total = sum(usages[1:], usages[0])
     prompt = usages[0].prompt_tokens
     return {
@@ -166,7 +168,7 @@ def usage_to_wire(usages: Sequence[Usage]) -> JsonObject:
 
 
 def timings_to_wire(usage: Usage, timings: Timings) -> JsonObject:
-    """llama.cpp's ``timings``: what was read and written, in tokens and milliseconds."""
+    """llama.cpp's ``timings``: tokens and milliseconds of prompt processing and generation."""
     num_read = usage.prompt_tokens - usage.cached_tokens
     read_seconds = max(0.0, timings.ttft_seconds - timings.queue_seconds)
     return {
@@ -182,6 +184,7 @@ def timings_to_wire(usage: Usage, timings: Timings) -> JsonObject:
 
 
 def logprobs_to_wire(logprobs: Sequence[TokenLogprob]) -> JsonObject:
+    """The logprobs of a choice in OpenAI's format."""
     return {
         "content": [logprob_to_wire(scored) for scored in logprobs],
         "refusal": None,
@@ -189,7 +192,7 @@ def logprobs_to_wire(logprobs: Sequence[TokenLogprob]) -> JsonObject:
 
 
 def merge(message: dict[str, Any], delta: Mapping[str, Any]) -> None:
-    """Put a delta into a message that is being put together."""
+    """Merge a delta into the message being assembled."""
     for key, value in delta.items():
         match key:
             case "content" | "reasoning_content":
@@ -207,12 +210,12 @@ def _merge_call(calls: list[dict[str, Any]], delta: Mapping[str, Any]) -> None:
         calls[delta["index"]]["function"]["arguments"] += delta["function"]["arguments"]
 
 
-def _call_piece(number: int, **fields: object) -> Piece:
-    return Piece({"tool_calls": [{"index": number, **fields}]})
+def _call_delta(number: int, **fields: object) -> AnswerDelta:
+    return AnswerDelta({"tool_calls": [{"index": number, **fields}]})
 
 
 def _annotations(text: str, sources: Sequence[Source]) -> list[JsonObject]:
-    """What the text cites, where."""
+    """OpenAI's annotations for the citations in the text."""
     cited = [{k: v for k, v in one.items() if k != "type"} for one in citations(text, sources)]
     return [{"type": "url_citation", "url_citation": one} for one in cited]
 

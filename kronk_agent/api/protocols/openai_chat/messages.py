@@ -1,4 +1,4 @@
-"""The messages of a request, as OpenAI writes them, and as ours."""
+"""OpenAI's message schema, and its conversion to our messages."""
 
 from __future__ import annotations
 
@@ -8,46 +8,60 @@ from typing import Annotated, Literal, TypeAlias, assert_never
 from pydantic import Field
 
 from kronk_agent.api.protocols.common.media import audio_in, image_at
-from kronk_agent.api.protocols.common.schema import NoEffect, OpenWire, Wire
+from kronk_agent.api.protocols.common.schema import LenientModel, NoEffect, RequestModel
 from kronk_agent.api.tools.client_tools import text_arguments
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import ImagePart, Message, Part, TextPart, ToolCall
 
-_CacheControl: TypeAlias = Annotated[object, NoEffect("prompts share what they begin with")]
-_Name: TypeAlias = Annotated[object, NoEffect("templates have no place for a participant's name")]
-_PlayedBack: TypeAlias = Annotated[object, NoEffect("a client gives it back as it got it")]
+_CacheControl: TypeAlias = Annotated[object, NoEffect("prompts share their common prefix anyway")]
+_Name: TypeAlias = Annotated[
+    object, NoEffect("chat templates have no field for a participant's name")
+]
+_PlayedBack: TypeAlias = Annotated[object, NoEffect("sent back by clients as received")]
 
 
-class TextContent(OpenWire):
+class TextContent(LenientModel):
+    """A text part."""
+
     type: Literal["text"]
     text: str
     cache_control: _CacheControl = None
 
 
-class Refusal(OpenWire):
+class Refusal(LenientModel):
+    """A refusal of the assistant."""
+
     type: Literal["refusal"]
     refusal: str
 
 
-class ImageUrl(Wire):
+class ImageUrl(RequestModel):
+    """The URL of an image."""
+
     url: str
     """A data: URL; nothing is fetched."""
     detail: Literal["auto", "low", "high"] | None = None
-    """All images are seen as the model sees them: only auto."""
+    """Only auto: the model determines the resolution."""
 
 
-class ImageContent(OpenWire):
+class ImageContent(LenientModel):
+    """An image part."""
+
     type: Literal["image_url"]
     image_url: ImageUrl
     cache_control: _CacheControl = None
 
 
-class InputAudio(Wire):
+class InputAudio(RequestModel):
+    """Base64-encoded audio."""
+
     data: str
     format: Literal["wav", "mp3"]
 
 
-class AudioContent(OpenWire):
+class AudioContent(LenientModel):
+    """An audio part."""
+
     type: Literal["input_audio"]
     input_audio: InputAudio
     cache_control: _CacheControl = None
@@ -62,26 +76,34 @@ AssistantContent: TypeAlias = (
 )
 
 
-class SystemMessage(OpenWire):
+class SystemMessage(LenientModel):
+    """A message with instructions."""
+
     role: Literal["system", "developer"]
     content: TextOnly
     name: _Name = None
     cache_control: _CacheControl = None
 
 
-class UserMessage(OpenWire):
+class UserMessage(LenientModel):
+    """A message of the user."""
+
     role: Literal["user"]
     content: UserContent
     name: _Name = None
     cache_control: _CacheControl = None
 
 
-class FunctionOfCall(OpenWire):
+class FunctionOfCall(LenientModel):
+    """The name and the JSON arguments of a function call."""
+
     name: str
     arguments: str
 
 
-class FunctionCall(OpenWire):
+class FunctionCall(LenientModel):
+    """A call of a function tool."""
+
     id: str
     type: Literal["function"]
     function: FunctionOfCall
@@ -89,30 +111,36 @@ class FunctionCall(OpenWire):
     provider_specific_fields: _PlayedBack = None
 
 
-class CustomOfCall(OpenWire):
+class CustomOfCall(LenientModel):
+    """The name and the text input of a custom tool call."""
+
     name: str
     input: str
 
 
-class CustomCall(OpenWire):
+class CustomCall(LenientModel):
+    """A call of a custom tool."""
+
     id: str
     type: Literal["custom"]
     custom: CustomOfCall
     index: _PlayedBack = None
 
 
-class AssistantMessage(OpenWire):
+class AssistantMessage(LenientModel):
+    """A message of the assistant."""
+
     role: Literal["assistant"]
     content: AssistantContent = None
     tool_calls: list[Annotated[FunctionCall | CustomCall, Field(discriminator="type")]] | None = (
         None
     )
     reasoning_content: str | None = None
-    """The thinking that came before, as we gave it."""
+    """The thinking before the answer, as received from us."""
     reasoning: str | None = None
-    """The same, as vLLM and OpenRouter call it."""
+    """vLLM's and OpenRouter's name for reasoning_content."""
     prefix: bool | None = None
-    """On the last message: go on with it, as DeepSeek and Mistral have it."""
+    """On the last message: continue it, as in DeepSeek's and Mistral's APIs."""
     refusal: str | None = None
     name: _Name = None
     annotations: _PlayedBack = None
@@ -125,11 +153,13 @@ class AssistantMessage(OpenWire):
     function_call: None = None
 
 
-class ToolMessage(OpenWire):
+class ToolMessage(LenientModel):
+    """The result of a tool call."""
+
     role: Literal["tool"]
     content: TextOnly | None = None
     tool_call_id: str
-    name: Annotated[object, NoEffect("the call says which tool it was")] = None
+    name: Annotated[object, NoEffect("the call names the tool")] = None
     cache_control: _CacheControl = None
 
 
@@ -145,10 +175,10 @@ def is_begun(wire: Sequence[WireMessage]) -> bool:
 
 
 def to_messages(wire: Sequence[WireMessage]) -> list[Message]:
-    """The conversation as ours.
+    """Convert the messages of a request.
 
     Raises:
-        InvalidRequestError: an image that is not in the request, or a result of no call.
+        InvalidRequestError: an image is not a ``data:`` URL, or a tool result has no call.
     """
     messages: list[Message] = []
     names: dict[str, str] = {}
@@ -159,19 +189,19 @@ def to_messages(wire: Sequence[WireMessage]) -> list[Message]:
     return messages
 
 
-def _message(message: WireMessage, names: dict[str, str], place: str) -> Message:
+def _message(message: WireMessage, names: dict[str, str], path: str) -> Message:
     match message:
         case SystemMessage():
             return Message("system", _text_parts(message.content))
         case UserMessage():
-            return Message("user", _user_parts(message.content, f"{place}.content"))
+            return Message("user", _user_parts(message.content, f"{path}.content"))
         case AssistantMessage():
             return _assistant(message)
         case ToolMessage(tool_call_id=id):
             if id not in names:
                 raise InvalidRequestError(
-                    f"{place}.tool_call_id: no earlier assistant message has a call {id!r}",
-                    param=f"{place}.tool_call_id",
+                    f"{path}.tool_call_id: no earlier assistant message has a tool call {id!r}",
+                    param=f"{path}.tool_call_id",
                 )
             return Message("tool", _text_parts(message.content), tool_call_id=id, name=names[id])
         case _:
@@ -180,7 +210,7 @@ def _message(message: WireMessage, names: dict[str, str], place: str) -> Message
 
 def _assistant(message: AssistantMessage) -> Message:
     content = message.content
-    texts = [content] if isinstance(content, str) else [_words(part) for part in content or ()]
+    texts = [content] if isinstance(content, str) else [_part_text(part) for part in content or ()]
     if message.refusal:
         texts.append(message.refusal)
     text = "".join(texts)
@@ -192,7 +222,7 @@ def _assistant(message: AssistantMessage) -> Message:
     )
 
 
-def _words(part: TextContent | Refusal) -> str:
+def _part_text(part: TextContent | Refusal) -> str:
     return part.text if isinstance(part, TextContent) else part.refusal
 
 
@@ -208,28 +238,28 @@ def _text_parts(content: TextOnly | None) -> tuple[Part, ...]:
     return (TextPart(content or ""),)
 
 
-def _user_parts(content: UserContent, place: str) -> tuple[Part, ...]:
+def _user_parts(content: UserContent, path: str) -> tuple[Part, ...]:
     if isinstance(content, str):
         return (TextPart(content),)
-    return tuple(_user_part(part, f"{place}.{index}") for index, part in enumerate(content))
+    return tuple(_user_part(part, f"{path}.{index}") for index, part in enumerate(content))
 
 
-def _user_part(part: TextContent | ImageContent | AudioContent, place: str) -> Part:
+def _user_part(part: TextContent | ImageContent | AudioContent, path: str) -> Part:
     match part:
         case TextContent(text=text):
             return TextPart(text)
         case ImageContent(image_url=image):
-            return _image(image, f"{place}.image_url")
+            return _image(image, f"{path}.image_url")
         case AudioContent(input_audio=audio):
-            return audio_in(audio.data, audio.format, f"{place}.input_audio.data")
+            return audio_in(audio.data, audio.format, f"{path}.input_audio.data")
         case _:
             assert_never(part)
 
 
-def _image(image: ImageUrl, place: str) -> ImagePart:
+def _image(image: ImageUrl, path: str) -> ImagePart:
     if image.detail not in (None, "auto"):
         raise InvalidRequestError(
-            f"{place}.detail: only auto, for images are seen as the model sees them",
-            param=f"{place}.detail",
+            f"{path}.detail: only auto: the model determines the resolution",
+            param=f"{path}.detail",
         )
-    return image_at(image.url, f"{place}.url")
+    return image_at(image.url, f"{path}.url")

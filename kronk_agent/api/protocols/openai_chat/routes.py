@@ -9,13 +9,13 @@ from fastapi.responses import JSONResponse
 
 from kronk_agent.agent import Agent
 from kronk_agent.api.errors import openai_error_frame
-from kronk_agent.api.model_router import Serving, as_asked, with_seed
+from kronk_agent.api.model_router import ModelRouter, as_asked, with_seed
 from kronk_agent.api.protocols.common.schema import left_out
-from kronk_agent.api.protocols.openai_chat.events import ChoiceReader, Piece
-from kronk_agent.api.protocols.openai_chat.hosted import hosted_toolsets
+from kronk_agent.api.protocols.openai_chat.encoder import ChatCompletionEncoder
+from kronk_agent.api.protocols.openai_chat.events import AnswerDelta, ChoiceReader
 from kronk_agent.api.protocols.openai_chat.messages import to_messages
 from kronk_agent.api.protocols.openai_chat.request import ChatCompletionRequest
-from kronk_agent.api.protocols.openai_chat.response import Answer
+from kronk_agent.api.protocols.openai_chat.server_tools import server_toolsets
 from kronk_agent.api.protocols.openai_chat.tools import (
     custom_names,
     to_tool_choice,
@@ -28,42 +28,44 @@ from kronk_agent.messages import Message, Notice
 from kronk_agent.model import ToolChoice
 from kronk_agent.tools import Tool
 
-_LAST = Piece({})
+_LAST = AnswerDelta({})
 
 
-def router(serving: Serving) -> APIRouter:
+def router(models: ModelRouter) -> APIRouter:
+    """The routes for chat completions."""
     routes = APIRouter(tags=["chat completions"])
 
     @routes.post("/v1/chat/completions", response_model=None)
     @routes.post("/chat/completions", response_model=None, include_in_schema=False)
     async def create_chat_completion(body: ChatCompletionRequest, request: Request) -> Response:
-        """Answer a conversation."""
+        """Create a chat completion."""
         stream = body.stream_options
-        answer = Answer(
-            model=serving.named(body.model),
+        encoder = ChatCompletionEncoder(
+            model=models.resolve_id(body.model),
             include_usage=bool(stream and stream.include_usage),
             include_obfuscation=bool(stream and stream.include_obfuscation),
         )
-        job = await _job(serving, body)
+        chat = await _parse(models, body)
         if body.stream:
 
             async def produce(write: Write) -> None:
-                await _stream(job, answer, write)
+                """Stream the answer."""
+                await _stream(chat, encoder, write)
 
             return EventStream(
                 produce,
                 error_frame=openai_error_frame,
-                keep_alive_seconds=serving.config.keep_alive_seconds,
+                keep_alive_seconds=models.config.keep_alive_seconds,
             )
-        return JSONResponse(await while_connected(request, lambda: _collect(job, answer)))
+        return JSONResponse(await while_connected(request, lambda: _collect(chat, encoder)))
 
     @routes.post("/v1/chat/completions/input_tokens", tags=["tokens"])
     @routes.post("/chat/completions/input_tokens", include_in_schema=False)
     async def count_input_tokens(body: ChatCompletionRequest) -> dict[str, Any]:
-        """Count the tokens of a chat completion's prompt; nothing is generated."""
-        job = await _job(serving, body)
-        count = await job.agents[0].count_tokens(
-            job.messages, tool_choice=job.tool_choice, client_tools=job.client_tools
+        """Count the prompt tokens of a chat completion, without generating."""
+        chat = await _parse(models, body)
+        count = await chat.agents[0].count_tokens(
+            chat.messages, tool_choice=chat.tool_choice, client_tools=chat.client_tools
         )
         return {"object": "response.input_tokens", "input_tokens": count}
 
@@ -71,10 +73,10 @@ def router(serving: Serving) -> APIRouter:
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
-    """A request, understood."""
+class ChatRun:
+    """A parsed request, ready to run."""
 
-    serving: Serving
+    models: ModelRouter
     model: str
     agents: Sequence[Agent]
     """One for each choice."""
@@ -83,50 +85,51 @@ class _Job:
     custom_tools: frozenset[str]
     tool_choice: ToolChoice | None
     notices: Sequence[Notice]
-    """One for each part of the request that was left out."""
+    """One for each ignored part of the request."""
 
     def readers(self) -> list[ChoiceReader]:
+        """A new reader for each choice."""
         names = frozenset(tool.name for tool in self.client_tools)
         return [ChoiceReader(names, self.custom_tools) for _ in self.agents]
 
     async def run(
-        self, index: int, reader: ChoiceReader, take: Callable[[Piece], Awaitable[None]]
+        self, index: int, reader: ChoiceReader, take: Callable[[AnswerDelta], Awaitable[None]]
     ) -> None:
         """Run one choice to its end.
 
         Raises:
-            KronkError: what the run ended with.
+            KronkError: the run failed.
         """
         for notice in self.notices:
-            if (said := reader.read(notice)) is not None:
-                await take(said)
+            if (shown := reader.read(notice)) is not None:
+                await take(shown)
         running = self.agents[index].run(
             self.messages, tool_choice=self.tool_choice, client_tools=self.client_tools
         )
         async with running as run:
             async for event in run:
-                piece = reader.read(event)
-                if piece is not None:
-                    await take(piece)
+                delta = reader.read(event)
+                if delta is not None:
+                    await take(delta)
         assert reader.finished is not None
-        self.serving.open_turns.keep(reader.finished, reader.calls)
+        self.models.pending_turns.keep(reader.finished, reader.calls)
 
 
-async def _job(serving: Serving, body: ChatCompletionRequest) -> _Job:
+async def _parse(models: ModelRouter, body: ChatCompletionRequest) -> ChatRun:
     messages = to_messages(body.messages)
-    model = serving.named(body.model)
-    await serving.need_for(model, messages)
-    agent = await serving.agent(model, cache_salt=body.cache_salt)
+    model = models.resolve_id(body.model)
+    await models.check_media(model, messages)
+    agent = await models.agent(model, cache_salt=body.cache_salt)
     agent = as_asked(
         agent,
-        toolsets=(*agent.toolsets, *hosted_toolsets(serving, body)),
+        toolsets=(*agent.toolsets, *server_toolsets(models, body)),
         options=body.options(agent.options),
     )
-    return _Job(
-        serving,
+    return ChatRun(
+        models,
         model,
         [with_seed(agent, index) for index in range(body.n or 1)],
-        serving.open_turns.restore(messages),
+        models.pending_turns.restore(messages),
         to_tools(body.tools or ()),
         custom_names(body.tools or ()),
         None if body.tool_choice is None else to_tool_choice(body.tool_choice),
@@ -134,47 +137,54 @@ async def _job(serving: Serving, body: ChatCompletionRequest) -> _Job:
     )
 
 
-async def _stream(job: _Job, answer: Answer, write: Write) -> None:
-    readers = job.readers()
+async def _stream(chat: ChatRun, encoder: ChatCompletionEncoder, write: Write) -> None:
+    readers = chat.readers()
 
     async def run(index: int) -> None:
+        """Run one choice and stream it."""
         has_begun = False
 
-        async def take(piece: Piece) -> None:
+        async def take(delta: AnswerDelta) -> None:
+            """Write a delta, preceded by the first frame."""
             nonlocal has_begun
             if not has_begun:
                 has_begun = True
-                await write(answer.frame(index, _first(piece)))
-            await write(answer.frame(index, piece))
+                await write(encoder.frame(index, _first(delta)))
+            await write(encoder.frame(index, delta))
 
-        await job.run(index, readers[index], take)
-        first = "" if has_begun else answer.frame(index, _first(_LAST))
-        await write(first + answer.frame(index, _LAST, readers[index].finish_reason))
+        await chat.run(index, readers[index], take)
+        first = "" if has_begun else encoder.frame(index, _first(_LAST))
+        await write(first + encoder.frame(index, _LAST, readers[index].finish_reason))
 
     async with open_task_group() as tasks:
         for index in range(len(readers)):
             tasks.start_soon(run, index)
-    await write(answer.last_frames(readers))
+    await write(encoder.last_frames(readers))
 
 
-def _first(piece: Piece) -> Piece:
-    """The first delta of a stream. Its content is null before tool calls, as OpenAI's is: clients
-    would show an empty text."""
-    text = None if "tool_calls" in piece.delta else ""
-    return Piece({"role": "assistant", "content": text})
+def _first(delta: AnswerDelta) -> AnswerDelta:
+    """The first delta of a stream.
+
+    Before tool calls its content is null, as in OpenAI's API: clients would display an empty text.
+    """
+    text = None if "tool_calls" in delta.delta else ""
+    return AnswerDelta({"role": "assistant", "content": text})
 
 
-async def _collect(job: _Job, answer: Answer) -> object:
-    readers = job.readers()
-    pieces: list[list[Piece]] = [[] for _ in readers]
+async def _collect(chat: ChatRun, encoder: ChatCompletionEncoder) -> object:
+    readers = chat.readers()
+    deltas: list[list[AnswerDelta]] = [[] for _ in readers]
 
     async def run(index: int) -> None:
-        async def take(piece: Piece) -> None:
-            pieces[index].append(piece)
+        """Run one choice and collect it."""
 
-        await job.run(index, readers[index], take)
+        async def take(delta: AnswerDelta) -> None:
+            """Collect a delta."""
+            deltas[index].append(delta)
+
+        await chat.run(index, readers[index], take)
 
     async with open_task_group() as tasks:
         for index in range(len(readers)):
             tasks.start_soon(run, index)
-    return answer.whole(readers, pieces)
+    return encoder.whole(readers, deltas)

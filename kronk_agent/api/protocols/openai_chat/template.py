@@ -1,4 +1,4 @@
-"""The prompt of a chat completion: ``/v1/apply-template``, and llama.cpp's own."""
+"""``/v1/apply-template``: renders the prompt of a chat completion; also llama.cpp's own."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from fastapi import APIRouter
 from pydantic import JsonValue
 
 from kronk_agent.agent import AgentOptions
-from kronk_agent.api.model_router import AGENT_PREFIX, Serving
-from kronk_agent.api.protocols.common.schema import WholeText
+from kronk_agent.api.model_router import AGENT_PREFIX, ModelRouter
+from kronk_agent.api.protocols.common.schema import UnicodeBody
 from kronk_agent.api.protocols.openai_chat.messages import WireMessage, to_messages
 from kronk_agent.api.protocols.openai_chat.tools import WireTool, to_tools
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.model import ReasoningEffort, RenderedPrompt
 
 
-class TemplateFields(WholeText):
-    """Those of a chat completion's fields that its prompt depends on, with the same meanings."""
+class TemplateFields(UnicodeBody):
+    """The fields of a chat completion that its prompt depends on."""
 
     messages: list[WireMessage]
     tools: list[WireTool] | None = None
@@ -27,9 +27,10 @@ class TemplateFields(WholeText):
     chat_template_kwargs: dict[str, JsonValue] | None = None
     """More variables for the chat template."""
     continue_final_message: bool | None = None
-    """The last message is the assistant's, and not over."""
+    """Continue the last message, which is the assistant's."""
 
     def options(self, base: AgentOptions) -> AgentOptions:
+        """The agent's options, with the request's fields applied."""
         changes: dict[str, Any] = {
             "reasoning_effort": self.reasoning_effort,
             "enable_thinking": self.enable_thinking,
@@ -40,43 +41,48 @@ class TemplateFields(WholeText):
 
 
 class ApplyTemplateRequest(TemplateFields):
+    """A request for ``/v1/apply-template``."""
+
     model: str = ""
-    """The id of a plain model on a file; the default model when left out."""
+    """The id of a plain local model; the default model when left out."""
 
 
 class LlamaApplyTemplateRequest(TemplateFields):
+    """A request for llama.cpp's ``/apply-template``."""
+
     model: str | None = None
     """The default model when left out."""
 
 
-def router(serving: Serving) -> APIRouter:
+def router(models: ModelRouter) -> APIRouter:
+    """The routes that render prompts."""
     routes = APIRouter(tags=["tokens"])
 
     @routes.post("/v1/apply-template")
     async def apply_template(body: ApplyTemplateRequest) -> dict[str, Any]:
-        """The prompt that a chat completion's model reads, and how many tokens it has."""
-        body = serving.as_named(body)
-        prompt = await _render(serving, body.model, body)
+        """Return the prompt of a chat completion and its number of tokens."""
+        body = models.with_resolved_id(body)
+        prompt = await _render(models, body.model, body)
         return {"model": body.model, "prompt": prompt.text, "count": prompt.num_tokens}
 
     @routes.post("/apply-template", tags=["llama.cpp"])
     async def llama_apply_template(body: LlamaApplyTemplateRequest) -> dict[str, str]:
-        """As llama.cpp's server has it."""
-        prompt = await _render(serving, serving.named(body.model), body)
+        """Render a prompt, in the format of llama.cpp's server."""
+        prompt = await _render(models, models.resolve_id(body.model), body)
         return {"prompt": prompt.text}
 
     return routes
 
 
-async def _render(serving: Serving, model: str, body: TemplateFields) -> RenderedPrompt:
+async def _render(models: ModelRouter, model: str, body: TemplateFields) -> RenderedPrompt:
     if model.startswith(AGENT_PREFIX):
-        # Its prompt has instructions that are for the model to read.
+        # An agent's prompt contains instructions that are not for the client.
         raise InvalidRequestError(
-            f"{model!r} is an agent, and this takes a plain model", param="model"
+            f"model: {model!r} is an agent; this endpoint takes a plain model", param="model"
         )
     messages = to_messages(body.messages)
-    await serving.need_for(model, messages)
-    agent = await serving.agent(model)
+    await models.check_media(model, messages)
+    agent = await models.agent(model)
     agent = replace(agent, options=body.options(agent.options))
-    # As the client has them: what tools of ours gave in a turn it has a part in is not its to see.
+    # Not restored from pending turns: results of server tools are not for the client.
     return await agent.render_prompt(messages, client_tools=to_tools(body.tools or ()))

@@ -1,4 +1,4 @@
-"""The client's tools, and whether they are to be called."""
+"""OpenAI's schema of client tools and tool choice, and its conversion."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, JsonValue, Tag
 
-from kronk_agent.api.protocols.common.schema import NoEffect, OpenWire, Wire
+from kronk_agent.api.protocols.common.schema import LenientModel, NoEffect, RequestModel
 from kronk_agent.api.tools.client_tools import (
     OtherTool,
     Syntax,
@@ -21,45 +21,57 @@ from kronk_agent.model import ToolChoice
 from kronk_agent.tools import Tool
 
 
-class Function(OpenWire):
+class Function(LenientModel):
+    """The function of a tool."""
+
     name: str
     description: str | None = None
     parameters: dict[str, JsonValue] | None = None
-    """JSON Schema of the arguments; none at all when left out."""
+    """JSON Schema of the arguments; no arguments when left out."""
     strict: bool | None = None
-    """True: a schema that cannot be enforced whole is refused. Otherwise what cannot be is left
-    to the client to check."""
+    """True: reject a schema that cannot be enforced completely. Otherwise the client must check
+    what is not enforced."""
 
 
-class FunctionTool(OpenWire):
+class FunctionTool(LenientModel):
+    """A function tool."""
+
     type: Literal["function"]
     function: Function
-    cache_control: Annotated[object, NoEffect("prompts share what they begin with")] = None
+    cache_control: Annotated[object, NoEffect("prompts share their common prefix anyway")] = None
 
 
-class TextFormat(Wire):
+class TextFormat(RequestModel):
+    """Input format: any text."""
+
     type: Literal["text"]
 
 
-class Grammar(Wire):
+class CustomGrammar(RequestModel):
+    """A grammar of a custom tool's input."""
+
     syntax: Syntax
-    """A Lark grammar is shown to the model; a call's arguments cannot be held to it."""
+    """A regex is enforced; a Lark grammar is only shown to the model."""
     definition: str
 
 
-class GrammarFormat(Wire):
+class GrammarFormat(RequestModel):
+    """Input format: a grammar."""
+
     type: Literal["grammar"]
-    grammar: Grammar
+    grammar: CustomGrammar
 
 
-class Custom(Wire):
+class Custom(RequestModel):
+    """The definition of a custom tool."""
+
     name: str
     description: str | None = None
     format: Annotated[TextFormat | GrammarFormat, Field(discriminator="type")] | None = None
-    """What its input looks like; any text when left out."""
+    """Format of the input; any text when left out."""
 
 
-class CustomTool(Wire):
+class CustomTool(RequestModel):
     """A tool whose input is one text."""
 
     type: Literal["custom"]
@@ -74,16 +86,22 @@ WireTool: TypeAlias = Annotated[
 ]
 
 
-class Name(Wire):
+class Name(RequestModel):
+    """The name of a tool."""
+
     name: str
 
 
-class NamedFunction(Wire):
+class NamedFunction(RequestModel):
+    """A function tool, by name."""
+
     type: Literal["function"]
     function: Name
 
 
-class NamedCustom(Wire):
+class NamedCustom(RequestModel):
+    """A custom tool, by name."""
+
     type: Literal["custom"]
     custom: Name
 
@@ -91,12 +109,16 @@ class NamedCustom(Wire):
 NamedTool: TypeAlias = Annotated[NamedFunction | NamedCustom, Field(discriminator="type")]
 
 
-class Allowed(Wire):
+class Allowed(RequestModel):
+    """A selection of tools, and whether one of them must be called."""
+
     mode: Literal["auto", "required"]
     tools: list[NamedTool]
 
 
-class AllowedTools(Wire):
+class AllowedTools(RequestModel):
+    """A tool choice that allows only a selection of the tools."""
+
     type: Literal["allowed_tools"]
     allowed_tools: Allowed
 
@@ -108,10 +130,10 @@ WireToolChoice: TypeAlias = (
 
 
 def to_tools(wire: Sequence[WireTool]) -> list[Tool]:
-    """The client's tools, as tools the client calls.
+    """Convert the client's tools; tools of unknown types are left out.
 
     Raises:
-        InvalidRequestError: a name or a schema that no tool can have.
+        InvalidRequestError: a name or a schema is invalid.
     """
     return [
         _tool(tool, f"tools.{index}")
@@ -121,23 +143,26 @@ def to_tools(wire: Sequence[WireTool]) -> list[Tool]:
 
 
 def tool_notices(wire: Sequence[WireTool]) -> Iterator[str]:
-    """Notices for tools that are left out, and for grammars that are not enforced."""
+    """Notices for ignored tools, and for grammars that are not enforced."""
     for index, tool in enumerate(wire):
         match tool:
             case OtherTool(type=kind):
                 yield missing_tool(f"tools.{index}", kind)
-            case CustomTool(custom=Custom(format=GrammarFormat(grammar=Grammar(syntax="lark")))):
+            case CustomTool(
+                custom=Custom(format=GrammarFormat(grammar=CustomGrammar(syntax="lark")))
+            ):
                 yield unenforced_grammar(f"tools.{index}.custom.format")
             case _:
                 pass
 
 
 def custom_names(wire: Sequence[WireTool]) -> frozenset[str]:
-    """The names of the tools whose input is one text."""
+    """The names of the custom tools."""
     return frozenset(tool.custom.name for tool in wire if isinstance(tool, CustomTool))
 
 
 def to_tool_choice(wire: WireToolChoice) -> ToolChoice:
+    """Convert a tool choice."""
     match wire:
         case str(mode):
             return ToolChoice(mode)
@@ -151,7 +176,7 @@ def _name(tool: NamedFunction | NamedCustom) -> str:
     return tool.function.name if isinstance(tool, NamedFunction) else tool.custom.name
 
 
-def _tool(tool: FunctionTool | CustomTool, place: str) -> Tool:
+def _tool(tool: FunctionTool | CustomTool, path: str) -> Tool:
     if isinstance(tool, CustomTool):
         custom = tool.custom
         form = custom.format
@@ -161,7 +186,7 @@ def _tool(tool: FunctionTool | CustomTool, place: str) -> Tool:
             custom.description or "",
             syntax=grammar.syntax if grammar else None,
             definition=grammar.definition if grammar else "",
-            place=place,
+            path=path,
         )
     function = tool.function
     return function_tool(
@@ -169,5 +194,5 @@ def _tool(tool: FunctionTool | CustomTool, place: str) -> Tool:
         function.description or "",
         function.parameters,
         strict=function.strict,
-        place=place,
+        path=path,
     )

@@ -1,4 +1,4 @@
-"""OpenAI's completions: a prompt goes on, with no chat template around it."""
+"""OpenAI's completions API: continues a prompt, without a chat template."""
 
 from __future__ import annotations
 

@@ -7,7 +7,12 @@ from typing import Annotated, TypeAlias
 from pydantic import Field, JsonValue
 
 from kronk_agent.api.protocols.common.sampling import SamplingFields
-from kronk_agent.api.protocols.common.schema import CacheSalt, OpenWire, Refused, Wire
+from kronk_agent.api.protocols.common.schema import (
+    CacheSalt,
+    LenientModel,
+    RequestModel,
+    Unsupported,
+)
 from kronk_agent.engine.engine import Constraint, Engine, GenerateOptions
 from kronk_agent.errors import InvalidRequestError
 
@@ -15,17 +20,17 @@ _MAX_PROMPTS = 128
 _DEFAULT_MAX_TOKENS = 16
 
 
-class PromptObject(OpenWire):
-    """A prompt as llama.cpp's server has it beside images."""
+class PromptObject(LenientModel):
+    """llama.cpp's form of a prompt, which may come with images."""
 
     prompt_string: str
     multimodal_data: Annotated[list[str], Field(max_length=0)] | None = None
-    """None here: completions see no images, chats do."""
+    """Must be empty: completions take no images; use chat completions."""
 
 
 _Token: TypeAlias = Annotated[int, Field(ge=0)]
 Mixed: TypeAlias = Annotated[list[_Token | str], Field(min_length=1)]
-"""Token ids and texts, one behind the other."""
+"""Token ids and texts, concatenated."""
 Prompt: TypeAlias = str | Mixed | PromptObject
 Prompts: TypeAlias = (
     str | PromptObject | Annotated[list[_Token | str | Mixed | PromptObject], Field(min_length=1)]
@@ -33,10 +38,10 @@ Prompts: TypeAlias = (
 
 
 def separate(given: Prompts) -> list[Prompt]:
-    """The prompts of a request that may have one, or several.
+    """Split the ``prompt`` of a request into prompts.
 
     Raises:
-        InvalidRequestError: they are too many, or no list of prompts.
+        InvalidRequestError: too many prompts, or a list of mixed forms.
     """
     if not isinstance(given, list):
         return [given]
@@ -44,7 +49,8 @@ def separate(given: Prompts) -> list[Prompt]:
     if any(isinstance(one, int) for one in parts):
         if len(parts) < len(given):
             raise InvalidRequestError(
-                "prompt: a list has the tokens and texts of one prompt, or several prompts",
+                "prompt: a list must hold either the tokens and texts of one prompt, or several "
+                "prompts",
                 param="prompt",
             )
         return [parts]
@@ -55,56 +61,62 @@ def separate(given: Prompts) -> list[Prompt]:
     return [one for one in given if not isinstance(one, int)]
 
 
-class StreamOptions(Wire):
+class StreamOptions(RequestModel):
+    """Options of a streamed completion."""
+
     include_usage: bool | None = None
-    """A last chunk with the usage, and null in all others."""
+    """Send the usage in a last chunk, and null in all others."""
 
 
 class CompletionRequest(SamplingFields):
+    """A request for ``/v1/completions``."""
+
     model: str = ""
-    """The id of a plain model on a file; the default model when left out."""
+    """The id of a plain local model; the default model when left out."""
     prompt: Prompts
-    """A text, token ids, both mixed, or several of these. In texts, what looks like a special token
-    is one."""
+    """A text, token ids, both mixed, or several of these. Texts of special tokens are parsed as
+    those tokens."""
     suffix: str | None = None
-    """Fill in what comes between the prompt and this, for models made to."""
+    """Fill in the text between prompt and suffix, for models trained for it."""
     max_tokens: Annotated[int, Field(ge=0)] | None = None
-    """16 when left out."""
+    """Maximum tokens of each completion; 16 when left out."""
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     """Only with stream."""
     n: Annotated[int, Field(ge=1, le=128)] | None = None
-    """Completions of each prompt; with a seed, completion i has seed + i."""
+    """Completions per prompt; with a seed, completion i uses seed + i."""
     best_of: Annotated[int, Field(ge=1, le=128)] | None = None
-    """Generate so many and give the n likeliest; not with stream."""
+    """Generate this many and return the n most likely; not with stream."""
     echo: bool | None = None
-    """Begin with the prompt."""
+    """Prepend the prompt."""
     logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
-    """Tell every token's, with so many alternatives; with echo the prompt's too."""
+    """Return logprobs with this many alternatives per token; with echo also for the prompt."""
     stop: str | list[str] | None = None
     cache_salt: CacheSalt | None = None
     """The prompt shares the cache only with your prompts of the same salt."""
     user: str | None = None
-    """Who asked, in the client's words; nothing here depends on it."""
-    grammar: Annotated[None, Refused("use lark, or json_schema")] = None
+    """The client's name for its user; no effect."""
+    grammar: Annotated[None, Unsupported("use lark or json_schema")] = None
     lark: str | None = None
-    """The completion follows this Lark grammar, as llguidance has them."""
+    """The completion must match this Lark grammar, in llguidance's syntax."""
     json_schema: dict[str, JsonValue] | None = None
-    """The completion follows this JSON Schema."""
+    """The completion must match this JSON Schema."""
 
     @property
     def prompts(self) -> list[Prompt]:
+        """The prompts as a list."""
         return separate(self.prompt)
 
     @property
     def num_choices(self) -> int:
+        """Completions per prompt."""
         return self.n or 1
 
     def check(self) -> None:
-        """Refuse fields that contradict each other.
+        """Check for contradictory fields.
 
         Raises:
-            InvalidRequestError: names one.
+            InvalidRequestError: two fields contradict each other; names one.
         """
         if self.stream_options is not None and not self.stream:
             raise InvalidRequestError(
@@ -112,21 +124,21 @@ class CompletionRequest(SamplingFields):
             )
         if self.best_of is not None and self.stream and self.best_of > self.num_choices:
             raise InvalidRequestError(
-                "best_of: the best are known when all are whole, so not with stream",
+                "best_of: not supported with stream; best_of must equal n",
                 param="best_of",
             )
         if self.best_of is not None and self.best_of < self.num_choices:
             raise InvalidRequestError(
-                f"best_of: must be at least n, which is {self.num_choices}", param="best_of"
+                f"best_of: must be at least n ({self.num_choices})", param="best_of"
             )
         if self.lark is not None and self.json_schema is not None:
             raise InvalidRequestError(
-                "json_schema: the completion has one form, and lark says which",
+                "json_schema: cannot be combined with lark",
                 param="json_schema",
             )
 
     async def options(self, engine: Engine, cache_salt: str) -> GenerateOptions:
-        """What the engine is asked for beside the prompt and the sampling.
+        """The engine's options, besides prompt and sampling.
 
         Raises:
             ConstraintError: the grammar or schema cannot be compiled.
@@ -154,25 +166,25 @@ class CompletionRequest(SamplingFields):
 
 
 def prompt_tokens(engine: Engine, prompt: Prompt, suffix: str | None) -> list[int]:
-    """The prompt as the engine takes it.
+    """Tokenize the prompt, with the suffix for fill-in-the-middle.
 
     Raises:
-        InvalidRequestError: there is a suffix, and the model cannot fill in a middle.
+        InvalidRequestError: a suffix is given, and the model does not support it.
     """
     if isinstance(prompt, PromptObject):
         prompt = prompt.prompt_string
     if suffix is None:
         if not isinstance(prompt, str):
             return _mixed(engine, prompt)
-        # A prompt from /v1/apply-template may have the BOS token already.
+        # A prompt from /v1/apply-template may start with the BOS token already.
         bos = engine.vocabulary.bos_text
         has_bos = bos != "" and prompt.startswith(bos)
         return engine.tokenize(prompt, add_special=not has_bos, parse_special=True)
     fim = engine.vocabulary.fim
     if fim is None:
         raise InvalidRequestError(
-            "suffix: this model was not made to fill in a middle; take one that was, such as "
-            "Qwen2.5-Coder, StarCoder2 or CodeGemma (/v1/models says which can: fim)",
+            "suffix: this model does not support fill-in-the-middle; use one that does, such as "
+            "Qwen2.5-Coder (capability fim in /v1/models)",
             param="suffix",
         )
     before = engine.tokenize(prompt) if isinstance(prompt, str) else _mixed(engine, prompt)
@@ -180,7 +192,7 @@ def prompt_tokens(engine: Engine, prompt: Prompt, suffix: str | None) -> list[in
 
 
 def _mixed(engine: Engine, parts: Sequence[int | str]) -> list[int]:
-    """The tokens of token ids and texts; a text at the beginning begins as a prompt does."""
+    """Tokenize a mix of token ids and texts; a leading text gets the prompt's special tokens."""
     tokens: list[int] = []
     for index, part in enumerate(parts):
         if isinstance(part, int):

@@ -8,14 +8,14 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from kronk_agent.api.errors import openai_error_frame
-from kronk_agent.api.model_router import Serving
-from kronk_agent.api.protocols.openai_completions.request import CompletionRequest, prompt_tokens
-from kronk_agent.api.protocols.openai_completions.response import (
-    Answer,
+from kronk_agent.api.model_router import ModelRouter
+from kronk_agent.api.protocols.openai_completions.encoder import (
+    CompletionEncoder,
     Logprobs,
     choice,
     usage_to_wire,
 )
+from kronk_agent.api.protocols.openai_completions.request import CompletionRequest, prompt_tokens
 from kronk_agent.api.sse import EventStream, Write, while_connected
 from kronk_agent.concurrency.task_group import open_task_group
 from kronk_agent.engine.best_of import generate_best
@@ -24,34 +24,38 @@ from kronk_agent.messages import JsonObject, Usage
 from kronk_agent.model import SamplingParams
 
 
-def router(serving: Serving) -> APIRouter:
+def router(models: ModelRouter) -> APIRouter:
+    """The route for completions."""
     routes = APIRouter(tags=["completions"])
 
     @routes.post("/v1/completions", response_model=None)
     async def create_completion(body: CompletionRequest, request: Request) -> Response:
-        """Go on with a prompt."""
-        body = serving.as_named(body)
+        """Create a completion."""
+        body = models.with_resolved_id(body)
         body.check()
         options = body.stream_options
-        answer = Answer(model=body.model, include_usage=bool(options and options.include_usage))
+        encoder = CompletionEncoder(
+            model=body.model, include_usage=bool(options and options.include_usage)
+        )
         if body.stream:
 
             async def produce(write: Write) -> None:
-                await _stream(serving, body, answer, write)
+                """Stream the completion."""
+                await _stream(models, body, encoder, write)
 
             return EventStream(
                 produce,
                 error_frame=openai_error_frame,
-                keep_alive_seconds=serving.config.keep_alive_seconds,
+                keep_alive_seconds=models.config.keep_alive_seconds,
             )
-        return JSONResponse(await while_connected(request, lambda: _collect(serving, body, answer)))
+        return JSONResponse(await while_connected(request, lambda: _collect(models, body, encoder)))
 
     return routes
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
-    """A request, understood by the engine that answers it."""
+class CompletionRun:
+    """A parsed request, ready to run on its engine."""
 
     body: CompletionRequest
     engine: Engine
@@ -60,34 +64,47 @@ class _Job:
     prompts: Sequence[list[int]]
 
     @classmethod
-    async def of(cls, serving: Serving, body: CompletionRequest, engine: Engine) -> _Job:
+    async def of(
+        cls, models: ModelRouter, body: CompletionRequest, engine: Engine
+    ) -> CompletionRun:
+        """Parse a request for an engine.
+
+        Raises:
+            InvalidRequestError: a field is invalid for this model.
+        """
         prompts = [prompt_tokens(engine, prompt, body.suffix) for prompt in body.prompts]
-        sampling = body.sampling(serving.sampling, engine.tokenize)
-        options = await body.options(engine, serving.cache_salt(body.cache_salt))
+        sampling = body.sampling(models.sampling, engine.tokenize)
+        options = await body.options(engine, models.cache_salt(body.cache_salt))
         return cls(body, engine, sampling, options, prompts)
 
     def echo(self, index: int) -> str:
-        """What a choice begins with."""
+        """The text at the beginning of a choice: the prompt, if ``echo`` is set."""
         if not self.body.echo:
             return ""
-        place = index // self.body.num_choices
-        prompt = self.body.prompts[place]
-        return prompt if isinstance(prompt, str) else self.engine.detokenize(self.prompts[place])
+        prompt_index = index // self.body.num_choices
+        prompt = self.body.prompts[prompt_index]
+        return (
+            prompt
+            if isinstance(prompt, str)
+            else self.engine.detokenize(self.prompts[prompt_index])
+        )
 
     def writer(self, index: int) -> _ChoiceWriter:
+        """A writer for one choice."""
         return _ChoiceWriter(self, index)
 
 
 class _ChoiceWriter:
-    """Writes one choice, chunk by chunk."""
+    """Encodes one choice, chunk by chunk."""
 
-    def __init__(self, job: _Job, index: int) -> None:
+    def __init__(self, job: CompletionRun, index: int) -> None:
         self._job = job
         self._index = index
         self._logprobs = Logprobs(job.engine)
         self._has_begun = False
 
     def write(self, chunk: Chunk) -> JsonObject:
+        """Encode a chunk."""
         text, scored = chunk.text, list(chunk.logprobs)
         tokens = list(chunk.tokens)
         shown: JsonObject | None = None
@@ -104,95 +121,104 @@ class _ChoiceWriter:
         return choice(self._index, text, shown, chunk.end.reason if chunk.end else None)
 
 
-async def _stream(serving: Serving, body: CompletionRequest, answer: Answer, write: Write) -> None:
-    async with serving.engine(body.model) as engine:
-        job = await _Job.of(serving, body, engine)
+async def _stream(
+    models: ModelRouter, body: CompletionRequest, encoder: CompletionEncoder, write: Write
+) -> None:
+    async with models.engine(body.model) as engine:
+        job = await CompletionRun.of(models, body, engine)
 
-        async def take(made: JsonObject) -> None:
-            await write(answer.frame(made))
+        async def take(part: JsonObject) -> None:
+            """Write a part of a choice."""
+            await write(encoder.frame(part))
 
         ends = await _generate(job, take)
-        await write(answer.last_frames(_usage(serving, job, ends)))
+        await write(encoder.last_frames(_usage(models, job, ends)))
 
 
-async def _collect(serving: Serving, body: CompletionRequest, answer: Answer) -> object:
-    async with serving.engine(body.model) as engine:
-        job = await _Job.of(serving, body, engine)
+async def _collect(
+    models: ModelRouter, body: CompletionRequest, encoder: CompletionEncoder
+) -> object:
+    async with models.engine(body.model) as engine:
+        job = await CompletionRun.of(models, body, engine)
         if body.best_of is not None and body.best_of > body.num_choices:
-            return await _best(serving, job, answer)
-        made: dict[int, JsonObject] = {}
+            return await _best(models, job, encoder)
+        parts: dict[int, JsonObject] = {}
 
-        async def take(piece: JsonObject) -> None:
-            index = piece["index"]
+        async def take(part: JsonObject) -> None:
+            """Append a part to its choice."""
+            index = part["index"]
             assert isinstance(index, int)
-            made[index] = _joined(made[index], piece) if index in made else piece
+            parts[index] = _joined(parts[index], part) if index in parts else part
 
         ends = await _generate(job, take)
-        choices = [made[index] for index in sorted(made)]
-        return answer.whole(choices, _usage(serving, job, ends))
+        choices = [parts[index] for index in sorted(parts)]
+        return encoder.whole(choices, _usage(models, job, ends))
 
 
 async def _generate(
-    job: _Job, take: Callable[[JsonObject], Awaitable[None]]
+    job: CompletionRun, take: Callable[[JsonObject], Awaitable[None]]
 ) -> list[list[GenerationEnd]]:
-    """All choices of all prompts, side by side; gives how they ended, for each prompt."""
+    """Generate all choices of all prompts in parallel; returns their ends, by prompt."""
     number = job.body.num_choices
     ends: list[list[GenerationEnd]] = [[] for _ in job.prompts]
 
-    async def run(place: int, prompt: list[int]) -> None:
-        writers = [job.writer(place * number + index) for index in range(number)]
+    async def run(prompt_index: int, prompt: list[int]) -> None:
+        """Generate the choices of one prompt."""
+        writers = [job.writer(prompt_index * number + index) for index in range(number)]
         stream = job.engine.generate_many(prompt, number, sampling=job.sampling, **job.options)
         async with aclosing(stream):
             async for index, chunk in stream:
                 if chunk.end is not None:
-                    ends[place].append(chunk.end)
+                    ends[prompt_index].append(chunk.end)
                 await take(writers[index].write(chunk))
 
     async with open_task_group() as tasks:
-        for place, prompt in enumerate(job.prompts):
-            tasks.start_soon(run, place, prompt)
+        for prompt_index, prompt in enumerate(job.prompts):
+            tasks.start_soon(run, prompt_index, prompt)
     return ends
 
 
-async def _best(serving: Serving, job: _Job, answer: Answer) -> object:
+async def _best(models: ModelRouter, job: CompletionRun, encoder: CompletionEncoder) -> object:
     number, best_of = job.body.num_choices, job.body.best_of
     assert best_of is not None
     choices: list[JsonObject] = []
     ends: list[list[GenerationEnd]] = []
-    for place, prompt in enumerate(job.prompts):
+    for prompt_index, prompt in enumerate(job.prompts):
         ranked = await generate_best(
             job.engine, prompt, n=best_of, best_of=best_of, sampling=job.sampling, **job.options
         )
         ends.append([completion.end for completion in ranked])
         for index, completion in enumerate(ranked[:number]):
             whole = Chunk(completion.tokens, completion.text, completion.end, completion.logprobs)
-            choices.append(job.writer(place * number + index).write(whole))
-    return answer.whole(choices, _usage(serving, job, ends))
+            choices.append(job.writer(prompt_index * number + index).write(whole))
+    return encoder.whole(choices, _usage(models, job, ends))
 
 
-def _usage(serving: Serving, job: _Job, ends: Sequence[Sequence[GenerationEnd]]) -> JsonObject:
-    """What was read and written, also for choices that are not given.
+def _usage(
+    models: ModelRouter, job: CompletionRun, ends: Sequence[Sequence[GenerationEnd]]
+) -> JsonObject:
+    """Count and encode the usage of all generations, including those not returned.
 
     Args:
-        ends: of all generations, for each prompt.
+        ends: ends of all generations, by prompt.
     """
     usage = Usage(
         sum(map(len, job.prompts)),
         sum(end.usage.completion_tokens for group in ends for end in group),
-        # Of a prompt that is generated after several times, all but one find it computed.
+        # All choices of a prompt but the first find it in the cache; only the first counts.
         sum(min(end.usage.cached_tokens for end in group) for group in ends),
     )
-    serving.count(job.body.model, usage)
+    models.count(job.body.model, usage)
     return usage_to_wire(usage)
 
 
 def _joined(first: JsonObject, more: JsonObject) -> JsonObject:
-    """A choice, and what came after it."""
+    """Append a later part to a choice."""
     logprobs, added = first["logprobs"], more["logprobs"]
     if isinstance(logprobs, dict) and isinstance(added, dict):
         for key, values in added.items():
-            known = logprobs[key]
-            assert isinstance(known, list)
+            earlier = logprobs[key]
+            assert isinstance(earlier, list)
             assert isinstance(values, list)
-            known += values
+            earlier += values
     return {**more, "text": f"{first['text']}{more['text']}", "logprobs": logprobs}

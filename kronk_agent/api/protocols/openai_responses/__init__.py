@@ -1,7 +1,7 @@
-"""OpenAI's responses, and the conversations they can be part of.
+"""OpenAI's responses and conversations APIs.
 
-A request's items become messages (conversation.py) and its tools a toolbox (toolbox.py); the run's
-events become the response's (stream.py). What is kept of it is in ``kronk_agent.sessions``.
+A request's items become messages (items/to_messages.py) and its tools a toolbox (toolbox.py); the
+run's events become the response's events (encoder.py). Storage is in ``kronk_agent.sessions``.
 """
 
 from __future__ import annotations

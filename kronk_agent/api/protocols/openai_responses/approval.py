@@ -1,7 +1,7 @@
-"""Calls that wait for the client's leave, and what becomes of them when it answers.
+"""Tool calls that need the client's approval.
 
-To the agent such a tool is one of the client's: a call of it ends the run. What the client sends
-next says whether it may be made; then it is made here, before the next run.
+For the agent such a tool is a client tool, so a call of it ends the run. The client's next request
+approves or refuses the call; an approved one is executed here, before the next run.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ _EVENTS_AHEAD = 32
 
 @dataclass(frozen=True, slots=True)
 class Approvals:
-    """What the client said of the calls that waited."""
+    """The client's decisions on waiting calls."""
 
     granted: tuple[ToolCall, ...] = ()
     refused: tuple[Message, ...] = ()
-    """What the model is told of those that may not be made."""
+    """Results that tell the model which calls were refused."""
 
 
 def read_approvals(items: Sequence[InputItem], messages: Sequence[Message]) -> Approvals:
-    """The answers in a request, to calls of the conversation.
+    """Read the approval responses among the request's items.
 
     Raises:
-        InvalidRequestError: no call waits for this answer.
+        InvalidRequestError: no call is waiting for this response.
     """
     waiting = unanswered(messages)
     granted: list[ToolCall] = []
@@ -48,10 +48,10 @@ def read_approvals(items: Sequence[InputItem], messages: Sequence[Message]) -> A
             continue
         call = waiting.pop(item.approval_request_id.removeprefix(APPROVAL_PREFIX), None)
         if call is None:
-            place = f"input.{index}.approval_request_id"
+            path = f"input.{index}.approval_request_id"
             raise InvalidRequestError(
-                f"{place}: no call waits for the answer to {item.approval_request_id!r}",
-                param=place,
+                f"{path}: no call is waiting for approval {item.approval_request_id!r}",
+                param=path,
             )
         if item.approve:
             granted.append(call)
@@ -66,11 +66,13 @@ def _refusal(call: ToolCall, reason: str | None) -> Message:
 
 
 def unanswered(messages: Sequence[Message]) -> dict[str, ToolCall]:
-    """The calls of a conversation that have no result, by id."""
+    """The calls without a result, by id."""
     calls: dict[str, ToolCall] = {}
     for message in messages:
         for call in message.tool_calls:
-            calls.setdefault(call.id, call)  # a later one could be made up to take its place
+            calls.setdefault(
+                call.id, call
+            )  # the first wins: a later call with the same id could be forged to replace it
     for message in messages:
         if message.tool_call_id is not None:
             calls.pop(message.tool_call_id, None)
@@ -78,23 +80,23 @@ def unanswered(messages: Sequence[Message]) -> dict[str, ToolCall]:
 
 
 def with_results(messages: Sequence[Message], results: Mapping[str, Message]) -> list[Message]:
-    """The messages, each result behind the turn that made its call."""
-    whole: list[Message] = []
+    """Insert each result after the turn that made its call."""
+    merged: list[Message] = []
     pending: list[Message] = []
     for message in messages:
         if message.role != "tool":
-            whole += pending
+            merged += pending
             pending = [results[c.id] for c in message.tool_calls if c.id in results]
-        whole.append(message)
-    return [*whole, *pending]
+        merged.append(message)
+    return [*merged, *pending]
 
 
-async def carry_out(
+async def execute_approved(
     call: ToolCall, tool: Tool, messages: Sequence[Message], options: AgentOptions
 ) -> ToolResult:
-    """Make a call that was agreed to; what goes wrong is a result the model reads.
+    """Execute an approved call; a failure becomes a result for the model.
 
-    The client's agreement is what the policy asks for. It lifts nothing that the policy denies.
+    The approval satisfies the policy's ``ask``, but never overrides ``deny``.
     """
     send, receive = anyio.create_memory_object_stream[Event](_EVENTS_AHEAD)
     with send, receive:

@@ -1,4 +1,4 @@
-"""Responses that go on when their client has gone, and those who watch them."""
+"""Background responses: they continue after their client disconnects, and can be followed."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import anyio
 from anyio import CancelScope
 from anyio.abc import TaskGroup
 
-from kronk_agent.api.protocols.openai_responses.making import Job, make
-from kronk_agent.api.protocols.openai_responses.stream import WireEvent
+from kronk_agent.api.protocols.openai_responses.encoder import WireEvent
+from kronk_agent.api.protocols.openai_responses.run import ResponseRun, run_response
 from kronk_agent.errors import KronkError
 
 logger = logging.getLogger(__name__)
 
 
 class Watched:
-    """A response under way in the background, and its events so far."""
+    """A background response in progress, with its events so far."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: ResponseRun) -> None:
         self.job = job
         self.scope = CancelScope()
         self.done = anyio.Event()
@@ -28,15 +28,17 @@ class Watched:
         self._more = anyio.Event()
 
     async def add(self, event: WireEvent) -> None:
+        """Append an event, and wake the followers."""
         self._events.append(event)
         self._wake()
 
     def end(self) -> None:
+        """Mark the response as done, and wake the followers."""
         self.done.set()
         self._wake()
 
     async def follow(self, *, after: int = -1) -> AsyncIterator[WireEvent]:
-        """Its events from the one after this sequence number, to its end."""
+        """Yield the events after this sequence number, until the response ends."""
         number = after + 1
         while True:
             more = self._more
@@ -54,7 +56,7 @@ class Watched:
 
 
 class Background:
-    """All that are under way in this process. Open while the application is."""
+    """The background responses of this process."""
 
     def __init__(self) -> None:
         self._tasks: TaskGroup | None = None
@@ -62,26 +64,27 @@ class Background:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """At its end what is still under way is stopped, and kept as failed."""
+        """Run background responses inside the block; unfinished ones are stored as failed."""
         async with anyio.create_task_group() as self._tasks:
             yield
             self._tasks.cancel_scope.cancel()
 
     def find(self, id: str) -> Watched | None:
+        """The background response with this id, if it is in progress here."""
         return self._watched.get(id)
 
-    async def start(self, job: Job) -> Watched:
-        """Begin, and come back when the response is kept."""
-        assert self._tasks is not None, "the application is open"
+    async def start(self, job: ResponseRun) -> Watched:
+        """Start a response, and return once it is stored."""
+        assert self._tasks is not None, "opened by the application's lifespan"
         watched = self._watched[job.id] = Watched(job)
         await self._tasks.start(self._run, watched)
         return watched
 
     async def cancel(self, watched: Watched) -> None:
-        """Stop it, and wait until that is kept."""
+        """Cancel a response, and wait until that is stored."""
         watched.job.is_cancelled = True
         if watched.job.run is not None:
-            watched.job.run.cancel()  # which tells how far it came
+            watched.job.run.cancel()  # its end reports how far it came
         else:
             watched.scope.cancel()
         await watched.done.wait()
@@ -90,6 +93,7 @@ class Background:
         has_started = False
 
         async def add(event: WireEvent) -> None:
+            """Record an event; the first one marks the start."""
             nonlocal has_started
             await watched.add(event)
             if not has_started:
@@ -98,11 +102,11 @@ class Background:
 
         try:
             with watched.scope:
-                await make(watched.job, add)
+                await run_response(watched.job, add)
         except KronkError as error:
             if not has_started:
                 raise
-            logger.error("a background response failed: %s", error)
+            logger.error("background response failed: %s", error)
         finally:
             watched.end()
             del self._watched[watched.job.id]

@@ -1,4 +1,4 @@
-"""A conversation made shorter: what the user said stays, the rest becomes a summary."""
+"""Compaction: keeps the user's messages and replaces the rest of a conversation by a summary."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from kronk_agent.agent import Agent
 from kronk_agent.api.protocols.common.schema import new_id
-from kronk_agent.api.protocols.openai_responses.body import usage_to_wire
 from kronk_agent.api.protocols.openai_responses.context import Given
 from kronk_agent.api.protocols.openai_responses.items.opaque import pack
+from kronk_agent.api.protocols.openai_responses.state import usage_to_wire
 from kronk_agent.errors import EngineError
 from kronk_agent.messages import JsonObject, JsonValue, Message
 
@@ -21,17 +21,17 @@ _ASK = (
 
 
 async def compact(agent: Agent, given: Given, *, instructions: str | None) -> JsonObject:
-    """The shorter conversation, as items to go on with.
+    """Compact a conversation to items that a later request can continue.
 
     Raises:
-        KronkError: the model could not write the summary.
+        KronkError: the model failed to write the summary.
     """
     ask = _ASK if not instructions else f"{_ASK} The assistant was told: {instructions}"
     writer = Agent(agent.model, (), replace(agent.options, instructions=""))
     conversation = given.conversation(given.new)
     finished = await writer.answer([*conversation, Message.user(ask)])
     if finished.reason == "error":
-        raise finished.exception or EngineError(finished.error or "the summary was not written")
+        raise finished.exception or EngineError(finished.error or "the model wrote no summary")
     kept: list[JsonValue] = [
         _user_item(message.text) for message in conversation if message.role == "user"
     ]

@@ -1,4 +1,4 @@
-"""What a request goes on from: an earlier response, a conversation, its own input."""
+"""The conversation a request continues: an earlier response or a conversation, plus its input."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kronk_agent.api.errors import HttpError
-from kronk_agent.api.middleware.identity import current_caller
-from kronk_agent.api.model_router import Serving
+from kronk_agent.api.middleware.identity import current_client
+from kronk_agent.api.model_router import ModelRouter
 from kronk_agent.api.protocols.openai_responses.approval import (
     Approvals,
     read_approvals,
@@ -19,30 +19,30 @@ from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonObject, Message, TextPart
 from kronk_agent.sessions import FINAL, SessionStore
 
-_GOES_ON = ("completed", "incomplete")
+_CONTINUABLE = ("completed", "incomplete")
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What was said before this request."""
+    """The conversation before this request."""
 
     messages: tuple[Message, ...] = ()
     listed: frozenset[str] = frozenset()
-    """The MCP servers whose tools the client knows."""
+    """Labels of MCP servers whose tools the client already knows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What there is to answer."""
+    """The conversation to answer."""
 
     past: Past
     new: tuple[Message, ...]
-    """What the request adds to the past."""
+    """Messages that the request adds."""
     approvals: Approvals
     instructions: str | None
 
     def conversation(self, new: Sequence[Message]) -> list[Message]:
-        """All of it; the system messages at the beginning as one, as most templates want it."""
+        """The whole conversation. Leading system messages are merged: most templates require it."""
         whole = [*self.past.messages, *new]
         if self.instructions:
             whole.insert(0, Message.system(self.instructions))
@@ -53,24 +53,24 @@ class Given:
         return [Message("system", (TextPart(text),)), *whole[first:]]
 
 
-async def store_of(serving: Serving) -> SessionStore:
-    """What the caller has in it: each API key has its own."""
-    return (await serving.runtime.sessions()).owned_by(current_caller().id)
+async def store_of(models: ModelRouter) -> SessionStore:
+    """The session store, restricted to the current client's data."""
+    return (await models.runtime.sessions()).owned_by(current_client().id)
 
 
 async def read_past(
     store: SessionStore | None, *, previous_id: str | None, conversation_id: str | None
 ) -> Past:
-    """What was said before.
+    """Load the conversation before this request.
 
     Args:
-        store: None when neither is given.
-        previous_id: a response to go on from.
-        conversation_id: a conversation to go on with.
+        store: None when neither id is given.
+        previous_id: the response to continue.
+        conversation_id: the conversation to continue.
 
     Raises:
-        HttpError: there is no such response or conversation.
-        InvalidRequestError: the response is not one to go on from.
+        HttpError: the response or conversation does not exist.
+        InvalidRequestError: the response is not in a state to continue.
     """
     if previous_id is not None:
         assert store is not None
@@ -82,10 +82,10 @@ async def read_past(
 
 
 def read_given(past: Past, items: Sequence[InputItem], *, instructions: str | None) -> Given:
-    """The past and the request's items together.
+    """Combine the past with the request's items.
 
     Raises:
-        InvalidRequestError: items that do not fit, or a call that has no result.
+        InvalidRequestError: an item is invalid, or a call has no result.
     """
     new = to_messages(items, past.messages)
     whole = [*past.messages, *new]
@@ -95,8 +95,8 @@ def read_given(past: Past, items: Sequence[InputItem], *, instructions: str | No
     for id, call in unanswered(whole).items():
         if id not in answered:
             raise InvalidRequestError(
-                f"input: the call {id!r} of {call.name} has no output: add a "
-                "function_call_output, or for an MCP tool an mcp_approval_response",
+                f"input: call {id!r} of {call.name} has no output: add a function_call_output, or "
+                "an mcp_approval_response for an MCP tool",
                 param="input",
             )
     listed = {item.server_label for item in items if isinstance(item, McpListToolsItem)}
@@ -109,16 +109,17 @@ async def _after_response(store: SessionStore, id: str) -> Past:
     messages = None if previous is None else await store.conversation_of(id)
     if previous is None or messages is None:
         raise HttpError(
-            f"previous_response_id: there is no response {id!r} here, or one that it goes on from "
-            "is not there any more",
+            f"previous_response_id: response {id!r}, or an earlier one it continues, does not "
+            "exist",
             status=400,
             code="previous_response_not_found",
             param="previous_response_id",
         )
-    if previous.status not in _GOES_ON:
+    if previous.status not in _CONTINUABLE:
         state = previous.status if previous.status in FINAL else "not finished"
         raise InvalidRequestError(
-            f"previous_response_id: the response {id!r} is {state}", param="previous_response_id"
+            f"previous_response_id: response {id!r} is {state} and cannot be continued",
+            param="previous_response_id",
         )
     return Past(tuple(messages), _listed(previous.body))
 
@@ -126,7 +127,7 @@ async def _after_response(store: SessionStore, id: str) -> Past:
 async def _in_conversation(store: SessionStore, id: str) -> Past:
     if await store.session(id) is None:
         raise HttpError(
-            f"conversation: there is no conversation {id!r}",
+            f"conversation: unknown conversation {id!r}",
             status=404,
             code="conversation_not_found",
             param="conversation",
@@ -140,7 +141,7 @@ async def _in_conversation(store: SessionStore, id: str) -> Past:
 
 
 def _listed(body: JsonObject) -> frozenset[str]:
-    """The servers that were named: their tools were listed then, or before."""
+    """Labels of the MCP servers in a response's tools; their tools have been listed."""
     tools = body.get("tools")
     assert isinstance(tools, list)
     return frozenset(

@@ -1,4 +1,4 @@
-"""``/v1/conversations``: sessions that responses can be part of."""
+"""``/v1/conversations``: stored conversations that responses can continue."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 
 from kronk_agent.api.errors import HttpError
-from kronk_agent.api.model_router import Serving
-from kronk_agent.api.protocols.common.schema import WholeText, new_id
+from kronk_agent.api.model_router import ModelRouter
+from kronk_agent.api.protocols.common.schema import UnicodeBody, new_id
 from kronk_agent.api.protocols.openai_responses.context import store_of
 from kronk_agent.api.protocols.openai_responses.items.included import Included, with_included
 from kronk_agent.api.protocols.openai_responses.items.paging import page
@@ -21,27 +21,34 @@ from kronk_agent.sessions import Session, SessionStore
 _MAX_ITEMS = 20
 
 
-class CreateConversation(WholeText):
+class CreateConversation(UnicodeBody):
+    """A request to create a conversation."""
+
     items: list[InputItem] | None = None
-    """What it begins with."""
+    """Initial items."""
     metadata: Metadata | None = None
 
 
-class UpdateConversation(WholeText):
+class UpdateConversation(UnicodeBody):
+    """A request to change a conversation's metadata."""
+
     metadata: Metadata
 
 
-class AddItems(WholeText):
+class AddItems(UnicodeBody):
+    """A request to add items to a conversation."""
+
     items: list[InputItem]
 
 
-def router(serving: Serving) -> APIRouter:
+def router(models: ModelRouter) -> APIRouter:
+    """The routes for conversations."""
     routes = APIRouter(prefix="/v1/conversations", tags=["conversations"])
 
     @routes.post("")
     async def create_conversation(body: CreateConversation) -> dict[str, Any]:
-        """A new conversation."""
-        store = await store_of(serving)
+        """Create a conversation."""
+        store = await store_of(models)
         messages = to_messages(body.items or ())
         session = await store.create_session(new_id("conv_"), metadata=body.metadata)
         if body.items:
@@ -50,28 +57,28 @@ def router(serving: Serving) -> APIRouter:
 
     @routes.get("/{id}")
     async def get_conversation(id: str) -> dict[str, Any]:
-        """One of them."""
-        return _wire(await _found(await store_of(serving), id))
+        """Retrieve a conversation."""
+        return _wire(await _found(await store_of(models), id))
 
     @routes.post("/{id}")
     async def update_conversation(id: str, body: UpdateConversation) -> dict[str, Any]:
-        """Change its metadata."""
-        session = await (await store_of(serving)).update_session(id, metadata=body.metadata)
+        """Change the metadata of a conversation."""
+        session = await (await store_of(models)).update_session(id, metadata=body.metadata)
         if session is None:
             raise _unknown(id)
         return _wire(session)
 
     @routes.delete("/{id}")
     async def delete_conversation(id: str) -> dict[str, Any]:
-        """Forget it, with all that was said."""
-        if not await (await store_of(serving)).delete_session(id):
+        """Delete a conversation and its items."""
+        if not await (await store_of(models)).delete_session(id):
             raise _unknown(id)
         return {"id": id, "object": "conversation.deleted", "deleted": True}
 
     @routes.post("/{id}/items")
     async def add_items(id: str, body: AddItems, include: Included) -> dict[str, Any]:
-        """Add what was said elsewhere."""
-        store = await store_of(serving)
+        """Add items to a conversation."""
+        store = await store_of(models)
         await _found(store, id)
         shown = to_stored(body.items)
         added = page(shown, limit=max(len(shown), 1), order="asc", after=None, include=include)
@@ -87,20 +94,22 @@ def router(serving: Serving) -> APIRouter:
         order: Literal["asc", "desc"] = "desc",
         after: str | None = None,
     ) -> dict[str, Any]:
-        """What was said, a page at a time."""
-        store = await store_of(serving)
+        """List the items of a conversation, in pages."""
+        store = await store_of(models)
         await _found(store, id)
         return page(await store.items(id), limit=limit, order=order, after=after, include=include)
 
     @routes.get("/{id}/items/{item_id}")
     async def get_item(id: str, item_id: str, include: Included) -> dict[str, Any]:
-        """One item."""
-        store = await store_of(serving)
+        """Retrieve an item of a conversation."""
+        store = await store_of(models)
         await _found(store, id)
         for item in await store.items(id):
             if item["id"] == item_id:
                 return with_included(item, include)
-        raise HttpError(f"there is no item {item_id!r} in {id!r}", status=404, param="item_id")
+        raise HttpError(
+            f"unknown item {item_id!r} in conversation {id!r}", status=404, param="item_id"
+        )
 
     return routes
 
@@ -113,7 +122,7 @@ async def _found(store: SessionStore, id: str) -> Session:
 
 
 def _unknown(id: str) -> HttpError:
-    return HttpError(f"there is no conversation {id!r}", status=404, param="conversation_id")
+    return HttpError(f"unknown conversation {id!r}", status=404, param="conversation_id")
 
 
 def _wire(session: Session) -> dict[str, Any]:

@@ -8,29 +8,31 @@ from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from kronk_agent.api.errors import HttpError
-from kronk_agent.api.model_router import Serving
+from kronk_agent.api.model_router import ModelRouter
 from kronk_agent.api.protocols.common.schema import encode, padding
 from kronk_agent.api.protocols.openai_responses.background import Background, Watched
 from kronk_agent.api.protocols.openai_responses.compaction import compact
 from kronk_agent.api.protocols.openai_responses.context import read_given, read_past, store_of
+from kronk_agent.api.protocols.openai_responses.encoder import WireEvent
 from kronk_agent.api.protocols.openai_responses.items.included import Included, with_included
 from kronk_agent.api.protocols.openai_responses.items.paging import page
-from kronk_agent.api.protocols.openai_responses.making import equipped, make, understand
 from kronk_agent.api.protocols.openai_responses.request import Compact, CountTokens, CreateResponse
-from kronk_agent.api.protocols.openai_responses.stream import WireEvent
+from kronk_agent.api.protocols.openai_responses.run import parse_request, run_response, with_tools
 from kronk_agent.api.sse import EventStream, Write, while_connected
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonObject
 from kronk_agent.sessions import FINAL, SessionStore, StoredResponse
 
-_LOST = "the server was stopped before it was finished"
+_LOST_MESSAGE = "the server was stopped before the response was finished"
 
 
-def router(serving: Serving) -> APIRouter:
+def router(models: ModelRouter) -> APIRouter:
+    """The routes for responses."""
     background = Background()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        """Keep background responses running while the application is open."""
         async with background.open():
             yield
 
@@ -38,37 +40,40 @@ def router(serving: Serving) -> APIRouter:
 
     @routes.post("", response_model=None)
     async def create_response(body: CreateResponse, request: Request) -> Response:
-        """Answer, with items for all that happens on the way."""
+        """Create a response, with an output item for each step."""
         needs_past = body.previous_response_id is not None or body.conversation is not None
-        store = await store_of(serving) if body.is_stored or needs_past else None
-        job = await understand(serving, body, store)
+        store = await store_of(models) if body.is_stored or needs_past else None
+        job = await parse_request(models, body, store)
         options = body.stream_options
         is_padded = bool(options and options.include_obfuscation)
         if body.background:
             watched = await background.start(job)
             if body.stream:
-                return _watching(serving, watched, after=-1, is_padded=is_padded)
+                return _watching(models, watched, after=-1, is_padded=is_padded)
             return JSONResponse(job.body.to_json())
         if body.stream:
 
             async def produce(write: Write) -> None:
+                """Stream the response."""
+
                 async def emit(event: WireEvent) -> None:
+                    """Write an event."""
                     await write(_frame(event, is_padded=is_padded))
 
-                await make(job, emit)
+                await run_response(job, emit)
 
-            return _stream(serving, produce)
-        return JSONResponse(await while_connected(request, lambda: make(job, _unheard)))
+            return _stream(models, produce)
+        return JSONResponse(await while_connected(request, lambda: run_response(job, _discard)))
 
     @routes.post("/input_tokens")
     async def count_input_tokens(body: CountTokens) -> dict[str, Any]:
-        """How many tokens a response's prompt would have."""
+        """Count the prompt tokens of a response, without generating."""
         needs_past = body.previous_response_id is not None or body.conversation is not None
-        store = await store_of(serving) if needs_past else None
+        store = await store_of(models) if needs_past else None
         given = body.model_dump(by_alias=True, exclude_unset=True, exclude={"personality"})
         asked = CreateResponse.model_validate({**given, "store": False})
-        job = await understand(serving, asked, store)
-        async with equipped(job):
+        job = await parse_request(models, asked, store)
+        async with with_tools(job):
             count = await job.agent.count_tokens(
                 job.given.conversation(job.given.new),
                 tool_choice=job.tool_choice,
@@ -78,12 +83,12 @@ def router(serving: Serving) -> APIRouter:
 
     @routes.post("/compact")
     async def compact_conversation(body: Compact, request: Request) -> dict[str, Any]:
-        """A conversation made shorter: what was asked, and a summary of the rest."""
-        body = serving.as_named(body)
-        store = await store_of(serving) if body.previous_response_id is not None else None
+        """Compact a conversation to the user's messages and a summary of the rest."""
+        body = models.with_resolved_id(body)
+        store = await store_of(models) if body.previous_response_id is not None else None
         past = await read_past(store, previous_id=body.previous_response_id, conversation_id=None)
         given = read_given(past, body.items, instructions=None)
-        agent = await serving.agent(body.model, cache_salt=body.cache_salt)
+        agent = await models.agent(body.model, cache_salt=body.cache_salt)
         return await while_connected(
             request, lambda: compact(agent, given, instructions=body.instructions)
         )
@@ -96,8 +101,8 @@ def router(serving: Serving) -> APIRouter:
         starting_after: Annotated[int, Query(ge=0)] | None = None,
         include_obfuscation: bool = False,
     ) -> Response:
-        """A response as it stands; with stream=true the events of one in the background."""
-        store = await store_of(serving)
+        """Retrieve a response; with stream=true, the events of a background response."""
+        store = await store_of(models)
         found = await _found(store, id)
         if not stream:
             if starting_after is not None:
@@ -110,31 +115,33 @@ def router(serving: Serving) -> APIRouter:
             return JSONResponse({**found.body, "output": shown})
         if include:
             raise InvalidRequestError(
-                "include: only when stream is not true: events are as they were", param="include"
+                "include: not supported with stream=true; events are sent as stored",
+                param="include",
             )
         after = -1 if starting_after is None else starting_after
         watched = background.find(id)
         if watched is not None:
-            return _watching(serving, watched, after=after, is_padded=include_obfuscation)
+            return _watching(models, watched, after=after, is_padded=include_obfuscation)
         events = await store.events(id)
         if not events:
             raise InvalidRequestError(
-                f"stream: the events of {id!r} were not kept: only those of responses with "
-                "background: true are, when they end",
+                f"stream: no events stored for {id!r}; they are stored for finished responses "
+                "with background: true",
                 param="stream",
             )
 
         async def produce(write: Write) -> None:
+            """Write the stored events."""
             for event in events:
                 if event.sequence_number > after:
                     await write(_frame(event.body, is_padded=include_obfuscation))
 
-        return _stream(serving, produce)
+        return _stream(models, produce)
 
     @routes.delete("/{id}")
     async def delete_response(id: str) -> dict[str, Any]:
-        """Forget a response, and end it if it is under way in the background."""
-        store = await store_of(serving)
+        """Delete a response; cancel it first if it runs in the background."""
+        store = await store_of(models)
         await _found(store, id)
         watched = background.find(id)
         if watched is not None:
@@ -144,19 +151,19 @@ def router(serving: Serving) -> APIRouter:
 
     @routes.post("/{id}/cancel")
     async def cancel_response(id: str) -> dict[str, Any]:
-        """End a response that is under way in the background."""
-        store = await store_of(serving)
+        """Cancel a background response."""
+        store = await store_of(models)
         found = await _found(store, id)
         if not found.body["background"]:
             raise InvalidRequestError(
-                f"only responses with background: true can be cancelled, and {id!r} is none"
+                f"response {id!r} is not a background response and cannot be cancelled"
             )
         if found.status in FINAL:
             return found.body
         watched = background.find(id)
         if watched is not None:
             await background.cancel(watched)
-        else:  # another process is at it, and will notice
+        else:  # another process runs it, and stops when it next renews its lease
             await store.finish_response(
                 id, status="cancelled", body={**found.body, "status": "cancelled"}
             )
@@ -170,8 +177,8 @@ def router(serving: Serving) -> APIRouter:
         order: Literal["asc", "desc"] = "desc",
         after: str | None = None,
     ) -> dict[str, Any]:
-        """The items a response was given; those of earlier responses are listed there."""
-        store = await store_of(serving)
+        """List the input items of a response, without those of earlier responses."""
+        store = await store_of(models)
         await _found(store, id)
         items = await store.given_items(id)
         return page(items, limit=limit, order=order, after=after, include=include)
@@ -179,10 +186,10 @@ def router(serving: Serving) -> APIRouter:
     async def _found(store: SessionStore, id: str) -> StoredResponse:
         found = await store.response(id)
         if found is None:
-            raise HttpError(f"there is no response {id!r}", status=404, param="response_id")
+            raise HttpError(f"unknown response {id!r}", status=404, param="response_id")
         if not found.is_lost or background.find(id) is not None:
             return found
-        error: JsonObject = {"code": "server_error", "message": _LOST}
+        error: JsonObject = {"code": "server_error", "message": _LOST_MESSAGE}
         body: JsonObject = {**found.body, "status": "failed", "error": error}
         await store.finish_response(id, status="failed", body=body)
         return StoredResponse(id=id, status="failed", body=body)
@@ -190,23 +197,24 @@ def router(serving: Serving) -> APIRouter:
     return routes
 
 
-async def _unheard(event: WireEvent) -> None:
-    """Nobody streams."""
+async def _discard(event: WireEvent) -> None:
+    """Ignore the event: the response is not streamed."""
 
 
-def _watching(serving: Serving, watched: Watched, *, after: int, is_padded: bool) -> EventStream:
+def _watching(models: ModelRouter, watched: Watched, *, after: int, is_padded: bool) -> EventStream:
     async def produce(write: Write) -> None:
+        """Write events as they occur."""
         async for event in watched.follow(after=after):
             await write(_frame(event, is_padded=is_padded))
 
-    return _stream(serving, produce)
+    return _stream(models, produce)
 
 
-def _stream(serving: Serving, produce: Any) -> EventStream:
+def _stream(models: ModelRouter, produce: Any) -> EventStream:
     return EventStream(
         produce,
         error_frame=_error_frame,
-        keep_alive_seconds=serving.config.keep_alive_seconds,
+        keep_alive_seconds=models.config.keep_alive_seconds,
     )
 
 

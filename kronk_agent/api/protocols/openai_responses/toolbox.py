@@ -1,4 +1,4 @@
-"""A request's tools, found: what the model may call, who carries it out, and how it is shown."""
+"""Resolves a request's tools: what the model may call, who executes it, how the client sees it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias, assert_never
 
 from kronk_agent.agent import Agent
 from kronk_agent.api.errors import HttpError
-from kronk_agent.api.middleware.identity import current_caller
+from kronk_agent.api.middleware.identity import current_client
 from kronk_agent.api.protocols.openai_responses.items.names import flat_name
 from kronk_agent.api.protocols.openai_responses.tools import (
     AllowedTools,
@@ -33,15 +33,19 @@ from kronk_agent.api.tools.client_tools import (
     text_tool,
     unenforced_grammar,
 )
-from kronk_agent.api.tools.inline_mcp_servers import Places, beside, guest
+from kronk_agent.api.tools.inline_mcp_servers import (
+    FieldPaths,
+    parse_inline_server,
+    with_inline_toolsets,
+)
 from kronk_agent.api.tools.server_tools import (
     WebLimits,
-    hosted_fetch,
-    hosted_search,
-    listing,
-    need_there,
+    limit_fetch,
+    limit_search,
     own_name,
-    reading,
+    require_ready,
+    resource_toolset,
+    with_result_count,
 )
 from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import InvalidRequestError
@@ -59,18 +63,18 @@ FETCH = "web_fetch"
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """How the calls of a tool appear to the client."""
+class ToolPresentation:
+    """Describes how the calls of a tool are presented to the client."""
 
     kind: ToolKind
     name: str
     group: str | None = None
-    """The namespace of a function, or the label of an MCP server."""
+    """Namespace of a function, or label of an MCP server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The tools of an MCP server, as the client is told of them."""
+    """The tools of an MCP server, as listed for the client."""
 
     server_label: str
     tools: tuple[tuple[str, Tool], ...]
@@ -78,60 +82,61 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class Guest:
+class InlineServer:
     """An MCP server that the request brings along."""
 
     wire: McpTool
     config: McpServerConfig
-    place: str
+    path: str
 
 
 @dataclass(slots=True)
 class Toolbox:
-    """What a request may call."""
+    """The tools of a request."""
 
     toolsets: list[Toolset] = field(default_factory=list)
-    """Carried out here."""
+    """Server tools."""
     client_tools: list[Tool] = field(default_factory=list)
-    """Carried out by the client, or only when it has agreed."""
+    """Client tools, and tools that need the client's approval."""
     listings: list[Listing] = field(default_factory=list)
     servers: frozenset[str] = frozenset()
-    """The names of all MCP servers."""
+    """Names of all registered MCP servers."""
     held: dict[str, Tool] = field(default_factory=dict)
-    """Those that wait for the client's approval, as they are to be called then."""
+    """The callable tools that need the client's approval, by name."""
     rules: tuple[Rule, ...] = ()
-    """What it always denies is not among the tools."""
-    guests: dict[str, Guest] = field(default_factory=dict)
-    """By label; their tools come when they are connected to."""
+    """Tools that these rules always deny are hidden."""
+    inline_servers: dict[str, InlineServer] = field(default_factory=dict)
+    """By label; their tools are added once they are connected."""
     notices: list[str] = field(default_factory=list)
-    """Notices about tools of the request that are left out."""
-    _shown: dict[str, Shown] = field(default_factory=dict)
+    """Notices about ignored parts of the request's tools."""
+    _shown: dict[str, ToolPresentation] = field(default_factory=dict)
 
-    def shown(self, name: str) -> Shown:
-        """How calls of the tool with this name, as the model sees it, appear."""
+    def shown(self, name: str) -> ToolPresentation:
+        """The presentation of a tool's calls, by the name the model sees."""
         if name in self._shown:
             return self._shown[name]
         for toolset in self.toolsets:
             if any(tool.name == name for tool in toolset.tools()):
                 return _shown(name, toolset.name, is_server=toolset.name in self.servers)
-        return Shown("function", name)  # there is no such tool; the model is told so
+        return ToolPresentation("function", name)  # unknown tool; the model is told so
 
-    def add_client(self, tool: Tool, shown: Shown) -> None:
+    def add_client(self, tool: Tool, shown: ToolPresentation) -> None:
+        """Add a client tool with its presentation."""
         self.client_tools.append(tool)
         self._shown[tool.name] = shown
 
     def choice(self, wire: WireToolChoice) -> ToolChoice:
-        """What the request says must be called.
+        """Convert the request's tool choice.
 
         Raises:
-            InvalidRequestError: it names something that is not among its tools.
+            InvalidRequestError: it names a tool that the request does not have.
         """
         match wire:
             case str(mode):
                 return ToolChoice(mode)
             case AllowedTools(mode=mode, tools=tools):
-                there = [tool for tool in tools if not isinstance(tool, OtherTool)]
-                names = [name for tool in there for name in self._named(tool)]
+                available = [tool for tool in tools if not isinstance(tool, OtherTool)]
+                names = [name for tool in available for name in self._named(tool)]
                 if tools and not names and mode == "auto":
                     return ToolChoice("none")
                 return ToolChoice(mode, allowed=tuple(dict.fromkeys(names)))
@@ -154,23 +159,24 @@ class Toolbox:
                 return [flat_name(group, name)]
             case OtherTool(type=kind):
                 raise InvalidRequestError(
-                    f"tool_choice: there is no {kind!r} here", param="tool_choice"
+                    f"tool_choice: tools of type {kind!r} are not available here",
+                    param="tool_choice",
                 )
             case NamedSearch():
                 return self._of_kind("web", None, "web_search")
             case NamedMcp(server_label=label, name=name):
                 found = self._of_kind("mcp", label, label)
-                own = [flat for flat in found if name in (None, self.shown(flat).name)]
-                if not own:
+                matching = [flat for flat in found if name in (None, self.shown(flat).name)]
+                if not matching:
                     raise InvalidRequestError(
                         f"tool_choice: MCP server {label!r} has no tool {name!r} here",
                         param="tool_choice",
                     )
-                return own
+                return matching
             case _:
                 assert_never(wire)
 
-    def _of_kind(self, kind: ToolKind, group: str | None, words: str) -> list[str]:
+    def _of_kind(self, kind: ToolKind, group: str | None, label: str) -> list[str]:
         names = [tool.name for toolset in self.toolsets for tool in toolset.tools()]
         names += [tool.name for tool in self.client_tools]
         found = []
@@ -181,75 +187,77 @@ class Toolbox:
                 found.append(name)
         if not found:
             raise InvalidRequestError(
-                f"tool_choice: {words!r} is not one of the tools", param="tool_choice"
+                f"tool_choice: {label!r} is not among the tools", param="tool_choice"
             )
         return found
 
 
 async def open_toolbox(runtime: Runtime, agent: Agent, wire: Sequence[WireTool]) -> Toolbox:
-    """Find the tools of a request; those an agent has itself are there in any case.
+    """Resolve the tools of a request; the agent's own tools are always included.
 
     Raises:
-        InvalidRequestError: a name or schema no tool can have, or the server does not search.
-        HttpError: an MCP server is not registered (404), or not there (424), or the key is not
-            for tools that run here (403).
+        InvalidRequestError: a name or schema is invalid, or web search is not enabled.
+        HttpError: an MCP server is unknown (404) or unavailable (424), or the key lacks the scope
+            ``agents`` (403).
     """
     servers = frozenset(t.name for t in runtime.toolsets if isinstance(t, McpServer))
     box = Toolbox(list(agent.toolsets), servers=servers, rules=agent.options.effective_rules)
     for index, tool in enumerate(wire):
-        place = f"tools.{index}"
+        path = f"tools.{index}"
         match tool:
             case OtherTool(type=kind):
-                box.notices.append(missing_tool(place, kind))
+                box.notices.append(missing_tool(path, kind))
             case FunctionTool() | CustomTool():
-                box.notices += _grammar_notices(tool, place)
-                box.add_client(_client_tool(tool, place), _client_shown(tool, None))
+                box.notices += _grammar_notices(tool, path)
+                box.add_client(_client_tool(tool, path), _client_shown(tool, None))
             case NamespaceTool(name=namespace, tools=members):
                 for number, member in enumerate(members):
-                    box.notices += _grammar_notices(member, f"{place}.tools.{number}")
-                    made = _client_tool(member, f"{place}.tools.{number}", tool)
+                    box.notices += _grammar_notices(member, f"{path}.tools.{number}")
+                    made = _client_tool(member, f"{path}.tools.{number}", tool)
                     box.add_client(made, _client_shown(member, namespace))
             case WebSearchTool():
-                current_caller().need("agents")
-                _add_search(box, runtime, tool, place)
+                current_client().need("agents")
+                _add_search(box, runtime, tool, path)
             case McpTool(server_url=None):
-                current_caller().need("agents")
-                _check_registered(tool, place)
-                await _add_server(box, _server(runtime, tool.server_label, place), tool, place)
-                if not reading(box.toolsets):
-                    box.toolsets += reading(runtime.toolsets)
+                current_client().need("agents")
+                _check_registered(tool, path)
+                await _add_server(box, _server(runtime, tool.server_label, path), tool, path)
+                if not resource_toolset(box.toolsets):
+                    box.toolsets += resource_toolset(runtime.toolsets)
             case McpTool():
-                current_caller().need("agents")
-                box.guests[tool.server_label] = _guest(runtime, box, tool, place)
+                current_client().need("agents")
+                box.inline_servers[tool.server_label] = _inline_server(runtime, box, tool, path)
             case _:
                 assert_never(tool)
     return box
 
 
-def _shown(name: str, toolset: str, *, is_server: bool) -> Shown:
+def _shown(name: str, toolset: str, *, is_server: bool) -> ToolPresentation:
     if name in (SEARCH, FETCH):
-        return Shown("web", name)
-    return Shown("mcp", own_name(name) if is_server else name, toolset)
+        return ToolPresentation("web", name)
+    return ToolPresentation("mcp", own_name(name) if is_server else name, toolset)
 
 
-def _client_shown(tool: FunctionTool | CustomTool, namespace: str | None) -> Shown:
-    return Shown("custom" if isinstance(tool, CustomTool) else "function", tool.name, namespace)
+def _client_shown(tool: FunctionTool | CustomTool, namespace: str | None) -> ToolPresentation:
+    return ToolPresentation(
+        "custom" if isinstance(tool, CustomTool) else "function", tool.name, namespace
+    )
 
 
-def _grammar_notices(tool: FunctionTool | CustomTool, place: str) -> list[str]:
+def _grammar_notices(tool: FunctionTool | CustomTool, path: str) -> list[str]:
     match tool:
         case CustomTool(format=GrammarFormat(syntax="lark")):
-            return [unenforced_grammar(f"{place}.format")]
+            return [unenforced_grammar(f"{path}.format")]
         case _:
             return []
 
 
 def _client_tool(
-    tool: FunctionTool | CustomTool, place: str, namespace: NamespaceTool | None = None
+    tool: FunctionTool | CustomTool, path: str, namespace: NamespaceTool | None = None
 ) -> Tool:
-    words = [namespace.description] if namespace else []
+    descriptions = [namespace.description] if namespace else []
     name = flat_name(namespace.name, tool.name) if namespace else tool.name
-    description = "\n".join(text for text in (*words, tool.description) if text)
+    description = "\n".join(text for text in (*descriptions, tool.description) if text)
     if isinstance(tool, CustomTool):
         form = tool.format if isinstance(tool.format, GrammarFormat) else None
         return text_tool(
@@ -257,93 +265,94 @@ def _client_tool(
             description,
             syntax=form.syntax if form else None,
             definition=form.definition if form else "",
-            place=place,
+            path=path,
         )
-    return function_tool(name, description, tool.parameters, strict=tool.strict, place=place)
+    return function_tool(name, description, tool.parameters, strict=tool.strict, path=path)
 
 
-def _add_search(box: Toolbox, runtime: Runtime, tool: WebSearchTool, place: str) -> None:
+def _add_search(box: Toolbox, runtime: Runtime, tool: WebSearchTool, path: str) -> None:
     if tool.external_web_access is False:
         return
-    known = {own.name: own for own in runtime.toolsets[0].tools()}
-    search = known.get(SEARCH)
+    web_tools = {tool.name: tool for tool in runtime.toolsets[0].tools()}
+    search = web_tools.get(SEARCH)
     if search is None:
         raise InvalidRequestError(
-            f"{place}: this server does not search the web: add web_search to tools in its YAML, "
-            "or leave the tool out",
-            param=place,
+            f"{path}: web search is not enabled: add web_search to tools in the server's YAML, or "
+            "leave the tool out",
+            param=path,
         )
     domains = (tool.filters and tool.filters.allowed_domains) or ()
-    limits = WebLimits(allowed_domains=tuple(domains), param=f"{place}.filters")
+    limits = WebLimits(allowed_domains=tuple(domains), param=f"{path}.filters")
     where = tool.user_location
     tools = [
-        hosted_search(
-            listing(search, tool.search_context_size),
+        limit_search(
+            with_result_count(search, tool.search_context_size),
             limits,
             country=where.country if where else None,
-            place=where.words if where else None,
+            location=where.text if where else None,
         )
     ]
-    if FETCH in known:
-        tools.append(hosted_fetch(known[FETCH], limits))
-    # First, so that its limits hold where the agent has the same tools without them.
+    if FETCH in web_tools:
+        tools.append(limit_fetch(web_tools[FETCH], limits))
+    # First, so that its limits apply even where the agent has the same tools without limits.
     box.toolsets.insert(0, StaticToolset(SEARCH, tuple(tools)))
 
 
-def _check_registered(wire: McpTool, place: str) -> None:
+def _check_registered(wire: McpTool, path: str) -> None:
     for name in ("headers", "authorization"):
         if getattr(wire, name) is not None:
             raise InvalidRequestError(
-                f"{place}.{name}: only with server_url: those of registered servers are under "
-                "mcp_servers in the YAML",
-                param=f"{place}.{name}",
+                f"{path}.{name}: only with server_url; registered servers are configured under "
+                "mcp_servers in the server's YAML",
+                param=f"{path}.{name}",
             )
 
 
-def _guest(runtime: Runtime, box: Toolbox, wire: McpTool, place: str) -> Guest:
+def _inline_server(runtime: Runtime, box: Toolbox, wire: McpTool, path: str) -> InlineServer:
     assert wire.server_url is not None
-    if wire.server_label in box.guests:
+    if wire.server_label in box.inline_servers:
         raise InvalidRequestError(
-            f"{place}.server_label: two servers are {wire.server_label!r}",
-            param=f"{place}.server_label",
+            f"{path}.server_label: duplicate label {wire.server_label!r}",
+            param=f"{path}.server_label",
         )
     headers = dict(wire.headers or {})
     if wire.authorization is not None:
         if any(name.lower() == "authorization" for name in headers):
             raise InvalidRequestError(
-                f"{place}.authorization: headers have one already", param=f"{place}.authorization"
+                f"{path}.authorization: headers already contain Authorization",
+                param=f"{path}.authorization",
             )
         headers["Authorization"] = f"Bearer {wire.authorization}"
-    places = Places(f"{place}.server_label", f"{place}.server_url", f"{place}.headers")
-    config = guest(runtime.config, wire.server_label, wire.server_url, headers, places)
-    return Guest(wire, config, place)
+    paths = FieldPaths(f"{path}.server_label", f"{path}.server_url", f"{path}.headers")
+    config = parse_inline_server(runtime.config, wire.server_label, wire.server_url, headers, paths)
+    return InlineServer(wire, config, path)
 
 
-async def add_guests(box: Toolbox, host: Host) -> None:
-    """Add the tools of the servers that the request brings along.
+async def add_inline_servers(box: Toolbox, host: Host) -> None:
+    """Add the tools of connected inline servers.
 
     Raises:
-        InvalidRequestError: one has not a tool that the request names.
-        HttpError: one cannot be connected to (424).
+        InvalidRequestError: a server lacks a tool that the request names.
+        HttpError: a server is unavailable (424).
     """
-    box.toolsets = [*beside(box.toolsets, host)]
+    box.toolsets = [*with_inline_toolsets(box.toolsets, host)]
     for server in host.toolsets:
         if isinstance(server, McpServer):
-            one = box.guests[server.name]
-            await _add_server(box, server, one.wire, one.place)
+            one = box.inline_servers[server.name]
+            await _add_server(box, server, one.wire, one.path)
 
 
-async def _add_server(box: Toolbox, server: McpServer, wire: McpTool, place: str) -> None:
+async def _add_server(box: Toolbox, server: McpServer, wire: McpTool, path: str) -> None:
     await server.wait_ready()
-    need_there(server.status(), place)
+    require_ready(server.status(), path)
     tools = {_shown(tool.name, server.name, is_server=True).name: tool for tool in server.tools()}
     for name in wire.filter.tool_names or ():
         if name not in tools:
-            known = ", ".join(tools) or "none"
+            available = ", ".join(tools) or "none"
             raise InvalidRequestError(
-                f"{place}.allowed_tools: MCP server {wire.server_label!r} has no tool {name!r}: "
-                f"it has {known}",
-                param=f"{place}.allowed_tools",
+                f"{path}.allowed_tools: MCP server {wire.server_label!r} has no tool {name!r}; "
+                f"available: {available}",
+                param=f"{path}.allowed_tools",
             )
     allowed = {
         name: tool
@@ -355,10 +364,12 @@ async def _add_server(box: Toolbox, server: McpServer, wire: McpTool, place: str
     free: list[Tool] = []
     for name, tool in allowed.items():
         if wire.server_description:
-            words = f"{wire.server_description}\n{tool.description}"
-            tool = replace(tool, description=words)
+            description = f"{wire.server_description}\n{tool.description}"
+            tool = replace(tool, description=description)
         is_held = wire.needs_approval(name, tool)
-        box._shown[tool.name] = Shown("approval" if is_held else "mcp", name, wire.server_label)
+        box._shown[tool.name] = ToolPresentation(
+            "approval" if is_held else "mcp", name, wire.server_label
+        )
         if is_held:
             box.held[tool.name] = tool
             box.client_tools.append(replace(tool, call=None))
@@ -368,14 +379,14 @@ async def _add_server(box: Toolbox, server: McpServer, wire: McpTool, place: str
     box.toolsets = [*others, StaticToolset(wire.server_label, tuple(free))]
 
 
-def _server(runtime: Runtime, label: str, place: str) -> McpServer:
+def _server(runtime: Runtime, label: str, path: str) -> McpServer:
     servers = {t.name: t for t in runtime.toolsets if isinstance(t, McpServer)}
     if label not in servers:
-        known = ", ".join(servers) or "none"
+        registered = ", ".join(servers) or "none"
         raise HttpError(
-            f"{place}.server_label: no MCP server {label!r} is registered here: there are {known}",
+            f"{path}.server_label: unknown MCP server {label!r}; registered: {registered}",
             status=404,
             code="mcp_server_not_found",
-            param=f"{place}.server_label",
+            param=f"{path}.server_label",
         )
     return servers[label]

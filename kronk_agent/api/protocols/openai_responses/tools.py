@@ -1,4 +1,4 @@
-"""The tools a request may name: the client's own, and those the server has."""
+"""Schema of a request's tools: client tools, web search and MCP servers."""
 
 from __future__ import annotations
 
@@ -6,63 +6,70 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, JsonValue, Tag
 
-from kronk_agent.api.protocols.common.schema import NoEffect, OpenWire, Refused, Wire
+from kronk_agent.api.protocols.common.schema import (
+    LenientModel,
+    NoEffect,
+    RequestModel,
+    Unsupported,
+)
 from kronk_agent.api.tools.client_tools import OtherTool, Syntax, kind_of_tool
 from kronk_agent.tools import Tool
 
-_Deferred: TypeAlias = Annotated[
-    bool | None, NoEffect("the model knows every tool from the beginning")
-]
+_Deferred: TypeAlias = Annotated[bool | None, NoEffect("all tools are loaded from the start")]
 
 
-class FunctionTool(OpenWire):
-    """A function of the client's."""
+class FunctionTool(LenientModel):
+    """A function tool of the client."""
 
     type: Literal["function"]
     name: str
     description: str | None = None
     parameters: dict[str, JsonValue] | None = None
-    """JSON Schema of the arguments; none at all when left out."""
+    """JSON Schema of the arguments; no arguments when left out."""
     strict: bool | None = None
-    """True: a schema that cannot be enforced whole is refused. Otherwise what cannot be is left
-    to the client to check."""
+    """True: reject a schema that cannot be enforced completely. Otherwise the client must check
+    what is not enforced."""
     defer_loading: _Deferred = None
     allowed_callers: list[Literal["direct"]] | None = None
-    """Only the model calls."""
-    output_schema: Annotated[None, Refused("say in the description what comes back")] = None
+    """Only direct calls by the model."""
+    output_schema: Annotated[None, Unsupported("describe the output in description")] = None
 
 
-class TextFormat(Wire):
+class TextFormat(RequestModel):
+    """Input format: any text."""
+
     type: Literal["text"]
 
 
-class GrammarFormat(Wire):
+class GrammarFormat(RequestModel):
+    """Input format: a grammar."""
+
     type: Literal["grammar"]
     syntax: Syntax
-    """A Lark grammar is shown to the model; a call's arguments cannot be held to it."""
+    """A regex is enforced; a Lark grammar is only shown to the model."""
     definition: str
 
 
-class CustomTool(OpenWire):
-    """A tool of the client's whose input is one text."""
+class CustomTool(LenientModel):
+    """A client tool whose input is one text."""
 
     type: Literal["custom"]
     name: str
     description: str | None = None
     format: Annotated[TextFormat | GrammarFormat, Field(discriminator="type")] | None = None
-    """What its input looks like; any text when left out."""
+    """Format of the input; any text when left out."""
     defer_loading: _Deferred = None
     allowed_callers: list[Literal["direct"]] | None = None
-    """Only the model calls."""
+    """Only direct calls by the model."""
 
 
-class NamespaceTool(OpenWire):
-    """Tools of the client's under a common name. The model sees ``namespace__name``."""
+class NamespaceTool(LenientModel):
+    """Client tools under a common name. The model sees ``namespace__name``."""
 
     type: Literal["namespace"]
     name: str
     description: str | None = None
-    """Put before the description of each of its tools."""
+    """Prepended to the description of each of its tools."""
     tools: list[Annotated[FunctionTool | CustomTool, Field(discriminator="type")]]
 
 
@@ -74,87 +81,101 @@ SearchType: TypeAlias = Literal[
 ]
 
 
-class Filters(Wire):
+class Filters(RequestModel):
+    """Filters of a web search."""
+
     allowed_domains: list[str] | None = None
-    """Only pages of these sites."""
+    """Only pages of these domains."""
 
 
-class UserLocation(Wire):
+class UserLocation(RequestModel):
+    """The user's approximate location."""
+
     type: Literal["approximate"] = "approximate"
     city: str | None = None
     country: Annotated[str, Field(pattern=r"^[A-Za-z]{2}$")] | None = None
-    """ISO 3166-1; decides in which language pages are looked for."""
+    """ISO 3166-1 code; determines the language of the results."""
     region: str | None = None
     timezone: str | None = None
 
     @property
-    def words(self) -> str:
-        """As the model is told."""
+    def text(self) -> str:
+        """The location as text, for the model."""
         parts = (self.city, self.region, self.country, self.timezone)
         return ", ".join(part for part in parts if part)
 
 
-class WebSearchTool(OpenWire):
-    """The server's web_search, and web_fetch to read what it finds."""
+class WebSearchTool(LenientModel):
+    """The server's web_search, with web_fetch to read the results."""
 
     type: SearchType
     external_web_access: bool | None = None
-    """False: there is no index here that could be searched instead, so nothing is searched."""
+    """False disables the tool: there is no offline index."""
     filters: Filters | None = None
     search_context_size: Literal["low", "medium", "high"] | None = None
-    """How many pages a search lists: 3, 5 or 10."""
+    """Results per search: 3, 5 or 10."""
     user_location: UserLocation | None = None
-    """The model is told where the person is."""
+    """Shown to the model."""
 
 
-class ToolFilter(Wire):
+class ToolFilter(RequestModel):
+    """A filter on an MCP server's tools."""
+
     tool_names: list[str] | None = None
-    """The server's own names; any when left out."""
+    """The server's own tool names; any when left out."""
     read_only: bool | None = None
-    """Only those of which the server says that they change nothing (``readOnlyHint``), or only
-    the others; nothing proves it."""
+    """Only tools that claim to be read-only (``readOnlyHint``), or only the others; the claim is
+    not verified."""
 
     def matches(self, name: str, tool: Tool) -> bool:
+        """True if the filter includes a tool."""
         if self.tool_names is not None and name not in self.tool_names:
             return False
         is_read_only = tool.annotations.get("readOnlyHint") is True
         return self.read_only in (None, is_read_only)
 
 
-class Approvals(Wire):
+class Approvals(RequestModel):
+    """The tools that always or never need approval."""
+
     always: ToolFilter | None = None
     never: ToolFilter | None = None
 
 
-class McpTool(Wire):
-    """An MCP server: a registered one, or one that the request brings along."""
+class McpTool(RequestModel):
+    """An MCP server: registered, or inline with ``server_url``."""
 
     type: Literal["mcp"]
     server_label: str
-    """Its name under mcp_servers in the YAML; any other, for one that the request brings along."""
+    """Its name under mcp_servers in the YAML; for an inline server, any other name."""
     server_url: str | None = None
-    """Where that one is; ``server.allow_server_urls`` in the YAML says where it may be."""
+    """URL of an inline server; must be allowed by ``server.allow_server_urls`` in the YAML."""
     headers: Annotated[dict[str, str] | None, Field(repr=False)] = None
-    """Sent to it with every request; only with server_url, and not kept."""
+    """Sent with every request to it; only with server_url, and not stored."""
     authorization: Annotated[str | None, Field(repr=False)] = None
-    """A token for it, sent as a Bearer; only with server_url, and not kept."""
+    """Bearer token for it; only with server_url, and not stored."""
     allowed_tools: list[str] | ToolFilter | None = None
-    """Only these of its tools, by its own names."""
+    """Only these of its tools, by the server's own names."""
     require_approval: Literal["always", "never"] | Approvals | None = None
-    """Which calls the client is asked about first; all of them when left out."""
+    """Calls that need the client's approval; all when left out."""
     server_description: str | None = None
-    """Put before the description of each of its tools."""
+    """Prepended to the description of each of its tools."""
     defer_loading: _Deferred = None
-    connector_id: Annotated[None, Refused("register a server under mcp_servers in the YAML")] = None
-    tunnel_id: Annotated[None, Refused("register a server under mcp_servers in the YAML")] = None
+    connector_id: Annotated[
+        None, Unsupported("register a server under mcp_servers in the YAML")
+    ] = None
+    tunnel_id: Annotated[None, Unsupported("register a server under mcp_servers in the YAML")] = (
+        None
+    )
 
     @property
     def filter(self) -> ToolFilter:
-        """Which of the server's tools there are."""
+        """``allowed_tools`` as a filter."""
         given = self.allowed_tools
         return given if isinstance(given, ToolFilter) else ToolFilter(tool_names=given)
 
     def needs_approval(self, name: str, tool: Tool) -> bool:
+        """True if calls of a tool need the client's approval."""
         match self.require_approval:
             case None | "always":
                 return True
@@ -177,26 +198,34 @@ WireTool: TypeAlias = Annotated[
 ]
 
 
-class NamedFunction(Wire):
+class NamedFunction(RequestModel):
+    """A function tool, by name."""
+
     type: Literal["function"]
     name: str
     namespace: str | None = None
 
 
-class NamedCustom(Wire):
+class NamedCustom(RequestModel):
+    """A custom tool, by name."""
+
     type: Literal["custom"]
     name: str
     namespace: str | None = None
 
 
-class NamedMcp(Wire):
+class NamedMcp(RequestModel):
+    """An MCP server or one of its tools."""
+
     type: Literal["mcp"]
     server_label: str
     name: str | None = None
     """Any of the server's tools when left out."""
 
 
-class NamedSearch(Wire):
+class NamedSearch(RequestModel):
+    """The web search tool."""
+
     type: SearchType
 
 
@@ -210,7 +239,9 @@ NamedTool: TypeAlias = Annotated[
 ]
 
 
-class AllowedTools(Wire):
+class AllowedTools(RequestModel):
+    """A tool choice that allows only a selection of the tools."""
+
     type: Literal["allowed_tools"]
     mode: Literal["auto", "required"]
     tools: list[NamedTool]

@@ -1,1 +1,1 @@
-"""The items of a response: read, converted to messages, stored and listed."""
+"""The items of requests and responses: schema, conversion, storage and listing."""

@@ -1,4 +1,4 @@
-"""``include`` on what is read again: thinking is packed then, all else was kept or was not."""
+"""``include`` when retrieving items: thinking is encoded on demand, other data must be stored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _included(
     include: Annotated[list[Includable] | None, Query()] = None,
     bracketed: Annotated[list[Includable] | None, Query(alias="include[]")] = None,
 ) -> tuple[Includable, ...]:
-    """OpenAI's own clients write ``include[]``."""
+    """OpenAI's SDKs send ``include[]``."""
     return (*(include or ()), *(bracketed or ()))
 
 
@@ -25,10 +25,10 @@ Included: TypeAlias = Annotated[tuple[Includable, ...], Depends(_included)]
 
 
 def with_included(item: JsonObject, include: Sequence[Includable]) -> JsonObject:
-    """An item with what is asked for; addresses of images are there in any case.
+    """Return an item with the requested data; image URLs are always included.
 
     Raises:
-        InvalidRequestError: it was not kept with the item.
+        InvalidRequestError: the data was not stored with the item.
     """
     kind = item["type"]
     if kind == "reasoning" and "reasoning.encrypted_content" in include:
@@ -49,7 +49,7 @@ def with_included(item: JsonObject, include: Sequence[Includable]) -> JsonObject
 
 def _not_kept(item: JsonObject, what: Includable) -> InvalidRequestError:
     return InvalidRequestError(
-        f"include: {item['id']!r} was kept without {what}: ask for it when the response is made",
+        f"include: {item['id']!r} was stored without {what}: request it when creating the response",
         param="include",
     )
 

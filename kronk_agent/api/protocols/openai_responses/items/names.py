@@ -1,4 +1,4 @@
-"""A tool in a group, as the model sees it: one name, with the group's in it."""
+"""Flat names of tools in a namespace or on an MCP server, as the model sees them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _HASH_LENGTH = 8
 
 
 def flat_name(group: str | None, name: str) -> str:
-    """``group__name``; with a hash at its end where that is no name a tool can have."""
+    """``group__name``; sanitized and suffixed with a hash where that is not a valid tool name."""
     if group is None:
         return name
     whole = f"{group}__{name}"

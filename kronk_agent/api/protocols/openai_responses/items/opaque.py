@@ -1,7 +1,7 @@
-"""What goes to the client as ``encrypted_content`` and comes back: text of ours, packed.
+"""Encodes our own text as ``encrypted_content`` that clients send back.
 
-It is opaque and not secret: a client that streams sees the same text. Nothing depends on it being
-ours but that it can be read again.
+It is opaque but not secret: a streaming client sees the same text. It is not authenticated either;
+it only has to decode.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ _MAX_BYTES = 16_000_000
 
 
 def pack(text: str) -> str:
+    """Encode a text as opaque content."""
     return _PREFIX + base64.urlsafe_b64encode(zlib.compress(text.encode())).decode("ascii")
 
 
 def unpack(packed: str, *, param: str) -> str:
-    """The inverse of ``pack``.
+    """Decode opaque content.
 
     Raises:
-        InvalidRequestError: it is another server's.
+        InvalidRequestError: it was not encoded by this server.
     """
     try:
         if not packed.startswith(_PREFIX):
@@ -37,6 +38,6 @@ def unpack(packed: str, *, param: str) -> str:
         return text.decode()
     except (ValueError, binascii.Error, zlib.error):
         raise InvalidRequestError(
-            f"{param}: not written by this server: leave the item out, or send it without",
+            f"{param}: not written by this server: leave out the field or the item",
             param=param,
         ) from None

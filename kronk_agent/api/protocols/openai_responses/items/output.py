@@ -1,17 +1,17 @@
-"""The items of a response: what stands in its output, and in the events about it."""
+"""Output items of a response."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kronk_agent.api.protocols.openai_responses.toolbox import Shown
+from kronk_agent.api.protocols.openai_responses.toolbox import ToolPresentation
 from kronk_agent.api.tools.client_tools import parsed_arguments, text_in
 from kronk_agent.messages import JsonObject, JsonValue, ToolResult
 
 
 @dataclass(slots=True)
-class Spoken:
-    """Text or thinking that is being said."""
+class TextItem:
+    """A text or thinking item in progress."""
 
     index: int
     id: str
@@ -20,33 +20,37 @@ class Spoken:
 
     @property
     def text(self) -> str:
+        """The text so far."""
         return "".join(self.texts)
 
 
 @dataclass(slots=True)
-class Call:
-    """A call that is being made."""
+class CallItem:
+    """A tool call item in progress."""
 
     call_id: str
     tool: str
-    shown: Shown
+    shown: ToolPresentation
     item_id: str
     index: int = -1
-    """Its place in the output; -1 while it has none."""
+    """Index in the output; -1 before it is assigned."""
     fragments: list[str] = field(default_factory=list)
     approval_id: str | None = None
 
     @property
     def arguments(self) -> str:
+        """The JSON arguments so far."""
         return "".join(self.fragments)
 
 
 def message_item(id: str, content: list[JsonValue], status: str) -> JsonObject:
+    """A message item."""
     head: JsonObject = {"id": id, "type": "message", "status": status}
     return {**head, "role": "assistant", "content": content}
 
 
 def output_text(text: str, annotations: list[JsonValue], logprobs: list[JsonValue]) -> JsonObject:
+    """A text part of a message."""
     return {
         "type": "output_text",
         "text": text,
@@ -56,27 +60,27 @@ def output_text(text: str, annotations: list[JsonValue], logprobs: list[JsonValu
 
 
 def call_item(
-    call: Call, status: str, result: ToolResult | None = None, *, lists_sources: bool
+    call: CallItem, status: str, result: ToolResult | None = None, *, lists_sources: bool
 ) -> JsonObject:
-    """A call as the client sees it.
+    """The output item of a call.
 
     Args:
-        call: as far as it is known.
+        call: the call so far.
         status: of the item.
-        result: what came of it, where it was carried out here.
-        lists_sources: whether a search tells which pages it found.
+        result: of a server tool call, once known.
+        lists_sources: include the pages that a web search found.
     """
     shown = call.shown
     match shown.kind:
         case "function" | "custom":
             is_function = shown.kind == "function"
-            said: JsonObject = (
+            arguments: JsonObject = (
                 {"arguments": call.arguments} if is_function else {"input": text_in(call.arguments)}
             )
             group: JsonObject = {} if shown.group is None else {"namespace": shown.group}
             kind = "function_call" if is_function else "custom_tool_call"
             head: JsonObject = {"id": call.item_id, "type": kind, "status": status}
-            return {**head, **said, "call_id": call.call_id, "name": shown.name, **group}
+            return {**head, **arguments, "call_id": call.call_id, "name": shown.name, **group}
         case "web":
             action = _action(call, result if lists_sources else None)
             return {
@@ -107,7 +111,7 @@ def call_item(
             }
 
 
-def _action(call: Call, result: ToolResult | None) -> JsonObject:
+def _action(call: CallItem, result: ToolResult | None) -> JsonObject:
     arguments = parsed_arguments(call.arguments)
     if call.tool == "web_search":
         query = arguments.get("query", "")

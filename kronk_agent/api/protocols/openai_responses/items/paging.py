@@ -1,4 +1,4 @@
-"""Lists of items, a page at a time, as OpenAI's are."""
+"""Pages of items, in OpenAI's list format."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ def page(
     after: str | None,
     include: Sequence[Includable],
 ) -> JsonObject:
-    """The items behind the one called ``after``.
+    """The page of items after the item ``after``.
 
     Args:
-        items: all there are, the oldest first.
-        limit: how many at most.
-        order: the oldest or the newest first.
-        after: the last item of the page before.
-        include: what each item is to have beside what it has anyway.
+        items: all items, oldest first.
+        limit: maximum number of items.
+        order: oldest or newest first.
+        after: id of the last item of the previous page.
+        include: additional data for each item.
 
     Raises:
-        InvalidRequestError: there is no such item, or it was not kept with all that.
+        InvalidRequestError: the item is unknown, or additional data was not stored.
     """
     ordered = list(items) if order == "asc" else list(items)[::-1]
     ids = [str(item["id"]) for item in ordered]
     if after is not None:
         if after not in ids:
-            raise InvalidRequestError(f"after: there is no item {after!r} here", param="after")
+            raise InvalidRequestError(f"after: unknown item {after!r}", param="after")
         ordered = ordered[ids.index(after) + 1 :]
     data = [with_included(item, include) for item in ordered[:limit]]
     return {

@@ -1,4 +1,4 @@
-"""The items a request may hold: what a client says, and what we said before, sent back."""
+"""Schema of input items: a client's input, and our own output sent back."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import ConfigDict, Discriminator, Field, JsonValue, Tag
 
-from kronk_agent.api.protocols.common.schema import OpenWire, Refused, Wire
+from kronk_agent.api.protocols.common.schema import LenientModel, RequestModel, Unsupported
 
 Status: TypeAlias = Literal["in_progress", "completed", "incomplete"]
 HostedKind: TypeAlias = Literal[
@@ -25,40 +25,54 @@ _OUTPUT_KINDS = get_args(OutputKind)
 _OUTCOMES = ("result", "results", "outputs")
 
 
-class InputText(OpenWire):
+class InputText(LenientModel):
+    """A text part."""
+
     type: Literal["input_text"]
     text: str
 
 
-class InputImage(OpenWire):
+class InputImage(LenientModel):
+    """An image part."""
+
     type: Literal["input_image"]
     image_url: str | None = None
     """A data: URL; nothing is fetched."""
     detail: Literal["auto"] | None = None
-    """All images are seen as the model sees them."""
-    file_id: Annotated[None, Refused("there are no files: put the image in image_url")] = None
+    """No effect: the model determines the resolution."""
+    file_id: Annotated[None, Unsupported("files are not supported: put the image in image_url")] = (
+        None
+    )
 
 
-class AudioData(OpenWire):
+class AudioData(LenientModel):
+    """Base64-encoded audio."""
+
     data: str
     format: Literal["wav", "mp3"]
 
 
-class InputAudio(OpenWire):
+class InputAudio(LenientModel):
+    """An audio part."""
+
     type: Literal["input_audio"]
     input_audio: AudioData
 
 
-class OutputText(OpenWire):
+class OutputText(LenientModel):
+    """A text part of our output."""
+
     type: Literal["output_text"]
     text: str
     annotations: list[dict[str, JsonValue]] | None = None
-    """As we gave them; the model does not see them."""
+    """Sent back as received; not shown to the model."""
     logprobs: list[JsonValue] | None = None
-    """As we gave them; the model does not see them."""
+    """Sent back as received; not shown to the model."""
 
 
-class Refusal(OpenWire):
+class Refusal(LenientModel):
+    """A refusal."""
+
     type: Literal["refusal"]
     refusal: str
 
@@ -69,40 +83,48 @@ Content: TypeAlias = Annotated[
 ResultContent: TypeAlias = Annotated[InputText | InputImage, Field(discriminator="type")]
 
 
-class MessageItem(OpenWire):
+class MessageItem(LenientModel):
+    """A message."""
+
     type: Literal["message"] = "message"
     role: Literal["user", "assistant", "system", "developer"]
     content: str | list[Content]
     id: str | None = None
     status: Status | None = None
     phase: Literal["commentary", "final_answer"] | None = None
-    """What another server said it was; the model does not see it."""
+    """Another server's phase of the message; not shown to the model."""
 
 
-class FunctionCallItem(OpenWire):
+class FunctionCallItem(LenientModel):
+    """A call of a function tool."""
+
     type: Literal["function_call"]
     call_id: str
     name: str
     arguments: str
     namespace: str | None = None
-    """The namespace tool the function is in."""
+    """The namespace of the function."""
     id: str | None = None
     status: Status | None = None
 
 
-class FunctionCallOutputItem(OpenWire):
+class FunctionCallOutputItem(LenientModel):
+    """The output of a function call."""
+
     type: Literal["function_call_output"]
     call_id: str
     output: str | list[ResultContent]
     id: str | None = None
     status: Status | None = None
     name: str | None = None
-    """Known from the call."""
+    """No effect; known from the call."""
     namespace: str | None = None
-    """Known from the call."""
+    """No effect; known from the call."""
 
 
-class CustomCallItem(OpenWire):
+class CustomCallItem(LenientModel):
+    """A call of a custom tool."""
+
     type: Literal["custom_tool_call"]
     call_id: str
     name: str
@@ -112,28 +134,34 @@ class CustomCallItem(OpenWire):
     status: Status | None = None
 
 
-class CustomCallOutputItem(OpenWire):
+class CustomCallOutputItem(LenientModel):
+    """The output of a custom tool call."""
+
     type: Literal["custom_tool_call_output"]
     call_id: str
     output: str | list[ResultContent]
     id: str | None = None
     status: Status | None = None
     name: str | None = None
-    """Known from the call."""
+    """No effect; known from the call."""
 
 
-class SummaryText(OpenWire):
+class SummaryText(LenientModel):
+    """A part of a thinking summary."""
+
     type: Literal["summary_text"]
     text: str
 
 
-class ReasoningText(OpenWire):
+class ReasoningText(LenientModel):
+    """A part of the thinking."""
+
     type: Literal["reasoning_text"]
     text: str
 
 
-class ReasoningItem(OpenWire):
-    """Thinking of ours; taken from ``encrypted_content``, else from the content or the summary."""
+class ReasoningItem(LenientModel):
+    """Our thinking: read from ``encrypted_content``, or else from the content or the summary."""
 
     type: Literal["reasoning"]
     summary: list[SummaryText]
@@ -143,31 +171,39 @@ class ReasoningItem(OpenWire):
     status: Status | None = None
 
 
-class SearchSource(OpenWire):
+class SearchSource(LenientModel):
+    """A page found by a web search."""
+
     type: Literal["url"]
     url: str
 
 
-class SearchAction(OpenWire):
+class SearchAction(LenientModel):
+    """A web search."""
+
     type: Literal["search"]
     query: str | None = None
     queries: list[str] | None = None
     sources: list[SearchSource] | None = None
 
 
-class OpenPageAction(OpenWire):
+class OpenPageAction(LenientModel):
+    """Opening a page."""
+
     type: Literal["open_page"]
     url: str | None = None
 
 
-class FindInPageAction(OpenWire):
+class FindInPageAction(LenientModel):
+    """Finding text in a page."""
+
     type: Literal["find_in_page"]
     url: str
     pattern: str
 
 
-class WebSearchCallItem(OpenWire):
-    """A search of ours. What it found is not in it, so the model sees that it is gone."""
+class WebSearchCallItem(LenientModel):
+    """A web search of ours. Its results are not included, so the model is told they are gone."""
 
     type: Literal["web_search_call"]
     id: str
@@ -175,8 +211,8 @@ class WebSearchCallItem(OpenWire):
     status: Literal["in_progress", "searching", "completed", "incomplete", "failed"]
 
 
-class McpListToolsItem(OpenWire):
-    """Says that the client knows the server's tools, so they are not listed again."""
+class McpListToolsItem(LenientModel):
+    """The tools of an MCP server, known to the client; they are not listed again."""
 
     type: Literal["mcp_list_tools"]
     id: str
@@ -185,7 +221,9 @@ class McpListToolsItem(OpenWire):
     error: str | None = None
 
 
-class McpCallItem(OpenWire):
+class McpCallItem(LenientModel):
+    """A call of an MCP server's tool, with its output."""
+
     type: Literal["mcp_call"]
     id: str
     server_label: str
@@ -197,7 +235,9 @@ class McpCallItem(OpenWire):
     approval_request_id: str | None = None
 
 
-class McpApprovalRequestItem(OpenWire):
+class McpApprovalRequestItem(LenientModel):
+    """A request for the client's approval of a call."""
+
     type: Literal["mcp_approval_request"]
     id: str
     server_label: str
@@ -205,72 +245,78 @@ class McpApprovalRequestItem(OpenWire):
     arguments: str
 
 
-class McpApprovalResponseItem(OpenWire):
+class McpApprovalResponseItem(LenientModel):
+    """The client's decision on a call."""
+
     type: Literal["mcp_approval_response"]
     approval_request_id: str
     approve: bool
     reason: str | None = None
-    """Told to the model when the call is refused."""
+    """Shown to the model if the call is refused."""
     id: str | None = None
 
 
-class AnyFields(Wire):
-    """A part of a request of which every field is shown to the model."""
+class AnyFields(RequestModel):
+    """An item whose fields are all shown to the model."""
 
     model_config = ConfigDict(extra="allow")
 
 
 class OtherCallItem(AnyFields):
-    """A call of a tool that there is not here, such as Codex's shell: a call of that name."""
+    """A call of a tool type unknown here, such as Codex's shell, read as a call of that name."""
 
     type: ClientKind | HostedKind
     call_id: str | None = None
-    """Its id where left out."""
+    """The item's ``id`` is used if left out."""
     id: str | None = None
     status: str | None = None
 
     @property
     def key(self) -> str | None:
+        """Id of the call."""
         return self.call_id or self.id
 
     @property
     def name(self) -> str:
+        """Name of the tool."""
         return self.type.removesuffix("_call")
 
     @property
     def is_hosted(self) -> bool:
-        """True if its result was a part of it, and not an item that follows."""
+        """True if the item contains the result; otherwise an output item follows."""
         return self.type in _HOSTED_KINDS
 
     @property
     def arguments(self) -> dict[str, JsonValue]:
-        """All that says what was done, without what came of it."""
+        """The fields that describe the call, without its result."""
         given = self.model_extra or {}
         return {key: value for key, value in given.items() if key not in _OUTCOMES}
 
 
 class OtherCallOutputItem(AnyFields):
-    """What came of such a call."""
+    """The output of such a call."""
 
     type: OutputKind
     call_id: str | None = None
-    """Its id where left out."""
+    """The item's ``id`` is used if left out."""
     output: JsonValue = None
-    """All other fields where left out."""
+    """The output; all other fields if left out."""
     id: str | None = None
     status: str | None = None
 
     @property
     def key(self) -> str | None:
+        """Id of the call."""
         return self.call_id or self.id
 
     @property
-    def told(self) -> JsonValue:
+    def content(self) -> JsonValue:
+        """The output for the model."""
         return dict(self.model_extra or {}) if self.output is None else self.output
 
 
-class CompactionItem(OpenWire):
-    """What ``/v1/responses/compact`` made of a conversation."""
+class CompactionItem(LenientModel):
+    """The summary written by ``/v1/responses/compact``."""
 
     type: Literal["compaction"]
     encrypted_content: str
@@ -279,7 +325,7 @@ class CompactionItem(OpenWire):
 
 
 def _type(item: Any) -> str | None:
-    """Messages need not say what they are."""
+    """The item's type; messages may leave it out."""
     if isinstance(item, dict):
         kind = item.get("type", "message" if "role" in item else None)
     else:
@@ -309,7 +355,7 @@ InputItem: TypeAlias = Annotated[
     Discriminator(
         _type,
         custom_error_type="item_type",
-        custom_error_message="no such kind of item here: messages, reasoning, compaction, and "
-        "calls and outputs of function, custom, web_search, mcp and shell tools are known",
+        custom_error_message="unknown item type; supported: messages, reasoning, compaction, "
+        "calls and their outputs",
     ),
 ]

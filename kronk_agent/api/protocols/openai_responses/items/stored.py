@@ -1,4 +1,4 @@
-"""Items as they are kept and listed: each with an id, a message with its parts."""
+"""Items as stored and listed: with ids and complete message parts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PREFIXES = {
 
 
 def to_stored(items: Sequence[InputItem]) -> list[JsonObject]:
-    """A request's items, with what a client may leave out."""
+    """Complete a request's items with the fields that clients may leave out."""
     return [_complete(item.model_dump(mode="json", exclude_none=True)) for item in items]
 
 

@@ -1,4 +1,4 @@
-"""Items as messages: what the model is given to read."""
+"""Converts items to messages for the model."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonValue, Message, Part, Role, TextPart, ToolCall
 
 APPROVAL_PREFIX = "mcpr_"
-"""An approval request's id is this and the id of the call it is about."""
+"""Prefix of approval request ids; the call's id follows."""
 SUMMARY_HEAD = "Summary of the conversation so far:\n"
 
-_GONE = "[What was found is not at hand any more.{}]"
+_RESULT_GONE = "[What was found is not at hand any more.{}]"
 
 
 def to_messages(items: Sequence[InputItem], earlier: Sequence[Message] = ()) -> list[Message]:
-    """The items as messages that go on from the earlier ones; these are not among them.
+    """Convert the items to messages that continue the earlier ones, which are not returned.
 
     Raises:
-        InvalidRequestError: an image that is not in the request, an output of no call, or
-            something packed that we did not pack.
+        InvalidRequestError: an image is not a ``data:`` URL, an output has no call, or encrypted
+            content is not ours.
     """
     reader = _Reader({call.id: call.name for message in earlier for call in message.tool_calls})
     for index, item in enumerate(items):
@@ -64,62 +64,64 @@ def to_messages(items: Sequence[InputItem], earlier: Sequence[Message] = ()) -> 
 
 @dataclass(slots=True)
 class _Reader:
-    """Puts items together that were one turn of the model: its thinking, text and calls."""
+    """Groups the items of one model turn: its thinking, text and calls."""
 
     names: dict[str, str]
-    """The tool of every call so far."""
+    """Tool name of every call so far."""
     messages: list[Message] = field(default_factory=list)
     _reasoning: str = ""
     _texts: list[str] = field(default_factory=list)
     _calls: list[ToolCall] = field(default_factory=list)
     _results: list[Message] = field(default_factory=list)
 
-    def read(self, item: InputItem, place: str) -> None:
+    def read(self, item: InputItem, path: str) -> None:
+        """Add an item."""
         match item:
             case MessageItem(role="assistant"):
                 self._begin_step()
-                self._texts.append(_assistant_text(item, place))
+                self._texts.append(_assistant_text(item, path))
             case MessageItem():
                 self.end_turn()
                 role: Role = "user" if item.role == "user" else "system"
-                self.messages.append(Message(role, _parts(item.content, f"{place}.content")))
+                self.messages.append(Message(role, _parts(item.content, f"{path}.content")))
             case ReasoningItem():
                 self._begin_step()
-                self._reasoning += _thinking(item, place)
+                self._reasoning += _thinking(item, path)
             case FunctionCallItem():
                 self._call(item.call_id, flat_name(item.namespace, item.name), item.arguments)
             case CustomCallItem():
                 name = flat_name(item.namespace, item.name)
                 self._call(item.call_id, name, text_arguments(item.input))
             case OtherCallItem():
-                self._other_call(item, place)
+                self._other_call(item, path)
             case OtherCallOutputItem():
                 self.end_turn()
-                id = _key(item, place)
-                self.messages.append(self._result(id, (TextPart(_text(item.told)),), place))
+                id = _key(item, path)
+                self.messages.append(self._result(id, (TextPart(_text(item.content)),), path))
             case FunctionCallOutputItem() | CustomCallOutputItem():
                 self.end_turn()
-                parts = _parts(item.output, f"{place}.output")
-                self.messages.append(self._result(item.call_id, parts, f"{place}.call_id"))
+                parts = _parts(item.output, f"{path}.output")
+                self.messages.append(self._result(item.call_id, parts, f"{path}.call_id"))
             case McpCallItem():
                 self._call(item.id, flat_name(item.server_label, item.name), item.arguments)
-                said = item.output if item.error is None else encode(item.error)
-                self._results.append(self._result(item.id, (TextPart(said or ""),), place))
+                output = item.output if item.error is None else encode(item.error)
+                self._results.append(self._result(item.id, (TextPart(output or ""),), path))
             case WebSearchCallItem():
-                self._search(item, place)
+                self._search(item, path)
             case McpApprovalRequestItem():
                 id = item.id.removeprefix(APPROVAL_PREFIX)
                 self._call(id, flat_name(item.server_label, item.name), item.arguments)
             case CompactionItem():
                 self.end_turn()
-                text = unpack(item.encrypted_content, param=f"{place}.encrypted_content")
+                text = unpack(item.encrypted_content, param=f"{path}.encrypted_content")
                 self.messages.append(Message.system(SUMMARY_HEAD + text))
             case McpListToolsItem() | McpApprovalResponseItem():
-                pass  # for whoever asks which tools are known and which calls may be made
+                pass  # handled by context.py: known tools, and approvals
             case _:
                 assert_never(item)
 
     def end_turn(self) -> None:
+        """Complete the current turn, unless it is empty."""
         text = "".join(self._texts)
         if text or self._reasoning or self._calls:
             parts = (TextPart(text),) if text else ()
@@ -130,7 +132,7 @@ class _Reader:
         self._texts, self._calls, self._results = [], [], []
 
     def _begin_step(self) -> None:
-        """Thinking and text come before the calls of a turn, so after calls it is the next."""
+        """End the turn if it has calls: text and thinking after calls belong to the next one."""
         if self._calls:
             self.end_turn()
 
@@ -138,21 +140,19 @@ class _Reader:
         self.names[id] = name
         self._calls.append(ToolCall(id, name, arguments))
 
-    def _result(self, id: str, parts: tuple[Part, ...], place: str) -> Message:
+    def _result(self, id: str, parts: tuple[Part, ...], path: str) -> Message:
         if id not in self.names:
-            raise InvalidRequestError(
-                f"{place}: there is no earlier call {id!r} in the input", param=place
-            )
+            raise InvalidRequestError(f"{path}: no earlier call {id!r} in the input", param=path)
         return Message("tool", parts, tool_call_id=id, name=self.names[id])
 
-    def _other_call(self, item: OtherCallItem, place: str) -> None:
-        id = _key(item, place)
+    def _other_call(self, item: OtherCallItem, path: str) -> None:
+        id = _key(item, path)
         self._call(id, item.name, encode(item.arguments))
         if item.is_hosted:
-            gone = (TextPart(_GONE.format("")),)
-            self._results.append(self._result(id, gone, place))
+            gone = (TextPart(_RESULT_GONE.format("")),)
+            self._results.append(self._result(id, gone, path))
 
-    def _search(self, item: WebSearchCallItem, place: str) -> None:
+    def _search(self, item: WebSearchCallItem, path: str) -> None:
         arguments: Mapping[str, object]
         name, arguments, found = "web_fetch", {}, ""
         match item.action:
@@ -166,18 +166,18 @@ class _Reader:
             case _:
                 assert_never(item.action)
         self._call(item.id, name, encode(arguments))
-        text = _GONE.format(f" The pages were:{found}" if found else "")
-        self._results.append(self._result(item.id, (TextPart(text),), place))
+        text = _RESULT_GONE.format(f" The pages were:{found}" if found else "")
+        self._results.append(self._result(item.id, (TextPart(text),), path))
 
 
-def _key(item: OtherCallItem | OtherCallOutputItem, place: str) -> str:
+def _key(item: OtherCallItem | OtherCallOutputItem, path: str) -> str:
     if item.key is None:
-        raise InvalidRequestError(f"{place}.call_id: Field required", param=f"{place}.call_id")
+        raise InvalidRequestError(f"{path}.call_id: Field required", param=f"{path}.call_id")
     return item.key
 
 
 def _text(output: JsonValue) -> str:
-    """An output of any form as text."""
+    """A tool output of any form as text."""
     match output:
         case str(text) | {"type": "input_text" | "output_text" | "text", "text": str(text)}:
             return text
@@ -187,7 +187,7 @@ def _text(output: JsonValue) -> str:
             return encode(output)
 
 
-def _assistant_text(item: MessageItem, place: str) -> str:
+def _assistant_text(item: MessageItem, path: str) -> str:
     if isinstance(item.content, str):
         return item.content
     texts: list[str] = []
@@ -197,34 +197,34 @@ def _assistant_text(item: MessageItem, place: str) -> str:
                 texts.append(text)
             case _:
                 raise InvalidRequestError(
-                    f"{place}.content.{index}: an assistant's message is text",
-                    param=f"{place}.content.{index}",
+                    f"{path}.content.{index}: an assistant message may contain only text",
+                    param=f"{path}.content.{index}",
                 )
     return "".join(texts)
 
 
-def _thinking(item: ReasoningItem, place: str) -> str:
+def _thinking(item: ReasoningItem, path: str) -> str:
     if item.encrypted_content:
-        return unpack(item.encrypted_content, param=f"{place}.encrypted_content")
+        return unpack(item.encrypted_content, param=f"{path}.encrypted_content")
     parts = item.content or item.summary
     return "".join(part.text for part in parts)
 
 
 def _parts(
-    content: str | Sequence[Content] | Sequence[ResultContent], place: str
+    content: str | Sequence[Content] | Sequence[ResultContent], path: str
 ) -> tuple[Part, ...]:
     if isinstance(content, str):
         return (TextPart(content),)
-    return tuple(_part(part, f"{place}.{index}") for index, part in enumerate(content))
+    return tuple(_part(part, f"{path}.{index}") for index, part in enumerate(content))
 
 
-def _part(part: Content, place: str) -> Part:
+def _part(part: Content, path: str) -> Part:
     match part:
         case InputText(text=text) | OutputText(text=text) | Refusal(refusal=text):
             return TextPart(text)
         case InputImage(image_url=url):
-            return image_at(url, f"{place}.image_url")
+            return image_at(url, f"{path}.image_url")
         case InputAudio(input_audio=audio):
-            return audio_in(audio.data, audio.format, f"{place}.input_audio.data")
+            return audio_in(audio.data, audio.format, f"{path}.input_audio.data")
         case _:
             assert_never(part)

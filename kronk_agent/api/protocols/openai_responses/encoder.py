@@ -1,4 +1,4 @@
-"""The events of a run as the events of a response. What is not streamed is the last one's body."""
+"""Encodes the events of a run as events of a response, and fills the response object."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import TypeAlias
 from kronk_agent.api.protocols.common.citations import citations
 from kronk_agent.api.protocols.common.logprobs import logprob_to_wire
 from kronk_agent.api.protocols.common.schema import new_id
-from kronk_agent.api.protocols.openai_responses.body import Body
 from kronk_agent.api.protocols.openai_responses.items.opaque import pack
 from kronk_agent.api.protocols.openai_responses.items.output import (
-    Call,
-    Spoken,
+    CallItem,
+    TextItem,
     call_item,
     message_item,
     output_text,
 )
 from kronk_agent.api.protocols.openai_responses.items.to_messages import APPROVAL_PREFIX
-from kronk_agent.api.protocols.openai_responses.toolbox import Listing, Shown, Toolbox
+from kronk_agent.api.protocols.openai_responses.state import ResponseState
+from kronk_agent.api.protocols.openai_responses.toolbox import Listing, Toolbox, ToolPresentation
 from kronk_agent.api.tools.client_tools import text_in
 from kronk_agent.messages import (
     ContextCompacted,
@@ -45,36 +45,36 @@ from kronk_agent.messages import (
 WireEvent: TypeAlias = JsonObject
 
 
-class Writer:
-    """Writes one response. Each method gives the events that are to be sent next.
+class ResponsesEncoder:
+    """Encodes one response. Each method returns the next events to send.
 
     Args:
-        body: is filled as it goes.
-        toolbox: says how a tool's calls are shown.
+        body: the response object, filled on the way.
+        toolbox: knows how each tool's calls are presented.
     """
 
-    def __init__(self, body: Body, toolbox: Toolbox) -> None:
+    def __init__(self, body: ResponseState, toolbox: Toolbox) -> None:
         self.body = body
         self.finished: RunFinished | None = None
         self.is_budget_spent = False
-        """All tokens were used up, and that is why the run was cancelled."""
+        """The run was cancelled because the token budget is spent."""
         self._toolbox = toolbox
         self._number = 0
-        self._text: Spoken | None = None
-        self._thinking: Spoken | None = None
-        self._turn: dict[int, Call] = {}
-        """The calls of this turn, by their number in it."""
-        self._open: dict[str, Call] = {}
-        """Calls that are not done, by id."""
+        self._text: TextItem | None = None
+        self._thinking: TextItem | None = None
+        self._turn: dict[int, CallItem] = {}
+        """Calls of the current turn, by index."""
+        self._open: dict[str, CallItem] = {}
+        """Unfinished calls, by id."""
         wire = body.request
         self._is_summary = wire.reasoning is not None and wire.reasoning.summary is not None
         self._packs_thinking = wire.includes("reasoning.encrypted_content")
         self._lists_sources = wire.includes("web_search_call.action.sources")
 
-    # --- the frame ---------------------------------------------------------------------------
+    # --- lifecycle -----------------------------------------------------------------------------
 
     def begin(self) -> list[WireEvent]:
-        """What comes first."""
+        """The initial events."""
         if self.body.request.background:
             self.body.status = "queued"
             created, queued = self._state("response.created"), self._state("response.queued")
@@ -83,7 +83,7 @@ class Writer:
         return [self._state("response.created"), self._state("response.in_progress")]
 
     def list_tools(self, listing: Listing) -> Iterator[WireEvent]:
-        """Tell which tools an MCP server has."""
+        """The events that list the tools of an MCP server."""
         id, index = new_id("mcpl_"), self._take_index()
         item: JsonObject = {
             "id": id,
@@ -106,9 +106,11 @@ class Writer:
         yield self._event("response.mcp_list_tools.completed", item_id=id, output_index=index)
         yield self._done(index, {**item, "tools": tools})
 
-    def approved(self, call: ToolCall, shown: Shown) -> Iterator[WireEvent]:
-        """A call that waited begins, because the client agreed to it."""
-        made = Call(call.id, call.name, Shown("mcp", shown.name, shown.group), new_id("mcp_"))
+    def begin_approved(self, call: ToolCall, shown: ToolPresentation) -> Iterator[WireEvent]:
+        """The events that start an approved call."""
+        made = CallItem(
+            call.id, call.name, ToolPresentation("mcp", shown.name, shown.group), new_id("mcp_")
+        )
         made.fragments = [call.arguments]
         made.approval_id = APPROVAL_PREFIX + call.id
         self._open[call.id] = made
@@ -116,12 +118,12 @@ class Writer:
         yield from self._mcp_arguments_done(made)
 
     def read(self, event: Event) -> Iterator[WireEvent]:
-        """What of an event the client gets to see."""
+        """Encode an event of the run."""
         match event:
             case TextDelta(text, logprobs):
-                yield from self._say(text, logprobs)
+                yield from self._add_text(text, logprobs)
             case ReasoningDelta(text):
-                yield from self._think(text)
+                yield from self._add_thinking(text)
             case ToolCallStart(index, id, name):
                 yield from self._begin_call(index, id, name)
             case ToolCallArguments(index, fragment):
@@ -129,7 +131,7 @@ class Writer:
             case ToolCallEnd(index):
                 yield from self._end_call(self._turn[index])
             case ToolFinished(result):
-                yield from self.answered(result)
+                yield from self.add_result(result)
             case StepStarted():
                 self._turn = {}
             case RunFinished():
@@ -139,10 +141,10 @@ class Writer:
             case StepFinished() | ToolStarted() | ToolProgress():
                 pass
 
-    def fail(self, error: BaseException, words: str) -> Iterator[WireEvent]:
-        """End it without a run's end."""
+    def fail(self, error: BaseException, message: str) -> Iterator[WireEvent]:
+        """End the response with an error, outside of a run."""
         yield from self._close_all()
-        self.body.fail(error, words)
+        self.body.fail(error, message)
         yield self._state("response.failed")
 
     def _finish(self, finished: RunFinished) -> Iterator[WireEvent]:
@@ -169,73 +171,79 @@ class Writer:
 
     # --- text and thinking -------------------------------------------------------------------
 
-    def _say(self, text: str, logprobs: Sequence[TokenLogprob]) -> Iterator[WireEvent]:
+    def _add_text(self, text: str, logprobs: Sequence[TokenLogprob]) -> Iterator[WireEvent]:
         yield from self._end_thinking()
-        said = self._text
-        if said is None:
-            said = self._text = Spoken(self._take_index(), new_id("msg_"))
-            item = message_item(said.id, [], "in_progress")
-            yield self._event("response.output_item.added", output_index=said.index, item=item)
-            yield self._at("response.content_part.added", said, part=output_text("", [], []))
+        text_item = self._text
+        if text_item is None:
+            text_item = self._text = TextItem(self._take_index(), new_id("msg_"))
+            item = message_item(text_item.id, [], "in_progress")
+            yield self._event("response.output_item.added", output_index=text_item.index, item=item)
+            yield self._text_event(
+                "response.content_part.added", text_item, part=output_text("", [], [])
+            )
         scored: list[JsonValue] = [logprob_to_wire(scored) for scored in logprobs]
-        said.texts.append(text)
-        said.logprobs += scored
-        yield self._at("response.output_text.delta", said, delta=text, logprobs=scored)
+        text_item.texts.append(text)
+        text_item.logprobs += scored
+        yield self._text_event("response.output_text.delta", text_item, delta=text, logprobs=scored)
 
     def _end_text(
-        self, said: Spoken, found: list[JsonObject], status: str = "completed"
+        self, text_item: TextItem, found: list[JsonObject], status: str = "completed"
     ) -> Iterator[WireEvent]:
         self._text = None
         for number, citation in enumerate(found):
-            yield self._at(
+            yield self._text_event(
                 "response.output_text.annotation.added",
-                said,
+                text_item,
                 annotation_index=number,
                 annotation=citation,
             )
-        text = said.text
-        yield self._at("response.output_text.done", said, text=text, logprobs=said.logprobs)
-        part = output_text(text, list(found), said.logprobs)
-        yield self._at("response.content_part.done", said, part=part)
-        yield self._done(said.index, message_item(said.id, [part], status))
+        text = text_item.text
+        yield self._text_event(
+            "response.output_text.done", text_item, text=text, logprobs=text_item.logprobs
+        )
+        part = output_text(text, list(found), text_item.logprobs)
+        yield self._text_event("response.content_part.done", text_item, part=part)
+        yield self._done(text_item.index, message_item(text_item.id, [part], status))
 
-    def _think(self, text: str) -> Iterator[WireEvent]:
+    def _add_thinking(self, text: str) -> Iterator[WireEvent]:
         if self._text is not None:
             yield from self._end_text(self._text, [])
         thought = self._thinking
         if thought is None:
-            thought = self._thinking = Spoken(self._take_index(), new_id("rs_"))
+            thought = self._thinking = TextItem(self._take_index(), new_id("rs_"))
             item = self._reasoning(thought, "in_progress")
             yield self._event("response.output_item.added", output_index=thought.index, item=item)
-            yield self._thought("part.added", thought, part=self._thought_part(""))
+            yield self._thinking_event("part.added", thought, part=self._thinking_part(""))
         thought.texts.append(text)
-        yield self._thought("text.delta", thought, delta=text)
+        yield self._thinking_event("text.delta", thought, delta=text)
 
     def _end_thinking(self) -> Iterator[WireEvent]:
         thought = self._thinking
         if thought is None:
             return
         self._thinking = None
-        yield self._thought("text.done", thought, text=thought.text)
-        yield self._thought("part.done", thought, part=self._thought_part(thought.text))
+        yield self._thinking_event("text.done", thought, text=thought.text)
+        yield self._thinking_event("part.done", thought, part=self._thinking_part(thought.text))
         yield self._done(thought.index, self._reasoning(thought, "completed"))
 
-    def _thought(self, kind: str, thought: Spoken, **fields: JsonValue) -> WireEvent:
-        """An event about thinking, which is a summary or content."""
+    def _thinking_event(self, kind: str, thought: TextItem, **fields: JsonValue) -> WireEvent:
+        """An event about thinking, encoded as summary or content."""
         if self._is_summary:
-            place: JsonObject = {"summary_index": 0}
+            part_index: JsonObject = {"summary_index": 0}
             name = f"response.reasoning_summary_{kind}"
         else:
-            place = {"content_index": 0}
+            part_index = {"content_index": 0}
             is_text = kind.startswith("text")
             name = f"response.{'reasoning_' if is_text else 'content_'}{kind}"
-        return self._event(name, item_id=thought.id, output_index=thought.index, **place, **fields)
+        return self._event(
+            name, item_id=thought.id, output_index=thought.index, **part_index, **fields
+        )
 
-    def _thought_part(self, text: str) -> JsonObject:
+    def _thinking_part(self, text: str) -> JsonObject:
         return {"type": "summary_text" if self._is_summary else "reasoning_text", "text": text}
 
-    def _reasoning(self, thought: Spoken, status: str) -> JsonObject:
-        parts: list[JsonValue] = [self._thought_part(thought.text)] if thought.texts else []
+    def _reasoning(self, thought: TextItem, status: str) -> JsonObject:
+        parts: list[JsonValue] = [self._thinking_part(thought.text)] if thought.texts else []
         item: JsonObject = {
             "id": thought.id,
             "type": "reasoning",
@@ -257,40 +265,45 @@ class Writer:
         shown = self._toolbox.shown(name)
         prefix = {"function": "fc_", "custom": "ctc_", "web": "ws_", "mcp": "mcp_"}.get(shown.kind)
         item_id = new_id(prefix) if prefix else APPROVAL_PREFIX + id
-        call = self._turn[number] = self._open[id] = Call(id, name, shown, item_id)
-        if shown.kind in ("function", "mcp"):  # of the others nothing can be told before the end
+        call = self._turn[number] = self._open[id] = CallItem(id, name, shown, item_id)
+        if shown.kind in (
+            "function",
+            "mcp",
+        ):  # the other kinds are encoded once the call is complete
             yield from self._add(call)
 
-    def _add(self, call: Call) -> Iterator[WireEvent]:
+    def _add(self, call: CallItem) -> Iterator[WireEvent]:
         call.index = self._take_index()
-        empty = Call(call.call_id, call.tool, call.shown, call.item_id)
+        empty = CallItem(call.call_id, call.tool, call.shown, call.item_id)
         empty.approval_id = call.approval_id
         is_web = call.shown.kind == "web"
         item = self._item(call if is_web else empty, "in_progress")
         yield self._event("response.output_item.added", output_index=call.index, item=item)
         match call.shown.kind:
             case "mcp":
-                yield self._about("response.mcp_call.in_progress", call)
+                yield self._call_event("response.mcp_call.in_progress", call)
             case "web":
-                yield self._about("response.web_search_call.in_progress", call)
-                yield self._about("response.web_search_call.searching", call)
+                yield self._call_event("response.web_search_call.in_progress", call)
+                yield self._call_event("response.web_search_call.searching", call)
             case _:
                 pass
 
-    def _arguments(self, call: Call, fragment: str) -> Iterator[WireEvent]:
+    def _arguments(self, call: CallItem, fragment: str) -> Iterator[WireEvent]:
         call.fragments.append(fragment)
         match call.shown.kind:
             case "function":
-                yield self._about("response.function_call_arguments.delta", call, delta=fragment)
+                yield self._call_event(
+                    "response.function_call_arguments.delta", call, delta=fragment
+                )
             case "mcp":
-                yield self._about("response.mcp_call_arguments.delta", call, delta=fragment)
+                yield self._call_event("response.mcp_call_arguments.delta", call, delta=fragment)
             case _:
                 pass
 
-    def _end_call(self, call: Call) -> Iterator[WireEvent]:
+    def _end_call(self, call: CallItem) -> Iterator[WireEvent]:
         match call.shown.kind:
             case "function":
-                yield self._about(
+                yield self._call_event(
                     "response.function_call_arguments.done",
                     call,
                     name=call.shown.name,
@@ -299,10 +312,10 @@ class Writer:
                 yield from self._end(call)
             case "custom":
                 yield from self._add(call)
-                # A text is taken out of its JSON when it is whole.
+                # The text is extracted from its JSON once that is complete.
                 text = text_in(call.arguments)
-                yield self._about("response.custom_tool_call_input.delta", call, delta=text)
-                yield self._about("response.custom_tool_call_input.done", call, input=text)
+                yield self._call_event("response.custom_tool_call_input.delta", call, delta=text)
+                yield self._call_event("response.custom_tool_call_input.done", call, input=text)
                 yield from self._end(call)
             case "mcp":
                 yield from self._mcp_arguments_done(call)
@@ -312,35 +325,35 @@ class Writer:
                 yield from self._add(call)
                 yield from self._end(call)
 
-    def _mcp_arguments_done(self, call: Call) -> Iterator[WireEvent]:
-        yield self._about("response.mcp_call_arguments.done", call, arguments=call.arguments)
+    def _mcp_arguments_done(self, call: CallItem) -> Iterator[WireEvent]:
+        yield self._call_event("response.mcp_call_arguments.done", call, arguments=call.arguments)
 
-    def answered(self, result: ToolResult) -> Iterator[WireEvent]:
-        """A call that was carried out here has its result."""
+    def add_result(self, result: ToolResult) -> Iterator[WireEvent]:
+        """The events for the result of a server tool call."""
         call = self._open.get(result.call_id)
         if call is None or call.index < 0:
             return
-        if call.shown.kind == "function":  # there is no such tool, and the model was told so
+        if call.shown.kind == "function":  # unknown tool; the model is told so
             return
         outcome = "failed" if result.is_error else "completed"
         if call.shown.kind == "mcp":
-            yield self._about(f"response.mcp_call.{outcome}", call)
+            yield self._call_event(f"response.mcp_call.{outcome}", call)
         else:
-            yield self._about("response.web_search_call.completed", call)
+            yield self._call_event("response.web_search_call.completed", call)
         del self._open[call.call_id]
         yield self._done(call.index, self._item(call, outcome, result))
 
-    def _end(self, call: Call) -> Iterator[WireEvent]:
+    def _end(self, call: CallItem) -> Iterator[WireEvent]:
         self._open.pop(call.call_id, None)
         yield self._done(call.index, self._item(call, "completed"))
 
-    def _item(self, call: Call, status: str, result: ToolResult | None = None) -> JsonObject:
+    def _item(self, call: CallItem, status: str, result: ToolResult | None = None) -> JsonObject:
         return call_item(call, status, result, lists_sources=self._lists_sources)
 
     # --- events ------------------------------------------------------------------------------
 
     def _take_index(self) -> int:
-        """The next place in the output; what is to stand there comes when it is done."""
+        """Reserve the next index in the output; the item is filled in when it is done."""
         self.body.output.append({})
         return len(self.body.output) - 1
 
@@ -348,12 +361,12 @@ class Writer:
         self.body.output[index] = item
         return self._event("response.output_item.done", output_index=index, item=item)
 
-    def _at(self, type: str, said: Spoken, **fields: JsonValue) -> WireEvent:
+    def _text_event(self, type: str, item: TextItem, **fields: JsonValue) -> WireEvent:
         return self._event(
-            type, item_id=said.id, output_index=said.index, content_index=0, **fields
+            type, item_id=item.id, output_index=item.index, content_index=0, **fields
         )
 
-    def _about(self, type: str, call: Call, **fields: JsonValue) -> WireEvent:
+    def _call_event(self, type: str, call: CallItem, **fields: JsonValue) -> WireEvent:
         return self._event(type, item_id=call.item_id, output_index=call.index, **fields)
 
     def _state(self, type: str) -> WireEvent:

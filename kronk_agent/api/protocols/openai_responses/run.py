@@ -1,4 +1,4 @@
-"""Making a response: a request is understood, run, told in events, and kept."""
+"""Runs a response: parses the request, runs the agent, emits events and stores the result."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ import anyio
 from anyio import CancelScope
 
 from kronk_agent.agent import Agent, Run
-from kronk_agent.api.model_router import Serving, as_asked
+from kronk_agent.api.model_router import ModelRouter, as_asked
 from kronk_agent.api.protocols.common.schema import left_out
-from kronk_agent.api.protocols.openai_responses.approval import carry_out, with_results
-from kronk_agent.api.protocols.openai_responses.body import Body
+from kronk_agent.api.protocols.openai_responses.approval import execute_approved, with_results
 from kronk_agent.api.protocols.openai_responses.context import Given, read_given, read_past
+from kronk_agent.api.protocols.openai_responses.encoder import ResponsesEncoder, WireEvent
 from kronk_agent.api.protocols.openai_responses.items.stored import to_stored
 from kronk_agent.api.protocols.openai_responses.request import CreateResponse, options
-from kronk_agent.api.protocols.openai_responses.stream import WireEvent, Writer
-from kronk_agent.api.protocols.openai_responses.toolbox import Toolbox, add_guests, open_toolbox
-from kronk_agent.api.tools.inline_mcp_servers import visiting
+from kronk_agent.api.protocols.openai_responses.state import ResponseState
+from kronk_agent.api.protocols.openai_responses.toolbox import (
+    Toolbox,
+    add_inline_servers,
+    open_toolbox,
+)
+from kronk_agent.api.tools.inline_mcp_servers import connect_inline_servers
 from kronk_agent.concurrency.task_group import open_task_group
 from kronk_agent.errors import EngineError, InvalidRequestError
 from kronk_agent.messages import JsonObject, Message, RunFinished, StepFinished, ToolCall
@@ -31,60 +35,63 @@ from kronk_agent.tools import Tool
 
 Emit: TypeAlias = Callable[[WireEvent], Awaitable[None]]
 
-_CARRIED_OUT_HERE = ("mcp", "web")
+_SERVER_KINDS = ("mcp", "web")
 
 
 @dataclass(slots=True, kw_only=True)
-class Job:
-    """A request, understood."""
+class ResponseRun:
+    """A parsed request, and the response it becomes."""
 
-    serving: Serving
+    models: ModelRouter
     agent: Agent
     given: Given
     toolbox: Toolbox
-    body: Body
+    body: ResponseState
     store: SessionStore | None
-    """None: the response is not kept."""
+    """None: the response is not stored."""
     items: list[JsonObject]
-    """The input, as it is kept."""
+    """The input items, as stored."""
     tool_choice: ToolChoice | None = None
     is_cancelled: bool = False
-    """Somebody asked for its end."""
+    """Cancellation was requested by a client."""
     run: Run | None = None
-    """What is under way, while something is."""
-    said: list[Message] = field(default_factory=list)
-    """What this response adds to the conversation."""
+    """The agent's run, once it has started."""
+    messages: list[Message] = field(default_factory=list)
+    """Messages that this response adds to the conversation."""
 
     @property
     def id(self) -> str:
+        """The response's id."""
         return self.body.id
 
 
-async def understand(serving: Serving, wire: CreateResponse, store: SessionStore | None) -> Job:
-    """See what a request wants.
+async def parse_request(
+    models: ModelRouter, wire: CreateResponse, store: SessionStore | None
+) -> ResponseRun:
+    """Parse a request.
 
     Args:
-        serving: what there is.
+        models: provides the agent.
         wire: the request.
-        store: for the past, and to keep the response where the request wants that.
+        store: holds earlier responses and conversations, and the new response if it is stored.
 
     Raises:
-        KronkError: it cannot work; says which field is at fault.
+        KronkError: the request is invalid; names the field.
     """
     wire.check()
-    wire = serving.as_named(wire)
+    wire = models.with_resolved_id(wire)
     past = await read_past(
         store, previous_id=wire.previous_response_id, conversation_id=wire.conversation_id
     )
     given = read_given(past, wire.items, instructions=wire.instructions)
-    await serving.need_for(wire.model, [*past.messages, *given.new])
-    agent = await serving.agent(wire.model, cache_salt=wire.cache_salt)
+    await models.check_media(wire.model, [*past.messages, *given.new])
+    agent = await models.agent(wire.model, cache_salt=wire.cache_salt)
     agent = as_asked(agent, options=options(wire, agent.options))
-    toolbox = await open_toolbox(serving.runtime, agent, wire.tools or ())
-    body = Body(request=wire, sampling=agent.options.sampling)
+    toolbox = await open_toolbox(models.runtime, agent, wire.tools or ())
+    body = ResponseState(request=wire, sampling=agent.options.sampling)
     body.notices += [*left_out(wire), *toolbox.notices]
-    return Job(
-        serving=serving,
+    return ResponseRun(
+        models=models,
         agent=agent,
         given=given,
         toolbox=toolbox,
@@ -95,50 +102,52 @@ async def understand(serving: Serving, wire: CreateResponse, store: SessionStore
 
 
 @asynccontextmanager
-async def equipped(job: Job) -> AsyncIterator[None]:
-    """Connect to the servers that the request brings along, inside the block, and give the agent
-    its tools.
+async def with_tools(job: ResponseRun) -> AsyncIterator[None]:
+    """Connect to the request's inline MCP servers inside the block, and give the agent its tools.
 
     Raises:
-        KronkError: something is not there, or not among the tools.
+        KronkError: a server or a tool is unavailable.
     """
     box = job.toolbox
-    async with visiting({label: guest.config for label, guest in box.guests.items()}) as host:
+    async with connect_inline_servers(
+        {label: server.config for label, server in box.inline_servers.items()}
+    ) as host:
         if host is not None:
-            await add_guests(box, host)
+            await add_inline_servers(box, host)
         for call in job.given.approvals.granted:
-            _held_tool(box, call)
+            _approved_tool(box, call)
         choice = job.body.request.tool_choice
         job.tool_choice = None if choice is None else box.choice(choice)
         job.agent = as_asked(job.agent, toolsets=box.toolsets)
         yield
 
 
-async def make(job: Job, emit: Emit) -> JsonObject:
-    """Make the response, and keep it from its beginning to its end.
+async def run_response(job: ResponseRun, emit: Emit) -> JsonObject:
+    """Run the response, and store its beginning and its end.
 
     Args:
-        job: what is to be done.
-        emit: gets each event.
+        job: the parsed request.
+        emit: receives each event.
 
     Returns:
-        The response as it ended.
+        The final response.
 
     Raises:
-        KronkError: it failed before its first event, and nothing of it is kept.
+        KronkError: it failed before its first event; nothing is stored.
     """
-    async with equipped(job):
-        await _make(job, emit)
+    async with with_tools(job):
+        await _run_and_store(job, emit)
     return job.body.to_json()
 
 
-async def _make(job: Job, emit: Emit) -> None:
+async def _run_and_store(job: ResponseRun, emit: Emit) -> None:
     events: list[StoredEvent] = []
     is_background = bool(job.body.request.background)
     has_begun = is_background
     await _begin(job)
 
     async def keep_and_emit(event: WireEvent) -> None:
+        """Remember the event of a background response, and emit it."""
         nonlocal has_begun
         has_begun = True
         if is_background:
@@ -150,13 +159,13 @@ async def _make(job: Job, emit: Emit) -> None:
     try:
         async with open_task_group() as tasks:
             tasks.start_soon(_stay_alive, job, tasks.cancel_scope)
-            await _drive(job, keep_and_emit)
+            await _run_agent(job, keep_and_emit)
             tasks.cancel_scope.cancel()
     finally:
         await _end(job, events, has_begun=has_begun)
 
 
-async def _begin(job: Job) -> None:
+async def _begin(job: ResponseRun) -> None:
     if job.store is None:
         return
     wire = job.body.request
@@ -171,8 +180,8 @@ async def _begin(job: Job) -> None:
     await job.store.begin_response(stored, given=job.items)
 
 
-async def _stay_alive(job: Job, work: CancelScope) -> None:
-    """Say from time to time that it is still worked on, and hear if somebody ended it."""
+async def _stay_alive(job: ResponseRun, work: CancelScope) -> None:
+    """Renew the lease regularly; stop the work if the response was cancelled in the store."""
     while job.store is not None:
         await anyio.sleep(LEASE_SECONDS / 3)
         body = job.body
@@ -181,122 +190,125 @@ async def _stay_alive(job: Job, work: CancelScope) -> None:
             work.cancel()
 
 
-async def _end(job: Job, events: Sequence[StoredEvent], *, has_begun: bool) -> None:
+async def _end(job: ResponseRun, events: Sequence[StoredEvent], *, has_begun: bool) -> None:
     body = job.body
     if body.status not in FINAL:
-        # Cancelled from outside: by its client, by somebody else, or with the server.
+        # The run was cancelled: by its client, through the store, or by a server shutdown.
         if job.is_cancelled or not body.request.background:
             body.status = "cancelled"
         else:
-            body.fail(None, "the server was stopped before it was finished")
+            body.fail(None, "the server was stopped before the response was finished")
     if job.store is None:
         return
     with CancelScope(shield=True):
         if not has_begun:
             await job.store.delete_response(job.id)
             return
-        goes_on = body.status in ("completed", "incomplete")
+        is_continuable = body.status in ("completed", "incomplete")
         await job.store.finish_response(
             job.id,
             status=body.status,
             body=body.to_json(),
-            said=job.said if goes_on else (),
-            shown=[*job.items, *body.output] if goes_on else (),
+            said=job.messages if is_continuable else (),
+            shown=[*job.items, *body.output] if is_continuable else (),
             events=events,
         )
 
 
-async def _drive(job: Job, emit: Emit) -> None:
-    """Run it. Nothing is told before there is something to tell, so that it can fail first."""
-    writer = Writer(job.body, job.toolbox)
-    waiting = writer.begin()
+async def _run_agent(job: ResponseRun, emit: Emit) -> None:
+    """Run the agent. Nothing is emitted before its first event, so early errors get a status."""
+    encoder = ResponsesEncoder(job.body, job.toolbox)
+    initial = encoder.begin()
 
-    async def tell(events: Sequence[WireEvent]) -> None:
-        for event in [*waiting, *events] if events else ():
+    async def emit_all(events: Sequence[WireEvent]) -> None:
+        """Emit events, preceded by the initial ones."""
+        for event in [*initial, *events] if events else ():
             await emit(event)
         if events:
-            waiting.clear()
+            initial.clear()
 
-    if job.body.request.background:  # its client has its id and comes back for what became of it
-        for event in waiting:
+    if job.body.request.background:  # its client already has the id, and polls
+        for event in initial:
             await emit(event)
-        waiting.clear()
+        initial.clear()
     for listing in job.toolbox.listings:
         if listing.server_label not in job.given.past.listed:
-            await tell([*writer.list_tools(listing)])
-    results = await _answer_approvals(job, writer, tell)
+            await emit_all([*encoder.list_tools(listing)])
+    results = await _answer_approvals(job, encoder, emit_all)
     new = with_results([*job.given.past.messages, *job.given.new], results)
     new = new[len(job.given.past.messages) :]
-    await _answer(job, writer, job.given.conversation(new), tell, can_fail=bool(waiting))
-    assert writer.finished is not None
-    job.said = [*new, *writer.finished.messages]
+    await _answer(job, encoder, job.given.conversation(new), emit_all, can_fail=bool(initial))
+    assert encoder.finished is not None
+    job.messages = [*new, *encoder.finished.messages]
 
 
 async def _answer(
-    job: Job,
-    writer: Writer,
+    job: ResponseRun,
+    encoder: ResponsesEncoder,
     messages: Sequence[Message],
-    tell: Callable[[Sequence[WireEvent]], Awaitable[None]],
+    emit_all: Callable[[Sequence[WireEvent]], Awaitable[None]],
     *,
     can_fail: bool,
 ) -> None:
-    """Run the agent and tell its events.
+    """Run the agent and emit its events.
 
     Raises:
-        KronkError: it failed before anything was told, where ``can_fail``.
+        KronkError: it failed before the first event, if ``can_fail``.
     """
     num_tokens = 0
     limit = job.body.request.max_output_tokens
     running = job.agent.run(
         messages, tool_choice=job.tool_choice, client_tools=job.toolbox.client_tools
     )
-    has_told = False
+    has_emitted = False
     async with running as job.run:
         async for event in job.run:
             match event:
-                case RunFinished(reason="error") if can_fail and not has_told:
+                case RunFinished(reason="error") if can_fail and not has_emitted:
                     raise event.exception or EngineError(event.error or "the run failed")
-            events = [*writer.read(event)]
-            has_told = has_told or bool(events)
-            await tell(events)
+            events = [*encoder.read(event)]
+            has_emitted = has_emitted or bool(events)
+            await emit_all(events)
             if limit is not None and isinstance(event, StepFinished):
                 num_tokens += event.usage.completion_tokens
-                if num_tokens >= limit and _goes_on(job, event):
-                    writer.is_budget_spent = True
+                if num_tokens >= limit and _continues(job, event):
+                    encoder.is_budget_spent = True
                     job.run.cancel()
 
 
-def _goes_on(job: Job, step: StepFinished) -> bool:
-    """Will the model be asked again after this step?"""
+def _continues(job: ResponseRun, step: StepFinished) -> bool:
+    """True if the model continues after this step: all of its calls were executed here."""
     kinds = [job.toolbox.shown(call.name).kind for call in step.message.tool_calls]
-    return bool(kinds) and all(kind in _CARRIED_OUT_HERE for kind in kinds)
+    return bool(kinds) and all(kind in _SERVER_KINDS for kind in kinds)
 
 
 async def _answer_approvals(
-    job: Job, writer: Writer, tell: Callable[[Sequence[WireEvent]], Awaitable[None]]
+    job: ResponseRun,
+    encoder: ResponsesEncoder,
+    emit_all: Callable[[Sequence[WireEvent]], Awaitable[None]],
 ) -> dict[str, Message]:
-    """Make the calls that were agreed to; the results of those, and of the refused ones."""
+    """Execute the approved calls; returns the results of approved and refused calls, by call id."""
     results = {message.tool_call_id or "": message for message in job.given.approvals.refused}
     context = [*job.given.past.messages, *job.given.new]
     for call in job.given.approvals.granted:
         shown = job.toolbox.shown(call.name)
-        await tell([*writer.approved(call, shown)])
-        result = await carry_out(
+        await emit_all([*encoder.begin_approved(call, shown)])
+        result = await execute_approved(
             call,
-            _held_tool(job.toolbox, call),
+            _approved_tool(job.toolbox, call),
             context,
             job.agent.options,
         )
-        await tell([*writer.answered(result)])
+        await emit_all([*encoder.add_result(result)])
         results[call.id] = result.to_message()
     return results
 
 
-def _held_tool(toolbox: Toolbox, call: ToolCall) -> Tool:
-    """The tool of a call that waited.
+def _approved_tool(toolbox: Toolbox, call: ToolCall) -> Tool:
+    """The tool of a call that was waiting for approval.
 
     Raises:
-        InvalidRequestError: the request does not have it any more.
+        InvalidRequestError: the request no longer includes the tool.
     """
     if call.name in toolbox.held:
         return toolbox.held[call.name]
@@ -305,7 +317,7 @@ def _held_tool(toolbox: Toolbox, call: ToolCall) -> Tool:
             if tool.name == call.name:
                 return tool
     raise InvalidRequestError(
-        f"tools: the call that was allowed is of {call.name}, whose MCP server must be among the "
-        "tools of this request too",
+        f"tools: the approved call needs {call.name}: include its MCP server in this request's "
+        "tools",
         param="tools",
     )

@@ -1,4 +1,4 @@
-"""The message of a response that is not streamed: the streamed one, put together."""
+"""Assembles a streamed message, for responses that are not streamed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from kronk_agent.messages import JsonObject, JsonValue
 
 
-def whole_message(events: Iterable[JsonObject]) -> JsonObject:
-    """What Anthropic's own clients make of a stream's events."""
+def collect_message(events: Iterable[JsonObject]) -> JsonObject:
+    """Assemble the message from its stream events, as Anthropic's SDKs do."""
     message: JsonObject = {}
     content: list[JsonValue] = []
     block: JsonObject = {}
@@ -51,7 +51,7 @@ def _add(block: JsonObject, delta: JsonObject, written: list[str]) -> None:
             assert isinstance(earlier, list)
             block["citations"] = [*earlier, citation]
         case _:
-            raise AssertionError(f"a delta nothing writes: {delta}")
+            raise AssertionError(f"unknown delta: {delta}")
 
 
 def _write(block: JsonObject, written: str) -> None:
@@ -65,7 +65,7 @@ def _write(block: JsonObject, written: str) -> None:
 
 
 def _input(written: str) -> JsonValue:
-    """The arguments; a call that was cut short has none."""
+    """The arguments; empty for a truncated call."""
     try:
         value: JsonValue = json.loads(written)
     except ValueError:

@@ -14,56 +14,56 @@ from kronk_agent.model import SamplingParams
 
 _MISSING = object()
 _ANY = -1
-"""What llama.cpp says for a number it would draw, or that has no bound."""
+"""llama.cpp's value for a random seed, or for no limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What all chunks of an answer have in common."""
+class LlamaCompletionEncoder:
+    """Encodes the answer to one prompt; holds what its chunks have in common."""
 
     engine: Engine
     model: str
     prompt: Sequence[int]
     settings: JsonObject
     index: int = 0
-    """Of the prompt, among several."""
+    """Index of the prompt in the request."""
     fields: Sequence[str] | None = None
-    """Names of the fields that the last chunk has; None for all."""
+    """Fields to include in the last chunk; None includes all."""
     is_scored_after_sampling: bool = False
     notices: Sequence[str] = ()
-    """Notices about fields of the request that were left out."""
+    """Notices about ignored fields of the request."""
 
     def frame(self, chunk: Chunk) -> str:
-        """A chunk with more of the text."""
-        shown = self._shown(chunk.text, chunk.tokens, chunk.logprobs)
+        """A chunk with the next text."""
+        shown = self._text(chunk.text, chunk.tokens, chunk.logprobs)
         return f"data: {encode({**shown, 'stop': False})}\n\n"
 
     def last_frame(self, end: GenerationEnd, *, has_new_line: bool) -> str:
-        """What comes after the text."""
-        last = {**self._shown("", (), ()), **self._ended(end, has_new_line)}
-        return f"data: {encode(self._chosen(last))}\n\n"
+        """The last chunk."""
+        last = {**self._text("", (), ()), **self._end(end, has_new_line)}
+        return f"data: {encode(self._selected(last))}\n\n"
 
     def whole(self, chunks: Sequence[Chunk], *, with_tokens: bool) -> JsonObject:
-        """The same, not streamed."""
+        """The whole completion."""
         tokens = [token for chunk in chunks for token in chunk.tokens]
         text = "".join(chunk.text for chunk in chunks)
-        shown = self._shown(
+        shown = self._text(
             text,
             tokens if with_tokens else (),
             [scored for chunk in chunks for scored in chunk.logprobs],
         )
         end = chunks[-1].end
         assert end is not None
-        return self._chosen({**shown, **self._ended(end, "\n" in text)})
+        return self._selected({**shown, **self._end(end, "\n" in text)})
 
-    def _chosen(self, whole: JsonObject) -> JsonObject:
-        """The fields that the request names; ``a/b`` is b in a."""
+    def _selected(self, whole: JsonObject) -> JsonObject:
+        """Only the fields that the request selects; ``a/b`` selects b in a."""
         if not self.fields:
             return whole
         found = {path: _at(whole, path.split("/")) for path in self.fields}
         return {path: value for path, value in found.items() if value is not _MISSING}
 
-    def _shown(
+    def _text(
         self, text: str, tokens: Sequence[int], logprobs: Sequence[TokenLogprob]
     ) -> JsonObject:
         scored: JsonObject = (
@@ -73,7 +73,7 @@ class Answer:
         )
         return {"index": self.index, "content": text, "tokens": list(tokens), **scored}
 
-    def _ended(self, end: GenerationEnd, has_new_line: bool) -> JsonObject:
+    def _end(self, end: GenerationEnd, has_new_line: bool) -> JsonObject:
         usage = end.usage
         num_tokens = usage.prompt_tokens + usage.completion_tokens
         stop_type = "limit" if end.reason == "length" else "word" if end.stop_text else "eos"
@@ -100,7 +100,7 @@ class Answer:
 
     def _token(self, token: int, logprob: float) -> JsonObject:
         piece = self.engine.vocabulary.piece(token)
-        said: JsonObject = (
+        probability: JsonObject = (
             {"prob": math.exp(logprob)}
             if self.is_scored_after_sampling
             else {"logprob": finite(logprob)}
@@ -109,12 +109,12 @@ class Answer:
             "id": token,
             "token": piece.decode("utf-8", "replace"),
             "bytes": list(piece),
-            **said,
+            **probability,
         }
 
 
 def _at(value: JsonValue | object, path: Sequence[str]) -> Any:
-    """What stands there in a JSON value; ``_MISSING`` where nothing does."""
+    """The value at a path in a JSON value; ``_MISSING`` if it does not exist."""
     for name in path:
         if not isinstance(value, dict) or name not in value:
             return _MISSING
@@ -123,7 +123,7 @@ def _at(value: JsonValue | object, path: Sequence[str]) -> Any:
 
 
 def settings_to_wire(sampling: SamplingParams, *, context_length: int) -> JsonObject:
-    """What a completion is generated with, as far as it is not the client's alone."""
+    """The effective generation settings, without the fields that echo the request."""
     values: dict[str, Any] = asdict(sampling)
     values["logit_bias"] = [[token, bias] for token, bias in sampling.logit_bias.items()]
     values["seed"] = _ANY if sampling.seed is None else sampling.seed

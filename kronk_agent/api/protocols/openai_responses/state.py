@@ -1,4 +1,4 @@
-"""The response object: what a client gets, streams in pieces, and reads again later."""
+"""The response object: sent to the client, stored, and retrieved later."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from kronk_agent.sessions.records import ResponseStatus
 
 
 @dataclass(slots=True, kw_only=True)
-class Body:
-    """A response as it stands."""
+class ResponseState:
+    """The current state of a response."""
 
     request: CreateResponse
     sampling: SamplingParams
-    """What the tokens are chosen by, in the end."""
+    """The sampling parameters in effect."""
     id: str = field(default_factory=lambda: new_id("resp_"))
     created_at: int = field(default_factory=lambda: int(time.time()))
     status: ResponseStatus = "in_progress"
     output: list[JsonObject] = field(default_factory=list)
-    """Empty objects keep the places of what is not done."""
+    """Items; empty objects are placeholders of unfinished ones."""
     usage: Usage | None = None
     error: JsonObject | None = None
     incomplete_reason: str | None = None
     completed_at: int | None = None
     notices: list[JsonValue] = field(default_factory=list)
-    """Warnings for the person; an extension field, ``kronk.notices``."""
+    """Warnings for the user; sent as the extension field ``kronk.notices``."""
 
     def finish(self, finished: RunFinished, *, is_budget_spent: bool) -> None:
-        """Say how it ended."""
+        """Set the final state from the end of the run."""
         self.usage = finished.usage
         match finished.reason:
             case "error":
@@ -53,12 +53,13 @@ class Body:
             case _:
                 self.status, self.completed_at = "completed", int(time.time())
 
-    def fail(self, error: BaseException | None, words: str) -> None:
+    def fail(self, error: BaseException | None, message: str) -> None:
+        """Set the state to failed."""
         self.status = "failed"
-        self.error = {"code": _error_code(error), "message": words}
+        self.error = {"code": _error_code(error), "message": message}
 
     def to_json(self) -> JsonObject:
-        """With all that was asked for, but the secrets in it."""
+        """Encode the response object, without the request's secrets."""
         wire = self.request
         conversation = wire.conversation_id
         return {
@@ -103,6 +104,7 @@ class Body:
 
 
 def usage_to_wire(usage: Usage) -> JsonObject:
+    """The usage in OpenAI's format."""
     return {
         "input_tokens": usage.prompt_tokens,
         "input_tokens_details": {
@@ -116,7 +118,7 @@ def usage_to_wire(usage: Usage) -> JsonObject:
 
 
 def tools_to_wire(tools: Sequence[WireTool]) -> list[JsonValue]:
-    """The tools as they were given, without secrets, and what was left out as it holds."""
+    """The effective tools, without ignored ones and without secrets."""
     return [_tool(tool) for tool in tools if not isinstance(tool, OtherTool)]
 
 

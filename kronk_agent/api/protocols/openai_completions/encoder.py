@@ -13,8 +13,8 @@ from kronk_agent.messages import JsonObject, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What all chunks of an answer have in common."""
+class CompletionEncoder:
+    """Encodes the answer of one request; holds what its chunks have in common."""
 
     model: str
     include_usage: bool = False
@@ -22,12 +22,15 @@ class Answer:
     created: int = field(default_factory=lambda: int(time.time()))
 
     def frame(self, choice: JsonObject) -> str:
+        """A chunk with the next part of a choice."""
         return self._frame([choice], None)
 
     def last_frames(self, usage: JsonObject) -> str:
+        """The chunks after the end of all choices."""
         return (self._frame([], usage) if self.include_usage else "") + DONE
 
     def whole(self, choices: Sequence[JsonObject], usage: JsonObject) -> JsonObject:
+        """The whole completion."""
         return {**self._head(), "choices": list(choices), "usage": usage}
 
     def _frame(self, choices: list[JsonObject], usage: JsonObject | None) -> str:
@@ -49,6 +52,7 @@ class Answer:
 def choice(
     index: int, text: str, logprobs: JsonObject | None, finish_reason: str | None
 ) -> JsonObject:
+    """A choice, or its next part."""
     return {
         "index": index,
         "text": text,
@@ -58,14 +62,14 @@ def choice(
 
 
 class Logprobs:
-    """Writes logprobs as completions have them, with where in the text each token begins."""
+    """Encodes logprobs with each token's offset in the text."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._offset = 0
 
     def to_wire(self, tokens: Sequence[int], logprobs: Sequence[TokenLogprob | None]) -> JsonObject:
-        """More tokens, and theirs; None for a prompt's first, which nothing comes before."""
+        """Encode the next tokens; the first prompt token has no logprob (None)."""
         texts = [self._text(token) for token in tokens]
         offsets: list[int] = []
         for text in texts:
@@ -86,6 +90,7 @@ class Logprobs:
 
 
 def usage_to_wire(usage: Usage) -> JsonObject:
+    """The usage in OpenAI's format."""
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,

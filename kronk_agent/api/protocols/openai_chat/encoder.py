@@ -1,4 +1,4 @@
-"""The answer as OpenAI's objects: whole, or in chunks."""
+"""Encodes an answer as OpenAI's chat completion, whole or in chunks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from kronk_agent.api.protocols.common.schema import FINGERPRINT, encode, new_id, padding
 from kronk_agent.api.protocols.openai_chat.events import (
+    AnswerDelta,
     ChoiceReader,
-    Piece,
     logprobs_to_wire,
     merge,
     timings_to_wire,
@@ -21,8 +21,8 @@ from kronk_agent.messages import JsonObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What all chunks of an answer have in common."""
+class ChatCompletionEncoder:
+    """Encodes the answer of one request; holds what its chunks have in common."""
 
     model: str
     include_usage: bool = False
@@ -30,21 +30,21 @@ class Answer:
     id: str = field(default_factory=lambda: new_id("chatcmpl-"))
     created: int = field(default_factory=lambda: int(time.time()))
 
-    def frame(self, index: int, piece: Piece, finish_reason: str | None = None) -> str:
-        """A chunk with more of a choice."""
+    def frame(self, index: int, delta: AnswerDelta, finish_reason: str | None = None) -> str:
+        """A chunk with the next delta of a choice."""
         choice: dict[str, Any] = {
             "index": index,
-            "delta": piece.delta,
-            "logprobs": logprobs_to_wire(piece.logprobs) if piece.logprobs else None,
+            "delta": delta.delta,
+            "logprobs": logprobs_to_wire(delta.logprobs) if delta.logprobs else None,
             "finish_reason": finish_reason,
         }
         more: dict[str, Any] = {}
-        if piece.activity is not None:
-            more["kronk"] = piece.activity
+        if delta.activity is not None:
+            more["kronk"] = delta.activity
         return self._frame([choice], None, more)
 
     def last_frames(self, readers: Sequence[ChoiceReader]) -> str:
-        """What comes after all choices have ended."""
+        """The chunks after the end of all choices."""
         if not self.include_usage:
             return DONE
         usage = usage_to_wire([reader.usage for reader in readers])
@@ -52,16 +52,16 @@ class Answer:
         return self._frame([], usage, {"timings": timings}) + DONE
 
     def whole(
-        self, readers: Sequence[ChoiceReader], pieces: Sequence[Sequence[Piece]]
+        self, readers: Sequence[ChoiceReader], deltas: Sequence[Sequence[AnswerDelta]]
     ) -> JsonObject:
-        """The answer, not streamed: the same pieces, put together."""
-        activity = [piece.activity for one in pieces for piece in one if piece.activity]
+        """The whole chat completion, assembled from the deltas of all choices."""
+        activity = [delta.activity for one in deltas for delta in one if delta.activity]
         more: JsonObject = {"kronk": {"activity": list(activity)}} if activity else {}
         return {
             **self._head("chat.completion"),
             "choices": [
                 _choice(index, reader, one)
-                for index, (reader, one) in enumerate(zip(readers, pieces, strict=True))
+                for index, (reader, one) in enumerate(zip(readers, deltas, strict=True))
             ],
             "usage": usage_to_wire([reader.usage for reader in readers]),
             "timings": timings_to_wire(readers[0].usage, readers[0].timings),
@@ -88,11 +88,11 @@ class Answer:
         }
 
 
-def _choice(index: int, reader: ChoiceReader, pieces: Sequence[Piece]) -> JsonObject:
+def _choice(index: int, reader: ChoiceReader, deltas: Sequence[AnswerDelta]) -> JsonObject:
     message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
-    for piece in pieces:
-        merge(message, piece.delta)
-    logprobs = [scored for piece in pieces for scored in piece.logprobs]
+    for delta in deltas:
+        merge(message, delta.delta)
+    logprobs = [scored for delta in deltas for scored in delta.logprobs]
     return {
         "index": index,
         "message": message,
