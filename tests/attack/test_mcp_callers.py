@@ -18,7 +18,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from kronk_agent.api import create_app
 from kronk_agent.api.middleware.api_keys import KeyFile
-from kronk_agent.api.middleware.identity import current_caller
+from kronk_agent.api.middleware.identity import current_client
 from kronk_agent.api.server import serving_at
 from kronk_agent.config.schema.config import Config
 from kronk_agent.host.session.tasks import TaskCreated
@@ -69,7 +69,7 @@ async def served(*turns: Any) -> AsyncIterator[str]:
         Runtime.open(config, model=ScriptedModel(turns), person=person) as runtime,
         agent_server(runtime, person, is_remote=True) as server,
     ):
-        app = McpApp(server, caller=lambda: current_caller().id or None, max_body_bytes=100_000)
+        app = McpApp(server, caller=lambda: current_client().id or None, max_body_bytes=100_000)
         async with (
             serving_at(create_app(runtime, mcp_app=app), bound_to_loopback(config.server)) as url,
             app.serving(),

@@ -12,9 +12,9 @@ from chat.support import HERMES_TEMPLATE, make_tool
 
 from kronk_agent.agent import AgentOptions
 from kronk_agent.api.protocols.anthropic_messages.request import options as anthropic_options
-from kronk_agent.api.protocols.anthropic_messages.wire import MessagesRequest
+from kronk_agent.api.protocols.anthropic_messages.schema import MessagesRequest
 from kronk_agent.api.protocols.common.settings import SettingsFields
-from kronk_agent.api.protocols.ollama.request import ChatRequest as OllamaRequest
+from kronk_agent.api.protocols.ollama.request import OllamaChatRequest as OllamaRequest
 from kronk_agent.api.protocols.openai_chat.request import ChatCompletionRequest
 from kronk_agent.api.protocols.openai_responses.request import CreateResponse
 from kronk_agent.api.protocols.openai_responses.request import options as responses_options

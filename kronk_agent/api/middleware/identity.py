@@ -42,6 +42,3 @@ CURRENT_CLIENT: ContextVar[ApiClient | None] = ContextVar("api_client", default=
 def current_client() -> ApiClient:
     """Return the client of the current request, or an anonymous one outside of a request."""
     return CURRENT_CLIENT.get() or ApiClient()
-
-
-current_caller = current_client  # former name, for the request modules that still use it

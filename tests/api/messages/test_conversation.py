@@ -379,7 +379,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
             "output_format": {"type": "json_schema", "schema": {}},
             "output_config": {"format": {"type": "json_schema", "schema": {}}},
         },
-        "output_format: output_config.format says it already",
+        "output_format cannot be combined with output_config.format",
     ),
     "a temperature": ({"temperature": -1}, "temperature must be from 0 to 100, not -1.0"),
     "an edit": (

@@ -639,17 +639,17 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ),
     (
         {"stream_options": {"include_obfuscation": True}},
-        "stream_options: only when stream is true",
+        "stream_options needs stream: true",
         "stream_options",
     ),
     (
         {"background": True, "store": False},
-        "background: only when store is true: the answer is fetched later",
+        "background needs store: true: the response is retrieved later",
         "background",
     ),
     (
         {"conversation": "conv_1", "previous_response_id": "resp_1"},
-        "conversation: the response goes on from either a conversation or a previous_response_id",
+        "conversation cannot be combined with previous_response_id",
         "conversation",
     ),
     (

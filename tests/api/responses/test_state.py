@@ -339,7 +339,7 @@ async def test_only_background_responses_can_be_cancelled_and_streamed_again() -
             await api.cancel(response["id"])
         with pytest.raises(BadRequestError, match="no events stored"):
             await api.retrieve(response["id"], stream=True)
-        with pytest.raises(BadRequestError, match="only when stream is true"):
+        with pytest.raises(BadRequestError, match="needs stream: true"):
             await api.retrieve(response["id"], starting_after=1)
 
 

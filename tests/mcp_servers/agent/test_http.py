@@ -20,7 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kronk_agent.api import create_app
-from kronk_agent.api.middleware.identity import current_caller
+from kronk_agent.api.middleware.identity import current_client
 from kronk_agent.api.server import serving_at
 from kronk_agent.config.schema.config import Config
 from kronk_agent.config.schema.server import ServerConfig
@@ -172,7 +172,7 @@ async def test_beside_the_other_apis_their_rules_hold(headers: dict[str, str], s
         agent_server(runtime, person, is_remote=True) as mcp_server,
     ):
         mcp_app = McpApp(
-            mcp_server, caller=lambda: current_caller().id or None, max_body_bytes=100_000
+            mcp_server, caller=lambda: current_client().id or None, max_body_bytes=100_000
         )
         app = create_app(runtime, mcp_app=mcp_app)
         async with (

@@ -1,4 +1,4 @@
-"""A request, understood: who answers it, with what, and how the answer is written."""
+"""Requests for ``/v1/messages``, as runs of an agent."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kronk_agent.agent import Agent, AgentOptions
-from kronk_agent.api.middleware.identity import current_caller
+from kronk_agent.api.middleware.identity import current_client
 from kronk_agent.api.model_router import as_asked
 from kronk_agent.api.protocols.anthropic_messages.conversation import to_messages
-from kronk_agent.api.protocols.anthropic_messages.stream import Form
+from kronk_agent.api.protocols.anthropic_messages.encoder import MessageFormat
+from kronk_agent.api.protocols.anthropic_messages.schema import (
+    CountTokensRequest,
+    MessagesRequest,
+    OutputFormat,
+    ThinkingAdaptive,
+    ThinkingEnabled,
+)
 from kronk_agent.api.protocols.anthropic_messages.thinking import Cleared, clear_thinking
 from kronk_agent.api.protocols.anthropic_messages.tools import (
     cites_pages,
@@ -18,13 +25,6 @@ from kronk_agent.api.protocols.anthropic_messages.tools import (
     servers_of,
     to_choice,
     to_tools,
-)
-from kronk_agent.api.protocols.anthropic_messages.wire import (
-    CountTokensRequest,
-    MessagesRequest,
-    OutputFormat,
-    ThinkingAdaptive,
-    ThinkingEnabled,
 )
 from kronk_agent.api.protocols.common.schema import new_id
 from kronk_agent.errors import InvalidRequestError
@@ -34,40 +34,40 @@ from kronk_agent.tools import Tool, Toolset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What is to be run."""
+class MessagesRun:
+    """One run: agent, conversation and client tools."""
 
     agent: Agent
     messages: Sequence[Message]
     client_tools: tuple[Tool, ...]
     tool_choice: ToolChoice | None
     cleared: tuple[Cleared, ...] | None
-    """What each edit of ``context_management`` did."""
+    """The effect of each edit of ``context_management``; None without any."""
 
 
-def to_job(
+def to_run(
     body: CountTokensRequest,
     agent: Agent,
     toolsets: Sequence[Toolset],
     urls: Mapping[str, str | None],
-    guests: Collection[str] = (),
-) -> Job:
-    """The run a request asks for.
+    inline_servers: Collection[str] = (),
+) -> MessagesRun:
+    """Build the run of a request.
 
     Args:
         body: the request.
-        agent: what the request's model stands for.
-        toolsets: everything that can run here.
+        agent: the agent behind the request's model.
+        toolsets: all toolsets of the server.
         urls: the MCP servers there are, and where those are that are not programs.
         guests: those among them that the request brings along.
 
     Raises:
-        InvalidRequestError: it can never work; ``param`` names the field.
-        HttpError: the caller's key is not for tools that run here (403).
+        InvalidRequestError: the request is invalid; ``param`` names the field.
+        HttpError: the API key has no scope for server tools (403).
     """
-    tools = to_tools(body.tools, body.mcp_servers, toolsets, urls, guests)
+    tools = to_tools(body.tools, body.mcp_servers, toolsets, urls, inline_servers)
     if tools.hosted:
-        current_caller().need("agents")
+        current_client().need("agents")
     names = {place: name for name, place in servers_of(toolsets).items()}
     messages = to_messages(body.system, body.messages, names)
     cleared: list[Cleared] = []
@@ -75,7 +75,7 @@ def to_job(
         messages, one = clear_thinking(messages, edit)
         cleared.append(one)
     agent_options = options(body, agent.options, goes_on=body.messages[-1].role == "assistant")
-    return Job(
+    return MessagesRun(
         agent=as_asked(agent, toolsets=(*tools.hosted, *agent.toolsets), options=agent_options),
         messages=messages,
         client_tools=tools.client,
@@ -84,11 +84,11 @@ def to_job(
     )
 
 
-def form_of(body: MessagesRequest, job: Job) -> Form:
-    """How the answer is written."""
+def message_format(body: MessagesRequest, job: MessagesRun) -> MessageFormat:
+    """The format of the answer."""
     thinking = body.thinking
     display = thinking.display if isinstance(thinking, _THINKS) else None
-    return Form(
+    return MessageFormat(
         id=new_id("msg_"),
         model=body.model,
         client_tools=frozenset(tool.name for tool in job.client_tools),
@@ -105,7 +105,7 @@ _THINKS = (ThinkingEnabled, ThinkingAdaptive)
 
 
 def options(body: CountTokensRequest, base: AgentOptions, *, goes_on: bool) -> AgentOptions:
-    """The options of an agent, as a request changes them.
+    """The options of an agent with the changes of a request.
 
     Args:
         body: the request.
@@ -133,7 +133,7 @@ def options(body: CountTokensRequest, base: AgentOptions, *, goes_on: bool) -> A
 
 
 def _thinking(body: CountTokensRequest, base: AgentOptions) -> dict[str, Any]:
-    """As this API has it, a model thinks only if it is asked to, or if the agent says so."""
+    """The thinking settings; in this API thinking is off unless requested or configured."""
     match body.thinking:
         case ThinkingEnabled(budget_tokens=budget):
             return {"enable_thinking": True, "reasoning_budget": budget}
@@ -153,7 +153,7 @@ def _response_format(body: CountTokensRequest) -> ResponseFormat | None:
     forms = [form for form in given.values() if form is not None]
     if len(forms) > 1:
         raise InvalidRequestError(
-            "output_format: output_config.format says it already", param="output_format"
+            "output_format cannot be combined with output_config.format", param="output_format"
         )
     return ResponseFormat(type="json_schema", schema=forms[0].schema_) if forms else None
 
@@ -173,8 +173,8 @@ def _more(body: MessagesRequest) -> JsonObject:
     return {"diagnostics": {"cache_miss_reason": {"type": "unavailable"}}}
 
 
-def _applied(job: Job) -> JsonObject | None:
-    """What was done to the conversation; an edit that changed nothing is left out."""
+def _applied(job: MessagesRun) -> JsonObject | None:
+    """The edits applied to the conversation; those without effect are left out."""
     if job.cleared is None:
         return None
     count = job.agent.model.count_tokens

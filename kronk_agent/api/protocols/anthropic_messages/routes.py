@@ -11,8 +11,7 @@ from kronk_agent.api.middleware.identity import current_client
 from kronk_agent.api.model_router import ModelRouter
 from kronk_agent.api.protocols.anthropic_messages.collect import collect_message
 from kronk_agent.api.protocols.anthropic_messages.encoder import MessageFormat, MessagesEncoder
-from kronk_agent.api.protocols.anthropic_messages.request import Job as MessagesRun
-from kronk_agent.api.protocols.anthropic_messages.request import form_of, to_job
+from kronk_agent.api.protocols.anthropic_messages.request import MessagesRun, message_format, to_run
 from kronk_agent.api.protocols.anthropic_messages.schema import CountTokensRequest, MessagesRequest
 from kronk_agent.api.protocols.anthropic_messages.tools import to_inline_servers
 from kronk_agent.api.protocols.common.schema import encode
@@ -41,7 +40,7 @@ def router(models: ModelRouter) -> APIRouter:
                     await write(_frame(event))
 
                 async with _open_run(models, body) as job:
-                    await _run(job, form_of(body, job), send)
+                    await _run(job, message_format(body, job), send)
 
             return EventStream(
                 produce,
@@ -82,7 +81,7 @@ async def _open_run(models: ModelRouter, body: CountTokensRequest) -> AsyncItera
         if host is not None:
             _check_ready(host, body)
             toolsets = with_inline_toolsets(toolsets, host)
-        yield to_job(body, agent, toolsets, urls, inline_servers)
+        yield to_run(body, agent, toolsets, urls, inline_servers)
 
 
 def _check_ready(host: Host, body: CountTokensRequest) -> None:
@@ -128,7 +127,7 @@ async def _collect(models: ModelRouter, body: MessagesRequest) -> JsonObject:
         events.append(event)
 
     async with _open_run(models, body) as job:
-        await _run(job, form_of(body, job), keep)
+        await _run(job, message_format(body, job), keep)
     return collect_message(events)
 
 

@@ -1,4 +1,4 @@
-"""How the next token is chosen, as a request may say: OpenAI's fields and llama.cpp's."""
+"""The sampling parameters of requests, with OpenAI's and llama.cpp's names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import BeforeValidator, Field
 
 from kronk_agent.api.model_router import NUM_SEEDS
-from kronk_agent.api.protocols.common.schema import WholeText
+from kronk_agent.api.protocols.common.schema import UnicodeBody
 from kronk_agent.config.schema.derived import optional_fields_of
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.settings import SamplerName, SamplingParams
@@ -19,7 +19,7 @@ from kronk_agent.settings import SamplerName, SamplingParams
 _ALL = -1
 _MAX_BIASES = 100_000
 NEVER = -1e9
-"""Added to the logit of a token that must not come."""
+"""Added to the logit of a banned token."""
 _SAMPLERS = {
     "temp": "temperature",
     "typical_p": "typ_p",
@@ -35,7 +35,7 @@ _SAMPLERS = {
     "t": "temperature",
     "i": "infill",
 }
-"""Other names that llama.cpp has for samplers."""
+"""llama.cpp's other names of samplers."""
 
 Bias: TypeAlias = (
     dict[str, float | bool]
@@ -44,7 +44,7 @@ Bias: TypeAlias = (
 
 
 def _samplers(value: object) -> object:
-    """llama.cpp's other names, and its letters in one text."""
+    """Replace llama.cpp's other names, and its one-letter names in one text."""
     names = list(value) if isinstance(value, str) else value
     if not isinstance(names, list):
         return value
@@ -53,14 +53,14 @@ def _samplers(value: object) -> object:
 
 
 def _listed(value: object) -> object:
-    """A list that is sent as JSON text."""
+    """Parse a list that was sent as JSON text."""
     if isinstance(value, str):
         with suppress(ValueError):
             return json.loads(value)
     return value
 
 
-_Derived: Any = optional_fields_of(SamplingParams, WholeText)
+_Derived: Any = optional_fields_of(SamplingParams, UnicodeBody)
 
 
 class SamplingFields(_Derived):  # type: ignore[misc]  # derived
@@ -77,11 +77,11 @@ class SamplingFields(_Derived):  # type: ignore[misc]  # derived
     def sampling(
         self, default: SamplingParams, tokenize: Callable[[str], list[int]] | None = None
     ) -> SamplingParams:
-        """The configured sampling, with what the request says in its place.
+        """The configured sampling parameters with the changes of the request.
 
         Args:
-            default: what is configured.
-            tokenize: for texts in ``logit_bias``; None refuses them.
+            default: the configured parameters.
+            tokenize: converts texts in ``logit_bias``; None refuses them.
 
         Raises:
             InvalidRequestError: a value out of range, or two that exclude each other.

@@ -173,10 +173,3 @@ class Unsupported:
     def _check(self, value: object) -> None:
         if value is not None:
             raise ValueError(f"not supported here: {self.remedy}")
-
-
-# Former names, for the request modules that still use them.
-Wire = RequestModel
-OpenWire = LenientModel
-WholeText = UnicodeBody
-Refused = Unsupported

@@ -1,4 +1,4 @@
-"""A request, and what of an agent's options it changes."""
+"""Requests for ``/v1/chat/completions``, and the agent options they set."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from kronk_agent.agent import AgentOptions
 from kronk_agent.api.protocols.common.schema import (
     CacheSalt,
     Count,
+    LenientModel,
     NoEffect,
-    OpenWire,
-    Refused,
-    Wire,
+    RequestModel,
+    Unsupported,
 )
 from kronk_agent.api.protocols.common.settings import SettingsFields
 from kronk_agent.api.protocols.openai_chat.messages import WireMessage, is_begun
@@ -26,33 +26,33 @@ _MAX_CHOICES = 128
 _MAX_METADATA = 16
 
 
-class TextFormat(Wire):
+class TextFormat(RequestModel):
     type: Literal["text"]
 
 
-class JsonObjectFormat(Wire):
+class JsonObjectFormat(RequestModel):
     type: Literal["json_object"]
     schema_: Annotated[dict[str, JsonValue] | None, Field(alias="schema")] = None
-    """The object follows this JSON Schema, as llama.cpp's server has it."""
+    """JSON Schema of the object, as llama-server takes it."""
 
 
-class JsonSchema(Wire):
+class JsonSchema(RequestModel):
     name: str
-    """Seen by nobody: the schema is enforced, not described."""
+    """Not shown to the model: the schema is enforced by the grammar."""
     schema_: Annotated[dict[str, JsonValue] | None, Field(alias="schema")] = None
     strict: bool | None = None
     """True: a schema that cannot be enforced whole is refused."""
     description: str | None = None
-    """Seen by nobody."""
+    """Not shown to the model."""
 
 
-class JsonSchemaFormat(Wire):
+class JsonSchemaFormat(RequestModel):
     type: Literal["json_schema"]
     json_schema: JsonSchema
 
 
-class PatternFormat(Wire):
-    """Ours: the answer follows a regular expression or a grammar."""
+class PatternFormat(RequestModel):
+    """Our extension: the answer matches a regular expression or a grammar."""
 
     type: Literal["regex", "lark", "gbnf"]
     pattern: str
@@ -63,40 +63,40 @@ WireResponseFormat: TypeAlias = Annotated[
 ]
 
 
-class StreamOptions(Wire):
+class StreamOptions(RequestModel):
     include_usage: bool | None = None
-    """A last chunk with the usage, and null in all others."""
+    """Adds a last chunk with the usage; the other chunks have null."""
     include_obfuscation: bool | None = None
-    """Chunks are padded, so that their sizes tell nothing of the text."""
+    """Pads chunks, so that their sizes reveal nothing about the text."""
 
 
-class ApproximateLocation(Wire):
+class ApproximateLocation(RequestModel):
     city: str | None = None
     country: str | None = None
-    """Two letters; the search prefers results from there."""
+    """Two-letter country code; the search prefers its results."""
     region: str | None = None
     timezone: str | None = None
 
 
-class UserLocation(Wire):
+class UserLocation(RequestModel):
     type: Literal["approximate"]
     approximate: ApproximateLocation
 
 
-class WebSearchOptions(Wire):
+class WebSearchOptions(RequestModel):
     search_context_size: Literal["low", "medium", "high"] | None = None
     user_location: UserLocation | None = None
 
 
-class ThinkingOption(OpenWire):
-    """Anthropic's and DeepSeek's way to turn thinking on and off."""
+class ThinkingOption(LenientModel):
+    """Thinking as Anthropic and DeepSeek turn it on and off."""
 
     type: Literal["enabled", "adaptive", "disabled"]
     budget_tokens: Annotated[int, Field(ge=0)] | None = None
 
 
-class ReasoningOption(OpenWire):
-    """OpenRouter's way to say how much to think."""
+class ReasoningOption(LenientModel):
+    """Thinking as OpenRouter configures it."""
 
     effort: ReasoningEffort | None = None
     max_tokens: Annotated[int, Field(ge=0)] | None = None
@@ -105,19 +105,19 @@ class ReasoningOption(OpenWire):
 
 class ChatCompletionRequest(SettingsFields):
     model: str | None = None
-    """A model's id, or agent/NAME; the default model when left out."""
+    """A model id or agent/NAME; the default model if left out."""
     messages: list[WireMessage]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     """Only with stream."""
     n: Annotated[int, Field(ge=1, le=_MAX_CHOICES)] | None = None
-    """Answers to generate; with a seed, answer i has seed + i."""
+    """Number of choices; with a seed, choice i uses seed + i."""
     stop: str | list[str] | None = None
-    """Texts that end the answer and are not part of it."""
+    """Stop sequences; not part of the answer."""
     max_completion_tokens: Count | None = None
-    """Tokens of the answer at most, thinking included."""
+    """Maximum completion tokens, thinking included."""
     max_tokens: Count | None = None
-    """The same, by its old name; max_completion_tokens wins."""
+    """The former name of max_completion_tokens, which takes precedence."""
     tools: list[WireTool] | None = None
     tool_choice: WireToolChoice | None = None
     response_format: WireResponseFormat | None = None
@@ -126,58 +126,60 @@ class ChatCompletionRequest(SettingsFields):
     """Only with logprobs."""
     reasoning_effort: ReasoningEffort | None = None
     web_search_options: WebSearchOptions | None = None
-    """The model may search the web, here."""
+    """Lets the model search the web on this server."""
     metadata: Annotated[dict[str, str], Field(max_length=_MAX_METADATA)] | None = None
-    """mcp_servers: names of registered MCP servers, with commas, whose tools may be used, here. All
-    else is the client's own; nothing here depends on it."""
-    prompt_cache_key: Annotated[object, NoEffect("prompts share what they begin with")] = None
+    """mcp_servers: comma-separated names of registered MCP servers whose tools the server executes.
+    Other entries have no effect."""
+    prompt_cache_key: Annotated[object, NoEffect("prompts share their common prefix anyway")] = None
     cache_salt: CacheSalt | None = None
-    """The prompt shares the cache only with your prompts of the same salt."""
-    user: Annotated[object, NoEffect("who asked, in the client's words")] = None
-    safety_identifier: Annotated[object, NoEffect("who asked, in the client's words")] = None
+    """Restricts prefix sharing to your prompts with the same salt."""
+    user: Annotated[object, NoEffect("an identifier of the client's")] = None
+    safety_identifier: Annotated[object, NoEffect("an identifier of the client's")] = None
     store: Annotated[bool | None, NoEffect("chat completions are not kept; responses are")] = None
-    service_tier: Annotated[object, NoEffect("there is one")] = None
-    verbosity: Annotated[object, NoEffect("ask for more or fewer words in words")] = None
+    service_tier: Annotated[object, NoEffect("there is one service tier")] = None
+    verbosity: Annotated[object, NoEffect("ask for a longer or shorter answer in the prompt")] = (
+        None
+    )
     modalities: Annotated[list[Literal["text"]], Field(max_length=1)] | None = None
-    audio: Annotated[None, Refused("the answer is text")] = None
-    prediction: Annotated[None, Refused("what is repeated is predicted without being told")] = None
-    moderation: Annotated[None, Refused("nothing is moderated")] = None
-    functions: Annotated[None, Refused("use tools")] = None
-    function_call: Annotated[None, Refused("use tool_choice")] = None
-    # --- what other servers have ---
+    audio: Annotated[None, Unsupported("the answer is text")] = None
+    prediction: Annotated[None, Unsupported("repeated text is predicted without it")] = None
+    moderation: Annotated[None, Unsupported("there is no moderation")] = None
+    functions: Annotated[None, Unsupported("use tools")] = None
+    function_call: Annotated[None, Unsupported("use tool_choice")] = None
+    # --- extensions of other servers ---
     thinking: ThinkingOption | None = None
     reasoning: ReasoningOption | None = None
     repetition_penalty: float | None = None
-    """repeat_penalty, as vLLM and others call it."""
+    """vLLM's name of repeat_penalty."""
     n_predict: Annotated[int, Field(ge=-1)] | None = None
-    """max_tokens, as llama.cpp calls it; -1 is no limit."""
-    cache_prompt: Annotated[object, NoEffect("prompts always share what they begin with")] = None
+    """llama.cpp's name of max_tokens; -1 for no limit."""
+    cache_prompt: Annotated[object, NoEffect("prompts share their common prefix anyway")] = None
     ignore_eos: Literal[False] | None = None
     add_generation_prompt: Literal[True] | None = None
-    timings_per_token: Annotated[object, NoEffect("the end has the timings")] = None
-    return_progress: Annotated[object, NoEffect("the answer begins with its first token")] = None
-    id_slot: Annotated[object, NoEffect("any place finds what is cached")] = None
-    request_id: Annotated[object, NoEffect("requests have ids of ours")] = None
-    provider: Annotated[object, NoEffect("the model is here")] = None
-    # --- ours, and llama.cpp's ---
+    timings_per_token: Annotated[object, NoEffect("the last chunk has the timings")] = None
+    return_progress: Annotated[object, NoEffect("the stream begins with the first token")] = None
+    id_slot: Annotated[object, NoEffect("all slots share the cache")] = None
+    request_id: Annotated[object, NoEffect("the server assigns request ids")] = None
+    provider: Annotated[object, NoEffect("the model runs here")] = None
+    # --- our extensions, and llama.cpp's ---
     grammar: str | None = None
-    """The answer follows this GBNF grammar."""
+    """GBNF grammar of the answer."""
     json_schema: dict[str, JsonValue] | None = None
-    """The answer follows this JSON Schema."""
+    """JSON Schema of the answer."""
     reasoning_format: Literal["auto", "deepseek", "none"] | None = None
-    """none leaves the thinking in the text; otherwise it is reasoning_content."""
+    """none leaves the thinking in the text; otherwise it is in reasoning_content."""
     continue_final_message: bool | None = None
-    """Go on with the last message, which is the assistant's."""
+    """Continue the last message, an assistant's."""
     max_steps: Count | None = None
-    """Turns of the model at most, for one that has tools here."""
+    """Maximum model turns, for an agent whose tools run here."""
     max_tool_calls: Annotated[int, Field(ge=0)] | None = None
-    """Calls carried out here at most."""
+    """Maximum tool calls executed here."""
 
     def options(self, base: AgentOptions) -> AgentOptions:
-        """The options of an agent, as this request changes them.
+        """The options of an agent with the changes of this request.
 
         Raises:
-            InvalidRequestError: fields that contradict each other; names one.
+            InvalidRequestError: fields that contradict each other; ``param`` names one.
         """
         self._check()
         changes: dict[str, Any] = {
@@ -205,7 +207,7 @@ class ChatCompletionRequest(SettingsFields):
         return None if self.n_predict in (None, -1, 0) else self.n_predict
 
     def _thinking(self) -> dict[str, Any]:
-        """How to think: our own fields come before those of other servers."""
+        """The thinking settings; our own fields take precedence over other servers'."""
         thinking, reasoning = self.thinking, self.reasoning or ReasoningOption()
         enabled = reasoning.enabled if thinking is None else thinking.type != "disabled"
         budget = reasoning.max_tokens if thinking is None else thinking.budget_tokens
@@ -222,18 +224,14 @@ class ChatCompletionRequest(SettingsFields):
 
     def _check(self) -> None:
         if self.stream_options is not None and not self.stream:
-            raise InvalidRequestError(
-                "stream_options: only when stream is true", param="stream_options"
-            )
+            raise InvalidRequestError("stream_options needs stream: true", param="stream_options")
         if self.top_logprobs is not None and not self.logprobs:
-            raise InvalidRequestError(
-                "top_logprobs: only when logprobs is true", param="top_logprobs"
-            )
+            raise InvalidRequestError("top_logprobs needs logprobs: true", param="top_logprobs")
         forms = ("response_format", "grammar", "json_schema")
         given = [name for name in forms if getattr(self, name) is not None]
         if len(given) > 1:
             raise InvalidRequestError(
-                f"{given[1]}: the answer has one form, and {given[0]} says which", param=given[1]
+                f"{given[1]} cannot be combined with {given[0]}", param=given[1]
             )
 
     def _form(self) -> ResponseFormat | None:

@@ -120,7 +120,7 @@ class CompletionRequest(SamplingFields):
         """
         if self.stream_options is not None and not self.stream:
             raise InvalidRequestError(
-                "stream_options: only when stream is true", param="stream_options"
+                "stream_options needs stream: true", param="stream_options"
             )
         if self.best_of is not None and self.stream and self.best_of > self.num_choices:
             raise InvalidRequestError(

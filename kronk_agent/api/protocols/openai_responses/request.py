@@ -1,4 +1,4 @@
-"""A request for a response, and what of an agent's options it changes."""
+"""Requests for responses, and the agent options they set."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field, JsonValue
 
 from kronk_agent.agent import AgentOptions
-from kronk_agent.api.protocols.common.schema import CacheSalt, Count, Refused, WholeText, Wire
+from kronk_agent.api.protocols.common.schema import (
+    CacheSalt,
+    Count,
+    RequestModel,
+    UnicodeBody,
+    Unsupported,
+)
 from kronk_agent.api.protocols.common.settings import SettingsFields
 from kronk_agent.api.protocols.openai_responses.items.schema import InputItem, MessageItem
 from kronk_agent.api.protocols.openai_responses.tools import WireTool, WireToolChoice
@@ -26,33 +32,33 @@ Includable: TypeAlias = Literal[
 _COMPACTION = {"auto": "auto", "disabled": "off"}
 
 
-class TextFormat(Wire):
+class TextFormat(RequestModel):
     type: Literal["text"]
 
 
-class JsonObjectFormat(Wire):
+class JsonObjectFormat(RequestModel):
     type: Literal["json_object"]
 
 
-class JsonSchemaFormat(Wire):
+class JsonSchemaFormat(RequestModel):
     type: Literal["json_schema"]
     name: str
-    """Seen by nobody: the schema is enforced, not described."""
+    """Not shown to the model: the schema is enforced by the grammar."""
     schema_: Annotated[dict[str, JsonValue], Field(alias="schema")]
     strict: bool | None = None
     """True: a schema that cannot be enforced whole is refused."""
     description: str | None = None
-    """Seen by nobody."""
+    """Not shown to the model."""
 
 
-class PatternFormat(Wire):
-    """Ours: the answer follows a regular expression or a grammar."""
+class PatternFormat(RequestModel):
+    """Our extension: the answer matches a regular expression or a grammar."""
 
     type: Literal["regex", "lark", "gbnf"]
     pattern: str
 
 
-class TextConfig(Wire):
+class TextConfig(RequestModel):
     format: (
         Annotated[
             TextFormat | JsonObjectFormat | JsonSchemaFormat | PatternFormat,
@@ -61,7 +67,7 @@ class TextConfig(Wire):
         | None
     ) = None
     verbosity: Literal["medium"] | None = None
-    """As the model does; ask for more or less in words."""
+    """Ask for a longer or shorter answer in the prompt."""
 
     def form(self) -> ResponseFormat | None:
         match self.format:
@@ -77,64 +83,66 @@ class TextConfig(Wire):
                 return ResponseFormat(type="json_schema", schema=schema, strict=bool(strict))
 
 
-class Reasoning(Wire):
+class Reasoning(RequestModel):
     effort: ReasoningEffort | None = None
     summary: Literal["auto", "detailed"] | None = None
-    """The thinking comes as a summary instead of as content: the whole of it."""
-    generate_summary: Annotated[None, Refused("use summary")] = None
+    """Returns the thinking as a summary instead of content; unabridged."""
+    generate_summary: Annotated[None, Unsupported("use summary")] = None
 
 
-class StreamOptions(Wire):
+class StreamOptions(RequestModel):
     include_obfuscation: bool | None = None
-    """Deltas are padded, so that their sizes tell nothing of the text."""
+    """Pads deltas, so that their sizes reveal nothing about the text."""
 
 
-class ConversationRef(Wire):
+class ConversationRef(RequestModel):
     id: str
 
 
-class Context(WholeText):
-    """What there is to go on from; the same for answering, counting and compacting."""
+class Context(UnicodeBody):
+    """The conversation a request continues; for answering, counting and compacting."""
 
     model: str = ""
-    """A model's id, or agent/NAME; the default model when left out."""
+    """A model id or agent/NAME; the default model if left out."""
     input: str | list[InputItem] | None = None
     instructions: str | None = None
     """The system message of this response only."""
     previous_response_id: str | None = None
-    """A stored response to go on from."""
+    """Id of the stored response to continue."""
     prompt_cache_key: str | None = None
-    """Your prompts share what they begin with in any case, whatever their keys."""
+    """No effect: your prompts share their common prefix anyway."""
     prompt_cache_retention: Literal["in_memory"] | None = None
-    """Prompts are remembered as long as there is room."""
+    """No effect: prefixes stay cached as long as the cache has room."""
     cache_salt: CacheSalt | None = None
-    """The prompt shares the cache only with your prompts of the same salt."""
-    prompt_cache_options: Annotated[None, Refused("prompts share what they begin with")] = None
+    """Restricts prefix sharing to your prompts with the same salt."""
+    prompt_cache_options: Annotated[
+        None, Unsupported("prompts share their common prefix anyway")
+    ] = None
     service_tier: Literal["auto", "default"] | None = None
-    """There is one."""
-    image: Annotated[None, Refused("images are seen as the model sees them")] = None
+    """There is one service tier."""
+    image: Annotated[None, Unsupported("images have one level of detail")] = None
 
     @property
     def items(self) -> list[InputItem]:
-        """The input; a text is what the user says."""
+        """The input as items; a text becomes a user message."""
         if isinstance(self.input, str):
             return [MessageItem(role="user", content=self.input)]
         return self.input or []
 
 
 class Prompt(Context):
-    """Everything that makes the prompt."""
+    """Everything that the prompt depends on."""
 
     conversation: str | ConversationRef | None = None
-    """A conversation that this response becomes part of."""
+    """The stored conversation that this response is appended to."""
     tools: list[WireTool] | None = None
     tool_choice: WireToolChoice | None = None
     parallel_tool_calls: bool | None = None
     reasoning: Reasoning | None = None
     text: TextConfig | None = None
     truncation: Literal["auto", "disabled"] | None = None
-    """auto shortens a conversation that is too long for the context; disabled refuses it. None: as
-    the agent does, and plain models refuse it."""
+    """auto compacts a conversation that exceeds the context; disabled refuses it. Default: agents
+    do as configured and plain models refuse."""
 
     @property
     def conversation_id(self) -> str | None:
@@ -145,7 +153,7 @@ class Prompt(Context):
 class CountTokens(Prompt):
     """A request for ``/v1/responses/input_tokens``."""
 
-    personality: Annotated[None, Refused("say it in the instructions")] = None
+    personality: Annotated[None, Unsupported("describe it in instructions")] = None
 
 
 class Compact(Context):
@@ -159,33 +167,33 @@ class CreateResponse(Prompt, SettingsFields):
     stream_options: StreamOptions | None = None
     """Only with stream."""
     store: bool | None = None
-    """Is the response kept, to be read again and gone on from? It is, when left out."""
+    """Whether to store the response, to be retrieved and continued; true if left out."""
     background: bool | None = None
-    """Answer at once, and go on when the client has gone; only with store."""
+    """Return at once and generate in the background; needs store."""
     include: list[Includable] | None = None
     max_output_tokens: Count | None = None
-    """Tokens of the answer at most, thinking and the turns between tool calls included."""
+    """Maximum completion tokens of a turn, thinking included."""
     max_tool_calls: Annotated[int, Field(ge=0)] | None = None
-    """Calls carried out here at most."""
+    """Maximum tool calls executed here."""
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
-    """So many alternatives to each token."""
+    """Number of alternatives to each token."""
     metadata: Metadata | None = None
     user: str | None = None
-    """Who asked, in the client's words; nothing here depends on it."""
+    """An identifier of the client's, without effect."""
     safety_identifier: str | None = None
-    """Who asked, in the client's words; nothing here depends on it."""
+    """An identifier of the client's, without effect."""
     client_metadata: dict[str, JsonValue] | None = None
-    """What Codex says of itself."""
-    access_programs: Annotated[None, Refused("there are none")] = None
-    background_options: Annotated[None, Refused("background responses begin at once")] = None
+    """Sent by Codex; no effect."""
+    access_programs: Annotated[None, Unsupported("there are no access programs")] = None
+    background_options: Annotated[None, Unsupported("background responses start at once")] = None
     context_management: Annotated[
-        None, Refused("use truncation: auto, or /v1/responses/compact")
+        None, Unsupported("use truncation: auto, or /v1/responses/compact")
     ] = None
-    moderation: Annotated[None, Refused("nothing is moderated")] = None
-    prompt: Annotated[None, Refused("put its text into instructions and input")] = None
-    # --- ours ---
+    moderation: Annotated[None, Unsupported("there is no moderation")] = None
+    prompt: Annotated[None, Unsupported("send its text as instructions and input")] = None
+    # --- our extensions ---
     max_steps: Count | None = None
-    """Turns of the model at most, when it has tools here."""
+    """Maximum model turns, for an agent whose tools run here."""
 
     @property
     def is_stored(self) -> bool:
@@ -195,33 +203,30 @@ class CreateResponse(Prompt, SettingsFields):
         return what in (self.include or ())
 
     def check(self) -> None:
-        """See that the fields fit each other.
+        """Check that the fields fit each other.
 
         Raises:
-            InvalidRequestError: they do not; names one.
+            InvalidRequestError: they do not; ``param`` names one.
         """
         if self.stream_options is not None and not self.stream:
-            raise InvalidRequestError(
-                "stream_options: only when stream is true", param="stream_options"
-            )
+            raise InvalidRequestError("stream_options needs stream: true", param="stream_options")
         if self.background and not self.is_stored:
             raise InvalidRequestError(
-                "background: only when store is true: the answer is fetched later",
+                "background needs store: true: the response is retrieved later",
                 param="background",
             )
         check_context(self)
 
 
 def check_context(wire: Prompt) -> None:
-    """See that there is one thing to go on from, and something to answer.
+    """Check that a request continues one thing, and has something to answer.
 
     Raises:
-        InvalidRequestError: there is not.
+        InvalidRequestError: it does not.
     """
     if wire.conversation is not None and wire.previous_response_id is not None:
         raise InvalidRequestError(
-            "conversation: the response goes on from either a conversation or a "
-            "previous_response_id",
+            "conversation cannot be combined with previous_response_id",
             param="conversation",
         )
     is_alone = wire.conversation is None and wire.previous_response_id is None
@@ -230,7 +235,7 @@ def check_context(wire: Prompt) -> None:
 
 
 def options(wire: CreateResponse, base: AgentOptions) -> AgentOptions:
-    """The options of an agent, as a request changes them.
+    """The options of an agent with the changes of a request.
 
     Raises:
         InvalidRequestError: a value out of range, or two that exclude each other.

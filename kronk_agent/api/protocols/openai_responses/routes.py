@@ -107,7 +107,7 @@ def router(models: ModelRouter) -> APIRouter:
         if not stream:
             if starting_after is not None:
                 raise InvalidRequestError(
-                    "starting_after: only when stream is true", param="starting_after"
+                    "starting_after needs stream: true", param="starting_after"
                 )
             output = found.body["output"]
             assert isinstance(output, list)
