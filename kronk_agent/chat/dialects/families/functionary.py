@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from kronk_agent.chat.dialects.dialect import Turn
+from kronk_agent.chat.dialects.dialect import Dialect, Turn
+from kronk_agent.chat.dialects.families.family import AnalysedTemplate, Family
 from kronk_agent.chat.dialects.formats.call_format import one_of, repeated
 from kronk_agent.chat.dialects.grammar.lark import Lark, either, quoted
 from kronk_agent.chat.dialects.grammar.schema import arguments_schema
@@ -23,10 +24,6 @@ from kronk_agent.tools import Tool
 
 _MARK: Final = ">>>"
 _USER: Final = "all\n"
-
-
-def is_functionary(source: str) -> bool:
-    return ">>>all" in source and ">>>${recipient}" in source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +53,17 @@ class FunctionaryDialect:
         begun = parser.push(opening.partition(_MARK)[2])
         grammar = partial(_grammar, request, self.special_tokens, parser.is_answering)
         return Turn(parser, grammar, tuple(begun))
+
+
+def _matches(template: AnalysedTemplate) -> bool:
+    return ">>>all" in template.source and ">>>${recipient}" in template.source
+
+
+def _adapt(template: AnalysedTemplate) -> Dialect:
+    return FunctionaryDialect(special_tokens=template.special_tokens)
+
+
+FAMILY: Final = Family(_matches, _adapt)
 
 
 class FunctionaryParser(MessagesParser):

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from kronk_agent.chat.dialects.dialect import Dialect
+from kronk_agent.chat.dialects.families.family import AnalysedTemplate, Family
 from kronk_agent.chat.dialects.formats.call_format import (
     Enclosure,
     Tools,
@@ -24,7 +26,6 @@ from kronk_agent.chat.dialects.grammar.lark import Lark, quoted
 from kronk_agent.chat.dialects.grammar.structured import StructuredRules, dumped
 from kronk_agent.chat.dialects.parsing.output import Output
 from kronk_agent.chat.dialects.parsing.reader import Emit, Marks, Reader, Reading
-from kronk_agent.chat.dialects.parsing.turn import TurnFormat
 from kronk_agent.messages import JsonObject, JsonValue, ToolCall
 
 QUOTE: Final = '<|"|>'
@@ -34,20 +35,24 @@ _NAME: Final = re.compile(r"[^\s{}<]")
 _SCALAR: Final = re.compile(r"[^,{}\[\]<]")
 
 
-def is_gemma4(source: str) -> bool:
-    return "<|tool_call>call:" in source
+def _matches(template: AnalysedTemplate) -> bool:
+    return "<|tool_call>call:" in template.source
 
 
-def adapt(format: TurnFormat) -> TurnFormat:
-    """What analysis finds of the template, and the calls it does not understand."""
-    return replace(
-        format,
+def _adapt(template: AnalysedTemplate) -> Dialect:
+    """Add the calls, which analysis does not understand, and the thinking."""
+    format = replace(
+        template.format,
         name="gemma4",
         reasoning=Enclosure("<|channel>thought\n", "<channel|>"),
         calls=GemmaCalls(),
         reasons_anywhere=True,
         strays=("<|channel>",),
     )
+    return template.dialect(format)
+
+
+FAMILY: Final = Family(_matches, _adapt)
 
 
 @dataclass(frozen=True, slots=True)

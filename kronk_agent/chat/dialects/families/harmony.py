@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from kronk_agent.chat.dialects.dialect import Turn
+from kronk_agent.chat.dialects.dialect import Dialect, Turn
+from kronk_agent.chat.dialects.families.family import AnalysedTemplate, Family
 from kronk_agent.chat.dialects.formats.call_format import Tools, one_of
 from kronk_agent.chat.dialects.grammar.lark import Lark, either, quoted
 from kronk_agent.chat.dialects.grammar.schema import arguments_schema
@@ -30,10 +31,6 @@ _ENDS: Final = ("<|end|>", "<|return|>", "<|call|>")
 _THOUGHT: Final = "<|channel|>analysis<|message|>"
 _RECIPIENT: Final = re.compile(r"to=([^\s<]+)")
 _CHANNEL: Final = re.compile(r"<\|channel\|>\s*(\w*)")
-
-
-def is_harmony(source: str) -> bool:
-    return "<|channel|>" in source and "<|message|>" in source and "analysis" in source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +72,21 @@ class HarmonyDialect:
             _grammar, request, self.special_tokens, parser.is_thinking, parser.is_answering
         )
         return Turn(parser, grammar, tuple(begun), f"<|end|>{_START}")
+
+
+def _matches(template: AnalysedTemplate) -> bool:
+    return (
+        "<|channel|>" in template.source
+        and "<|message|>" in template.source
+        and "analysis" in template.source
+    )
+
+
+def _adapt(template: AnalysedTemplate) -> Dialect:
+    return HarmonyDialect(special_tokens=template.special_tokens)
+
+
+FAMILY: Final = Family(_matches, _adapt)
 
 
 class HarmonyParser(MessagesParser):

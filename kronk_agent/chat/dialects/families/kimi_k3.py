@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from kronk_agent.chat.dialects.dialect import Dialect
+from kronk_agent.chat.dialects.families.family import AnalysedTemplate, Family
 from kronk_agent.chat.dialects.formats.arguments import ArgumentMarks
 from kronk_agent.chat.dialects.formats.call_format import INDEX, Enclosure
 from kronk_agent.chat.dialects.formats.tagged_calls import TaggedCalls
@@ -24,15 +26,11 @@ _TYPES: Final = {
 }
 
 
-def is_kimi_k3(source: str) -> bool:
-    return all(mark in source for mark in ("<|open|>", "<|close|>", "<|end_of_msg|>"))
-
-
 def _element(name: str) -> Enclosure:
     return Enclosure(f"<|open|>{name}<|sep|>", f"<|close|>{name}<|sep|>")
 
 
-KIMI_K3: Final = TurnFormat(
+_FORMAT: Final = TurnFormat(
     name="kimi-k3",
     opening='<|open|>message role="assistant"<|sep|>',
     end="<|close|>message<|sep|>",
@@ -53,3 +51,14 @@ KIMI_K3: Final = TurnFormat(
         first_index=1,
     ),
 )
+
+
+def _matches(template: AnalysedTemplate) -> bool:
+    return all(text in template.source for text in ("<|open|>", "<|close|>", "<|end_of_msg|>"))
+
+
+def _adapt(template: AnalysedTemplate) -> Dialect:
+    return template.dialect(_FORMAT)
+
+
+FAMILY: Final = Family(_matches, _adapt)

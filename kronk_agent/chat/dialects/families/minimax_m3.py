@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from kronk_agent.chat.dialects.dialect import Dialect
+from kronk_agent.chat.dialects.families.family import AnalysedTemplate, Family
 from kronk_agent.chat.dialects.formats.call_format import Tools, one_of, repeated
 from kronk_agent.chat.dialects.formats.values import Parameter, any_parameter, string_terminal
 from kronk_agent.chat.dialects.grammar.lark import Lark, quoted
 from kronk_agent.chat.dialects.grammar.structured import StructuredRules, dumped
 from kronk_agent.chat.dialects.parsing.output import Output
 from kronk_agent.chat.dialects.parsing.reader import Marks, Reader, Reading
-from kronk_agent.chat.dialects.parsing.turn import TurnFormat
 from kronk_agent.messages import JsonObject, JsonValue, ToolCall
 
 MARK: Final = "]<]minimax[>["
@@ -29,13 +30,19 @@ _NAME: Final = re.compile(r'[^">\s]')
 _KEY: Final = re.compile(r"[^>/\s]")
 
 
-def is_minimax_m3(source: str) -> bool:
-    return MARK in source and "<invoke name=" in source
+def _matches(template: AnalysedTemplate) -> bool:
+    return MARK in template.source and "<invoke name=" in template.source
 
 
-def adapt(format: TurnFormat) -> TurnFormat:
-    """What analysis finds of the template, with the calls it does not understand."""
-    return replace(format, name="minimax-m3", calls=MiniMaxCalls(), before_calls="")
+def _adapt(template: AnalysedTemplate) -> Dialect:
+    """Add the calls, which analysis does not understand."""
+    calls = MiniMaxCalls()
+    return template.dialect(
+        replace(template.format, name="minimax-m3", calls=calls, before_calls="")
+    )
+
+
+FAMILY: Final = Family(_matches, _adapt)
 
 
 @dataclass(frozen=True, slots=True)
