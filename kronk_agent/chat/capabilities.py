@@ -9,7 +9,7 @@ from kronk_agent.chat.dialects import dialect_for
 from kronk_agent.chat.dialects.template_dialect import TemplateDialect
 from kronk_agent.chat.templates.capabilities import CALL, TOOL, USER, RenderValues, try_render
 from kronk_agent.chat.templates.chat_template import ChatTemplate
-from kronk_agent.chat.templates.conversation import Shape
+from kronk_agent.chat.templates.conversation import TemplateCapabilities
 from kronk_agent.chat.templates.jinja import TemplateRefusal
 from kronk_agent.messages import JsonValue, Message
 
@@ -47,25 +47,27 @@ def find_capabilities(template: ChatTemplate, basename: str = "") -> Capabilitie
         basename: its ``general.basename``, for what is known of a family and no template shows.
     """
     dialect = dialect_for(template, {})
-    shape, render = template.shape, template.render_values
+    template_capabilities, render = template.capabilities, template.render_values
     has_reasoning = isinstance(dialect, TemplateDialect) and dialect.format.reasoning is not None
     return Capabilities(
         dialect=dialect.name,
         tools=template.shows_tools,
-        parallel_tool_calls=dialect.writes_calls and _writes_two(render, shape),
+        parallel_tool_calls=dialect.writes_calls and _writes_two(render, template_capabilities),
         calls_in_code_blocks=basename in _CALLS_IN_CODE_BLOCKS,
-        system=shape.has_system,
+        system=template_capabilities.has_system,
         thinking=has_reasoning or dialect.name == "harmony",
         images=_shows_part(render, "image"),
         audio=_shows_part(render, "audio"),
     )
 
 
-def _writes_two(render: RenderValues, shape: Shape) -> bool:
+def _writes_two(render: RenderValues, template_capabilities: TemplateCapabilities) -> bool:
     """Is a second call in a turn written as well?"""
     counts = []
     for calls in ((CALL,), (CALL, CALL)):
-        shown = try_render(render, [USER, Message.assistant("", calls)], [TOOL], shape)
+        shown = try_render(
+            render, [USER, Message.assistant("", calls)], [TOOL], template_capabilities
+        )
         counts.append((shown or "").rpartition(USER.text)[2].count(CALL.name))
     return 0 < counts[0] < counts[1]
 

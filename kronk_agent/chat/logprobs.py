@@ -18,7 +18,7 @@ class _Scored:
     """What it adds to the text; empty as long as a character is not whole."""
 
 
-class Scores:
+class LogprobAligner:
     """Puts tokens beside the text that comes of them.
 
     Between the two are a parser and the search for stop texts, which hold text back and leave some

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kronk_agent.chat.decision import CallDecision
-from kronk_agent.chat.dialects import Parser
-from kronk_agent.chat.dialects.parsing.reader import Marks
-from kronk_agent.chat.logprobs import Scores
+from kronk_agent.chat.dialects import TurnParserProtocol
+from kronk_agent.chat.dialects.parsing.reader import Delimiters
+from kronk_agent.chat.logprobs import LogprobAligner
 from kronk_agent.chat.repeat_filter import RepeatFilter
 from kronk_agent.engine.engine import Chunk, GenerationEnd
 from kronk_agent.messages import (
@@ -38,18 +38,18 @@ class TurnReader:
 
     def __init__(
         self,
-        parser: Parser,
+        parser: TurnParserProtocol,
         stop: Sequence[str],
         *,
         num_prompt_tokens: int,
         decision: CallDecision | None = None,
-        scores: Scores | None = None,
+        aligner: LogprobAligner | None = None,
     ) -> None:
         self.is_over = False
         """Has ``Finish`` been given?"""
         self._parser = parser
-        self._stop = _StopFinder(stop)
-        self._scores = scores
+        self._stop = _StopSequenceFilter(stop)
+        self._aligner = aligner
         self._num_earlier = 0
         """Completion tokens of the generations before the current one."""
         self._is_first_generation = decision is None
@@ -88,10 +88,10 @@ class TurnReader:
     def read(self, chunk: Chunk) -> list[Delta]:
         """The deltas this chunk adds; ``Finish`` is the last of the turn."""
         deltas = self._read(chunk)
-        if self._scores is None:
+        if self._aligner is None:
             return deltas
-        self._scores.add(chunk.logprobs)
-        return [self._scores.score(delta) for delta in deltas]
+        self._aligner.add(chunk.logprobs)
+        return [self._aligner.score(delta) for delta in deltas]
 
     def _read(self, chunk: Chunk) -> list[Delta]:
         self._count(chunk)
@@ -157,13 +157,13 @@ class TurnReader:
         )
 
 
-class _StopFinder:
+class _StopSequenceFilter:
     """Lets text through up to the first of some texts, holding back what may be one's start."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self.found: str | None = None
         """The first of them that came."""
-        self._marks = Marks(texts)
+        self._marks = Delimiters(texts)
         self._held = ""
 
     def push(self, chunk: str) -> str:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kronk_agent.chat.templates.chat_template import ChatTemplate
-from kronk_agent.chat.templates.special_tokens import Disguise, SpecialTexts
+from kronk_agent.chat.templates.special_tokens import SpecialTexts, SpecialTokenEscaper
 from kronk_agent.engine.llama.model_file import ModelFile
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.messages import Message, TextPart, ToolCall
@@ -172,10 +172,10 @@ def test_special_tokens_a_template_makes_of_a_role_are_its_own(vocabulary: Vocab
 
 def test_a_cut_is_never_inside_a_token_of_the_template() -> None:
     special = SpecialTexts(["<a>", ">b<", "<c>"])
-    disguise = Disguise(special, "b<c")
-    hidden = disguise.hide({"text": "b<c"})["text"]
+    escaper = SpecialTokenEscaper(special, "b<c")
+    hidden = escaper.escape({"text": "b<c"})["text"]
 
-    prompt = disguise.to_prompt(f"<a>{hidden}>")
+    prompt = escaper.to_prompt(f"<a>{hidden}>")
 
     assert prompt.pieces == ("<a>b", "<", "c>")
 

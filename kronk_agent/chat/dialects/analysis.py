@@ -14,14 +14,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from kronk_agent.chat.dialects.formats.arguments import ArgumentMarks
-from kronk_agent.chat.dialects.formats.call_format import ID, INDEX, CallFormat, Enclosure
+from kronk_agent.chat.dialects.formats.arguments import ArgumentDelimiters
+from kronk_agent.chat.dialects.formats.call_format import ID, INDEX, CallFormat, DelimiterPair
 from kronk_agent.chat.dialects.formats.json_calls import JsonCalls
 from kronk_agent.chat.dialects.formats.tagged_calls import TaggedCalls
 from kronk_agent.chat.dialects.parsing.turn import TurnFormat
 from kronk_agent.chat.dialects.samples import Samples, atoms, common_prefix
 from kronk_agent.chat.templates.capabilities import RenderValues
-from kronk_agent.chat.templates.conversation import Shape
+from kronk_agent.chat.templates.conversation import TemplateCapabilities
 from kronk_agent.messages import JsonObject, JsonValue, Message, TextPart, ToolCall
 from kronk_agent.tools import Tool, ToolContext, ToolOutput
 
@@ -37,26 +37,26 @@ _ENUM_KINDS: Final[dict[str, JsonValue]] = {
 }
 
 
-def analyse(render: RenderValues, shape: Shape) -> TurnFormat | None:
+def analyse(render: RenderValues, capabilities: TemplateCapabilities) -> TurnFormat | None:
     """How a template's turns are written; None if it does not render assistants' messages.
 
     Where it writes no calls, or in no way that is understood, ``calls`` is None.
     """
-    samples = Samples(render, shape, _TOOLS)
+    samples = Samples(render, capabilities, _TOOLS)
     said = samples.turn(_answer())
     if said is None or _TEXT not in said:
         return None
     header = samples.header
     before, _, after = said.partition(_TEXT)
-    format = TurnFormat(name="template", opening=header, reasoning=_reasoning(samples, before))
+    format = TurnFormat(name="template", header=header, reasoning=_reasoning(samples, before))
     format = replace(format, content=_content(samples, format, before, after))
     if format.content is not None and format.reasoning is not None:
         thought_end = format.reasoning.end.removesuffix(format.content.begin)
-        format = replace(format, reasoning=Enclosure(format.reasoning.begin, thought_end))
+        format = replace(format, reasoning=DelimiterPair(format.reasoning.begin, thought_end))
     if format.content is not None:
         after = after.removeprefix(format.content.end)
-    format = replace(format, end=_first_mark(after))
-    calls = _Calls(samples, format)
+    format = replace(format, end=_first_delimiter(after))
+    calls = _CallAnalysis(samples, format)
     found = calls.find()
     return replace(
         format,
@@ -119,7 +119,7 @@ def _answer(text: str = _TEXT, thought: str = "", calls: Sequence[ToolCall] = ()
 # --- thinking and text ------------------------------------------------------------------------
 
 
-def _reasoning(samples: Samples, before_text: str) -> Enclosure | None:
+def _reasoning(samples: Samples, before_text: str) -> DelimiterPair | None:
     """The marks around thinking."""
     for message in (
         _answer(thought=_THOUGHT),
@@ -129,37 +129,37 @@ def _reasoning(samples: Samples, before_text: str) -> Enclosure | None:
         if shown is None or _THOUGHT not in shown:
             continue
         before, _, after = shown.partition(_THOUGHT)
-        end = after.partition(_TEXT)[0] if message.content else _first_mark(after)
+        end = after.partition(_TEXT)[0] if message.content else _first_delimiter(after)
         if before.strip() and end.strip():
-            return Enclosure(before, end)
-    return _reasoning_of_openings(samples, before_text)
+            return DelimiterPair(before, end)
+    return _reasoning_of_generation_prompts(samples, before_text)
 
 
-def _reasoning_of_openings(samples: Samples, before_text: str) -> Enclosure | None:
+def _reasoning_of_generation_prompts(samples: Samples, before_text: str) -> DelimiterPair | None:
     """The marks a template does not show thinking between, but begins it with."""
-    for text in (before_text, *samples.openings):
+    for text in (before_text, *samples.generation_prompts):
         match = re.search(r"(<(\w+)>\s*)(</\2>\s*)", text)
         if match is not None:
-            return Enclosure(match.group(1).strip(), match.group(3).strip())
+            return DelimiterPair(match.group(1).strip(), match.group(3).strip())
         match = re.search(r"<(think\w*)>\s*\Z", text)
         if match is not None:
-            return Enclosure(match.group().strip(), f"</{match.group(1)}>")
+            return DelimiterPair(match.group().strip(), f"</{match.group(1)}>")
     return None
 
 
-def _content(samples: Samples, format: TurnFormat, before: str, after: str) -> Enclosure | None:
+def _content(samples: Samples, format: TurnFormat, before: str, after: str) -> DelimiterPair | None:
     """The marks around text, if it has any of its own."""
     if format.reasoning is not None:
         before = before.rpartition(format.reasoning.end.strip())[2]
         before = before.rpartition(format.reasoning.begin.strip())[2]
-    begin, end = _first_mark(before), _first_mark(after)
+    begin, end = _first_delimiter(before), _first_delimiter(after)
     call = samples.turn(_answer("", calls=[_call(0, {})])) or ""
     if not begin.strip() or not end.strip() or begin.strip() in call:
         return None
-    return Enclosure(begin, end)
+    return DelimiterPair(begin, end)
 
 
-def _first_mark(text: str) -> str:
+def _first_delimiter(text: str) -> str:
     """The tag a text begins with, with the blanks around it; all of it if it is short."""
     match = re.match(r"\s*(<[^<>]{1,60}>|\[/?[A-Z_]+\])\s*", text)
     if match is not None:
@@ -170,13 +170,13 @@ def _first_mark(text: str) -> str:
 # --- calls ------------------------------------------------------------------------------------
 
 
-class _Calls:
+class _CallAnalysis:
     """Finds how a template writes calls."""
 
     def __init__(self, samples: Samples, format: TurnFormat) -> None:
         self.before_calls = ""
         """What is between text and calls."""
-        self.blanks_around = Enclosure("", "")
+        self.blanks_around = DelimiterPair("", "")
         """What is before and after calls where there is nothing else."""
         self._samples = samples
         self._format = format
@@ -186,7 +186,7 @@ class _Calls:
         if one is None:
             return None
         two = self._written([_call(0, {_KEYS[0]: _VALUES[0]}), _call(1, {_KEYS[0]: _VALUES[1]})])
-        layout = _Layout.of(one, two)
+        layout = _CallLayout.of(one, two)
         if layout is None:
             return None
         self.before_calls = self._find_before_calls(layout)
@@ -213,9 +213,9 @@ class _Calls:
 
     def _without_end(self, shown: str) -> str:
         """A turn without what ends it, and without what may come after that."""
-        end, opening = self._format.end, self._format.opening
+        end, header = self._format.end, self._format.header
         start = max((shown.rfind(word) for word in (*_NAMES, *_KEYS, *_VALUES)), default=0)
-        next_turn = _TAG.match(opening)
+        next_turn = _TAG.match(header)
         cuts = [end.strip(), next_turn.group().strip() if next_turn else ""]
         found = [at for cut in cuts if cut and (at := shown.find(cut, start)) >= 0]
         if not found:
@@ -223,7 +223,7 @@ class _Calls:
         blanks = end[: len(end) - len(end.lstrip())]
         return shown[: min(found)].removesuffix(blanks)
 
-    def _find_before_calls(self, layout: _Layout) -> str:
+    def _find_before_calls(self, layout: _CallLayout) -> str:
         call = _call(0, {_KEYS[0]: _VALUES[0], _KEYS[1]: _VALUES[1]})
         shown = self._written([call], _TEXT)
         if shown is None or _TEXT not in shown:
@@ -254,9 +254,9 @@ class _Calls:
         return {kind: found.get(kind, found["string"]) for kind in _ENUM_KINDS}
 
 
-def _blanks_around(text: str) -> Enclosure:
+def _blanks_around(text: str) -> DelimiterPair:
     before = text[: len(text) - len(text.lstrip())]
-    return Enclosure(before, _blanks_after(text))
+    return DelimiterPair(before, _blanks_after(text))
 
 
 def _blanks_after(text: str) -> str:
@@ -273,7 +273,7 @@ def _spellings(value: JsonValue) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Layout:
+class _CallLayout:
     """The text of calls, cut at what differs."""
 
     section_begin: str
@@ -285,7 +285,7 @@ class _Layout:
     first_index: int
 
     @classmethod
-    def of(cls, one: str, two: str | None) -> _Layout | None:
+    def of(cls, one: str, two: str | None) -> _CallLayout | None:
         """From one call with two arguments, and two calls with one each."""
         before, name, rest = one.partition(_NAMES[0])
         if not name:
@@ -344,7 +344,7 @@ class _Layout:
             name_key=name_key.group(1),
             arguments_key=arguments_key.group(1),
             first_index=self.first_index,
-            begins_turns=not head and tag is None,
+            starts_turn=not head and tag is None,
         )
 
     def _with_arguments(self, value_begin: dict[str, str] | None) -> CallFormat | None:
@@ -366,7 +366,7 @@ class _Layout:
         return self._without_blanks()._tagged(
             before_key[: len(before_key) - len(key_begin)],
             tail[len(value_end) :],
-            ArgumentMarks(
+            ArgumentDelimiters(
                 key_begin=key_begin,
                 value_begin=value_begin,
                 value_end=value_end,
@@ -374,7 +374,7 @@ class _Layout:
             ),
         )
 
-    def _without_blanks(self) -> _Layout:
+    def _without_blanks(self) -> _CallLayout:
         """The same with nothing blank at the beginning."""
         if self.section_begin.strip():
             return replace(self, section_begin=self.section_begin.lstrip())
@@ -383,7 +383,7 @@ class _Layout:
         return replace(self, section_begin="", before_name=name, separator=self.separator + blanks)
 
     def _tagged(
-        self, before: str, after: str, arguments: ArgumentMarks | None
+        self, before: str, after: str, arguments: ArgumentDelimiters | None
     ) -> TaggedCalls | None:
         trigger = _tagged_trigger(self.section_begin + self.before_name)
         if not trigger:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from kronk_agent.chat.dialects.grammar.turn_grammar import Grammar
+from kronk_agent.chat.dialects.grammar.turn_grammar import TurnGrammar
 from kronk_agent.messages import Delta, Message, ToolCall
 from kronk_agent.model import ChatRequest
 from kronk_agent.tools import Tool
 
 
-class Parser(Protocol):
+class TurnParserProtocol(Protocol):
     """Reads one turn as it is generated. However the text is split, the deltas add up the same."""
 
     @property
@@ -41,19 +41,19 @@ class Parser(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class DialectTurn:
     """How one turn is to be generated and read."""
 
-    parser: Parser
+    parser: TurnParserProtocol
     """Has read what the prompt has begun of the turn."""
-    write_grammar: Callable[[], Grammar | None]
+    write_grammar: Callable[[], TurnGrammar | None]
     begun: tuple[Delta, ...] = ()
     """What that was: the text and the thinking that are in the prompt already."""
     thought_end: str = ""
     """The text that ends the thinking, where the model thinks."""
 
     @property
-    def grammar(self) -> Grammar | None:
+    def grammar(self) -> TurnGrammar | None:
         """What may come; None leaves the model free."""
         return self.write_grammar()
 
@@ -69,18 +69,18 @@ class Dialect(Protocol):
         """Does the model's own template show calls? If not, ``arrange`` writes them as text."""
         ...
 
-    def arrange(
+    def prepare_messages(
         self, messages: Sequence[Message], tools: Sequence[Tool]
     ) -> tuple[Sequence[Message], Sequence[Tool]]:
         """What the template is to render for these messages and tools."""
         ...
 
-    def begin_message(self, opening: str, reasoning: str, content: str) -> str:
+    def continue_message(self, generation_prompt: str, reasoning: str, content: str) -> str:
         """How a message of the assistant begins that has this much of it: what takes the place
         of the generation prompt ``opening``."""
         ...
 
-    def begin_turn(self, opening: str, request: ChatRequest) -> Turn:
+    def start_turn(self, generation_prompt: str, request: ChatRequest) -> DialectTurn:
         """The grammar and a fresh parser for a turn.
 
         Args:

@@ -16,7 +16,7 @@ from kronk_agent.chat.dialects.grammar.turn_grammar import turn_grammar
 from kronk_agent.chat.dialects.parsing.turn import TurnFormat, TurnParser
 from kronk_agent.chat.dialects.samples import USER, Samples, atoms
 from kronk_agent.chat.templates.capabilities import RenderValues
-from kronk_agent.chat.templates.conversation import Shape
+from kronk_agent.chat.templates.conversation import TemplateCapabilities
 from kronk_agent.engine.structured_output.text import may_begin
 from kronk_agent.messages import (
     JsonObject,
@@ -33,7 +33,7 @@ from kronk_agent.messages import (
 from kronk_agent.model import ChatRequest
 from kronk_agent.tools import Tool
 
-_SAID: Final = "First I look, then I tell."
+_TEXT: Final = "First I look, then I tell."
 _THOUGHT: Final = "It is not known yet.\nA look will tell."
 _SPREAD_JSON: Final = re.compile(r'[{,]\n +"')
 _TOOLS: Final = (
@@ -66,16 +66,18 @@ _CALLS: Final = (
 )
 
 
-def writes_so(format: TurnFormat, render: RenderValues, shape: Shape) -> bool:
+def matches_template(
+    format: TurnFormat, render: RenderValues, capabilities: TemplateCapabilities
+) -> bool:
     """True if a template writes calls as the format says. Takes some milliseconds.
 
     Turns with calls are rendered, read with the format's parser, and held to its grammar. Those
     that the template does not show are not looked at.
     """
-    samples = Samples(render, shape, _TOOLS)
+    samples = Samples(render, capabilities, _TOOLS)
     turns = [
         (message, shown)
-        for message in _calling_turns(shape, format)
+        for message in _calling_turns(capabilities, format)
         if (shown := _shown(samples, message)) is not None
     ]
     is_clean = samples.header != ""
@@ -84,14 +86,14 @@ def writes_so(format: TurnFormat, render: RenderValues, shape: Shape) -> bool:
     )
 
 
-def _calling_turns(shape: Shape, format: TurnFormat) -> Iterator[Message]:
+def _calling_turns(capabilities: TemplateCapabilities, format: TurnFormat) -> Iterator[Message]:
     first, second = _CALLS
     yield _message("", "", [first])
     yield _message("", "", [second])
-    if format.calls is None or not format.calls.begins_turns:
-        yield _message(_SAID, "", [first])
+    if format.calls is None or not format.calls.starts_turn:
+        yield _message(_TEXT, "", [first])
     yield _message("", _THOUGHT, [second])
-    if shape.has_many_calls:
+    if capabilities.has_many_calls:
         yield _message("", "", [first, second])
         yield _message("", "", [second, second])
 

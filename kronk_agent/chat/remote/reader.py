@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from kronk_agent.chat.dialects.parsing.output import new_call_id
 from kronk_agent.chat.remote.schema import (
     ChatChunk,
-    Choice,
+    ChunkChoice,
     LogprobEntry,
     ToolCallChunk,
     TopLogprobEntry,
@@ -39,7 +39,7 @@ _REASONS: dict[str, FinishReason] = {
 
 
 @dataclass(slots=True)
-class _Call:
+class _OpenCall:
     """The call that is being read."""
 
     index: int
@@ -72,7 +72,7 @@ class ChunkReader:
         self._max_calls = max_calls
         self._new_id = new_id
         self._num_calls = 0
-        self._call: _Call | None = None
+        self._call: _OpenCall | None = None
         self._reason: str | None = None
         self._stop_text: str | None = None
         self._logprobs: list[TokenLogprob] = []
@@ -114,7 +114,7 @@ class ChunkReader:
         stop_text = self._stop_text if reason == "stop" else None
         return [*deltas, Finish(reason, self._total(), self._timings(), stop_text)]
 
-    def _read_choice(self, choice: Choice) -> list[Delta]:
+    def _read_choice(self, choice: ChunkChoice) -> list[Delta]:
         self._reason = choice.finish_reason or self._reason
         for said in (choice.stop_reason, choice.matched_stop):
             self._stop_text = said if isinstance(said, str) else self._stop_text
@@ -136,7 +136,7 @@ class ChunkReader:
         deltas: list[Delta] = []
         if self._is_new(chunk):
             deltas = self._end_call()
-            self._call = _Call(self._num_calls, chunk.index or 0, chunk.id)
+            self._call = _OpenCall(self._num_calls, chunk.index or 0, chunk.id)
             self._num_calls += 1
             if not self._is_left_out:
                 name = chunk.function.name or ""

@@ -52,7 +52,7 @@ class LogprobsChunk(_Read):
     content: tuple[LogprobEntry, ...] | None = None
 
 
-class Choice(_Read):
+class ChunkChoice(_Read):
     delta: DeltaChunk = DeltaChunk()
     finish_reason: str | None = None
     stop_reason: str | int | None = None
@@ -78,7 +78,7 @@ class UsageChunk(_Read):
 
 
 class ChatChunk(_Read):
-    choices: tuple[Choice, ...] = ()
+    choices: tuple[ChunkChoice, ...] = ()
     usage: UsageChunk | None = None
     error: JsonValue = None
     """Instead of all else, when something goes wrong after the answer has begun."""
@@ -88,7 +88,7 @@ class ModelMeta(_Read):
     n_ctx: int | None = None
 
 
-class ModelEntry(_Read):
+class ModelListEntry(_Read):
     id: str
     max_model_len: int | None = None
     context_length: int | None = None
@@ -102,4 +102,4 @@ class ModelEntry(_Read):
 
 
 class ModelList(_Read):
-    data: tuple[ModelEntry, ...]
+    data: tuple[ModelListEntry, ...]

@@ -10,11 +10,22 @@ from datetime import date
 from hashlib import sha256
 from typing import Protocol
 
-from kronk_agent.chat.templates.capabilities import CALL, CHAT, TOOL, USER, find_shape, try_render
-from kronk_agent.chat.templates.conversation import Shape, message_values, tool_value
+from kronk_agent.chat.templates.capabilities import (
+    CALL,
+    CHAT,
+    TOOL,
+    USER,
+    find_template_capabilities,
+    try_render,
+)
+from kronk_agent.chat.templates.conversation import TemplateCapabilities, message_values, tool_value
 from kronk_agent.chat.templates.fixes import corrected
 from kronk_agent.chat.templates.jinja import TemplateLimitError, TemplateRefusal, Templates
-from kronk_agent.chat.templates.special_tokens import Disguise, Prompt, SpecialTexts
+from kronk_agent.chat.templates.special_tokens import (
+    SegmentedPrompt,
+    SpecialTexts,
+    SpecialTokenEscaper,
+)
 from kronk_agent.errors import InvalidRequestError, ModelError
 from kronk_agent.messages import JsonObject, JsonValue, Message
 from kronk_agent.tools import Tool
@@ -25,7 +36,7 @@ _THINKING = ("enable_thinking", "thinking")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class TemplateOptions:
     """What a rendering may vary in, beside messages and tools."""
 
     enable_thinking: bool | None = None
@@ -38,7 +49,7 @@ class Options:
 class Continuation(Protocol):
     """Writes how an assistant's message begins that the model is to go on with."""
 
-    def __call__(self, opening: str, reasoning: str, content: str) -> str:
+    def __call__(self, generation_prompt: str, reasoning: str, content: str) -> str:
         """What replaces the generation prompt ``opening``."""
         ...
 
@@ -81,7 +92,7 @@ class ChatTemplate:
         self._digest = sha256(rendering.encode()).digest()
         # Not cached_property: before Python 3.12 all objects share its lock.
         self._probing = threading.RLock()
-        self._shape: Shape | None = None
+        self._capabilities: TemplateCapabilities | None = None
         self._shows: dict[str, bool] = {}
 
     def __eq__(self, other: object) -> bool:
@@ -91,12 +102,12 @@ class ChatTemplate:
         return hash(self._digest)
 
     @property
-    def shape(self) -> Shape:
+    def capabilities(self) -> TemplateCapabilities:
         """What its messages must be like, found by rendering small conversations."""
         with self._probing:
-            if self._shape is None:
-                self._shape = find_shape(self.render_values)
-            return self._shape
+            if self._capabilities is None:
+                self._capabilities = find_template_capabilities(self.render_values)
+            return self._capabilities
 
     @property
     def shows_tools(self) -> bool:
@@ -112,7 +123,7 @@ class ChatTemplate:
         """Is the name of the sample tool in the prompt, the user's words and before apart?"""
         with self._probing:
             if what not in self._shows:
-                shown = try_render(self.render_values, messages, [TOOL], self.shape) or ""
+                shown = try_render(self.render_values, messages, [TOOL], self.capabilities) or ""
                 part = shown if what == "tools" else shown.rpartition(USER.text)[2]
                 self._shows[what] = name in part
             return self._shows[what]
@@ -122,10 +133,10 @@ class ChatTemplate:
         messages: Sequence[Message],
         tools: Sequence[Tool] = (),
         *,
-        options: Options = Options(),
+        options: TemplateOptions = TemplateOptions(),
         add_generation_prompt: bool = True,
         continuation: Continuation | None = None,
-    ) -> Prompt:
+    ) -> SegmentedPrompt:
         """The prompt for a conversation.
 
         Args:
@@ -139,41 +150,43 @@ class ChatTemplate:
             InvalidRequestError: the template refuses the conversation, or it is not only text.
         """
         last = messages[-1] if continuation is not None else None
-        values = message_values(messages[:-1] if last else messages, self.shape)
-        tool_values = [tool_value(tool, self.shape) for tool in tools]
+        values = message_values(messages[:-1] if last else messages, self.capabilities)
+        tool_values = [tool_value(tool, self.capabilities) for tool in tools]
         kwargs = dict(options.kwargs)
         unfinished: JsonObject = (
             {} if last is None else {"reasoning": last.reasoning, "content": last.text}
         )
-        disguise = Disguise(self._special, [*values, *tool_values, kwargs, unfinished])
+        escaper = SpecialTokenEscaper(self._special, [*values, *tool_values, kwargs, unfinished])
         # A role is never from outside, and templates make special tokens of it.
-        hidden = [{**disguise.hide(value), "role": value["role"]} for value in values]
+        escaped = [{**escaper.escape(value), "role": value["role"]} for value in values]
         try:
             rendered = self.render_values(
-                hidden,
-                [disguise.hide(tool) for tool in tool_values],
+                escaped,
+                [escaper.escape(tool) for tool in tool_values],
                 add_generation_prompt=add_generation_prompt,
-                **_variables(options, disguise.hide(kwargs)),
+                **_variables(options, escaper.escape(kwargs)),
             )
             without = self.render_values(
-                hidden,
-                [disguise.hide(tool) for tool in tool_values],
+                escaped,
+                [escaper.escape(tool) for tool in tool_values],
                 add_generation_prompt=False,
-                **_variables(options, disguise.hide(kwargs)),
+                **_variables(options, escaper.escape(kwargs)),
             )
         except TemplateRefusal as error:
             raise InvalidRequestError(
-                f"the model's chat template refuses this: {disguise.reveal(str(error))}",
+                f"the model's chat template refuses this: {escaper.unescape(str(error))}",
                 param="messages",
             ) from error
         except TemplateLimitError as error:
             raise InvalidRequestError(f"{error}: shorten the messages", param="messages") from error
         start = len(without) if rendered.startswith(without) else len(rendered)
-        head, opening = rendered[:start], rendered[start:]
+        head, generation_prompt = rendered[:start], rendered[start:]
         if continuation is not None:
-            said = disguise.hide(unfinished)
-            opening = continuation(opening, str(said["reasoning"]), str(said["content"]))
-        return disguise.to_prompt(head, opening)
+            said = escaper.escape(unfinished)
+            generation_prompt = continuation(
+                generation_prompt, str(said["reasoning"]), str(said["content"])
+            )
+        return escaper.to_prompt(head, generation_prompt)
 
     def render_values(
         self,
@@ -205,7 +218,7 @@ class ChatTemplate:
         return self._templates.render(1 if tools else 0, values)
 
 
-def _variables(options: Options, kwargs: JsonObject) -> dict[str, JsonValue]:
+def _variables(options: TemplateOptions, kwargs: JsonObject) -> dict[str, JsonValue]:
     for name in kwargs:
         if name in _OURS:
             raise InvalidRequestError(

@@ -39,7 +39,7 @@ _NINE = re.compile(r"[A-Za-z0-9]{9}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class TemplateCapabilities:
     """What a template wants that others do differently."""
 
     has_system: bool = True
@@ -56,7 +56,7 @@ class Shape:
     """It insists that user and assistant take turns."""
     has_user_after_result: bool = True
     """It takes a user message right after a tool's result."""
-    needs_whole_properties: bool = False
+    needs_typed_properties: bool = False
     """It wants a type and a description of every property of a tool."""
     empty_content: str | None = None
     """The content of a message that has only calls."""
@@ -67,45 +67,47 @@ class Shape:
     """A message with calls may have both thinking and content."""
 
 
-def message_values(messages: Sequence[Message], shape: Shape) -> list[JsonObject]:
+def message_values(
+    messages: Sequence[Message], capabilities: TemplateCapabilities
+) -> list[JsonObject]:
     """The messages as a template reads them.
 
     Raises:
         InvalidRequestError: a message has an image or a sound.
     """
-    messages = [with_whole_calls(message) for message in messages]
-    if not shape.has_later_system:
+    messages = [with_valid_arguments(message) for message in messages]
+    if not capabilities.has_later_system:
         messages = _with_one_system(messages)
-    if not shape.has_system:
+    if not capabilities.has_system:
         messages = _with_system_in_user(messages)
-    if not shape.has_many_calls:
+    if not capabilities.has_many_calls:
         messages = _with_one_call_a_turn(messages)
-    if shape.has_alternation:
+    if capabilities.has_alternation:
         messages = _merged(messages)
-    if not shape.has_user_after_result:
+    if not capabilities.has_user_after_result:
         messages = _with_user_in_result(messages)
-    ids = _call_ids(messages, shape.call_ids)
-    return [_message_value(message, shape, ids) for message in messages]
+    ids = _call_ids(messages, capabilities.call_ids)
+    return [_message_value(message, capabilities, ids) for message in messages]
 
 
-def tool_value(tool: Tool, shape: Shape) -> JsonObject:
+def tool_value(tool: Tool, capabilities: TemplateCapabilities) -> JsonObject:
     """A tool as a template reads it."""
     schema = tool.parameters
-    if shape.needs_whole_properties:
-        schema = with_schemas(schema, _whole_property)
+    if capabilities.needs_typed_properties:
+        schema = with_schemas(schema, _typed_property)
     return {
         "type": "function",
         "function": {"name": tool.name, "description": tool.description, "parameters": schema},
     }
 
 
-def _whole_property(schema: JsonValue) -> JsonValue:
+def _typed_property(schema: JsonValue) -> JsonValue:
     """A schema that says a type and a description, whatever it is."""
     if not isinstance(schema, dict):
         return {"type": "string", "description": ""}
     has_members = schema.keys() & {"properties", "$ref", "anyOf", "oneOf", "allOf"}
     kind = "array" if "items" in schema else "object" if has_members else "string"
-    return {"type": kind, "description": ""} | with_schemas(schema, _whole_property)
+    return {"type": kind, "description": ""} | with_schemas(schema, _typed_property)
 
 
 def tool_text(message: Message) -> str:
@@ -116,14 +118,16 @@ def tool_text(message: Message) -> str:
     )
 
 
-def with_whole_calls(message: Message) -> Message:
+def with_valid_arguments(message: Message) -> Message:
     """The message with the arguments of its calls as JSON objects, which is all templates take.
 
     What a token limit cut off ends there; what is no object is in one, under ``arguments``.
     """
     if not message.tool_calls:
         return message
-    return replace(message, tool_calls=tuple(_whole(call) for call in message.tool_calls))
+    return replace(
+        message, tool_calls=tuple(_with_valid_arguments(call) for call in message.tool_calls)
+    )
 
 
 def join_messages(first: Message, second: Message) -> Message:
@@ -222,15 +226,18 @@ def _nine(id: str) -> str:
     return id if _NINE.fullmatch(id) else hashlib.sha256(id.encode()).hexdigest()[:9]
 
 
-def _message_value(message: Message, shape: Shape, ids: dict[str, str]) -> JsonObject:
-    value: JsonObject = {"role": message.role, "content": _content(message, shape)}
+def _message_value(
+    message: Message, capabilities: TemplateCapabilities, ids: dict[str, str]
+) -> JsonObject:
+    value: JsonObject = {"role": message.role, "content": _content(message, capabilities)}
     if message.reasoning:
-        _add_reasoning(value, message, shape)
+        _add_reasoning(value, message, capabilities)
     if message.tool_calls:
         if not message.content:
-            value["content"] = shape.empty_content
+            value["content"] = capabilities.empty_content
         value["tool_calls"] = [
-            _call_value(call, shape, ids.get(call.id, call.id)) for call in message.tool_calls
+            _call_value(call, capabilities, ids.get(call.id, call.id))
+            for call in message.tool_calls
         ]
     if message.tool_call_id is not None:
         value["tool_call_id"] = ids.get(message.tool_call_id, message.tool_call_id)
@@ -239,17 +246,17 @@ def _message_value(message: Message, shape: Shape, ids: dict[str, str]) -> JsonO
     return value
 
 
-def _add_reasoning(value: JsonObject, message: Message, shape: Shape) -> None:
-    if message.tool_calls and message.content and not shape.has_reasoning_beside_content:
+def _add_reasoning(value: JsonObject, message: Message, capabilities: TemplateCapabilities) -> None:
+    if message.tool_calls and message.content and not capabilities.has_reasoning_beside_content:
         return
-    if shape.reasoning == "part":
+    if capabilities.reasoning == "part":
         text: list[JsonValue] = [{"type": "text", "text": message.text}] if message.text else []
         value["content"] = [{"type": "thinking", "thinking": message.reasoning}, *text]
     else:
-        value[shape.reasoning or "reasoning_content"] = message.reasoning
+        value[capabilities.reasoning or "reasoning_content"] = message.reasoning
 
 
-def _content(message: Message, shape: Shape) -> JsonValue:
+def _content(message: Message, capabilities: TemplateCapabilities) -> JsonValue:
     if message.role == "tool":
         text = tool_text(message)
     else:
@@ -260,13 +267,13 @@ def _content(message: Message, shape: Shape) -> JsonValue:
                     param="messages",
                 )
         text = message.text
-    if shape.has_parts:
+    if capabilities.has_parts:
         return [{"type": "text", "text": text}]
     return text
 
 
-def _call_value(call: ToolCall, shape: Shape, id: str) -> JsonObject:
-    as_text = shape.has_arguments_as_text
+def _call_value(call: ToolCall, capabilities: TemplateCapabilities, id: str) -> JsonObject:
+    as_text = capabilities.has_arguments_as_text
     arguments: JsonValue = call.arguments if as_text else parse_json(call.arguments)
     return {
         "id": id,
@@ -275,7 +282,7 @@ def _call_value(call: ToolCall, shape: Shape, id: str) -> JsonObject:
     }
 
 
-def _whole(call: ToolCall) -> ToolCall:
+def _with_valid_arguments(call: ToolCall) -> ToolCall:
     text = call.arguments
     with suppress(ValueError):
         if isinstance(parse_json(text), dict):

@@ -38,11 +38,11 @@ _READ_BY_TEMPLATES = frozenset({
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class SegmentedPrompt:
     """A rendered prompt, in pieces no token may reach across."""
 
     pieces: tuple[str, ...]
-    opening: str = ""
+    generation_prompt: str = ""
     """What of it comes after the last message, and begins the assistant's turn."""
 
     @property
@@ -84,7 +84,7 @@ class SpecialTexts:
                     yield start, end
 
 
-class Disguise:
+class SpecialTokenEscaper:
     """Hides untrusted values from one rendering, and knows them again in what was rendered."""
 
     def __init__(self, special: SpecialTexts, untrusted: JsonValue) -> None:
@@ -94,24 +94,24 @@ class Disguise:
         self._masks: dict[str, str] = {}
         self._signs = {ord(sign): self._mask(sign) for sign in sorted(special.signs)}
 
-    def hide(self, value: JsonObject) -> JsonObject:
+    def escape(self, value: JsonObject) -> JsonObject:
         """The object with every text in it disguised, keys included."""
-        return {self._hide_text(key): self._hide(item) for key, item in value.items()}
+        return {self._escape_text(key): self._escape_value(item) for key, item in value.items()}
 
-    def reveal(self, rendered: str) -> str:
+    def unescape(self, rendered: str) -> str:
         """A rendered text as it would be without the disguise."""
         return rendered.translate({ord(mask): c for c, mask in self._masks.items()})
 
-    def to_prompt(self, rendered: str, opening: str = "") -> Prompt:
+    def to_prompt(self, rendered: str, generation_prompt: str = "") -> SegmentedPrompt:
         """A rendered text, cut wherever untrusted text is part of a special token's text.
 
         ``opening`` comes behind it, and begins the assistant's turn.
         """
-        rendered += opening
-        opening = self.reveal(opening)
-        text = self.reveal(rendered)
+        rendered += generation_prompt
+        generation_prompt = self.unescape(generation_prompt)
+        text = self.unescape(rendered)
         if text == rendered:
-            return Prompt((text,), opening)
+            return SegmentedPrompt((text,), generation_prompt)
         cuts = set()
         for start, end in self._special.find_in(text):
             untrusted = [i for i in range(start, end) if text[i] != rendered[i]]
@@ -119,20 +119,20 @@ class Disguise:
                 # Right beside an untrusted character, so that no token the template wrote is cut.
                 cuts.add(max(untrusted[0], start + 1))
         edges = [0, *sorted(cuts), len(text)]
-        return Prompt(tuple(text[a:b] for a, b in pairwise(edges)), opening)
+        return SegmentedPrompt(tuple(text[a:b] for a, b in pairwise(edges)), generation_prompt)
 
-    def _hide(self, value: JsonValue) -> JsonValue:
+    def _escape_value(self, value: JsonValue) -> JsonValue:
         match value:
             case str():
-                return self._hide_text(value)
+                return self._escape_text(value)
             case list():
-                return [self._hide(item) for item in value]
+                return [self._escape_value(item) for item in value]
             case dict():
-                return self.hide(value)
+                return self.escape(value)
             case _:
                 return value
 
-    def _hide_text(self, text: str) -> str:
+    def _escape_text(self, text: str) -> str:
         if text in _READ_BY_TEMPLATES:
             return text
         inside = text.strip()

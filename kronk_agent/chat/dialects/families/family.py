@@ -9,12 +9,12 @@ from typing import Final
 
 from kronk_agent.chat.dialects.analysis import analyse
 from kronk_agent.chat.dialects.dialect import Dialect
-from kronk_agent.chat.dialects.formats.call_format import Enclosure
+from kronk_agent.chat.dialects.formats.call_format import DelimiterPair
 from kronk_agent.chat.dialects.formats.json_calls import JsonCalls
 from kronk_agent.chat.dialects.formats.tagged_calls import TaggedCalls
 from kronk_agent.chat.dialects.parsing.turn import TurnFormat
 from kronk_agent.chat.dialects.template_dialect import TemplateDialect
-from kronk_agent.chat.dialects.verification import writes_so
+from kronk_agent.chat.dialects.verification import matches_template
 from kronk_agent.chat.templates.chat_template import ChatTemplate
 
 GENERIC: Final = JsonCalls(
@@ -25,7 +25,7 @@ GENERIC: Final = JsonCalls(
     separator="\n",
 )
 """Call format of ours, for models without one, or with one that analysis does not understand."""
-_THINK: Final = Enclosure("<think>", "</think>")
+_THINK: Final = DelimiterPair("<think>", "</think>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class AnalysedTemplate:
             special_tokens=self.special_tokens,
             shows_tools=self.template.shows_tools,
             writes_calls=_analysed(self.template).calls is not None or self.template.shows_calls,
-            takes_many_calls=self.template.shape.has_many_calls,
+            takes_many_calls=self.template.capabilities.has_many_calls,
         )
 
 
@@ -83,12 +83,14 @@ class Family:
 
 @lru_cache(maxsize=32)
 def _analysed(template: ChatTemplate) -> TurnFormat:
-    found = analyse(template.render_values, template.shape) or TurnFormat(name="template")
-    if found.calls is None or writes_so(found, template.render_values, template.shape):
+    found = analyse(template.render_values, template.capabilities) or TurnFormat(name="template")
+    if found.calls is None or matches_template(
+        found, template.render_values, template.capabilities
+    ):
         return found
     return TurnFormat(
         name="template",
-        opening=found.opening,
+        header=found.header,
         end=found.end,
         reasoning=found.reasoning,
         content=found.content,

@@ -16,7 +16,7 @@ from typing import Final
 from kronk_agent.chat.dialects.dialect import Dialect
 from kronk_agent.chat.dialects.families.family import AnalysedTemplate, Family
 from kronk_agent.chat.dialects.formats.call_format import (
-    Enclosure,
+    DelimiterPair,
     Tools,
     one_of,
     repeated,
@@ -25,7 +25,7 @@ from kronk_agent.chat.dialects.formats.values import any_parameter, string_termi
 from kronk_agent.chat.dialects.grammar.lark import Lark, quoted
 from kronk_agent.chat.dialects.grammar.structured import StructuredRules, dumped
 from kronk_agent.chat.dialects.parsing.output import Output
-from kronk_agent.chat.dialects.parsing.reader import Emit, Marks, Reader, Reading
+from kronk_agent.chat.dialects.parsing.reader import Delimiters, Emit, Reading, StreamReader
 from kronk_agent.messages import JsonObject, JsonValue, ToolCall
 
 QUOTE: Final = '<|"|>'
@@ -44,10 +44,10 @@ def _adapt(template: AnalysedTemplate) -> Dialect:
     format = replace(
         template.format,
         name="gemma4",
-        reasoning=Enclosure("<|channel>thought\n", "<channel|>"),
+        reasoning=DelimiterPair("<|channel>thought\n", "<channel|>"),
         calls=GemmaCalls(),
         reasons_anywhere=True,
-        strays=("<|channel>",),
+        stray_delimiters=("<|channel>",),
     )
     return template.dialect(format)
 
@@ -60,7 +60,7 @@ class GemmaCalls:
     """Calls in Gemma 4's notation."""
 
     triggers: tuple[str, ...] = (_BEGIN,)
-    begins_turns: bool = False
+    starts_turn: bool = False
 
     def write(self, calls: Sequence[ToolCall]) -> str:
         return "".join(
@@ -78,7 +78,9 @@ class GemmaCalls:
         call = f"{quoted('call:')} {one_of(lark, names, 'call')} {lark.exactly(_END)}"
         return repeated(call, f"{lark.exactly(_BEGIN)} {call}", max_calls)
 
-    def read(self, reader: Reader, output: Output, tools: Tools, trigger: str) -> Reading[bool]:
+    def read(
+        self, reader: StreamReader, output: Output, tools: Tools, trigger: str
+    ) -> Reading[bool]:
         start = reader.hold()
         yield from reader.take_blanks()
         if not (yield from reader.take("call:")):
@@ -110,12 +112,12 @@ def _written(value: JsonValue) -> str:
             return dumped(value)
 
 
-def _read_value(reader: Reader, emit: Emit) -> Reading[bool]:
+def _read_value(reader: StreamReader, emit: Emit) -> Reading[bool]:
     """A value, given out as JSON as it comes; False if it is cut off or is none."""
     yield from reader.take_blanks()
     if (yield from reader.take(QUOTE)):
         emit('"')
-        end = yield from reader.until(Marks([QUOTE]), lambda text: emit(dumped(text)[1:-1]))
+        end = yield from reader.until(Delimiters([QUOTE]), lambda text: emit(dumped(text)[1:-1]))
         if end is None:
             return False
         emit('"')
@@ -132,7 +134,7 @@ def _read_value(reader: Reader, emit: Emit) -> Reading[bool]:
 
 
 def _read_members(
-    reader: Reader, emit: Emit, end: str, read: Callable[[Reader, Emit], Reading[bool]]
+    reader: StreamReader, emit: Emit, end: str, read: Callable[[StreamReader, Emit], Reading[bool]]
 ) -> Reading[bool]:
     """What is between brackets, the first of which has been read."""
     emit("{" if end == "}" else "[")
@@ -152,16 +154,16 @@ def _read_members(
         is_first = False
 
 
-def _read_member(reader: Reader, emit: Emit) -> Reading[bool]:
+def _read_member(reader: StreamReader, emit: Emit) -> Reading[bool]:
     if (yield from reader.take(QUOTE)):
         key: list[str] = []
-        if (yield from reader.until(Marks([QUOTE]), key.append)) is None:
+        if (yield from reader.until(Delimiters([QUOTE]), key.append)) is None:
             return False
         if not (yield from reader.take_loosely(":")):
             return False
     else:
         key = []
-        if (yield from reader.until(Marks([":"]), key.append)) is None:
+        if (yield from reader.until(Delimiters([":"]), key.append)) is None:
             return False
     emit(f"{dumped(''.join(key).strip())}: ")
     return (yield from _read_value(reader, emit))
@@ -169,8 +171,8 @@ def _read_member(reader: Reader, emit: Emit) -> Reading[bool]:
 
 class _GemmaNotation:
     separator = ","
-    object_marks = ("{", "}")
-    array_marks = ("[", "]")
+    object_delimiters = ("{", "}")
+    array_delimiters = ("[", "]")
     value_end = ""
 
     def string(self, lark: Lark, schema: JsonObject) -> str:

@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from kronk_agent.chat.dialects.dialect import Dialect, Turn
+from kronk_agent.chat.dialects.dialect import Dialect, DialectTurn
 from kronk_agent.chat.dialects.families.family import AnalysedTemplate, Family
 from kronk_agent.chat.dialects.formats.call_format import Tools, one_of
 from kronk_agent.chat.dialects.grammar.lark import Lark, either, quoted
 from kronk_agent.chat.dialects.grammar.schema import arguments_schema
-from kronk_agent.chat.dialects.grammar.turn_grammar import AnswerRules, Grammar
+from kronk_agent.chat.dialects.grammar.turn_grammar import AnswerRules, TurnGrammar
 from kronk_agent.chat.dialects.parsing.messages_parser import MessagesParser
-from kronk_agent.chat.dialects.parsing.reader import Marks, Reading
+from kronk_agent.chat.dialects.parsing.reader import Delimiters, Reading
 from kronk_agent.messages import Message, ToolCall
 from kronk_agent.model import ChatRequest
 from kronk_agent.tools import Tool
@@ -48,30 +48,30 @@ class HarmonyDialect:
             for call in calls
         )
 
-    def arrange(
+    def prepare_messages(
         self, messages: Sequence[Message], tools: Sequence[Tool]
     ) -> tuple[Sequence[Message], Sequence[Tool]]:
         return messages, tools
 
-    def begin_message(self, opening: str, reasoning: str, content: str) -> str:
+    def continue_message(self, generation_prompt: str, reasoning: str, content: str) -> str:
         thought = f"{_START}{_THOUGHT}{reasoning}"
         if not content:
             return thought
         begun = f"{thought}<|end|>" if reasoning else ""
         return f"{begun}{_START}<|channel|>final<|message|>{content}"
 
-    def begin_turn(self, opening: str, request: ChatRequest) -> Turn:
+    def start_turn(self, generation_prompt: str, request: ChatRequest) -> DialectTurn:
         tools = {tool.name: tool for tool in request.callable_tools}
         parser = HarmonyParser(
             tools,
             separate_reasoning=request.separate_reasoning,
             strips_fences=request.response_format.type in ("json_object", "json_schema"),
         )
-        begun = parser.push(opening.partition(_START)[2])
+        begun = parser.push(generation_prompt.partition(_START)[2])
         grammar = partial(
             _grammar, request, self.special_tokens, parser.is_thinking, parser.is_answering
         )
-        return Turn(parser, grammar, tuple(begun), f"<|end|>{_START}")
+        return DialectTurn(parser, grammar, tuple(begun), f"<|end|>{_START}")
 
 
 def _matches(template: AnalysedTemplate) -> bool:
@@ -99,7 +99,7 @@ class HarmonyParser(MessagesParser):
 
     def _read_message(self) -> Reading[None]:
         header: list[str] = []
-        found = yield from self._reader.until(Marks([_MESSAGE, "<|end|>"]), header.append)
+        found = yield from self._reader.until(Delimiters([_MESSAGE, "<|end|>"]), header.append)
         if found != _MESSAGE:
             return
         head = "".join(header)
@@ -130,7 +130,7 @@ def _grammar(
     special_tokens: Mapping[str, int],
     is_thinking: bool,
     is_answering: bool,
-) -> Grammar | None:
+) -> TurnGrammar | None:
     lark = Lark(special_tokens)
     tools = {tool.name: tool for tool in request.callable_tools}
     rules = AnswerRules(request, lark)
@@ -150,13 +150,13 @@ def _grammar(
         options.append(f"( {preamble} )? {_calls(lark, tools)} ( {lark.exactly('<|call|>')} )?")
     body = either(*options)
     if is_thinking:
-        return Grammar(lark.text(f"{lark.up_to('<|end|>')} {start} {body}"), rules.parts)
+        return TurnGrammar(lark.text(f"{lark.up_to('<|end|>')} {start} {body}"), rules.parts)
     if is_answering:
-        return Grammar(lark.text(answer), rules.parts)
+        return TurnGrammar(lark.text(answer), rules.parts)
     if request.is_thinking_enabled is False:
-        return Grammar(lark.text(body), rules.parts)
+        return TurnGrammar(lark.text(body), rules.parts)
     thought = f"{lark.exactly(_THOUGHT)} {lark.up_to('<|end|>')} {start}"
-    return Grammar(lark.text(f"( {thought} )? {body}"), rules.parts)
+    return TurnGrammar(lark.text(f"( {thought} )? {body}"), rules.parts)
 
 
 def _calls(lark: Lark, tools: Tools) -> str:

@@ -10,8 +10,8 @@ from typing import Final
 
 from kronk_agent.chat.dialects.dialect import Dialect
 from kronk_agent.chat.dialects.families.family import AnalysedTemplate, Family
-from kronk_agent.chat.dialects.formats.arguments import ArgumentMarks
-from kronk_agent.chat.dialects.formats.call_format import INDEX, Enclosure
+from kronk_agent.chat.dialects.formats.arguments import ArgumentDelimiters
+from kronk_agent.chat.dialects.formats.call_format import INDEX, DelimiterPair
 from kronk_agent.chat.dialects.formats.tagged_calls import TaggedCalls
 from kronk_agent.chat.dialects.parsing.turn import TurnFormat
 
@@ -26,13 +26,13 @@ _TYPES: Final = {
 }
 
 
-def _element(name: str) -> Enclosure:
-    return Enclosure(f"<|open|>{name}<|sep|>", f"<|close|>{name}<|sep|>")
+def _element(name: str) -> DelimiterPair:
+    return DelimiterPair(f"<|open|>{name}<|sep|>", f"<|close|>{name}<|sep|>")
 
 
 _FORMAT: Final = TurnFormat(
     name="kimi-k3",
-    opening='<|open|>message role="assistant"<|sep|>',
+    header='<|open|>message role="assistant"<|sep|>',
     end="<|close|>message<|sep|>",
     reasoning=_element("think"),
     content=_element("response"),
@@ -41,7 +41,7 @@ _FORMAT: Final = TurnFormat(
         section_begin="<|open|>tools<|sep|>",
         before_name='<|open|>call tool="',
         before_arguments=f'" index="{INDEX}"<|sep|>',
-        arguments=ArgumentMarks(
+        arguments=ArgumentDelimiters(
             key_begin='<|open|>argument key="',
             value_begin={kind: f'" type="{type}"<|sep|>' for kind, type in _TYPES.items()},
             value_end="<|close|>argument<|sep|>",

@@ -15,7 +15,7 @@ from typing import Final
 
 from kronk_agent.chat.dialects.formats.values import Parameter, any_parameter, parameters_of
 from kronk_agent.chat.dialects.parsing.output import Output
-from kronk_agent.chat.dialects.parsing.reader import Emit, Marks, Reader, Reading
+from kronk_agent.chat.dialects.parsing.reader import Delimiters, Emit, Reading, StreamReader
 from kronk_agent.tools import Tool
 
 _KEY_END: Final = re.compile(r"\s*[^\s>]*>?")
@@ -23,7 +23,7 @@ _CDATA: Final = ("<![CDATA[", "]]>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ArgumentMarks:
+class ArgumentDelimiters:
     """An argument is ``key_begin KEY value_begin VALUE value_end``, and between two there is
     ``separator``."""
 
@@ -58,9 +58,14 @@ class ArgumentsReader:
     """The arguments of a call being read, one by one."""
 
     def __init__(
-        self, marks: ArgumentMarks, closing: str, reader: Reader, output: Output, tool: Tool
+        self,
+        delimiters: ArgumentDelimiters,
+        closing: str,
+        reader: StreamReader,
+        output: Output,
+        tool: Tool,
     ) -> None:
-        self._marks = marks
+        self._delimiters = delimiters
         self._closing = closing
         self._reader = reader
         self._output = output
@@ -70,10 +75,10 @@ class ArgumentsReader:
     def read(self) -> Reading[bool]:
         """True once the call is closed."""
         while True:
-            if (yield from self._reader.take_loosely(self._marks.key_begin)):
+            if (yield from self._reader.take_loosely(self._delimiters.key_begin)):
                 if not (yield from self._read_argument()):
                     return False
-                yield from self._reader.take_loosely(self._marks.separator)
+                yield from self._reader.take_loosely(self._delimiters.separator)
             elif (yield from self._reader.take_loosely(self._closing)):
                 self._output.arguments("{}" if not self._keys else "}")
                 return True
@@ -82,7 +87,7 @@ class ArgumentsReader:
 
     def _read_argument(self) -> Reading[bool]:
         key: list[str] = []
-        end = yield from self._reader.until(Marks([self._marks.key_end]), key.append)
+        end = yield from self._reader.until(Delimiters([self._delimiters.key_end]), key.append)
         if end is None:
             return False
         is_string = yield from self._read_type()
@@ -93,9 +98,9 @@ class ArgumentsReader:
         self._output.arguments(": ")
         self._keys.add(name)
         parameter = self._parameters.get(name, any_parameter(name))
-        if is_string and self._marks.says_type:
+        if is_string and self._delimiters.says_type:
             parameter = Parameter(name, {"type": "string"})
-        elif self._marks.says_type:
+        elif self._delimiters.says_type:
             parameter = Parameter(name, {"type": ["number", "boolean", "null", "array", "object"]})
         return (yield from self._read_value(parameter))
 
@@ -105,21 +110,21 @@ class ArgumentsReader:
 
     def _read_type(self) -> Reading[bool | None]:
         """What follows the key: does it say a string comes? None if it is something else."""
-        marks = self._marks
-        for kind, begin in sorted(marks.value_begin.items(), key=lambda item: -len(item[1])):
-            if (yield from self._reader.take_loosely(begin.removeprefix(marks.key_end))):
+        delimiters = self._delimiters
+        for kind, begin in sorted(delimiters.value_begin.items(), key=lambda item: -len(item[1])):
+            if (yield from self._reader.take_loosely(begin.removeprefix(delimiters.key_end))):
                 yield from take_blank_tail(self._reader, begin)
                 return kind == "string"
         return None
 
     def _read_value(self, parameter: Parameter) -> Reading[bool]:
         reader = self._reader
-        if self._marks.has_cdata and (yield from reader.take_loosely(_CDATA[0])):
+        if self._delimiters.has_cdata and (yield from reader.take_loosely(_CDATA[0])):
             text: list[str] = []
-            if (yield from reader.until(Marks([_CDATA[1]]), text.append)) is None:
+            if (yield from reader.until(Delimiters([_CDATA[1]]), text.append)) is None:
                 return False
             self._output.arguments(parameter.to_json("".join(text)))
-            return (yield from reader.take_loosely(self._marks.value_end))
+            return (yield from reader.take_loosely(self._delimiters.value_end))
         if parameter.is_text:
             return (yield from self._stream_string())
         held: list[str] = []
@@ -142,12 +147,14 @@ class ArgumentsReader:
     def _until_value_end(self, emit: Emit) -> Reading[bool]:
         """Emit a value up to its end: the mark for it where the call goes on as it must, or where
         a model forgot the mark, what comes next."""
-        end, key, closing = self._marks.value_end, self._marks.key_begin, self._closing
+        end, key, closing = self._delimiters.value_end, self._delimiters.key_begin, self._closing
         core = end.strip()
         before = end[: len(end) - len(end.lstrip())]
-        marks = Marks([before + core, core, f"\n{key.strip()}", before + closing, closing])
+        delimiters = Delimiters(
+            [before + core, core, f"\n{key.strip()}", before + closing, closing]
+        )
         while True:
-            found = yield from self._reader.until(marks, emit)
+            found = yield from self._reader.until(delimiters, emit)
             if found is None:
                 return False
             checkpoint = self._reader.hold()
@@ -161,16 +168,16 @@ class ArgumentsReader:
 
     def _goes_on(self) -> Reading[bool]:
         """After a value's end: another argument, or the end of the call?"""
-        return (yield from self._is_next(self._marks.key_begin, self._closing)) or (
+        return (yield from self._is_next(self._delimiters.key_begin, self._closing)) or (
             yield from self._is_last()
         )
 
-    def _is_next(self, *marks: str) -> Reading[bool]:
-        for mark in marks:
+    def _is_next(self, *delimiters: str) -> Reading[bool]:
+        for delimiter in delimiters:
             checkpoint = self._reader.hold()
-            is_next = yield from self._reader.take_loosely(mark)
+            is_next = yield from self._reader.take_loosely(delimiter)
             self._reader.rewind(checkpoint)
-            if is_next and mark.strip():
+            if is_next and delimiter.strip():
                 return True
         return False
 
@@ -191,12 +198,12 @@ class ArgumentsReader:
             return True
         checkpoint = reader.hold()
         key: list[str] = []
-        yield from reader.until(Marks([self._marks.key_end, "\n"]), key.append)
+        yield from reader.until(Delimiters([self._delimiters.key_end, "\n"]), key.append)
         reader.rewind(checkpoint)
         name = "".join(key)
         if name not in self._parameters or name in self._keys:
             return False
-        reader.unread(self._marks.key_begin)
+        reader.unread(self._delimiters.key_begin)
         return True
 
     def _is_call_over(self) -> Reading[bool]:
@@ -207,6 +214,6 @@ class ArgumentsReader:
         return ahead in ("", "<")
 
 
-def take_blank_tail(reader: Reader, mark: str) -> Reading[None]:
+def take_blank_tail(reader: StreamReader, delimiter: str) -> Reading[None]:
     """The blanks a mark ends with, of which no more are read: those behind are the value's."""
-    yield from reader.take(mark[len(mark.rstrip()) :])
+    yield from reader.take(delimiter[len(delimiter.rstrip()) :])

@@ -9,7 +9,7 @@ from typing import Final, Protocol, TypeAlias
 
 from kronk_agent.chat.dialects.grammar.lark import Lark, either
 from kronk_agent.chat.dialects.parsing.output import Output
-from kronk_agent.chat.dialects.parsing.reader import Reader, Reading
+from kronk_agent.chat.dialects.parsing.reader import Reading, StreamReader
 from kronk_agent.messages import ToolCall
 from kronk_agent.tools import Tool
 
@@ -33,7 +33,7 @@ class CallFormat(Protocol):
         ...
 
     @property
-    def begins_turns(self) -> bool:
+    def starts_turn(self) -> bool:
         """Do calls only come where nothing was said before?"""
         ...
 
@@ -45,7 +45,9 @@ class CallFormat(Protocol):
         """An expression for one call or more: all that comes after a trigger."""
         ...
 
-    def read(self, reader: Reader, output: Output, tools: Tools, trigger: str) -> Reading[bool]:
+    def read(
+        self, reader: StreamReader, output: Output, tools: Tools, trigger: str
+    ) -> Reading[bool]:
         """Read calls whose trigger has been read; False if there were none, so it was mere text.
 
         What is not complete when the text ends gets no ``ToolCallEnd``.
@@ -54,33 +56,33 @@ class CallFormat(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Enclosure:
+class DelimiterPair:
     """The marks around something: what it begins with and ends with."""
 
     begin: str
     end: str
 
 
-def is_bare(trigger: str) -> bool:
+def is_bracket(trigger: str) -> bool:
     """Is this no mark, but a bracket a call may begin with where a turn begins?"""
     return trigger in ("{", "[")
 
 
-def slotted(lark: Lark, mark: str) -> str:
+def slotted(lark: Lark, delimiter: str) -> str:
     """An expression for a mark with slots in it."""
     slots = {INDEX: "/[0-9]{1,3}/", ID: "/[A-Za-z0-9]{9}/"}
-    parts = (slots.get(part) or lark.exactly(part) for part in _SLOT.split(mark) if part)
+    parts = (slots.get(part) or lark.exactly(part) for part in _SLOT.split(delimiter) if part)
     return " ".join(parts)
 
 
-def filled(mark: str, index: int, id: str) -> str:
+def filled(delimiter: str, index: int, id: str) -> str:
     """A mark with its slots filled."""
-    return mark.replace(INDEX, str(index)).replace(ID, id)
+    return delimiter.replace(INDEX, str(index)).replace(ID, id)
 
 
-def without_slots(mark: str) -> list[str]:
+def without_slots(delimiter: str) -> list[str]:
     """The pieces of a mark between its slots."""
-    return [part for part in _SLOT.split(mark) if part not in (INDEX, ID, "")]
+    return [part for part in _SLOT.split(delimiter) if part not in (INDEX, ID, "")]
 
 
 def one_of(lark: Lark, rules: Sequence[str], name: str) -> str:
@@ -103,10 +105,10 @@ def repeated(first: str, following: str, max_calls: int, separator: str = "") ->
     return f"{first} ( {following} ){{0,{max_calls - 1}}} {end}"
 
 
-def loose_end(lark: Lark, mark: str) -> str:
+def optional_newline_delimiter(lark: Lark, delimiter: str) -> str:
     """A closing mark; models leave out the line break before it at times."""
-    match = re.fullmatch(r"([\]}]*)(\n)(\S.*)", mark, re.DOTALL)
+    match = re.fullmatch(r"([\]}]*)(\n)(\S.*)", delimiter, re.DOTALL)
     if match is None or not lark.is_loose:
-        return slotted(lark, mark)
+        return slotted(lark, delimiter)
     brackets, blank, rest = match.groups()
     return f"{lark.exactly(brackets)} {lark.maybe(blank)} {slotted(lark, rest)}"

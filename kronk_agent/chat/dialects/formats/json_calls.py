@@ -16,15 +16,15 @@ from typing import Final
 from kronk_agent.chat.dialects.formats.call_format import (
     Tools,
     filled,
-    loose_end,
     one_of,
+    optional_newline_delimiter,
     repeated,
     slotted,
 )
 from kronk_agent.chat.dialects.grammar.lark import Lark
 from kronk_agent.chat.dialects.grammar.schema import arguments_schema
 from kronk_agent.chat.dialects.parsing.output import Output
-from kronk_agent.chat.dialects.parsing.reader import Reader, Reading
+from kronk_agent.chat.dialects.parsing.reader import Reading, StreamReader
 from kronk_agent.messages import ToolCall
 
 _SCALAR: Final = re.compile(r"[^\s,}\]]")
@@ -48,7 +48,7 @@ class JsonCalls:
     name_key: str = "name"
     arguments_key: str = "arguments"
     first_index: int = 0
-    begins_turns: bool = False
+    starts_turn: bool = False
     """Nothing is before the JSON, so only a turn that is JSON from the start is a call."""
     other_triggers: tuple[str, ...] = ()
     """What may be before the JSON as well."""
@@ -74,13 +74,17 @@ class JsonCalls:
             names.append(lark.add(f"call_{i}", f"{head} {schema}"))
         call = one_of(lark, names, "call")
         opening = self._opening if trigger == self.trigger else self.before_name
-        after = loose_end(lark, self.after_arguments)
+        after = optional_newline_delimiter(lark, self.after_arguments)
         separator = slotted(lark, self.separator)
         following = f"{separator} {slotted(lark, self.before_name)} {call} {after}"
         calls = repeated(f"{call} {after}", following, max_calls, separator)
-        return f"{slotted(lark, opening)} {calls} {loose_end(lark, self.section_end)}"
+        return (
+            f"{slotted(lark, opening)} {calls} {optional_newline_delimiter(lark, self.section_end)}"
+        )
 
-    def read(self, reader: Reader, output: Output, tools: Tools, trigger: str) -> Reading[bool]:
+    def read(
+        self, reader: StreamReader, output: Output, tools: Tools, trigger: str
+    ) -> Reading[bool]:
         start = reader.hold()
         if trigger == "{":
             if (yield from self._read_bare(reader, output, tools)):
@@ -92,7 +96,7 @@ class JsonCalls:
         has_begun = False
         while True:
             yield from reader.take_blanks()
-            call = _Object(self, reader, output, tools)
+            call = _ObjectReader(self, reader, output, tools)
             is_whole = yield from call.read()
             has_begun = has_begun or call.has_begun
             if not is_whole:
@@ -116,11 +120,11 @@ class JsonCalls:
             yield from reader.take_loosely(self.section_end)
         return True
 
-    def _read_bare(self, reader: Reader, output: Output, tools: Tools) -> Reading[bool]:
+    def _read_bare(self, reader: StreamReader, output: Output, tools: Tools) -> Reading[bool]:
         """Objects one behind the other, from the first one's brace on, which has been read."""
         has_begun = False
         while True:
-            call = _Object(self, reader, output, tools, is_bare=not has_begun)
+            call = _ObjectReader(self, reader, output, tools, is_bare=not has_begun)
             is_whole = yield from call.read_after_brace()
             has_begun = has_begun or call.has_begun
             if is_whole:
@@ -129,7 +133,7 @@ class JsonCalls:
                 return has_begun
             yield from reader.take("{")
 
-    def _take_next(self, reader: Reader) -> Reading[bool]:
+    def _take_next(self, reader: StreamReader) -> Reading[bool]:
         """Read what is between two calls of a section; True if there is a further one."""
         if self.trigger != "{" and self.before_name.startswith(self.trigger):
             return False  # it is found by its trigger
@@ -142,7 +146,7 @@ class JsonCalls:
         reader.rewind(start)
         return False
 
-    def _skip_to_json(self, reader: Reader) -> Reading[None]:
+    def _skip_to_json(self, reader: StreamReader) -> Reading[None]:
         """What is between the trigger and the first bracket."""
         yield from reader.take_loosely(re.split(r"[\[{]", self._opening, maxsplit=1)[0])
         yield from reader.take_blanks()
@@ -158,19 +162,19 @@ class JsonCalls:
         depth = self.before_name.removeprefix(self.trigger).count("{")
         return self.after_arguments.split("}", depth)[-1]
 
-    def _take_end(self, reader: Reader, *, is_list: bool) -> Reading[bool]:
+    def _take_end(self, reader: StreamReader, *, is_list: bool) -> Reading[bool]:
         """The mark behind the JSON: is it there?"""
-        mark = self.section_end.rpartition("]")[2] if is_list else self._call_end
-        return (yield from reader.take_loosely(mark))
+        delimiter = self.section_end.rpartition("]")[2] if is_list else self._call_end
+        return (yield from reader.take_loosely(delimiter))
 
 
-class _Object:
+class _ObjectReader:
     """One object being read."""
 
     def __init__(
         self,
         format: JsonCalls,
-        reader: Reader,
+        reader: StreamReader,
         output: Output,
         tools: Tools,
         *,

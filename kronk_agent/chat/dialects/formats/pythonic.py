@@ -20,7 +20,7 @@ from kronk_agent.chat.dialects.grammar.lark import Lark, quoted
 from kronk_agent.chat.dialects.grammar.schema import enforced_schema
 from kronk_agent.chat.dialects.grammar.structured import StructuredRules, dumped
 from kronk_agent.chat.dialects.parsing.output import Output
-from kronk_agent.chat.dialects.parsing.reader import Emit, Reader, Reading
+from kronk_agent.chat.dialects.parsing.reader import Emit, Reading, StreamReader
 from kronk_agent.messages import JsonObject, JsonValue, ToolCall
 
 _NAME: Final = re.compile(r"[\w.\-]")
@@ -40,7 +40,7 @@ class PythonCalls:
     other_end: str = ""
 
     @property
-    def begins_turns(self) -> bool:
+    def starts_turn(self) -> bool:
         """Without a mark, only a turn that is such a list from the start is one of calls."""
         return not self.begin
 
@@ -72,7 +72,9 @@ class PythonCalls:
         end = self.other_end if trigger == self.other_begin else self.end
         return f"{opening} {calls} {quoted(']')} {lark.exactly(end)}"
 
-    def read(self, reader: Reader, output: Output, tools: Tools, trigger: str) -> Reading[bool]:
+    def read(
+        self, reader: StreamReader, output: Output, tools: Tools, trigger: str
+    ) -> Reading[bool]:
         start = reader.hold()
         if trigger != "[":
             yield from reader.take_blanks()
@@ -116,7 +118,7 @@ def _python(value: JsonValue) -> str:
             return dumped(value)
 
 
-def read_arguments(reader: Reader, emit: Emit) -> Reading[bool]:
+def read_arguments(reader: StreamReader, emit: Emit) -> Reading[bool]:
     """Emit a call's arguments as a JSON object; False if they are cut off or wrong."""
     emit("{")
     is_first = True
@@ -137,7 +139,7 @@ def read_arguments(reader: Reader, emit: Emit) -> Reading[bool]:
         is_first = False
 
 
-def _read_value(reader: Reader, emit: Emit) -> Reading[bool]:
+def _read_value(reader: StreamReader, emit: Emit) -> Reading[bool]:
     """A value, given out as JSON; strings and whole scalars at once."""
     yield from reader.take_blanks()
     first = yield from reader.peek(1)
@@ -156,7 +158,7 @@ def _read_value(reader: Reader, emit: Emit) -> Reading[bool]:
     return True
 
 
-def _read_items(reader: Reader, emit: Emit, begin: str) -> Reading[bool]:
+def _read_items(reader: StreamReader, emit: Emit, begin: str) -> Reading[bool]:
     end = {"[": "]", "{": "}", "(": ")"}[begin]
     emit("{" if begin == "{" else "[")
     is_first = True
@@ -183,7 +185,7 @@ def _read_items(reader: Reader, emit: Emit, begin: str) -> Reading[bool]:
         is_first = False
 
 
-def _read_string(reader: Reader) -> Reading[str | None]:
+def _read_string(reader: StreamReader) -> Reading[str | None]:
     """A string literal of Python's or JSON's; None if it is cut off or is none."""
     quote = reader.take_one()
     literal = [quote]
@@ -215,8 +217,8 @@ def _unquoted(literal: str) -> str | None:
 
 class PythonNotation:
     separator = ", "
-    object_marks = ("{", "}")
-    array_marks = ("[", "]")
+    object_delimiters = ("{", "}")
+    array_delimiters = ("[", "]")
     value_end = ""
 
     def string(self, lark: Lark, schema: JsonObject) -> str:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from kronk_agent.chat.dialects.formats.arguments import (
-    ArgumentMarks,
+    ArgumentDelimiters,
     ArgumentsReader,
     take_blank_tail,
 )
 from kronk_agent.chat.dialects.formats.call_format import ID, INDEX, Tools, without_slots
 from kronk_agent.chat.dialects.parsing.output import Output
-from kronk_agent.chat.dialects.parsing.reader import Reader, Reading
+from kronk_agent.chat.dialects.parsing.reader import Reading, StreamReader
 
 if TYPE_CHECKING:
     from kronk_agent.chat.dialects.formats.tagged_calls import TaggedCalls
@@ -26,7 +26,9 @@ WORDS_BEFORE_NAME: Final = re.compile(r"(?<=[>\]])[\w.]+\Z")
 class CallReader:
     """One call being read, from its name on."""
 
-    def __init__(self, format: TaggedCalls, reader: Reader, output: Output, tools: Tools) -> None:
+    def __init__(
+        self, format: TaggedCalls, reader: StreamReader, output: Output, tools: Tools
+    ) -> None:
         self.has_begun = False
         """Has a call been given out? Then it is not taken back."""
         self._format = format
@@ -68,19 +70,19 @@ class CallReader:
         checkpoint = self._reader.hold()
         yield from self._reader.take_blanks()
         is_over = (yield from self._reader.is_at_end()) and not self._reader.is_cut
-        for mark in (self._format.before_name, self._format.section_end):
-            tag = without_slots(mark)[0].strip() if without_slots(mark) else ""
+        for delimiter in (self._format.before_name, self._format.section_end):
+            tag = without_slots(delimiter)[0].strip() if without_slots(delimiter) else ""
             ahead = yield from self._reader.peek(len(tag))
             is_over = is_over or (tag != "" and ahead == tag)
         self._reader.rewind(checkpoint)
         return is_over
 
-    def _read_with_arguments(self, marks: ArgumentMarks) -> Reading[bool]:
+    def _read_with_arguments(self, delimiters: ArgumentDelimiters) -> Reading[bool]:
         format, reader = self._format, self._reader
         closing = format.after_arguments.strip()
         pieces = without_slots(format.before_arguments)
         last = pieces[-1].strip() if pieces else ""
-        ends = [last] if last else [marks.key_begin.strip(), closing]
+        ends = [last] if last else [delimiters.key_begin.strip(), closing]
         name = yield from self._read_name([*ends, *_self_closed(last)], keeps=not last)
         if name is None:
             return False
@@ -90,7 +92,7 @@ class CallReader:
             self._output.end_call()
             return True
         yield from take_blank_tail(reader, format.before_arguments)
-        arguments = ArgumentsReader(marks, closing, reader, self._output, self._tools[name])
+        arguments = ArgumentsReader(delimiters, closing, reader, self._output, self._tools[name])
         if not (yield from arguments.read()):
             return False
         self._output.end_call()
@@ -134,14 +136,14 @@ class CallReader:
         self._output.begin_call(name)
 
 
-def _taken(reader: Reader, marks: Sequence[str]) -> Reading[str | None]:
+def _taken(reader: StreamReader, delimiters: Sequence[str]) -> Reading[str | None]:
     """The first of some marks that the text goes on with, which is read."""
-    for mark in marks:
-        if (yield from reader.take_loosely(mark)):
-            return mark
+    for delimiter in delimiters:
+        if (yield from reader.take_loosely(delimiter)):
+            return delimiter
     return None
 
 
-def _self_closed(mark: str) -> tuple[str, ...]:
+def _self_closed(delimiter: str) -> tuple[str, ...]:
     """How a tag without arguments may end: ``"/>`` for ``">``."""
-    return (f"{mark[:-1]}/>",) if mark.endswith('">') else ()
+    return (f"{delimiter[:-1]}/>",) if delimiter.endswith('">') else ()

@@ -15,7 +15,7 @@ from typing import Final
 from kronk_agent.chat.dialects.formats.call_format import Tools
 from kronk_agent.chat.dialects.formats.pythonic import read_arguments
 from kronk_agent.chat.dialects.parsing.output import Output
-from kronk_agent.chat.dialects.parsing.reader import Reader, Reading
+from kronk_agent.chat.dialects.parsing.reader import Reading, StreamReader
 from kronk_agent.tools.written_calls import ARGUMENT_KEYS
 
 FENCE: Final = "```"
@@ -36,7 +36,7 @@ class UnmarkedCalls:
         tools: what may be called.
     """
 
-    def __init__(self, reader: Reader, output: Output, tools: Tools) -> None:
+    def __init__(self, reader: StreamReader, output: Output, tools: Tools) -> None:
         self._reader = reader
         self._output = output
         self._tools = tools
@@ -51,7 +51,7 @@ class UnmarkedCalls:
                 self._reader.rewind(start)
                 return has_called
             has_called = True
-            yield from self._take_closing_marks()
+            yield from self._take_closing_delimiters()
 
     def _read_call(self) -> Reading[bool]:
         """A call from its first mark to the end of its arguments; True once it has begun."""
@@ -152,12 +152,12 @@ class UnmarkedCalls:
         self._reader.commit()
         self._output.begin_call(name)
 
-    def _take_all(self, *marks: str) -> Reading[bool]:
+    def _take_all(self, *delimiters: str) -> Reading[bool]:
         """Read these marks, with any blanks before each; nothing if one is missing."""
         start = self._reader.hold()
-        for mark in marks:
+        for delimiter in delimiters:
             yield from self._reader.take_blanks()
-            if not (yield from self._reader.take(mark)):
+            if not (yield from self._reader.take(delimiter)):
                 self._reader.rewind(start)
                 return False
         self._reader.release(start)
@@ -175,7 +175,7 @@ class UnmarkedCalls:
             self._reader.rewind(start)
         return False
 
-    def _take_closing_marks(self) -> Reading[None]:
+    def _take_closing_delimiters(self) -> Reading[None]:
         if (yield from self._take_all(",")):
             return
         yield from self._take_all("]")

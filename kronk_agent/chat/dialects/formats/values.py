@@ -135,7 +135,7 @@ class Parameter:
 
     def _text_options(self, lark: Lark, end: str, following: Sequence[str]) -> Iterator[str]:
         core = end.strip() or end
-        pairs = [(core, mark) for mark in following]
+        pairs = [(core, delimiter) for delimiter in following]
         has_blank = end[0].isspace() and core != end and bool(pairs)
         ends = [end[: end.index(core) + len(core)]] if has_blank else [core]
         for schema in _string_schemas(self.schema, self.schema, _MAX_REFERENCES):
@@ -273,12 +273,13 @@ def _string_schemas(schema: JsonObject, root: JsonObject, depth: int) -> Iterato
         yield schema
 
 
-def _ends_in(text: str, mark: str, pairs: Sequence[tuple[str, str]]) -> bool:
+def _ends_in(text: str, delimiter: str, pairs: Sequence[tuple[str, str]]) -> bool:
     """True if a reader would take a mark in the text for its end."""
     if not pairs:
-        return mark in text
+        return delimiter in text
     return any(
-        re.search(rf"{re.escape(mark)}\s*{re.escape(following)}", text) for mark, following in pairs
+        re.search(rf"{re.escape(delimiter)}\s*{re.escape(following)}", text)
+        for delimiter, following in pairs
     )
 
 
@@ -300,7 +301,8 @@ def string_terminal(
     pattern, format = schema.get("pattern"), schema.get("format")
     conditions = [lark.without(ends)]
     conditions += [
-        f"~( ANY {quoted(mark)} /\\s*/ {quoted(following)} ANY )" for mark, following in pairs
+        f"~( ANY {quoted(delimiter)} /\\s*/ {quoted(following)} ANY )"
+        for delimiter, following in pairs
     ]
     if isinstance(pattern, str):
         conditions.append(_regex(for_grammar(pattern)))

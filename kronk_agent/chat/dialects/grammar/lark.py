@@ -58,22 +58,26 @@ class Lark:
         return f"( {self.exactly(text)} )?" if text else ""
 
     def without(
-        self, marks: Sequence[str], not_first: Sequence[str] = (), starts: Sequence[str] = ()
+        self, delimiters: Sequence[str], not_first: Sequence[str] = (), starts: Sequence[str] = ()
     ) -> str:
         """A terminal for any text in which none of these marks is, spelled out or as a token.
 
         It does not begin with those of ``not_first``, blanks apart, nor with a terminal of
         ``starts``.
         """
-        inner = [mark for mark in marks if mark]
-        first = [mark for mark in not_first if mark]
+        inner = [delimiter for delimiter in delimiters if delimiter]
+        first = [delimiter for delimiter in not_first if delimiter]
         if not inner and not first and not starts:
             return "ANY"
-        words = [*map(word, inner), *(f"N{word(mark)}" for mark in first), *starts]
+        words = [
+            *map(name_part, inner),
+            *(f"N{name_part(delimiter)}" for delimiter in first),
+            *starts,
+        ]
         conditions = [
             "ANY",
-            *(f"~( ANY {quoted(mark)} ANY )" for mark in inner),
-            *(f"~( /\\s*/ {quoted(mark)} ANY )" for mark in first),
+            *(f"~( ANY {quoted(delimiter)} ANY )" for delimiter in inner),
+            *(f"~( /\\s*/ {quoted(delimiter)} ANY )" for delimiter in first),
             *(f"~( {start} ANY )" for start in starts),
         ]
         return self.add(self._named("_".join(["TEXT", *words]).upper()), " & ".join(conditions))
@@ -87,7 +91,7 @@ class Lark:
 
     def up_to(
         self,
-        mark: str,
+        delimiter: str,
         others: Sequence[str] = (),
         not_first: Sequence[str] = (),
         starts: Sequence[str] = (),
@@ -103,29 +107,29 @@ class Lark:
             starts: terminals that the text does not begin with.
             unquoted: the mark is not quoted: see ``is_quoted``.
         """
-        before = self.without([mark, *others], not_first, starts)
-        name = f"to_{word(mark)}_{before.lower()}"
+        before = self.without([delimiter, *others], not_first, starts)
+        name = f"to_{name_part(delimiter)}_{before.lower()}"
         if unquoted:
             name = f"unquoted_{name}"
-        if mark in self._special:
+        if delimiter in self._special:
             if unquoted:
                 before = self.add(f"UNQUOTED_{before}", f"{before} & {_UNQUOTED}")
-            return self.add(name, f"{before} <[{self._special[mark]}]>")
+            return self.add(name, f"{before} <[{self._special[delimiter]}]>")
         # A start may also end with what the mark begins with.
-        conditions = "".join(f" & ~( {start} ANY )" for start in starts if mark[0] in "{[")
+        conditions = "".join(f" & ~( {start} ANY )" for start in starts if delimiter[0] in "{[")
         if unquoted:
-            conditions += f" & ( {_UNQUOTED} {quoted(mark)} )"
-        return self.add(f"{name}[lazy]", f"( {before} {quoted(mark)} ){conditions}")
+            conditions += f" & ( {_UNQUOTED} {quoted(delimiter)} )"
+        return self.add(f"{name}[lazy]", f"( {before} {quoted(delimiter)} ){conditions}")
 
-    def ended(self, terminal: str, mark: str) -> str:
+    def ended(self, terminal: str, delimiter: str) -> str:
         """A terminal for text that does not have a mark in it, and the mark behind it."""
-        first, *others = [part for part in self._parts.split(mark) if part]
+        first, *others = [part for part in self._parts.split(delimiter) if part]
         if first in self._special:
-            return f"{terminal} {self.exactly(mark)}"
+            return f"{terminal} {self.exactly(delimiter)}"
         at = 0
         while first.isspace() and others and others[0] not in self._special and at < 1:
             first, others, at = first + others[0], others[1:], at + 1
-        name = f"{terminal.lower()}_{word(first)}"
+        name = f"{terminal.lower()}_{name_part(first)}"
         self.add(f"{name}[lazy]", f"{terminal} {quoted(first)}")
         return f"{name} {self.exactly(''.join(others))}"
 
@@ -162,6 +166,8 @@ def either(*options: str) -> str:
     return "( " + " | ".join(option or '""' for option in options) + " )"
 
 
-def word(mark: str) -> str:
+def name_part(delimiter: str) -> str:
     """A mark as part of a rule's name."""
-    return "".join(f"{ord(c):x}" if not (c.isascii() and c.isalnum()) else c for c in mark).lower()
+    return "".join(
+        f"{ord(c):x}" if not (c.isascii() and c.isalnum()) else c for c in delimiter
+    ).lower()

@@ -47,10 +47,10 @@ class Notation(Protocol):
     def separator(self) -> str: ...
 
     @property
-    def object_marks(self) -> tuple[str, str]: ...
+    def object_delimiters(self) -> tuple[str, str]: ...
 
     @property
-    def array_marks(self) -> tuple[str, str]: ...
+    def array_delimiters(self) -> tuple[str, str]: ...
 
 
 class StructuredRules:
@@ -119,7 +119,7 @@ class StructuredRules:
             case "array":
                 return self._ended(self._array(schema, depth))
             case "object":
-                begin, end = notation.object_marks
+                begin, end = notation.object_delimiters
                 inner = self.members(schema, min(depth, _MAX_DEPTH - 1))
                 return self._ended(f"{lark.exactly(begin)} {inner} {lark.exactly(end)}")
             case _:
@@ -132,7 +132,7 @@ class StructuredRules:
 
     def _array(self, schema: JsonObject, depth: int) -> str:
         notation = self._notation
-        begin, end = notation.array_marks
+        begin, end = notation.array_delimiters
         items = schema.get("items", {})
         item = self._rule(notation.item(self._lark, self.value(items, depth - 1)))
         least, most = _count(schema.get("minItems"), 0), _count(schema.get("maxItems"), None)
@@ -161,9 +161,9 @@ class StructuredRules:
         if len(rules) > _MAX_MEMBERS:
             return f" {separator} ".join(rules)
         first, more = f"{name}", f"{name}_more"
-        lines = [f'"" %if {both(conditions)}']
+        lines = [f'"" %if {all_of(conditions)}']
         lines += [f"{r} {more}::set_bit({at}) %if bit_clear({at})" for at, r in enumerate(rules)]
-        following = [f'"" %if {both(conditions)}']
+        following = [f'"" %if {all_of(conditions)}']
         following += [
             f"{separator} {r} {more}::set_bit({at}) %if bit_clear({at})"
             for at, r in enumerate(rules)
@@ -194,12 +194,12 @@ class StructuredRules:
 _BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 
 
-def both(conditions: Sequence[str]) -> str:
+def all_of(conditions: Sequence[str]) -> str:
     """All of some conditions of a parametric rule, which ``and`` takes by twos."""
     if not conditions:
         return "true"
     first, *others = conditions
-    return f"and({first}, {both(others)})" if others else first
+    return f"and({first}, {all_of(others)})" if others else first
 
 
 def _count(value: JsonValue, default: int | None) -> int | None:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from kronk_agent.chat.dialects.formats.call_format import CallFormat, Tools, is_bare
-from kronk_agent.chat.dialects.grammar.lark import Lark, as_regex, either, quoted, word
+from kronk_agent.chat.dialects.formats.call_format import CallFormat, Tools, is_bracket
+from kronk_agent.chat.dialects.grammar.lark import Lark, as_regex, either, name_part, quoted
 from kronk_agent.chat.dialects.grammar.schema import enforced_schema
 from kronk_agent.chat.dialects.grammar.unmarked_grammar import (
     MAX_PYTHON_TOOLS,
     UnmarkedRules,
-    words_without_calls,
+    text_without_calls,
 )
 from kronk_agent.chat.dialects.parsing.turn import State, TurnFormat
 from kronk_agent.engine.structured_output.constraint import gbnf_to_lark
@@ -28,7 +28,7 @@ _TAG: Final = re.compile(r"<[^<>]*>|\[/?[A-Z_]+\]")
 
 
 @dataclass(frozen=True, slots=True)
-class Grammar:
+class TurnGrammar:
     """A grammar in llguidance's Lark."""
 
     lark: str
@@ -100,12 +100,12 @@ class AnswerRules:
 
     def _words(self, excluded: Sequence[str], starts: Sequence[str]) -> str:
         """Text that says something: a turn that is blank answers nobody."""
-        marks = [mark for mark in excluded if not is_bare(mark)]
+        delimiters = [delimiter for delimiter in excluded if not is_bracket(delimiter)]
         if self._request.tool_choice.mode == "none" and self._request.tools:
             tools = {tool.name: tool for tool in self._request.tools}
-            return words_without_calls(self._lark, tools, marks, self.not_first)
-        not_first = self._bare_openings if len(marks) < len(excluded) and not starts else []
-        text = self._lark.without(marks, [*not_first, *self.not_first], starts)
+            return text_without_calls(self._lark, tools, delimiters, self.not_first)
+        not_first = self._bare_openings if len(delimiters) < len(excluded) and not starts else []
+        text = self._lark.without(delimiters, [*not_first, *self.not_first], starts)
         conditions = [text, r"/(?s:\s{0,8}\S.*)/"]
         return self._lark.add("ANSWER", " & ".join(conditions))
 
@@ -115,7 +115,7 @@ def turn_grammar(
     request: ChatRequest,
     state: State,
     special_tokens: Mapping[str, int],
-) -> Grammar | None:
+) -> TurnGrammar | None:
     """What the rest of a turn may be; None if it may be anything.
 
     Args:
@@ -125,13 +125,13 @@ def turn_grammar(
         special_tokens: the vocabulary's special tokens by text.
     """
     must_call = request.tool_choice.mode in ("required", "named")
-    writer = _Writer(format, request, Lark(special_tokens, is_loose=not must_call))
+    writer = _TurnGrammarWriter(format, request, Lark(special_tokens, is_loose=not must_call))
     if writer.is_free and request.is_thinking_enabled is not False:
         return None
     return writer.write(state)
 
 
-class _Writer:
+class _TurnGrammarWriter:
     def __init__(self, format: TurnFormat, request: ChatRequest, lark: Lark) -> None:
         self._format = format
         self._request = request
@@ -145,7 +145,7 @@ class _Writer:
     def is_free(self) -> bool:
         return self._rules.is_free
 
-    def write(self, state: State) -> Grammar:
+    def write(self, state: State) -> TurnGrammar:
         body = self._body(is_open=state == "content")
         reasoning = self._format.reasoning
         if reasoning is None or state not in ("start", "thinking"):
@@ -160,8 +160,8 @@ class _Writer:
             else:
                 start = either(f"{begin} {thought}", body)
         if start.strip() == "@answer":
-            return Grammar(self._rules.parts["answer"], is_ours=False)
-        return Grammar(self._lark.text(f"{start} {self._end()}"), self._rules.parts)
+            return TurnGrammar(self._rules.parts["answer"], is_ours=False)
+        return TurnGrammar(self._lark.text(f"{start} {self._end()}"), self._rules.parts)
 
     def _end(self) -> str:
         """The end of the turn, where it is not a token that ends the generation anyway."""
@@ -178,7 +178,7 @@ class _Writer:
         well."""
         calls = self._calls
         ends = calls is not None and self._format.call_ends_reasoning
-        triggers = [t for t in (calls.triggers if calls else ()) if ends and not is_bare(t)]
+        triggers = [t for t in (calls.triggers if calls else ()) if ends and not is_bracket(t)]
         blanks = self._lark.add("BLANKS", r"/\n{1,2}/")
         following = f"{blanks}? {body}" if self._rules.must_call or self._rules.has_form else body
         written = self._format.reasoning.end if self._format.reasoning else ""
@@ -214,7 +214,7 @@ class _Writer:
         opening = "" if is_open else begin
         options = []
         if not self._rules.must_call:
-            options.append(f"{opening} {self._marked_answer(content.end.strip())}")
+            options.append(f"{opening} {self._delimited_answer(content.end.strip())}")
         if self._calls is not None:
             rest = self._rest(self._calls)
             trigger = self._lark.exactly(self._calls.triggers[0])
@@ -224,7 +224,7 @@ class _Writer:
             options.append(f"{before} {lead} {trigger} {rest}")
         return either(*options)
 
-    def _marked_answer(self, end: str) -> str:
+    def _delimited_answer(self, end: str) -> str:
         """The answer, and the mark that ends it or the end of the turn."""
         answer = self._rules.answer([end])
         if self._rules.has_form or self._lark.is_token(end):
@@ -252,7 +252,7 @@ class _Writer:
         )
         options = [
             self._rules.answer(calls.triggers, unmarked.starts),
-            *self._marked(calls, unmarked.starts, self._rules.not_first),
+            *self._delimited_calls(calls, unmarked.starts, self._rules.not_first),
             unmarked.answer(),
         ]
         if calls.triggers[0] == "[" and len(self._tools) > MAX_PYTHON_TOOLS:
@@ -262,15 +262,18 @@ class _Writer:
     def _texts(self, calls: CallFormat, starts: Sequence[str]) -> str:
         """The rest of an answer that does not begin with any of some terminals: text, and calls
         behind it or not."""
-        marks = [mark for mark in calls.triggers if not is_bare(mark)]
-        return either(self._lark.without(marks, (), starts), *self._marked(calls, starts))
+        delimiters = [delimiter for delimiter in calls.triggers if not is_bracket(delimiter)]
+        return either(
+            self._lark.without(delimiters, (), starts), *self._delimited_calls(calls, starts)
+        )
 
-    def _marked(
+    def _delimited_calls(
         self, calls: CallFormat, starts: Sequence[str], not_first: Sequence[str] = ()
     ) -> Iterator[str]:
         """Calls behind their marks, and text before them that does not begin with some things."""
-        marks = [mark for mark in calls.triggers if not is_bare(mark)]
-        for mark in marks:
-            others = [other for other in marks if other != mark]
-            before = self._lark.up_to(mark, others, not_first, starts)
-            yield f"{before} {self._lark.add(f'rest_{word(mark)}', self._rest(calls, mark))}"
+        delimiters = [delimiter for delimiter in calls.triggers if not is_bracket(delimiter)]
+        for delimiter in delimiters:
+            others = [other for other in delimiters if other != delimiter]
+            before = self._lark.up_to(delimiter, others, not_first, starts)
+            rest = self._lark.add(f"rest_{name_part(delimiter)}", self._rest(calls, delimiter))
+            yield f"{before} {rest}"

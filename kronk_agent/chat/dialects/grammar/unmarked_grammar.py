@@ -139,8 +139,8 @@ class UnmarkedRules:
         return self._lark.add("CLOSE", _CLOSE)
 
 
-def words_without_calls(
-    lark: Lark, tools: Tools, marks: Sequence[str], not_first: Sequence[str] = ()
+def text_without_calls(
+    lark: Lark, tools: Tools, delimiters: Sequence[str], not_first: Sequence[str] = ()
 ) -> str:
     """Text with something in it, and without a call to one of these tools in any form.
 
@@ -154,11 +154,11 @@ def words_without_calls(
         not_first: what it may not begin with.
     """
     names = any_of(tools)
-    inside = "|".join([_NAME_MEMBER, *map(escaped, [FUNCTION_TAG, *marks])])
+    inside = "|".join([_NAME_MEMBER, *map(escaped, [FUNCTION_TAG, *delimiters])])
     clear = f"~( ANY /({inside})/ ANY )"
     call = rf"/[ \t]*(\[[ \t]*)?{names}\(\s*(\{{|[A-Za-z0-9_]+=)/"
     line = lark.add("LINE", rf"/[^\n]*/ & {clear} & ~( {call} ANY )")
-    others = "".join(rf" & ~( /[ \t]*/ {quoted(mark)} ANY )" for mark in not_first)
+    others = "".join(rf" & ~( /[ \t]*/ {quoted(delimiter)} ANY )" for delimiter in not_first)
     first = lark.add("FIRST_LINE", rf"{line} & /[ \t]*[^ \t\n][^\n]*/{others}")
     value = lark.add("OTHER_NAME", rf'/"[^"\n]*/ & ~/"{names}/')
     rest = lark.add("REST_OF_LINE", rf'/"[^\n]*/ & {clear}')

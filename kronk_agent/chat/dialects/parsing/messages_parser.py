@@ -6,8 +6,13 @@ from collections.abc import Callable, Sequence
 
 from kronk_agent.chat.dialects.formats.call_format import Tools
 from kronk_agent.chat.dialects.parsing.output import Output, new_call_id
-from kronk_agent.chat.dialects.parsing.reader import Marks, Reader, Reading
-from kronk_agent.chat.dialects.parsing.text_filters import Fenced, Marked, Plain, Trimmed
+from kronk_agent.chat.dialects.parsing.reader import Delimiters, Reading, StreamReader
+from kronk_agent.chat.dialects.parsing.text_filters import (
+    DelimiterFilter,
+    FenceFilter,
+    TextFilter,
+    TrimFilter,
+)
 from kronk_agent.messages import Delta
 
 
@@ -33,10 +38,12 @@ class MessagesParser:
         self.is_answering = False
         """Is text being read?"""
         self._tools = tools
-        self._reader = Reader()
+        self._reader = StreamReader()
         self._output = Output(new_id)
         self._separates = separate_reasoning
-        self._text = Fenced(self._output.text) if strips_fences else Plain(self._output.text)
+        self._text = (
+            FenceFilter(self._output.text) if strips_fences else TextFilter(self._output.text)
+        )
         self._reading = self._read()
         next(self._reading, None)
 
@@ -71,9 +78,11 @@ class MessagesParser:
     def _read_thought(self, begin: str, end: str) -> Reading[None]:
         self.is_thinking = True
         thought = (
-            Trimmed(self._output.reasoning) if self._separates else Marked(self._text.push, begin)
+            TrimFilter(self._output.reasoning)
+            if self._separates
+            else DelimiterFilter(self._text.push, begin)
         )
-        if (yield from self._reader.until(Marks([end]), thought.push)) is None:
+        if (yield from self._reader.until(Delimiters([end]), thought.push)) is None:
             return
         self.is_thinking = False
         if not self._separates and thought.has_begun:
@@ -81,7 +90,7 @@ class MessagesParser:
 
     def _read_text(self, ends: Sequence[str]) -> Reading[str | None]:
         self.is_answering = True
-        end = yield from self._reader.until(Marks(ends), self._text.push)
+        end = yield from self._reader.until(Delimiters(ends), self._text.push)
         if end is not None:
             self.is_answering = False
         return end
@@ -98,4 +107,4 @@ class MessagesParser:
         return True
 
     def _skip_to(self, ends: Sequence[str]) -> Reading[None]:
-        yield from self._reader.until(Marks(ends), lambda _: None)
+        yield from self._reader.until(Delimiters(ends), lambda _: None)

@@ -22,7 +22,7 @@ _STRING_STOP = re.compile(r'["\\]')
 _STRUCTURE = re.compile(r'["{}\[\]]')
 
 
-class Marks:
+class Delimiters:
     """Texts to look for. Where several begin at one place, the longest counts."""
 
     def __init__(self, texts: Iterable[str]) -> None:
@@ -37,12 +37,15 @@ class Marks:
         """Where the end of a text may be the start of a mark; the text's length if nowhere."""
         for at in range(max(start, len(text) - self._longest + 1), len(text)):
             tail = text[at:]
-            if any(len(mark) > len(tail) and mark.startswith(tail) for mark in self._texts):
+            if any(
+                len(delimiter) > len(tail) and delimiter.startswith(tail)
+                for delimiter in self._texts
+            ):
                 return at
         return len(text)
 
 
-class Reader:
+class StreamReader:
     """The text of one turn, as far as it has come and has not been read."""
 
     def __init__(self) -> None:
@@ -113,20 +116,20 @@ class Reader:
         self.ran_out = self.ran_out or len(self._text) - self._at < length
         return self._text[self._at : self._at + length]
 
-    def take(self, mark: str) -> Reading[bool]:
+    def take(self, delimiter: str) -> Reading[bool]:
         """Read a mark if the text goes on with exactly it."""
-        for length in range(1, len(mark) + 1):
-            if self._text.startswith(mark, self._at):
+        for length in range(1, len(delimiter) + 1):
+            if self._text.startswith(delimiter, self._at):
                 break
-            if (yield from self.peek(length)) != mark[:length]:
+            if (yield from self.peek(length)) != delimiter[:length]:
                 return False
-        self._at += len(mark)
+        self._at += len(delimiter)
         return True
 
-    def take_loosely(self, mark: str) -> Reading[bool]:
+    def take_loosely(self, delimiter: str) -> Reading[bool]:
         """The same, whatever blanks there are in the text or in the mark."""
         checkpoint = self.hold()
-        for sign in mark:
+        for sign in delimiter:
             if sign.isspace():
                 continue
             yield from self.take_blanks()
@@ -159,11 +162,13 @@ class Reader:
             found.append(self.take_one())
         return "".join(found)
 
-    def until(self, marks: Marks, emit: Emit) -> Reading[str | None]:
+    def until(self, delimiters: Delimiters, emit: Emit) -> Reading[str | None]:
         """Emit what comes before the first mark, and read both; None if the text ends before."""
         while True:
-            found = marks.find(self._text, self._at)
-            limit = len(self._text) if self.is_over else marks.possible_start(self._text, self._at)
+            found = delimiters.find(self._text, self._at)
+            limit = (
+                len(self._text) if self.is_over else delimiters.possible_start(self._text, self._at)
+            )
             if found is not None and found.start() < limit:
                 self._emit_to(found.start(), emit)
                 self._at = found.end()

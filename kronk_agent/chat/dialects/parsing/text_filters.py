@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 
-class Plain:
+class TextFilter:
     """Passes text on."""
 
     def __init__(self, emit: Callable[[str], object]) -> None:
@@ -23,7 +23,7 @@ class Plain:
         return
 
 
-class Trimmed(Plain):
+class TrimFilter(TextFilter):
     """Passes text on without the blanks around it."""
 
     def __init__(self, emit: Callable[[str], object]) -> None:
@@ -41,12 +41,12 @@ class Trimmed(Plain):
         self._blanks.append(text[len(trimmed) :])
 
 
-class Marked(Plain):
+class DelimiterFilter(TextFilter):
     """Passes thinking on with the mark before it, once there is any."""
 
-    def __init__(self, emit: Callable[[str], object], mark: str) -> None:
+    def __init__(self, emit: Callable[[str], object], delimiter: str) -> None:
         super().__init__(emit)
-        self._held = mark
+        self._held = delimiter
 
     def push(self, text: str) -> None:
         self._held += text
@@ -60,7 +60,7 @@ _FENCE: Final = "```"
 _FENCED_END: Final = re.compile(r"\s*`*\s*\Z")
 
 
-class Fenced(Plain):
+class FenceFilter(TextFilter):
     """Passes JSON on without what models put around it: blanks, or a fence of three backquotes."""
 
     def __init__(self, emit: Callable[[str], object]) -> None:
