@@ -138,8 +138,8 @@ def read_scored(
         is_last = tokens[-1] == len(pieces) - 1
         end = GenerationEnd("stop", Usage(10, len(pieces)), TIMINGS) if is_last else None
         text = "".join(decoder.decode(pieces[token]) for token in tokens)
-        aligner = tuple(EngineLogprob(token, -float(token), ((token, -1.0),)) for token in tokens)
-        deltas += reader.read(Chunk(tokens, text, end, aligner))
+        logprobs = tuple(EngineLogprob(token, -float(token), ((token, -1.0),)) for token in tokens)
+        deltas += reader.read(Chunk(tokens, text, end, logprobs))
         if reader.is_over:
             break
     scored = [delta for delta in deltas if isinstance(delta, TextDelta)]

@@ -1,4 +1,4 @@
-"""Finds out what messages a template wants, by rendering small conversations in every way."""
+"""Find the message format a template expects, by rendering small conversations."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from kronk_agent.messages import JsonObject, Message, TextPart, ToolCall
 from kronk_agent.tools import Tool, ToolContext, ToolOutput
 
 RenderValues = Callable[..., str]
-"""``ChatTemplate.render_values``."""
+"""Signature of ``ChatTemplate.render_values``."""
 
 
 def find_template_capabilities(render: RenderValues) -> TemplateCapabilities:
-    """The shape in which a template shows everything there is in a message."""
+    """Find the message format in which a template shows everything a message has."""
     prober = _Prober(render)
     capabilities = TemplateCapabilities()
     if USER.text not in prober.shown([USER], capabilities):
@@ -39,7 +39,7 @@ def find_template_capabilities(render: RenderValues) -> TemplateCapabilities:
     twice = [USER, Message.user("second sample"), Message.assistant("sample answer")]
     capabilities = replace(capabilities, has_alternation=not prober.shown(twice, capabilities))
     variants = [s for s in _call_variants(capabilities) if prober.shows_call(s)]
-    # A template may take a call as the last message, and not with its result behind it.
+    # A template may accept a call as the last message, but not followed by its result.
     capabilities = next(
         (s for s in variants if prober.shown([*CHAT, RESULT], s)), (variants or [capabilities])[0]
     )
@@ -67,7 +67,7 @@ def try_render(
     add_generation_prompt: bool = False,
     **variables: bool,
 ) -> str | None:
-    """What a sample conversation renders to; None if the template refuses it."""
+    """Render a sample conversation; None if the template refuses it."""
     try:
         return render(
             message_values(messages, capabilities),
@@ -80,10 +80,13 @@ def try_render(
 
 
 class _Prober:
+    """Renders sample conversations and checks what they show."""
+
     def __init__(self, render: RenderValues) -> None:
         self._render = render
 
     def shown(self, messages: Sequence[Message], capabilities: TemplateCapabilities) -> str:
+        """Return the rendered conversation, with tools if the template accepts them; else empty."""
         for tools in ([TOOL], []):
             shown = try_render(
                 self._render, messages, tools, capabilities, enable_thinking=True, thinking=True
@@ -93,7 +96,7 @@ class _Prober:
         return ""
 
     def shows_call(self, capabilities: TemplateCapabilities) -> bool:
-        """Does a call without content come out whole, and with nothing of Python's in it?"""
+        """Return true if a call without content is rendered, and not as a Python repr."""
         call = self.shown(CHAT, capabilities).rpartition(USER.text)[2]
         return (
             all(word in call for word in ("sample_tool", "sample_key", "sample_value"))
@@ -102,7 +105,7 @@ class _Prober:
         )
 
     def shows_later_systems(self, capabilities: TemplateCapabilities) -> bool:
-        """Does a second system message come out, at the beginning and later?"""
+        """Return true if a second system message is rendered, at the beginning and later."""
         if not capabilities.has_system:
             return False
         answer, later = Message.assistant("sample answer"), Message.user("sample remark")
@@ -114,14 +117,14 @@ class _Prober:
         )
 
     def needs_typed_properties(self, capabilities: TemplateCapabilities) -> bool:
-        """True if it refuses a tool only because a property says neither type nor description."""
-        bare, whole = (
+        """Return true if a tool is refused only because a property lacks type and description."""
+        bare, typed = (
             try_render(self._render, [USER], [tool], capabilities) for tool in (_BARE, TOOL)
         )
-        return bare is None and whole is not None
+        return bare is None and typed is not None
 
     def shows_two_calls(self, capabilities: TemplateCapabilities) -> bool:
-        """Do two calls of one message come out, if one does?"""
+        """Return true if two calls of one message are rendered, or if not even one is."""
         second = ToolCall("call_sample00000000000000002", CALL.name, '{"sample_key": "second"}')
         results = [replace(RESULT, tool_call_id=call.id) for call in (CALL, second)]
         shown = self.shown([USER, Message.assistant("", (CALL, second)), *results], capabilities)
@@ -130,7 +133,7 @@ class _Prober:
         )
 
     def shows_reasoning(self, capabilities: TemplateCapabilities) -> bool:
-        """Does thinking come out, and not merely because a list of parts was printed?"""
+        """Return true if thinking is rendered, and not as the repr of a list of parts."""
         shown = [self.shown(chat, capabilities) for chat in (_THOUGHT_CALL, _THOUGHT_ANSWER)]
         return any(THOUGHT in text and "thinking'" not in text for text in shown) and not any(
             'thinking"' in text.partition(USER.text)[2] for text in shown

@@ -1,4 +1,4 @@
-"""The model's own chat template: messages and tools in, a prompt out."""
+"""The model's chat template, which turns messages and tools into a prompt."""
 
 from __future__ import annotations
 
@@ -30,43 +30,44 @@ from kronk_agent.errors import InvalidRequestError, ModelError
 from kronk_agent.messages import JsonObject, JsonValue, Message
 from kronk_agent.tools import Tool
 
-_OURS = frozenset(["messages", "tools", "functions", "add_generation_prompt"])
+_RESERVED = frozenset(["messages", "tools", "functions", "add_generation_prompt"])
+"""Variables that ``chat_template_kwargs`` may not set."""
 _THINKING = ("enable_thinking", "thinking")
-"""Most templates ask for the first, DeepSeek's, Granite's and Kimi's for the second."""
+"""Most templates read the first; DeepSeek's, Granite's and Kimi's the second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateOptions:
-    """What a rendering may vary in, beside messages and tools."""
+    """Options of a rendering besides messages and tools."""
 
     enable_thinking: bool | None = None
     """None leaves it to the template."""
     reasoning_effort: str | None = None
     kwargs: Mapping[str, JsonValue] = field(default_factory=dict)
-    """More variables, by name; they win over those above."""
+    """Further variables by name; they override those above."""
 
 
 class Continuation(Protocol):
-    """Writes how an assistant's message begins that the model is to go on with."""
+    """Writes the start of an assistant message that the model is to continue."""
 
     def __call__(self, generation_prompt: str, reasoning: str, content: str) -> str:
-        """What replaces the generation prompt ``opening``."""
+        """Return the text that replaces the generation prompt."""
         ...
 
 
 class ChatTemplate:
-    """A chat template, and the shape of the messages it wants.
+    """A chat template and the message format it expects.
 
-    Two are equal that render alike, so that what was found out of one holds for the other.
+    Two templates that render alike are equal, so results cached for one are valid for the other.
 
     Args:
         sources: Jinja by name: ``default``, and ``tool_use`` for requests with tools, if any.
-        bos_text: text of the vocabulary's token for the beginning of a sequence.
-        eos_text: text of the vocabulary's token for its end.
+        bos_text: text of the vocabulary's beginning-of-sequence token.
+        eos_text: text of the vocabulary's end-of-sequence token.
         special_texts: texts of all special tokens; only the template itself can write them.
 
     Raises:
-        ModelError: there is no template, or one is not valid Jinja.
+        ModelError: ``sources`` is empty, or a source is not valid Jinja.
     """
 
     def __init__(
@@ -79,8 +80,8 @@ class ChatTemplate:
     ) -> None:
         if not sources:
             raise ModelError(
-                "the model has no chat template, so it is not made for chat: take the variant of "
-                "it that is called instruct, it or chat"
+                "the model has no chat template, so it is not a chat model: use its variant named "
+                "instruct, it or chat"
             )
         default = corrected(sources.get("default", next(iter(sources.values()))))
         self.source: str = corrected(sources.get("tool_use", default))
@@ -90,7 +91,7 @@ class ChatTemplate:
         self._special = SpecialTexts(special_texts)
         rendering = json.dumps([default, self.source, bos_text, eos_text])
         self._digest = sha256(rendering.encode()).digest()
-        # Not cached_property: before Python 3.12 all objects share its lock.
+        # Not cached_property: before Python 3.12 all instances share its lock.
         self._probing = threading.RLock()
         self._capabilities: TemplateCapabilities | None = None
         self._shows: dict[str, bool] = {}
@@ -103,7 +104,7 @@ class ChatTemplate:
 
     @property
     def capabilities(self) -> TemplateCapabilities:
-        """What its messages must be like, found by rendering small conversations."""
+        """The message format the template expects, found by rendering small conversations."""
         with self._probing:
             if self._capabilities is None:
                 self._capabilities = find_template_capabilities(self.render_values)
@@ -111,16 +112,16 @@ class ChatTemplate:
 
     @property
     def shows_tools(self) -> bool:
-        """Does it show tools to the model?"""
+        """True if the template shows tools to the model."""
         return self._shown("tools", [USER], TOOL.name)
 
     @property
     def shows_calls(self) -> bool:
-        """Does it write the calls of messages that were?"""
+        """True if the template renders the calls of earlier messages."""
         return self._shown("calls", CHAT, CALL.name)
 
     def _shown(self, what: str, messages: Sequence[Message], name: str) -> bool:
-        """Is the name of the sample tool in the prompt, the user's words and before apart?"""
+        """Return true if the sample tool's name is rendered; for calls, after the user message."""
         with self._probing:
             if what not in self._shows:
                 shown = try_render(self.render_values, messages, [TOOL], self.capabilities) or ""
@@ -137,17 +138,19 @@ class ChatTemplate:
         add_generation_prompt: bool = True,
         continuation: Continuation | None = None,
     ) -> SegmentedPrompt:
-        """The prompt for a conversation.
+        """Render the prompt for a conversation.
 
         Args:
             messages: the conversation.
-            tools: what the model is told it may call.
+            tools: shown to the model as callable.
             options: thinking, effort and further variables.
-            add_generation_prompt: end with the opening of an assistant's turn.
-            continuation: the last message is the assistant's and not over; writes its beginning.
+            add_generation_prompt: end the prompt with the start of an assistant turn.
+            continuation: given if the last message is an incomplete assistant message; writes its
+            start.
 
         Raises:
-            InvalidRequestError: the template refuses the conversation, or it is not only text.
+            InvalidRequestError: the template refuses the conversation, or a message is not only
+            text.
         """
         last = messages[-1] if continuation is not None else None
         values = message_values(messages[:-1] if last else messages, self.capabilities)
@@ -157,7 +160,7 @@ class ChatTemplate:
             {} if last is None else {"reasoning": last.reasoning, "content": last.text}
         )
         escaper = SpecialTokenEscaper(self._special, [*values, *tool_values, kwargs, unfinished])
-        # A role is never from outside, and templates make special tokens of it.
+        # Roles never come from outside, and templates build special tokens from them.
         escaped = [{**escaper.escape(value), "role": value["role"]} for value in values]
         try:
             rendered = self.render_values(
@@ -174,7 +177,7 @@ class ChatTemplate:
             )
         except TemplateRefusal as error:
             raise InvalidRequestError(
-                f"the model's chat template refuses this: {escaper.unescape(str(error))}",
+                f"the model's chat template refuses the messages: {escaper.unescape(str(error))}",
                 param="messages",
             ) from error
         except TemplateLimitError as error:
@@ -182,9 +185,9 @@ class ChatTemplate:
         start = len(without) if rendered.startswith(without) else len(rendered)
         head, generation_prompt = rendered[:start], rendered[start:]
         if continuation is not None:
-            said = escaper.escape(unfinished)
+            partial = escaper.escape(unfinished)
             generation_prompt = continuation(
-                generation_prompt, str(said["reasoning"]), str(said["content"])
+                generation_prompt, str(partial["reasoning"]), str(partial["content"])
             )
         return escaper.to_prompt(head, generation_prompt)
 
@@ -196,17 +199,17 @@ class ChatTemplate:
         add_generation_prompt: bool = True,
         **variables: JsonValue,
     ) -> str:
-        """What the template makes of messages in its own terms, with nothing done to them.
+        """Render messages that are already in the template's format, unescaped.
 
         Raises:
             TemplateRefusal: with the template's own message.
-            TemplateLimitError: it took too much time or memory, or wrote too much.
+            TemplateLimitError: the template exceeded its time, memory or output limit.
         """
         today = date.today()
         values: JsonObject = {
-            "date_string": f"{today:%d %b %Y}",  # Llama 3 falls back on a day in 2024
+            "date_string": f"{today:%d %b %Y}",  # Llama 3 defaults to a day in 2024
             "datetime": f"{today:%b %d %Y}",  # Firefunction
-            "functions": "",  # Firefunction, too
+            "functions": "",  # Firefunction
             **self._tokens,
         }
         if tools:
@@ -220,16 +223,16 @@ class ChatTemplate:
 
 def _variables(options: TemplateOptions, kwargs: JsonObject) -> dict[str, JsonValue]:
     for name in kwargs:
-        if name in _OURS:
+        if name in _RESERVED:
             raise InvalidRequestError(
-                f"chat_template_kwargs cannot set {name!r}: it comes from the request itself",
+                f"chat_template_kwargs: {name!r} cannot be set; it comes from the request",
                 param="chat_template_kwargs",
             )
     variables: dict[str, JsonValue] = {}
     if options.enable_thinking is not None:
         variables = dict.fromkeys(_THINKING, options.enable_thinking)
     if options.enable_thinking is False:
-        variables["thinking_mode"] = "disabled"  # MiniMax M3, which decides by itself otherwise
+        variables["thinking_mode"] = "disabled"  # MiniMax M3 decides by itself otherwise
     if options.reasoning_effort is not None:
         variables["reasoning_effort"] = options.reasoning_effort
         variables["thinking_effort"] = options.reasoning_effort  # Kimi K3

@@ -1,7 +1,7 @@
-"""Messages and tools in the shape chat templates expect: OpenAI's, as plain JSON.
+"""Messages and tools in the JSON format of chat templates, which is OpenAI's.
 
-Families of templates differ in what they take for the same thing; ``Shape`` says how, and
-``template.py`` finds out which one a template wants.
+Template families differ in the details. ``TemplateCapabilities`` describes them, and
+``capabilities.py`` finds those of a template.
 """
 
 from __future__ import annotations
@@ -31,38 +31,41 @@ from kronk_agent.tools.arguments import parse_json
 from kronk_agent.tools.schema.walking import with_schemas
 
 CallIds: TypeAlias = Literal["ours", "nine", "indexed"]
-"""As they are; nine letters and digits (Mistral); ``functions.NAME:INDEX`` (Kimi K2)."""
+"""Format of call ids: ``ours`` leaves them unchanged, ``nine`` is nine letters and digits
+(Mistral), ``indexed`` is ``functions.NAME:INDEX`` (Kimi K2)."""
 ReasoningField: TypeAlias = Literal["reasoning_content", "thinking", "reasoning", "thought", "part"]
-"""The key a message has its thinking under; ``part`` is a part of the content."""
+"""Message key of the thinking; ``part`` is a part of the content."""
 
 _NINE = re.compile(r"[A-Za-z0-9]{9}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateCapabilities:
-    """What a template wants that others do differently."""
+    """Message format a template expects, as far as templates differ in it."""
 
     has_system: bool = True
-    """It shows a system message."""
+    """The template shows a system message."""
     has_later_system: bool = True
-    """It shows a second system message, and one in the middle of the conversation."""
+    """The template shows a second system message, and one in the middle of the conversation."""
     has_many_calls: bool = True
-    """It takes several calls in one message."""
+    """The template accepts several calls in one message."""
     has_arguments_as_text: bool = False
-    """It wants a call's arguments as JSON text, not as an object."""
+    """The template expects a call's arguments as JSON text, not as an object."""
     has_parts: bool = False
-    """It wants content as a list of parts, not as text."""
+    """The template expects content as a list of parts, not as text."""
     has_alternation: bool = False
-    """It insists that user and assistant take turns."""
+    """The template requires user and assistant messages to alternate."""
     has_user_after_result: bool = True
-    """It takes a user message right after a tool's result."""
+    """The template accepts a user message directly after a tool result."""
     needs_typed_properties: bool = False
-    """It wants a type and a description of every property of a tool."""
+    """The template requires a type and a description for every property of a tool."""
     empty_content: str | None = None
-    """The content of a message that has only calls."""
+    """Content of a message that has only calls."""
     call_ids: CallIds = "ours"
+    """Format of call ids."""
     reasoning: ReasoningField | None = None
-    """Where it looks for thinking; None shows none, and it is given under the usual key."""
+    """Message key of the thinking. If None, the template shows no thinking, and the usual key is
+    used."""
     has_reasoning_beside_content: bool = True
     """A message with calls may have both thinking and content."""
 
@@ -70,10 +73,10 @@ class TemplateCapabilities:
 def message_values(
     messages: Sequence[Message], capabilities: TemplateCapabilities
 ) -> list[JsonObject]:
-    """The messages as a template reads them.
+    """Convert messages to the format a template expects.
 
     Raises:
-        InvalidRequestError: a message has an image or a sound.
+        InvalidRequestError: a message has an image or audio.
     """
     messages = [with_valid_arguments(message) for message in messages]
     if not capabilities.has_later_system:
@@ -91,7 +94,7 @@ def message_values(
 
 
 def tool_value(tool: Tool, capabilities: TemplateCapabilities) -> JsonObject:
-    """A tool as a template reads it."""
+    """Convert a tool to the format a template expects."""
     schema = tool.parameters
     if capabilities.needs_typed_properties:
         schema = with_schemas(schema, _typed_property)
@@ -102,7 +105,7 @@ def tool_value(tool: Tool, capabilities: TemplateCapabilities) -> JsonObject:
 
 
 def _typed_property(schema: JsonValue) -> JsonValue:
-    """A schema that says a type and a description, whatever it is."""
+    """Add a type and a description to a schema and its subschemas."""
     if not isinstance(schema, dict):
         return {"type": "string", "description": ""}
     has_members = schema.keys() & {"properties", "$ref", "anyOf", "oneOf", "allOf"}
@@ -111,7 +114,10 @@ def _typed_property(schema: JsonValue) -> JsonValue:
 
 
 def tool_text(message: Message) -> str:
-    """A tool's result as text; what else there was in it is named, as nobody asked for it."""
+    """Return a tool result as text; other parts are replaced by their media type.
+
+    They are not refused, since no client asked for them.
+    """
     return "".join(
         part.text if isinstance(part, TextPart) else f"[{part.media_type} left out]"
         for part in message.content
@@ -119,9 +125,10 @@ def tool_text(message: Message) -> str:
 
 
 def with_valid_arguments(message: Message) -> Message:
-    """The message with the arguments of its calls as JSON objects, which is all templates take.
+    """Return the message with the arguments of its calls as JSON objects, as all templates require.
 
-    What a token limit cut off ends there; what is no object is in one, under ``arguments``.
+    Arguments that a token limit cut off are closed where they end. Any other value becomes the
+    member ``arguments`` of an object.
     """
     if not message.tool_calls:
         return message
@@ -131,27 +138,27 @@ def with_valid_arguments(message: Message) -> Message:
 
 
 def join_messages(first: Message, second: Message) -> Message:
-    """One message with the role of the second and the text of both."""
+    """Join two messages into one with the role of the second."""
     if not first.content or not second.content:
         return replace(second, content=(*first.content, *second.content))
     return replace(second, content=(*first.content, TextPart("\n\n"), *second.content))
 
 
 def _with_one_system(messages: Sequence[Message]) -> list[Message]:
-    """Put system messages at the beginning together; a later one speaks in the user's role."""
-    one: list[Message] = []
+    """Join the system messages at the beginning; later ones become user messages."""
+    joined: list[Message] = []
     for message in messages:
-        if message.role != "system" or not one:
-            one.append(message)
-        elif len(one) == 1 and one[0].role == "system":
-            one[0] = join_messages(one[0], message)
+        if message.role != "system" or not joined:
+            joined.append(message)
+        elif len(joined) == 1 and joined[0].role == "system":
+            joined[0] = join_messages(joined[0], message)
         else:
-            one.append(replace(message, role="user"))
-    return one
+            joined.append(replace(message, role="user"))
+    return joined
 
 
 def _with_one_call_a_turn(messages: Sequence[Message]) -> list[Message]:
-    """Give each call a message of its own, followed by its result."""
+    """Move each call to a message of its own, followed by its result."""
     results = {message.tool_call_id: message for message in messages if message.tool_call_id}
     turns: list[Message] = []
     moved: set[str] = set()
@@ -162,8 +169,8 @@ def _with_one_call_a_turn(messages: Sequence[Message]) -> list[Message]:
             turns.append(message)
             continue
         for index, call in enumerate(message.tool_calls):
-            said = message if index == 0 else replace(message, content=(), reasoning="")
-            turns.append(replace(said, tool_calls=(call,)))
+            base = message if index == 0 else replace(message, content=(), reasoning="")
+            turns.append(replace(base, tool_calls=(call,)))
             if call.id in results:
                 turns.append(results[call.id])
                 moved.add(call.id)
@@ -180,7 +187,7 @@ def _with_system_in_user(messages: Sequence[Message]) -> Sequence[Message]:
 
 
 def _merged(messages: Sequence[Message]) -> list[Message]:
-    """With neighbours of one role put together, where the role says something."""
+    """Merge consecutive messages of the same role, user or assistant."""
     merged: list[Message] = []
     for message in messages:
         last = merged[-1] if merged else None
@@ -198,7 +205,7 @@ def _merged(messages: Sequence[Message]) -> list[Message]:
 
 
 def _with_user_in_result(messages: Sequence[Message]) -> list[Message]:
-    """Append a user message that follows a tool's result to that result."""
+    """Append a user message that follows a tool result to that result."""
     joined: list[Message] = []
     for message in messages:
         last = joined[-1] if joined else None
@@ -211,7 +218,7 @@ def _with_user_in_result(messages: Sequence[Message]) -> list[Message]:
 
 
 def _call_ids(messages: Sequence[Message], form: CallIds) -> dict[str, str]:
-    """What each call's id becomes, by the id it has."""
+    """Map each call's id to the id in the template's format."""
     calls = [call for message in messages for call in message.tool_calls]
     match form:
         case "ours":
