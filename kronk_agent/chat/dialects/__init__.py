@@ -1,4 +1,4 @@
-"""How families of models write tool calls and thinking."""
+"""Dialects: how model families write thinking and tool calls."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Reading a turn's format off its template, by rendering conversations that differ in one thing.
+"""Find a template's turn format by rendering conversations that differ in one detail.
 
-Every name, key, value, thought and text of the sample conversations is a word no template has in
-it. What is between two of them is a mark; where a mark is two things at once (the end of one call
-and the beginning of the next), a second rendering tells them apart. The idea of differential
+Every name, key, value, thought and text in the sample conversations is a word that no template
+contains. The text between two of them is a delimiter; if one text is two delimiters (the end of a
+call and the start of the next), a second rendering separates them. The idea of differential
 analysis is llama.cpp's (docs/autoparser.md in its repository).
 """
 
@@ -38,16 +38,16 @@ _ENUM_KINDS: Final[dict[str, JsonValue]] = {
 
 
 def analyse(render: RenderValues, capabilities: TemplateCapabilities) -> TurnFormat | None:
-    """How a template's turns are written; None if it does not render assistants' messages.
+    """Find how a template writes turns; None if it does not render assistant messages.
 
-    Where it writes no calls, or in no way that is understood, ``calls`` is None.
+    If it renders no calls, or in a format that is not understood, ``calls`` is None.
     """
     samples = Samples(render, capabilities, _TOOLS)
-    said = samples.turn(_answer())
-    if said is None or _TEXT not in said:
+    answer = samples.turn(_answer())
+    if answer is None or _TEXT not in answer:
         return None
     header = samples.header
-    before, _, after = said.partition(_TEXT)
+    before, _, after = answer.partition(_TEXT)
     format = TurnFormat(name="template", header=header, reasoning=_reasoning(samples, before))
     format = replace(format, content=_content(samples, format, before, after))
     if format.content is not None and format.reasoning is not None:
@@ -120,7 +120,7 @@ def _answer(text: str = _TEXT, thought: str = "", calls: Sequence[ToolCall] = ()
 
 
 def _reasoning(samples: Samples, before_text: str) -> DelimiterPair | None:
-    """The marks around thinking."""
+    """Find the delimiters around thinking."""
     for message in (
         _answer(thought=_THOUGHT),
         _answer("", _THOUGHT, [_call(0, {_KEYS[0]: _VALUES[0]})]),
@@ -136,7 +136,7 @@ def _reasoning(samples: Samples, before_text: str) -> DelimiterPair | None:
 
 
 def _reasoning_of_generation_prompts(samples: Samples, before_text: str) -> DelimiterPair | None:
-    """The marks a template does not show thinking between, but begins it with."""
+    """Find delimiters that the template does not render around thinking, but starts a turn with."""
     for text in (before_text, *samples.generation_prompts):
         match = re.search(r"(<(\w+)>\s*)(</\2>\s*)", text)
         if match is not None:
@@ -148,7 +148,7 @@ def _reasoning_of_generation_prompts(samples: Samples, before_text: str) -> Deli
 
 
 def _content(samples: Samples, format: TurnFormat, before: str, after: str) -> DelimiterPair | None:
-    """The marks around text, if it has any of its own."""
+    """Find the delimiters around text; None if it has none of its own."""
     if format.reasoning is not None:
         before = before.rpartition(format.reasoning.end.strip())[2]
         before = before.rpartition(format.reasoning.begin.strip())[2]
@@ -160,7 +160,7 @@ def _content(samples: Samples, format: TurnFormat, before: str, after: str) -> D
 
 
 def _first_delimiter(text: str) -> str:
-    """The tag a text begins with, with the blanks around it; all of it if it is short."""
+    """Return the tag a text starts with, with blanks around it; a short text is returned whole."""
     match = re.match(r"\s*(<[^<>]{1,60}>|\[/?[A-Z_]+\])\s*", text)
     if match is not None:
         return match.group()
@@ -175,13 +175,14 @@ class _CallAnalysis:
 
     def __init__(self, samples: Samples, format: TurnFormat) -> None:
         self.before_calls = ""
-        """What is between text and calls."""
+        """Text between the answer's text and the calls."""
         self.blanks_around = DelimiterPair("", "")
-        """What is before and after calls where there is nothing else."""
+        """Blanks before and after the calls of a turn without text."""
         self._samples = samples
         self._format = format
 
     def find(self) -> CallFormat | None:
+        """Return the call format; None if the template renders no calls or it is not understood."""
         one = self._written([_call(0, {_KEYS[0]: _VALUES[0], _KEYS[1]: _VALUES[1]})])
         if one is None:
             return None
@@ -192,12 +193,12 @@ class _CallAnalysis:
         self.before_calls = self._find_before_calls(layout)
         self.blanks_around = _blanks_around(one)
         found = layout.format(self._typed_arguments)
-        if isinstance(found, TaggedCalls) and found.arguments and self._writes_python_words():
+        if isinstance(found, TaggedCalls) and found.arguments and self._has_python_words():
             return replace(found, arguments=replace(found.arguments, has_python_words=True))
         return found
 
     def _written(self, calls: Sequence[ToolCall], text: str = "") -> str | None:
-        """Calls as the template writes them, without the end of the turn."""
+        """Render calls, without the end of the turn; None if the template drops one."""
         shown = self._samples.turn(_answer(text, calls=calls))
         if shown is None or any(call.name not in shown for call in calls):
             return None
@@ -212,7 +213,7 @@ class _CallAnalysis:
         return self._without_end(shown)
 
     def _without_end(self, shown: str) -> str:
-        """A turn without what ends it, and without what may come after that."""
+        """Remove the end of a turn and the text after it."""
         end, header = self._format.end, self._format.header
         start = max((shown.rfind(word) for word in (*_NAMES, *_KEYS, *_VALUES)), default=0)
         next_turn = _TAG.match(header)
@@ -233,13 +234,13 @@ class _CallAnalysis:
         at = between.find(opening[:8])
         return between[:at] if at >= 0 and between[:at].isspace() else ""
 
-    def _writes_python_words(self) -> bool:
-        """Is true written as Python writes it?"""
+    def _has_python_words(self) -> bool:
+        """Return true if true is written as Python writes it."""
         shown = self._written([_call(0, {_KEYS[0]: True, _KEYS[1]: _VALUES[1]})]) or ""
         return "True" in shown.partition(_KEYS[0])[2]
 
     def _typed_arguments(self) -> dict[str, str] | None:
-        """What is between a key and a value of each type."""
+        """Return the text between a key and a value, by JSON Schema type of the value."""
         found: dict[str, str] = {}
         for kind, value in _ENUM_KINDS.items():
             shown = self._written([_call(0, {_KEYS[0]: value, _KEYS[1]: _VALUES[1]})])
@@ -274,19 +275,19 @@ def _spellings(value: JsonValue) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _CallLayout:
-    """The text of calls, cut at what differs."""
+    """The rendered text of calls, split into the parts of a call format."""
 
     section_begin: str
     before_name: str
     arguments: str
-    """All between the name and the end of the call, arguments included."""
+    """Text between the name and the end of the call, including the arguments."""
     separator: str
     section_end: str
     first_index: int
 
     @classmethod
     def of(cls, one: str, two: str | None) -> _CallLayout | None:
-        """From one call with two arguments, and two calls with one each."""
+        """Split the text of one call with two arguments, and of two calls with one each."""
         before, name, rest = one.partition(_NAMES[0])
         if not name:
             return None
@@ -297,12 +298,12 @@ class _CallLayout:
         before_two = first.partition(_NAMES[0])[0]
         gap = first[first.rfind(_VALUES[0]) + len(_VALUES[0]) :]
         tail = second[second.rfind(_VALUES[1]) + len(_VALUES[1]) :]
-        before_name, first_index = _common_opening(before_two, gap)
+        before_name, first_index = _common_start(before_two, gap)
         section_begin = before_two[: len(before_two) - len(_unslotted(before_name, before_two))]
         call_end = _common_ending(tail, gap)
         gap_begin = _unslotted(before_name, gap)
         while len(call_end) + len(gap_begin) > len(gap) and before_name[:1].isspace():
-            # Blanks belong to what is before them.
+            # Blanks belong to the text before them.
             section_begin += before_name[0]
             before_name, gap_begin = before_name[1:], gap_begin[1:]
         separator = gap[len(call_end) : len(gap) - len(gap_begin)]
@@ -310,12 +311,17 @@ class _CallLayout:
         rest = rest[: len(rest) - len(section_end)] if rest.endswith(section_end) else rest
         rest, numbered = _numbered(rest, second)
         if not section_begin.strip():
-            section_end = ""  # what there is ends the turn
+            section_end = ""  # the text ends the turn, not a section
         return cls(
             section_begin, before_name, rest, separator, section_end, numbered or first_index
         )
 
     def format(self, typed: Callable[[], dict[str, str] | None]) -> CallFormat | None:
+        """Return the call format of this layout; None if it is not understood.
+
+        Args:
+            typed: returns the text between a key and a value of each type.
+        """
         start, end = _json_span(self.arguments)
         if start is not None:
             return self._with_json(self.arguments[:start], self.arguments[end:])
@@ -356,7 +362,7 @@ class _CallLayout:
         tail = body.rpartition(_VALUES[1])[2]
         key_begin = _common_suffix(before_key, gap)
         value_end = common_prefix(gap, tail)
-        while len(key_begin) + len(value_end) > len(gap):  # blanks belong to what is before them
+        while len(key_begin) + len(value_end) > len(gap):  # blanks belong to the text before them
             if not key_begin[:1].isspace():
                 value_end = value_end[:-1]
             key_begin = key_begin[1:] if key_begin[:1].isspace() else key_begin
@@ -375,7 +381,7 @@ class _CallLayout:
         )
 
     def _without_blanks(self) -> _CallLayout:
-        """The same with nothing blank at the beginning."""
+        """Return the layout without leading blanks."""
         if self.section_begin.strip():
             return replace(self, section_begin=self.section_begin.lstrip())
         name = self.before_name.lstrip()
@@ -409,13 +415,13 @@ class _CallLayout:
 
 
 def _tagged_trigger(opening: str) -> str:
-    """What calls begin with: the first tag, or everything before the name."""
+    """Return the trigger of tagged calls: the first tag, or all text before the name."""
     tag = _TAG.match(opening)
     return tag.group(1) if tag is not None else opening.rstrip(INDEX + ID).strip()
 
 
 def _json_span(text: str) -> tuple[int | None, int]:
-    """Where the arguments are, if they are a JSON object."""
+    """Return start and end of the arguments, if they are a JSON object."""
     for match in re.finditer(r"\{", text):
         try:
             value, end = json.JSONDecoder().raw_decode(text, match.start())
@@ -427,7 +433,7 @@ def _json_span(text: str) -> tuple[int | None, int]:
 
 
 def _numbered(first: str, second: str) -> tuple[str, int]:
-    """What follows the name, with a slot for the call's number if it has one; and the first."""
+    """Return the text after the name with a placeholder for the call's number; and that number."""
     one, two = atoms(first), atoms(second)
     for at, (a, b) in enumerate(zip(one, two, strict=False)):
         if a != b:
@@ -437,8 +443,8 @@ def _numbered(first: str, second: str) -> tuple[str, int]:
     return first, 0
 
 
-def _common_opening(first: str, second: str) -> tuple[str, int]:
-    """What both calls begin with, and the number the first has if they are numbered."""
+def _common_start(first: str, second: str) -> tuple[str, int]:
+    """Return the text both calls start with, and the first call's number if calls are numbered."""
     first_index = 0
     found: list[str] = []
     pairs = zip(reversed(atoms(first)), reversed(atoms(second)), strict=False)
@@ -454,7 +460,7 @@ def _common_opening(first: str, second: str) -> tuple[str, int]:
 
 
 def _unslotted(opening: str, text: str) -> str:
-    """The part of a text that a mark with slots stands for, which is its end."""
+    """Return the end of a text that matches a delimiter with placeholders."""
     pattern = re.escape(opening).replace(re.escape(INDEX), r"\d+")
     match = re.search(f"{pattern}\\Z", text)
     return match.group() if match is not None else ""

@@ -1,7 +1,6 @@
-"""Tools for templates that know nothing of them: everything is said in plain text.
+"""Plain-text tools for templates without tool support.
 
-The system message describes the tools, a call is what the assistant said, and a result is what the
-user says next.
+The system message describes the tools, a call is assistant text, and a result is a user message.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ You are then told the result. If no tool is needed, answer in plain words."""
 def to_plain_text(
     messages: Sequence[Message], tools: Sequence[Tool], format: CallFormat
 ) -> list[Message]:
-    """The conversation with its tools, calls and results as plain text."""
+    """Rewrite a conversation with its tools, calls and results as plain text."""
     converted: list[Message] = []
     is_after_result = False
     for message in messages:
         turn = _message_to_plain_text(message, format)
         if is_after_result and turn.role == "user":
-            # Many templates insist that user and assistant take turns.
+            # Many templates require user and assistant messages to alternate.
             converted[-1] = join_messages(converted[-1], turn)
         else:
             converted.append(turn)
@@ -47,15 +46,15 @@ def _message_to_plain_text(message: Message, format: CallFormat) -> Message:
         return Message.user(f"Result of {message.name or 'the tool'}:\n{tool_text(message)}")
     if not message.tool_calls:
         return message
-    said = [message.text] if message.text else []
-    text = "\n".join([*said, format.write(with_valid_arguments(message).tool_calls)])
+    parts = [message.text] if message.text else []
+    text = "\n".join([*parts, format.write(with_valid_arguments(message).tool_calls)])
     return replace(message, content=(TextPart(text),), tool_calls=())
 
 
 def with_instructions(
     messages: Sequence[Message], tools: Sequence[Tool], format: CallFormat
 ) -> list[Message]:
-    """The conversation with its tools as plain text, and nothing else changed."""
+    """Add a description of the tools to the system message; the rest stays unchanged."""
     sample = ToolCall("", "NAME", '{"ARGUMENT": "VALUE"}')
     text = _INSTRUCTIONS.format(
         tools="\n\n".join(describe_tool(tool) for tool in tools), call=format.write([sample])

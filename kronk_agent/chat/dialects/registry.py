@@ -1,4 +1,4 @@
-"""Registry of model families: the first that matches a template makes its dialect."""
+"""Registry of model families: the first one that matches a template makes its dialect."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from kronk_agent.chat.dialects.families.family import AnalysedTemplate, Family
 from kronk_agent.chat.templates.chat_template import ChatTemplate
 
 FAMILIES: Final[tuple[Family, ...]] = (
-    # Matched by the source alone, before the template is analysed.
+    # Match by the source alone, so the template is analysed only if the family needs it.
     harmony.FAMILY,
     functionary.FAMILY,
     kimi_k3.FAMILY,
     gemma4.FAMILY,
     minimax_m3.FAMILY,
     llama4.FAMILY,
-    # Matched by what analysis found as well.
+    # Match by the analysed format as well.
     llama3.FAMILY,
     lfm2.FAMILY,
     hermes.FAMILY,
@@ -37,7 +37,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
 
 
 def dialect_for(template: ChatTemplate, special_tokens: Mapping[str, int]) -> Dialect:
-    """Return the dialect of a template's model; the generic one if it has none.
+    """Return the dialect of a template's model; the generic one if it has no call format.
 
     Args:
         template: the model's own.

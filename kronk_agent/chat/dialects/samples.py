@@ -1,4 +1,4 @@
-"""Turns of the assistant's as a template renders them, with what is around them cut off."""
+"""Sample turns of the assistant as a template renders them, without the text around them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _ATOM: Final = re.compile(r"<[^<>=\"\n]{1,60}>|\[/?[A-Z_]{2,30}\]|\w+|\s|.", re.
 
 
 def atoms(text: str) -> list[str]:
-    """What marks are made of and never cut within: tags, words, single signs."""
+    """Split a text into tags, words and single characters, which delimiters are made of."""
     return _ATOM.findall(text)
 
 
 def common_prefix(one: str, two: str) -> str:
-    """The atoms that both texts begin with."""
+    """Return the longest common prefix of two texts, in whole atoms."""
     common: list[str] = []
     for a, b in zip(atoms(one), atoms(two), strict=False):
         if a != b:
@@ -33,7 +33,7 @@ def common_prefix(one: str, two: str) -> str:
 
 
 class Samples:
-    """Renders one turn of the assistant's after a question."""
+    """Renders a turn of the assistant after a question."""
 
     def __init__(
         self, render: RenderValues, capabilities: TemplateCapabilities, tools: Sequence[Tool]
@@ -48,7 +48,7 @@ class Samples:
             if (prompt := self._generation_prompt(thinking)) is not None
         ]
         self.header = ""
-        """What begins a turn, whatever comes in it."""
+        """Text that starts every turn, whatever it contains."""
         common = self._generation_prompts[0] if self._generation_prompts else ""
         for text in self._generation_prompts:
             common = common_prefix(common, text)
@@ -60,11 +60,11 @@ class Samples:
 
     @property
     def generation_prompts(self) -> Sequence[str]:
-        """What prompts end with, as thinking is switched."""
+        """Generation prompts with thinking by default, off and on, if the template renders them."""
         return self._generation_prompts
 
     def turn(self, message: Message) -> str | None:
-        """What a message of the assistant's renders to, without what begins it."""
+        """Render an assistant message without the text before it; None if the template refuses."""
         shown = self._shown([USER, message])
         if shown is None:
             return None

@@ -1,4 +1,4 @@
-"""A dialect made of a turn's format: whatever the template, one machine."""
+"""A dialect defined by a turn format; used for all templates that analysis understands."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from kronk_agent.tools import Tool
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateDialect:
-    """A dialect by its format.
+    """Dialect defined by a turn format.
 
     Args:
         format: how turns are written.
         special_tokens: the vocabulary's special tokens by text.
-        shows_tools: the template shows tools to the model; if not, we say them in plain text.
-        writes_calls: the template shows calls; if not, they are the message's text.
-        takes_many_calls: the template shows several calls of one turn; if not, a turn has one.
+        shows_tools: the template shows tools to the model; if not, the system message describes
+        them.
+        writes_calls: the template renders calls; if not, they become the message's text.
+        takes_many_calls: the template renders several calls of one turn; if not, a turn has one.
     """
 
     format: TurnFormat
@@ -37,22 +38,27 @@ class TemplateDialect:
 
     @property
     def name(self) -> str:
+        """Name of the format."""
         return self.format.name
 
     def write(self, calls: Sequence[ToolCall]) -> str:
+        """Write calls in the format's notation."""
         assert self.format.calls is not None
         return self.format.calls.write(calls)
 
     def prepare_messages(
         self, messages: Sequence[Message], tools: Sequence[Tool]
     ) -> tuple[Sequence[Message], Sequence[Tool]]:
+        """Write tools and calls as text where the template does not render them."""
         if self.format.calls is None or (self.shows_tools and self.writes_calls):
             return messages, tools
         if self.shows_tools:
             return [self._with_written_calls(message) for message in messages], tools
         if self.writes_calls:
-            told = with_instructions(messages, tools, self.format.calls) if tools else messages
-            return told, ()
+            instructed = (
+                with_instructions(messages, tools, self.format.calls) if tools else messages
+            )
+            return instructed, ()
         return to_plain_text(messages, tools, self.format.calls), ()
 
     def _with_written_calls(self, message: Message) -> Message:
@@ -62,6 +68,7 @@ class TemplateDialect:
         return replace(message, content=(TextPart(text),), tool_calls=())
 
     def continue_message(self, generation_prompt: str, reasoning: str, content: str) -> str:
+        """Write the thinking and text so far, with the delimiters the template puts around them."""
         delimiters = self.format.reasoning
         if delimiters is None:
             wrap = self.format.content.begin if self.format.content else ""
@@ -73,7 +80,7 @@ class TemplateDialect:
         return f"{thought}{delimiters.end}{begin}{content}"
 
     def _head(self, generation_prompt: str, delimiters: DelimiterPair) -> str:
-        """What begins a turn, without what the prompt has begun in it."""
+        """Return the start of the generation prompt, without thinking that it has started."""
         header = self.format.header
         if header and header in generation_prompt:
             return generation_prompt.partition(header)[0] + header
@@ -85,6 +92,7 @@ class TemplateDialect:
         return generation_prompt[: starts[0]] if starts else generation_prompt
 
     def start_turn(self, generation_prompt: str, request: ChatRequest) -> DialectTurn:
+        """Return the grammar and a fresh parser for a turn."""
         parser = TurnParser(
             self.format,
             {tool.name: tool for tool in request.callable_tools},
@@ -103,7 +111,7 @@ class TemplateDialect:
         )
 
     def _begun(self, generation_prompt: str) -> str:
-        """What the prompt has of the turn itself."""
+        """Return the part of the generation prompt that belongs to the turn itself."""
         header = self.format.header
         return (
             generation_prompt.partition(header)[2]

@@ -1,4 +1,4 @@
-"""``Family``: how the module of a model family takes part in finding a template's dialect."""
+"""``Family`` adapts the dialect that template analysis finds to one model family."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ GENERIC: Final = JsonCalls(
     after_arguments="}}",
     separator="\n",
 )
-"""Call format of ours, for models without one, or with one that analysis does not understand."""
+"""Our own call format, for models without one, or with one that analysis does not understand."""
 _THINK: Final = DelimiterPair("<think>", "</think>")
 
 
 @dataclass(frozen=True, slots=True)
 class AnalysedTemplate:
-    """A chat template and its turn format, which is analysed when it is first read.
+    """A chat template and its turn format; the template is analysed when ``format`` is first read.
 
     Args:
         template: the model's own.
@@ -47,11 +47,11 @@ class AnalysedTemplate:
 
     @property
     def format(self) -> TurnFormat:
-        """The turn format that analysis found; ``calls`` is None if it found no call format."""
+        """The turn format found by analysis; ``calls`` is None if no call format was found."""
         return _corrected(_analysed(self.template), self.source)
 
     def dialect(self, format: TurnFormat) -> Dialect:
-        """Return the template's dialect with this turn format; without calls, the generic one."""
+        """Return the template's dialect with this turn format, or the generic call format."""
         if format.calls is None:
             return TemplateDialect(
                 format=replace(format, name="generic", calls=GENERIC),
@@ -73,7 +73,7 @@ class Family:
     """A model family whose turns template analysis alone does not understand.
 
     Args:
-        matches: True if a template is the family's.
+        matches: True if a template belongs to the family.
         adapt: makes the dialect of a template that matches.
     """
 
@@ -83,6 +83,7 @@ class Family:
 
 @lru_cache(maxsize=32)
 def _analysed(template: ChatTemplate) -> TurnFormat:
+    """Analyse a template; without calls if it does not write them as analysis found."""
     found = analyse(template.render_values, template.capabilities) or TurnFormat(name="template")
     if found.calls is None or matches_template(
         found, template.render_values, template.capabilities
@@ -98,7 +99,7 @@ def _analysed(template: ChatTemplate) -> TurnFormat:
 
 
 def _corrected(format: TurnFormat, source: str) -> TurnFormat:
-    """Add what a template's source says and its renderings do not show."""
+    """Add what a template's source shows and its rendered samples do not."""
     if format.reasoning is None and "<think>" in source and "</think>" in source:
         format = replace(format, reasoning=_THINK)
     if format.reasoning is not None and format.reasoning.begin == "[THINK]":

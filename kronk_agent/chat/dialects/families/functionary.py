@@ -1,4 +1,4 @@
-"""Functionary v3.2: messages to a recipient, ``>>>all`` for the user, ``>>>NAME`` for a tool.
+"""Functionary v3.2: messages with a recipient, ``>>>all`` for the user, ``>>>NAME`` for a tool.
 
 Source: the chat template published with meetkai/functionary-medium-v3.2.
 """
@@ -28,24 +28,28 @@ _USER: Final = "all\n"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionaryDialect:
-    """Functionary v3.2."""
+    """Dialect of Functionary v3.2."""
 
     special_tokens: Mapping[str, int] = field(repr=False, default_factory=dict)
     name: str = "functionary"
     writes_calls: bool = True
 
     def write(self, calls: Sequence[ToolCall]) -> str:
+        """Write calls as messages to the tools."""
         return _DELIMITER.join(f"{call.name}\n{call.arguments}" for call in calls)
 
     def prepare_messages(
         self, messages: Sequence[Message], tools: Sequence[Tool]
     ) -> tuple[Sequence[Message], Sequence[Tool]]:
+        """Return messages and tools unchanged."""
         return messages, tools
 
     def continue_message(self, generation_prompt: str, reasoning: str, content: str) -> str:
+        """Start a message to the user; thinking is dropped."""
         return f"{generation_prompt}{_USER}{content}"
 
     def start_turn(self, generation_prompt: str, request: ChatRequest) -> DialectTurn:
+        """Return the grammar and a fresh parser for a turn."""
         tools = {tool.name: tool for tool in request.callable_tools}
         parser = FunctionaryParser(
             tools, strips_fences=request.response_format.type in ("json_object", "json_schema")
@@ -67,7 +71,7 @@ FAMILY: Final = Family(_matches, _adapt)
 
 
 class FunctionaryParser(MessagesParser):
-    """Reads the messages of one turn."""
+    """Parses the messages of one turn."""
 
     def _read(self) -> Reading[None]:
         while not (yield from self._reader.is_at_end()):

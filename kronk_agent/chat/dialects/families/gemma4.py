@@ -1,8 +1,8 @@
 """Gemma 4: ``<|tool_call>call:NAME{key:<|"|>text<|"|>,other:1}<tool_call|>``.
 
-Source: the chat template published with google/gemma-4-31B-it, whose macro writes arguments in this
-notation: no quotes around keys, and strings between two ``<|"|>``, in which nothing is escaped.
-Thinking is a channel of its own, which the models open and close at odd places.
+Source: the chat template published with google/gemma-4-31B-it, whose macro writes arguments without
+quotes around keys, and strings between two ``<|"|>`` without escapes. Thinking has a channel of its
+own, which the models open and close in unexpected places.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _matches(template: AnalysedTemplate) -> bool:
 
 
 def _adapt(template: AnalysedTemplate) -> Dialect:
-    """Add the calls, which analysis does not understand, and the thinking."""
+    """Add the calls and the thinking, which analysis does not understand."""
     format = replace(
         template.format,
         name="gemma4",
@@ -57,18 +57,20 @@ FAMILY: Final = Family(_matches, _adapt)
 
 @dataclass(frozen=True, slots=True)
 class GemmaCalls:
-    """Calls in Gemma 4's notation."""
+    """Call format of Gemma 4."""
 
     triggers: tuple[str, ...] = (_BEGIN,)
     starts_turn: bool = False
 
     def write(self, calls: Sequence[ToolCall]) -> str:
+        """Write calls as the template does."""
         return "".join(
             f"{_BEGIN}call:{call.name}{_written(json.loads(call.arguments))}{_END}"
             for call in calls
         )
 
     def rule(self, lark: Lark, tools: Tools, max_calls: int, trigger: str) -> str:
+        """Return an expression for the calls after their trigger."""
         names = []
         for i, tool in enumerate(tools.values()):
             rules = StructuredRules(lark, _GemmaNotation(), tool.parameters, f"arguments_{i}")
@@ -81,6 +83,7 @@ class GemmaCalls:
     def read(
         self, reader: StreamReader, output: Output, tools: Tools, trigger: str
     ) -> Reading[bool]:
+        """Read the calls after their trigger; false if there are none."""
         start = reader.hold()
         yield from reader.take_blanks()
         if not (yield from reader.take("call:")):
@@ -113,7 +116,7 @@ def _written(value: JsonValue) -> str:
 
 
 def _read_value(reader: StreamReader, emit: Emit) -> Reading[bool]:
-    """A value, given out as JSON as it comes; False if it is cut off or is none."""
+    """Read a value and emit it as JSON as it arrives; false if it is cut off or invalid."""
     yield from reader.take_blanks()
     if (yield from reader.take(QUOTE)):
         emit('"')
@@ -136,7 +139,7 @@ def _read_value(reader: StreamReader, emit: Emit) -> Reading[bool]:
 def _read_members(
     reader: StreamReader, emit: Emit, end: str, read: Callable[[StreamReader, Emit], Reading[bool]]
 ) -> Reading[bool]:
-    """What is between brackets, the first of which has been read."""
+    """Read up to the closing bracket; the opening one has been read."""
     emit("{" if end == "}" else "[")
     is_first = True
     while True:
@@ -170,6 +173,8 @@ def _read_member(reader: StreamReader, emit: Emit) -> Reading[bool]:
 
 
 class _GemmaNotation:
+    """Gemma 4's notation of arguments."""
+
     separator = ","
     object_delimiters = ("{", "}")
     array_delimiters = ("[", "]")

@@ -1,8 +1,8 @@
 """gpt-oss: OpenAI's Harmony format, messages with channels and recipients.
 
-Source: docs/format.md of openai/harmony. A turn is several messages: thinking on the ``analysis``
-channel, the answer on ``final``, and calls on ``commentary``, whose recipient ``functions.NAME``
-is in the role or in the channel section of the header. What is for others is left out.
+Source: docs/format.md of openai/harmony. A turn has several messages: thinking on the ``analysis``
+channel, the answer on ``final``, and calls on ``commentary``, whose recipient ``functions.NAME`` is
+in the role or the channel section of the header. Messages to other recipients are dropped.
 """
 
 from __future__ import annotations
@@ -35,13 +35,14 @@ _CHANNEL: Final = re.compile(r"<\|channel\|>\s*(\w*)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HarmonyDialect:
-    """gpt-oss."""
+    """Dialect of gpt-oss."""
 
     special_tokens: Mapping[str, int] = field(repr=False, default_factory=dict)
     name: str = "harmony"
     writes_calls: bool = True
 
     def write(self, calls: Sequence[ToolCall]) -> str:
+        """Write calls as messages on the ``commentary`` channel."""
         return _START.join(
             f"<|channel|>commentary to=functions.{call.name} <|constrain|>json<|message|>"
             f"{call.arguments}<|call|>"
@@ -51,9 +52,11 @@ class HarmonyDialect:
     def prepare_messages(
         self, messages: Sequence[Message], tools: Sequence[Tool]
     ) -> tuple[Sequence[Message], Sequence[Tool]]:
+        """Return messages and tools unchanged."""
         return messages, tools
 
     def continue_message(self, generation_prompt: str, reasoning: str, content: str) -> str:
+        """Write the thinking, and the start of the answer if there is any."""
         thought = f"{_START}{_THOUGHT}{reasoning}"
         if not content:
             return thought
@@ -61,6 +64,7 @@ class HarmonyDialect:
         return f"{begun}{_START}<|channel|>final<|message|>{content}"
 
     def start_turn(self, generation_prompt: str, request: ChatRequest) -> DialectTurn:
+        """Return the grammar and a fresh parser for a turn."""
         tools = {tool.name: tool for tool in request.callable_tools}
         parser = HarmonyParser(
             tools,
@@ -90,7 +94,7 @@ FAMILY: Final = Family(_matches, _adapt)
 
 
 class HarmonyParser(MessagesParser):
-    """Reads the messages of one turn."""
+    """Parses the messages of one turn."""
 
     def _read(self) -> Reading[None]:
         while not (yield from self._reader.is_at_end()):

@@ -1,4 +1,4 @@
-"""Hermes 2 Pro and 3, and models whose templates only describe the same call format."""
+"""Hermes 2 Pro and 3, and other models whose templates describe the same call format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HERMES: Final = JsonCalls(
     after_arguments="}\n</tool_call>",
     separator="\n",
 )
-"""NousResearch Hermes 2 Pro and 3, as their chat templates write it."""
+"""The call format of NousResearch Hermes 2 Pro and 3, as their chat templates write it."""
 
 
 def _matches(template: AnalysedTemplate) -> bool:

@@ -1,7 +1,7 @@
 """Kimi K3: elements between ``<|open|>NAME<|sep|>`` and ``<|close|>NAME<|sep|>``.
 
-Source: the chat template published with moonshotai/Kimi-K3. A turn has ``think``, ``response`` and
-``tools`` in it, one behind the other; an argument says the type of its value.
+Source: the chat template published with moonshotai/Kimi-K3. A turn consists of the elements
+``think``, ``response`` and ``tools`` in this order; each argument names the type of its value.
 """
 
 from __future__ import annotations

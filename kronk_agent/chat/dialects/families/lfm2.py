@@ -1,4 +1,4 @@
-"""LFM2 and LFM2.5: Python calls, which their templates do not write.
+"""LFM2 and LFM2.5: Python calls, which their templates do not render.
 
 Source: Liquid AI's documentation of tool use.
 """

@@ -1,4 +1,4 @@
-"""Llama 3: JSON calls, at times behind ``<|python_tag|>``, which the template does not write."""
+"""Llama 3: JSON calls, sometimes after ``<|python_tag|>``, which the template does not render."""
 
 from __future__ import annotations
 

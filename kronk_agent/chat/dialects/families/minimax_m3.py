@@ -1,8 +1,8 @@
-"""MiniMax M3: arguments as nested XML, every tag behind the same mark.
+"""MiniMax M3: arguments as nested XML, with a delimiter before every tag.
 
 Source: the chat template published with MiniMax-M3, whose ``to_xml`` writes objects as nested tags
-and arrays as ``item`` tags; the mark is ``]<]minimax[>[``. What a tag's text is, the schema says:
-text that has tags in it is still text where a string may be.
+and arrays as ``item`` tags; the delimiter is ``]<]minimax[>[``. The schema decides how a tag's
+content is read: content with tags in it is still text where a string is allowed.
 """
 
 from __future__ import annotations
@@ -47,12 +47,13 @@ FAMILY: Final = Family(_matches, _adapt)
 
 @dataclass(frozen=True, slots=True)
 class MiniMaxCalls:
-    """Calls in MiniMax M3's XML."""
+    """Call format of MiniMax M3."""
 
     triggers: tuple[str, ...] = (_BEGIN,)
     starts_turn: bool = False
 
     def write(self, calls: Sequence[ToolCall]) -> str:
+        """Write calls as the template does."""
         written = (
             f'{DELIMITER}<invoke name="{call.name}">'
             + "".join(_tag(k, v) for k, v in json.loads(call.arguments).items())
@@ -62,6 +63,7 @@ class MiniMaxCalls:
         return f"{_BEGIN}\n{''.join(written)}{_END}"
 
     def rule(self, lark: Lark, tools: Tools, max_calls: int, trigger: str) -> str:
+        """Return an expression for the calls after their trigger."""
         names = []
         for i, tool in enumerate(tools.values()):
             rules = StructuredRules(lark, _XmlNotation(), tool.parameters, f"arguments_{i}")
@@ -75,6 +77,7 @@ class MiniMaxCalls:
     def read(
         self, reader: StreamReader, output: Output, tools: Tools, trigger: str
     ) -> Reading[bool]:
+        """Read the calls after their trigger; false if there are none."""
         start = reader.hold()
         has_begun = False
         while (yield from reader.take_loosely(f"{DELIMITER}<invoke")):
@@ -115,14 +118,14 @@ def _xml(value: JsonValue) -> str:
 
 
 class _ValueReader:
-    """Reads tags under a schema, and gives JSON."""
+    """Reads tags according to a schema and returns JSON."""
 
     def __init__(self, reader: StreamReader, root: JsonObject) -> None:
         self._reader = reader
         self._root = root
 
     def read_members(self, schema: JsonObject, closing: str, output: Output) -> Reading[bool]:
-        """A call's arguments, each given out when it is complete."""
+        """Read a call's arguments, emitting each when complete; false if they are cut off."""
         is_first = True
         output.arguments("{")
         while True:
@@ -146,7 +149,7 @@ class _ValueReader:
         return None if value is None else (key, value)
 
     def _inner(self, schema: JsonObject, key: str) -> JsonObject:
-        """The schema of a member, or of an item where the tag is one."""
+        """Return the schema of a member, or of an array item for an ``item`` tag."""
         parameter = Parameter(key, {**schema, **_definitions(self._root)})
         for option in parameter.options():
             properties = option.get("properties")
@@ -194,6 +197,8 @@ def _definitions(root: JsonObject) -> JsonObject:
 
 
 class _XmlNotation:
+    """MiniMax M3's notation of arguments."""
+
     separator = ""
     object_delimiters = ("", "")
     array_delimiters = ("", "")

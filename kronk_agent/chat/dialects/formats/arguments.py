@@ -1,7 +1,7 @@
-"""Arguments written one by one between marks, and reading them as they come.
+"""Arguments that are written one by one between delimiters, and their incremental parser.
 
-Models forget marks at times: an argument's end is known by what follows it, and a missing one by
-the next argument or the end of the call.
+Models sometimes forget delimiters, so an argument's end is confirmed by what follows it, and a
+missing end is inferred from the next argument or the end of the call.
 """
 
 from __future__ import annotations
@@ -24,27 +24,30 @@ _CDATA: Final = ("<![CDATA[", "]]>")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArgumentDelimiters:
-    """An argument is ``key_begin KEY value_begin VALUE value_end``, and between two there is
-    ``separator``."""
+    """Delimiters of arguments.
+
+    An argument is ``key_begin KEY value_begin VALUE value_end``; ``separator`` is between two of
+    them.
+    """
 
     key_begin: str
     value_begin: Mapping[str, str]
-    """By the type of the value, in JSON Schema's words."""
+    """By JSON Schema type of the value."""
     value_end: str
     separator: str = ""
     has_cdata: bool = False
-    """Strings may be in XML's CDATA sections."""
+    """Strings may be in CDATA sections of XML."""
     has_python_words: bool = False
-    """The template writes True, False and None, as Python does, and so do its models."""
+    """The template, and so its models, write True, False and None as Python does."""
 
     @property
     def says_type(self) -> bool:
-        """Does it say whether a value is a string?"""
+        """True if the delimiters tell whether a value is a string."""
         return self.value_begin["string"] != self.value_begin["integer"]
 
     @property
     def key_end(self) -> str:
-        """What every ``value_begin`` begins with, up to a blank in it or the end of a tag."""
+        """Common prefix of all ``value_begin``, up to a blank or the end of a tag."""
         first, *others = self.value_begin.values()
         match = _KEY_END.match(first)
         assert match is not None, "matches the empty text"
@@ -55,7 +58,15 @@ class ArgumentDelimiters:
 
 
 class ArgumentsReader:
-    """The arguments of a call being read, one by one."""
+    """Parses the arguments of one call.
+
+    Args:
+        delimiters: of the arguments.
+        closing: ends the call.
+        reader: the turn's text.
+        output: receives the arguments as JSON.
+        tool: the tool that is called.
+    """
 
     def __init__(
         self,
@@ -73,7 +84,7 @@ class ArgumentsReader:
         self._keys: set[str] = set()
 
     def read(self) -> Reading[bool]:
-        """True once the call is closed."""
+        """Read the arguments; true once the call is closed."""
         while True:
             if (yield from self._reader.take_loosely(self._delimiters.key_begin)):
                 if not (yield from self._read_argument()):
@@ -93,7 +104,7 @@ class ArgumentsReader:
         is_string = yield from self._read_type()
         if is_string is None:
             return False
-        name = self._known_key("".join(key))
+        name = self._parameter_name("".join(key))
         self._output.arguments((", " if self._keys else "{") + json.dumps(name, ensure_ascii=False))
         self._output.arguments(": ")
         self._keys.add(name)
@@ -104,12 +115,12 @@ class ArgumentsReader:
             parameter = Parameter(name, {"type": ["number", "boolean", "null", "array", "object"]})
         return (yield from self._read_value(parameter))
 
-    def _known_key(self, key: str) -> str:
+    def _parameter_name(self, key: str) -> str:
         key = key.strip()
         return key if key in self._parameters else html.unescape(key)
 
     def _read_type(self) -> Reading[bool | None]:
-        """What follows the key: does it say a string comes? None if it is something else."""
+        """Read the delimiter after the key; true if it announces a string, None if invalid."""
         delimiters = self._delimiters
         for kind, begin in sorted(delimiters.value_begin.items(), key=lambda item: -len(item[1])):
             if (yield from self._reader.take_loosely(begin.removeprefix(delimiters.key_end))):
@@ -145,8 +156,11 @@ class ArgumentsReader:
         return True
 
     def _until_value_end(self, emit: Emit) -> Reading[bool]:
-        """Emit a value up to its end: the mark for it where the call goes on as it must, or where
-        a model forgot the mark, what comes next."""
+        """Emit a value up to its end.
+
+        The end is its delimiter, if the call continues correctly after it, or what follows it, if
+        the model forgot the delimiter.
+        """
         end, key, closing = self._delimiters.value_end, self._delimiters.key_begin, self._closing
         core = end.strip()
         before = end[: len(end) - len(end.lstrip())]
@@ -158,7 +172,7 @@ class ArgumentsReader:
             if found is None:
                 return False
             checkpoint = self._reader.hold()
-            if found.endswith(core) and (yield from self._goes_on()):
+            if found.endswith(core) and (yield from self._is_value_over()):
                 self._reader.release(checkpoint)
                 return True
             self._reader.rewind(checkpoint)
@@ -166,8 +180,8 @@ class ArgumentsReader:
                 return True
             emit(found)
 
-    def _goes_on(self) -> Reading[bool]:
-        """After a value's end: another argument, or the end of the call?"""
+    def _is_value_over(self) -> Reading[bool]:
+        """Return true if another argument or the end of the call follows."""
         return (yield from self._is_next(self._delimiters.key_begin, self._closing)) or (
             yield from self._is_last()
         )
@@ -189,7 +203,7 @@ class ArgumentsReader:
         return is_last
 
     def _forgot_end(self, found: str) -> Reading[bool]:
-        """Is this mark, which follows a value, the next argument or the end of the call?"""
+        """Return true if a delimiter found in a value starts the next argument or ends the call."""
         reader = self._reader
         if found.strip() == self._closing:
             if not (yield from self._is_call_over()):
@@ -215,5 +229,5 @@ class ArgumentsReader:
 
 
 def take_blank_tail(reader: StreamReader, delimiter: str) -> Reading[None]:
-    """The blanks a mark ends with, of which no more are read: those behind are the value's."""
+    """Read the blanks a delimiter ends with, and no more: further blanks belong to the value."""
     yield from reader.take(delimiter[len(delimiter.rstrip()) :])

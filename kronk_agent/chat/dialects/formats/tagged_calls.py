@@ -1,8 +1,8 @@
-"""Calls whose name is between marks, and whose arguments are one JSON object or one by one.
+"""Calls whose name is between delimiters; arguments are one JSON object or written one by one.
 
-With JSON: DeepSeek V3 and R1, Kimi K2, Mistral Small 3.2, Ministral, Functionary 3.1 …
-One by one: Qwen3-Coder, Qwen 3.5, Nemotron 3, GLM 4.5, MiniMax M2, Seed-OSS, DeepSeek V3.2 and V4,
-Kimi K3 … The marks come from the template (``analysis.py``).
+As JSON: DeepSeek V3 and R1, Kimi K2, Mistral Small 3.2, Ministral, Functionary 3.1 … One by one:
+Qwen3-Coder, Qwen 3.5, Nemotron 3, GLM 4.5, MiniMax M2, Seed-OSS, DeepSeek V3.2 and V4, Kimi K3 …
+The delimiters come from the template (``analysis.py``).
 """
 
 from __future__ import annotations
@@ -37,36 +37,41 @@ from kronk_agent.messages import JsonValue, ToolCall
 from kronk_agent.tools import Tool
 
 _MAX_PARAMETERS: Final = 60
-"""Of a tool, for arguments in any order; llguidance counts them in 64 bits."""
+"""Parameters of a tool that may come in any order; llguidance counts them in 64 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaggedCalls:
-    """A text of calls is ``section_begin call (separator call)* section_end``, and a call is
-    ``before_name NAME before_arguments ARGUMENTS after_arguments``."""
+    """Tagged calls and their delimiters.
+
+    The calls of a turn are ``section_begin call (separator call)* section_end``, and a call is
+    ``before_name NAME before_arguments ARGUMENTS after_arguments``.
+    """
 
     trigger: str
-    """What ``section_begin + before_name`` begins with."""
+    """Start of ``section_begin + before_name``."""
     section_begin: str = ""
     before_name: str
     before_arguments: str
     arguments: ArgumentDelimiters | None = None
-    """None: a JSON object."""
+    """None: the arguments are a JSON object."""
     after_arguments: str
     separator: str = ""
     section_end: str = ""
     first_index: int = 0
     other_triggers: tuple[str, ...] = ()
-    """What models of the family begin with when they leave out the first mark."""
+    """Triggers of models that leave out the first delimiter."""
     starts_turn: bool = False
 
     @property
     def triggers(self) -> tuple[str, ...]:
+        """All triggers, the template's first."""
         return (self.trigger, *self.other_triggers)
 
     # --- writing -------------------------------------------------------------------------------
 
     def write(self, calls: Sequence[ToolCall]) -> str:
+        """Write calls as the template does."""
         written = (
             filled(f"{self.before_name}{call.name}{self.before_arguments}", i, call.id)
             + self._written_arguments(call)
@@ -89,6 +94,7 @@ class TaggedCalls:
     # --- the grammar ---------------------------------------------------------------------------
 
     def rule(self, lark: Lark, tools: Tools, max_calls: int, trigger: str) -> str:
+        """Return an expression for the calls after their trigger."""
         bodies = [
             lark.add(f"call_{i}", self._call_rule(lark, tool, i))
             for i, tool in enumerate(tools.values())
@@ -110,7 +116,7 @@ class TaggedCalls:
         return f"{head} {self._arguments_rule(lark, tool, f'arguments_{number}')}"
 
     def _arguments_rule(self, lark: Lark, tool: Tool, name: str) -> str:
-        """The arguments in any order, the required ones present, none twice."""
+        """Return an expression for the arguments in any order; required ones must be present."""
         assert self.arguments is not None
         required = required_of(tool)
         parameters = {**{key: any_parameter(key) for key in required}, **parameters_of(tool)}
@@ -163,6 +169,7 @@ class TaggedCalls:
     def read(
         self, reader: StreamReader, output: Output, tools: Tools, trigger: str
     ) -> Reading[bool]:
+        """Read the calls after their trigger; false if there are none."""
         start = reader.hold()
         has_begun = False
         prefix = WORDS_BEFORE_NAME.sub("", self.before_name)
@@ -188,7 +195,7 @@ class TaggedCalls:
         return True
 
     def _find_call(self, reader: StreamReader, prefix: str, opening: str) -> Reading[bool | None]:
-        """The first call of the section; None if it is empty. What else is there is passed over."""
+        """Skip to the first call of a section; None if the section has no call."""
         if (yield from reader.take_loosely(opening)):
             return True
         found = yield from reader.until(
@@ -204,7 +211,7 @@ def _plain(value: JsonValue) -> str:
 
 
 def _all_of(conditions: Sequence[str]) -> str:
-    """All of some conditions of a parametric rule, which ``and`` takes by twos."""
+    """Return the conjunction of conditions in a parametric rule, whose ``and`` takes two."""
     if not conditions:
         return "true"
     first, *others = conditions

@@ -1,4 +1,4 @@
-"""Reading one call whose name is between marks."""
+"""Parser of one call whose name is between delimiters."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 _LONGEST_HEAD: Final = 400
 WORDS_BEFORE_NAME: Final = re.compile(r"(?<=[>\]])[\w.]+\Z")
-"""What Kimi K2 writes between the mark and the name, and leaves out at times: ``functions.``"""
+"""Text that Kimi K2 writes between delimiter and name, but not always: ``functions.``"""
 
 
 class CallReader:
-    """One call being read, from its name on."""
+    """Parses one call, from its name on."""
 
     def __init__(
         self, format: TaggedCalls, reader: StreamReader, output: Output, tools: Tools
     ) -> None:
         self.has_begun = False
-        """Has a call been given out? Then it is not taken back."""
+        """True once the call was emitted; it cannot be taken back."""
         self._format = format
         self._reader = reader
         self._output = output
@@ -38,7 +38,7 @@ class CallReader:
         self._is_self_closed = False
 
     def read(self) -> Reading[bool]:
-        """Is there a whole call?"""
+        """Read a call; true if it is complete."""
         if self._format.arguments is None:
             return (yield from self._read_with_json())
         return (yield from self._read_with_arguments(self._format.arguments))
@@ -65,8 +65,10 @@ class CallReader:
         return False
 
     def _is_call_over(self) -> Reading[bool]:
-        """A model left out the closing mark: the turn ends, or the next call begins, or the
-        section ends."""
+        """Return true if the model left out the closing delimiter.
+
+        That is so if the turn ends, the next call starts or the section ends.
+        """
         checkpoint = self._reader.hold()
         yield from self._reader.take_blanks()
         is_over = (yield from self._reader.is_at_end()) and not self._reader.is_cut
@@ -99,7 +101,7 @@ class CallReader:
         return True
 
     def _read_name(self, ends: Sequence[str], *, keeps: bool) -> Reading[str | None]:
-        """The name, up to one of some marks, which is read too unless it is kept."""
+        """Read the name up to one of the delimiters, which stays unread if ``keeps`` is set."""
         reader = self._reader
         head: list[str] = []
         while True:
@@ -120,7 +122,7 @@ class CallReader:
         return self._offered("".join(head))
 
     def _offered(self, head: str) -> str | None:
-        """The name in what is before the arguments, if it is a tool's."""
+        """Return the name in the text before the arguments; None if no tool has it."""
         pieces = without_slots(self._format.before_arguments)
         if len(pieces) > 1 or self._format.before_arguments.startswith((INDEX, ID)):
             head = head.partition(pieces[0].strip())[0]
@@ -137,7 +139,7 @@ class CallReader:
 
 
 def _taken(reader: StreamReader, delimiters: Sequence[str]) -> Reading[str | None]:
-    """The first of some marks that the text goes on with, which is read."""
+    """Read and return the first of the delimiters that comes next; None if none does."""
     for delimiter in delimiters:
         if (yield from reader.take_loosely(delimiter)):
             return delimiter
@@ -145,5 +147,5 @@ def _taken(reader: StreamReader, delimiters: Sequence[str]) -> Reading[str | Non
 
 
 def _self_closed(delimiter: str) -> tuple[str, ...]:
-    """How a tag without arguments may end: ``"/>`` for ``">``."""
+    """Return the alternative end of a tag without arguments: ``"/>`` for ``">``."""
     return (f"{delimiter[:-1]}/>",) if delimiter.endswith('">') else ()

@@ -1,4 +1,4 @@
-"""The grammar of a turn: what may come, as thinking, as text and as calls."""
+"""Grammar of a turn: thinking, text and calls."""
 
 from __future__ import annotations
 
@@ -22,68 +22,71 @@ from kronk_agent.messages import JsonObject
 from kronk_agent.model import ChatRequest
 
 MAX_CALLS: Final = 8
-"""In one turn. A small model at a high temperature might otherwise never stop calling."""
+"""In one turn. Without a limit, a small model at a high temperature might never stop calling."""
 _ANY_OBJECT: Final[JsonObject] = {"type": "object"}
 _TAG: Final = re.compile(r"<[^<>]*>|\[/?[A-Z_]+\]")
 
 
 @dataclass(frozen=True, slots=True)
 class TurnGrammar:
-    """A grammar in llguidance's Lark."""
+    """A grammar in llguidance's Lark dialect."""
 
     lark: str
     parts: Mapping[str, str] = field(default_factory=dict)
-    """Further grammars it refers to as ``@name``."""
+    """Further grammars by name, referred to as ``@name``."""
     is_ours: bool = True
-    """We wrote it, but for the schemas, patterns and parts in it."""
+    """True if the grammar is ours, except for the schemas, patterns and parts in it."""
 
 
 class AnswerRules:
-    """What the answer may be, whatever is around it.
+    """Rules for the answer, without delimiters around it.
 
     Args:
-        request: what is asked for.
-        lark: where rules are added.
-        not_first: marks that words do not begin with.
+        request: tools, tool choice and response format of the turn.
+        lark: receives the rules.
+        not_first: delimiters that the answer's text does not start with.
     """
 
     def __init__(self, request: ChatRequest, lark: Lark, not_first: Sequence[str] = ()) -> None:
         names = [tool.name for tool in request.callable_tools]
         self._bare_openings = ['{"name"', *(f"[{name}(" for name in names)]
         self.parts: dict[str, str] = {}
-        """Further grammars that are referred to, by name."""
+        """Further grammars by name."""
         self._request = request
         self._lark = lark
         self.not_first = list(not_first)
 
     @property
     def must_call(self) -> bool:
+        """True if the turn must call a tool."""
         return self._request.tool_choice.mode in ("required", "named")
 
     @property
     def has_form(self) -> bool:
+        """True if the answer has a response format other than text."""
         return self._request.response_format.type != "text"
 
     @property
     def is_free(self) -> bool:
-        """May the answer be anything?"""
+        """True if the answer may be anything."""
         return not self._request.tools and not self.has_form
 
     @property
     def max_calls(self) -> int:
+        """Calls the turn may have."""
         return min(self._request.max_calls or MAX_CALLS, MAX_CALLS)
 
     def answer(self, excluded: Sequence[str], starts: Sequence[str] = ()) -> str:
-        """The answer without any call.
+        """Return an expression for an answer without calls.
 
         Args:
-            excluded: marks that are not in its words.
-            starts: terminals that its words do not begin with.
+            excluded: delimiters that the answer's text does not contain.
+            starts: terminals that the answer's text does not start with.
         """
         form = self._request.response_format
         match form.type:
             case "text":
-                return self._words(excluded, starts)
+                return self._text(excluded, starts)
             case "json_object" | "json_schema":
                 schema = enforced_schema(form.schema or _ANY_OBJECT, strict=form.strict)
                 json = self._lark.add("answer_json", self._lark.json(schema))
@@ -98,8 +101,8 @@ class AnswerRules:
                 self.parts["answer"] = gbnf_to_lark(form.pattern or "")
                 return "@answer"
 
-    def _words(self, excluded: Sequence[str], starts: Sequence[str]) -> str:
-        """Text that says something: a turn that is blank answers nobody."""
+    def _text(self, excluded: Sequence[str], starts: Sequence[str]) -> str:
+        """Return an expression for text that is not blank."""
         delimiters = [delimiter for delimiter in excluded if not is_bracket(delimiter)]
         if self._request.tool_choice.mode == "none" and self._request.tools:
             tools = {tool.name: tool for tool in self._request.tools}
@@ -116,12 +119,12 @@ def turn_grammar(
     state: State,
     special_tokens: Mapping[str, int],
 ) -> TurnGrammar | None:
-    """What the rest of a turn may be; None if it may be anything.
+    """Write the grammar of the rest of a turn; None if it may be anything.
 
     Args:
         format: how turns are written.
-        request: what is asked for.
-        state: where the turn is that the prompt has begun.
+        request: tools, tool choice, response format and thinking of the turn.
+        state: state of the turn at the end of the prompt.
         special_tokens: the vocabulary's special tokens by text.
     """
     must_call = request.tool_choice.mode in ("required", "named")
@@ -132,6 +135,8 @@ def turn_grammar(
 
 
 class _TurnGrammarWriter:
+    """Writes the grammar of one turn."""
+
     def __init__(self, format: TurnFormat, request: ChatRequest, lark: Lark) -> None:
         self._format = format
         self._request = request
@@ -143,9 +148,11 @@ class _TurnGrammarWriter:
 
     @property
     def is_free(self) -> bool:
+        """True if the answer may be anything."""
         return self._rules.is_free
 
     def write(self, state: State) -> TurnGrammar:
+        """Write the grammar of the turn from this state on."""
         body = self._body(is_open=state == "content")
         reasoning = self._format.reasoning
         if reasoning is None or state not in ("start", "thinking"):
@@ -164,7 +171,7 @@ class _TurnGrammarWriter:
         return TurnGrammar(self._lark.text(f"{start} {self._end()}"), self._rules.parts)
 
     def _end(self) -> str:
-        """The end of the turn, where it is not a token that ends the generation anyway."""
+        """Return an expression for the end of the turn; empty where an EOG token ends it."""
         end = self._format.end.strip()
         tags = _TAG.findall(end)
         if not tags or any(self._lark.is_token(tag) for tag in tags[-1:]):
@@ -174,8 +181,7 @@ class _TurnGrammarWriter:
     # --- thinking ------------------------------------------------------------------------------
 
     def _thought(self, end: str, body: str) -> str:
-        """Thinking up to its end and what follows; calls that are not quoted may end it as
-        well."""
+        """Return an expression for thinking, its end and the rest; calls may end it too."""
         calls = self._calls
         ends = calls is not None and self._format.call_ends_reasoning
         triggers = [t for t in (calls.triggers if calls else ()) if ends and not is_bracket(t)]
@@ -195,17 +201,17 @@ class _TurnGrammarWriter:
     # --- text and calls ------------------------------------------------------------------------
 
     def _rest(self, calls: CallFormat, trigger: str | None = None) -> str:
-        """What comes after a trigger, the first of them if none is given."""
+        """Return an expression for calls after a trigger, the first one by default."""
         trigger = trigger or calls.triggers[0]
         rest = calls.rule(self._lark, self._tools, self._rules.max_calls, trigger)
         return f"{rest} {self._lark.maybe(self._format.blanks_around_calls.end)}"
 
     def _body(self, *, is_open: bool, blank: str = "") -> str:
-        """All behind the thinking.
+        """Return an expression for the turn after the thinking.
 
         Args:
-            is_open: the mark that begins the text has been written.
-            blank: what is before that mark.
+            is_open: the delimiter that starts the text has been written.
+            blank: blanks before that delimiter.
         """
         content = self._format.content
         if content is None:
@@ -225,11 +231,11 @@ class _TurnGrammarWriter:
         return either(*options)
 
     def _delimited_answer(self, end: str) -> str:
-        """The answer, and the mark that ends it or the end of the turn."""
+        """Return an expression for the answer and its closing delimiter, or the end of the turn."""
         answer = self._rules.answer([end])
         if self._rules.has_form or self._lark.is_token(end):
             return f"{answer} ( {self._lark.exactly(end)} )?"
-        # Of two terminals the lexer would not know where the text ends and the mark begins.
+        # With two terminals the lexer could not tell the text from the start of the delimiter.
         return either(answer, self._lark.up_to(end))
 
     def _plain_body(self) -> str:
@@ -260,8 +266,12 @@ class _TurnGrammarWriter:
         return either(*options)
 
     def _texts(self, calls: CallFormat, starts: Sequence[str]) -> str:
-        """The rest of an answer that does not begin with any of some terminals: text, and calls
-        behind it or not."""
+        """Return an expression for text with or without calls after it.
+
+        Args:
+            calls: the call format.
+            starts: terminals that the text does not start with.
+        """
         delimiters = [delimiter for delimiter in calls.triggers if not is_bracket(delimiter)]
         return either(
             self._lark.without(delimiters, (), starts), *self._delimited_calls(calls, starts)
@@ -270,7 +280,13 @@ class _TurnGrammarWriter:
     def _delimited_calls(
         self, calls: CallFormat, starts: Sequence[str], not_first: Sequence[str] = ()
     ) -> Iterator[str]:
-        """Calls behind their marks, and text before them that does not begin with some things."""
+        """Yield expressions for text and calls after a delimiter.
+
+        Args:
+            calls: the call format.
+            starts: terminals that the text does not start with.
+            not_first: delimiters that the text does not start with.
+        """
         delimiters = [delimiter for delimiter in calls.triggers if not is_bracket(delimiter)]
         for delimiter in delimiters:
             others = [other for other in delimiters if other != delimiter]

@@ -1,4 +1,4 @@
-"""Reading turns that are several messages, each with a header: Harmony and its like."""
+"""Base of the parsers of turns that consist of several messages with headers, such as Harmony's."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from kronk_agent.messages import Delta
 
 
 class MessagesParser:
-    """The state all of them share; a subclass reads the headers in ``_read``.
+    """State shared by these parsers; a subclass reads the headers in ``_read``.
 
     Args:
-        tools: what may be called.
-        separate_reasoning: False leaves thinking in the text, with its marks.
-        strips_fences: the answer is JSON; what a model puts around it is left out.
+        tools: the tools that may be called.
+        separate_reasoning: False leaves thinking in the text, with its delimiters.
+        strips_fences: the answer is JSON; blanks and code fences around it are dropped.
         new_id: makes the id of each call.
     """
 
@@ -36,7 +36,7 @@ class MessagesParser:
     ) -> None:
         self.is_thinking = False
         self.is_answering = False
-        """Is text being read?"""
+        """True while text is read."""
         self._tools = tools
         self._reader = StreamReader()
         self._output = Output(new_id)
@@ -54,18 +54,21 @@ class MessagesParser:
 
     @property
     def is_inside_call(self) -> bool:
-        """Has a call begun that is not complete?"""
+        """True if a call has started and is not complete."""
         return self._output.is_inside_call
 
     def push(self, text: str) -> list[Delta]:
-        """The deltas this text adds."""
+        """Add text and return its deltas."""
         if text:
             self._reader.push(text)
             next(self._reading, None)
         return self._output.take()
 
     def finish(self, *, is_cut: bool = False) -> list[Delta]:
-        """The deltas of what was held back; a call that was cut off gets no ``ToolCallEnd``."""
+        """End the turn and return the deltas of held text.
+
+        An incomplete call gets no ``ToolCallEnd``.
+        """
         self._reader.close(is_cut=is_cut)
         next(self._reading, None)
         self._text.finish()
@@ -96,7 +99,7 @@ class MessagesParser:
         return end
 
     def _read_json_call(self, name: str) -> Reading[bool]:
-        """A call's arguments as a JSON object; False if there is none, or it is cut off."""
+        """Read a call's arguments as a JSON object; false if there is none or it is cut off."""
         yield from self._reader.take_blanks()
         if (yield from self._reader.peek(1)) != "{":
             return False
