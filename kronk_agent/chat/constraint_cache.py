@@ -10,7 +10,7 @@ from kronk_agent.messages import JsonObject
 from kronk_agent.model import ChatRequest
 
 _MAX_ENTRIES = 64
-_MAX_OPENING = 200
+_MAX_GENERATION_PROMPT = 200
 """Characters; only a continued message has more, and hardly comes again."""
 
 
@@ -26,36 +26,36 @@ class ConstraintCache:
         self._entries: OrderedDict[Hashable, tuple[Constraint, list[JsonObject]]] = OrderedDict()
         """With the schemas, whose identities are theirs for as long as they are kept."""
 
-    def find(self, opening: str, request: ChatRequest) -> Constraint | None:
+    def find(self, generation_prompt: str, request: ChatRequest) -> Constraint | None:
         """The constraint that was added for such a turn; None if there is none.
 
         Args:
-            opening: the end of the prompt, which begins the turn.
+            generation_prompt: the end of the prompt, which begins the turn.
             request: the request for the turn.
         """
-        key = _key(opening, request)
+        key = _key(generation_prompt, request)
         if key not in self._entries:
             return None
         self._entries.move_to_end(key)
         return self._entries[key][0]
 
-    def add(self, opening: str, request: ChatRequest, constraint: Constraint) -> None:
+    def add(self, generation_prompt: str, request: ChatRequest, constraint: Constraint) -> None:
         """Remember the constraint of a turn; the arguments are those of ``find``."""
-        if len(opening) > _MAX_OPENING:
+        if len(generation_prompt) > _MAX_GENERATION_PROMPT:
             return
         schemas = [tool.parameters for tool in request.tools]
         if request.response_format.schema is not None:
             schemas.append(request.response_format.schema)
-        self._entries[_key(opening, request)] = (constraint, schemas)
+        self._entries[_key(generation_prompt, request)] = (constraint, schemas)
         if len(self._entries) > _MAX_ENTRIES:
             self._entries.popitem(last=False)
 
 
-def _key(opening: str, request: ChatRequest) -> Hashable:
+def _key(generation_prompt: str, request: ChatRequest) -> Hashable:
     """Everything of a turn that its grammar depends on."""
     form = request.response_format
     return (
-        opening,
+        generation_prompt,
         tuple((tool.name, id(tool.parameters), tool.strict) for tool in request.tools),
         request.tool_choice,
         request.max_calls,

@@ -1,6 +1,6 @@
-"""Deciding by one token, before the turn, whether to call a tool.
+"""Decide from the probability of one token whether a turn calls a tool.
 
-For models too small to decide as they write, which call whatever they are asked, or never.
+For models too small to decide while they write: these call a tool always or never.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ _GREEDY = SamplingParams(temperature=0)
 
 @dataclass(frozen=True, slots=True)
 class CallDecision:
-    """The outcome, and what the generation that found it took."""
+    """A decision and the cost of the generation that made it."""
 
     is_call: bool
+    """True if the turn calls a tool."""
     cached_tokens: int
-    """Prompt tokens that were already in the KV memory."""
+    """Prompt tokens that were already in the KV cache."""
     queue_seconds: float
+    """Time in the engine's queue."""
     seconds: float
-    """From submission to the decision, the queue included."""
+    """Time from submission to the decision, including the queue."""
 
 
 async def decide_call(
@@ -36,13 +38,13 @@ async def decide_call(
     bias: float,
     **cache: Unpack[CacheOptions],
 ) -> CallDecision:
-    """Decide whether a call comes next if ``bias`` is added to the logit of its first token.
+    """Decide whether the turn calls a tool, adding ``bias`` to the logit of a call's first token.
 
     Args:
-        engine: of the model.
-        prompt: up to the turn; it stays in the engine's cache for the turn itself.
-        calls: the grammar of a turn that is nothing but calls.
-        bias: natural logarithm of odds; above 0 for more calls.
+        engine: the model's engine.
+        prompt: tokens up to the turn; they stay in the engine's cache for the turn itself.
+        calls: the grammar of a turn that consists of calls only.
+        bias: natural logarithm of an odds ratio; above 0 for more calls.
         cache: the cache options of the turn.
     """
     started_at = time.perf_counter()
@@ -65,4 +67,4 @@ async def decide_call(
                     chunk.queue_seconds,
                     time.perf_counter() - started_at,
                 )
-    raise AssertionError("a grammar of calls gives a token")
+    raise AssertionError("a grammar of calls yields a token")

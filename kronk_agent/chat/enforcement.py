@@ -1,4 +1,4 @@
-"""Finds the part of a JSON Schema that a grammar can enforce."""
+"""Find the part of a JSON Schema that a grammar can enforce."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kronk_agent.tools.schema.walking import with_all_schemas, without_reversals
 logger = logging.getLogger(__name__)
 
 Refusal: TypeAlias = Callable[[JsonObject], Awaitable[str]]
-"""Why no grammar can be made of a schema; empty if one can."""
+"""Tries a schema: returns why no grammar can be made of it, or an empty string if one can."""
 
 _MAX_TRIES: Final = 200
 _MAX_SECONDS: Final = 5.0
@@ -25,21 +25,22 @@ _FIRST: Final = (
     *("maxLength", "minLength", "pattern", "patternProperties", "format"),
     *("multipleOf", "enum", "const", "allOf"),
 )
-"""Keywords that are left out before others are tried. A pattern and a length may each be taken and
-not both, and the pattern says more."""
+"""Keywords that are dropped first. A pattern and a length may be enforceable separately but not
+together; the pattern is dropped last because it says more."""
 _LAST: Final = ("items", "prefixItems", "additionalProperties", "properties")
 _KEPT: Final = frozenset({"type", "title", "description", "default", "examples", "$defs"})
 _ANYTHING: Final[JsonObject] = {"additionalProperties": True}
 _LONGEST_SHOWN: Final = 60
-"""Characters of a keyword's value in an error."""
+"""Characters of a keyword's value shown in an error."""
 _LONGEST_REASON: Final = 160
-"""Characters of what llguidance says, which may hold a whole pattern."""
+"""Characters of llguidance's message shown in an error; it may quote a whole pattern."""
 _REMEMBERED: Final = 256
+"""Schemas whose results are cached."""
 
 
 @dataclass(frozen=True, slots=True)
 class Enforceable:
-    """A schema of which a grammar can be made."""
+    """A schema that a grammar can enforce."""
 
     schema: JsonObject
     left_out: tuple[SchemaProblem, ...] = ()
@@ -47,24 +48,25 @@ class Enforceable:
 
 
 class EnforceableSchemas:
-    """Finds what can be enforced of schemas, and remembers the latest."""
+    """Finds the enforceable part of schemas and caches the latest results."""
 
     def __init__(self) -> None:
         self._found: OrderedDict[str, Enforceable] = OrderedDict()
 
     async def find(self, kind: str, schema: JsonObject, refusal: Refusal) -> Enforceable:
-        """``enforceable``, of what was found before where that is known.
+        """Return the cached result of ``enforceable``, or compute it.
 
         Args:
-            kind: what else than the schema a refusal depends on.
-            schema: of anything.
+            kind: what a refusal depends on besides the schema; part of the cache key, shown in the
+            log.
+            schema: any JSON Schema.
             refusal: tries a schema.
         """
         key = f"{kind} {json.dumps(schema)}"
         if key not in self._found:
             found = self._found[key] = await enforceable(schema, refusal)
             for problem in found.left_out:
-                logger.warning("%s: the grammar does not see to this: %s", kind, problem)
+                logger.warning("%s: not enforced by the grammar: %s", kind, problem)
             while len(self._found) > _REMEMBERED:
                 self._found.popitem(last=False)
         self._found.move_to_end(key)
@@ -72,13 +74,13 @@ class EnforceableSchemas:
 
 
 async def enforceable(schema: JsonObject, refusal: Refusal) -> Enforceable:
-    """The schema without the keywords, as few as can be found, that no grammar can be made of.
+    """Drop the keywords that no grammar can enforce, as few as the search finds.
 
-    It takes one try for a schema that is enforceable, and some for each that is not; 5 seconds at
-    most, after which anything is allowed.
+    An enforceable schema takes one try. Any other takes several tries for each such keyword, at
+    most 5 seconds in all; when the time is up, the result allows any object.
 
     Args:
-        schema: as ``read_schema`` gives it.
+        schema: as ``read_schema`` returns it.
         refusal: tries a schema.
     """
     whole = await refusal(schema)
@@ -93,7 +95,7 @@ async def enforceable(schema: JsonObject, refusal: Refusal) -> Enforceable:
 
 
 class _GaveUpError(Exception):
-    """It takes too many tries, or too long."""
+    """The search took too many tries or too long."""
 
 
 @dataclass(slots=True)
@@ -104,6 +106,11 @@ class _Search:
     _start: float = field(default_factory=time.monotonic)
 
     async def relaxed(self, root: JsonObject) -> Enforceable:
+        """Return the root schema without the keywords that cannot be enforced.
+
+        Raises:
+            _GaveUpError: the search takes too long, or the result is still refused.
+        """
         schema = await self._part(root, "")
         definitions = root.get("$defs")
         if isinstance(definitions, dict):
@@ -117,7 +124,7 @@ class _Search:
         return Enforceable(schema, tuple(self.left_out))
 
     async def _part(self, schema: JsonValue, path: str) -> JsonValue:
-        """A schema in the root, in itself: what it refers to is looked at elsewhere."""
+        """Relax a subschema on its own; its references are resolved elsewhere."""
         if not isinstance(schema, dict) or not await self._refused(_alone(schema, path)):
             return schema
         schema = await self._with_parts(schema, path)
@@ -142,7 +149,7 @@ class _Search:
     async def _with_what_can_stay(
         self, schema: JsonObject, suspects: list[str], path: str
     ) -> JsonObject:
-        """The schema without those of the keywords that cannot come back."""
+        """Restore those of the dropped keywords that can be enforced after all."""
         lost = {*suspects}
         for key in suspects:
             reason = await self._refused(_alone(_without(schema, lost - {key}), path))
@@ -153,7 +160,7 @@ class _Search:
         return _without(schema, lost)
 
     async def _with_parts(self, schema: JsonObject, path: str) -> JsonObject:
-        """The schema with each schema in it relaxed, where it must be."""
+        """Relax the subschemas that need it."""
         parts: dict[str, JsonValue] = {}
 
         def collect(step: str, value: JsonValue) -> JsonValue:
@@ -178,27 +185,29 @@ class _Search:
 
 def _problem(path: str, schema: JsonObject, keyword: str, reason: str) -> SchemaProblem:
     value = schema[keyword]
-    said = f"{value[:_LONGEST_SHOWN]!r}: " if isinstance(value, str) else ""
+    shown = f"{value[:_LONGEST_SHOWN]!r}: " if isinstance(value, str) else ""
     is_long = len(reason) > _LONGEST_REASON
     why = f"{reason[:_LONGEST_REASON]}…" if is_long else reason
-    return SchemaProblem(path, keyword, said + why)
+    return SchemaProblem(path, keyword, shown + why)
 
 
 def _alone(schema: JsonObject, path: str) -> JsonObject:
-    """An object with the schema for a member, with nothing for what it refers to; the root itself
-    is the object."""
-    alone = _referring_to_nothing("", schema)
+    """Return an object schema with this schema for a member, and its references removed.
+
+    The root schema is an object schema itself.
+    """
+    alone = _without_references("", schema)
     if not path:
         assert isinstance(alone, dict)
         return alone
     return {"type": "object", "properties": {"value": alone}}
 
 
-def _referring_to_nothing(_: str, schema: JsonValue) -> JsonValue:
+def _without_references(_: str, schema: JsonValue) -> JsonValue:
     if not isinstance(schema, dict):
         return schema
     kept = {key: value for key, value in schema.items() if key not in ("$ref", "$defs")}
-    return with_all_schemas(kept, _referring_to_nothing)
+    return with_all_schemas(kept, _without_references)
 
 
 def _without(schema: JsonObject, keywords: set[str]) -> JsonObject:

@@ -10,12 +10,12 @@ from anyio import to_thread
 
 from kronk_agent.chat.constraint_cache import ConstraintCache
 from kronk_agent.chat.decision import CallDecision, decide_call
-from kronk_agent.chat.dialects import Grammar, Turn, dialect_for
+from kronk_agent.chat.dialects import DialectTurn, TurnGrammar, dialect_for
 from kronk_agent.chat.enforcement import EnforceableSchemas
-from kronk_agent.chat.logprobs import Scores
+from kronk_agent.chat.logprobs import LogprobAligner
 from kronk_agent.chat.own_prefix import OwnPrefix
 from kronk_agent.chat.shown_tools import shown_tools
-from kronk_agent.chat.templates.chat_template import ChatTemplate, Options
+from kronk_agent.chat.templates.chat_template import ChatTemplate, TemplateOptions
 from kronk_agent.chat.turn_reader import TurnReader
 from kronk_agent.engine.engine import CacheOptions, Chunk, Constraint, Engine
 from kronk_agent.errors import ConstraintError, InvalidRequestError
@@ -34,10 +34,10 @@ _ANY_FORM = ResponseFormat()
 
 
 @dataclass(frozen=True, slots=True)
-class _Prompt:
+class _TokenizedPrompt:
     text: str
     tokens: list[int]
-    opening: str
+    generation_prompt: str
     """What of it begins the assistant's turn."""
     cache: CacheOptions = field(default_factory=CacheOptions)
 
@@ -97,7 +97,7 @@ class LocalChatModel:
             request.stop,
             num_prompt_tokens=len(prompt.tokens),
             decision=decision,
-            scores=Scores(self._engine.vocabulary.piece) if request.logprobs else None,
+            aligner=LogprobAligner(self._engine.vocabulary.piece) if request.logprobs else None,
         )
         if not request.separate_reasoning and not request.continue_final_message:
             for delta in turn.begun:
@@ -123,7 +123,7 @@ class LocalChatModel:
         for delta in reader.insert(turn.thought_end, num_inserted):
             yield delta
         prompt = longer
-        rest = self._dialect.begin_turn(prompt.opening, request)
+        rest = self._dialect.start_turn(prompt.generation_prompt, request)
         async with aclosing(self._generate(prompt, rest, request, reader.num_tokens)) as chunks:
             async for chunk in chunks:
                 for delta in reader.read(chunk):
@@ -131,13 +131,15 @@ class LocalChatModel:
                 if reader.is_over:
                     return
 
-    def _has_room_after(self, prompt: _Prompt, request: ChatRequest, num_generated: int) -> bool:
+    def _has_room_after(
+        self, prompt: _TokenizedPrompt, request: ChatRequest, num_generated: int
+    ) -> bool:
         """True if at least one more token may follow."""
         is_under_limit = request.max_tokens is None or num_generated < request.max_tokens
         return is_under_limit and len(prompt.tokens) < self._engine.context_length
 
     async def _decided(
-        self, prompt: _Prompt, request: ChatRequest
+        self, prompt: _TokenizedPrompt, request: ChatRequest
     ) -> tuple[ChatRequest, CallDecision | None]:
         """The request with ``tool_call_bias`` applied, and the decision if one was made.
 
@@ -148,7 +150,7 @@ class LocalChatModel:
         if bias is None or choice.mode != "auto" or not request.callable_tools:
             return request, None
         must = replace(request, tool_choice=replace(choice, mode="required"))
-        turn = self._dialect.begin_turn(prompt.opening, must)
+        turn = self._dialect.start_turn(prompt.generation_prompt, must)
         if turn.thought_end:
             raise InvalidRequestError(
                 "tool_call_bias is for models that do not think before they call: leave it out",
@@ -161,51 +163,57 @@ class LocalChatModel:
             return must, decision
         return replace(request, tool_choice=ToolChoice("none")), decision
 
-    def _read(self, request: ChatRequest) -> _Prompt:
+    def _read(self, request: ChatRequest) -> _TokenizedPrompt:
         prompt = self._render(request)
         cache = CacheOptions(cache_salt=request.cache_salt)
         if request.share_prefix and (request.cache_salt or self._engine.saves_prefixes):
             cache["shared_prefix"] = self._own_prefix.length(request, prompt.tokens)
         return replace(prompt, cache=cache)
 
-    def _render(self, request: ChatRequest) -> _Prompt:
+    def _render(self, request: ChatRequest) -> _TokenizedPrompt:
         limit = request.max_tool_description_tokens
         shown = shown_tools(request.tools, limit, self.count_tokens)
-        messages, tools = self._dialect.arrange(request.messages, shown)
+        messages, tools = self._dialect.prepare_messages(request.messages, shown)
         effort = request.reasoning_effort
         prompt = self._template.render(
             messages,
             tools,
-            options=Options(
+            options=TemplateOptions(
                 enable_thinking=request.is_thinking_enabled,
                 reasoning_effort=None if effort == "none" else effort,
                 kwargs=request.chat_template_kwargs,
             ),
-            continuation=self._dialect.begin_message if request.continue_final_message else None,
+            continuation=self._dialect.continue_message if request.continue_final_message else None,
         )
-        return _Prompt(prompt.text, prompt.tokenize(self._engine.vocabulary), prompt.opening)
+        return _TokenizedPrompt(
+            prompt.text, prompt.tokenize(self._engine.vocabulary), prompt.generation_prompt
+        )
 
-    def _begun(self, prompt: _Prompt, request: ChatRequest) -> tuple[_Prompt, Turn]:
+    def _begun(
+        self, prompt: _TokenizedPrompt, request: ChatRequest
+    ) -> tuple[_TokenizedPrompt, DialectTurn]:
         """The turn that a prompt begins, and the prompt it really begins with."""
-        turn = self._dialect.begin_turn(prompt.opening, request)
+        turn = self._dialect.start_turn(prompt.generation_prompt, request)
         if request.is_thinking_enabled is False and turn.parser.is_thinking:
             # The template begins to think whatever it is told.
             prompt = self._with(prompt, [], "", turn.thought_end)
-            turn = self._dialect.begin_turn(prompt.opening, request)
+            turn = self._dialect.start_turn(prompt.generation_prompt, request)
         return prompt, turn
 
-    def _with(self, prompt: _Prompt, tokens: Sequence[int], text: str, end: str) -> _Prompt:
+    def _with(
+        self, prompt: _TokenizedPrompt, tokens: Sequence[int], text: str, end: str
+    ) -> _TokenizedPrompt:
         """A prompt that goes on with what was generated, and the end of the thinking."""
         ending = self._engine.vocabulary.tokenize(end, parse_special=True)
-        return _Prompt(
+        return _TokenizedPrompt(
             prompt.text + text + end,
             [*prompt.tokens, *tokens, *ending],
-            prompt.opening + text + end,
+            prompt.generation_prompt + text + end,
             prompt.cache,
         )
 
     async def _generate(
-        self, prompt: _Prompt, turn: Turn, request: ChatRequest, num_generated: int
+        self, prompt: _TokenizedPrompt, turn: DialectTurn, request: ChatRequest, num_generated: int
     ) -> AsyncGenerator[Chunk, None]:
         left = None if request.max_tokens is None else request.max_tokens - num_generated
         chunks = self._engine.generate(
@@ -224,9 +232,9 @@ class LocalChatModel:
     # --- grammars ------------------------------------------------------------------------------
 
     async def _constraint(
-        self, prompt: _Prompt, turn: Turn, request: ChatRequest
+        self, prompt: _TokenizedPrompt, turn: DialectTurn, request: ChatRequest
     ) -> Constraint | None:
-        known = self._constraints.find(prompt.opening, request)
+        known = self._constraints.find(prompt.generation_prompt, request)
         if known is not None:
             return known
         grammar = await to_thread.run_sync(turn.write_grammar)
@@ -238,14 +246,14 @@ class LocalChatModel:
             tools = tuple([await self._enforceable(tool) for tool in request.tools])
             form = await self._enforceable_form(request.response_format)
             possible = replace(request, tools=tools, response_format=form)
-            turn = self._dialect.begin_turn(prompt.opening, possible)
+            turn = self._dialect.start_turn(prompt.generation_prompt, possible)
             grammar = await to_thread.run_sync(turn.write_grammar)
             assert grammar is not None
             constraint = await self._compile(grammar)
-        self._constraints.add(prompt.opening, request, constraint)
+        self._constraints.add(prompt.generation_prompt, request, constraint)
         return constraint
 
-    async def _compile(self, grammar: Grammar) -> Constraint:
+    async def _compile(self, grammar: TurnGrammar) -> Constraint:
         return await self._engine.compile(grammar.lark, grammar.parts, is_ours=grammar.is_ours)
 
     async def _enforceable(self, tool: Tool) -> Tool:
@@ -297,7 +305,7 @@ class LocalChatModel:
         """Why no grammar can be made of these; empty if one can."""
         choice = ToolChoice("required" if tools else "auto")
         request = ChatRequest(messages=_ANY, tools=tools, tool_choice=choice, response_format=form)
-        grammar = await to_thread.run_sync(self._dialect.begin_turn("", request).write_grammar)
+        grammar = await to_thread.run_sync(self._dialect.start_turn("", request).write_grammar)
         if grammar is None:
             return ""
         try:

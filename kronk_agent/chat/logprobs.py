@@ -1,4 +1,4 @@
-"""Which tokens a piece of the answer is made of, when how likely they were is asked for."""
+"""Align tokens and their log probabilities with the text of the answer."""
 
 from __future__ import annotations
 
@@ -11,38 +11,39 @@ from kronk_agent.messages import Delta, Finish, ReasoningDelta, TextDelta, Token
 
 
 @dataclass(frozen=True, slots=True)
-class _Scored:
-    score: TokenLogprob | None
-    """None for the rest of a token that was given before."""
+class _AlignedToken:
+    logprob: TokenLogprob | None
+    """None for the rest of a token that was returned before."""
     text: str
-    """What it adds to the text; empty as long as a character is not whole."""
+    """Text the token adds; empty until a multi-byte character is complete."""
 
 
-class Scores:
-    """Puts tokens beside the text that comes of them.
+class LogprobAligner:
+    """Assigns generated tokens to the text deltas that contain them.
 
-    Between the two are a parser and the search for stop texts, which hold text back and leave some
-    of it out. So tokens are kept until a delta has their text; those before it are of what was
-    left out.
+    Between tokens and text are the parser and the stop-sequence search, which hold text back and
+    drop some of it. Tokens are kept until a delta has their text; kept tokens before that text
+    belong to dropped text.
 
     Args:
-        piece: the bytes of a token.
+        piece: returns the bytes of a token.
     """
 
     def __init__(self, piece: Callable[[int], bytes]) -> None:
         self._piece = piece
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._kept: list[_Scored] = []
+        self._kept: list[_AlignedToken] = []
 
     def add(self, tokens: Sequence[logprobs.TokenLogprob]) -> None:
-        """Tokens that were generated, whose text comes now or later."""
+        """Add generated tokens whose text comes in this or a later delta."""
         for token in tokens:
-            scored = self._scored(token.token, token.logprob)
-            top = tuple(self._scored(other, logprob) for other, logprob in token.top)
-            self._kept.append(_Scored(replace(scored, top=top), self._decoder.decode(scored.bytes)))
+            logprob = self._token_logprob(token.token, token.logprob)
+            top = tuple(self._token_logprob(other, value) for other, value in token.top)
+            text = self._decoder.decode(logprob.bytes)
+            self._kept.append(_AlignedToken(replace(logprob, top=top), text))
 
-    def score(self, delta: Delta) -> Delta:
-        """The delta, if it is text with the tokens it is made of."""
+    def align(self, delta: Delta) -> Delta:
+        """Return a text delta with its tokens; other deltas are returned unchanged."""
         match delta:
             case TextDelta(text):
                 return TextDelta(text, self._take(text))
@@ -54,34 +55,34 @@ class Scores:
                 self._kept.clear()
         return delta
 
-    def _scored(self, token: int, logprob: float) -> TokenLogprob:
+    def _token_logprob(self, token: int, logprob: float) -> TokenLogprob:
         piece = self._piece(token)
         return TokenLogprob(piece.decode("utf-8", "replace"), piece, token, logprob)
 
     def _take(self, text: str) -> tuple[TokenLogprob, ...]:
-        """The tokens that have a part of this text."""
-        start = _place("".join(scored.text for scored in self._kept), text)
+        """Remove and return the tokens that contribute to this text."""
+        start = _position("".join(token.text for token in self._kept), text)
         if start < 0:
             return ()
         end = start + len(text)
         taken: list[TokenLogprob] = []
-        left: list[_Scored] = []
+        left: list[_AlignedToken] = []
         at = 0
-        for scored in self._kept:
-            first, at = at, at + len(scored.text)
+        for token in self._kept:
+            first, at = at, at + len(token.text)
             if first >= end:
-                left.append(scored)
+                left.append(token)
                 continue
-            if scored.score is not None and (at > start or first == at == start):
-                taken.append(scored.score)
+            if token.logprob is not None and (at > start or first == at == start):
+                taken.append(token.logprob)
             if at > end:
-                left.append(_Scored(None, scored.text[end - first :]))
+                left.append(_AlignedToken(None, token.text[end - first :]))
         self._kept = left
         return tuple(taken)
 
 
-def _place(kept: str, text: str) -> int:
-    """Where a text is in what was generated: nearly always that is all of it, or how it begins."""
+def _position(kept: str, text: str) -> int:
+    """Return the position of a text in the kept text, -1 if it is absent; usually a prefix."""
     if kept.startswith(text):
         return 0
     return len(kept) - len(text) if kept.endswith(text) else kept.rfind(text)

@@ -1,4 +1,4 @@
-"""Holds back a call that repeats an earlier call of its turn."""
+"""Hold back a call that repeats an earlier call of its turn."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from kronk_agent.messages import Delta, ToolCallArguments, ToolCallEnd, ToolCall
 
 
 class RepeatFilter:
-    """Passes deltas on, except those of a call with the name and arguments of an earlier one.
+    """Passes deltas on, except those of a call with the name and arguments of an earlier call.
 
-    The deltas of a call are held while its arguments begin like those of an earlier call to the
+    The deltas of a call are held while its arguments start like those of an earlier call to the
     same tool, and passed on once they differ.
     """
 
@@ -21,11 +21,11 @@ class RepeatFilter:
         self._arguments: list[str] = []
         self._length = 0
         self._candidates: list[str] = []
-        """Earlier arguments that begin like the ones being read."""
+        """Earlier arguments that start like the current ones."""
         self._held: list[Delta] = []
 
     def push(self, delta: Delta) -> list[Delta]:
-        """The deltas to pass on now."""
+        """Add a delta and return the deltas to pass on now."""
         match delta:
             case ToolCallStart(name=name):
                 self._name, self._arguments, self._length = name, [], 0
@@ -46,7 +46,7 @@ class RepeatFilter:
         return [] if self._candidates else self.flush()
 
     def flush(self) -> list[Delta]:
-        """The deltas that are held; for the end of a turn that was cut off in a call."""
+        """Return the held deltas, when a turn was cut off inside a call."""
         held, self._held = self._held, []
         return held
 

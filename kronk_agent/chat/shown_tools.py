@@ -1,4 +1,4 @@
-"""Tools as the prompt shows them: what they say in fewer tokens."""
+"""Tools as the prompt shows them, with shortened descriptions and schemas."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ _SENTENCE_END: Final = re.compile(
 _WORD_END: Final = re.compile(r"(?<=\S)(?=\s)")
 _ANYWHERE: Final = re.compile(r"(?=.)")
 _LONGEST_TOKEN: Final = 32
-"""Characters of a token, of all but blanks and rulers; what is beyond is not even counted."""
+"""Characters of the longest token, except runs of blanks or rules. Text beyond this is not
+tokenized."""
 
 
 def shown_tools(
     tools: Sequence[Tool], max_description_tokens: int | None, count: Callable[[str], int]
 ) -> list[Tool]:
-    """The tools as the model is shown them; arguments are checked and enforced by the originals.
+    """Return the tools to show to the model; the originals still check and enforce arguments.
 
     Args:
-        tools: those without ``call`` are the caller's own, and are shown whole.
-        max_description_tokens: of each description; None is no limit.
-        count: the number of tokens of a text.
+        tools: client tools, which have no ``call``, are shown unchanged.
+        max_description_tokens: limit for each description; None means no limit.
+        count: counts the tokens of a text.
     """
     if max_description_tokens is None:
         shorten: Callable[[str], str] = str
@@ -39,24 +40,24 @@ def shown_tools(
 
 
 def cut_at_sentence(text: str, *, max_tokens: int, count: Callable[[str], int]) -> str:
-    """The first sentences of a text, as many as have so many tokens at most.
+    """Cut a text to its first sentences with at most ``max_tokens`` tokens.
 
-    Where the first sentence alone is longer, its first words and an ellipsis.
+    If the first sentence is longer, return its first words and an ellipsis.
     """
-    if len(text.encode(errors="replace")) <= max_tokens:  # no token is less than a byte
+    if len(text.encode(errors="replace")) <= max_tokens:  # a token has at least one byte
         return text
     head = text[: max_tokens * _LONGEST_TOKEN]
     if len(head) == len(text) and count(text) <= max_tokens:
         return text
-    for ends, mark in ((_SENTENCE_END, ""), (_WORD_END, " …"), (_ANYWHERE, "…")):
-        places = [match.end() for match in ends.finditer(head) if head[: match.end()].strip()]
+    for ends, ellipsis in ((_SENTENCE_END, ""), (_WORD_END, " …"), (_ANYWHERE, "…")):
+        positions = [match.end() for match in ends.finditer(head) if head[: match.end()].strip()]
 
-        def tokens_up_to(end: int, mark: str = mark) -> int:
-            return count(head[:end].rstrip() + mark)
+        def tokens_up_to(end: int, ellipsis: str = ellipsis) -> int:
+            return count(head[:end].rstrip() + ellipsis)
 
-        number = bisect_right(places, max_tokens, key=tokens_up_to)
+        number = bisect_right(positions, max_tokens, key=tokens_up_to)
         if number:
-            return head[: places[number - 1]].rstrip() + mark
+            return head[: positions[number - 1]].rstrip() + ellipsis
     return ""
 
 

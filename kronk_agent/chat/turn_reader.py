@@ -1,4 +1,4 @@
-"""What the engine generates as deltas: parsed, ended at stop texts, counted."""
+"""Turn the engine's chunks into deltas: parsing, stop sequences, usage and timings."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kronk_agent.chat.decision import CallDecision
-from kronk_agent.chat.dialects import Parser
-from kronk_agent.chat.dialects.parsing.reader import Marks
-from kronk_agent.chat.logprobs import Scores
+from kronk_agent.chat.dialects import TurnParserProtocol
+from kronk_agent.chat.dialects.parsing.reader import Delimiters
+from kronk_agent.chat.logprobs import LogprobAligner
 from kronk_agent.chat.repeat_filter import RepeatFilter
 from kronk_agent.engine.engine import Chunk, GenerationEnd
 from kronk_agent.messages import (
@@ -25,35 +25,36 @@ from kronk_agent.messages import (
 class TurnReader:
     """Turns the chunks of one turn into deltas.
 
-    A turn that repeats one of its calls exactly ends before the repeat, which is not handed out:
-    small models would go on to make it as often as they may.
+    A turn that repeats one of its calls exactly ends before the repeat, which is dropped: small
+    models otherwise repeat it up to the limit.
 
     Args:
         parser: a fresh one, from the dialect.
-        stop: texts that end the turn when the answer's text has them; thinking and calls may.
-        num_prompt_tokens: tokens of the prompt of the first generation.
-        decision: the generation before the turn that decided whether to call, if there was one.
-        scores: puts logprobs beside the text, where they are asked for.
+        stop: sequences that end the turn when they occur in the answer's text; they may occur in
+        thinking and calls.
+        num_prompt_tokens: prompt tokens of the first generation.
+        decision: the generation before the turn that decided whether to call, if any.
+        aligner: adds logprobs to text deltas, if they were requested.
     """
 
     def __init__(
         self,
-        parser: Parser,
+        parser: TurnParserProtocol,
         stop: Sequence[str],
         *,
         num_prompt_tokens: int,
         decision: CallDecision | None = None,
-        scores: Scores | None = None,
+        aligner: LogprobAligner | None = None,
     ) -> None:
         self.is_over = False
-        """Has ``Finish`` been given?"""
+        """True once ``Finish`` was returned."""
         self._parser = parser
-        self._stop = _StopFinder(stop)
-        self._scores = scores
+        self._stop = _StopSequenceFilter(stop)
+        self._aligner = aligner
         self._num_earlier = 0
         """Completion tokens of the generations before the current one."""
         self._is_first_generation = decision is None
-        """True while the engine's counts of the prompt and its timings are those of the turn."""
+        """True while the engine's prompt counts and timings are those of the turn."""
         self._usage = Usage(
             prompt_tokens=num_prompt_tokens,
             cached_tokens=decision.cached_tokens if decision else 0,
@@ -65,6 +66,7 @@ class TurnReader:
 
     @property
     def num_reasoning_tokens(self) -> int:
+        """Thinking tokens so far."""
         return self._usage.reasoning_tokens
 
     @property
@@ -73,25 +75,25 @@ class TurnReader:
         return self._usage.completion_tokens
 
     def insert(self, text: str, num_tokens: int) -> list[Delta]:
-        """Add text that the model did not write; a new generation continues after it."""
+        """Inject text that the model did not write; a new generation continues after it."""
         self._usage += Usage(completion_tokens=num_tokens)
         self._num_earlier = self._usage.completion_tokens
         self._is_first_generation = False
         return self._parser.push(text)
 
     def cut(self) -> list[Delta]:
-        """End the turn between two generations, because there is no room for the next one."""
+        """End the turn between two generations, when the context has no space for the next one."""
         self.is_over = True
         deltas = self._parser.finish(is_cut=True)
         return [*deltas, Finish("length", self._usage, self._timings(None))]
 
     def read(self, chunk: Chunk) -> list[Delta]:
-        """The deltas this chunk adds; ``Finish`` is the last of the turn."""
+        """Return the deltas this chunk adds; ``Finish`` is the last of the turn."""
         deltas = self._read(chunk)
-        if self._scores is None:
+        if self._aligner is None:
             return deltas
-        self._scores.add(chunk.logprobs)
-        return [self._scores.score(delta) for delta in deltas]
+        self._aligner.add(chunk.logprobs)
+        return [self._aligner.align(delta) for delta in deltas]
 
     def _read(self, chunk: Chunk) -> list[Delta]:
         self._count(chunk)
@@ -119,17 +121,17 @@ class TurnReader:
         self._usage += Usage(completion_tokens=num_tokens, reasoning_tokens=num_thinking)
 
     def _up_to_stop(self, deltas: Sequence[Delta]) -> tuple[list[Delta], FinishReason | None]:
-        let_through: list[Delta] = []
+        passed: list[Delta] = []
         for delta in deltas:
             if not isinstance(delta, TextDelta):
-                let_through += [*_text(self._stop.flush()), *self._repeats.push(delta)]
+                passed += [*_text(self._stop.flush()), *self._repeats.push(delta)]
                 if self._repeats.has_found:
-                    return let_through, "tool_calls"
+                    return passed, "tool_calls"
                 continue
-            let_through += _text(self._stop.push(delta.text))
+            passed += _text(self._stop.push(delta.text))
             if self._stop.found is not None:
-                return let_through, "stop"
-        return let_through, None
+                return passed, "stop"
+        return passed, None
 
     def _stopped(self, reason: FinishReason, end: GenerationEnd | None) -> Finish:
         usage = self._usage if end is None else self._total(end)
@@ -145,7 +147,7 @@ class TurnReader:
         return replace(self._usage, completion_tokens=completion_tokens)
 
     def _timings(self, end: GenerationEnd | None) -> Timings:
-        """The engine's where it timed the whole turn, otherwise our own."""
+        """Return the engine's timings if they cover the whole turn, else our own."""
         if end is not None and self._is_first_generation:
             return end.timings
         now = time.perf_counter()
@@ -157,28 +159,28 @@ class TurnReader:
         )
 
 
-class _StopFinder:
-    """Lets text through up to the first of some texts, holding back what may be one's start."""
+class _StopSequenceFilter:
+    """Passes text on up to the first stop sequence; holds back text that may start one."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self.found: str | None = None
-        """The first of them that came."""
-        self._marks = Marks(texts)
+        """The stop sequence that occurred first; None so far."""
+        self._sequences = Delimiters(texts)
         self._held = ""
 
     def push(self, chunk: str) -> str:
-        """The text that is clear: up to the first stop text if there is one."""
+        """Add text and return the part that is certain, at most up to a stop sequence."""
         text = self._held + chunk
-        found = self._marks.find(text, 0)
+        found = self._sequences.find(text, 0)
         if found is not None:
             self.found, self._held = found.group(), ""
             return text[: found.start()]
-        clear = self._marks.possible_start(text, 0)
+        clear = self._sequences.possible_start(text, 0)
         self._held = text[clear:]
         return text[:clear]
 
     def flush(self) -> str:
-        """What was held back, now that nothing follows it."""
+        """Return the held text at the end of the turn."""
         held, self._held = self._held, ""
         return held
 

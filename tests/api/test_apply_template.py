@@ -68,7 +68,7 @@ async def test_thoughts_that_a_template_begins_and_nobody_wants_are_ended_in_the
 @pytest.mark.parametrize(
     ("body", "param", "words"),
     [
-        ({"model": "far"}, "model", "is on a server, which writes its prompts itself"),
+        ({"model": "far"}, "model", "is remote and its prompts are rendered by its server"),
         ({"model": "agent/default"}, "model", "is an agent; this endpoint takes a plain model"),
         ({"model": "bert"}, "model", "cannot generate text in a chat; models that can: chatty"),
         ({"model": "chatty", "temperature": 1}, "temperature", "temperature"),

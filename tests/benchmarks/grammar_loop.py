@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio
 
-from kronk_agent.chat.local import LocalChatModel, _Prompt
+from kronk_agent.chat.local import LocalChatModel, _TokenizedPrompt
 from kronk_agent.engine.engine import Engine, EngineParams
 from kronk_agent.messages import Message
 from kronk_agent.model import ChatRequest
@@ -58,7 +58,7 @@ async def _measure(model: LocalChatModel, properties: dict[str, Any]) -> tuple[f
         for i in range(_NUM_TOOLS)
     ]
     request = ChatRequest(messages=(Message.user("x"),), tools=tuple(tools))
-    turn = model._dialect.begin_turn("", request)
+    turn = model._dialect.start_turn("", request)
     longest = 0.0
 
     async def tick() -> None:
@@ -73,7 +73,7 @@ async def _measure(model: LocalChatModel, properties: dict[str, Any]) -> tuple[f
         tasks.start_soon(tick)
         await anyio.sleep(0.05)
         longest, begin = 0.0, time.perf_counter()
-        await model._constraint(_Prompt("", [], ""), turn, request)
+        await model._constraint(_TokenizedPrompt("", [], ""), turn, request)
         took = time.perf_counter() - begin
         tasks.cancel_scope.cancel()
     return longest, took

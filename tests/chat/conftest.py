@@ -9,7 +9,7 @@ from chat.scripted_upstream import ScriptedUpstream
 from chat.support import Grammar
 from loopback_web import LoopbackWeb
 
-from kronk_agent.chat.dialects import Grammar as TurnGrammar
+from kronk_agent.chat.dialects import TurnGrammar
 from kronk_agent.engine.engine import Engine, EngineParams
 from kronk_agent.engine.llama.model_file import ModelFile
 from kronk_agent.engine.structured_output.constraint import ConstraintCompiler

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kronk_agent.chat.dialects.formats.call_format import CallFormat, Enclosure
+from kronk_agent.chat.dialects.formats.call_format import CallFormat, DelimiterPair
 from kronk_agent.chat.dialects.parsing.turn import TurnFormat, TurnParser
 from kronk_agent.engine.structured_output.constraint import Constraint
 from kronk_agent.engine.vocabulary import Vocabulary
@@ -77,11 +77,11 @@ def merged(deltas: Iterable[Delta]) -> list[Delta]:
     return together
 
 
-THINK = Enclosure("<think>", "</think>")
+THINK = DelimiterPair("<think>", "</think>")
 
 
 def turn_format(
-    calls: CallFormat | None, thinking: Enclosure | None = None, **more: Any
+    calls: CallFormat | None, thinking: DelimiterPair | None = None, **more: Any
 ) -> TurnFormat:
     return TurnFormat(name="test", calls=calls, reasoning=thinking, before_calls="\n", **more)
 
@@ -89,7 +89,7 @@ def turn_format(
 def make_parser(
     calls: CallFormat | None,
     *tools: Tool,
-    thinking: Enclosure | None = None,
+    thinking: DelimiterPair | None = None,
     begun: str = "",
     **more: Any,
 ) -> TurnParser:

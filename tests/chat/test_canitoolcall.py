@@ -115,7 +115,7 @@ def our_name(name: str) -> str:
 
 def read(data: Path, fixture: Fixture, chunks: Sequence[str]) -> ParseResult:
     request = ChatRequest(messages=(Message.user("x"),), tools=tools_of(fixture))
-    turn = load(data, fixture.models[0]).begin_turn(opening_of(fixture), request)
+    turn = load(data, fixture.models[0]).start_turn(opening_of(fixture), request)
     deltas = [delta for chunk in chunks for delta in turn.parser.push(chunk)]
     return result_of([*deltas, *turn.parser.finish(is_cut="truncated" in fixture.tags)])
 

@@ -7,7 +7,7 @@ import pytest
 from chat.support import HERMES_TEMPLATE, make_tool
 from inline_snapshot import snapshot
 
-from kronk_agent.chat.dialects import Dialect, Turn, dialect_for
+from kronk_agent.chat.dialects import Dialect, DialectTurn, dialect_for
 from kronk_agent.chat.dialects.parsing.turn import TurnFormat
 from kronk_agent.chat.dialects.template_dialect import TemplateDialect
 from kronk_agent.chat.templates.chat_template import ChatTemplate
@@ -35,8 +35,8 @@ def make_dialect(source: str) -> Dialect:
     return dialect_for(ChatTemplate({"default": source}), {})
 
 
-def begin(source: str, opening: str = "", **request: Any) -> Turn:
-    return make_dialect(source).begin_turn(opening, ChatRequest(messages=(QUESTION,), **request))
+def begin(source: str, opening: str = "", **request: Any) -> DialectTurn:
+    return make_dialect(source).start_turn(opening, ChatRequest(messages=(QUESTION,), **request))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_dialect_is_known_by_how_its_template_writes_a_call(source: str, expec
 def test_a_template_that_knows_tools_is_given_them_as_they_are() -> None:
     call = Message.assistant("", (ToolCall("id1", "get_weather", "{}"),))
 
-    assert make_dialect(HERMES_TEMPLATE).arrange([QUESTION, call], [TOOL]) == (
+    assert make_dialect(HERMES_TEMPLATE).prepare_messages([QUESTION, call], [TOOL]) == (
         [QUESTION, call],
         [TOOL],
     )
@@ -84,7 +84,7 @@ def test_a_template_that_knows_no_tools_is_told_everything_in_words() -> None:
     dialect = make_dialect(PLAIN_TEMPLATE)
     template = ChatTemplate({"default": PLAIN_TEMPLATE})
 
-    assert template.render(*dialect.arrange(messages, [TOOL])).text == snapshot("""\
+    assert template.render(*dialect.prepare_messages(messages, [TOOL])).text == snapshot("""\
 [system]
 Be brief.
 
@@ -113,7 +113,7 @@ And tomorrow?
 [assistant]
 {"tool_call": {"name": "get_weather", "arguments": {"city": "Rome"}}}
 """)
-    assert dialect.arrange([QUESTION], []) == ([QUESTION], ())
+    assert dialect.prepare_messages([QUESTION], []) == ([QUESTION], ())
 
 
 def test_results_take_the_users_turn_where_roles_must_alternate() -> None:
@@ -122,7 +122,7 @@ def test_results_take_the_users_turn_where_roles_must_alternate() -> None:
     messages = [QUESTION, call, result, result, Message.user("So?"), Message.assistant("Go out.")]
     template = ChatTemplate({"default": TAKE_TURNS})
 
-    rendered = template.render(*make_dialect(TAKE_TURNS).arrange(messages, [TOOL]))
+    rendered = template.render(*make_dialect(TAKE_TURNS).prepare_messages(messages, [TOOL]))
     assert rendered.text.count("[user]") == 2
 
 
@@ -149,7 +149,7 @@ def test_tools_are_described_in_few_words() -> None:
         definitions={"Place": place},
     )
     dialect = make_dialect(PLAIN_TEMPLATE)
-    messages, _ = dialect.arrange([QUESTION], [tool, make_tool("stop")])
+    messages, _ = dialect.prepare_messages([QUESTION], [tool, make_tool("stop")])
 
     assert messages[0].text == snapshot("""\
 You can use these tools:

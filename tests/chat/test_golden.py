@@ -17,9 +17,9 @@ from typing import Any, TypeAlias
 import pytest
 from chat.support import Grammar, make_tool
 
-from kronk_agent.chat.dialects import Dialect, Turn, dialect_for
-from kronk_agent.chat.templates.chat_template import ChatTemplate, Options
-from kronk_agent.chat.templates.special_tokens import Prompt
+from kronk_agent.chat.dialects import Dialect, DialectTurn, dialect_for
+from kronk_agent.chat.templates.chat_template import ChatTemplate, TemplateOptions
+from kronk_agent.chat.templates.special_tokens import SegmentedPrompt
 from kronk_agent.messages import (
     Delta,
     JsonObject,
@@ -127,14 +127,14 @@ def request_of(case: Case) -> ChatRequest:
     )
 
 
-def prompt_of(template: ChatTemplate, dialect: Dialect, case: Case) -> Prompt:
+def prompt_of(template: ChatTemplate, dialect: Dialect, case: Case) -> SegmentedPrompt:
     request = request_of(case)
     is_continued = request.continue_final_message
     return template.render(
-        *dialect.arrange(request.messages, request.tools),
-        options=Options(kwargs=request.chat_template_kwargs),
+        *dialect.prepare_messages(request.messages, request.tools),
+        options=TemplateOptions(kwargs=request.chat_template_kwargs),
         add_generation_prompt=case["params"]["add_generation_prompt"] or is_continued,
-        continuation=dialect.begin_message if is_continued else None,
+        continuation=dialect.continue_message if is_continued else None,
     )
 
 
@@ -145,7 +145,7 @@ def expected_prompt(case: Case) -> str:
     return expected
 
 
-def read(turn: Turn, chunks: Sequence[str]) -> JsonObject:
+def read(turn: DialectTurn, chunks: Sequence[str]) -> JsonObject:
     """What a turn's parser makes of these chunks, in the golden data's form."""
     deltas: list[Delta] = list(turn.begun)
     for chunk in chunks:
@@ -206,12 +206,12 @@ def test_what_models_write_is_read_the_same_at_every_split(name: str, golden_dat
     for case in cases(golden_data):
         if case["template"] != name:
             continue
-        opening = prompt_of(template, dialect, case).opening
+        opening = prompt_of(template, dialect, case).generation_prompt
         request, text = request_of(case), case["input"]
         for split in range(len(text) + 1):
-            turn = dialect.begin_turn(opening, request)
+            turn = dialect.start_turn(opening, request)
             assert read(turn, [text[:split], text[split:]]) == expected_turn(case)
-        turn = dialect.begin_turn(opening, request)
+        turn = dialect.start_turn(opening, request)
         assert read(turn, list(text)) == expected_turn(case)
 
 
@@ -223,8 +223,8 @@ def test_what_models_write_is_in_the_grammar_of_its_turn(
     for case in cases(golden_data):
         if case["template"] != name or case["is_partial"]:
             continue
-        opening = prompt_of(template, dialect, case).opening
-        turn = dialect.begin_turn(opening, request_of(case))
+        opening = prompt_of(template, dialect, case).generation_prompt
+        turn = dialect.start_turn(opening, request_of(case))
         if turn.grammar is None:
             continue
         grammar = compile_grammar(turn.grammar)

@@ -12,10 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from kronk_agent.chat.dialects import GENERIC, HERMES
-from kronk_agent.chat.dialects import Grammar as TurnGrammar
-from kronk_agent.chat.dialects.formats.arguments import ArgumentMarks
-from kronk_agent.chat.dialects.formats.call_format import CallFormat, Enclosure
+from kronk_agent.chat.dialects import GENERIC, HERMES, TurnGrammar
+from kronk_agent.chat.dialects.formats.arguments import ArgumentDelimiters
+from kronk_agent.chat.dialects.formats.call_format import CallFormat, DelimiterPair
 from kronk_agent.chat.dialects.formats.pythonic import PythonCalls
 from kronk_agent.chat.dialects.formats.tagged_calls import TaggedCalls
 from kronk_agent.chat.dialects.template_dialect import TemplateDialect
@@ -44,7 +43,7 @@ def write(
     format: CallFormat = HERMES,
     choice: str = "required",
     max_calls: int = 8,
-    thinking: Enclosure | None = None,
+    thinking: DelimiterPair | None = None,
     begun: str = "",
     special_tokens: Mapping[str, int] | None = None,
     **request: Any,
@@ -59,7 +58,7 @@ def write(
         max_parallel_calls=max_calls,
         **request,
     )
-    grammar = dialect.begin_turn(begun, asked).grammar
+    grammar = dialect.start_turn(begun, asked).grammar
     assert grammar is not None
     return grammar
 
@@ -539,7 +538,7 @@ def test_where_the_template_writes_as_python_does_its_words_are_allowed_too(
     schema: dict[str, Any], values: list[str], compile_grammar: Compile
 ) -> None:
     kinds = ["string", "integer", "number", "boolean", "null", "array", "object"]
-    marks = ArgumentMarks(
+    marks = ArgumentDelimiters(
         key_begin="<parameter=",
         value_begin=dict.fromkeys(kinds, ">"),
         value_end="</parameter>",
@@ -585,7 +584,7 @@ def test_a_closing_mark_in_a_string_is_written_where_it_is_read_as_text(
         trigger="<function=",
         before_name="<function=",
         before_arguments=">\n",
-        arguments=ArgumentMarks(
+        arguments=ArgumentDelimiters(
             key_begin="<parameter=",
             value_begin=dict.fromkeys(kinds, ">\n"),
             value_end="\n</parameter>\n",
@@ -611,7 +610,7 @@ def test_a_turn_has_one_call_where_the_template_takes_one(
     request = ChatRequest(
         messages=(Message.user("x"),), tools=TOOLS, tool_choice=ToolChoice("required")
     )
-    written = dialect.begin_turn("", request).grammar
+    written = dialect.start_turn("", request).grammar
     assert written is not None
 
     grammar = compile_grammar(written)

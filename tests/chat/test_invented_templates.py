@@ -17,8 +17,7 @@ from chat.changed_templates import change
 from chat.invented_templates import invent
 from chat.support import PUBLISHED_TEMPLATES, Grammar, make_tool, merged
 
-from kronk_agent.chat.dialects import Dialect, dialect_for
-from kronk_agent.chat.dialects import Grammar as TurnGrammar
+from kronk_agent.chat.dialects import Dialect, TurnGrammar, dialect_for
 from kronk_agent.chat.templates.chat_template import ChatTemplate
 from kronk_agent.messages import (
     JsonObject,
@@ -126,7 +125,7 @@ def assert_turns_are_right(
 ) -> None:
     """What the template writes is read as it was meant, and in the grammar of a turn."""
     for message in TURNS:
-        if message.text and message.tool_calls and begins_turns(dialect):
+        if message.text and message.tool_calls and starts_turn(dialect):
             continue  # calls that nothing marks can only be where a turn begins
         if dialect.name == "generic" and message.tool_calls:
             continue  # ours, which other tests are about
@@ -136,7 +135,7 @@ def assert_turns_are_right(
         text, thought, calls = read(dialect, written)
         assert (text, calls) == (message.text, list(message.tool_calls)), about
         assert thought == (message.reasoning if THOUGHT in written else ""), about
-        grammar = dialect.begin_turn("", ChatRequest(messages=(ASKED,), tools=TOOLS)).grammar
+        grammar = dialect.start_turn("", ChatRequest(messages=(ASKED,), tools=TOOLS)).grammar
         assert grammar is not None
         accepts = compile_grammar(grammar).accepts
         # Blanks around a turn are the template's affair.
@@ -151,7 +150,7 @@ def is_one_turn(template: ChatTemplate, message: Message, written: str) -> bool:
     return (
         -1 not in places
         and places == sorted(places)
-        and (len(names) < 2 or template.shape.has_many_calls)
+        and (len(names) < 2 or template.capabilities.has_many_calls)
     )
 
 
@@ -167,7 +166,7 @@ def assert_prompts_have_everything(template: ChatTemplate, dialect: Dialect) -> 
         *results,
         turn("Ready."),
     ]
-    messages, tools = dialect.arrange([*conversation, Message.user("Thanks!")], TOOLS)
+    messages, tools = dialect.prepare_messages([*conversation, Message.user("Thanks!")], TOOLS)
 
     prompt = template.render(messages, tools).text
 
@@ -183,9 +182,9 @@ def assert_prompts_have_everything(template: ChatTemplate, dialect: Dialect) -> 
         assert words in prompt, words
 
 
-def begins_turns(dialect: Dialect) -> bool:
+def starts_turn(dialect: Dialect) -> bool:
     format = getattr(dialect, "format", None)
-    return format is not None and format.calls is not None and format.calls.begins_turns
+    return format is not None and format.calls is not None and format.calls.starts_turn
 
 
 def written_by(template: ChatTemplate, dialect: Dialect, message: Message) -> str:
@@ -198,13 +197,13 @@ def written_by(template: ChatTemplate, dialect: Dialect, message: Message) -> st
     shown = shown.removeprefix(before)
     format = getattr(dialect, "format")  # noqa: B009  # of every dialect that these can have
     end = format.end.strip()
-    shown = shown.partition(format.opening)[2] if format.opening else shown
+    shown = shown.partition(format.header)[2] if format.header else shown
     return shown.rpartition(end)[0] if end else shown
 
 
 def read(dialect: Dialect, written: str) -> tuple[str, str, list[ToolCall]]:
     """Text, thinking and calls, the latter with the ids of ``CALLS``."""
-    parser = dialect.begin_turn("", ChatRequest(messages=(ASKED,), tools=TOOLS)).parser
+    parser = dialect.start_turn("", ChatRequest(messages=(ASKED,), tools=TOOLS)).parser
     deltas = merged([*parser.push(written), *parser.finish()])
     names = [delta.name for delta in deltas if isinstance(delta, ToolCallStart)]
     arguments: list[Any] = [d.fragment for d in deltas if isinstance(d, ToolCallArguments)]

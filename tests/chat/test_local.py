@@ -389,7 +389,7 @@ async def test_a_schema_of_others_is_enforced_as_far_as_possible(
         assert isinstance(deltas[0], ToolCallStart)
 
     assert [r.getMessage() for r in caplog.records if r.name == "kronk_agent.chat.enforcement"] == [
-        "tool hopeless: the grammar does not see to this: properties.a.pattern: '(?=x)': "
+        "tool hopeless: not enforced by the grammar: properties.a.pattern: '(?=x)': "
         "regex parse error: look-around, including look-ahead and look-behind, is not supported"
     ]
 

@@ -67,7 +67,7 @@ def missing(source: str, messages: Sequence[Message]) -> list[str]:
     """What was said and is not in the prompt, or not where it was said."""
     template = ChatTemplate({"default": source}, bos_text="<s>", eos_text="</s>", special_texts=())
     tools: list[Tool] = [lookup] if any(message.tool_calls for message in messages) else []
-    arranged, shown = dialect_for(template, {}).arrange(messages, tools)
+    arranged, shown = dialect_for(template, {}).prepare_messages(messages, tools)
     prompt = template.render(arranged, shown).text
     text = " ".join(f"{message.text} {message.tool_calls}" for message in messages)
     return [word for word in _WORDS if word in text and word not in prompt]

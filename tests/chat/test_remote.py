@@ -218,8 +218,8 @@ async def test_the_upstream_says_how_long_its_context_is(
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ([{"id": "m"}], "does not say how long the context of 'm' is: give the model its context_"),
-        ([{"id": "n", "max_model_len": 1}], r"has no model 'm'; it has \['n'\]"),
+        ([{"id": "m"}], "does not report the context length of 'm': set context_length"),
+        ([{"id": "n", "max_model_len": 1}], r"unknown model 'm'; available: 'n'"),
     ],
 )
 async def test_an_upstream_that_does_not_say_is_a_mistake_when_it_is_opened(
@@ -274,7 +274,7 @@ async def test_the_logprobs_of_the_upstream_come_with_the_text(scripted: Scripte
 async def test_an_upstream_that_gives_no_logprobs_is_no_use(scripted: ScriptedUpstream) -> None:
     scripted.will_answer(said("Hello"))
 
-    with pytest.raises(UpstreamError, match="gives no logprobs: leave them out"):
+    with pytest.raises(UpstreamError, match="returns no logprobs: do not request them"):
         await deltas_of(scripted.upstream(), replace(ASK, logprobs=True))
 
 

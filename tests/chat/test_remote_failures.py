@@ -49,9 +49,9 @@ def answer(status: int, body: object, headers: Mapping[str, str] | None = None) 
         (answer(400, {"error": {"message": "no such field", "param": "top_k"}}), InvalidRequestError, "answers 400: no such field"),
         (answer(422, {"detail": [{"loc": ["body", "n"]}]}), InvalidRequestError, 'answers 422: [{"loc": ["body", "n"]}]'),
         (answer(400, {"object": "error", "message": "flat"}), InvalidRequestError, "answers 400: flat"),
-        (answer(401, {"error": {"message": f"no such key: {KEY}"}}), UpstreamError, "answers 401: no such key: *** (is the model's api_key right?)"),
-        (answer(404, {"error": "model 'm' not found"}), UpstreamError, "answers 404: model 'm' not found (are the model's url, with its /v1, and name right?)"),
-        (answer(302, {}, {"Location": "https://x.example/v1"}), UpstreamError, "answers 302: it is at https://x.example/v1, give the model that url"),
+        (answer(401, {"error": {"message": f"no such key: {KEY}"}}), UpstreamError, "answers 401: no such key: *** (check the model's api_key)"),
+        (answer(404, {"error": "model 'm' not found"}), UpstreamError, "answers 404: model 'm' not found (check the model's url, including /v1, and its name)"),
+        (answer(302, {}, {"Location": "https://x.example/v1"}), UpstreamError, "answers 302: redirected to https://x.example/v1; set the model's url to it"),
         (Answer(b"<h1>Bad  Gateway</h1>", "text/html", 502), UpstreamError, "answers 502: <h1>Bad Gateway</h1>"),
         (Answer(b"x" * 100_000, "text/html", 500), UpstreamError, f"answers 500: {'x' * 500}"),
     ],
@@ -119,12 +119,12 @@ async def test_an_overloaded_upstream_says_when_to_come_back(
 @pytest.mark.parametrize(
     ("chunks", "words"),
     [
-        ([chunk(content="Hel")], "broke off in the middle of its answer"),
+        ([chunk(content="Hel")], "ended the stream in the middle of its answer"),
         ([{"error": {"message": f"out of memory, {KEY}"}}], "failed: out of memory, ***"),
         ([{"error": "out of memory"}], "failed: out of memory"),
-        ([{"choices": 5}], "sent what is no chat completion chunk"),
+        ([{"choices": 5}], "sent an invalid chat completion chunk"),
         (said("Hel", finish_reason="content_filter"), "ended its answer early: content_filter"),
-        ([chunk(tool_calls=[{"index": 0, "function": {"arguments": "{"}}])], "sent part of a call that has no name"),
+        ([chunk(tool_calls=[{"index": 0, "function": {"arguments": "{"}}])], "sent part of a tool call without a name"),
     ],
 )  # fmt: skip
 async def test_an_answer_that_goes_wrong_is_an_error(
@@ -148,7 +148,7 @@ async def test_an_upstream_that_hangs_up_is_an_error(scripted: ScriptedUpstream)
 
     scripted.will_answer(hang_up)
 
-    assert "broke off" in str(await failure(scripted.upstream()))
+    assert "closed the connection" in str(await failure(scripted.upstream()))
 
 
 async def test_an_upstream_that_falls_silent_is_an_error(scripted: ScriptedUpstream) -> None:
@@ -168,7 +168,7 @@ async def test_an_upstream_that_falls_silent_is_an_error(scripted: ScriptedUpstr
 async def test_an_answer_that_is_no_stream_is_an_error(scripted: ScriptedUpstream) -> None:
     scripted.will_answer(Answer(b"{}", "application/json", headers={"Content-Type": "text/plain"}))
 
-    assert "sent no event stream" in str(await failure(scripted.upstream()))
+    assert "did not send an event stream" in str(await failure(scripted.upstream()))
 
 
 async def test_an_upstream_that_is_not_there_is_an_error() -> None:

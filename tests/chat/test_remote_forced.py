@@ -84,7 +84,7 @@ async def test_the_upstream_is_probed_once_and_then_taken_at_its_word(
         "1 + 1?",
         "1 + 1?",
     ]
-    assert "required calls are held to by tool_choice" in caplog.text
+    assert "tool_choice required is enforced by tool_choice" in caplog.text
 
 
 async def test_two_who_ask_at_once_share_one_probe(scripted: ScriptedUpstream) -> None:
@@ -124,7 +124,7 @@ async def test_an_upstream_that_breaks_its_word_is_an_error(
     scripted.will_answer(PROBED, answer)
 
     async with RemoteChatModel.open(scripted.upstream()) as model:
-        with pytest.raises(UpstreamError, match="did not make the call it must make: " + words):
+        with pytest.raises(UpstreamError, match="did not make the required call: " + words):
             await collect(model.stream(REQUIRED))
 
 
@@ -248,4 +248,4 @@ async def test_an_upstream_without_usage_is_told_of_once_a_turn(
     scripted.will_answer(said("Hi")[:-1])
 
     assert (await deltas_of(scripted.upstream()))[-1] == Finish("stop", Usage())
-    assert "does not count tokens" in caplog.text
+    assert "reports no token counts" in caplog.text

@@ -139,7 +139,7 @@ async def test_an_answer_not_in_its_form_is_an_error(
     scripted.will_answer(said(text))
 
     async with RemoteChatModel.open(scripted.upstream()) as model:
-        with pytest.raises(UpstreamError, match="did not keep to response_format: " + words):
+        with pytest.raises(UpstreamError, match="did not follow response_format: " + words):
             await collect(model.stream(replace(ASK, response_format=format)))
 
 

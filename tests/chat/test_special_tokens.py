@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kronk_agent.chat.templates.chat_template import ChatTemplate
-from kronk_agent.chat.templates.special_tokens import Disguise, SpecialTexts
+from kronk_agent.chat.templates.special_tokens import SpecialTexts, SpecialTokenEscaper
 from kronk_agent.engine.llama.model_file import ModelFile
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.messages import Message, TextPart, ToolCall
@@ -96,7 +96,7 @@ def test_text_without_special_tokens_is_tokenised_in_one_piece(
     prompt = template.render([Message.user(text)])
 
     assert text in prompt.text
-    assert prompt.pieces == (prompt.text,)
+    assert prompt.segments == (prompt.text,)
     assert prompt.tokenize(vocabulary) == vocabulary.tokenize(prompt.text, parse_special=True)
 
 
@@ -153,7 +153,7 @@ def test_names_in_calls_and_schemas_are_not_trusted_and_still_compare_equal() ->
     )
     call = Message.assistant("", (ToolCall("1", "go", '{"think": 1, "__x__": 2}'),))
 
-    assert template.render([call], [tool]).pieces == (
+    assert template.render([call], [tool]).segments == (
         "<", "think>!<_", "_y__>!<", "think><", "__x__><think>",
     )  # fmt: skip
 
@@ -167,23 +167,23 @@ def test_special_tokens_a_template_makes_of_a_role_are_its_own(vocabulary: Vocab
 
     prompt = template.render([Message.user("user"), Message.user("<|user|>")])
 
-    assert prompt.pieces == ("<|user|>user<|user|><", "|user|>")
+    assert prompt.segments == ("<|user|>user<|user|><", "|user|>")
 
 
 def test_a_cut_is_never_inside_a_token_of_the_template() -> None:
     special = SpecialTexts(["<a>", ">b<", "<c>"])
-    disguise = Disguise(special, "b<c")
-    hidden = disguise.hide({"text": "b<c"})["text"]
+    escaper = SpecialTokenEscaper(special, "b<c")
+    hidden = escaper.escape({"text": "b<c"})["text"]
 
-    prompt = disguise.to_prompt(f"<a>{hidden}>")
+    prompt = escaper.to_prompt(f"<a>{hidden}>")
 
-    assert prompt.pieces == ("<a>b", "<", "c>")
+    assert prompt.segments == ("<a>b", "<", "c>")
 
 
 def test_mere_words_among_the_special_texts_are_left_alone() -> None:
     special = SpecialTexts(["the", "é", "", "<s>"])
 
-    assert special.signs == {"<", ">"}
+    assert special.symbols == {"<", ">"}
     assert list(special.find_in("the é <s>")) == [(6, 9)]
 
 

@@ -117,7 +117,7 @@ def test_tool_support_is_found_by_probing(source: str, expected: bool) -> None:
 def test_a_system_message_goes_to_the_user_where_there_is_no_place_for_it(source: str) -> None:
     template = ChatTemplate({"default": source})
 
-    assert not template.shape.has_system
+    assert not template.capabilities.has_system
     rendered = template.render([Message.system("Be brief."), HELLO, Message.assistant("Hi")])
     assert rendered.text == "[user]Be brief.\n\nHello[assistant]Hi"
     assert template.render([Message.system("Be brief.")]).text == "[user]Be brief."
@@ -242,7 +242,7 @@ def test_the_probing_of_one_template_waits_for_no_other() -> None:
 
     def probe() -> None:
         with pytest.raises(ModelError, match="chat template failed: it took more than"):
-            _ = endless.shape
+            _ = endless.capabilities
         ends.append("endless")
 
     with ThreadPoolExecutor() as threads:

@@ -7,7 +7,7 @@ import pytest
 from chat.support import THINK, make_parser, make_tool, merged
 
 from kronk_agent.chat.dialects import HERMES
-from kronk_agent.chat.logprobs import Scores
+from kronk_agent.chat.logprobs import LogprobAligner
 from kronk_agent.chat.turn_reader import TurnReader
 from kronk_agent.engine.engine import Chunk, GenerationEnd
 from kronk_agent.engine.sampling.logprobs import TokenLogprob as EngineLogprob
@@ -129,7 +129,7 @@ def read_scored(
         make_parser(HERMES, make_tool("go"), thinking=THINK if thinking else None),
         stop,
         num_prompt_tokens=10,
-        scores=Scores(pieces.__getitem__),
+        aligner=LogprobAligner(pieces.__getitem__),
     )
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     deltas: list[Delta] = []
@@ -138,8 +138,8 @@ def read_scored(
         is_last = tokens[-1] == len(pieces) - 1
         end = GenerationEnd("stop", Usage(10, len(pieces)), TIMINGS) if is_last else None
         text = "".join(decoder.decode(pieces[token]) for token in tokens)
-        scores = tuple(EngineLogprob(token, -float(token), ((token, -1.0),)) for token in tokens)
-        deltas += reader.read(Chunk(tokens, text, end, scores))
+        logprobs = tuple(EngineLogprob(token, -float(token), ((token, -1.0),)) for token in tokens)
+        deltas += reader.read(Chunk(tokens, text, end, logprobs))
         if reader.is_over:
             break
     scored = [delta for delta in deltas if isinstance(delta, TextDelta)]

@@ -10,8 +10,7 @@ from chat.support import Grammar, make_tool, merged, parse, turn_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kronk_agent.chat.dialects import GENERIC, HERMES
-from kronk_agent.chat.dialects import Grammar as TurnGrammar
+from kronk_agent.chat.dialects import GENERIC, HERMES, TurnGrammar
 from kronk_agent.chat.dialects.formats.call_format import CallFormat
 from kronk_agent.chat.dialects.formats.json_calls import JsonCalls
 from kronk_agent.chat.dialects.formats.pythonic import PythonCalls
@@ -42,7 +41,7 @@ BARE = JsonCalls(
     before_arguments='", "parameters": ',
     after_arguments="}",
     separator="; ",
-    begins_turns=True,
+    starts_turn=True,
 )
 """In the manner of Llama 3."""
 FORMATS: dict[str, CallFormat] = {
@@ -136,7 +135,7 @@ def write(
         tool_choice=ToolChoice.parse(choice) if isinstance(choice, str) else choice,
         max_parallel_calls=max_calls,
     )
-    grammar = dialect.begin_turn("", request).grammar
+    grammar = dialect.start_turn("", request).grammar
     assert grammar is not None
     return grammar
 
@@ -187,7 +186,7 @@ def test_an_answer_that_must_be_json_is_no_call() -> None:
         tools=TOOLS,
         response_format=ResponseFormat(type="json_object"),
     )
-    parser = dialect.begin_turn("", request).parser
+    parser = dialect.start_turn("", request).parser
     assert merged([*parser.push(CALL), *parser.finish()]) == [TextDelta(CALL)]
 
 

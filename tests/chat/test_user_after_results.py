@@ -22,7 +22,7 @@ CONVERSATION = (
 
 def prompt_of(source: str) -> str:
     template = ChatTemplate({"default": source}, bos_text="<s>", eos_text="</s>", special_texts=())
-    messages, tools = dialect_for(template, {}).arrange(CONVERSATION, (lookup,))
+    messages, tools = dialect_for(template, {}).prepare_messages(CONVERSATION, (lookup,))
     return template.render(messages, tools).text
 
 

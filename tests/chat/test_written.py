@@ -15,11 +15,10 @@ from chat.test_golden import TEMPLATES, load, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kronk_agent.chat.dialects import Grammar as TurnGrammar
-from kronk_agent.chat.dialects import Turn
+from kronk_agent.chat.dialects import DialectTurn, TurnGrammar
 from kronk_agent.chat.dialects.parsing.turn import TurnFormat
-from kronk_agent.chat.templates.chat_template import Options
-from kronk_agent.chat.templates.special_tokens import Prompt
+from kronk_agent.chat.templates.chat_template import TemplateOptions
+from kronk_agent.chat.templates.special_tokens import SegmentedPrompt
 from kronk_agent.messages import Message, ToolCall
 from kronk_agent.model import ChatRequest, ToolChoice
 
@@ -83,22 +82,22 @@ class Writer:
             text = text.removesuffix(end)
         return text
 
-    def begin_turn(self, choice: str = "auto") -> Turn:
+    def start_turn(self, choice: str = "auto") -> DialectTurn:
         request = ChatRequest(
             messages=(USER,),
             tools=(LOOK,),
             tool_choice=ToolChoice.parse(choice),
             enable_thinking=self._is_thinking or None,
         )
-        return self.dialect.begin_turn(self._prompt.opening, request)
+        return self.dialect.start_turn(self._prompt.generation_prompt, request)
 
     def _written(self, message: Message) -> str:
         return self._render(USER, message, add_generation_prompt=False).text
 
-    def _render(self, *messages: Message, add_generation_prompt: bool) -> Prompt:
+    def _render(self, *messages: Message, add_generation_prompt: bool) -> SegmentedPrompt:
         return self._template.render(
-            *self.dialect.arrange(messages, (LOOK,)),
-            options=Options(enable_thinking=self._is_thinking),
+            *self.dialect.prepare_messages(messages, (LOOK,)),
+            options=TemplateOptions(enable_thinking=self._is_thinking),
             add_generation_prompt=add_generation_prompt,
         )
 
@@ -116,9 +115,9 @@ def test_a_call_as_the_template_writes_it_is_read_back_at_every_split(
     text = writer.write(values)
 
     for split in range(len(text) + 1):
-        found = read(writer.begin_turn(), [text[:split], text[split:]])
+        found = read(writer.start_turn(), [text[:split], text[split:]])
         assert (found["calls"], found["are_complete"]) == ([["look", values]], True)
-    assert read(writer.begin_turn(), list(text))["calls"] == [["look", values]]
+    assert read(writer.start_turn(), list(text))["calls"] == [["look", values]]
 
 
 WRITTEN: list[dict[str, Any]] = [
@@ -135,7 +134,7 @@ def test_a_call_as_the_template_writes_it_is_what_its_grammar_allows(
     name: str, golden_data: Path, compile_grammar: Callable[[TurnGrammar | None], Grammar]
 ) -> None:
     writer = writer_of(golden_data, name)
-    grammar = compile_grammar(writer.begin_turn("required").grammar)
+    grammar = compile_grammar(writer.start_turn("required").grammar)
 
     refused = [text for v in WRITTEN if not grammar.accepts(text := writer.write(v))]
     assert refused == []
@@ -146,7 +145,7 @@ def test_what_is_not_quite_a_call_is_not_in_the_grammar(
     name: str, golden_data: Path, compile_grammar: Callable[[TurnGrammar | None], Grammar]
 ) -> None:
     writer = writer_of(golden_data, name)
-    grammar = compile_grammar(writer.begin_turn("required").grammar)
+    grammar = compile_grammar(writer.start_turn("required").grammar)
     text = writer.write({"at": "here", "times": 2})
     assert grammar.accepts(text)
 

@@ -104,7 +104,7 @@ class Grammars:
             tools=tuple(tools),
             tool_choice=ToolChoice("required"),
         )
-        grammar = self._dialect.begin_turn("", request).grammar
+        grammar = self._dialect.start_turn("", request).grammar
         assert grammar is not None
         try:
             self._compiler.compile(grammar.lark, grammar.parts, is_ours=grammar.is_ours)

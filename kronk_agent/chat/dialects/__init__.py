@@ -1,9 +1,19 @@
-"""How families of models write tool calls and thinking."""
+"""Dialects: how model families write thinking and tool calls."""
 
 from __future__ import annotations
 
-from kronk_agent.chat.dialects.dialect import Dialect, Parser, Turn
-from kronk_agent.chat.dialects.grammar.turn_grammar import Grammar
-from kronk_agent.chat.dialects.registry import GENERIC, HERMES, dialect_for
+from kronk_agent.chat.dialects.dialect import Dialect, DialectTurn, TurnParserProtocol
+from kronk_agent.chat.dialects.families.family import GENERIC
+from kronk_agent.chat.dialects.families.hermes import HERMES
+from kronk_agent.chat.dialects.grammar.turn_grammar import TurnGrammar
+from kronk_agent.chat.dialects.registry import dialect_for
 
-__all__ = ["GENERIC", "HERMES", "Dialect", "Grammar", "Parser", "Turn", "dialect_for"]
+__all__ = [
+    "GENERIC",
+    "HERMES",
+    "Dialect",
+    "DialectTurn",
+    "TurnGrammar",
+    "TurnParserProtocol",
+    "dialect_for",
+]

@@ -1,8 +1,8 @@
-"""Reading a turn's format off its template, by rendering conversations that differ in one thing.
+"""Find a template's turn format by rendering conversations that differ in one detail.
 
-Every name, key, value, thought and text of the sample conversations is a word no template has in
-it. What is between two of them is a mark; where a mark is two things at once (the end of one call
-and the beginning of the next), a second rendering tells them apart. The idea of differential
+Every name, key, value, thought and text in the sample conversations is a word that no template
+contains. The text between two of them is a delimiter; if one text is two delimiters (the end of a
+call and the start of the next), a second rendering separates them. The idea of differential
 analysis is llama.cpp's (docs/autoparser.md in its repository).
 """
 
@@ -14,14 +14,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from kronk_agent.chat.dialects.formats.arguments import ArgumentMarks
-from kronk_agent.chat.dialects.formats.call_format import ID, INDEX, CallFormat, Enclosure
+from kronk_agent.chat.dialects.formats.arguments import ArgumentDelimiters
+from kronk_agent.chat.dialects.formats.call_format import ID, INDEX, CallFormat, DelimiterPair
 from kronk_agent.chat.dialects.formats.json_calls import JsonCalls
 from kronk_agent.chat.dialects.formats.tagged_calls import TaggedCalls
 from kronk_agent.chat.dialects.parsing.turn import TurnFormat
 from kronk_agent.chat.dialects.samples import Samples, atoms, common_prefix
 from kronk_agent.chat.templates.capabilities import RenderValues
-from kronk_agent.chat.templates.conversation import Shape
+from kronk_agent.chat.templates.conversation import TemplateCapabilities
 from kronk_agent.messages import JsonObject, JsonValue, Message, TextPart, ToolCall
 from kronk_agent.tools import Tool, ToolContext, ToolOutput
 
@@ -37,26 +37,26 @@ _ENUM_KINDS: Final[dict[str, JsonValue]] = {
 }
 
 
-def analyse(render: RenderValues, shape: Shape) -> TurnFormat | None:
-    """How a template's turns are written; None if it does not render assistants' messages.
+def analyse(render: RenderValues, capabilities: TemplateCapabilities) -> TurnFormat | None:
+    """Find how a template writes turns; None if it does not render assistant messages.
 
-    Where it writes no calls, or in no way that is understood, ``calls`` is None.
+    If it renders no calls, or in a format that is not understood, ``calls`` is None.
     """
-    samples = Samples(render, shape, _TOOLS)
-    said = samples.turn(_answer())
-    if said is None or _TEXT not in said:
+    samples = Samples(render, capabilities, _TOOLS)
+    answer = samples.turn(_answer())
+    if answer is None or _TEXT not in answer:
         return None
     header = samples.header
-    before, _, after = said.partition(_TEXT)
-    format = TurnFormat(name="template", opening=header, reasoning=_reasoning(samples, before))
+    before, _, after = answer.partition(_TEXT)
+    format = TurnFormat(name="template", header=header, reasoning=_reasoning(samples, before))
     format = replace(format, content=_content(samples, format, before, after))
     if format.content is not None and format.reasoning is not None:
         thought_end = format.reasoning.end.removesuffix(format.content.begin)
-        format = replace(format, reasoning=Enclosure(format.reasoning.begin, thought_end))
+        format = replace(format, reasoning=DelimiterPair(format.reasoning.begin, thought_end))
     if format.content is not None:
         after = after.removeprefix(format.content.end)
-    format = replace(format, end=_first_mark(after))
-    calls = _Calls(samples, format)
+    format = replace(format, end=_first_delimiter(after))
+    calls = _CallAnalysis(samples, format)
     found = calls.find()
     return replace(
         format,
@@ -119,8 +119,8 @@ def _answer(text: str = _TEXT, thought: str = "", calls: Sequence[ToolCall] = ()
 # --- thinking and text ------------------------------------------------------------------------
 
 
-def _reasoning(samples: Samples, before_text: str) -> Enclosure | None:
-    """The marks around thinking."""
+def _reasoning(samples: Samples, before_text: str) -> DelimiterPair | None:
+    """Find the delimiters around thinking."""
     for message in (
         _answer(thought=_THOUGHT),
         _answer("", _THOUGHT, [_call(0, {_KEYS[0]: _VALUES[0]})]),
@@ -129,38 +129,38 @@ def _reasoning(samples: Samples, before_text: str) -> Enclosure | None:
         if shown is None or _THOUGHT not in shown:
             continue
         before, _, after = shown.partition(_THOUGHT)
-        end = after.partition(_TEXT)[0] if message.content else _first_mark(after)
+        end = after.partition(_TEXT)[0] if message.content else _first_delimiter(after)
         if before.strip() and end.strip():
-            return Enclosure(before, end)
-    return _reasoning_of_openings(samples, before_text)
+            return DelimiterPair(before, end)
+    return _reasoning_of_generation_prompts(samples, before_text)
 
 
-def _reasoning_of_openings(samples: Samples, before_text: str) -> Enclosure | None:
-    """The marks a template does not show thinking between, but begins it with."""
-    for text in (before_text, *samples.openings):
+def _reasoning_of_generation_prompts(samples: Samples, before_text: str) -> DelimiterPair | None:
+    """Find delimiters that the template does not render around thinking, but starts a turn with."""
+    for text in (before_text, *samples.generation_prompts):
         match = re.search(r"(<(\w+)>\s*)(</\2>\s*)", text)
         if match is not None:
-            return Enclosure(match.group(1).strip(), match.group(3).strip())
+            return DelimiterPair(match.group(1).strip(), match.group(3).strip())
         match = re.search(r"<(think\w*)>\s*\Z", text)
         if match is not None:
-            return Enclosure(match.group().strip(), f"</{match.group(1)}>")
+            return DelimiterPair(match.group().strip(), f"</{match.group(1)}>")
     return None
 
 
-def _content(samples: Samples, format: TurnFormat, before: str, after: str) -> Enclosure | None:
-    """The marks around text, if it has any of its own."""
+def _content(samples: Samples, format: TurnFormat, before: str, after: str) -> DelimiterPair | None:
+    """Find the delimiters around text; None if it has none of its own."""
     if format.reasoning is not None:
         before = before.rpartition(format.reasoning.end.strip())[2]
         before = before.rpartition(format.reasoning.begin.strip())[2]
-    begin, end = _first_mark(before), _first_mark(after)
+    begin, end = _first_delimiter(before), _first_delimiter(after)
     call = samples.turn(_answer("", calls=[_call(0, {})])) or ""
     if not begin.strip() or not end.strip() or begin.strip() in call:
         return None
-    return Enclosure(begin, end)
+    return DelimiterPair(begin, end)
 
 
-def _first_mark(text: str) -> str:
-    """The tag a text begins with, with the blanks around it; all of it if it is short."""
+def _first_delimiter(text: str) -> str:
+    """Return the tag a text starts with, with blanks around it; a short text is returned whole."""
     match = re.match(r"\s*(<[^<>]{1,60}>|\[/?[A-Z_]+\])\s*", text)
     if match is not None:
         return match.group()
@@ -170,34 +170,35 @@ def _first_mark(text: str) -> str:
 # --- calls ------------------------------------------------------------------------------------
 
 
-class _Calls:
+class _CallAnalysis:
     """Finds how a template writes calls."""
 
     def __init__(self, samples: Samples, format: TurnFormat) -> None:
         self.before_calls = ""
-        """What is between text and calls."""
-        self.blanks_around = Enclosure("", "")
-        """What is before and after calls where there is nothing else."""
+        """Text between the answer's text and the calls."""
+        self.blanks_around = DelimiterPair("", "")
+        """Blanks before and after the calls of a turn without text."""
         self._samples = samples
         self._format = format
 
     def find(self) -> CallFormat | None:
+        """Return the call format; None if the template renders no calls or it is not understood."""
         one = self._written([_call(0, {_KEYS[0]: _VALUES[0], _KEYS[1]: _VALUES[1]})])
         if one is None:
             return None
         two = self._written([_call(0, {_KEYS[0]: _VALUES[0]}), _call(1, {_KEYS[0]: _VALUES[1]})])
-        layout = _Layout.of(one, two)
+        layout = _CallLayout.of(one, two)
         if layout is None:
             return None
         self.before_calls = self._find_before_calls(layout)
         self.blanks_around = _blanks_around(one)
         found = layout.format(self._typed_arguments)
-        if isinstance(found, TaggedCalls) and found.arguments and self._writes_python_words():
+        if isinstance(found, TaggedCalls) and found.arguments and self._has_python_words():
             return replace(found, arguments=replace(found.arguments, has_python_words=True))
         return found
 
     def _written(self, calls: Sequence[ToolCall], text: str = "") -> str | None:
-        """Calls as the template writes them, without the end of the turn."""
+        """Render calls, without the end of the turn; None if the template drops one."""
         shown = self._samples.turn(_answer(text, calls=calls))
         if shown is None or any(call.name not in shown for call in calls):
             return None
@@ -212,10 +213,10 @@ class _Calls:
         return self._without_end(shown)
 
     def _without_end(self, shown: str) -> str:
-        """A turn without what ends it, and without what may come after that."""
-        end, opening = self._format.end, self._format.opening
+        """Remove the end of a turn and the text after it."""
+        end, header = self._format.end, self._format.header
         start = max((shown.rfind(word) for word in (*_NAMES, *_KEYS, *_VALUES)), default=0)
-        next_turn = _TAG.match(opening)
+        next_turn = _TAG.match(header)
         cuts = [end.strip(), next_turn.group().strip() if next_turn else ""]
         found = [at for cut in cuts if cut and (at := shown.find(cut, start)) >= 0]
         if not found:
@@ -223,7 +224,7 @@ class _Calls:
         blanks = end[: len(end) - len(end.lstrip())]
         return shown[: min(found)].removesuffix(blanks)
 
-    def _find_before_calls(self, layout: _Layout) -> str:
+    def _find_before_calls(self, layout: _CallLayout) -> str:
         call = _call(0, {_KEYS[0]: _VALUES[0], _KEYS[1]: _VALUES[1]})
         shown = self._written([call], _TEXT)
         if shown is None or _TEXT not in shown:
@@ -233,13 +234,13 @@ class _Calls:
         at = between.find(opening[:8])
         return between[:at] if at >= 0 and between[:at].isspace() else ""
 
-    def _writes_python_words(self) -> bool:
-        """Is true written as Python writes it?"""
+    def _has_python_words(self) -> bool:
+        """Return true if true is written as Python writes it."""
         shown = self._written([_call(0, {_KEYS[0]: True, _KEYS[1]: _VALUES[1]})]) or ""
         return "True" in shown.partition(_KEYS[0])[2]
 
     def _typed_arguments(self) -> dict[str, str] | None:
-        """What is between a key and a value of each type."""
+        """Return the text between a key and a value, by JSON Schema type of the value."""
         found: dict[str, str] = {}
         for kind, value in _ENUM_KINDS.items():
             shown = self._written([_call(0, {_KEYS[0]: value, _KEYS[1]: _VALUES[1]})])
@@ -254,9 +255,9 @@ class _Calls:
         return {kind: found.get(kind, found["string"]) for kind in _ENUM_KINDS}
 
 
-def _blanks_around(text: str) -> Enclosure:
+def _blanks_around(text: str) -> DelimiterPair:
     before = text[: len(text) - len(text.lstrip())]
-    return Enclosure(before, _blanks_after(text))
+    return DelimiterPair(before, _blanks_after(text))
 
 
 def _blanks_after(text: str) -> str:
@@ -273,20 +274,20 @@ def _spellings(value: JsonValue) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Layout:
-    """The text of calls, cut at what differs."""
+class _CallLayout:
+    """The rendered text of calls, split into the parts of a call format."""
 
     section_begin: str
     before_name: str
     arguments: str
-    """All between the name and the end of the call, arguments included."""
+    """Text between the name and the end of the call, including the arguments."""
     separator: str
     section_end: str
     first_index: int
 
     @classmethod
-    def of(cls, one: str, two: str | None) -> _Layout | None:
-        """From one call with two arguments, and two calls with one each."""
+    def of(cls, one: str, two: str | None) -> _CallLayout | None:
+        """Split the text of one call with two arguments, and of two calls with one each."""
         before, name, rest = one.partition(_NAMES[0])
         if not name:
             return None
@@ -297,12 +298,12 @@ class _Layout:
         before_two = first.partition(_NAMES[0])[0]
         gap = first[first.rfind(_VALUES[0]) + len(_VALUES[0]) :]
         tail = second[second.rfind(_VALUES[1]) + len(_VALUES[1]) :]
-        before_name, first_index = _common_opening(before_two, gap)
+        before_name, first_index = _common_start(before_two, gap)
         section_begin = before_two[: len(before_two) - len(_unslotted(before_name, before_two))]
         call_end = _common_ending(tail, gap)
         gap_begin = _unslotted(before_name, gap)
         while len(call_end) + len(gap_begin) > len(gap) and before_name[:1].isspace():
-            # Blanks belong to what is before them.
+            # Blanks belong to the text before them.
             section_begin += before_name[0]
             before_name, gap_begin = before_name[1:], gap_begin[1:]
         separator = gap[len(call_end) : len(gap) - len(gap_begin)]
@@ -310,12 +311,17 @@ class _Layout:
         rest = rest[: len(rest) - len(section_end)] if rest.endswith(section_end) else rest
         rest, numbered = _numbered(rest, second)
         if not section_begin.strip():
-            section_end = ""  # what there is ends the turn
+            section_end = ""  # the text ends the turn, not a section
         return cls(
             section_begin, before_name, rest, separator, section_end, numbered or first_index
         )
 
     def format(self, typed: Callable[[], dict[str, str] | None]) -> CallFormat | None:
+        """Return the call format of this layout; None if it is not understood.
+
+        Args:
+            typed: returns the text between a key and a value of each type.
+        """
         start, end = _json_span(self.arguments)
         if start is not None:
             return self._with_json(self.arguments[:start], self.arguments[end:])
@@ -344,7 +350,7 @@ class _Layout:
             name_key=name_key.group(1),
             arguments_key=arguments_key.group(1),
             first_index=self.first_index,
-            begins_turns=not head and tag is None,
+            starts_turn=not head and tag is None,
         )
 
     def _with_arguments(self, value_begin: dict[str, str] | None) -> CallFormat | None:
@@ -356,7 +362,7 @@ class _Layout:
         tail = body.rpartition(_VALUES[1])[2]
         key_begin = _common_suffix(before_key, gap)
         value_end = common_prefix(gap, tail)
-        while len(key_begin) + len(value_end) > len(gap):  # blanks belong to what is before them
+        while len(key_begin) + len(value_end) > len(gap):  # blanks belong to the text before them
             if not key_begin[:1].isspace():
                 value_end = value_end[:-1]
             key_begin = key_begin[1:] if key_begin[:1].isspace() else key_begin
@@ -366,7 +372,7 @@ class _Layout:
         return self._without_blanks()._tagged(
             before_key[: len(before_key) - len(key_begin)],
             tail[len(value_end) :],
-            ArgumentMarks(
+            ArgumentDelimiters(
                 key_begin=key_begin,
                 value_begin=value_begin,
                 value_end=value_end,
@@ -374,8 +380,8 @@ class _Layout:
             ),
         )
 
-    def _without_blanks(self) -> _Layout:
-        """The same with nothing blank at the beginning."""
+    def _without_blanks(self) -> _CallLayout:
+        """Return the layout without leading blanks."""
         if self.section_begin.strip():
             return replace(self, section_begin=self.section_begin.lstrip())
         name = self.before_name.lstrip()
@@ -383,7 +389,7 @@ class _Layout:
         return replace(self, section_begin="", before_name=name, separator=self.separator + blanks)
 
     def _tagged(
-        self, before: str, after: str, arguments: ArgumentMarks | None
+        self, before: str, after: str, arguments: ArgumentDelimiters | None
     ) -> TaggedCalls | None:
         trigger = _tagged_trigger(self.section_begin + self.before_name)
         if not trigger:
@@ -409,13 +415,13 @@ class _Layout:
 
 
 def _tagged_trigger(opening: str) -> str:
-    """What calls begin with: the first tag, or everything before the name."""
+    """Return the trigger of tagged calls: the first tag, or all text before the name."""
     tag = _TAG.match(opening)
     return tag.group(1) if tag is not None else opening.rstrip(INDEX + ID).strip()
 
 
 def _json_span(text: str) -> tuple[int | None, int]:
-    """Where the arguments are, if they are a JSON object."""
+    """Return start and end of the arguments, if they are a JSON object."""
     for match in re.finditer(r"\{", text):
         try:
             value, end = json.JSONDecoder().raw_decode(text, match.start())
@@ -427,7 +433,7 @@ def _json_span(text: str) -> tuple[int | None, int]:
 
 
 def _numbered(first: str, second: str) -> tuple[str, int]:
-    """What follows the name, with a slot for the call's number if it has one; and the first."""
+    """Return the text after the name with a placeholder for the call's number; and that number."""
     one, two = atoms(first), atoms(second)
     for at, (a, b) in enumerate(zip(one, two, strict=False)):
         if a != b:
@@ -437,8 +443,8 @@ def _numbered(first: str, second: str) -> tuple[str, int]:
     return first, 0
 
 
-def _common_opening(first: str, second: str) -> tuple[str, int]:
-    """What both calls begin with, and the number the first has if they are numbered."""
+def _common_start(first: str, second: str) -> tuple[str, int]:
+    """Return the text both calls start with, and the first call's number if calls are numbered."""
     first_index = 0
     found: list[str] = []
     pairs = zip(reversed(atoms(first)), reversed(atoms(second)), strict=False)
@@ -454,7 +460,7 @@ def _common_opening(first: str, second: str) -> tuple[str, int]:
 
 
 def _unslotted(opening: str, text: str) -> str:
-    """The part of a text that a mark with slots stands for, which is its end."""
+    """Return the end of a text that matches a delimiter with placeholders."""
     pattern = re.escape(opening).replace(re.escape(INDEX), r"\d+")
     match = re.search(f"{pattern}\\Z", text)
     return match.group() if match is not None else ""

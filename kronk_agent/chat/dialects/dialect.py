@@ -1,4 +1,8 @@
-"""What a dialect is: how one family of models writes tool calls and thinking."""
+"""Protocols of a dialect: how one model family writes thinking and tool calls.
+
+A dialect is what vLLM calls a tool parser and llama.cpp a chat format; here it also writes the
+grammar.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from kronk_agent.chat.dialects.grammar.turn_grammar import Grammar
+from kronk_agent.chat.dialects.grammar.turn_grammar import TurnGrammar
 from kronk_agent.messages import Delta, Message, ToolCall
 from kronk_agent.model import ChatRequest
 from kronk_agent.tools import Tool
 
 
-class Parser(Protocol):
-    """Reads one turn as it is generated. However the text is split, the deltas add up the same."""
+class TurnParserProtocol(Protocol):
+    """Incremental parser of one turn. However the text is split, the deltas add up to the same."""
 
     @property
     def num_calls(self) -> int:
@@ -22,73 +26,92 @@ class Parser(Protocol):
 
     @property
     def is_inside_call(self) -> bool:
-        """Has a call begun that is not complete?"""
+        """True if a call has started and is not complete."""
         ...
 
     @property
-    def is_thinking(self) -> bool: ...
+    def is_thinking(self) -> bool:
+        """True while thinking is read."""
+        ...
 
     def push(self, text: str) -> list[Delta]:
-        """The deltas this text adds."""
+        """Add text and return its deltas."""
         ...
 
     def finish(self, *, is_cut: bool = False) -> list[Delta]:
-        """The deltas of what was held back; a call that was cut off gets no ``ToolCallEnd``.
+        """End the turn and return the deltas of held text.
 
-        ``is_cut`` says that the model would have gone on, had it been let.
+        An incomplete call gets no ``ToolCallEnd``.
+
+        Args:
+            is_cut: True if the model was stopped before it ended the turn.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """How one turn is to be generated and read."""
+class DialectTurn:
+    """Parser and grammar of one turn."""
 
-    parser: Parser
-    """Has read what the prompt has begun of the turn."""
-    write_grammar: Callable[[], Grammar | None]
+    parser: TurnParserProtocol
+    """Has already read the start of the turn that is in the prompt."""
+    write_grammar: Callable[[], TurnGrammar | None]
+    """Writes the turn's grammar."""
     begun: tuple[Delta, ...] = ()
-    """What that was: the text and the thinking that are in the prompt already."""
+    """Deltas of the text and thinking that are already in the prompt."""
     thought_end: str = ""
-    """The text that ends the thinking, where the model thinks."""
+    """Text that ends the thinking; empty if the model does not think."""
 
     @property
-    def grammar(self) -> Grammar | None:
-        """What may come; None leaves the model free."""
+    def grammar(self) -> TurnGrammar | None:
+        """The turn's grammar, written anew at each access; None leaves the model free."""
         return self.write_grammar()
 
 
 class Dialect(Protocol):
-    """How one family of models writes tool calls and thinking."""
+    """How one model family writes thinking and tool calls.
+
+    What vLLM calls a tool parser and llama.cpp a chat format.
+    """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name shown to users."""
+        ...
 
     @property
     def writes_calls(self) -> bool:
-        """Does the model's own template show calls? If not, ``arrange`` writes them as text."""
+        """True if the model's own template renders calls.
+
+        If not, ``prepare_messages`` writes them as text.
+        """
         ...
 
-    def arrange(
+    def prepare_messages(
         self, messages: Sequence[Message], tools: Sequence[Tool]
     ) -> tuple[Sequence[Message], Sequence[Tool]]:
-        """What the template is to render for these messages and tools."""
+        """Return the messages and tools that the template is to render for these."""
         ...
 
-    def begin_message(self, opening: str, reasoning: str, content: str) -> str:
-        """How a message of the assistant begins that has this much of it: what takes the place
-        of the generation prompt ``opening``."""
-        ...
-
-    def begin_turn(self, opening: str, request: ChatRequest) -> Turn:
-        """The grammar and a fresh parser for a turn.
+    def continue_message(self, generation_prompt: str, reasoning: str, content: str) -> str:
+        """Write the start of an assistant message that the model is to continue.
 
         Args:
-            opening: what the prompt has after the last message, which begins the turn.
-            request: what is asked for.
+            generation_prompt: the end of the prompt, which the result replaces.
+            reasoning: thinking of the message so far.
+            content: text of the message so far.
+        """
+        ...
+
+    def start_turn(self, generation_prompt: str, request: ChatRequest) -> DialectTurn:
+        """Return the grammar and a fresh parser for a turn.
+
+        Args:
+            generation_prompt: the part of the prompt after the last message, which starts the turn.
+            request: tools, tool choice, response format and thinking of the turn.
         """
         ...
 
     def write(self, calls: Sequence[ToolCall]) -> str:
-        """The text of these calls, as a model would write them."""
+        """Write calls as a model of the family would."""
         ...

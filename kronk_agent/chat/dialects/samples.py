@@ -1,4 +1,4 @@
-"""Turns of the assistant's as a template renders them, with what is around them cut off."""
+"""Sample turns of the assistant as a template renders them, without the text around them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from kronk_agent.chat.templates.capabilities import RenderValues, try_render
-from kronk_agent.chat.templates.conversation import Shape
+from kronk_agent.chat.templates.conversation import TemplateCapabilities
 from kronk_agent.messages import Message, TextPart
 from kronk_agent.tools import Tool
 
@@ -18,12 +18,12 @@ _ATOM: Final = re.compile(r"<[^<>=\"\n]{1,60}>|\[/?[A-Z_]{2,30}\]|\w+|\s|.", re.
 
 
 def atoms(text: str) -> list[str]:
-    """What marks are made of and never cut within: tags, words, single signs."""
+    """Split a text into tags, words and single characters, which delimiters are made of."""
     return _ATOM.findall(text)
 
 
 def common_prefix(one: str, two: str) -> str:
-    """The atoms that both texts begin with."""
+    """Return the longest common prefix of two texts, in whole atoms."""
     common: list[str] = []
     for a, b in zip(atoms(one), atoms(two), strict=False):
         if a != b:
@@ -33,22 +33,24 @@ def common_prefix(one: str, two: str) -> str:
 
 
 class Samples:
-    """Renders one turn of the assistant's after a question."""
+    """Renders a turn of the assistant after a question."""
 
-    def __init__(self, render: RenderValues, shape: Shape, tools: Sequence[Tool]) -> None:
+    def __init__(
+        self, render: RenderValues, capabilities: TemplateCapabilities, tools: Sequence[Tool]
+    ) -> None:
         self._render = render
         self._tools = tools
-        self._shape = shape
+        self._capabilities = capabilities
         self._base = self._shown([USER]) or ""
-        self._openings = [
-            opening
+        self._generation_prompts = [
+            prompt
             for thinking in (None, False, True)
-            if (opening := self._opening(thinking)) is not None
+            if (prompt := self._generation_prompt(thinking)) is not None
         ]
         self.header = ""
-        """What begins a turn, whatever comes in it."""
-        common = self._openings[0] if self._openings else ""
-        for text in self._openings:
+        """Text that starts every turn, whatever it contains."""
+        common = self._generation_prompts[0] if self._generation_prompts else ""
+        for text in self._generation_prompts:
             common = common_prefix(common, text)
         answer = (self.turn(_ANSWER) or "").partition(_ANSWER.text)[0]
         if common not in answer:
@@ -57,12 +59,12 @@ class Samples:
         self.header = common if thinking is None else common[: thinking.start()]
 
     @property
-    def openings(self) -> Sequence[str]:
-        """What prompts end with, as thinking is switched."""
-        return self._openings
+    def generation_prompts(self) -> Sequence[str]:
+        """Generation prompts with thinking by default, off and on, if the template renders them."""
+        return self._generation_prompts
 
     def turn(self, message: Message) -> str | None:
-        """What a message of the assistant's renders to, without what begins it."""
+        """Render an assistant message without the text before it; None if the template refuses."""
         shown = self._shown([USER, message])
         if shown is None:
             return None
@@ -80,19 +82,24 @@ class Samples:
 
     def _shown(self, messages: Sequence[Message]) -> str | None:
         return try_render(
-            self._render, messages, self._tools, self._shape, enable_thinking=True, thinking=True
+            self._render,
+            messages,
+            self._tools,
+            self._capabilities,
+            enable_thinking=True,
+            thinking=True,
         ) or try_render(
-            self._render, messages, [], self._shape, enable_thinking=True, thinking=True
+            self._render, messages, [], self._capabilities, enable_thinking=True, thinking=True
         )
 
-    def _opening(self, thinking: bool | None) -> str | None:
+    def _generation_prompt(self, thinking: bool | None) -> str | None:
         variables = {} if thinking is None else {"enable_thinking": thinking, "thinking": thinking}
-        base = try_render(self._render, [USER], self._tools, self._shape, **variables)
+        base = try_render(self._render, [USER], self._tools, self._capabilities, **variables)
         opened = try_render(
             self._render,
             [USER],
             self._tools,
-            self._shape,
+            self._capabilities,
             add_generation_prompt=True,
             **variables,
         )

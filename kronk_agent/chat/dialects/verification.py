@@ -1,7 +1,6 @@
-"""Holds a turn's format to what its template writes: an analysis that guessed wrong is found out.
+"""Check an analysed turn format against turns that the template renders.
 
-The sample turns have other words in them than those the format was found with, so that one of
-those left in a mark shows.
+The samples use other words than those of the analysis, so a sample word left in a delimiter shows.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from kronk_agent.chat.dialects.grammar.turn_grammar import turn_grammar
 from kronk_agent.chat.dialects.parsing.turn import TurnFormat, TurnParser
 from kronk_agent.chat.dialects.samples import USER, Samples, atoms
 from kronk_agent.chat.templates.capabilities import RenderValues
-from kronk_agent.chat.templates.conversation import Shape
+from kronk_agent.chat.templates.conversation import TemplateCapabilities
 from kronk_agent.engine.structured_output.text import may_begin
 from kronk_agent.messages import (
     JsonObject,
@@ -33,7 +32,7 @@ from kronk_agent.messages import (
 from kronk_agent.model import ChatRequest
 from kronk_agent.tools import Tool
 
-_SAID: Final = "First I look, then I tell."
+_TEXT: Final = "First I look, then I tell."
 _THOUGHT: Final = "It is not known yet.\nA look will tell."
 _SPREAD_JSON: Final = re.compile(r'[{,]\n +"')
 _TOOLS: Final = (
@@ -66,16 +65,18 @@ _CALLS: Final = (
 )
 
 
-def writes_so(format: TurnFormat, render: RenderValues, shape: Shape) -> bool:
-    """True if a template writes calls as the format says. Takes some milliseconds.
+def matches_template(
+    format: TurnFormat, render: RenderValues, capabilities: TemplateCapabilities
+) -> bool:
+    """Return true if a template writes calls as the format says. Takes some milliseconds.
 
-    Turns with calls are rendered, read with the format's parser, and held to its grammar. Those
-    that the template does not show are not looked at.
+    Turns with calls are rendered, parsed, and checked against the format's grammar. Turns that the
+    template does not render are skipped.
     """
-    samples = Samples(render, shape, _TOOLS)
+    samples = Samples(render, capabilities, _TOOLS)
     turns = [
         (message, shown)
-        for message in _calling_turns(shape, format)
+        for message in _calling_turns(capabilities, format)
         if (shown := _shown(samples, message)) is not None
     ]
     is_clean = samples.header != ""
@@ -84,14 +85,14 @@ def writes_so(format: TurnFormat, render: RenderValues, shape: Shape) -> bool:
     )
 
 
-def _calling_turns(shape: Shape, format: TurnFormat) -> Iterator[Message]:
+def _calling_turns(capabilities: TemplateCapabilities, format: TurnFormat) -> Iterator[Message]:
     first, second = _CALLS
     yield _message("", "", [first])
     yield _message("", "", [second])
-    if format.calls is None or not format.calls.begins_turns:
-        yield _message(_SAID, "", [first])
+    if format.calls is None or not format.calls.starts_turn:
+        yield _message(_TEXT, "", [first])
     yield _message("", _THOUGHT, [second])
-    if shape.has_many_calls:
+    if capabilities.has_many_calls:
         yield _message("", "", [first, second])
         yield _message("", "", [second, second])
 
@@ -102,14 +103,14 @@ def _message(text: str, thought: str, calls: Sequence[ToolCall] = ()) -> Message
 
 
 def _shown(samples: Samples, message: Message) -> str | None:
-    """A turn as the template writes it; None where it does not, or has text behind calls."""
+    """Render a turn; None if the template drops a call or puts text after the calls."""
     shown = samples.turn(message)
     if shown is None or any(call.name not in shown for call in message.tool_calls):
         return None
     first = shown.find(message.tool_calls[0].name) if message.tool_calls else len(shown)
     if shown.find(message.text) > first:
         return None
-    # Some templates go on with a turn of their own behind it.
+    # Some templates append another turn.
     next_turn = atoms(samples.header.strip())[:1] if message.tool_calls else []
     last = shown.rfind(message.tool_calls[-1].name) if message.tool_calls else 0
     cut = shown.find(next_turn[0], last) if next_turn and len(next_turn[0]) > 1 else -1
@@ -117,16 +118,16 @@ def _shown(samples: Samples, message: Message) -> str | None:
 
 
 def _is_right(format: TurnFormat, message: Message, shown: str, *, is_clean: bool) -> bool:
-    """True if a turn with calls is read as it was meant, and its grammar lets a model write it.
+    """Return true if a turn is parsed as it was meant and its grammar allows it.
 
     Args:
-        format: how turns are said to be written.
+        format: the format to check.
         message: the turn.
-        shown: what the template makes of it.
-        is_clean: there is nothing of other turns in it.
+        shown: the turn as the template renders it.
+        is_clean: True if ``shown`` has no text of other turns.
     """
     end = format.end.strip()
-    if end and shown.lstrip().startswith(end):  # that of the question's turn, or of this one's text
+    if end and shown.lstrip().startswith(end):  # ends the question's turn, or this turn's text
         rest = shown.lstrip().removeprefix(end)
         endless = replace(format, end="")
         ended = shown.rstrip().removesuffix(end)
@@ -135,8 +136,8 @@ def _is_right(format: TurnFormat, message: Message, shown: str, *, is_clean: boo
         )
     text, thought, calls = _read(format, shown)
     written = [(call.name, json.loads(call.arguments)) for call in message.tool_calls]
-    said = message.text if message.text in shown else ""
-    has_text = text == said if is_clean else said in text
+    expected = message.text if message.text in shown else ""
+    has_text = text == expected if is_clean else expected in text
     has_thought = (
         not message.reasoning
         or message.reasoning not in shown
@@ -144,12 +145,12 @@ def _is_right(format: TurnFormat, message: Message, shown: str, *, is_clean: boo
     )
     if not (calls == written and has_text and has_thought):
         return False
-    # On several lines is how a template may show JSON, and no way to write it.
+    # A template may show JSON on several lines, but models write it on one.
     return _SPREAD_JSON.search(shown) is not None or _may_be_written(format, shown)
 
 
 def _read(format: TurnFormat, shown: str) -> tuple[str, str, list[tuple[str, JsonValue]]]:
-    """Text, thinking and calls of a turn."""
+    """Parse a turn and return its text, thinking and calls."""
     parser = TurnParser(format, {tool.name: tool for tool in _TOOLS})
     text, thought, names, arguments = "", "", list[str](), list[str]()
     num_ended = 0
@@ -171,6 +172,7 @@ def _read(format: TurnFormat, shown: str) -> tuple[str, str, list[tuple[str, Jso
 
 
 def _may_be_written(format: TurnFormat, shown: str) -> bool:
+    """Return true if the format's grammar allows the turn."""
     request = ChatRequest(messages=(USER,), tools=_TOOLS)
     grammar = turn_grammar(format, request, "start", {})
     end = format.end.strip()

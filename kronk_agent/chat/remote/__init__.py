@@ -1,8 +1,9 @@
-"""Chat models that run elsewhere: any server that speaks OpenAI's chat completions.
+"""Chat models on another machine: any server with OpenAI's chat completions API.
 
-A request is written as the upstream's kind takes it (request.py, by the tables of kinds.py), sent
-and read back as chunks (upstream.py, wire.py), and the chunks become deltas (reader.py). What the
-upstream does not enforce is asked for in another way and checked (forced.py).
+``request.py`` writes a request as the server's type expects it, according to
+``server_profiles.py``. ``upstream.py`` sends it and reads the chunks (``schema.py``), and
+``reader.py`` turns them into deltas. ``tool_choice_fallback.py`` asks differently for what the
+server does not enforce, and checks the result.
 """
 
 from __future__ import annotations

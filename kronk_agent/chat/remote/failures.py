@@ -1,4 +1,4 @@
-"""What an upstream says went wrong, as errors of ours, never with the key in them."""
+"""Convert an upstream's errors to ours, with the API key redacted."""
 
 from __future__ import annotations
 
@@ -23,40 +23,40 @@ from kronk_agent.redaction import Redactor
 _MAX_BYTES = 64_000
 _MAX_CHARACTERS = 500
 _RETRY_SECONDS = 5.0
-"""Where the upstream does not say."""
+"""Used if the upstream does not send ``Retry-After``."""
 
 
 async def failure_of_response(response: httpx2.Response, redact: Redactor) -> KronkError:
-    """The error that a response with an error status stands for."""
+    """Convert a response with an error status to an error."""
     error = _error_in(await _body(response))
     url = redact(str(response.request.url.copy_with(query=None)))
-    said = _said(error, redact)
+    message = _message(error, redact)
     status = response.status_code
-    told = f"{url} answers {status}" + (f": {said}" if said else "")
+    text = f"{url} answers {status}" + (f": {message}" if message else "")
     match status:
         case 400 | 413 | 422:
-            return _refusal(told, error)
+            return _refusal(text, error)
         case 401 | 403:
-            return UpstreamError(f"{told} (is the model's api_key right?)")
+            return UpstreamError(f"{text} (check the model's api_key)")
         case 404:
-            return UpstreamError(f"{told} (are the model's url, with its /v1, and name right?)")
+            return UpstreamError(f"{text} (check the model's url, including /v1, and its name)")
         case 429 | 503:
-            return OverloadedError(told, retry_after_seconds=_retry_after(response.headers))
+            return OverloadedError(text, retry_after_seconds=_retry_after(response.headers))
         case _ if response.is_redirect:
             target = redact(response.headers.get("location", ""))
-            return UpstreamError(f"{told}: it is at {target}, give the model that url")
+            return UpstreamError(f"{text}: redirected to {target}; set the model's url to it")
         case _:
-            return UpstreamError(told)
+            return UpstreamError(text)
 
 
 def failure_of_chunk(url: str, error: JsonValue, redact: Redactor) -> KronkError:
-    """The error that a chunk in the middle of an answer stands for."""
+    """Convert an error chunk in the middle of an answer to an error."""
     fields: JsonObject = error if isinstance(error, dict) else {"message": error}
-    return UpstreamError(f"{url} failed: {_said(fields, redact) or 'it does not say why'}")
+    return UpstreamError(f"{url} failed: {_message(fields, redact) or 'no reason given'}")
 
 
 async def _body(response: httpx2.Response) -> bytes:
-    """What is said of the error; what is longer than any such text is cut."""
+    """Read the body, cut at 64,000 bytes."""
     body = b""
     async for chunk in response.aiter_bytes():
         body += chunk
@@ -66,7 +66,7 @@ async def _body(response: httpx2.Response) -> bytes:
 
 
 def _error_in(body: bytes) -> JsonObject:
-    """OpenAI's ``{"error": {…}}``, or others' ``error`` or ``detail`` as text, or flat."""
+    """Find the error: OpenAI's ``{"error": {…}}``, ``error`` or ``detail`` as text, or flat."""
     try:
         value: JsonValue = json.loads(body)
     except (ValueError, RecursionError):
@@ -84,28 +84,28 @@ def _error_in(body: bytes) -> JsonObject:
             return value
 
 
-def _said(error: JsonObject, redact: Redactor) -> str:
+def _message(error: JsonObject, redact: Redactor) -> str:
     message = error.get("message")
     text = " ".join(message.split()) if isinstance(message, str) else ""
-    return redact(text)[:_MAX_CHARACTERS]  # some servers repeat the key they do not know
+    return redact(text)[:_MAX_CHARACTERS]  # some servers quote an unknown API key
 
 
-def _refusal(told: str, error: JsonObject) -> InvalidRequestError:
+def _refusal(text: str, error: JsonObject) -> InvalidRequestError:
     match error:
         case {"n_prompt_tokens": int(tokens), "n_ctx": int(length)}:  # llama-server
             return ContextLengthError(num_prompt_tokens=tokens, context_length=length)
         case {"code": "context_length_exceeded"}:
-            return InvalidRequestError(told, param="messages")
+            return InvalidRequestError(text, param="messages")
         case {"param": str(param)}:
-            return InvalidRequestError(told, param=param)
+            return InvalidRequestError(text, param=param)
         case _:
-            # vLLM and SGLang have no code for it.
-            is_too_long = re.search(r"context length|longer than the model", told)
-            return InvalidRequestError(told, param="messages" if is_too_long else None)
+            # vLLM and SGLang have no error code for context overflow.
+            is_too_long = re.search(r"context length|longer than the model", text)
+            return InvalidRequestError(text, param="messages" if is_too_long else None)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:
-    """In seconds; the header has seconds or a date (RFC 9110, 10.2.3)."""
+    """Return the seconds to wait; the header has seconds or a date (RFC 9110, 10.2.3)."""
     value = headers.get("retry-after", "")
     if re.fullmatch(r"\d{1,6}(\.\d+)?", value):
         return float(value)

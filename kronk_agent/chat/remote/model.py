@@ -1,4 +1,4 @@
-"""A chat model on an OpenAI-compatible server."""
+"""Chat model on an OpenAI-compatible server."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from kronk_agent.chat.remote.request import estimate_tokens, left_out, request_b
 from kronk_agent.chat.remote.tool_choice_fallback import (
     CollectedTurn,
     Enforcement,
-    asked_again,
-    asked_as_schema,
-    asked_in_words,
     callable_tools,
     calls_format,
-    calls_in,
+    find_problem,
+    parse_calls,
     probe_request,
-    problem_of,
+    retry_request,
+    with_auto_choice,
+    with_tools_as_text,
 )
 from kronk_agent.chat.remote.upstream import Upstream, UpstreamClient, open_client
 from kronk_agent.errors import InvalidRequestError, UpstreamError
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 class RemoteChatModel:
-    """Generates turns with a model on an OpenAI-compatible server. See ``open``."""
+    """Generates turns with a model on an OpenAI-compatible server. Created by ``open``."""
 
     def __init__(self, upstream: Upstream, client: UpstreamClient, context_length: int) -> None:
         self._upstream = replace(upstream, context_length=context_length)
@@ -48,10 +48,10 @@ class RemoteChatModel:
     @classmethod
     @asynccontextmanager
     async def open(cls, upstream: Upstream) -> AsyncIterator[RemoteChatModel]:
-        """Ask the upstream how long its context is, unless that is given.
+        """Open a remote model; ask the upstream for its context length unless it is configured.
 
         Raises:
-            ModelError: it does not say, has no such model, or cannot be reached.
+            ModelError: the upstream does not report it, has no such model, or cannot be reached.
         """
         async with open_client(upstream) as client:
             context_length = upstream.context_length or await client.context_length()
@@ -59,30 +59,37 @@ class RemoteChatModel:
 
     @property
     def info(self) -> ModelInfo:
+        """Id, context length and capabilities of the model."""
         return self._info
 
     def count_tokens(self, text: str) -> int:
-        """An estimate, rather too high: only the upstream knows its vocabulary."""
+        """Estimate the tokens of a text, rather too high: only the upstream has the vocabulary."""
         return estimate_tokens(text)
 
     async def count_prompt_tokens(self, request: ChatRequest) -> int:
-        """An estimate like that of ``count_tokens``: of all that is sent."""
+        """Estimate the prompt tokens of a request like ``count_tokens``, from all that is sent."""
         body = request_body(request, self._upstream)
         sent = [body.get("messages"), body.get("tools")]
         return self.count_tokens(json.dumps(sent, ensure_ascii=False))
 
     async def render_prompt(self, request: ChatRequest) -> RenderedPrompt:
-        """Refused: only the upstream knows its template."""
+        """Refuse: only the upstream has the chat template.
+
+        Raises:
+            InvalidRequestError: always.
+        """
         raise InvalidRequestError(
-            f"the model {self._info.id!r} is on a server, which writes its prompts itself: take a "
-            "model on a file here",
+            f"model {self._info.id!r} is remote and its prompts are rendered by its server: "
+            "use a local model",
             param="model",
         )
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
-        """The turn as it is generated; see ``ChatModel.stream``.
+        """Yield the turn as it is generated; see ``ChatModel.stream``.
 
-        A call that must come and does not is an ``UpstreamError``, never another kind of turn.
+        Raises:
+            UpstreamError: a required call is missing; another kind of turn is never returned
+            instead.
         """
         if request.tool_choice.mode in ("required", "named"):
             deltas = self._forced(request)
@@ -94,18 +101,21 @@ class RemoteChatModel:
                 yield replace(delta, notices=notices) if isinstance(delta, Finish) else delta
 
     async def _free(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
-        """Passed on as it comes; if it is to have a form, that is checked at its end."""
+        """Pass the turn on as it arrives; check an answer's ``response_format`` at its end."""
         turn = CollectedTurn()
         async with aclosing(self._turn(request_body(request, self._upstream), request)) as deltas:
             async for delta in deltas:
                 turn.add(delta)
                 if isinstance(delta, TextDelta) and request.logprobs and not delta.logprobs:
-                    raise UpstreamError(f"{self._upstream.url} gives no logprobs: leave them out")
+                    raise UpstreamError(
+                        f"{self._upstream.url} returns no logprobs: do not request them"
+                    )
                 if isinstance(delta, Finish) and delta.reason == "stop":
                     problem = problem_of_form(turn.text, request.response_format)
                     if problem is not None:
-                        words = f"did not keep to response_format: {problem}"
-                        raise UpstreamError(f"{self._upstream.url} {words}")
+                        raise UpstreamError(
+                            f"{self._upstream.url} did not follow response_format: {problem}"
+                        )
                 yield delta
 
     async def _turn(self, body: JsonObject, request: ChatRequest) -> AsyncGenerator[Delta, None]:
@@ -115,7 +125,7 @@ class RemoteChatModel:
                 for delta in reader.read(chunk):
                     yield delta
         if not reader.has_usage:
-            logger.warning("%s does not count tokens: usage is 0", self._upstream.url)
+            logger.warning("%s reports no token counts: usage is 0", self._upstream.url)
         for delta in reader.finish():
             yield delta
 
@@ -140,32 +150,32 @@ class RemoteChatModel:
             yield delta
 
     async def _enforced(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
-        """Passed on as it comes: the upstream sees to it. Text beside the calls is left out."""
+        """Pass the turn on as it arrives, since the upstream enforces the call; text is dropped."""
         turn, tools = CollectedTurn(), callable_tools(request)
         async with aclosing(self._turn(request_body(request, self._upstream), request)) as deltas:
             async for delta in deltas:
                 turn.add(delta)
                 if isinstance(delta, ToolCallStart) and delta.name not in tools:
-                    raise self._broken(f"There is no tool {delta.name!r}")
+                    raise self._missing_call(f"There is no tool {delta.name!r}")
                 if isinstance(delta, Finish) and not turn.is_cut_off:
                     self._check(turn, request)
                 if not isinstance(delta, TextDelta):
                     yield delta
 
     async def _as_schema(self, request: ChatRequest) -> CollectedTurn:
-        body = request_body(asked_as_schema(request), self._upstream)
+        body = request_body(with_tools_as_text(request), self._upstream)
         turn = await self._collect({**body, "response_format": calls_format(request)}, request)
-        turn.calls = calls_in(turn.text)
+        turn.calls = parse_calls(turn.text)
         return turn
 
     async def _with_retry(self, request: ChatRequest) -> CollectedTurn:
-        body = request_body(asked_in_words(request), self._upstream)
+        body = request_body(with_auto_choice(request), self._upstream)
         turn = await self._collect(body, request)
-        problem = problem_of(turn.calls, callable_tools(request))
+        problem = find_problem(turn.calls, callable_tools(request))
         if problem is None or turn.is_cut_off:
             return turn
         logger.info("%s: %s; asking again", self._upstream.url, problem)
-        pinned = asked_again(request, turn, problem)
+        pinned = retry_request(request, turn, problem)
         second = await self._collect(request_body(pinned, self._upstream), request)
         assert turn.finish is not None
         assert second.finish is not None
@@ -180,40 +190,42 @@ class RemoteChatModel:
         return turn
 
     async def _enforcement_of(self, request: ChatRequest) -> Enforcement:
-        """What the upstream holds the model to in this mode; found out when first asked for."""
+        """Return how the upstream enforces calls in this mode; probed at the first use."""
         mode = request.tool_choice.mode
         async with self._probing:
             if mode not in self._enforcement:
                 found = await self._probe(probe_request(request))
-                logger.info("%s: %s calls are held to by %s", self._upstream.url, mode, found.value)
+                logger.info(
+                    "%s: tool_choice %s is enforced by %s", self._upstream.url, mode, found.value
+                )
                 self._enforcement[mode] = found
             return self._enforcement[mode]
 
     async def _probe(self, request: ChatRequest) -> Enforcement:
-        if await self._keeps_to(self._with_tool_choice, request):
+        if await self._is_enforced(self._with_tool_choice, request):
             return Enforcement.TOOL_CHOICE
-        if await self._keeps_to(self._as_schema, request):
+        if await self._is_enforced(self._as_schema, request):
             return Enforcement.RESPONSE_FORMAT
         return Enforcement.NOTHING
 
-    async def _keeps_to(
-        self, way: Callable[[ChatRequest], Awaitable[CollectedTurn]], request: ChatRequest
+    async def _is_enforced(
+        self, ask: Callable[[ChatRequest], Awaitable[CollectedTurn]], request: ChatRequest
     ) -> bool:
-        """Does a call come back that had to come, when it is asked for in this way?"""
+        """Return true if a required call is returned when requested in this way."""
         try:
-            turn = await way(request)
+            turn = await ask(request)
         except InvalidRequestError as error:
             logger.info("%s", error)
             return False
-        return problem_of(turn.calls, callable_tools(request)) is None
+        return find_problem(turn.calls, callable_tools(request)) is None
 
     async def _with_tool_choice(self, request: ChatRequest) -> CollectedTurn:
         return await self._collect(request_body(request, self._upstream), request)
 
     def _check(self, turn: CollectedTurn, request: ChatRequest) -> None:
-        problem = problem_of(turn.calls, callable_tools(request))
+        problem = find_problem(turn.calls, callable_tools(request))
         if problem is not None:
-            raise self._broken(problem)
+            raise self._missing_call(problem)
 
-    def _broken(self, problem: str) -> UpstreamError:
-        return UpstreamError(f"{self._upstream.url} did not make the call it must make: {problem}")
+    def _missing_call(self, problem: str) -> UpstreamError:
+        return UpstreamError(f"{self._upstream.url} did not make the required call: {problem}")

@@ -1,4 +1,4 @@
-"""The chunks of one answer as deltas."""
+"""Turn the chunks of one answer into deltas."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from kronk_agent.chat.dialects.parsing.output import new_call_id
 from kronk_agent.chat.remote.schema import (
     ChatChunk,
-    Choice,
+    ChunkChoice,
     LogprobEntry,
     ToolCallChunk,
     TopLogprobEntry,
@@ -39,13 +39,13 @@ _REASONS: dict[str, FinishReason] = {
 
 
 @dataclass(slots=True)
-class _Call:
+class _OpenCall:
     """The call that is being read."""
 
     index: int
-    """Ours, counted from 0."""
-    theirs: int
-    """The upstream's index; some give every call the same."""
+    """Our index, counted from 0."""
+    upstream_index: int
+    """The upstream's index; some upstreams give every call the same one."""
     id: str | None
     has_arguments: bool = False
 
@@ -53,11 +53,11 @@ class _Call:
 class ChunkReader:
     """Turns the chunks of one answer into deltas.
 
-    Ids of calls are ours: some upstreams give none, or the same one again.
+    Call ids are our own: some upstreams send none, or the same one again.
 
     Args:
-        url: who answers, for errors.
-        max_calls: what comes after so many calls is left out; None is no limit.
+        url: the upstream's, for errors.
+        max_calls: further calls are dropped; None means no limit.
         new_id: makes the id of each call.
     """
 
@@ -72,11 +72,11 @@ class ChunkReader:
         self._max_calls = max_calls
         self._new_id = new_id
         self._num_calls = 0
-        self._call: _Call | None = None
+        self._call: _OpenCall | None = None
         self._reason: str | None = None
         self._stop_text: str | None = None
         self._logprobs: list[TokenLogprob] = []
-        """Of tokens whose text has not come yet."""
+        """Of tokens whose text has not arrived yet."""
         self._usage: UsageChunk | None = None
         self._begun_at = time.perf_counter()
         self._first_at: float | None = None
@@ -84,11 +84,15 @@ class ChunkReader:
 
     @property
     def has_usage(self) -> bool:
-        """Has the upstream counted the tokens?"""
+        """True once the upstream reported token counts."""
         return self._usage is not None
 
     def read(self, chunk: ChatChunk) -> list[Delta]:
-        """The deltas this chunk adds."""
+        """Return the deltas this chunk adds.
+
+        Raises:
+            UpstreamError: it has part of a call without a name.
+        """
         self._usage = chunk.usage or self._usage
         deltas = [delta for choice in chunk.choices for delta in self._read_choice(choice)]
         if deltas:
@@ -97,13 +101,13 @@ class ChunkReader:
         return deltas
 
     def finish(self) -> list[Delta]:
-        """The end of the last call, unless it was cut off, and ``Finish``.
+        """Return the end of the last call, unless it was cut off, and ``Finish``.
 
         Raises:
-            UpstreamError: the answer ended too early, or for no reason that is an answer's.
+            UpstreamError: the answer has no finish reason, or one that is not an answer's.
         """
         if self._reason is None:
-            raise UpstreamError(f"{self._url} broke off in the middle of its answer")
+            raise UpstreamError(f"{self._url} ended the stream in the middle of its answer")
         reason = _REASONS.get(self._reason)
         if reason is None:
             raise UpstreamError(f"{self._url} ended its answer early: {self._reason}")
@@ -114,10 +118,10 @@ class ChunkReader:
         stop_text = self._stop_text if reason == "stop" else None
         return [*deltas, Finish(reason, self._total(), self._timings(), stop_text)]
 
-    def _read_choice(self, choice: Choice) -> list[Delta]:
+    def _read_choice(self, choice: ChunkChoice) -> list[Delta]:
         self._reason = choice.finish_reason or self._reason
-        for said in (choice.stop_reason, choice.matched_stop):
-            self._stop_text = said if isinstance(said, str) else self._stop_text
+        for stop in (choice.stop_reason, choice.matched_stop):
+            self._stop_text = stop if isinstance(stop, str) else self._stop_text
         if choice.logprobs is not None:
             self._logprobs += map(_logprob, choice.logprobs.content or ())
         delta = choice.delta
@@ -136,13 +140,13 @@ class ChunkReader:
         deltas: list[Delta] = []
         if self._is_new(chunk):
             deltas = self._end_call()
-            self._call = _Call(self._num_calls, chunk.index or 0, chunk.id)
+            self._call = _OpenCall(self._num_calls, chunk.index or 0, chunk.id)
             self._num_calls += 1
             if not self._is_left_out:
                 name = chunk.function.name or ""
                 deltas.append(ToolCallStart(self._call.index, self._new_id(), name))
         if self._call is None:
-            raise UpstreamError(f"{self._url} sent part of a call that has no name")
+            raise UpstreamError(f"{self._url} sent part of a tool call without a name")
         if chunk.function.arguments and not self._is_left_out:
             self._call.has_arguments = True
             deltas.append(ToolCallArguments(self._call.index, chunk.function.arguments))
@@ -154,7 +158,7 @@ class ChunkReader:
         call = self._call
         return (
             call is None
-            or (chunk.index or 0) != call.theirs
+            or (chunk.index or 0) != call.upstream_index
             or (chunk.id is not None and chunk.id != call.id)
         )
 

@@ -1,10 +1,9 @@
-"""What an OpenAI-compatible server sends, as far as we read it.
+"""Messages of an OpenAI-compatible server, as far as they are read.
 
-From OpenAI's API reference (chat completion chunks, models), and for what others add to it:
+Based on OpenAI's API reference (chat completion chunks, models). Additions of others:
 ``reasoning_content`` of vLLM, SGLang and llama-server, ``reasoning`` of vLLM since 0.12 and of
-OpenRouter, ``stop_reason`` of vLLM, ``matched_stop`` of SGLang,
-``max_model_len`` of vLLM and SGLang, ``context_length`` of OpenRouter, ``meta.n_ctx``
-of llama-server.
+OpenRouter, ``stop_reason`` of vLLM, ``matched_stop`` of SGLang, ``max_model_len`` of vLLM and
+SGLang, ``context_length`` of OpenRouter, ``meta.n_ctx`` of llama-server.
 """
 
 from __future__ import annotations
@@ -12,25 +11,31 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 
-class _Read(BaseModel):
-    """Part of an answer; what we do not read may be there."""
+class _ResponseModel(BaseModel):
+    """Part of a response; unknown fields are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class FunctionChunk(_Read):
+class FunctionChunk(_ResponseModel):
+    """Name and arguments of a call, or parts of them."""
+
     name: str | None = None
     arguments: str | None = None
 
 
-class ToolCallChunk(_Read):
+class ToolCallChunk(_ResponseModel):
+    """Part of a call."""
+
     index: int | None = None
-    """Some servers leave it out where there is one call."""
+    """Some servers omit it for a single call."""
     id: str | None = None
     function: FunctionChunk = FunctionChunk()
 
 
-class DeltaChunk(_Read):
+class DeltaChunk(_ResponseModel):
+    """Text, thinking and calls that a chunk adds."""
+
     content: str | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
@@ -38,57 +43,77 @@ class DeltaChunk(_Read):
     tool_calls: tuple[ToolCallChunk, ...] | None = None
 
 
-class TopLogprobEntry(_Read):
+class TopLogprobEntry(_ResponseModel):
+    """An alternative token and its log probability."""
+
     token: str
     logprob: float
     bytes: tuple[int, ...] | None = None
 
 
 class LogprobEntry(TopLogprobEntry):
+    """A generated token, its log probability and its alternatives."""
+
     top_logprobs: tuple[TopLogprobEntry, ...] = ()
 
 
-class LogprobsChunk(_Read):
+class LogprobsChunk(_ResponseModel):
+    """Log probabilities of the tokens in a chunk."""
+
     content: tuple[LogprobEntry, ...] | None = None
 
 
-class Choice(_Read):
+class ChunkChoice(_ResponseModel):
+    """One choice of a chunk; we always request one."""
+
     delta: DeltaChunk = DeltaChunk()
     finish_reason: str | None = None
     stop_reason: str | int | None = None
-    """Of vLLM: the stop text that ended the answer, or the id of a token."""
+    """Of vLLM: the stop sequence that ended the answer, or a token id."""
     matched_stop: str | int | None = None
     """The same, of SGLang."""
     logprobs: LogprobsChunk | None = None
 
 
-class PromptDetails(_Read):
+class PromptDetails(_ResponseModel):
+    """Details of the prompt's token count."""
+
     cached_tokens: int | None = None
 
 
-class CompletionDetails(_Read):
+class CompletionDetails(_ResponseModel):
+    """Details of the completion's token count."""
+
     reasoning_tokens: int | None = None
 
 
-class UsageChunk(_Read):
+class UsageChunk(_ResponseModel):
+    """Token counts of an answer."""
+
     prompt_tokens: int = 0
     completion_tokens: int = 0
     prompt_tokens_details: PromptDetails | None = None
     completion_tokens_details: CompletionDetails | None = None
 
 
-class ChatChunk(_Read):
-    choices: tuple[Choice, ...] = ()
+class ChatChunk(_ResponseModel):
+    """One chunk of a streamed chat completion."""
+
+    choices: tuple[ChunkChoice, ...] = ()
     usage: UsageChunk | None = None
     error: JsonValue = None
-    """Instead of all else, when something goes wrong after the answer has begun."""
+    """Sent instead of all else if the server fails after the answer has started."""
 
 
-class ModelMeta(_Read):
+class ModelMeta(_ResponseModel):
+    """llama-server's details of a model."""
+
     n_ctx: int | None = None
 
 
-class ModelEntry(_Read):
+class ModelListEntry(_ResponseModel):
+    """A model in the server's list."""
+
     id: str
     max_model_len: int | None = None
     context_length: int | None = None
@@ -96,10 +121,12 @@ class ModelEntry(_Read):
 
     @property
     def tokens(self) -> int | None:
-        """How long its context is, where the server says so."""
+        """Context length, if the server reports it."""
         n_ctx = self.meta.n_ctx if self.meta else None
         return self.max_model_len or self.context_length or n_ctx
 
 
-class ModelList(_Read):
-    data: tuple[ModelEntry, ...]
+class ModelList(_ResponseModel):
+    """The server's list of models."""
+
+    data: tuple[ModelListEntry, ...]

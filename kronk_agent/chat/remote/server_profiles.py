@@ -1,4 +1,4 @@
-"""What each kind of upstream takes beside OpenAI's own fields.
+"""API differences between the types of upstream servers.
 
 Sources: OpenAI's API reference; vLLM's "Structured Outputs" and "OpenAI-Compatible Server" pages;
 SGLang's "Structured Outputs" and "Sampling Parameters" pages; llama.cpp's tools/server/README.md
@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeAlias
 from kronk_agent.model import SamplingParams
 
 UpstreamType: TypeAlias = Literal["compatible", "openai", "vllm", "sglang", "llama-server"]
-"""``openai`` is OpenAI itself, ``compatible`` any other server of which no more is known."""
+"""``openai`` is OpenAI itself, ``compatible`` any server that is not known better."""
 
 _OPENAI_SAMPLING: Final = {
     name: name
@@ -37,21 +37,23 @@ _GPU_SAMPLING: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """The dialect of the API that one kind of server speaks."""
+    """Differences from OpenAI's API in one type of server."""
 
     sampling: Mapping[str, str] = field(repr=False)
-    """Our sampling parameters that it has, and what it calls them."""
+    """Sampling parameters the server supports: our names and its names."""
     names_tool: bool = True
-    """Does ``tool_choice`` take a tool's name? If not, that tool alone is sent, as required."""
+    """True if ``tool_choice`` accepts a tool's name. If not, only that tool is sent, as required.
+    """
     strict: Literal["every", "subset", "none"]
-    """Which tools may be marked strict: every one, those of OpenAI's subset of JSON Schema, none.
-    vLLM and SGLang hold a call that the model chose to make to its schema only if it is marked."""
+    """Tools that may be marked strict: all, those in OpenAI's subset of JSON Schema, or none. vLLM
+    and SGLang enforce the schema of an optional call only if the tool is marked."""
     has_template: bool = True
-    """Is there a chat template behind it, which takes earlier turns' thinking and variables?"""
+    """True if the server applies a chat template that accepts thinking of earlier turns and
+    variables."""
     holds_both: bool = False
-    """May an answer have a form where tools may be called instead?"""
+    """True if ``response_format`` may be combined with optional tool calls."""
     max_tokens: str = "max_tokens"
-    """The field with that meaning; OpenAI's newer models refuse the old name."""
+    """Name of the field; OpenAI's newer models refuse ``max_tokens``."""
 
 
 KINDS: Final[Mapping[UpstreamType, Kind]] = {
@@ -69,7 +71,7 @@ KINDS: Final[Mapping[UpstreamType, Kind]] = {
     "sglang": Kind(sampling=_GPU_SAMPLING, strict="every"),
     "llama-server": Kind(
         sampling={parameter.name: parameter.name for parameter in fields(SamplingParams)},
-        # It reads only the words: an object counts as "auto".
+        # tool_choice must be a string; an object counts as "auto".
         names_tool=False,
         strict="none",
     ),

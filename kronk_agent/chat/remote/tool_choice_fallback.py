@@ -1,8 +1,8 @@
-"""Calls that must come, from upstreams that may not see to it.
+"""Required tool calls from upstreams that may not enforce ``tool_choice``.
 
-Some servers hold the model to ``tool_choice``; some do not, but hold it to a ``response_format``;
-some to nothing. Which it is, is found out with one small request (``Probe``), and a call that must
-come is asked for accordingly.
+Some servers enforce ``tool_choice``; others ignore it but enforce ``response_format``; others
+enforce neither. A small request finds out which (``probe_request``), and required calls are
+requested accordingly.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from kronk_agent.tools.schema.walking import with_schemas
 from kronk_agent.tools.signature import describe_tool
 
 _MAX_CALLS: Final = 8
-"""In one turn that must call, as in this process."""
+"""In one turn that must call, as for local models."""
 
 _PROBE_TOKENS: Final = 2048
-"""Room for a model that thinks first."""
+"""Enough for a model that thinks first."""
 
 _AS_SCHEMA: Final = """\
 You can use these tools:
@@ -53,7 +53,7 @@ _AGAIN: Final = "{problem}. Call {which} now, and write nothing else."
 
 
 class Enforcement(Enum):
-    """What an upstream holds a model to."""
+    """Request field by which an upstream enforces required calls."""
 
     TOOL_CHOICE = "tool_choice"
     RESPONSE_FORMAT = "response_format"
@@ -62,16 +62,17 @@ class Enforcement(Enum):
 
 @dataclass(slots=True)
 class CollectedTurn:
-    """A whole turn."""
+    """A complete turn."""
 
     reasoning: str = ""
     text: str = ""
     calls: list[ToolCall] = field(default_factory=list)
-    """The complete ones."""
+    """Complete calls."""
     finish: Finish | None = None
     _current: ToolCall | None = None
 
     def add(self, delta: Delta) -> None:
+        """Add a delta to the turn."""
         match delta:
             case ReasoningDelta(text):
                 self.reasoning += text
@@ -89,10 +90,11 @@ class CollectedTurn:
 
     @property
     def is_cut_off(self) -> bool:
+        """True if the turn ended at the token limit."""
         return self.finish is not None and self.finish.reason == "length"
 
     def deltas(self) -> list[Delta]:
-        """What is of use of it: thinking, calls and the end."""
+        """Return the turn's thinking, calls and end as deltas, without its text."""
         assert self.finish is not None
         deltas: list[Delta] = [ReasoningDelta(self.reasoning)] if self.reasoning else []
         for index, call in enumerate(self.calls):
@@ -106,12 +108,12 @@ class CollectedTurn:
 
 
 def callable_tools(request: ChatRequest) -> dict[str, Tool]:
-    """The tools a turn that must call may call, by name."""
+    """Return the tools the turn may call, by name."""
     return {tool.name: tool for tool in request.callable_tools}
 
 
-def problem_of(calls: Sequence[ToolCall], tools: Mapping[str, Tool]) -> str | None:
-    """What is wrong with the calls of a turn that must call; None if nothing is."""
+def find_problem(calls: Sequence[ToolCall], tools: Mapping[str, Tool]) -> str | None:
+    """Return the first problem with the calls of a turn that must call; None if they are valid."""
     if not calls:
         return "No tool was called"
     for call in calls:
@@ -125,16 +127,18 @@ def problem_of(calls: Sequence[ToolCall], tools: Mapping[str, Tool]) -> str | No
     return None
 
 
-def asked_as_schema(request: ChatRequest) -> ChatRequest:
-    """The request with the tools said in words, for an answer under ``calls_format``."""
+def with_tools_as_text(request: ChatRequest) -> ChatRequest:
+    """Return the request with its tools described as text, to be used with ``calls_format``."""
     text = "\n\n".join(describe_tool(tool) for tool in callable_tools(request).values())
-    words = Message.system(_AS_SCHEMA.format(tools=text))
+    instructions = Message.system(_AS_SCHEMA.format(tools=text))
     first, *others = request.messages
     if first.role == "system":
-        joined = replace(first, content=Message.system(f"{first.text}\n\n{words.text}").content)
+        joined = replace(
+            first, content=Message.system(f"{first.text}\n\n{instructions.text}").content
+        )
         messages = (joined, *others)
     else:
-        messages = (words, *request.messages)
+        messages = (instructions, *request.messages)
     return replace(
         request,
         messages=messages,
@@ -145,7 +149,7 @@ def asked_as_schema(request: ChatRequest) -> ChatRequest:
 
 
 def calls_format(request: ChatRequest) -> JsonObject:
-    """A ``response_format`` whose answer is the calls of the turn, as JSON."""
+    """Return a ``response_format`` whose answer is the turn's calls as JSON."""
     tools = callable_tools(request)
     call_schemas: list[JsonValue] = [
         _closed(name={"type": "string", "const": name}, arguments={"$ref": f"#/$defs/{name}"})
@@ -159,13 +163,15 @@ def calls_format(request: ChatRequest) -> JsonObject:
     }
     schema: JsonObject = {
         **_closed(tool_calls=calls),
-        "$defs": {name: _moved(tool.parameters, f"#/$defs/{name}") for name, tool in tools.items()},
+        "$defs": {
+            name: _relocated(tool.parameters, f"#/$defs/{name}") for name, tool in tools.items()
+        },
     }
     return {"type": "json_schema", "json_schema": {"name": "tool_calls", "schema": schema}}
 
 
-def calls_in(text: str) -> list[ToolCall]:
-    """The calls in an answer under ``calls_format``; none if it is not one."""
+def parse_calls(text: str) -> list[ToolCall]:
+    """Parse the calls in an answer to ``calls_format``; empty if it is not one."""
     try:
         value = parse_json(text)
     except ValueError:
@@ -177,35 +183,38 @@ def calls_in(text: str) -> list[ToolCall]:
     ]
 
 
-def asked_in_words(request: ChatRequest) -> ChatRequest:
-    """The request with nothing to call but what it must, for an upstream that may refuse more."""
+def with_auto_choice(request: ChatRequest) -> ChatRequest:
+    """Return the request with only the allowed tools and ``auto``, which every upstream accepts."""
     tools = tuple(callable_tools(request).values())
-    return _unforced(replace(request, tools=tools))
+    return _with_auto(replace(request, tools=tools))
 
 
-def asked_again(request: ChatRequest, turn: CollectedTurn, problem: str) -> ChatRequest:
-    """The request once more, after what came of it: pinned to the tool that was tried, if any."""
+def retry_request(request: ChatRequest, turn: CollectedTurn, problem: str) -> ChatRequest:
+    """Return the request with the failed turn and its problem appended.
+
+    Only the tool that was tried is offered, if any, at temperature 0.
+    """
     tools = callable_tools(request)
     tried = next((tools[call.name] for call in turn.calls if call.name in tools), None)
     left = (tried,) if tried else tuple(tools.values())
     which = " or ".join(tool.name for tool in left)
-    said = turn.text or "\n".join(f"{call.name}({call.arguments})" for call in turn.calls)
+    answer = turn.text or "\n".join(f"{call.name}({call.arguments})" for call in turn.calls)
     again = Message.user(_AGAIN.format(problem=problem, which=which))
     pinned = replace(
         request,
-        messages=(*request.messages, *([Message.assistant(said)] if said else []), again),
+        messages=(*request.messages, *([Message.assistant(answer)] if answer else []), again),
         tools=left,
         sampling=replace(request.sampling, temperature=0.0),
     )
-    return _unforced(pinned)
+    return _with_auto(pinned)
 
 
-def _unforced(request: ChatRequest) -> ChatRequest:
+def _with_auto(request: ChatRequest) -> ChatRequest:
     return replace(request, tool_choice=ToolChoice("auto"), response_format=ResponseFormat())
 
 
 def probe_request(request: ChatRequest) -> ChatRequest:
-    """As this request, but one in which no model would make a call that did not have to."""
+    """Return a request like this one in which no model would call a tool unless forced to."""
     is_named = request.tool_choice.mode == "named"
     return ChatRequest(
         messages=(Message.user("Hello!"),),
@@ -231,16 +240,16 @@ def _closed(**properties: JsonValue) -> JsonObject:
     }
 
 
-def _moved(schema: JsonObject, place: str) -> JsonObject:
-    """A schema that stands at another place, with its references to itself."""
+def _relocated(schema: JsonObject, path: str) -> JsonObject:
+    """Adjust a schema's references to itself to its new path."""
 
     def move(inner: JsonValue) -> JsonValue:
-        return _moved(inner, place) if isinstance(inner, dict) else inner
+        return _relocated(inner, path) if isinstance(inner, dict) else inner
 
     moved = with_schemas(schema, move)
     reference = moved.get("$ref")
     if isinstance(reference, str) and reference.startswith("#"):
-        moved["$ref"] = place + reference.removeprefix("#")
+        moved["$ref"] = path + reference.removeprefix("#")
     return moved
 
 

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server over HTTP: what is asked, what comes back, what goes wrong."""
+"""HTTP client for an OpenAI-compatible server."""
 
 from __future__ import annotations
 
@@ -23,39 +23,41 @@ _MAX_SHOWN = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upstream:
-    """Where a remote model is, and what it is called there."""
+    """Address and settings of a remote model."""
 
     url: str
-    """Up to and with ``/v1``."""
+    """Base URL, including ``/v1``."""
     model: str
+    """The model's name on the server."""
     type: UpstreamType = "compatible"
     api_key: str | None = field(default=None, repr=False)
     context_length: int | None = None
     """Tokens; None asks the server."""
     timeout_seconds: float = 300.0
-    """How long it may send nothing."""
+    """Longest time without data from the server."""
 
     @property
     def kind(self) -> Kind:
+        """API differences of the server's type."""
         return KINDS[self.type]
 
 
 class UpstreamClient:
-    """Speaks to one upstream. See ``open_client``."""
+    """HTTP client of one upstream. Created by ``open_client``."""
 
     def __init__(self, upstream: Upstream, http: httpx2.AsyncClient) -> None:
         self._upstream = upstream
         self._http = http
         self._redact = Redactor([upstream.api_key, *secrets_in_url(upstream.url)])
-        self._where = self._redact(upstream.url)
+        self._url = self._redact(upstream.url)
 
     async def chunks(self, body: JsonObject) -> AsyncGenerator[ChatChunk, None]:
-        """The answer to a chat completion request, as it comes; closing it hangs up.
+        """Stream the answer to a chat completion request; closing the generator disconnects.
 
         Raises:
             InvalidRequestError: the upstream refuses the request.
-            OverloadedError: it has too much to do.
-            UpstreamError: it cannot be reached, fails, or sends what is no answer.
+            OverloadedError: the upstream is overloaded.
+            UpstreamError: it cannot be reached, fails, or sends an invalid answer.
         """
         try:
             async with self._http.stream("POST", "chat/completions", json=body) as response:
@@ -69,10 +71,10 @@ class UpstreamClient:
             raise self._unreachable(error) from error
 
     async def context_length(self) -> int:
-        """How long the model's context is, as the upstream tells.
+        """Return the context length the upstream reports for the model.
 
         Raises:
-            ModelError: it does not tell, has no such model, or cannot be reached.
+            ModelError: the upstream does not report it, has no such model, or cannot be reached.
         """
         try:
             response = await self._http.get("models")
@@ -88,50 +90,50 @@ class UpstreamClient:
         found = {model.id: model.tokens for model in models}
         name = self._upstream.model
         if models and name not in found and not self._has_any_name:
-            known = difflib.get_close_matches(name, found, n=_MAX_SHOWN, cutoff=0.0)
-            raise ModelError(f"{self._where} has no model {name!r}; it has {known}")
+            similar = difflib.get_close_matches(name, found, n=_MAX_SHOWN, cutoff=0.0)
+            available = ", ".join(map(repr, similar))
+            raise ModelError(f"{self._url}: unknown model {name!r}; available: {available}")
         tokens = found.get(name) or (models[0].tokens if self._has_any_name and models else None)
         if tokens is None:
             raise ModelError(
-                f"{self._where} does not say how long the context of {name!r} is: "
-                "give the model its context_length in the configuration"
+                f"{self._url} does not report the context length of {name!r}: "
+                "set context_length in the model's configuration"
             )
         return tokens
 
     @property
     def _has_any_name(self) -> bool:
-        """llama-server has one model, and answers to every name."""
+        """True for llama-server, which has one model and accepts any name."""
         return self._upstream.type == "llama-server"
 
     def _chunk(self, data: str) -> ChatChunk:
         try:
             chunk = ChatChunk.model_validate_json(data)
         except ValidationError as error:
-            words = "sent what is no chat completion chunk"
-            raise UpstreamError(f"{self._where} {words}") from error
+            raise UpstreamError(f"{self._url} sent an invalid chat completion chunk") from error
         if chunk.error is not None:
-            raise failure_of_chunk(self._where, chunk.error, self._redact)
+            raise failure_of_chunk(self._url, chunk.error, self._redact)
         return chunk
 
     def _unreachable(self, error: httpx2.HTTPError | httpx2.InvalidURL) -> UpstreamError:
         match error:
             case httpx2.ReadTimeout():
-                words = f"sent nothing for {self._upstream.timeout_seconds:g} seconds"
+                problem = f"sent nothing for {self._upstream.timeout_seconds:g} seconds"
             case httpx2.ConnectError() | httpx2.ConnectTimeout():
-                words = f"cannot be reached: {self._words(error)}"
+                problem = f"cannot be reached: {self._text(error)}"
             case httpx2.SSEError():
-                words = f"sent no event stream: {self._words(error)}"
+                problem = f"did not send an event stream: {self._text(error)}"
             case _:
-                words = f"broke off: {self._words(error)}"
-        return UpstreamError(f"{self._where} {words}")
+                problem = f"closed the connection: {self._text(error)}"
+        return UpstreamError(f"{self._url} {problem}")
 
-    def _words(self, error: Exception) -> str:
+    def _text(self, error: Exception) -> str:
         return self._redact(str(error)) or type(error).__name__
 
 
 @asynccontextmanager
 async def open_client(upstream: Upstream) -> AsyncIterator[UpstreamClient]:
-    """Open connections to an upstream as they are needed."""
+    """Open a client; connections are opened as needed and closed at the end."""
     headers = {} if upstream.api_key is None else {"Authorization": f"Bearer {upstream.api_key}"}
     async with httpx2.AsyncClient(
         base_url=upstream.url,

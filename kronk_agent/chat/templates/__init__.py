@@ -1,1 +1,1 @@
-"""Chat templates: rendering them, and finding out what messages they take."""
+"""Chat templates: rendering, and the message format each one expects."""

@@ -1,4 +1,4 @@
-"""The model's own chat template: messages and tools in, a prompt out."""
+"""The model's chat template, which turns messages and tools into a prompt."""
 
 from __future__ import annotations
 
@@ -10,52 +10,64 @@ from datetime import date
 from hashlib import sha256
 from typing import Protocol
 
-from kronk_agent.chat.templates.capabilities import CALL, CHAT, TOOL, USER, find_shape, try_render
-from kronk_agent.chat.templates.conversation import Shape, message_values, tool_value
+from kronk_agent.chat.templates.capabilities import (
+    CALL,
+    CHAT,
+    TOOL,
+    USER,
+    find_template_capabilities,
+    try_render,
+)
+from kronk_agent.chat.templates.conversation import TemplateCapabilities, message_values, tool_value
 from kronk_agent.chat.templates.fixes import corrected
 from kronk_agent.chat.templates.jinja import TemplateLimitError, TemplateRefusal, Templates
-from kronk_agent.chat.templates.special_tokens import Disguise, Prompt, SpecialTexts
+from kronk_agent.chat.templates.special_tokens import (
+    SegmentedPrompt,
+    SpecialTexts,
+    SpecialTokenEscaper,
+)
 from kronk_agent.errors import InvalidRequestError, ModelError
 from kronk_agent.messages import JsonObject, JsonValue, Message
 from kronk_agent.tools import Tool
 
-_OURS = frozenset(["messages", "tools", "functions", "add_generation_prompt"])
+_RESERVED = frozenset(["messages", "tools", "functions", "add_generation_prompt"])
+"""Variables that ``chat_template_kwargs`` may not set."""
 _THINKING = ("enable_thinking", "thinking")
-"""Most templates ask for the first, DeepSeek's, Granite's and Kimi's for the second."""
+"""Most templates read the first; DeepSeek's, Granite's and Kimi's the second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What a rendering may vary in, beside messages and tools."""
+class TemplateOptions:
+    """Options of a rendering besides messages and tools."""
 
     enable_thinking: bool | None = None
     """None leaves it to the template."""
     reasoning_effort: str | None = None
     kwargs: Mapping[str, JsonValue] = field(default_factory=dict)
-    """More variables, by name; they win over those above."""
+    """Further variables by name; they override those above."""
 
 
 class Continuation(Protocol):
-    """Writes how an assistant's message begins that the model is to go on with."""
+    """Writes the start of an assistant message that the model is to continue."""
 
-    def __call__(self, opening: str, reasoning: str, content: str) -> str:
-        """What replaces the generation prompt ``opening``."""
+    def __call__(self, generation_prompt: str, reasoning: str, content: str) -> str:
+        """Return the text that replaces the generation prompt."""
         ...
 
 
 class ChatTemplate:
-    """A chat template, and the shape of the messages it wants.
+    """A chat template and the message format it expects.
 
-    Two are equal that render alike, so that what was found out of one holds for the other.
+    Two templates that render alike are equal, so results cached for one are valid for the other.
 
     Args:
         sources: Jinja by name: ``default``, and ``tool_use`` for requests with tools, if any.
-        bos_text: text of the vocabulary's token for the beginning of a sequence.
-        eos_text: text of the vocabulary's token for its end.
+        bos_text: text of the vocabulary's beginning-of-sequence token.
+        eos_text: text of the vocabulary's end-of-sequence token.
         special_texts: texts of all special tokens; only the template itself can write them.
 
     Raises:
-        ModelError: there is no template, or one is not valid Jinja.
+        ModelError: ``sources`` is empty, or a source is not valid Jinja.
     """
 
     def __init__(
@@ -68,8 +80,8 @@ class ChatTemplate:
     ) -> None:
         if not sources:
             raise ModelError(
-                "the model has no chat template, so it is not made for chat: take the variant of "
-                "it that is called instruct, it or chat"
+                "the model has no chat template, so it is not a chat model: use its variant named "
+                "instruct, it or chat"
             )
         default = corrected(sources.get("default", next(iter(sources.values()))))
         self.source: str = corrected(sources.get("tool_use", default))
@@ -79,9 +91,9 @@ class ChatTemplate:
         self._special = SpecialTexts(special_texts)
         rendering = json.dumps([default, self.source, bos_text, eos_text])
         self._digest = sha256(rendering.encode()).digest()
-        # Not cached_property: before Python 3.12 all objects share its lock.
+        # Not cached_property: before Python 3.12 all instances share its lock.
         self._probing = threading.RLock()
-        self._shape: Shape | None = None
+        self._capabilities: TemplateCapabilities | None = None
         self._shows: dict[str, bool] = {}
 
     def __eq__(self, other: object) -> bool:
@@ -91,28 +103,28 @@ class ChatTemplate:
         return hash(self._digest)
 
     @property
-    def shape(self) -> Shape:
-        """What its messages must be like, found by rendering small conversations."""
+    def capabilities(self) -> TemplateCapabilities:
+        """The message format the template expects, found by rendering small conversations."""
         with self._probing:
-            if self._shape is None:
-                self._shape = find_shape(self.render_values)
-            return self._shape
+            if self._capabilities is None:
+                self._capabilities = find_template_capabilities(self.render_values)
+            return self._capabilities
 
     @property
     def shows_tools(self) -> bool:
-        """Does it show tools to the model?"""
+        """True if the template shows tools to the model."""
         return self._shown("tools", [USER], TOOL.name)
 
     @property
     def shows_calls(self) -> bool:
-        """Does it write the calls of messages that were?"""
+        """True if the template renders the calls of earlier messages."""
         return self._shown("calls", CHAT, CALL.name)
 
     def _shown(self, what: str, messages: Sequence[Message], name: str) -> bool:
-        """Is the name of the sample tool in the prompt, the user's words and before apart?"""
+        """Return true if the sample tool's name is rendered; for calls, after the user message."""
         with self._probing:
             if what not in self._shows:
-                shown = try_render(self.render_values, messages, [TOOL], self.shape) or ""
+                shown = try_render(self.render_values, messages, [TOOL], self.capabilities) or ""
                 part = shown if what == "tools" else shown.rpartition(USER.text)[2]
                 self._shows[what] = name in part
             return self._shows[what]
@@ -122,58 +134,62 @@ class ChatTemplate:
         messages: Sequence[Message],
         tools: Sequence[Tool] = (),
         *,
-        options: Options = Options(),
+        options: TemplateOptions = TemplateOptions(),
         add_generation_prompt: bool = True,
         continuation: Continuation | None = None,
-    ) -> Prompt:
-        """The prompt for a conversation.
+    ) -> SegmentedPrompt:
+        """Render the prompt for a conversation.
 
         Args:
             messages: the conversation.
-            tools: what the model is told it may call.
+            tools: shown to the model as callable.
             options: thinking, effort and further variables.
-            add_generation_prompt: end with the opening of an assistant's turn.
-            continuation: the last message is the assistant's and not over; writes its beginning.
+            add_generation_prompt: end the prompt with the start of an assistant turn.
+            continuation: given if the last message is an incomplete assistant message; writes its
+            start.
 
         Raises:
-            InvalidRequestError: the template refuses the conversation, or it is not only text.
+            InvalidRequestError: the template refuses the conversation, or a message is not only
+            text.
         """
         last = messages[-1] if continuation is not None else None
-        values = message_values(messages[:-1] if last else messages, self.shape)
-        tool_values = [tool_value(tool, self.shape) for tool in tools]
+        values = message_values(messages[:-1] if last else messages, self.capabilities)
+        tool_values = [tool_value(tool, self.capabilities) for tool in tools]
         kwargs = dict(options.kwargs)
         unfinished: JsonObject = (
             {} if last is None else {"reasoning": last.reasoning, "content": last.text}
         )
-        disguise = Disguise(self._special, [*values, *tool_values, kwargs, unfinished])
-        # A role is never from outside, and templates make special tokens of it.
-        hidden = [{**disguise.hide(value), "role": value["role"]} for value in values]
+        escaper = SpecialTokenEscaper(self._special, [*values, *tool_values, kwargs, unfinished])
+        # Roles never come from outside, and templates build special tokens from them.
+        escaped = [{**escaper.escape(value), "role": value["role"]} for value in values]
         try:
             rendered = self.render_values(
-                hidden,
-                [disguise.hide(tool) for tool in tool_values],
+                escaped,
+                [escaper.escape(tool) for tool in tool_values],
                 add_generation_prompt=add_generation_prompt,
-                **_variables(options, disguise.hide(kwargs)),
+                **_variables(options, escaper.escape(kwargs)),
             )
             without = self.render_values(
-                hidden,
-                [disguise.hide(tool) for tool in tool_values],
+                escaped,
+                [escaper.escape(tool) for tool in tool_values],
                 add_generation_prompt=False,
-                **_variables(options, disguise.hide(kwargs)),
+                **_variables(options, escaper.escape(kwargs)),
             )
         except TemplateRefusal as error:
             raise InvalidRequestError(
-                f"the model's chat template refuses this: {disguise.reveal(str(error))}",
+                f"the model's chat template refuses the messages: {escaper.unescape(str(error))}",
                 param="messages",
             ) from error
         except TemplateLimitError as error:
             raise InvalidRequestError(f"{error}: shorten the messages", param="messages") from error
         start = len(without) if rendered.startswith(without) else len(rendered)
-        head, opening = rendered[:start], rendered[start:]
+        head, generation_prompt = rendered[:start], rendered[start:]
         if continuation is not None:
-            said = disguise.hide(unfinished)
-            opening = continuation(opening, str(said["reasoning"]), str(said["content"]))
-        return disguise.to_prompt(head, opening)
+            partial = escaper.escape(unfinished)
+            generation_prompt = continuation(
+                generation_prompt, str(partial["reasoning"]), str(partial["content"])
+            )
+        return escaper.to_prompt(head, generation_prompt)
 
     def render_values(
         self,
@@ -183,17 +199,17 @@ class ChatTemplate:
         add_generation_prompt: bool = True,
         **variables: JsonValue,
     ) -> str:
-        """What the template makes of messages in its own terms, with nothing done to them.
+        """Render messages that are already in the template's format, unescaped.
 
         Raises:
             TemplateRefusal: with the template's own message.
-            TemplateLimitError: it took too much time or memory, or wrote too much.
+            TemplateLimitError: the template exceeded its time, memory or output limit.
         """
         today = date.today()
         values: JsonObject = {
-            "date_string": f"{today:%d %b %Y}",  # Llama 3 falls back on a day in 2024
+            "date_string": f"{today:%d %b %Y}",  # Llama 3 defaults to a day in 2024
             "datetime": f"{today:%b %d %Y}",  # Firefunction
-            "functions": "",  # Firefunction, too
+            "functions": "",  # Firefunction
             **self._tokens,
         }
         if tools:
@@ -205,18 +221,18 @@ class ChatTemplate:
         return self._templates.render(1 if tools else 0, values)
 
 
-def _variables(options: Options, kwargs: JsonObject) -> dict[str, JsonValue]:
+def _variables(options: TemplateOptions, kwargs: JsonObject) -> dict[str, JsonValue]:
     for name in kwargs:
-        if name in _OURS:
+        if name in _RESERVED:
             raise InvalidRequestError(
-                f"chat_template_kwargs cannot set {name!r}: it comes from the request itself",
+                f"chat_template_kwargs: {name!r} cannot be set; it comes from the request",
                 param="chat_template_kwargs",
             )
     variables: dict[str, JsonValue] = {}
     if options.enable_thinking is not None:
         variables = dict.fromkeys(_THINKING, options.enable_thinking)
     if options.enable_thinking is False:
-        variables["thinking_mode"] = "disabled"  # MiniMax M3, which decides by itself otherwise
+        variables["thinking_mode"] = "disabled"  # MiniMax M3 decides by itself otherwise
     if options.reasoning_effort is not None:
         variables["reasoning_effort"] = options.reasoning_effort
         variables["thinking_effort"] = options.reasoning_effort  # Kimi K3

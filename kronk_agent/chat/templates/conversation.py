@@ -1,7 +1,7 @@
-"""Messages and tools in the shape chat templates expect: OpenAI's, as plain JSON.
+"""Messages and tools in the JSON format of chat templates, which is OpenAI's.
 
-Families of templates differ in what they take for the same thing; ``Shape`` says how, and
-``template.py`` finds out which one a template wants.
+Template families differ in the details. ``TemplateCapabilities`` describes them, and
+``capabilities.py`` finds those of a template.
 """
 
 from __future__ import annotations
@@ -31,123 +31,134 @@ from kronk_agent.tools.arguments import parse_json
 from kronk_agent.tools.schema.walking import with_schemas
 
 CallIds: TypeAlias = Literal["ours", "nine", "indexed"]
-"""As they are; nine letters and digits (Mistral); ``functions.NAME:INDEX`` (Kimi K2)."""
+"""Format of call ids: ``ours`` leaves them unchanged, ``nine`` is nine letters and digits
+(Mistral), ``indexed`` is ``functions.NAME:INDEX`` (Kimi K2)."""
 ReasoningField: TypeAlias = Literal["reasoning_content", "thinking", "reasoning", "thought", "part"]
-"""The key a message has its thinking under; ``part`` is a part of the content."""
+"""Message key of the thinking; ``part`` is a part of the content."""
 
 _NINE = re.compile(r"[A-Za-z0-9]{9}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
-    """What a template wants that others do differently."""
+class TemplateCapabilities:
+    """Message format a template expects, as far as templates differ in it."""
 
     has_system: bool = True
-    """It shows a system message."""
+    """The template shows a system message."""
     has_later_system: bool = True
-    """It shows a second system message, and one in the middle of the conversation."""
+    """The template shows a second system message, and one in the middle of the conversation."""
     has_many_calls: bool = True
-    """It takes several calls in one message."""
+    """The template accepts several calls in one message."""
     has_arguments_as_text: bool = False
-    """It wants a call's arguments as JSON text, not as an object."""
+    """The template expects a call's arguments as JSON text, not as an object."""
     has_parts: bool = False
-    """It wants content as a list of parts, not as text."""
+    """The template expects content as a list of parts, not as text."""
     has_alternation: bool = False
-    """It insists that user and assistant take turns."""
+    """The template requires user and assistant messages to alternate."""
     has_user_after_result: bool = True
-    """It takes a user message right after a tool's result."""
-    needs_whole_properties: bool = False
-    """It wants a type and a description of every property of a tool."""
+    """The template accepts a user message directly after a tool result."""
+    needs_typed_properties: bool = False
+    """The template requires a type and a description for every property of a tool."""
     empty_content: str | None = None
-    """The content of a message that has only calls."""
+    """Content of a message that has only calls."""
     call_ids: CallIds = "ours"
+    """Format of call ids."""
     reasoning: ReasoningField | None = None
-    """Where it looks for thinking; None shows none, and it is given under the usual key."""
+    """Message key of the thinking. If None, the template shows no thinking, and the usual key is
+    used."""
     has_reasoning_beside_content: bool = True
     """A message with calls may have both thinking and content."""
 
 
-def message_values(messages: Sequence[Message], shape: Shape) -> list[JsonObject]:
-    """The messages as a template reads them.
+def message_values(
+    messages: Sequence[Message], capabilities: TemplateCapabilities
+) -> list[JsonObject]:
+    """Convert messages to the format a template expects.
 
     Raises:
-        InvalidRequestError: a message has an image or a sound.
+        InvalidRequestError: a message has an image or audio.
     """
-    messages = [with_whole_calls(message) for message in messages]
-    if not shape.has_later_system:
+    messages = [with_valid_arguments(message) for message in messages]
+    if not capabilities.has_later_system:
         messages = _with_one_system(messages)
-    if not shape.has_system:
+    if not capabilities.has_system:
         messages = _with_system_in_user(messages)
-    if not shape.has_many_calls:
+    if not capabilities.has_many_calls:
         messages = _with_one_call_a_turn(messages)
-    if shape.has_alternation:
+    if capabilities.has_alternation:
         messages = _merged(messages)
-    if not shape.has_user_after_result:
+    if not capabilities.has_user_after_result:
         messages = _with_user_in_result(messages)
-    ids = _call_ids(messages, shape.call_ids)
-    return [_message_value(message, shape, ids) for message in messages]
+    ids = _call_ids(messages, capabilities.call_ids)
+    return [_message_value(message, capabilities, ids) for message in messages]
 
 
-def tool_value(tool: Tool, shape: Shape) -> JsonObject:
-    """A tool as a template reads it."""
+def tool_value(tool: Tool, capabilities: TemplateCapabilities) -> JsonObject:
+    """Convert a tool to the format a template expects."""
     schema = tool.parameters
-    if shape.needs_whole_properties:
-        schema = with_schemas(schema, _whole_property)
+    if capabilities.needs_typed_properties:
+        schema = with_schemas(schema, _typed_property)
     return {
         "type": "function",
         "function": {"name": tool.name, "description": tool.description, "parameters": schema},
     }
 
 
-def _whole_property(schema: JsonValue) -> JsonValue:
-    """A schema that says a type and a description, whatever it is."""
+def _typed_property(schema: JsonValue) -> JsonValue:
+    """Add a type and a description to a schema and its subschemas."""
     if not isinstance(schema, dict):
         return {"type": "string", "description": ""}
     has_members = schema.keys() & {"properties", "$ref", "anyOf", "oneOf", "allOf"}
     kind = "array" if "items" in schema else "object" if has_members else "string"
-    return {"type": kind, "description": ""} | with_schemas(schema, _whole_property)
+    return {"type": kind, "description": ""} | with_schemas(schema, _typed_property)
 
 
 def tool_text(message: Message) -> str:
-    """A tool's result as text; what else there was in it is named, as nobody asked for it."""
+    """Return a tool result as text; other parts are replaced by their media type.
+
+    They are not refused, since no client asked for them.
+    """
     return "".join(
         part.text if isinstance(part, TextPart) else f"[{part.media_type} left out]"
         for part in message.content
     )
 
 
-def with_whole_calls(message: Message) -> Message:
-    """The message with the arguments of its calls as JSON objects, which is all templates take.
+def with_valid_arguments(message: Message) -> Message:
+    """Return the message with the arguments of its calls as JSON objects, as all templates require.
 
-    What a token limit cut off ends there; what is no object is in one, under ``arguments``.
+    Arguments that a token limit cut off are closed where they end. Any other value becomes the
+    member ``arguments`` of an object.
     """
     if not message.tool_calls:
         return message
-    return replace(message, tool_calls=tuple(_whole(call) for call in message.tool_calls))
+    return replace(
+        message, tool_calls=tuple(_with_valid_arguments(call) for call in message.tool_calls)
+    )
 
 
 def join_messages(first: Message, second: Message) -> Message:
-    """One message with the role of the second and the text of both."""
+    """Join two messages into one with the role of the second."""
     if not first.content or not second.content:
         return replace(second, content=(*first.content, *second.content))
     return replace(second, content=(*first.content, TextPart("\n\n"), *second.content))
 
 
 def _with_one_system(messages: Sequence[Message]) -> list[Message]:
-    """Put system messages at the beginning together; a later one speaks in the user's role."""
-    one: list[Message] = []
+    """Join the system messages at the beginning; later ones become user messages."""
+    joined: list[Message] = []
     for message in messages:
-        if message.role != "system" or not one:
-            one.append(message)
-        elif len(one) == 1 and one[0].role == "system":
-            one[0] = join_messages(one[0], message)
+        if message.role != "system" or not joined:
+            joined.append(message)
+        elif len(joined) == 1 and joined[0].role == "system":
+            joined[0] = join_messages(joined[0], message)
         else:
-            one.append(replace(message, role="user"))
-    return one
+            joined.append(replace(message, role="user"))
+    return joined
 
 
 def _with_one_call_a_turn(messages: Sequence[Message]) -> list[Message]:
-    """Give each call a message of its own, followed by its result."""
+    """Move each call to a message of its own, followed by its result."""
     results = {message.tool_call_id: message for message in messages if message.tool_call_id}
     turns: list[Message] = []
     moved: set[str] = set()
@@ -158,8 +169,8 @@ def _with_one_call_a_turn(messages: Sequence[Message]) -> list[Message]:
             turns.append(message)
             continue
         for index, call in enumerate(message.tool_calls):
-            said = message if index == 0 else replace(message, content=(), reasoning="")
-            turns.append(replace(said, tool_calls=(call,)))
+            base = message if index == 0 else replace(message, content=(), reasoning="")
+            turns.append(replace(base, tool_calls=(call,)))
             if call.id in results:
                 turns.append(results[call.id])
                 moved.add(call.id)
@@ -176,7 +187,7 @@ def _with_system_in_user(messages: Sequence[Message]) -> Sequence[Message]:
 
 
 def _merged(messages: Sequence[Message]) -> list[Message]:
-    """With neighbours of one role put together, where the role says something."""
+    """Merge consecutive messages of the same role, user or assistant."""
     merged: list[Message] = []
     for message in messages:
         last = merged[-1] if merged else None
@@ -194,7 +205,7 @@ def _merged(messages: Sequence[Message]) -> list[Message]:
 
 
 def _with_user_in_result(messages: Sequence[Message]) -> list[Message]:
-    """Append a user message that follows a tool's result to that result."""
+    """Append a user message that follows a tool result to that result."""
     joined: list[Message] = []
     for message in messages:
         last = joined[-1] if joined else None
@@ -207,7 +218,7 @@ def _with_user_in_result(messages: Sequence[Message]) -> list[Message]:
 
 
 def _call_ids(messages: Sequence[Message], form: CallIds) -> dict[str, str]:
-    """What each call's id becomes, by the id it has."""
+    """Map each call's id to the id in the template's format."""
     calls = [call for message in messages for call in message.tool_calls]
     match form:
         case "ours":
@@ -222,15 +233,18 @@ def _nine(id: str) -> str:
     return id if _NINE.fullmatch(id) else hashlib.sha256(id.encode()).hexdigest()[:9]
 
 
-def _message_value(message: Message, shape: Shape, ids: dict[str, str]) -> JsonObject:
-    value: JsonObject = {"role": message.role, "content": _content(message, shape)}
+def _message_value(
+    message: Message, capabilities: TemplateCapabilities, ids: dict[str, str]
+) -> JsonObject:
+    value: JsonObject = {"role": message.role, "content": _content(message, capabilities)}
     if message.reasoning:
-        _add_reasoning(value, message, shape)
+        _add_reasoning(value, message, capabilities)
     if message.tool_calls:
         if not message.content:
-            value["content"] = shape.empty_content
+            value["content"] = capabilities.empty_content
         value["tool_calls"] = [
-            _call_value(call, shape, ids.get(call.id, call.id)) for call in message.tool_calls
+            _call_value(call, capabilities, ids.get(call.id, call.id))
+            for call in message.tool_calls
         ]
     if message.tool_call_id is not None:
         value["tool_call_id"] = ids.get(message.tool_call_id, message.tool_call_id)
@@ -239,17 +253,17 @@ def _message_value(message: Message, shape: Shape, ids: dict[str, str]) -> JsonO
     return value
 
 
-def _add_reasoning(value: JsonObject, message: Message, shape: Shape) -> None:
-    if message.tool_calls and message.content and not shape.has_reasoning_beside_content:
+def _add_reasoning(value: JsonObject, message: Message, capabilities: TemplateCapabilities) -> None:
+    if message.tool_calls and message.content and not capabilities.has_reasoning_beside_content:
         return
-    if shape.reasoning == "part":
+    if capabilities.reasoning == "part":
         text: list[JsonValue] = [{"type": "text", "text": message.text}] if message.text else []
         value["content"] = [{"type": "thinking", "thinking": message.reasoning}, *text]
     else:
-        value[shape.reasoning or "reasoning_content"] = message.reasoning
+        value[capabilities.reasoning or "reasoning_content"] = message.reasoning
 
 
-def _content(message: Message, shape: Shape) -> JsonValue:
+def _content(message: Message, capabilities: TemplateCapabilities) -> JsonValue:
     if message.role == "tool":
         text = tool_text(message)
     else:
@@ -260,13 +274,13 @@ def _content(message: Message, shape: Shape) -> JsonValue:
                     param="messages",
                 )
         text = message.text
-    if shape.has_parts:
+    if capabilities.has_parts:
         return [{"type": "text", "text": text}]
     return text
 
 
-def _call_value(call: ToolCall, shape: Shape, id: str) -> JsonObject:
-    as_text = shape.has_arguments_as_text
+def _call_value(call: ToolCall, capabilities: TemplateCapabilities, id: str) -> JsonObject:
+    as_text = capabilities.has_arguments_as_text
     arguments: JsonValue = call.arguments if as_text else parse_json(call.arguments)
     return {
         "id": id,
@@ -275,7 +289,7 @@ def _call_value(call: ToolCall, shape: Shape, id: str) -> JsonObject:
     }
 
 
-def _whole(call: ToolCall) -> ToolCall:
+def _with_valid_arguments(call: ToolCall) -> ToolCall:
     text = call.arguments
     with suppress(ValueError):
         if isinstance(parse_json(text), dict):

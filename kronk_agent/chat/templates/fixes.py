@@ -1,4 +1,4 @@
-"""Corrects known mistakes in chat templates as they are published."""
+"""Corrections of known mistakes in published chat templates."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Final
 
 _CORRECTIONS: Final = (
     # Qwen2.5-Coder 1.5B and others: braces doubled for Python's str.format stayed in the template,
-    # so that it tells the model to write calls which are not JSON.
+    # so it tells the model to write calls that are not JSON.
     (
         r"{{\"name\": <function-name>, \"arguments\": <args-json-object>}}",
         r"{\"name\": <function-name>, \"arguments\": <args-json-object>}",
     ),
 )
-"""Texts in the source of a template, and what replaces each."""
+"""Texts in a template's source and their replacements."""
 
 
 def corrected(source: str) -> str:
-    """The source of a template without its known mistakes."""
+    """Return a template's source with its known mistakes corrected."""
     for wrong, right in _CORRECTIONS:
         source = source.replace(wrong, right)
     return source

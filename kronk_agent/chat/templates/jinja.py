@@ -1,4 +1,4 @@
-"""Jinja as Hugging Face chat templates expect it."""
+"""Jinja environment for chat templates, as Hugging Face defines it, in a confined process."""
 
 from __future__ import annotations
 
@@ -19,31 +19,32 @@ from kronk_agent.errors import ModelError
 from kronk_agent.messages import JsonObject, JsonValue
 
 RENDER_SECONDS: Final = 5.0
-"""Processor time of one rendering; ordinary ones take milliseconds."""
+"""Processor time of one rendering; normal ones take milliseconds."""
 MEMORY_MIB: Final = 512
+"""Memory of the rendering process."""
 MAX_OUTPUT: Final = 32_000_000
 """Characters of one prompt."""
 _MAX_SOURCE: Final = 1_000_000
 
 
 class TemplateRefusal(Exception):
-    """A template raised; the text is what it says itself."""
+    """A template raised an exception; the text is the template's own message."""
 
 
 class TemplateLimitError(ModelError):
-    """A template took too much time or memory, or wrote too much."""
+    """A template exceeded its time, memory or output limit."""
 
 
 class Templates:
-    """Chat templates, rendered in a process of their own that is killed when one takes too much.
+    """Chat templates, rendered in a separate process that is killed when one exceeds its limits.
 
-    It starts with the first rendering, and anew after one that was stopped. Safe on any thread.
+    The process starts with the first rendering, and again after it was killed. Safe on any thread.
 
     Args:
-        sources: their Jinja.
+        sources: Jinja source of each template.
 
     Raises:
-        ModelError: one is not valid Jinja.
+        ModelError: a source is not valid Jinja.
     """
 
     def __init__(self, *sources: str) -> None:
@@ -54,11 +55,15 @@ class Templates:
         self._process = self._new_process()
 
     def render(self, number: int, variables: JsonObject) -> str:
-        """What the template of this number makes of its variables. It can reach nothing else.
+        """Render a template with these variables; it has access to nothing else.
+
+        Args:
+            number: index into ``sources``.
+            variables: by name.
 
         Raises:
             TemplateRefusal: with the template's own message.
-            TemplateLimitError: it took too much time or memory, or wrote too much.
+            TemplateLimitError: the template exceeded its time, memory or output limit.
         """
         with self._lock:
             process = self._process
@@ -84,13 +89,13 @@ class Templates:
 
 
 def open_renderer(*sources: str) -> Answer:
-    """Renders templates, in the process of their own."""
+    """Return the function that renders templates inside the confined process."""
     compiled: dict[int, Template] = {}
 
     def answer(question: JsonValue) -> JsonValue:
         number, variables = cast("tuple[int, dict[str, object]]", question)
         try:
-            if number not in compiled:  # which computes what is constant, so it counts as rendering
+            if number not in compiled:  # compiling evaluates constants, so it counts as rendering
                 compiled[number] = _environment().from_string(sources[number])
             text = compiled[number].render(**variables)
         except MemoryError:
@@ -103,14 +108,14 @@ def open_renderer(*sources: str) -> Answer:
 
 
 def check_template(source: str) -> None:
-    """Check that it is valid Jinja, without compiling it: constants would be computed.
+    """Check that a source is valid Jinja, without compiling it, which would evaluate constants.
 
     Raises:
-        ModelError: it is not, or it is too long.
+        ModelError: it is not valid, or too long.
     """
     if len(source) > _MAX_SOURCE:
         raise ModelError(
-            f"the model's chat template has {len(source)} characters and may have {_MAX_SOURCE}"
+            f"the model's chat template: at most {_MAX_SOURCE} characters, got {len(source)}"
         )
     try:
         _environment().parse(source)
@@ -123,10 +128,10 @@ def check_template(source: str) -> None:
 
 
 def read_template(file: Path) -> str:
-    """The Jinja of a chat template that a person keeps in a file.
+    """Read the Jinja source of a chat template from a user's file.
 
     Raises:
-        ModelError: it cannot be read, is not UTF-8 or not valid Jinja; names the file.
+        ModelError: the file cannot be read, or is not UTF-8 or valid Jinja; names the file.
     """
     try:
         source = file.read_text(encoding="utf-8-sig")
@@ -142,14 +147,14 @@ def read_template(file: Path) -> str:
 
 
 def _environment() -> SandboxedEnvironment:
-    # Not the immutable one: some templates append to lists, and what they are given is theirs.
+    # Not ImmutableSandboxedEnvironment: some templates append to lists. Their variables are copies.
     environment = SandboxedEnvironment(
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.loopcontrols", _GenerationTag],
     )
     environment.filters["tojson"] = _to_json
-    # Plain text: what is joined to Jinja's own `Markup` is escaped for HTML.
+    # Plain str: text joined to Jinja's `Markup` would be escaped for HTML.
     environment.filters["safe"] = str
     environment.filters["escape"] = environment.filters["e"] = _escape
     environment.filters["from_json"] = json.loads
@@ -159,11 +164,12 @@ def _environment() -> SandboxedEnvironment:
 
 
 class _GenerationTag(Extension):
-    """``{% generation %}`` marks for training what the assistant says; here it does nothing."""
+    """``{% generation %}`` tag, which selects text for training; rendered as its content."""
 
     tags = {"generation"}  # noqa: RUF012  # an annotation would not match Extension's
 
     def parse(self, parser: Parser) -> list[nodes.Node]:
+        """Return the nodes inside the tag."""
         next(parser.stream)
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
@@ -175,18 +181,18 @@ def _to_json(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    """Plain JSON. Jinja's own filter would escape for HTML."""
+    """Return plain JSON; Jinja's own filter would escape for HTML."""
     text = json.dumps(
         value,
         ensure_ascii=False,
         indent=indent,
         separators=separators,
         sort_keys=sort_keys,
-        default=list,  # Jinja's filters give generators
+        default=list,  # Jinja's filters return generators
     )
     if not ensure_ascii:
         return text
-    # Private-use characters stay as they are: they may stand for others (special_tokens.py).
+    # Private-use characters stay unescaped: they may stand for others (special_tokens.py).
     return "".join(c if c.isascii() or c >= "\U000f0000" else json.dumps(c)[1:-1] for c in text)
 
 

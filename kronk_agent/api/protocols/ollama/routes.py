@@ -27,7 +27,7 @@ from kronk_agent.api.protocols.ollama.request import (
 from kronk_agent.api.protocols.ollama.tools import to_tools
 from kronk_agent.api.protocols.openai_completions.request import prompt_tokens
 from kronk_agent.api.sse import EventStream, Write, while_connected
-from kronk_agent.chat.logprobs import Scores
+from kronk_agent.chat.logprobs import LogprobAligner
 from kronk_agent.engine.embedding.engine import EmbeddingEngine
 from kronk_agent.engine.engine import Constraint, Engine, GenerateOptions
 from kronk_agent.errors import InvalidRequestError
@@ -209,12 +209,12 @@ async def _complete_raw(
             streamed=body.stream,
             cache_salt=models.cache_salt(),
         )
-        scores = Scores(engine.vocabulary.piece)
+        aligner = LogprobAligner(engine.vocabulary.piece)
         sampling = body.options.sampling(models.sampling)
         async with aclosing(engine.generate(prompt, sampling=sampling, **options)) as chunks:
             async for chunk in chunks:
-                scores.add(chunk.logprobs)
-                scored = scores.score(TextDelta(chunk.text))
+                aligner.add(chunk.logprobs)
+                scored = aligner.align(TextDelta(chunk.text))
                 assert isinstance(scored, TextDelta)
                 if chunk.text:
                     await take(OllamaDelta(chunk.text, logprobs=scored.logprobs))

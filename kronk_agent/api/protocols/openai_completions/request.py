@@ -119,9 +119,7 @@ class CompletionRequest(SamplingFields):
             InvalidRequestError: two fields contradict each other; names one.
         """
         if self.stream_options is not None and not self.stream:
-            raise InvalidRequestError(
-                "stream_options needs stream: true", param="stream_options"
-            )
+            raise InvalidRequestError("stream_options needs stream: true", param="stream_options")
         if self.best_of is not None and self.stream and self.best_of > self.num_choices:
             raise InvalidRequestError(
                 "best_of: not supported with stream; best_of must equal n",

@@ -1,1 +1,1 @@
-"""Model families whose format needs code of its own."""
+"""Model families that template analysis does not understand: one module and ``FAMILY`` each."""

@@ -1,8 +1,8 @@
 """Gemma 4: ``<|tool_call>call:NAME{key:<|"|>text<|"|>,other:1}<tool_call|>``.
 
-Source: the chat template published with google/gemma-4-31B-it, whose macro writes arguments in this
-notation: no quotes around keys, and strings between two ``<|"|>``, in which nothing is escaped.
-Thinking is a channel of its own, which the models open and close at odd places.
+Source: the chat template published with google/gemma-4-31B-it, whose macro writes arguments without
+quotes around keys, and strings between two ``<|"|>`` without escapes. Thinking has a channel of its
+own, which the models open and close in unexpected places.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from kronk_agent.chat.dialects.dialect import Dialect
+from kronk_agent.chat.dialects.families.family import AnalysedTemplate, Family
 from kronk_agent.chat.dialects.formats.call_format import (
-    Enclosure,
+    DelimiterPair,
     Tools,
     one_of,
     repeated,
@@ -23,8 +25,7 @@ from kronk_agent.chat.dialects.formats.values import any_parameter, string_termi
 from kronk_agent.chat.dialects.grammar.lark import Lark, quoted
 from kronk_agent.chat.dialects.grammar.structured import StructuredRules, dumped
 from kronk_agent.chat.dialects.parsing.output import Output
-from kronk_agent.chat.dialects.parsing.reader import Emit, Marks, Reader, Reading
-from kronk_agent.chat.dialects.parsing.turn import TurnFormat
+from kronk_agent.chat.dialects.parsing.reader import Delimiters, Emit, Reading, StreamReader
 from kronk_agent.messages import JsonObject, JsonValue, ToolCall
 
 QUOTE: Final = '<|"|>'
@@ -34,36 +35,42 @@ _NAME: Final = re.compile(r"[^\s{}<]")
 _SCALAR: Final = re.compile(r"[^,{}\[\]<]")
 
 
-def is_gemma4(source: str) -> bool:
-    return "<|tool_call>call:" in source
+def _matches(template: AnalysedTemplate) -> bool:
+    return "<|tool_call>call:" in template.source
 
 
-def adapt(format: TurnFormat) -> TurnFormat:
-    """What analysis finds of the template, and the calls it does not understand."""
-    return replace(
-        format,
+def _adapt(template: AnalysedTemplate) -> Dialect:
+    """Add the calls and the thinking, which analysis does not understand."""
+    format = replace(
+        template.format,
         name="gemma4",
-        reasoning=Enclosure("<|channel>thought\n", "<channel|>"),
+        reasoning=DelimiterPair("<|channel>thought\n", "<channel|>"),
         calls=GemmaCalls(),
         reasons_anywhere=True,
-        strays=("<|channel>",),
+        stray_delimiters=("<|channel>",),
     )
+    return template.dialect(format)
+
+
+FAMILY: Final = Family(_matches, _adapt)
 
 
 @dataclass(frozen=True, slots=True)
 class GemmaCalls:
-    """Calls in Gemma 4's notation."""
+    """Call format of Gemma 4."""
 
     triggers: tuple[str, ...] = (_BEGIN,)
-    begins_turns: bool = False
+    starts_turn: bool = False
 
     def write(self, calls: Sequence[ToolCall]) -> str:
+        """Write calls as the template does."""
         return "".join(
             f"{_BEGIN}call:{call.name}{_written(json.loads(call.arguments))}{_END}"
             for call in calls
         )
 
     def rule(self, lark: Lark, tools: Tools, max_calls: int, trigger: str) -> str:
+        """Return an expression for the calls after their trigger."""
         names = []
         for i, tool in enumerate(tools.values()):
             rules = StructuredRules(lark, _GemmaNotation(), tool.parameters, f"arguments_{i}")
@@ -73,7 +80,10 @@ class GemmaCalls:
         call = f"{quoted('call:')} {one_of(lark, names, 'call')} {lark.exactly(_END)}"
         return repeated(call, f"{lark.exactly(_BEGIN)} {call}", max_calls)
 
-    def read(self, reader: Reader, output: Output, tools: Tools, trigger: str) -> Reading[bool]:
+    def read(
+        self, reader: StreamReader, output: Output, tools: Tools, trigger: str
+    ) -> Reading[bool]:
+        """Read the calls after their trigger; false if there are none."""
         start = reader.hold()
         yield from reader.take_blanks()
         if not (yield from reader.take("call:")):
@@ -105,12 +115,12 @@ def _written(value: JsonValue) -> str:
             return dumped(value)
 
 
-def _read_value(reader: Reader, emit: Emit) -> Reading[bool]:
-    """A value, given out as JSON as it comes; False if it is cut off or is none."""
+def _read_value(reader: StreamReader, emit: Emit) -> Reading[bool]:
+    """Read a value and emit it as JSON as it arrives; false if it is cut off or invalid."""
     yield from reader.take_blanks()
     if (yield from reader.take(QUOTE)):
         emit('"')
-        end = yield from reader.until(Marks([QUOTE]), lambda text: emit(dumped(text)[1:-1]))
+        end = yield from reader.until(Delimiters([QUOTE]), lambda text: emit(dumped(text)[1:-1]))
         if end is None:
             return False
         emit('"')
@@ -127,9 +137,9 @@ def _read_value(reader: Reader, emit: Emit) -> Reading[bool]:
 
 
 def _read_members(
-    reader: Reader, emit: Emit, end: str, read: Callable[[Reader, Emit], Reading[bool]]
+    reader: StreamReader, emit: Emit, end: str, read: Callable[[StreamReader, Emit], Reading[bool]]
 ) -> Reading[bool]:
-    """What is between brackets, the first of which has been read."""
+    """Read up to the closing bracket; the opening one has been read."""
     emit("{" if end == "}" else "[")
     is_first = True
     while True:
@@ -147,25 +157,27 @@ def _read_members(
         is_first = False
 
 
-def _read_member(reader: Reader, emit: Emit) -> Reading[bool]:
+def _read_member(reader: StreamReader, emit: Emit) -> Reading[bool]:
     if (yield from reader.take(QUOTE)):
         key: list[str] = []
-        if (yield from reader.until(Marks([QUOTE]), key.append)) is None:
+        if (yield from reader.until(Delimiters([QUOTE]), key.append)) is None:
             return False
         if not (yield from reader.take_loosely(":")):
             return False
     else:
         key = []
-        if (yield from reader.until(Marks([":"]), key.append)) is None:
+        if (yield from reader.until(Delimiters([":"]), key.append)) is None:
             return False
     emit(f"{dumped(''.join(key).strip())}: ")
     return (yield from _read_value(reader, emit))
 
 
 class _GemmaNotation:
+    """Gemma 4's notation of arguments."""
+
     separator = ","
-    object_marks = ("{", "}")
-    array_marks = ("[", "]")
+    object_delimiters = ("{", "}")
+    array_delimiters = ("[", "]")
     value_end = ""
 
     def string(self, lark: Lark, schema: JsonObject) -> str:

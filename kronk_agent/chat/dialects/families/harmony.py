@@ -1,8 +1,8 @@
 """gpt-oss: OpenAI's Harmony format, messages with channels and recipients.
 
-Source: docs/format.md of openai/harmony. A turn is several messages: thinking on the ``analysis``
-channel, the answer on ``final``, and calls on ``commentary``, whose recipient ``functions.NAME``
-is in the role or in the channel section of the header. What is for others is left out.
+Source: docs/format.md of openai/harmony. A turn has several messages: thinking on the ``analysis``
+channel, the answer on ``final``, and calls on ``commentary``, whose recipient ``functions.NAME`` is
+in the role or the channel section of the header. Messages to other recipients are dropped.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from kronk_agent.chat.dialects.dialect import Turn
+from kronk_agent.chat.dialects.dialect import Dialect, DialectTurn
+from kronk_agent.chat.dialects.families.family import AnalysedTemplate, Family
 from kronk_agent.chat.dialects.formats.call_format import Tools, one_of
 from kronk_agent.chat.dialects.grammar.lark import Lark, either, quoted
 from kronk_agent.chat.dialects.grammar.schema import arguments_schema
-from kronk_agent.chat.dialects.grammar.turn_grammar import AnswerRules, Grammar
+from kronk_agent.chat.dialects.grammar.turn_grammar import AnswerRules, TurnGrammar
 from kronk_agent.chat.dialects.parsing.messages_parser import MessagesParser
-from kronk_agent.chat.dialects.parsing.reader import Marks, Reading
+from kronk_agent.chat.dialects.parsing.reader import Delimiters, Reading
 from kronk_agent.messages import Message, ToolCall
 from kronk_agent.model import ChatRequest
 from kronk_agent.tools import Tool
@@ -32,53 +33,68 @@ _RECIPIENT: Final = re.compile(r"to=([^\s<]+)")
 _CHANNEL: Final = re.compile(r"<\|channel\|>\s*(\w*)")
 
 
-def is_harmony(source: str) -> bool:
-    return "<|channel|>" in source and "<|message|>" in source and "analysis" in source
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HarmonyDialect:
-    """gpt-oss."""
+    """Dialect of gpt-oss."""
 
     special_tokens: Mapping[str, int] = field(repr=False, default_factory=dict)
     name: str = "harmony"
     writes_calls: bool = True
 
     def write(self, calls: Sequence[ToolCall]) -> str:
+        """Write calls as messages on the ``commentary`` channel."""
         return _START.join(
             f"<|channel|>commentary to=functions.{call.name} <|constrain|>json<|message|>"
             f"{call.arguments}<|call|>"
             for call in calls
         )
 
-    def arrange(
+    def prepare_messages(
         self, messages: Sequence[Message], tools: Sequence[Tool]
     ) -> tuple[Sequence[Message], Sequence[Tool]]:
+        """Return messages and tools unchanged."""
         return messages, tools
 
-    def begin_message(self, opening: str, reasoning: str, content: str) -> str:
+    def continue_message(self, generation_prompt: str, reasoning: str, content: str) -> str:
+        """Write the thinking, and the start of the answer if there is any."""
         thought = f"{_START}{_THOUGHT}{reasoning}"
         if not content:
             return thought
         begun = f"{thought}<|end|>" if reasoning else ""
         return f"{begun}{_START}<|channel|>final<|message|>{content}"
 
-    def begin_turn(self, opening: str, request: ChatRequest) -> Turn:
+    def start_turn(self, generation_prompt: str, request: ChatRequest) -> DialectTurn:
+        """Return the grammar and a fresh parser for a turn."""
         tools = {tool.name: tool for tool in request.callable_tools}
         parser = HarmonyParser(
             tools,
             separate_reasoning=request.separate_reasoning,
             strips_fences=request.response_format.type in ("json_object", "json_schema"),
         )
-        begun = parser.push(opening.partition(_START)[2])
+        begun = parser.push(generation_prompt.partition(_START)[2])
         grammar = partial(
             _grammar, request, self.special_tokens, parser.is_thinking, parser.is_answering
         )
-        return Turn(parser, grammar, tuple(begun), f"<|end|>{_START}")
+        return DialectTurn(parser, grammar, tuple(begun), f"<|end|>{_START}")
+
+
+def _matches(template: AnalysedTemplate) -> bool:
+    return (
+        "<|channel|>" in template.source
+        and "<|message|>" in template.source
+        and "analysis" in template.source
+    )
+
+
+def _adapt(template: AnalysedTemplate) -> Dialect:
+    return HarmonyDialect(special_tokens=template.special_tokens)
+
+
+FAMILY: Final = Family(_matches, _adapt)
 
 
 class HarmonyParser(MessagesParser):
-    """Reads the messages of one turn."""
+    """Parses the messages of one turn."""
 
     def _read(self) -> Reading[None]:
         while not (yield from self._reader.is_at_end()):
@@ -87,7 +103,7 @@ class HarmonyParser(MessagesParser):
 
     def _read_message(self) -> Reading[None]:
         header: list[str] = []
-        found = yield from self._reader.until(Marks([_MESSAGE, "<|end|>"]), header.append)
+        found = yield from self._reader.until(Delimiters([_MESSAGE, "<|end|>"]), header.append)
         if found != _MESSAGE:
             return
         head = "".join(header)
@@ -118,7 +134,7 @@ def _grammar(
     special_tokens: Mapping[str, int],
     is_thinking: bool,
     is_answering: bool,
-) -> Grammar | None:
+) -> TurnGrammar | None:
     lark = Lark(special_tokens)
     tools = {tool.name: tool for tool in request.callable_tools}
     rules = AnswerRules(request, lark)
@@ -138,13 +154,13 @@ def _grammar(
         options.append(f"( {preamble} )? {_calls(lark, tools)} ( {lark.exactly('<|call|>')} )?")
     body = either(*options)
     if is_thinking:
-        return Grammar(lark.text(f"{lark.up_to('<|end|>')} {start} {body}"), rules.parts)
+        return TurnGrammar(lark.text(f"{lark.up_to('<|end|>')} {start} {body}"), rules.parts)
     if is_answering:
-        return Grammar(lark.text(answer), rules.parts)
+        return TurnGrammar(lark.text(answer), rules.parts)
     if request.is_thinking_enabled is False:
-        return Grammar(lark.text(body), rules.parts)
+        return TurnGrammar(lark.text(body), rules.parts)
     thought = f"{lark.exactly(_THOUGHT)} {lark.up_to('<|end|>')} {start}"
-    return Grammar(lark.text(f"( {thought} )? {body}"), rules.parts)
+    return TurnGrammar(lark.text(f"( {thought} )? {body}"), rules.parts)
 
 
 def _calls(lark: Lark, tools: Tools) -> str:

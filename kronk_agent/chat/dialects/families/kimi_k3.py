@@ -1,15 +1,17 @@
 """Kimi K3: elements between ``<|open|>NAME<|sep|>`` and ``<|close|>NAME<|sep|>``.
 
-Source: the chat template published with moonshotai/Kimi-K3. A turn has ``think``, ``response`` and
-``tools`` in it, one behind the other; an argument says the type of its value.
+Source: the chat template published with moonshotai/Kimi-K3. A turn consists of the elements
+``think``, ``response`` and ``tools`` in this order; each argument names the type of its value.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from kronk_agent.chat.dialects.formats.arguments import ArgumentMarks
-from kronk_agent.chat.dialects.formats.call_format import INDEX, Enclosure
+from kronk_agent.chat.dialects.dialect import Dialect
+from kronk_agent.chat.dialects.families.family import AnalysedTemplate, Family
+from kronk_agent.chat.dialects.formats.arguments import ArgumentDelimiters
+from kronk_agent.chat.dialects.formats.call_format import INDEX, DelimiterPair
 from kronk_agent.chat.dialects.formats.tagged_calls import TaggedCalls
 from kronk_agent.chat.dialects.parsing.turn import TurnFormat
 
@@ -24,17 +26,13 @@ _TYPES: Final = {
 }
 
 
-def is_kimi_k3(source: str) -> bool:
-    return all(mark in source for mark in ("<|open|>", "<|close|>", "<|end_of_msg|>"))
+def _element(name: str) -> DelimiterPair:
+    return DelimiterPair(f"<|open|>{name}<|sep|>", f"<|close|>{name}<|sep|>")
 
 
-def _element(name: str) -> Enclosure:
-    return Enclosure(f"<|open|>{name}<|sep|>", f"<|close|>{name}<|sep|>")
-
-
-KIMI_K3: Final = TurnFormat(
+_FORMAT: Final = TurnFormat(
     name="kimi-k3",
-    opening='<|open|>message role="assistant"<|sep|>',
+    header='<|open|>message role="assistant"<|sep|>',
     end="<|close|>message<|sep|>",
     reasoning=_element("think"),
     content=_element("response"),
@@ -43,7 +41,7 @@ KIMI_K3: Final = TurnFormat(
         section_begin="<|open|>tools<|sep|>",
         before_name='<|open|>call tool="',
         before_arguments=f'" index="{INDEX}"<|sep|>',
-        arguments=ArgumentMarks(
+        arguments=ArgumentDelimiters(
             key_begin='<|open|>argument key="',
             value_begin={kind: f'" type="{type}"<|sep|>' for kind, type in _TYPES.items()},
             value_end="<|close|>argument<|sep|>",
@@ -53,3 +51,14 @@ KIMI_K3: Final = TurnFormat(
         first_index=1,
     ),
 )
+
+
+def _matches(template: AnalysedTemplate) -> bool:
+    return all(text in template.source for text in ("<|open|>", "<|close|>", "<|end_of_msg|>"))
+
+
+def _adapt(template: AnalysedTemplate) -> Dialect:
+    return template.dialect(_FORMAT)
+
+
+FAMILY: Final = Family(_matches, _adapt)

@@ -1,8 +1,8 @@
-"""MiniMax M3: arguments as nested XML, every tag behind the same mark.
+"""MiniMax M3: arguments as nested XML, with a delimiter before every tag.
 
 Source: the chat template published with MiniMax-M3, whose ``to_xml`` writes objects as nested tags
-and arrays as ``item`` tags; the mark is ``]<]minimax[>[``. What a tag's text is, the schema says:
-text that has tags in it is still text where a string may be.
+and arrays as ``item`` tags; the delimiter is ``]<]minimax[>[``. The schema decides how a tag's
+content is read: content with tags in it is still text where a string is allowed.
 """
 
 from __future__ import annotations
@@ -13,62 +13,74 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from kronk_agent.chat.dialects.dialect import Dialect
+from kronk_agent.chat.dialects.families.family import AnalysedTemplate, Family
 from kronk_agent.chat.dialects.formats.call_format import Tools, one_of, repeated
 from kronk_agent.chat.dialects.formats.values import Parameter, any_parameter, string_terminal
 from kronk_agent.chat.dialects.grammar.lark import Lark, quoted
 from kronk_agent.chat.dialects.grammar.structured import StructuredRules, dumped
 from kronk_agent.chat.dialects.parsing.output import Output
-from kronk_agent.chat.dialects.parsing.reader import Marks, Reader, Reading
-from kronk_agent.chat.dialects.parsing.turn import TurnFormat
+from kronk_agent.chat.dialects.parsing.reader import Delimiters, Reading, StreamReader
 from kronk_agent.messages import JsonObject, JsonValue, ToolCall
 
-MARK: Final = "]<]minimax[>["
-_BEGIN: Final = f"{MARK}<tool_call>"
-_END: Final = f"{MARK}</tool_call>"
+DELIMITER: Final = "]<]minimax[>["
+_BEGIN: Final = f"{DELIMITER}<tool_call>"
+_END: Final = f"{DELIMITER}</tool_call>"
 _NAME: Final = re.compile(r'[^">\s]')
 _KEY: Final = re.compile(r"[^>/\s]")
 
 
-def is_minimax_m3(source: str) -> bool:
-    return MARK in source and "<invoke name=" in source
+def _matches(template: AnalysedTemplate) -> bool:
+    return DELIMITER in template.source and "<invoke name=" in template.source
 
 
-def adapt(format: TurnFormat) -> TurnFormat:
-    """What analysis finds of the template, with the calls it does not understand."""
-    return replace(format, name="minimax-m3", calls=MiniMaxCalls(), before_calls="")
+def _adapt(template: AnalysedTemplate) -> Dialect:
+    """Add the calls, which analysis does not understand."""
+    calls = MiniMaxCalls()
+    return template.dialect(
+        replace(template.format, name="minimax-m3", calls=calls, before_calls="")
+    )
+
+
+FAMILY: Final = Family(_matches, _adapt)
 
 
 @dataclass(frozen=True, slots=True)
 class MiniMaxCalls:
-    """Calls in MiniMax M3's XML."""
+    """Call format of MiniMax M3."""
 
     triggers: tuple[str, ...] = (_BEGIN,)
-    begins_turns: bool = False
+    starts_turn: bool = False
 
     def write(self, calls: Sequence[ToolCall]) -> str:
+        """Write calls as the template does."""
         written = (
-            f'{MARK}<invoke name="{call.name}">'
+            f'{DELIMITER}<invoke name="{call.name}">'
             + "".join(_tag(k, v) for k, v in json.loads(call.arguments).items())
-            + f"{MARK}</invoke>\n"
+            + f"{DELIMITER}</invoke>\n"
             for call in calls
         )
         return f"{_BEGIN}\n{''.join(written)}{_END}"
 
     def rule(self, lark: Lark, tools: Tools, max_calls: int, trigger: str) -> str:
+        """Return an expression for the calls after their trigger."""
         names = []
         for i, tool in enumerate(tools.values()):
             rules = StructuredRules(lark, _XmlNotation(), tool.parameters, f"arguments_{i}")
-            mark, members = lark.exactly(MARK), rules.members(tool.parameters)
+            delimiter, members = lark.exactly(DELIMITER), rules.members(tool.parameters)
             begin, end = quoted(f'<invoke name="{tool.name}">'), quoted("</invoke>")
-            names.append(lark.add(f"call_{i}", f"{mark} {begin} {members} {mark} {end}"))
+            names.append(lark.add(f"call_{i}", f"{delimiter} {begin} {members} {delimiter} {end}"))
         newline = quoted("\n")
         call = f"{one_of(lark, names, 'call')} {newline}"
         return f"{newline} {repeated(call, call, max_calls)} {lark.exactly(_END)}"
 
-    def read(self, reader: Reader, output: Output, tools: Tools, trigger: str) -> Reading[bool]:
+    def read(
+        self, reader: StreamReader, output: Output, tools: Tools, trigger: str
+    ) -> Reading[bool]:
+        """Read the calls after their trigger; false if there are none."""
         start = reader.hold()
         has_begun = False
-        while (yield from reader.take_loosely(f"{MARK}<invoke")):
+        while (yield from reader.take_loosely(f"{DELIMITER}<invoke")):
             yield from reader.take_blanks()
             if not (yield from reader.take('name="')):
                 break
@@ -79,7 +91,7 @@ class MiniMaxCalls:
             reader.commit()
             output.begin_call(name)
             root = tools[name].parameters
-            if not (yield from _Value(reader, root).read_members(root, "invoke", output)):
+            if not (yield from _ValueReader(reader, root).read_members(root, "invoke", output)):
                 return True
             output.end_call()
         if not has_begun:
@@ -90,7 +102,7 @@ class MiniMaxCalls:
 
 
 def _tag(key: str, value: JsonValue) -> str:
-    return f"{MARK}<{key}>{_xml(value)}{MARK}</{key}>"
+    return f"{DELIMITER}<{key}>{_xml(value)}{DELIMITER}</{key}>"
 
 
 def _xml(value: JsonValue) -> str:
@@ -105,19 +117,19 @@ def _xml(value: JsonValue) -> str:
             return dumped(value)
 
 
-class _Value:
-    """Reads tags under a schema, and gives JSON."""
+class _ValueReader:
+    """Reads tags according to a schema and returns JSON."""
 
-    def __init__(self, reader: Reader, root: JsonObject) -> None:
+    def __init__(self, reader: StreamReader, root: JsonObject) -> None:
         self._reader = reader
         self._root = root
 
     def read_members(self, schema: JsonObject, closing: str, output: Output) -> Reading[bool]:
-        """A call's arguments, each given out when it is complete."""
+        """Read a call's arguments, emitting each when complete; false if they are cut off."""
         is_first = True
         output.arguments("{")
         while True:
-            if (yield from self._reader.take_loosely(f"{MARK}</{closing}>")):
+            if (yield from self._reader.take_loosely(f"{DELIMITER}</{closing}>")):
                 output.arguments("}")
                 return True
             member = yield from self._read_tag(schema)
@@ -128,7 +140,7 @@ class _Value:
             is_first = False
 
     def _read_tag(self, schema: JsonObject) -> Reading[tuple[str, str] | None]:
-        if not (yield from self._reader.take_loosely(f"{MARK}<")):
+        if not (yield from self._reader.take_loosely(f"{DELIMITER}<")):
             return None
         key = yield from self._reader.take_all(_KEY)
         if not key or not (yield from self._reader.take(">")):
@@ -137,7 +149,7 @@ class _Value:
         return None if value is None else (key, value)
 
     def _inner(self, schema: JsonObject, key: str) -> JsonObject:
-        """The schema of a member, or of an item where the tag is one."""
+        """Return the schema of a member, or of an array item for an ``item`` tag."""
         parameter = Parameter(key, {**schema, **_definitions(self._root)})
         for option in parameter.options():
             properties = option.get("properties")
@@ -150,14 +162,14 @@ class _Value:
 
     def _read_value(self, schema: JsonObject, key: str) -> Reading[str | None]:
         parameter = Parameter(key, schema) if schema else any_parameter(key)
-        closing = f"{MARK}</{key}>"
+        closing = f"{DELIMITER}</{key}>"
         kinds = parameter.kinds
         if kinds & {"object", "array"} and "string" not in kinds:
-            ahead = yield from self._reader.peek(len(MARK) + 2)
-            if ahead.startswith(f"{MARK}<") and ahead != f"{MARK}</":
+            ahead = yield from self._reader.peek(len(DELIMITER) + 2)
+            if ahead.startswith(f"{DELIMITER}<") and ahead != f"{DELIMITER}</":
                 return (yield from self._read_nested(schema, closing, kinds))
         text: list[str] = []
-        if (yield from self._reader.until(Marks([closing]), text.append)) is None:
+        if (yield from self._reader.until(Delimiters([closing]), text.append)) is None:
             return None
         empty = {"array": "[]", "object": "{}"}
         if not text and "string" not in kinds and kinds & empty.keys():
@@ -185,13 +197,15 @@ def _definitions(root: JsonObject) -> JsonObject:
 
 
 class _XmlNotation:
+    """MiniMax M3's notation of arguments."""
+
     separator = ""
-    object_marks = ("", "")
-    array_marks = ("", "")
-    value_end = MARK
+    object_delimiters = ("", "")
+    array_delimiters = ("", "")
+    value_end = DELIMITER
 
     def string(self, lark: Lark, schema: JsonObject) -> str:
-        return lark.ended(string_terminal(lark, schema, [MARK]), MARK)
+        return lark.ended(string_terminal(lark, schema, [DELIMITER]), DELIMITER)
 
     def constant(self, lark: Lark, value: JsonValue) -> str:
         return quoted(_xml(value)) or '""'
@@ -212,4 +226,4 @@ class _XmlNotation:
         return self._tag(lark, quoted("<item>"), value, quoted("</item>"))
 
     def _tag(self, lark: Lark, begin: str, value: str, end: str) -> str:
-        return f"{lark.exactly(MARK)} {begin} {value} {end}"
+        return f"{lark.exactly(DELIMITER)} {begin} {value} {end}"

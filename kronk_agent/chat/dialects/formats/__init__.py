@@ -1,1 +1,1 @@
-"""Notations of tool calls: JSON, tags, Python."""
+"""Call formats: JSON, tags, Python."""

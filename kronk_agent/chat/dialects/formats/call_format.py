@@ -1,4 +1,4 @@
-"""How a family of models writes calls, as a promise every format keeps."""
+"""Protocol of call formats, and what they share."""
 
 from __future__ import annotations
 
@@ -9,93 +9,104 @@ from typing import Final, Protocol, TypeAlias
 
 from kronk_agent.chat.dialects.grammar.lark import Lark, either
 from kronk_agent.chat.dialects.parsing.output import Output
-from kronk_agent.chat.dialects.parsing.reader import Reader, Reading
+from kronk_agent.chat.dialects.parsing.reader import Reading, StreamReader
 from kronk_agent.messages import ToolCall
 from kronk_agent.tools import Tool
 
 Tools: TypeAlias = Mapping[str, Tool]
-"""What may be called, by name."""
+"""Callable tools by name."""
 
 INDEX: Final = "\ue000"
-"""Stands in a mark for the number of the call in its turn."""
+"""Placeholder in a delimiter for the call's number in its turn."""
 ID: Final = "\ue001"
-"""Stands in a mark for the call's id."""
+"""Placeholder in a delimiter for the call's id."""
 _SLOT: Final = re.compile(f"([{INDEX}{ID}])")
 
 
 class CallFormat(Protocol):
-    """Writes calls, says in a grammar how they are written, and reads them as they come."""
+    """A notation of calls: writes them, adds them to a grammar, and parses them."""
 
     @property
     def triggers(self) -> tuple[str, ...]:
-        """What calls begin with. Where free text shows one, calls follow; the first is the one
-        a grammar makes the model write."""
+        """Texts that start calls, also within text.
+
+        A grammar makes the model write the first one.
+        """
         ...
 
     @property
-    def begins_turns(self) -> bool:
-        """Do calls only come where nothing was said before?"""
+    def starts_turn(self) -> bool:
+        """True if calls occur only at the start of a turn."""
         ...
 
     def write(self, calls: Sequence[ToolCall]) -> str:
-        """The text of these calls, as a model would write them."""
+        """Write calls as a model of the family would."""
         ...
 
     def rule(self, lark: Lark, tools: Tools, max_calls: int, trigger: str) -> str:
-        """An expression for one call or more: all that comes after a trigger."""
+        """Return an expression for one or more calls, without their trigger.
+
+        Args:
+            lark: receives the rules.
+            tools: the tools that may be called.
+            max_calls: in one turn.
+            trigger: the trigger that precedes the calls.
+        """
         ...
 
-    def read(self, reader: Reader, output: Output, tools: Tools, trigger: str) -> Reading[bool]:
-        """Read calls whose trigger has been read; False if there were none, so it was mere text.
+    def read(
+        self, reader: StreamReader, output: Output, tools: Tools, trigger: str
+    ) -> Reading[bool]:
+        """Read calls after their trigger; false if there are none and the trigger was text.
 
-        What is not complete when the text ends gets no ``ToolCallEnd``.
+        A call that the end of the text cuts off gets no ``ToolCallEnd``.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Enclosure:
-    """The marks around something: what it begins with and ends with."""
+class DelimiterPair:
+    """Opening and closing delimiter."""
 
     begin: str
     end: str
 
 
-def is_bare(trigger: str) -> bool:
-    """Is this no mark, but a bracket a call may begin with where a turn begins?"""
+def is_bracket(trigger: str) -> bool:
+    """Return true if a trigger is a bare ``{`` or ``[``, not a delimiter."""
     return trigger in ("{", "[")
 
 
-def slotted(lark: Lark, mark: str) -> str:
-    """An expression for a mark with slots in it."""
+def slotted(lark: Lark, delimiter: str) -> str:
+    """Return an expression for a delimiter with placeholders."""
     slots = {INDEX: "/[0-9]{1,3}/", ID: "/[A-Za-z0-9]{9}/"}
-    parts = (slots.get(part) or lark.exactly(part) for part in _SLOT.split(mark) if part)
+    parts = (slots.get(part) or lark.exactly(part) for part in _SLOT.split(delimiter) if part)
     return " ".join(parts)
 
 
-def filled(mark: str, index: int, id: str) -> str:
-    """A mark with its slots filled."""
-    return mark.replace(INDEX, str(index)).replace(ID, id)
+def filled(delimiter: str, index: int, id: str) -> str:
+    """Return a delimiter with its placeholders filled."""
+    return delimiter.replace(INDEX, str(index)).replace(ID, id)
 
 
-def without_slots(mark: str) -> list[str]:
-    """The pieces of a mark between its slots."""
-    return [part for part in _SLOT.split(mark) if part not in (INDEX, ID, "")]
+def without_slots(delimiter: str) -> list[str]:
+    """Return the parts of a delimiter between its placeholders."""
+    return [part for part in _SLOT.split(delimiter) if part not in (INDEX, ID, "")]
 
 
 def one_of(lark: Lark, rules: Sequence[str], name: str) -> str:
-    """A rule for one of several."""
+    """Add a rule for one of several alternatives."""
     return lark.add(name, either(*rules))
 
 
 def repeated(first: str, following: str, max_calls: int, separator: str = "") -> str:
-    """One call or more.
+    """Return an expression for one or more calls.
 
     Args:
-        first: an expression for the first call.
-        following: one for each call behind it, what is between two calls included.
+        first: expression for the first call.
+        following: expression for each further call, including the text between two calls.
         max_calls: in one turn.
-        separator: one for the beginning of ``following`` that commits the model to no further call.
+        separator: expression for the start of ``following``; may also follow the last call.
     """
     if max_calls == 1:
         return first
@@ -103,10 +114,13 @@ def repeated(first: str, following: str, max_calls: int, separator: str = "") ->
     return f"{first} ( {following} ){{0,{max_calls - 1}}} {end}"
 
 
-def loose_end(lark: Lark, mark: str) -> str:
-    """A closing mark; models leave out the line break before it at times."""
-    match = re.fullmatch(r"([\]}]*)(\n)(\S.*)", mark, re.DOTALL)
+def optional_newline_delimiter(lark: Lark, delimiter: str) -> str:
+    """Return an expression for a closing delimiter; in a loose grammar its line break is optional.
+
+    Models sometimes leave it out.
+    """
+    match = re.fullmatch(r"([\]}]*)(\n)(\S.*)", delimiter, re.DOTALL)
     if match is None or not lark.is_loose:
-        return slotted(lark, mark)
+        return slotted(lark, delimiter)
     brackets, blank, rest = match.groups()
     return f"{lark.exactly(brackets)} {lark.maybe(blank)} {slotted(lark, rest)}"

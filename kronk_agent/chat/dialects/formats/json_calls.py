@@ -1,8 +1,8 @@
-"""Calls that are JSON objects with a name and arguments, alone or in a list, between marks.
+"""Calls as JSON objects with a name and arguments, alone or in a list, between delimiters.
 
-Hermes, Qwen 2.5 and 3, Granite 4, Mistral Nemo, Command R, Llama 3, Firefunction, Apriel …
-The marks come from the template (``analysis.py``). Objects are read by their structure, so that
-other blanks, another order of keys and further keys do no harm.
+Hermes, Qwen 2.5 and 3, Granite 4, Mistral Nemo, Command R, Llama 3, Firefunction, Apriel … The
+delimiters come from the template (``analysis.py``). Objects are parsed by structure, so other
+blanks, key orders and additional keys are accepted.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Final
 from kronk_agent.chat.dialects.formats.call_format import (
     Tools,
     filled,
-    loose_end,
     one_of,
+    optional_newline_delimiter,
     repeated,
     slotted,
 )
 from kronk_agent.chat.dialects.grammar.lark import Lark
 from kronk_agent.chat.dialects.grammar.schema import arguments_schema
 from kronk_agent.chat.dialects.parsing.output import Output
-from kronk_agent.chat.dialects.parsing.reader import Reader, Reading
+from kronk_agent.chat.dialects.parsing.reader import Reading, StreamReader
 from kronk_agent.messages import ToolCall
 
 _SCALAR: Final = re.compile(r"[^\s,}\]]")
@@ -33,12 +33,15 @@ _ARGUMENT_KEYS: Final = ("arguments", "parameters")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JsonCalls:
-    """A text of calls is ``section_begin call (separator call)* section_end``, and a call is
-    ``before_name NAME before_arguments {…} after_arguments``."""
+    """JSON calls and their delimiters.
+
+    The calls of a turn are ``section_begin call (separator call)* section_end``, and a call is
+    ``before_name NAME before_arguments {…} after_arguments``.
+    """
 
     trigger: str
-    """What ``section_begin + before_name`` begins with, up to the JSON; the JSON's first brace
-    where nothing is before it."""
+    """Start of ``section_begin + before_name`` up to the JSON; the first brace if nothing precedes
+    it."""
     section_begin: str = ""
     before_name: str
     before_arguments: str
@@ -48,16 +51,18 @@ class JsonCalls:
     name_key: str = "name"
     arguments_key: str = "arguments"
     first_index: int = 0
-    begins_turns: bool = False
-    """Nothing is before the JSON, so only a turn that is JSON from the start is a call."""
+    starts_turn: bool = False
+    """True if nothing precedes the JSON, so only a turn that starts with JSON is a call."""
     other_triggers: tuple[str, ...] = ()
-    """What may be before the JSON as well."""
+    """Further texts that may precede the JSON."""
 
     @property
     def triggers(self) -> tuple[str, ...]:
+        """All triggers, the template's first."""
         return (self.trigger, *self.other_triggers)
 
     def write(self, calls: Sequence[ToolCall]) -> str:
+        """Write calls as the template does."""
         written = (
             filled(f"{self.before_name}{call.name}{self.before_arguments}", i, call.id)
             + call.arguments
@@ -67,6 +72,7 @@ class JsonCalls:
         return f"{self.section_begin}{self.separator.join(written)}{self.section_end}"
 
     def rule(self, lark: Lark, tools: Tools, max_calls: int, trigger: str) -> str:
+        """Return an expression for the calls after their trigger."""
         names = []
         for i, tool in enumerate(tools.values()):
             schema = lark.json(arguments_schema(tool))
@@ -74,13 +80,18 @@ class JsonCalls:
             names.append(lark.add(f"call_{i}", f"{head} {schema}"))
         call = one_of(lark, names, "call")
         opening = self._opening if trigger == self.trigger else self.before_name
-        after = loose_end(lark, self.after_arguments)
+        after = optional_newline_delimiter(lark, self.after_arguments)
         separator = slotted(lark, self.separator)
         following = f"{separator} {slotted(lark, self.before_name)} {call} {after}"
         calls = repeated(f"{call} {after}", following, max_calls, separator)
-        return f"{slotted(lark, opening)} {calls} {loose_end(lark, self.section_end)}"
+        return (
+            f"{slotted(lark, opening)} {calls} {optional_newline_delimiter(lark, self.section_end)}"
+        )
 
-    def read(self, reader: Reader, output: Output, tools: Tools, trigger: str) -> Reading[bool]:
+    def read(
+        self, reader: StreamReader, output: Output, tools: Tools, trigger: str
+    ) -> Reading[bool]:
+        """Read the calls after their trigger; false if there are none."""
         start = reader.hold()
         if trigger == "{":
             if (yield from self._read_bare(reader, output, tools)):
@@ -92,7 +103,7 @@ class JsonCalls:
         has_begun = False
         while True:
             yield from reader.take_blanks()
-            call = _Object(self, reader, output, tools)
+            call = _ObjectReader(self, reader, output, tools)
             is_whole = yield from call.read()
             has_begun = has_begun or call.has_begun
             if not is_whole:
@@ -116,11 +127,11 @@ class JsonCalls:
             yield from reader.take_loosely(self.section_end)
         return True
 
-    def _read_bare(self, reader: Reader, output: Output, tools: Tools) -> Reading[bool]:
-        """Objects one behind the other, from the first one's brace on, which has been read."""
+    def _read_bare(self, reader: StreamReader, output: Output, tools: Tools) -> Reading[bool]:
+        """Read consecutive objects; the brace of the first has been read."""
         has_begun = False
         while True:
-            call = _Object(self, reader, output, tools, is_bare=not has_begun)
+            call = _ObjectReader(self, reader, output, tools, is_bare=not has_begun)
             is_whole = yield from call.read_after_brace()
             has_begun = has_begun or call.has_begun
             if is_whole:
@@ -129,10 +140,10 @@ class JsonCalls:
                 return has_begun
             yield from reader.take("{")
 
-    def _take_next(self, reader: Reader) -> Reading[bool]:
-        """Read what is between two calls of a section; True if there is a further one."""
+    def _take_next(self, reader: StreamReader) -> Reading[bool]:
+        """Read the text between two calls of a section; true if another call follows."""
         if self.trigger != "{" and self.before_name.startswith(self.trigger):
-            return False  # it is found by its trigger
+            return False  # the next call is found by its trigger
         start = reader.hold()
         yield from reader.take_loosely(self.separator + self.before_name.partition("{")[0])
         yield from reader.take_blanks()
@@ -142,64 +153,65 @@ class JsonCalls:
         reader.rewind(start)
         return False
 
-    def _skip_to_json(self, reader: Reader) -> Reading[None]:
-        """What is between the trigger and the first bracket."""
+    def _skip_to_json(self, reader: StreamReader) -> Reading[None]:
+        """Skip the text between the trigger and the first bracket."""
         yield from reader.take_loosely(re.split(r"[\[{]", self._opening, maxsplit=1)[0])
         yield from reader.take_blanks()
 
     @property
     def _opening(self) -> str:
-        """What is between the trigger and the first name."""
+        """Text between the trigger and the first name."""
         return (self.section_begin + self.before_name).removeprefix(self.trigger)
 
     @property
     def _call_end(self) -> str:
-        """What follows the object that is a call."""
+        """Text after the object of a call."""
         depth = self.before_name.removeprefix(self.trigger).count("{")
         return self.after_arguments.split("}", depth)[-1]
 
-    def _take_end(self, reader: Reader, *, is_list: bool) -> Reading[bool]:
-        """The mark behind the JSON: is it there?"""
-        mark = self.section_end.rpartition("]")[2] if is_list else self._call_end
-        return (yield from reader.take_loosely(mark))
+    def _take_end(self, reader: StreamReader, *, is_list: bool) -> Reading[bool]:
+        """Read the delimiter after the JSON; false if it is missing."""
+        delimiter = self.section_end.rpartition("]")[2] if is_list else self._call_end
+        return (yield from reader.take_loosely(delimiter))
 
 
-class _Object:
-    """One object being read."""
+class _ObjectReader:
+    """Parses one object."""
 
     def __init__(
         self,
         format: JsonCalls,
-        reader: Reader,
+        reader: StreamReader,
         output: Output,
         tools: Tools,
         *,
         is_bare: bool = False,
     ) -> None:
         self.has_begun = False
-        """Has a call been given out? Then it is not taken back."""
+        """True once the call was emitted; it cannot be taken back."""
         self._format = format
         self._reader = reader
         self._output = output
         self._tools = tools
         self._is_bare = is_bare
-        """Does nothing say it is a call, but its members?"""
+        """True if only its members show that the object is a call."""
         self._name: str | None = None
         self._has_arguments = False
         self._held: list[str] = []
-        """Arguments that came before the name."""
+        """Arguments that arrived before the name."""
 
     def read(self) -> Reading[bool]:
-        """Is there a whole call?"""
+        """Read an object; true if it is a complete call."""
         if not (yield from self._reader.take("{")):
             return False
         return (yield from self.read_after_brace())
 
     def read_after_brace(self) -> Reading[bool]:
+        """Read an object whose opening brace has been read."""
         if not (yield from self._read_members()) or not self._is_offered:
             return False
         if self._is_bare and not self.has_begun and not self._held:
-            return False  # an object with a name, and nothing says it is a call
+            return False  # any object may have a name
         if not self.has_begun:
             self._begin()
         if not self._has_arguments:
@@ -211,7 +223,7 @@ class _Object:
         return self._name in self._tools
 
     def _read_members(self) -> Reading[bool]:
-        """Members up to the closing brace."""
+        """Read members up to the closing brace."""
         while True:
             yield from self._reader.take_blanks()
             if (yield from self._reader.take("}")):
@@ -246,7 +258,7 @@ class _Object:
 
     def _read_arguments(self) -> Reading[bool]:
         first = yield from self._reader.peek(1)
-        if first == '"':  # JSON in a string
+        if first == '"':  # a string that contains JSON
             value: list[str] = []
             if not (yield from self._reader.json_value(value.append)):
                 return False
@@ -274,7 +286,7 @@ class _Object:
 
 
 def _text(literal: str) -> str:
-    """The text of a JSON string."""
+    """Return the value of a JSON string literal; empty if it is invalid."""
     try:
         return str(json.loads(literal))
     except ValueError:

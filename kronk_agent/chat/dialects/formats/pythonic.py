@@ -1,9 +1,9 @@
-"""Calls written as in Python: ``[name(key="text", other=1), …]``.
+"""Calls in Python's notation: ``[name(key="text", other=1), …]``.
 
 Sources: Liquid AI's documentation of tool use with LFM2 and LFM2.5 (the list is between
-``<|tool_call_start|>`` and ``<|tool_call_end|>``; their chat templates do not write calls), and
-Meta's prompt format of Llama 4, where it is bare or between ``<|python_start|>`` and
-``<|python_end|>``. Models of both write JSON's ``true``, ``false`` and ``null`` beside Python's.
+``<|tool_call_start|>`` and ``<|tool_call_end|>``; their chat templates do not render calls), and
+Meta's prompt format of Llama 4 (the list is bare or between ``<|python_start|>`` and
+``<|python_end|>``). Models of both families also write JSON's ``true``, ``false`` and ``null``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kronk_agent.chat.dialects.grammar.lark import Lark, quoted
 from kronk_agent.chat.dialects.grammar.schema import enforced_schema
 from kronk_agent.chat.dialects.grammar.structured import StructuredRules, dumped
 from kronk_agent.chat.dialects.parsing.output import Output
-from kronk_agent.chat.dialects.parsing.reader import Emit, Reader, Reading
+from kronk_agent.chat.dialects.parsing.reader import Emit, Reading, StreamReader
 from kronk_agent.messages import JsonObject, JsonValue, ToolCall
 
 _NAME: Final = re.compile(r"[\w.\-]")
@@ -31,26 +31,29 @@ _STRING_KEYS: Final = ("minLength", "maxLength", "pattern", "format")
 
 @dataclass(frozen=True, slots=True)
 class PythonCalls:
-    """A list of calls in Python's notation, between marks if it has any."""
+    """List of calls in Python's notation, with or without delimiters."""
 
     begin: str = ""
     end: str = ""
     other_begin: str = ""
-    """A mark the list may have as well."""
+    """Alternative opening delimiter."""
     other_end: str = ""
+    """Alternative closing delimiter."""
 
     @property
-    def begins_turns(self) -> bool:
-        """Without a mark, only a turn that is such a list from the start is one of calls."""
+    def starts_turn(self) -> bool:
+        """True without delimiters: only a turn that starts with such a list has calls."""
         return not self.begin
 
     @property
     def triggers(self) -> tuple[str, ...]:
+        """The opening delimiter; without one, the bracket and the alternative delimiter."""
         if self.begin:
             return (self.begin,)
         return ("[", self.other_begin) if self.other_begin else ("[",)
 
     def write(self, calls: Sequence[ToolCall]) -> str:
+        """Write calls in Python's notation."""
         written = (
             f"{call.name}("
             + ", ".join(f"{k}={_python(v)}" for k, v in json.loads(call.arguments).items())
@@ -60,6 +63,7 @@ class PythonCalls:
         return f"{self.begin}[{', '.join(written)}]{self.end}"
 
     def rule(self, lark: Lark, tools: Tools, max_calls: int, trigger: str) -> str:
+        """Return an expression for the calls after their trigger."""
         names = []
         for i, tool in enumerate(tools.values()):
             rules = StructuredRules(lark, PythonNotation(), tool.parameters, f"arguments_{i}")
@@ -72,7 +76,10 @@ class PythonCalls:
         end = self.other_end if trigger == self.other_begin else self.end
         return f"{opening} {calls} {quoted(']')} {lark.exactly(end)}"
 
-    def read(self, reader: Reader, output: Output, tools: Tools, trigger: str) -> Reading[bool]:
+    def read(
+        self, reader: StreamReader, output: Output, tools: Tools, trigger: str
+    ) -> Reading[bool]:
+        """Read the calls after their trigger; false if there are none."""
         start = reader.hold()
         if trigger != "[":
             yield from reader.take_blanks()
@@ -116,8 +123,8 @@ def _python(value: JsonValue) -> str:
             return dumped(value)
 
 
-def read_arguments(reader: Reader, emit: Emit) -> Reading[bool]:
-    """Emit a call's arguments as a JSON object; False if they are cut off or wrong."""
+def read_arguments(reader: StreamReader, emit: Emit) -> Reading[bool]:
+    """Emit a call's arguments as a JSON object; false if they are cut off or invalid."""
     emit("{")
     is_first = True
     while True:
@@ -137,8 +144,8 @@ def read_arguments(reader: Reader, emit: Emit) -> Reading[bool]:
         is_first = False
 
 
-def _read_value(reader: Reader, emit: Emit) -> Reading[bool]:
-    """A value, given out as JSON; strings and whole scalars at once."""
+def _read_value(reader: StreamReader, emit: Emit) -> Reading[bool]:
+    """Read a value and emit it as JSON; strings and scalars are emitted whole."""
     yield from reader.take_blanks()
     first = yield from reader.peek(1)
     if first in ("'", '"'):
@@ -156,7 +163,7 @@ def _read_value(reader: Reader, emit: Emit) -> Reading[bool]:
     return True
 
 
-def _read_items(reader: Reader, emit: Emit, begin: str) -> Reading[bool]:
+def _read_items(reader: StreamReader, emit: Emit, begin: str) -> Reading[bool]:
     end = {"[": "]", "{": "}", "(": ")"}[begin]
     emit("{" if begin == "{" else "[")
     is_first = True
@@ -183,20 +190,20 @@ def _read_items(reader: Reader, emit: Emit, begin: str) -> Reading[bool]:
         is_first = False
 
 
-def _read_string(reader: Reader) -> Reading[str | None]:
-    """A string literal of Python's or JSON's; None if it is cut off or is none."""
+def _read_string(reader: StreamReader) -> Reading[str | None]:
+    """Read a string literal of Python or JSON; None if it is cut off or invalid."""
     quote = reader.take_one()
     literal = [quote]
     while True:
-        sign = yield from reader.peek(1)
-        if sign == "":
+        character = yield from reader.peek(1)
+        if character == "":
             return None
         literal.append(reader.take_one())
-        if sign == "\\":
+        if character == "\\":
             if (yield from reader.peek(1)) == "":
                 return None
             literal.append(reader.take_one())
-        elif sign == quote:
+        elif character == quote:
             break
     return _unquoted("".join(literal))
 
@@ -214,29 +221,38 @@ def _unquoted(literal: str) -> str | None:
 
 
 class PythonNotation:
+    """Python's notation of arguments."""
+
     separator = ", "
-    object_marks = ("{", "}")
-    array_marks = ("[", "]")
+    object_delimiters = ("{", "}")
+    array_delimiters = ("[", "]")
     value_end = ""
 
     def string(self, lark: Lark, schema: JsonObject) -> str:
+        """Return an expression for a string, written as JSON."""
         bounds: JsonObject = {key: schema[key] for key in _STRING_KEYS if key in schema}
         return lark.json(enforced_schema({"type": "string", **bounds}, strict=True))
 
     def constant(self, lark: Lark, value: JsonValue) -> str:
+        """Return an expression for a constant."""
         return quoted(_python(value))
 
     def boolean(self, lark: Lark) -> str:
+        """Return an expression for true or false, in Python's or JSON's notation."""
         return '( "True" | "False" | "true" | "false" )'
 
     def null(self, lark: Lark) -> str:
+        """Return an expression for None or null."""
         return '( "None" | "null" )'
 
     def member(self, lark: Lark, key: str, value: str, *, is_nested: bool) -> str:
+        """Return an expression for a keyword argument, or for a member of a dictionary."""
         return f"{quoted(dumped(key) + ': ' if is_nested else key + '=')} {value}"
 
     def any_member(self, lark: Lark, value: str) -> str:
+        """Return an expression for a dictionary member with any key."""
         return f"{lark.json({'type': 'string', 'maxLength': 40})} {quoted(': ')} {value}"
 
     def item(self, lark: Lark, value: str) -> str:
+        """Return an expression for an item of a list."""
         return value

@@ -1,8 +1,8 @@
-"""Calls whose name is between marks, and whose arguments are one JSON object or one by one.
+"""Calls whose name is between delimiters; arguments are one JSON object or written one by one.
 
-With JSON: DeepSeek V3 and R1, Kimi K2, Mistral Small 3.2, Ministral, Functionary 3.1 …
-One by one: Qwen3-Coder, Qwen 3.5, Nemotron 3, GLM 4.5, MiniMax M2, Seed-OSS, DeepSeek V3.2 and V4,
-Kimi K3 … The marks come from the template (``analysis.py``).
+As JSON: DeepSeek V3 and R1, Kimi K2, Mistral Small 3.2, Ministral, Functionary 3.1 … One by one:
+Qwen3-Coder, Qwen 3.5, Nemotron 3, GLM 4.5, MiniMax M2, Seed-OSS, DeepSeek V3.2 and V4, Kimi K3 …
+The delimiters come from the template (``analysis.py``).
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kronk_agent.chat.dialects.formats.arguments import ArgumentMarks
+from kronk_agent.chat.dialects.formats.arguments import ArgumentDelimiters
 from kronk_agent.chat.dialects.formats.call_format import (
     Tools,
     filled,
-    loose_end,
     one_of,
+    optional_newline_delimiter,
     repeated,
     slotted,
 )
@@ -32,41 +32,46 @@ from kronk_agent.chat.dialects.formats.values import (
 from kronk_agent.chat.dialects.grammar.lark import Lark, either, quoted
 from kronk_agent.chat.dialects.grammar.schema import arguments_schema
 from kronk_agent.chat.dialects.parsing.output import Output
-from kronk_agent.chat.dialects.parsing.reader import Marks, Reader, Reading
+from kronk_agent.chat.dialects.parsing.reader import Delimiters, Reading, StreamReader
 from kronk_agent.messages import JsonValue, ToolCall
 from kronk_agent.tools import Tool
 
 _MAX_PARAMETERS: Final = 60
-"""Of a tool, for arguments in any order; llguidance counts them in 64 bits."""
+"""Parameters of a tool that may come in any order; llguidance counts them in 64 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaggedCalls:
-    """A text of calls is ``section_begin call (separator call)* section_end``, and a call is
-    ``before_name NAME before_arguments ARGUMENTS after_arguments``."""
+    """Tagged calls and their delimiters.
+
+    The calls of a turn are ``section_begin call (separator call)* section_end``, and a call is
+    ``before_name NAME before_arguments ARGUMENTS after_arguments``.
+    """
 
     trigger: str
-    """What ``section_begin + before_name`` begins with."""
+    """Start of ``section_begin + before_name``."""
     section_begin: str = ""
     before_name: str
     before_arguments: str
-    arguments: ArgumentMarks | None = None
-    """None: a JSON object."""
+    arguments: ArgumentDelimiters | None = None
+    """None: the arguments are a JSON object."""
     after_arguments: str
     separator: str = ""
     section_end: str = ""
     first_index: int = 0
     other_triggers: tuple[str, ...] = ()
-    """What models of the family begin with when they leave out the first mark."""
-    begins_turns: bool = False
+    """Triggers of models that leave out the first delimiter."""
+    starts_turn: bool = False
 
     @property
     def triggers(self) -> tuple[str, ...]:
+        """All triggers, the template's first."""
         return (self.trigger, *self.other_triggers)
 
     # --- writing -------------------------------------------------------------------------------
 
     def write(self, calls: Sequence[ToolCall]) -> str:
+        """Write calls as the template does."""
         written = (
             filled(f"{self.before_name}{call.name}{self.before_arguments}", i, call.id)
             + self._written_arguments(call)
@@ -76,19 +81,20 @@ class TaggedCalls:
         return f"{self.section_begin}{self.separator.join(written)}{self.section_end}"
 
     def _written_arguments(self, call: ToolCall) -> str:
-        marks = self.arguments
-        if marks is None:
+        delimiters = self.arguments
+        if delimiters is None:
             return call.arguments
         values: dict[str, JsonValue] = json.loads(call.arguments)
-        return marks.separator.join(
-            f"{marks.key_begin}{key}{marks.value_begin[kind_of(value)]}{_plain(value)}"
-            f"{marks.value_end}"
+        return delimiters.separator.join(
+            f"{delimiters.key_begin}{key}{delimiters.value_begin[kind_of(value)]}{_plain(value)}"
+            f"{delimiters.value_end}"
             for key, value in values.items()
         )
 
     # --- the grammar ---------------------------------------------------------------------------
 
     def rule(self, lark: Lark, tools: Tools, max_calls: int, trigger: str) -> str:
+        """Return an expression for the calls after their trigger."""
         bodies = [
             lark.add(f"call_{i}", self._call_rule(lark, tool, i))
             for i, tool in enumerate(tools.values())
@@ -97,7 +103,7 @@ class TaggedCalls:
         opening = (self.section_begin + self.before_name).partition(trigger)[2]
         separator = slotted(lark, self.separator)
         following = f"{separator} {slotted(lark, self.before_name)}"
-        after = loose_end(lark, self.after_arguments)
+        after = optional_newline_delimiter(lark, self.after_arguments)
         end = slotted(lark, self.section_end)
         end = end if trigger == self.trigger or not end else f"( {end} )?"
         calls = repeated(f"{call} {after}", f"{following} {call} {after}", max_calls, separator)
@@ -110,7 +116,7 @@ class TaggedCalls:
         return f"{head} {self._arguments_rule(lark, tool, f'arguments_{number}')}"
 
     def _arguments_rule(self, lark: Lark, tool: Tool, name: str) -> str:
-        """The arguments in any order, the required ones present, none twice."""
+        """Return an expression for the arguments in any order; required ones must be present."""
         assert self.arguments is not None
         required = required_of(tool)
         parameters = {**{key: any_parameter(key) for key in required}, **parameters_of(tool)}
@@ -125,40 +131,45 @@ class TaggedCalls:
             options = (r if key in required else f"( {r} )?" for key, r in rules.items())
             return f" {separator} ".join(options)
         needed = [f"bit_set({i})" for i, key in enumerate(rules) if key in required]
-        lines = [f'"" %if {_all(needed)}']
+        lines = [f'"" %if {_all_of(needed)}']
         for i, rule in enumerate(rules.values()):
             lines.append(f"{rule} {name}::set_bit({i}) %if bit_clear({i})")
         lark.add(f"{name}::_", "\n  | ".join(lines))
         return f"{name}::0"
 
-    def _argument_rule(self, lark: Lark, marks: ArgumentMarks, parameter: Parameter) -> str:
-        key = slotted(lark, marks.key_begin + parameter.name)
-        if not marks.says_type:
-            begin = lark.exactly(marks.value_begin["string"])
-            return f"{key} {begin} {either(*self._value_options(lark, marks, parameter))}"
+    def _argument_rule(
+        self, lark: Lark, delimiters: ArgumentDelimiters, parameter: Parameter
+    ) -> str:
+        key = slotted(lark, delimiters.key_begin + parameter.name)
+        if not delimiters.says_type:
+            begin = lark.exactly(delimiters.value_begin["string"])
+            return f"{key} {begin} {either(*self._value_options(lark, delimiters, parameter))}"
         by_begin: dict[str, list[str]] = {}
         for kind in sorted(parameter.kinds):
-            by_begin.setdefault(marks.value_begin[kind], []).append(kind)
+            by_begin.setdefault(delimiters.value_begin[kind], []).append(kind)
         options = []
         for begin, kinds in by_begin.items():
             narrowed = parameter.narrowed(kinds)
             if narrowed is not None:
-                values = either(*self._value_options(lark, marks, narrowed))
+                values = either(*self._value_options(lark, delimiters, narrowed))
                 options.append(f"{lark.exactly(begin)} {values}")
         return f"{key} {either(*options)}"
 
     def _value_options(
-        self, lark: Lark, marks: ArgumentMarks, parameter: Parameter
+        self, lark: Lark, delimiters: ArgumentDelimiters, parameter: Parameter
     ) -> Iterator[str]:
-        end = marks.value_end + marks.separator
-        following = [m for m in (marks.key_begin.strip(), self.after_arguments.strip()) if m]
+        end = delimiters.value_end + delimiters.separator
+        following = [m for m in (delimiters.key_begin.strip(), self.after_arguments.strip()) if m]
         yield parameter.rule(lark, end, following)
-        if marks.has_python_words:
+        if delimiters.has_python_words:
             yield from (f"{quoted(word)} {lark.exactly(end)}" for word in parameter.python_words())
 
     # --- reading -------------------------------------------------------------------------------
 
-    def read(self, reader: Reader, output: Output, tools: Tools, trigger: str) -> Reading[bool]:
+    def read(
+        self, reader: StreamReader, output: Output, tools: Tools, trigger: str
+    ) -> Reading[bool]:
+        """Read the calls after their trigger; false if there are none."""
         start = reader.hold()
         has_begun = False
         prefix = WORDS_BEFORE_NAME.sub("", self.before_name)
@@ -183,12 +194,12 @@ class TaggedCalls:
         reader.commit()
         return True
 
-    def _find_call(self, reader: Reader, prefix: str, opening: str) -> Reading[bool | None]:
-        """The first call of the section; None if it is empty. What else is there is passed over."""
+    def _find_call(self, reader: StreamReader, prefix: str, opening: str) -> Reading[bool | None]:
+        """Skip to the first call of a section; None if the section has no call."""
         if (yield from reader.take_loosely(opening)):
             return True
         found = yield from reader.until(
-            Marks([prefix.strip(), self.section_end.strip()]), lambda _: None
+            Delimiters([prefix.strip(), self.section_end.strip()]), lambda _: None
         )
         if found is None:
             return False
@@ -199,9 +210,9 @@ def _plain(value: JsonValue) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _all(conditions: Sequence[str]) -> str:
-    """All of some conditions of a parametric rule, which ``and`` takes by twos."""
+def _all_of(conditions: Sequence[str]) -> str:
+    """Return the conjunction of conditions in a parametric rule, whose ``and`` takes two."""
     if not conditions:
         return "true"
     first, *others = conditions
-    return f"and({first}, {_all(others)})" if others else first
+    return f"and({first}, {_all_of(others)})" if others else first

@@ -1,4 +1,4 @@
-"""Reading one call whose name is between marks."""
+"""Parser of one call whose name is between delimiters."""
 
 from __future__ import annotations
 
@@ -7,28 +7,30 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from kronk_agent.chat.dialects.formats.arguments import (
-    ArgumentMarks,
+    ArgumentDelimiters,
     ArgumentsReader,
     take_blank_tail,
 )
 from kronk_agent.chat.dialects.formats.call_format import ID, INDEX, Tools, without_slots
 from kronk_agent.chat.dialects.parsing.output import Output
-from kronk_agent.chat.dialects.parsing.reader import Reader, Reading
+from kronk_agent.chat.dialects.parsing.reader import Reading, StreamReader
 
 if TYPE_CHECKING:
     from kronk_agent.chat.dialects.formats.tagged_calls import TaggedCalls
 
 _LONGEST_HEAD: Final = 400
 WORDS_BEFORE_NAME: Final = re.compile(r"(?<=[>\]])[\w.]+\Z")
-"""What Kimi K2 writes between the mark and the name, and leaves out at times: ``functions.``"""
+"""Text that Kimi K2 writes between delimiter and name, but not always: ``functions.``"""
 
 
 class CallReader:
-    """One call being read, from its name on."""
+    """Parses one call, from its name on."""
 
-    def __init__(self, format: TaggedCalls, reader: Reader, output: Output, tools: Tools) -> None:
+    def __init__(
+        self, format: TaggedCalls, reader: StreamReader, output: Output, tools: Tools
+    ) -> None:
         self.has_begun = False
-        """Has a call been given out? Then it is not taken back."""
+        """True once the call was emitted; it cannot be taken back."""
         self._format = format
         self._reader = reader
         self._output = output
@@ -36,7 +38,7 @@ class CallReader:
         self._is_self_closed = False
 
     def read(self) -> Reading[bool]:
-        """Is there a whole call?"""
+        """Read a call; true if it is complete."""
         if self._format.arguments is None:
             return (yield from self._read_with_json())
         return (yield from self._read_with_arguments(self._format.arguments))
@@ -63,24 +65,26 @@ class CallReader:
         return False
 
     def _is_call_over(self) -> Reading[bool]:
-        """A model left out the closing mark: the turn ends, or the next call begins, or the
-        section ends."""
+        """Return true if the model left out the closing delimiter.
+
+        That is so if the turn ends, the next call starts or the section ends.
+        """
         checkpoint = self._reader.hold()
         yield from self._reader.take_blanks()
         is_over = (yield from self._reader.is_at_end()) and not self._reader.is_cut
-        for mark in (self._format.before_name, self._format.section_end):
-            tag = without_slots(mark)[0].strip() if without_slots(mark) else ""
+        for delimiter in (self._format.before_name, self._format.section_end):
+            tag = without_slots(delimiter)[0].strip() if without_slots(delimiter) else ""
             ahead = yield from self._reader.peek(len(tag))
             is_over = is_over or (tag != "" and ahead == tag)
         self._reader.rewind(checkpoint)
         return is_over
 
-    def _read_with_arguments(self, marks: ArgumentMarks) -> Reading[bool]:
+    def _read_with_arguments(self, delimiters: ArgumentDelimiters) -> Reading[bool]:
         format, reader = self._format, self._reader
         closing = format.after_arguments.strip()
         pieces = without_slots(format.before_arguments)
         last = pieces[-1].strip() if pieces else ""
-        ends = [last] if last else [marks.key_begin.strip(), closing]
+        ends = [last] if last else [delimiters.key_begin.strip(), closing]
         name = yield from self._read_name([*ends, *_self_closed(last)], keeps=not last)
         if name is None:
             return False
@@ -90,14 +94,14 @@ class CallReader:
             self._output.end_call()
             return True
         yield from take_blank_tail(reader, format.before_arguments)
-        arguments = ArgumentsReader(marks, closing, reader, self._output, self._tools[name])
+        arguments = ArgumentsReader(delimiters, closing, reader, self._output, self._tools[name])
         if not (yield from arguments.read()):
             return False
         self._output.end_call()
         return True
 
     def _read_name(self, ends: Sequence[str], *, keeps: bool) -> Reading[str | None]:
-        """The name, up to one of some marks, which is read too unless it is kept."""
+        """Read the name up to one of the delimiters, which stays unread if ``keeps`` is set."""
         reader = self._reader
         head: list[str] = []
         while True:
@@ -118,7 +122,7 @@ class CallReader:
         return self._offered("".join(head))
 
     def _offered(self, head: str) -> str | None:
-        """The name in what is before the arguments, if it is a tool's."""
+        """Return the name in the text before the arguments; None if no tool has it."""
         pieces = without_slots(self._format.before_arguments)
         if len(pieces) > 1 or self._format.before_arguments.startswith((INDEX, ID)):
             head = head.partition(pieces[0].strip())[0]
@@ -134,14 +138,14 @@ class CallReader:
         self._output.begin_call(name)
 
 
-def _taken(reader: Reader, marks: Sequence[str]) -> Reading[str | None]:
-    """The first of some marks that the text goes on with, which is read."""
-    for mark in marks:
-        if (yield from reader.take_loosely(mark)):
-            return mark
+def _taken(reader: StreamReader, delimiters: Sequence[str]) -> Reading[str | None]:
+    """Read and return the first of the delimiters that comes next; None if none does."""
+    for delimiter in delimiters:
+        if (yield from reader.take_loosely(delimiter)):
+            return delimiter
     return None
 
 
-def _self_closed(mark: str) -> tuple[str, ...]:
-    """How a tag without arguments may end: ``"/>`` for ``">``."""
-    return (f"{mark[:-1]}/>",) if mark.endswith('">') else ()
+def _self_closed(delimiter: str) -> tuple[str, ...]:
+    """Return the alternative end of a tag without arguments: ``"/>`` for ``">``."""
+    return (f"{delimiter[:-1]}/>",) if delimiter.endswith('">') else ()

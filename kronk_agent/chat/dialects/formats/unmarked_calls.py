@@ -1,9 +1,9 @@
-"""Calls that begin an answer without the marks of the model's template.
+"""Parser of calls that start an answer without the delimiters of the model's template.
 
-Models slip into a code block, a bare JSON object, tags of other families or a function call,
-however their template writes calls. Such a form is a call from where it is certain: after the name
-of a known tool, where its arguments begin. Until then it may be text. ``unmarked_grammar.py`` draws
-the line at the same place.
+Whatever the template says, models sometimes write a code block, a bare JSON object, tags of other
+families or a function call. Such a form is a call once that is certain: after the name of a known
+tool, where its arguments start. Until then it may be text. ``unmarked_grammar.py`` draws the line
+at the same position.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Final
 from kronk_agent.chat.dialects.formats.call_format import Tools
 from kronk_agent.chat.dialects.formats.pythonic import read_arguments
 from kronk_agent.chat.dialects.parsing.output import Output
-from kronk_agent.chat.dialects.parsing.reader import Reader, Reading
+from kronk_agent.chat.dialects.parsing.reader import Reading, StreamReader
 from kronk_agent.tools.written_calls import ARGUMENT_KEYS
 
 FENCE: Final = "```"
 WORD: Final = "[a-z_]"
-"""A character of the word behind a fence or in a tag: ``json``, ``tool_call``, ``tools`` …"""
+"""A character of the word after a fence or in a tag: ``json``, ``tool_call``, ``tools`` …"""
 FUNCTION_TAG: Final = "<function="
 _TAGS: Final[Mapping[str, str]] = {"<": ">", "[": "]"}
 _WORD: Final = re.compile(WORD)
@@ -28,22 +28,22 @@ _KEY: Final = re.compile(r"\w")
 
 
 class UnmarkedCalls:
-    """Reads such calls where an answer begins.
+    """Parses such calls at the start of an answer.
 
     Args:
         reader: the turn's text.
         output: receives the calls.
-        tools: what may be called.
+        tools: the tools that may be called.
     """
 
-    def __init__(self, reader: Reader, output: Output, tools: Tools) -> None:
+    def __init__(self, reader: StreamReader, output: Output, tools: Tools) -> None:
         self._reader = reader
         self._output = output
         self._tools = tools
         self._names = sorted(tools, key=len, reverse=True)
 
     def read(self) -> Reading[bool]:
-        """Read all calls that come next; False, with nothing read, where there is none."""
+        """Read all calls that come next; if there are none, return false and read nothing."""
         has_called = False
         while True:
             start = self._reader.hold()
@@ -51,10 +51,10 @@ class UnmarkedCalls:
                 self._reader.rewind(start)
                 return has_called
             has_called = True
-            yield from self._take_closing_marks()
+            yield from self._take_closing_delimiters()
 
     def _read_call(self) -> Reading[bool]:
-        """A call from its first mark to the end of its arguments; True once it has begun."""
+        """Read a call up to the end of its arguments; true once it has started."""
         reader = self._reader
         yield from reader.take_blanks()
         if (yield from reader.take(FENCE)):
@@ -73,7 +73,7 @@ class UnmarkedCalls:
     # --- the three forms -----------------------------------------------------------------------
 
     def _read_object(self) -> Reading[bool]:
-        """``"name": NAME, "arguments": {…}}``, behind its brace."""
+        """Read ``"name": NAME, "arguments": {…}}`` after the opening brace."""
         if (yield from self._take_all('"type"')) and not (
             yield from self._take_all(":", '"function"', ",")
         ):
@@ -98,7 +98,7 @@ class UnmarkedCalls:
         return False
 
     def _read_function(self) -> Reading[bool]:
-        """``NAME>{…}``, behind ``<function=``."""
+        """Read ``NAME>{…}`` after ``<function=``."""
         name = yield from self._take_name(">")
         if name is None or not (yield from self._read_json(name)):
             return False
@@ -106,7 +106,7 @@ class UnmarkedCalls:
         return True
 
     def _read_python(self) -> Reading[bool]:
-        """``NAME({…})`` or ``NAME(key=value, …)``."""
+        """Read ``NAME({…})`` or ``NAME(key=value, …)``."""
         name = yield from self._take_name("(")
         if name is None:
             return False
@@ -122,7 +122,7 @@ class UnmarkedCalls:
         return True
 
     def _is_parameter_next(self, name: str) -> Reading[bool]:
-        """True if ``key=`` of a parameter of this tool comes next."""
+        """Return true if ``key=`` of a parameter of this tool comes next."""
         start = self._reader.hold()
         yield from self._reader.take_blanks()
         key = yield from self._reader.take_all(_KEY)
@@ -133,14 +133,14 @@ class UnmarkedCalls:
     # --- pieces --------------------------------------------------------------------------------
 
     def _take_name(self, end: str) -> Reading[str | None]:
-        """A known tool's name and the mark behind it."""
+        """Read and return a tool's name and the delimiter after it; None if there is none."""
         for name in self._names:
             if (yield from self._reader.take(name + end)):
                 return name
         return None
 
     def _read_json(self, name: str) -> Reading[bool]:
-        """A call's arguments as a JSON object; False if there is none."""
+        """Read a call's arguments as a JSON object; false if there is none."""
         yield from self._reader.take_blanks()
         if (yield from self._reader.peek(1)) != "{":
             return False
@@ -152,19 +152,19 @@ class UnmarkedCalls:
         self._reader.commit()
         self._output.begin_call(name)
 
-    def _take_all(self, *marks: str) -> Reading[bool]:
-        """Read these marks, with any blanks before each; nothing if one is missing."""
+    def _take_all(self, *delimiters: str) -> Reading[bool]:
+        """Read these delimiters, ignoring blanks before each; read nothing if one is missing."""
         start = self._reader.hold()
-        for mark in marks:
+        for delimiter in delimiters:
             yield from self._reader.take_blanks()
-            if not (yield from self._reader.take(mark)):
+            if not (yield from self._reader.take(delimiter)):
                 self._reader.rewind(start)
                 return False
         self._reader.release(start)
         return True
 
     def _take_tag(self, slash: str) -> Reading[bool]:
-        """Read ``<word>`` or ``[word]``, with blanks before it."""
+        """Read ``<word>`` or ``[word]``, ignoring blanks before it."""
         for begin, end in _TAGS.items():
             start = self._reader.hold()
             if (yield from self._take_all(begin + slash)):
@@ -175,7 +175,7 @@ class UnmarkedCalls:
             self._reader.rewind(start)
         return False
 
-    def _take_closing_marks(self) -> Reading[None]:
+    def _take_closing_delimiters(self) -> Reading[None]:
         if (yield from self._take_all(",")):
             return
         yield from self._take_all("]")
@@ -186,11 +186,11 @@ class UnmarkedCalls:
             _WORD.match((yield from self._reader.peek(1)))
         ):
             self._reader.release(start)
-        else:  # a fence with a word behind it belongs to the next call
+        else:  # a fence followed by a word belongs to the next call
             self._reader.rewind(start)
 
 
 def parameter_names(tools: Tools, name: str) -> list[str]:
-    """The names of a tool's parameters."""
+    """Return the names of a tool's parameters."""
     properties = tools[name].parameters.get("properties")
     return list(properties) if isinstance(properties, dict) else []

@@ -1,7 +1,7 @@
-"""Arguments written one by one: strings as they are, everything else as JSON.
+"""Arguments that are written one by one: strings as they are, other values as JSON.
 
-Which of the two a text is, its schema says. This is how Qwen3-Coder, GLM, MiniMax, Seed-OSS,
-DeepSeek V3.2 and many others write arguments.
+The schema decides how a text is read. Qwen3-Coder, GLM, MiniMax, Seed-OSS, DeepSeek V3.2 and many
+others write arguments this way.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _JSON_START: Final = re.compile(r'\s*(["{\[\d-]|true|false|null|True|False|None)
 
 
 def kind_of(value: JsonValue) -> str:
-    """A value's type, in JSON Schema's words."""
+    """Return a value's JSON Schema type."""
     match value:
         case None:
             return "null"
@@ -56,29 +56,29 @@ def kind_of(value: JsonValue) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One argument of a tool, by its schema."""
+    """One parameter of a tool."""
 
     name: str
     schema: JsonObject
-    """With the definitions it refers to."""
+    """Includes the definitions it refers to."""
     is_strict: bool = True
 
     @property
     def kinds(self) -> frozenset[str]:
-        """The types its value may have."""
+        """JSON Schema types its value may have."""
         return _kinds(self.schema, self.schema, _MAX_REFERENCES)
 
     @property
     def is_text(self) -> bool:
-        """Is its value always a string?"""
+        """True if its value is always a string."""
         return self.kinds == {"string"}
 
     def options(self) -> list[JsonObject]:
-        """The schemas one of which a value follows, references resolved."""
+        """Return the alternative schemas of its value, with references resolved."""
         return _flattened(self.schema, self.schema, _MAX_REFERENCES)
 
     def to_json(self, text: str) -> str:
-        """The JSON for what was written."""
+        """Convert the text a model wrote to JSON."""
         kinds = self.kinds
         if kinds == {"string"}:
             return _dumps(text)
@@ -91,7 +91,7 @@ class Parameter:
         return _dumps(text)
 
     def narrowed(self, kinds: Sequence[str]) -> Parameter | None:
-        """The same for values of these types only; None if there are none."""
+        """Return the parameter restricted to values of these types; None if there are none."""
         if set(kinds) == self.kinds:
             return self
         strings = [*_string_schemas(self.schema, self.schema, _MAX_REFERENCES)]
@@ -101,7 +101,7 @@ class Parameter:
         return Parameter(self.name, {"anyOf": list[JsonValue](strings)}, self.is_strict)
 
     def python_words(self) -> list[str]:
-        """True, False and None, as far as they are among the values, but for odd schemas."""
+        """Return which of True, False and None are allowed; unusual schemas are skipped."""
         words: set[str] = set()
         for schema in self.options():
             if not schema.keys() & {"allOf", "not", "if", "$ref"}:
@@ -112,17 +112,17 @@ class Parameter:
         return sorted(words)
 
     def may_be_json(self, start: str) -> bool:
-        """Could a value that begins so be anything but a string?"""
+        """Return true if a value with this start may be something other than a string."""
         return not self.is_text and _JSON_START.match(start) is not None
 
     def rule(self, lark: Lark, end: str, following: Sequence[str] = ()) -> str:
-        """An expression for the value and the mark that ends it.
+        """Return an expression for the value and the delimiter that ends it.
 
         Args:
-            lark: where rules are added.
-            end: the mark, which is in no string, unless it begins with a blank: then only what a
-                reader would take for the value's end is in none.
-            following: what may come behind the mark.
+            lark: receives the rules.
+            end: the delimiter. Strings do not contain it; if it starts with a blank, they do not
+            contain what a parser would take for the value's end.
+            following: delimiters that may come after ``end``.
         """
         options = (*self._json_options(lark, end), *self._text_options(lark, end, following))
         return either(*options)
@@ -135,7 +135,7 @@ class Parameter:
 
     def _text_options(self, lark: Lark, end: str, following: Sequence[str]) -> Iterator[str]:
         core = end.strip() or end
-        pairs = [(core, mark) for mark in following]
+        pairs = [(core, delimiter) for delimiter in following]
         has_blank = end[0].isspace() and core != end and bool(pairs)
         ends = [end[: end.index(core) + len(core)]] if has_blank else [core]
         for schema in _string_schemas(self.schema, self.schema, _MAX_REFERENCES):
@@ -149,7 +149,7 @@ class Parameter:
 
 
 def parameters_of(tool: Tool) -> Mapping[str, Parameter]:
-    """A tool's arguments by name, in the schema's order."""
+    """Return a tool's parameters by name, in the schema's order."""
     properties = tool.parameters.get("properties")
     definitions = {k: v for k, v in tool.parameters.items() if k in ("$defs", "definitions")}
     if not isinstance(properties, dict):
@@ -163,12 +163,13 @@ def parameters_of(tool: Tool) -> Mapping[str, Parameter]:
 
 
 def required_of(tool: Tool) -> frozenset[str]:
+    """Return the names of a tool's required parameters."""
     required = tool.parameters.get("required")
     return frozenset(map(str, required)) if isinstance(required, list) else frozenset()
 
 
 def any_parameter(name: str) -> Parameter:
-    """An argument the schema does not know."""
+    """Return a parameter that the schema does not have, with any value."""
     return Parameter(name, {})
 
 
@@ -177,7 +178,7 @@ def _dumps(value: JsonValue) -> str:
 
 
 def _parsed(text: str) -> tuple[str, JsonValue] | None:
-    """JSON, or Python's way of writing the same; None if it is neither."""
+    """Parse JSON or the same in Python's notation; None if it is neither."""
     text = _PYTHON.get(text, text)
     try:
         return text, parse_json(text)
@@ -194,7 +195,7 @@ def _parsed(text: str) -> tuple[str, JsonValue] | None:
 
 
 def _referred(schema: JsonObject, root: JsonObject) -> JsonObject:
-    """What a schema's reference stands for."""
+    """Return the schema that a reference points to."""
     reference = schema.get("$ref")
     target: JsonValue = root
     for key in str(reference).removeprefix("#/").split("/"):
@@ -238,7 +239,7 @@ def _flattened(schema: JsonObject, root: JsonObject, depth: int) -> list[JsonObj
 
 
 def _without_strings(schema: JsonObject) -> JsonObject | None:
-    """The schema of everything it allows but strings; None if that is nothing."""
+    """Return the schema without its string values; None if no values are left."""
     kinds = _kinds(schema, schema, _MAX_REFERENCES)
     if "string" not in kinds:
         return schema
@@ -261,7 +262,7 @@ def _without_strings(schema: JsonObject) -> JsonObject | None:
 
 
 def _string_schemas(schema: JsonObject, root: JsonObject, depth: int) -> Iterator[JsonObject]:
-    """The schemas of the strings it allows."""
+    """Yield the schemas of the strings it allows."""
     if "string" not in _kinds(schema, root, depth):
         return
     if "$ref" in schema and depth > 0:
@@ -273,12 +274,13 @@ def _string_schemas(schema: JsonObject, root: JsonObject, depth: int) -> Iterato
         yield schema
 
 
-def _ends_in(text: str, mark: str, pairs: Sequence[tuple[str, str]]) -> bool:
-    """True if a reader would take a mark in the text for its end."""
+def _ends_in(text: str, delimiter: str, pairs: Sequence[tuple[str, str]]) -> bool:
+    """Return true if a parser would find the end delimiter inside the text."""
     if not pairs:
-        return mark in text
+        return delimiter in text
     return any(
-        re.search(rf"{re.escape(mark)}\s*{re.escape(following)}", text) for mark, following in pairs
+        re.search(rf"{re.escape(delimiter)}\s*{re.escape(following)}", text)
+        for delimiter, following in pairs
     )
 
 
@@ -288,19 +290,20 @@ def string_terminal(
     ends: Sequence[str],
     pairs: Sequence[tuple[str, str]] = (),
 ) -> str:
-    """A terminal for a string's text.
+    """Return a terminal for a string.
 
     Args:
-        lark: where it is added.
-        schema: of the string.
-        ends: marks that are not in it.
-        pairs: marks that do not follow one another in it, with nothing but blanks between.
+        lark: receives the terminal.
+        schema: the string's schema.
+        ends: delimiters that the string does not contain.
+        pairs: pairs of delimiters that the string does not contain with only blanks between them.
     """
     least, most = schema.get("minLength"), schema.get("maxLength")
     pattern, format = schema.get("pattern"), schema.get("format")
     conditions = [lark.without(ends)]
     conditions += [
-        f"~( ANY {quoted(mark)} /\\s*/ {quoted(following)} ANY )" for mark, following in pairs
+        f"~( ANY {quoted(delimiter)} /\\s*/ {quoted(following)} ANY )"
+        for delimiter, following in pairs
     ]
     if isinstance(pattern, str):
         conditions.append(_regex(for_grammar(pattern)))
@@ -315,7 +318,7 @@ def string_terminal(
 
 
 def _regex(pattern: str) -> str:
-    """A JSON Schema's pattern, which may match anywhere, as one for the whole text."""
+    """Convert a JSON Schema pattern, which may match anywhere, to one for the whole text."""
     start = "" if pattern.startswith("^") else "(?s:.*)"
     end = "" if pattern.endswith("$") and not pattern.endswith("\\$") else "(?s:.*)"
     inner = pattern.removeprefix("^")

@@ -1,1 +1,1 @@
-"""Grammars of turns, written in llguidance's Lark."""
+"""Grammars of turns, in llguidance's Lark dialect."""

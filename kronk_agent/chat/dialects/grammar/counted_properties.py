@@ -1,4 +1,4 @@
-"""``minProperties`` and ``maxProperties`` where properties are listed."""
+"""Support for ``minProperties`` and ``maxProperties`` in schemas that list properties."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Final
 from kronk_agent.messages import JsonObject, JsonValue
 
 _MAX_OPTIONS: Final = 64
-"""Objects that one is written out as. Beyond, the keyword is left to the check of the call."""
+"""Alternative objects that a schema is expanded to. Beyond that the keyword is checked after the
+call."""
 
 
 def with_counted_properties(schema: JsonObject) -> JsonObject:
-    """A schema that allows the same numbers of properties, written as a choice of listed ones.
+    """Replace the counts of an object's properties by alternatives that list properties.
 
-    llguidance takes them where no listed property is optional: https://github.com/guidance-ai/llguidance/issues/168.
+    llguidance supports the keywords only if no listed property is optional, see
+    https://github.com/guidance-ai/llguidance/issues/168.
     """
     least, most = schema.get("minProperties"), schema.get("maxProperties")
     listed = schema.get("properties")
@@ -40,7 +42,7 @@ def with_counted_properties(schema: JsonObject) -> JsonObject:
 
 
 def _choices(names: list[str], fewest: int, greatest: int) -> list[JsonValue]:
-    """Objects with at least and at most so many of these properties, and no others."""
+    """List objects with between ``fewest`` and ``greatest`` of these properties, and no others."""
     if (not fewest and greatest >= len(names)) or greatest < 0:
         return []
     if math.comb(len(names), greatest) * math.comb(greatest, fewest) > _MAX_OPTIONS:
@@ -53,7 +55,7 @@ def _choices(names: list[str], fewest: int, greatest: int) -> list[JsonValue]:
 
 
 def _choices_beside_others(names: list[str], counts: JsonObject) -> list[JsonValue]:
-    """Objects with each choice of these properties, and as many others as make up the numbers."""
+    """List objects with each subset of these properties; others make up the numbers."""
     if 2 ** len(names) > _MAX_OPTIONS:
         return []
     return [

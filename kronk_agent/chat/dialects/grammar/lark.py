@@ -1,4 +1,4 @@
-"""Writing grammars in llguidance's Lark (its docs/syntax.md and docs/parametric.md)."""
+"""Writer for grammars in llguidance's Lark dialect (its docs/syntax.md and docs/parametric.md)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kronk_agent.messages import JsonValue
 
 _LONGEST_NAME: Final = 120
 _UNQUOTED: Final = r"/(?s:((.*\n)?[ \t]*)|(.*[^ \t`\x22'“‘«(]))/"
-"""Text behind which a mark is not quoted."""
+"""Text after which a delimiter is not quoted."""
 _TAG: Final = r"<[^<>\s]{1,60}>|\[/?[A-Z_]{2,30}\]"
 
 
@@ -20,9 +20,9 @@ class Lark:
     """The rules of one grammar.
 
     Args:
-        special_tokens: the vocabulary's special tokens by text. A mark is the token where there is
-            one, and text where there is not.
-        is_loose: allow what models do to marks of their own accord, where nothing is forced anyway.
+        special_tokens: the vocabulary's special tokens by text. A delimiter is matched as a token
+        if it is one, and as text otherwise.
+        is_loose: allow common deviations in delimiters, in grammars that force nothing anyway.
     """
 
     def __init__(self, special_tokens: Mapping[str, int], *, is_loose: bool = False) -> None:
@@ -33,19 +33,20 @@ class Lark:
         self._parts = re.compile("(" + "|".join([*map(re.escape, longest_first), _TAG]) + ")")
 
     def add(self, name: str, body: str) -> str:
-        """Add a rule (a terminal if its name is in capitals); returns the name."""
+        """Add a rule, or a terminal if the name is in capitals; return the name."""
         head = name.partition("[")[0]
         assert self._rules.setdefault(head, f"{name}: {body}") == f"{name}: {body}" or head == "ANY"
         return head
 
     def is_token(self, text: str) -> bool:
+        """Return true if a text is a special token."""
         return text in self._special
 
     def exactly(self, text: str) -> str:
-        """Just this text, with the special tokens in it as tokens. Empty text is no expression.
+        """Return an expression for exactly this text, with its special tokens as tokens.
 
-        It is cut at tags everywhere, so that where two rules go on differently after a tag, the
-        lexer need not go back.
+        Empty text gives an empty expression. The text is split at tags, so that two rules that
+        differ after a tag do not make the lexer backtrack.
         """
         return " ".join(
             f"<[{self._special[part]}]>" if part in self._special else quoted(part)
@@ -54,32 +55,38 @@ class Lark:
         )
 
     def maybe(self, text: str) -> str:
-        """This text or nothing."""
+        """Return an expression for this text or nothing."""
         return f"( {self.exactly(text)} )?" if text else ""
 
     def without(
-        self, marks: Sequence[str], not_first: Sequence[str] = (), starts: Sequence[str] = ()
+        self, delimiters: Sequence[str], not_first: Sequence[str] = (), starts: Sequence[str] = ()
     ) -> str:
-        """A terminal for any text in which none of these marks is, spelled out or as a token.
+        """Return a terminal for text without these delimiters, whether spelled out or as tokens.
 
-        It does not begin with those of ``not_first``, blanks apart, nor with a terminal of
-        ``starts``.
+        Args:
+            delimiters: not in the text.
+            not_first: the text does not start with these, apart from blanks.
+            starts: terminals that the text does not start with.
         """
-        inner = [mark for mark in marks if mark]
-        first = [mark for mark in not_first if mark]
+        inner = [delimiter for delimiter in delimiters if delimiter]
+        first = [delimiter for delimiter in not_first if delimiter]
         if not inner and not first and not starts:
             return "ANY"
-        words = [*map(word, inner), *(f"N{word(mark)}" for mark in first), *starts]
+        words = [
+            *map(name_part, inner),
+            *(f"N{name_part(delimiter)}" for delimiter in first),
+            *starts,
+        ]
         conditions = [
             "ANY",
-            *(f"~( ANY {quoted(mark)} ANY )" for mark in inner),
-            *(f"~( /\\s*/ {quoted(mark)} ANY )" for mark in first),
+            *(f"~( ANY {quoted(delimiter)} ANY )" for delimiter in inner),
+            *(f"~( /\\s*/ {quoted(delimiter)} ANY )" for delimiter in first),
             *(f"~( {start} ANY )" for start in starts),
         ]
         return self.add(self._named("_".join(["TEXT", *words]).upper()), " & ".join(conditions))
 
     def _named(self, name: str) -> str:
-        """A name that is not too long."""
+        """Shorten a name that is too long."""
         if len(name) <= _LONGEST_NAME:
             return name
         digest = hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
@@ -87,81 +94,90 @@ class Lark:
 
     def up_to(
         self,
-        mark: str,
+        delimiter: str,
         others: Sequence[str] = (),
         not_first: Sequence[str] = (),
         starts: Sequence[str] = (),
         *,
         unquoted: bool = False,
     ) -> str:
-        """A rule for text and the mark it ends with; no mark is in the text, of others either.
+        """Return a rule for text and the delimiter that ends it; the text contains no delimiter.
 
         Args:
-            mark: what it ends with.
-            others: further marks that are not in the text.
-            not_first: what the text does not begin with, blanks apart.
-            starts: terminals that the text does not begin with.
-            unquoted: the mark is not quoted: see ``is_quoted``.
+            delimiter: ends the text.
+            others: further delimiters that are not in the text.
+            not_first: the text does not start with these, apart from blanks.
+            starts: terminals that the text does not start with.
+            unquoted: the delimiter is not quoted: see ``is_quoted``.
         """
-        before = self.without([mark, *others], not_first, starts)
-        name = f"to_{word(mark)}_{before.lower()}"
+        before = self.without([delimiter, *others], not_first, starts)
+        name = f"to_{name_part(delimiter)}_{before.lower()}"
         if unquoted:
             name = f"unquoted_{name}"
-        if mark in self._special:
+        if delimiter in self._special:
             if unquoted:
                 before = self.add(f"UNQUOTED_{before}", f"{before} & {_UNQUOTED}")
-            return self.add(name, f"{before} <[{self._special[mark]}]>")
-        # A start may also end with what the mark begins with.
-        conditions = "".join(f" & ~( {start} ANY )" for start in starts if mark[0] in "{[")
+            return self.add(name, f"{before} <[{self._special[delimiter]}]>")
+        # A start may also end with the delimiter's first character.
+        conditions = "".join(f" & ~( {start} ANY )" for start in starts if delimiter[0] in "{[")
         if unquoted:
-            conditions += f" & ( {_UNQUOTED} {quoted(mark)} )"
-        return self.add(f"{name}[lazy]", f"( {before} {quoted(mark)} ){conditions}")
+            conditions += f" & ( {_UNQUOTED} {quoted(delimiter)} )"
+        return self.add(f"{name}[lazy]", f"( {before} {quoted(delimiter)} ){conditions}")
 
-    def ended(self, terminal: str, mark: str) -> str:
-        """A terminal for text that does not have a mark in it, and the mark behind it."""
-        first, *others = [part for part in self._parts.split(mark) if part]
+    def ended(self, terminal: str, delimiter: str) -> str:
+        """Return a terminal for text without a delimiter, followed by the delimiter."""
+        first, *others = [part for part in self._parts.split(delimiter) if part]
         if first in self._special:
-            return f"{terminal} {self.exactly(mark)}"
+            return f"{terminal} {self.exactly(delimiter)}"
         at = 0
         while first.isspace() and others and others[0] not in self._special and at < 1:
             first, others, at = first + others[0], others[1:], at + 1
-        name = f"{terminal.lower()}_{word(first)}"
+        name = f"{terminal.lower()}_{name_part(first)}"
         self.add(f"{name}[lazy]", f"{terminal} {quoted(first)}")
         return f"{name} {self.exactly(''.join(others))}"
 
     def json(self, schema: JsonValue) -> str:
-        """Whatever a JSON Schema allows."""
+        """Return an expression for any value that a JSON Schema allows."""
         return f"%json {json.dumps(schema, ensure_ascii=False)}"
 
     def text(self, start: str) -> str:
+        """Return the grammar's text.
+
+        Args:
+            start: expression of the start rule.
+        """
         lines = ["%llguidance {}", f"start: {start}", "ANY: /(?s:.*)/"]
         rules = [rule for name, rule in self._rules.items() if name != "ANY"]
         return "\n".join([*lines, *rules]) + "\n"
 
 
 def is_quoted(line: str) -> bool:
-    """True if a mark behind this beginning of a line is quoted: words and a blank are before it, or
-    a quotation mark. Models that go over to a call write it on a line of its own, or right behind
-    the last word."""
+    """Return true if a delimiter after this start of a line would be quoted.
+
+    It is, if words and a blank or a quotation mark precede it. Models that switch to a call write
+    its delimiter on a new line, or directly after the last word.
+    """
     return re.fullmatch(_UNQUOTED[1:-1], line) is None
 
 
 def quoted(text: str) -> str:
-    """A string literal; empty text is no expression."""
+    """Return a string literal; empty text gives an empty expression."""
     return json.dumps(text, ensure_ascii=False) if text else ""
 
 
 def as_regex(pattern: str) -> str:
-    """A regex literal; nothing in the pattern ends it."""
+    """Return a regex literal, with slashes and line breaks escaped."""
     pattern = re.sub(r"\\.|/", lambda m: "\\/" if m[0] == "/" else m[0], pattern, flags=re.DOTALL)
     return "/" + pattern.replace("\n", "\\n") + "/"
 
 
 def either(*options: str) -> str:
-    """One of several expressions; an empty one is nothing."""
+    """Return an expression for one of several; an empty one matches nothing."""
     return "( " + " | ".join(option or '""' for option in options) + " )"
 
 
-def word(mark: str) -> str:
-    """A mark as part of a rule's name."""
-    return "".join(f"{ord(c):x}" if not (c.isascii() and c.isalnum()) else c for c in mark).lower()
+def name_part(delimiter: str) -> str:
+    """Encode a delimiter as part of a rule's name."""
+    return "".join(
+        f"{ord(c):x}" if not (c.isascii() and c.isalnum()) else c for c in delimiter
+    ).lower()

@@ -1,4 +1,4 @@
-"""``propertyNames`` written with keywords that llguidance takes."""
+"""Support for ``propertyNames``, expressed with keywords that llguidance supports."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ _ANNOTATIONS: Final = frozenset(
     {"title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"}
 )
 _OF_A_LENGTH: Final = frozenset({"minLength", "maxLength"})
+"""Keywords of a length."""
 _MAX_REFERENCES: Final = 8
-"""From one definition to the next, until what the names are is found."""
+"""References followed from one definition to the next."""
 
 
 def with_property_names(schema: JsonObject) -> JsonObject:
-    """The schema with the names of each object's properties listed, or as a pattern.
+    """Replace ``propertyNames`` by listed properties or a pattern.
 
-    Zod and Pydantic write ``propertyNames`` for every record: of any text (which says nothing),
-    of listed names, of a pattern or a length. Other uses stay as they are.
+    Zod and Pydantic write the keyword for every record: for any text (which has no effect), for
+    listed names, for a pattern or a length. Other uses stay unchanged.
     """
     definitions = schema.get("$defs")
     named = definitions if isinstance(definitions, dict) else {}
@@ -57,7 +58,7 @@ def _with_names(schema: JsonObject, definitions: Mapping[str, JsonValue]) -> Jso
 
 
 def _meaning(names: JsonValue, definitions: Mapping[str, JsonValue]) -> JsonValue:
-    """The schema of the names that a reference leads to, without what says nothing of a name."""
+    """Resolve references in the schema of names, without keywords that do not restrict names."""
     for _ in range(_MAX_REFERENCES):
         if not isinstance(names, dict):
             return names
@@ -72,7 +73,7 @@ def _meaning(names: JsonValue, definitions: Mapping[str, JsonValue]) -> JsonValu
 
 
 def _listed_names(names: JsonValue) -> list[str] | None:
-    """The names that are allowed, where all of them are listed."""
+    """Return the allowed names, if the schema lists them all."""
     match names:
         case False:
             return []
@@ -84,7 +85,7 @@ def _listed_names(names: JsonValue) -> list[str] | None:
 
 
 def _pattern(names: JsonValue) -> str | None:
-    """A regular expression for the names, where there is one."""
+    """Return a regular expression for the names; None if the schema is not one."""
     if not isinstance(names, dict):
         return None
     if names.keys() == {"pattern"} and isinstance(pattern := names["pattern"], str):

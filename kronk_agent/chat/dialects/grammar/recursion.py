@@ -1,4 +1,4 @@
-"""Schemas that refer to themselves, to a depth: a model that repeats itself comes to an end."""
+"""Limit the depth of recursive schemas, so that a model that repeats itself comes to an end."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from kronk_agent.messages import JsonObject, JsonValue
 from kronk_agent.tools.schema.walking import schemas_in, with_schemas
 
 _MAX_DEPTH: Final = 12
-"""References to recursive definitions inside one another."""
+"""Nested references to recursive definitions."""
 
 
 def unroll(schema: JsonObject) -> JsonObject:
-    """The schema with a copy of each recursive definition for every depth, and no deeper one."""
+    """Replace each recursive definition by one copy for every depth, up to the limit."""
     definitions = {
         f"#/{key}/{name}": definition
         for key in ("$defs", "definitions")
@@ -31,7 +31,7 @@ def unroll(schema: JsonObject) -> JsonObject:
 
 
 def _reachable(schema: JsonObject, definitions: Mapping[str, JsonObject]) -> set[str]:
-    """References that following a schema's references comes upon."""
+    """Return all references that can be reached from a schema."""
     reached: set[str] = set()
     waiting = [schema]
     while waiting:
@@ -46,33 +46,35 @@ def _reachable(schema: JsonObject, definitions: Mapping[str, JsonObject]) -> set
 
 @dataclass(slots=True)
 class _Unrolling:
+    """Copies of recursive definitions."""
+
     recursive: Mapping[str, JsonObject]
     """Definitions by reference."""
     copies: dict[str, JsonValue] = field(default_factory=dict)
-    """By reference, depth included. False is a copy nothing can satisfy."""
+    """By reference, including the depth. False is a copy that no value satisfies."""
 
     def add_depth(self, depth: int) -> None:
-        """Copy every definition for a depth; the deeper ones are there already."""
+        """Copy every definition for a depth; deeper copies must exist already."""
         for reference, definition in self.recursive.items():
             self.copies[f"{reference}@{depth}"] = self._at(definition, depth + 1)
 
     def complete(self, schema: JsonObject) -> JsonObject:
-        """The schema, which refers to copies now and has them among its definitions."""
+        """Return the schema with references to the copies, and the copies among its definitions."""
         completed = self._at(schema, 0)
         if not isinstance(completed, dict):
-            return schema  # nothing finite satisfies it anyway
+            return schema  # no finite value satisfies it
         for reference, copy in self.copies.items():
             _, key, name = reference.split("/", 2)
             completed[key] = {**_object(completed[key]), name: copy}
         return completed
 
     def _at(self, schema: JsonValue, depth: int) -> JsonValue:
-        """A schema that refers to the copies of a depth; false if nothing can satisfy it."""
+        """Return a schema that refers to the copies of a depth; false if no value satisfies it."""
         if not isinstance(schema, dict):
             return schema
         reference = schema.get("$ref")
         if reference in self.recursive:
-            # Deeper than the deepest copy there is nothing.
+            # Beyond the deepest copy no value is allowed.
             copy = f"{reference}@{depth}"
             return {**schema, "$ref": copy} if self.copies.get(copy, False) is not False else False
         changed = with_schemas(schema, lambda inner: self._at(inner, depth))
@@ -80,7 +82,7 @@ class _Unrolling:
 
 
 def _without_impossible(schema: JsonObject) -> JsonValue:
-    """The schema without the options that are false; false if that leaves nothing to satisfy it."""
+    """Remove options that are false; return false if no value satisfies the rest."""
     properties, required = _object(schema.get("properties")), schema.get("required")
     if isinstance(required, list) and any(properties.get(str(name)) is False for name in required):
         return False

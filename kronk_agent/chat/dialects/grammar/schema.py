@@ -1,4 +1,4 @@
-"""JSON Schemas as the grammar enforces them: never looser, and such that writing ends."""
+"""JSON Schemas as the grammar enforces them: never looser, and with finite output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ENFORCED_FORMATS: Final = frozenset(
     ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"]
 )
 _LARGEST_INTEGER: Final = 9 * 10**18
-"""All but the last of 64 bits: llguidance cannot compile bounds nearer to their end."""
+"""Slightly below the limit of 64 bits: llguidance cannot compile bounds closer to it."""
 _JOINED: Final = frozenset({"$ref", "anyOf", "oneOf"})
 _COMBINING: Final = frozenset(
     ["allOf", "not", "if", "dependentSchemas", "unevaluatedProperties", "$dynamicRef"]
@@ -25,12 +25,12 @@ _OPENING: Final = frozenset({"additionalProperties", "patternProperties", *_JOIN
 
 
 def enforced_schema(schema: JsonObject, *, strict: bool) -> JsonObject:
-    """A schema with llguidance's options in it.
+    """Return a schema with llguidance's options.
 
-    Without ``strict``, keywords that cannot be enforced are left out. Beside what the schema says:
-    blanks are fixed, so that most tokens are forced; an object that lists its properties has no
-    others unless it says so; recursion and the digits of integers end; and a ``format`` llguidance
-    does not know is the annotation JSON Schema says it is.
+    Without ``strict``, keywords that cannot be enforced are dropped. Beyond the schema: whitespace
+    is fixed, so that most tokens are forced; an object that lists its properties has no others
+    unless the schema allows them; recursion and the digits of integers are limited; a ``format``
+    that llguidance does not support is only an annotation, as in JSON Schema.
     """
     enforced = _enforced(unroll(with_property_names(schema)), _is_plain(schema))
     assert isinstance(enforced, dict)
@@ -44,7 +44,7 @@ def enforced_schema(schema: JsonObject, *, strict: bool) -> JsonObject:
 
 
 def arguments_schema(tool: Tool) -> JsonObject:
-    """The same for a tool's arguments; without properties it takes none."""
+    """Return the enforced schema of a tool's arguments; a tool without properties takes none."""
     schema = enforced_schema(tool.parameters, strict=tool.strict)
     if _is_plain(tool.parameters) and not schema.keys() & {*_OPENING, "properties"}:
         schema["additionalProperties"] = False
@@ -75,7 +75,7 @@ def _is_integer(schema: JsonObject) -> bool:
 
 
 def _bounds(schema: JsonObject) -> JsonObject:
-    """The bounds of an integer, with those it lacks."""
+    """Return the bounds of an integer, with defaults for missing ones."""
     bounds: JsonObject = {}
     if "exclusiveMinimum" not in schema:
         bounds["minimum"] = max(
@@ -100,7 +100,10 @@ def _lists_all_properties(schema: JsonObject) -> bool:
 
 
 def _is_plain(schema: JsonObject) -> bool:
-    """Is no object described in two places? Closing one of them would forbid the other's."""
+    """Return true if no object is described in two places.
+
+    Closing one of the two would forbid the properties of the other.
+    """
     is_described_twice = "properties" in schema and schema.keys() & _JOINED
     if schema.keys() & _COMBINING or is_described_twice:
         return False

@@ -1,7 +1,7 @@
-"""Grammars for arguments in a notation that is not JSON, from the same JSON Schemas.
+"""Grammars from JSON Schemas for arguments in a notation other than JSON.
 
-A notation says how strings, members of objects and items of arrays are written; what may be where
-is the schema's. Gemma 4, LFM2 and MiniMax M3 have such notations.
+A notation defines how strings, object members and array items are written; the schema defines which
+values are allowed. Gemma 4, LFM2 and MiniMax M3 have such notations.
 """
 
 from __future__ import annotations
@@ -15,46 +15,73 @@ from kronk_agent.chat.dialects.grammar.schema import enforced_schema
 from kronk_agent.messages import JsonObject, JsonValue
 
 _MAX_MEMBERS: Final = 60
-"""Of an object, for members in any order; llguidance counts them in 64 bits."""
+"""Members of an object that may come in any order; llguidance counts them in 64 bits."""
 _MAX_DEPTH: Final = 8
 _SCALARS: Final = ("integer", "number", "boolean", "null")
 _ANY: Final = ("string", "integer", "number", "boolean", "null", "array", "object")
 
 
 class Notation(Protocol):
-    """How values are written. Every method gives an expression."""
+    """How values are written. All methods return expressions."""
 
-    def string(self, lark: Lark, schema: JsonObject) -> str: ...
+    def string(self, lark: Lark, schema: JsonObject) -> str:
+        """A string that the schema allows, including ``value_end``."""
+        ...
 
-    def constant(self, lark: Lark, value: JsonValue) -> str: ...
+    def constant(self, lark: Lark, value: JsonValue) -> str:
+        """Exactly this value."""
+        ...
 
-    def boolean(self, lark: Lark) -> str: ...
+    def boolean(self, lark: Lark) -> str:
+        """True or false."""
+        ...
 
-    def null(self, lark: Lark) -> str: ...
+    def null(self, lark: Lark) -> str:
+        """Null."""
+        ...
 
-    def member(self, lark: Lark, key: str, value: str, *, is_nested: bool) -> str: ...
+    def member(self, lark: Lark, key: str, value: str, *, is_nested: bool) -> str:
+        """A member of an object; ``is_nested`` is false for an argument of the call."""
+        ...
 
-    def any_member(self, lark: Lark, value: str) -> str: ...
+    def any_member(self, lark: Lark, value: str) -> str:
+        """A member with any key."""
+        ...
 
-    def item(self, lark: Lark, value: str) -> str: ...
-
-    @property
-    def value_end(self) -> str:
-        """What every value ends with; ``string`` has it in its expression already."""
+    def item(self, lark: Lark, value: str) -> str:
+        """An item of an array."""
         ...
 
     @property
-    def separator(self) -> str: ...
+    def value_end(self) -> str:
+        """Text that ends every value; ``string`` includes it."""
+        ...
 
     @property
-    def object_marks(self) -> tuple[str, str]: ...
+    def separator(self) -> str:
+        """Text between members and between items."""
+        ...
 
     @property
-    def array_marks(self) -> tuple[str, str]: ...
+    def object_delimiters(self) -> tuple[str, str]:
+        """Text before and after the members of an object."""
+        ...
+
+    @property
+    def array_delimiters(self) -> tuple[str, str]:
+        """Text before and after the items of an array."""
+        ...
 
 
 class StructuredRules:
-    """Adds the rules for one tool's arguments to a grammar."""
+    """Adds the rules for one tool's arguments to a grammar.
+
+    Args:
+        lark: receives the rules.
+        notation: how values are written.
+        root: schema of the arguments, with its definitions.
+        name: prefix of the rules' names.
+    """
 
     def __init__(self, lark: Lark, notation: Notation, root: JsonObject, name: str) -> None:
         self._lark = lark
@@ -64,7 +91,10 @@ class StructuredRules:
         self._num_rules = 0
 
     def members(self, schema: JsonObject, depth: int = _MAX_DEPTH) -> str:
-        """The members of an object, without its marks: in any order, the required ones present."""
+        """Return the members of an object in any order, without its delimiters.
+
+        Required members are always present.
+        """
         properties = schema.get("properties")
         properties = properties if isinstance(properties, dict) else {}
         required = schema.get("required")
@@ -75,7 +105,7 @@ class StructuredRules:
             others = schema.get("additionalProperties")
             by_pattern = schema.get("patternProperties")
             if isinstance(by_pattern, dict) and by_pattern:
-                # Which name has which is left to the check of the call.
+                # Which pattern a name matches is checked after the call.
                 any_of: JsonObject = {"anyOf": list(by_pattern.values())}
                 others = any_of if others is False else True
             is_open = depth < _MAX_DEPTH or others
@@ -90,7 +120,7 @@ class StructuredRules:
         return self._in_any_order(rules, needed)
 
     def value(self, schema: JsonValue, depth: int) -> str:
-        """A value the schema allows."""
+        """Return an expression for a value that the schema allows."""
         if not isinstance(schema, dict) or depth < 0:
             schema = {}
         schema = self._resolved(schema)
@@ -119,7 +149,7 @@ class StructuredRules:
             case "array":
                 return self._ended(self._array(schema, depth))
             case "object":
-                begin, end = notation.object_marks
+                begin, end = notation.object_delimiters
                 inner = self.members(schema, min(depth, _MAX_DEPTH - 1))
                 return self._ended(f"{lark.exactly(begin)} {inner} {lark.exactly(end)}")
             case _:
@@ -132,7 +162,7 @@ class StructuredRules:
 
     def _array(self, schema: JsonObject, depth: int) -> str:
         notation = self._notation
-        begin, end = notation.array_marks
+        begin, end = notation.array_delimiters
         items = schema.get("items", {})
         item = self._rule(notation.item(self._lark, self.value(items, depth - 1)))
         least, most = _count(schema.get("minItems"), 0), _count(schema.get("maxItems"), None)
@@ -146,7 +176,7 @@ class StructuredRules:
         return f"{self._lark.exactly(begin)} {some} {self._lark.exactly(end)}"
 
     def _open_members(self, schema: JsonValue, depth: int) -> str:
-        """Members of any names."""
+        """Return members with any names."""
         if depth <= 0 or schema is False:
             return '""'
         value = self.value(schema if isinstance(schema, dict) else {}, min(depth - 1, 1))
@@ -161,9 +191,9 @@ class StructuredRules:
         if len(rules) > _MAX_MEMBERS:
             return f" {separator} ".join(rules)
         first, more = f"{name}", f"{name}_more"
-        lines = [f'"" %if {both(conditions)}']
+        lines = [f'"" %if {all_of(conditions)}']
         lines += [f"{r} {more}::set_bit({at}) %if bit_clear({at})" for at, r in enumerate(rules)]
-        following = [f'"" %if {both(conditions)}']
+        following = [f'"" %if {all_of(conditions)}']
         following += [
             f"{separator} {r} {more}::set_bit({at}) %if bit_clear({at})"
             for at, r in enumerate(rules)
@@ -194,12 +224,12 @@ class StructuredRules:
 _BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 
 
-def both(conditions: Sequence[str]) -> str:
-    """All of some conditions of a parametric rule, which ``and`` takes by twos."""
+def all_of(conditions: Sequence[str]) -> str:
+    """Return the conjunction of conditions in a parametric rule, whose ``and`` takes two."""
     if not conditions:
         return "true"
     first, *others = conditions
-    return f"and({first}, {both(others)})" if others else first
+    return f"and({first}, {all_of(others)})" if others else first
 
 
 def _count(value: JsonValue, default: int | None) -> int | None:
@@ -207,4 +237,5 @@ def _count(value: JsonValue, default: int | None) -> int | None:
 
 
 def dumped(value: JsonValue) -> str:
+    """Return a value as JSON."""
     return json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""The grammar of a turn: what may come, as thinking, as text and as calls."""
+"""Grammar of a turn: thinking, text and calls."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from kronk_agent.chat.dialects.formats.call_format import CallFormat, Tools, is_bare
-from kronk_agent.chat.dialects.grammar.lark import Lark, as_regex, either, quoted, word
+from kronk_agent.chat.dialects.formats.call_format import CallFormat, Tools, is_bracket
+from kronk_agent.chat.dialects.grammar.lark import Lark, as_regex, either, name_part, quoted
 from kronk_agent.chat.dialects.grammar.schema import enforced_schema
 from kronk_agent.chat.dialects.grammar.unmarked_grammar import (
     MAX_PYTHON_TOOLS,
     UnmarkedRules,
-    words_without_calls,
+    text_without_calls,
 )
 from kronk_agent.chat.dialects.parsing.turn import State, TurnFormat
 from kronk_agent.engine.structured_output.constraint import gbnf_to_lark
@@ -22,68 +22,71 @@ from kronk_agent.messages import JsonObject
 from kronk_agent.model import ChatRequest
 
 MAX_CALLS: Final = 8
-"""In one turn. A small model at a high temperature might otherwise never stop calling."""
+"""In one turn. Without a limit, a small model at a high temperature might never stop calling."""
 _ANY_OBJECT: Final[JsonObject] = {"type": "object"}
 _TAG: Final = re.compile(r"<[^<>]*>|\[/?[A-Z_]+\]")
 
 
 @dataclass(frozen=True, slots=True)
-class Grammar:
-    """A grammar in llguidance's Lark."""
+class TurnGrammar:
+    """A grammar in llguidance's Lark dialect."""
 
     lark: str
     parts: Mapping[str, str] = field(default_factory=dict)
-    """Further grammars it refers to as ``@name``."""
+    """Further grammars by name, referred to as ``@name``."""
     is_ours: bool = True
-    """We wrote it, but for the schemas, patterns and parts in it."""
+    """True if the grammar is ours, except for the schemas, patterns and parts in it."""
 
 
 class AnswerRules:
-    """What the answer may be, whatever is around it.
+    """Rules for the answer, without delimiters around it.
 
     Args:
-        request: what is asked for.
-        lark: where rules are added.
-        not_first: marks that words do not begin with.
+        request: tools, tool choice and response format of the turn.
+        lark: receives the rules.
+        not_first: delimiters that the answer's text does not start with.
     """
 
     def __init__(self, request: ChatRequest, lark: Lark, not_first: Sequence[str] = ()) -> None:
         names = [tool.name for tool in request.callable_tools]
         self._bare_openings = ['{"name"', *(f"[{name}(" for name in names)]
         self.parts: dict[str, str] = {}
-        """Further grammars that are referred to, by name."""
+        """Further grammars by name."""
         self._request = request
         self._lark = lark
         self.not_first = list(not_first)
 
     @property
     def must_call(self) -> bool:
+        """True if the turn must call a tool."""
         return self._request.tool_choice.mode in ("required", "named")
 
     @property
     def has_form(self) -> bool:
+        """True if the answer has a response format other than text."""
         return self._request.response_format.type != "text"
 
     @property
     def is_free(self) -> bool:
-        """May the answer be anything?"""
+        """True if the answer may be anything."""
         return not self._request.tools and not self.has_form
 
     @property
     def max_calls(self) -> int:
+        """Calls the turn may have."""
         return min(self._request.max_calls or MAX_CALLS, MAX_CALLS)
 
     def answer(self, excluded: Sequence[str], starts: Sequence[str] = ()) -> str:
-        """The answer without any call.
+        """Return an expression for an answer without calls.
 
         Args:
-            excluded: marks that are not in its words.
-            starts: terminals that its words do not begin with.
+            excluded: delimiters that the answer's text does not contain.
+            starts: terminals that the answer's text does not start with.
         """
         form = self._request.response_format
         match form.type:
             case "text":
-                return self._words(excluded, starts)
+                return self._text(excluded, starts)
             case "json_object" | "json_schema":
                 schema = enforced_schema(form.schema or _ANY_OBJECT, strict=form.strict)
                 json = self._lark.add("answer_json", self._lark.json(schema))
@@ -98,14 +101,14 @@ class AnswerRules:
                 self.parts["answer"] = gbnf_to_lark(form.pattern or "")
                 return "@answer"
 
-    def _words(self, excluded: Sequence[str], starts: Sequence[str]) -> str:
-        """Text that says something: a turn that is blank answers nobody."""
-        marks = [mark for mark in excluded if not is_bare(mark)]
+    def _text(self, excluded: Sequence[str], starts: Sequence[str]) -> str:
+        """Return an expression for text that is not blank."""
+        delimiters = [delimiter for delimiter in excluded if not is_bracket(delimiter)]
         if self._request.tool_choice.mode == "none" and self._request.tools:
             tools = {tool.name: tool for tool in self._request.tools}
-            return words_without_calls(self._lark, tools, marks, self.not_first)
-        not_first = self._bare_openings if len(marks) < len(excluded) and not starts else []
-        text = self._lark.without(marks, [*not_first, *self.not_first], starts)
+            return text_without_calls(self._lark, tools, delimiters, self.not_first)
+        not_first = self._bare_openings if len(delimiters) < len(excluded) and not starts else []
+        text = self._lark.without(delimiters, [*not_first, *self.not_first], starts)
         conditions = [text, r"/(?s:\s{0,8}\S.*)/"]
         return self._lark.add("ANSWER", " & ".join(conditions))
 
@@ -115,23 +118,25 @@ def turn_grammar(
     request: ChatRequest,
     state: State,
     special_tokens: Mapping[str, int],
-) -> Grammar | None:
-    """What the rest of a turn may be; None if it may be anything.
+) -> TurnGrammar | None:
+    """Write the grammar of the rest of a turn; None if it may be anything.
 
     Args:
         format: how turns are written.
-        request: what is asked for.
-        state: where the turn is that the prompt has begun.
+        request: tools, tool choice, response format and thinking of the turn.
+        state: state of the turn at the end of the prompt.
         special_tokens: the vocabulary's special tokens by text.
     """
     must_call = request.tool_choice.mode in ("required", "named")
-    writer = _Writer(format, request, Lark(special_tokens, is_loose=not must_call))
+    writer = _TurnGrammarWriter(format, request, Lark(special_tokens, is_loose=not must_call))
     if writer.is_free and request.is_thinking_enabled is not False:
         return None
     return writer.write(state)
 
 
-class _Writer:
+class _TurnGrammarWriter:
+    """Writes the grammar of one turn."""
+
     def __init__(self, format: TurnFormat, request: ChatRequest, lark: Lark) -> None:
         self._format = format
         self._request = request
@@ -143,9 +148,11 @@ class _Writer:
 
     @property
     def is_free(self) -> bool:
+        """True if the answer may be anything."""
         return self._rules.is_free
 
-    def write(self, state: State) -> Grammar:
+    def write(self, state: State) -> TurnGrammar:
+        """Write the grammar of the turn from this state on."""
         body = self._body(is_open=state == "content")
         reasoning = self._format.reasoning
         if reasoning is None or state not in ("start", "thinking"):
@@ -160,11 +167,11 @@ class _Writer:
             else:
                 start = either(f"{begin} {thought}", body)
         if start.strip() == "@answer":
-            return Grammar(self._rules.parts["answer"], is_ours=False)
-        return Grammar(self._lark.text(f"{start} {self._end()}"), self._rules.parts)
+            return TurnGrammar(self._rules.parts["answer"], is_ours=False)
+        return TurnGrammar(self._lark.text(f"{start} {self._end()}"), self._rules.parts)
 
     def _end(self) -> str:
-        """The end of the turn, where it is not a token that ends the generation anyway."""
+        """Return an expression for the end of the turn; empty where an EOG token ends it."""
         end = self._format.end.strip()
         tags = _TAG.findall(end)
         if not tags or any(self._lark.is_token(tag) for tag in tags[-1:]):
@@ -174,11 +181,10 @@ class _Writer:
     # --- thinking ------------------------------------------------------------------------------
 
     def _thought(self, end: str, body: str) -> str:
-        """Thinking up to its end and what follows; calls that are not quoted may end it as
-        well."""
+        """Return an expression for thinking, its end and the rest; calls may end it too."""
         calls = self._calls
         ends = calls is not None and self._format.call_ends_reasoning
-        triggers = [t for t in (calls.triggers if calls else ()) if ends and not is_bare(t)]
+        triggers = [t for t in (calls.triggers if calls else ()) if ends and not is_bracket(t)]
         blanks = self._lark.add("BLANKS", r"/\n{1,2}/")
         following = f"{blanks}? {body}" if self._rules.must_call or self._rules.has_form else body
         written = self._format.reasoning.end if self._format.reasoning else ""
@@ -195,17 +201,17 @@ class _Writer:
     # --- text and calls ------------------------------------------------------------------------
 
     def _rest(self, calls: CallFormat, trigger: str | None = None) -> str:
-        """What comes after a trigger, the first of them if none is given."""
+        """Return an expression for calls after a trigger, the first one by default."""
         trigger = trigger or calls.triggers[0]
         rest = calls.rule(self._lark, self._tools, self._rules.max_calls, trigger)
         return f"{rest} {self._lark.maybe(self._format.blanks_around_calls.end)}"
 
     def _body(self, *, is_open: bool, blank: str = "") -> str:
-        """All behind the thinking.
+        """Return an expression for the turn after the thinking.
 
         Args:
-            is_open: the mark that begins the text has been written.
-            blank: what is before that mark.
+            is_open: the delimiter that starts the text has been written.
+            blank: blanks before that delimiter.
         """
         content = self._format.content
         if content is None:
@@ -214,7 +220,7 @@ class _Writer:
         opening = "" if is_open else begin
         options = []
         if not self._rules.must_call:
-            options.append(f"{opening} {self._marked_answer(content.end.strip())}")
+            options.append(f"{opening} {self._delimited_answer(content.end.strip())}")
         if self._calls is not None:
             rest = self._rest(self._calls)
             trigger = self._lark.exactly(self._calls.triggers[0])
@@ -224,12 +230,12 @@ class _Writer:
             options.append(f"{before} {lead} {trigger} {rest}")
         return either(*options)
 
-    def _marked_answer(self, end: str) -> str:
-        """The answer, and the mark that ends it or the end of the turn."""
+    def _delimited_answer(self, end: str) -> str:
+        """Return an expression for the answer and its closing delimiter, or the end of the turn."""
         answer = self._rules.answer([end])
         if self._rules.has_form or self._lark.is_token(end):
             return f"{answer} ( {self._lark.exactly(end)} )?"
-        # Of two terminals the lexer would not know where the text ends and the mark begins.
+        # With two terminals the lexer could not tell the text from the start of the delimiter.
         return either(answer, self._lark.up_to(end))
 
     def _plain_body(self) -> str:
@@ -252,7 +258,7 @@ class _Writer:
         )
         options = [
             self._rules.answer(calls.triggers, unmarked.starts),
-            *self._marked(calls, unmarked.starts, self._rules.not_first),
+            *self._delimited_calls(calls, unmarked.starts, self._rules.not_first),
             unmarked.answer(),
         ]
         if calls.triggers[0] == "[" and len(self._tools) > MAX_PYTHON_TOOLS:
@@ -260,17 +266,30 @@ class _Writer:
         return either(*options)
 
     def _texts(self, calls: CallFormat, starts: Sequence[str]) -> str:
-        """The rest of an answer that does not begin with any of some terminals: text, and calls
-        behind it or not."""
-        marks = [mark for mark in calls.triggers if not is_bare(mark)]
-        return either(self._lark.without(marks, (), starts), *self._marked(calls, starts))
+        """Return an expression for text with or without calls after it.
 
-    def _marked(
+        Args:
+            calls: the call format.
+            starts: terminals that the text does not start with.
+        """
+        delimiters = [delimiter for delimiter in calls.triggers if not is_bracket(delimiter)]
+        return either(
+            self._lark.without(delimiters, (), starts), *self._delimited_calls(calls, starts)
+        )
+
+    def _delimited_calls(
         self, calls: CallFormat, starts: Sequence[str], not_first: Sequence[str] = ()
     ) -> Iterator[str]:
-        """Calls behind their marks, and text before them that does not begin with some things."""
-        marks = [mark for mark in calls.triggers if not is_bare(mark)]
-        for mark in marks:
-            others = [other for other in marks if other != mark]
-            before = self._lark.up_to(mark, others, not_first, starts)
-            yield f"{before} {self._lark.add(f'rest_{word(mark)}', self._rest(calls, mark))}"
+        """Yield expressions for text and calls after a delimiter.
+
+        Args:
+            calls: the call format.
+            starts: terminals that the text does not start with.
+            not_first: delimiters that the text does not start with.
+        """
+        delimiters = [delimiter for delimiter in calls.triggers if not is_bracket(delimiter)]
+        for delimiter in delimiters:
+            others = [other for other in delimiters if other != delimiter]
+            before = self._lark.up_to(delimiter, others, not_first, starts)
+            rest = self._lark.add(f"rest_{name_part(delimiter)}", self._rest(calls, delimiter))
+            yield f"{before} {rest}"

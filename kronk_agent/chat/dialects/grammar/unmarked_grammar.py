@@ -1,8 +1,8 @@
-"""The grammar of calls that begin an answer without the marks of the model's template.
+"""Grammar of calls that start an answer without the delimiters of the model's template.
 
-It follows the text one mark at a time: a fence, a tag, the opening of an object, a name. After each
-of them the answer may still be any text that does not go on as a call would. So text stays
-possible, and of the tools' schemas only one is live once its name is there.
+It follows the text one element at a time: a fence, a tag, the start of an object, a name. After
+each element the answer may still be any text that does not continue as a call. So text stays
+possible, and only the schema of the named tool is active once the name is complete.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from kronk_agent.chat.dialects.grammar.structured import StructuredRules
 from kronk_agent.tools.written_calls import ARGUMENT_KEYS
 
 Texts: TypeAlias = Callable[[Sequence[str]], str]
-"""Gives an expression for the rest of an answer that begins with none of some terminals."""
+"""Returns an expression for the rest of an answer that starts with none of these terminals."""
 
 MAX_PYTHON_TOOLS: Final = 32
-"""With more tools ``NAME(…)`` is text to the grammar; the rules for it would cost as much time to
-compile as all the others."""
+"""With more tools, the grammar treats ``NAME(…)`` as text; its rules would take as long to compile
+as all others together."""
 _OBJECT: Final = r'\{\s*("type"\s*:\s*"function"\s*,\s*)?"name"\s*:\s*"'
 _NAME_MEMBER: Final = r'"name"[ \t]*:[ \t]*"'
 _KEY: Final = rf'"\s*,\s*"({"|".join(ARGUMENT_KEYS)})"\s*:\s*'
@@ -41,12 +41,13 @@ class UnmarkedRules:
     """Adds the rules of such calls to a grammar.
 
     Args:
-        lark: where they are added.
-        tools: what may be called.
+        lark: receives the rules.
+        tools: the tools that may be called.
         max_calls: in one turn.
-        texts: gives the other answers.
-        is_restricted: the model knows more tools than it may call now. What begins like a call is
-            then one: as text it would be a call of a tool that it may not call.
+        texts: returns an expression for other answers.
+        is_restricted: the model sees more tools than it may call now. A text that starts like a
+        call must then be a call of an allowed tool; otherwise it would be a call of a forbidden
+        one.
     """
 
     def __init__(
@@ -73,11 +74,11 @@ class UnmarkedRules:
 
     @property
     def starts(self) -> list[str]:
-        """Terminals that such an answer begins with."""
+        """Terminals that such an answer starts with."""
         return [self._fence, self._tag, *(start for start, _, _ in self._forms)]
 
     def answer(self) -> str:
-        """An answer that begins with one of ``starts``: calls, or text."""
+        """Return an expression for an answer that starts with one of ``starts``: calls, or text."""
         more = self._more()
         forms = either(
             *(
@@ -93,14 +94,14 @@ class UnmarkedRules:
         return either(begun, f"{self._tag} {tagged}", f"{self._fence} {fenced}")
 
     def _more(self) -> str:
-        """Further calls, as many as may be; each may have a fence and a tag of its own."""
+        """Return an expression for further calls; each may have a fence and a tag of its own."""
         if self._max_calls == 1:
             return ""
         calls = either(*(f"{start} {call}" for start, call, _ in self._forms))
         one = self._lark.add("unmarked_more", f"{self._fence}? {self._tag}? {calls}")
         return f"{one}{{0,{self._max_calls - 1}}}"
 
-    # --- the forms: what one begins with, the call behind it, what is surely a call ---------------
+    # --- the forms: start, rest of the call, and start of a certain call -------------------------
 
     def _objects(self) -> tuple[str, str, str]:
         """``{"name": NAME, "arguments": {…}}``."""
@@ -139,26 +140,27 @@ class UnmarkedRules:
         return self._lark.add("CLOSE", _CLOSE)
 
 
-def words_without_calls(
-    lark: Lark, tools: Tools, marks: Sequence[str], not_first: Sequence[str] = ()
+def text_without_calls(
+    lark: Lark, tools: Tools, delimiters: Sequence[str], not_first: Sequence[str] = ()
 ) -> str:
-    """Text with something in it, and without a call to one of these tools in any form.
+    """Return an expression for text that is not blank and has no call of these tools in any form.
 
-    It is cut into lines, and behind ``"name": ``, so that no terminal looks for the tools' names at
-    more than one place: llguidance gives up on terminals that look for many things anywhere.
+    The text is split into lines and after ``"name": ``, so that no terminal searches for the tools'
+    names at more than one position: llguidance gives up on terminals that search for many texts
+    anywhere.
 
     Args:
-        lark: where the rules are added.
+        lark: receives the rules.
         tools: the tools that may not be called.
-        marks: what the text may not have in it either.
-        not_first: what it may not begin with.
+        delimiters: further texts that do not occur.
+        not_first: texts that it does not start with.
     """
     names = any_of(tools)
-    inside = "|".join([_NAME_MEMBER, *map(escaped, [FUNCTION_TAG, *marks])])
+    inside = "|".join([_NAME_MEMBER, *map(escaped, [FUNCTION_TAG, *delimiters])])
     clear = f"~( ANY /({inside})/ ANY )"
     call = rf"/[ \t]*(\[[ \t]*)?{names}\(\s*(\{{|[A-Za-z0-9_]+=)/"
     line = lark.add("LINE", rf"/[^\n]*/ & {clear} & ~( {call} ANY )")
-    others = "".join(rf" & ~( /[ \t]*/ {quoted(mark)} ANY )" for mark in not_first)
+    others = "".join(rf" & ~( /[ \t]*/ {quoted(delimiter)} ANY )" for delimiter in not_first)
     first = lark.add("FIRST_LINE", rf"{line} & /[ \t]*[^ \t\n][^\n]*/{others}")
     value = lark.add("OTHER_NAME", rf'/"[^"\n]*/ & ~/"{names}/')
     rest = lark.add("REST_OF_LINE", rf'/"[^\n]*/ & {clear}')
@@ -166,10 +168,10 @@ def words_without_calls(
 
 
 def any_of(names: Sequence[str] | Tools) -> str:
-    """A regular expression for one of several names."""
+    """Return a regular expression for one of several names."""
     return f"({'|'.join(map(escaped, names))})"
 
 
 def escaped(text: str) -> str:
-    """A text as a regular expression between slashes."""
+    """Escape a text for a regular expression between slashes."""
     return re.escape(text).replace("/", r"\/").replace(r"\-", "-")

@@ -1,1 +1,1 @@
-"""Parsing a turn as it streams: thinking, text and tool calls."""
+"""Incremental parsers of turns."""

@@ -1,4 +1,4 @@
-"""Reading turns that are several messages, each with a header: Harmony and its like."""
+"""Base of the parsers of turns that consist of several messages with headers, such as Harmony's."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ from collections.abc import Callable, Sequence
 
 from kronk_agent.chat.dialects.formats.call_format import Tools
 from kronk_agent.chat.dialects.parsing.output import Output, new_call_id
-from kronk_agent.chat.dialects.parsing.reader import Marks, Reader, Reading
-from kronk_agent.chat.dialects.parsing.text_filters import Fenced, Marked, Plain, Trimmed
+from kronk_agent.chat.dialects.parsing.reader import Delimiters, Reading, StreamReader
+from kronk_agent.chat.dialects.parsing.text_filters import (
+    DelimiterFilter,
+    FenceFilter,
+    TextFilter,
+    TrimFilter,
+)
 from kronk_agent.messages import Delta
 
 
 class MessagesParser:
-    """The state all of them share; a subclass reads the headers in ``_read``.
+    """State shared by these parsers; a subclass reads the headers in ``_read``.
 
     Args:
-        tools: what may be called.
-        separate_reasoning: False leaves thinking in the text, with its marks.
-        strips_fences: the answer is JSON; what a model puts around it is left out.
+        tools: the tools that may be called.
+        separate_reasoning: False leaves thinking in the text, with its delimiters.
+        strips_fences: the answer is JSON; blanks and code fences around it are dropped.
         new_id: makes the id of each call.
     """
 
@@ -31,12 +36,14 @@ class MessagesParser:
     ) -> None:
         self.is_thinking = False
         self.is_answering = False
-        """Is text being read?"""
+        """True while text is read."""
         self._tools = tools
-        self._reader = Reader()
+        self._reader = StreamReader()
         self._output = Output(new_id)
         self._separates = separate_reasoning
-        self._text = Fenced(self._output.text) if strips_fences else Plain(self._output.text)
+        self._text = (
+            FenceFilter(self._output.text) if strips_fences else TextFilter(self._output.text)
+        )
         self._reading = self._read()
         next(self._reading, None)
 
@@ -47,18 +54,21 @@ class MessagesParser:
 
     @property
     def is_inside_call(self) -> bool:
-        """Has a call begun that is not complete?"""
+        """True if a call has started and is not complete."""
         return self._output.is_inside_call
 
     def push(self, text: str) -> list[Delta]:
-        """The deltas this text adds."""
+        """Add text and return its deltas."""
         if text:
             self._reader.push(text)
             next(self._reading, None)
         return self._output.take()
 
     def finish(self, *, is_cut: bool = False) -> list[Delta]:
-        """The deltas of what was held back; a call that was cut off gets no ``ToolCallEnd``."""
+        """End the turn and return the deltas of held text.
+
+        An incomplete call gets no ``ToolCallEnd``.
+        """
         self._reader.close(is_cut=is_cut)
         next(self._reading, None)
         self._text.finish()
@@ -71,9 +81,11 @@ class MessagesParser:
     def _read_thought(self, begin: str, end: str) -> Reading[None]:
         self.is_thinking = True
         thought = (
-            Trimmed(self._output.reasoning) if self._separates else Marked(self._text.push, begin)
+            TrimFilter(self._output.reasoning)
+            if self._separates
+            else DelimiterFilter(self._text.push, begin)
         )
-        if (yield from self._reader.until(Marks([end]), thought.push)) is None:
+        if (yield from self._reader.until(Delimiters([end]), thought.push)) is None:
             return
         self.is_thinking = False
         if not self._separates and thought.has_begun:
@@ -81,13 +93,13 @@ class MessagesParser:
 
     def _read_text(self, ends: Sequence[str]) -> Reading[str | None]:
         self.is_answering = True
-        end = yield from self._reader.until(Marks(ends), self._text.push)
+        end = yield from self._reader.until(Delimiters(ends), self._text.push)
         if end is not None:
             self.is_answering = False
         return end
 
     def _read_json_call(self, name: str) -> Reading[bool]:
-        """A call's arguments as a JSON object; False if there is none, or it is cut off."""
+        """Read a call's arguments as a JSON object; false if there is none or it is cut off."""
         yield from self._reader.take_blanks()
         if (yield from self._reader.peek(1)) != "{":
             return False
@@ -98,4 +110,4 @@ class MessagesParser:
         return True
 
     def _skip_to(self, ends: Sequence[str]) -> Reading[None]:
-        yield from self._reader.until(Marks(ends), lambda _: None)
+        yield from self._reader.until(Delimiters(ends), lambda _: None)

@@ -1,8 +1,7 @@
-"""Text that arrives in chunks, read by generators that yield whenever they need more of it.
+"""Reader for text that arrives in chunks; parsers are generators that yield when they need more.
 
-A parser written this way reads from top to bottom like one that has all the text, takes time
-linear in it, and finds the same however it was split: nothing is decided before what it depends on
-is there.
+Such a parser is written as if it had all the text, takes time linear in the text, and returns the
+same result however the text is split: it decides nothing before the text it depends on has arrived.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import TypeAlias, TypeVar
 T = TypeVar("T")
 
 Reading: TypeAlias = Generator[None, None, T]
-"""Yields when there is no more text yet, and returns what was read."""
+"""Generator that yields while it waits for text, and returns the result."""
 Emit: TypeAlias = Callable[[str], object]
 
 _BLANKS = re.compile(r"\s*")
@@ -22,8 +21,8 @@ _STRING_STOP = re.compile(r'["\\]')
 _STRUCTURE = re.compile(r'["{}\[\]]')
 
 
-class Marks:
-    """Texts to look for. Where several begin at one place, the longest counts."""
+class Delimiters:
+    """Texts to search for. If several match at one position, the longest wins."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._texts = sorted({text for text in texts if text}, key=len, reverse=True)
@@ -31,113 +30,119 @@ class Marks:
         self._longest = max(map(len, self._texts), default=0)
 
     def find(self, text: str, start: int) -> re.Match[str] | None:
+        """Return the first match at or after ``start``; None if there is none."""
         return self._pattern.search(text, start)
 
     def possible_start(self, text: str, start: int) -> int:
-        """Where the end of a text may be the start of a mark; the text's length if nowhere."""
+        """Return where a delimiter cut off by the end of the text may start; else its length."""
         for at in range(max(start, len(text) - self._longest + 1), len(text)):
             tail = text[at:]
-            if any(len(mark) > len(tail) and mark.startswith(tail) for mark in self._texts):
+            if any(
+                len(delimiter) > len(tail) and delimiter.startswith(tail)
+                for delimiter in self._texts
+            ):
                 return at
         return len(text)
 
 
-class Reader:
-    """The text of one turn, as far as it has come and has not been read."""
+class StreamReader:
+    """Text of one turn: what has arrived and has not been read."""
 
     def __init__(self) -> None:
         self._text = ""
         self._at = 0
         self._held: dict[int, int] = {}
-        """Where ``rewind`` goes back to, by checkpoint."""
+        """Position of each checkpoint, for ``rewind``."""
         self._num_checkpoints = 0
         self.is_over = False
-        """Nothing follows any more."""
+        """True once all text has arrived."""
         self.is_cut = False
-        """It ended before the model had finished."""
+        """True if the text ended before the model had finished."""
         self.ran_out = False
-        """Did somebody want to read on at the end?"""
+        """True if a parser needed more text at the end."""
 
     def push(self, text: str) -> None:
+        """Add text, and drop text that no checkpoint can go back to."""
         read = min([self._at, *self._held.values()])
         self._text = self._text[read:] + text
         self._at -= read
         self._held = {checkpoint: at - read for checkpoint, at in self._held.items()}
 
     def close(self, *, is_cut: bool = False) -> None:
+        """Mark the end of the text; ``is_cut`` says that the model had not finished."""
         self.is_over = True
         self.is_cut = is_cut
 
     @property
     def was_cut_off(self) -> bool:
-        """Did somebody want to read on where the model would have?"""
+        """True if a parser needed more text and the model had not finished."""
         return self.is_cut and self.ran_out
 
     def unread(self, text: str) -> None:
-        """Put text before what comes next. Not while there are checkpoints."""
+        """Insert text at the current position. Not allowed while there are checkpoints."""
         self._text = text + self._text[self._at :]
         self._at = 0
 
     # --- going back ----------------------------------------------------------------------------
 
     def hold(self) -> int:
-        """A checkpoint: what is read from here on can be read again."""
+        """Set a checkpoint, to which ``rewind`` goes back."""
         self._num_checkpoints += 1
         self._held[self._num_checkpoints] = self._at
         return self._num_checkpoints
 
     def rewind(self, checkpoint: int) -> None:
-        """Go back to a checkpoint, which is gone then. Not after ``commit``."""
+        """Go back to a checkpoint and remove it. Not allowed after ``commit``."""
         self._at = self._held.pop(checkpoint)
 
     def release(self, checkpoint: int) -> str:
-        """Go on, and forget the checkpoint; returns what was read since."""
+        """Remove a checkpoint without going back; return the text read since."""
         return self._text[self._held.pop(checkpoint) : self._at]
 
     def commit(self) -> None:
-        """There is no going back to anywhere before here."""
+        """Remove all checkpoints."""
         self._held.clear()
 
     # --- reading -------------------------------------------------------------------------------
 
     def is_at_end(self) -> Reading[bool]:
-        """Is all text read, and nothing follows?"""
+        """Return true if all text is read and no more will arrive."""
         while self._at == len(self._text) and not self.is_over:
             yield
         return self._at == len(self._text)
 
     def peek(self, length: int) -> Reading[str]:
-        """The next characters; fewer only at the end."""
+        """Return the next ``length`` characters without reading them; fewer only at the end."""
         while len(self._text) - self._at < length and not self.is_over:
             yield
         self.ran_out = self.ran_out or len(self._text) - self._at < length
         return self._text[self._at : self._at + length]
 
-    def take(self, mark: str) -> Reading[bool]:
-        """Read a mark if the text goes on with exactly it."""
-        for length in range(1, len(mark) + 1):
-            if self._text.startswith(mark, self._at):
+    def take(self, delimiter: str) -> Reading[bool]:
+        """Read a delimiter if it comes next, exactly; false otherwise."""
+        for length in range(1, len(delimiter) + 1):
+            if self._text.startswith(delimiter, self._at):
                 break
-            if (yield from self.peek(length)) != mark[:length]:
+            if (yield from self.peek(length)) != delimiter[:length]:
                 return False
-        self._at += len(mark)
+        self._at += len(delimiter)
         return True
 
-    def take_loosely(self, mark: str) -> Reading[bool]:
-        """The same, whatever blanks there are in the text or in the mark."""
+    def take_loosely(self, delimiter: str) -> Reading[bool]:
+        """Read a delimiter if it comes next, ignoring blanks in the text and in the delimiter."""
         checkpoint = self.hold()
-        for sign in mark:
-            if sign.isspace():
+        for character in delimiter:
+            if character.isspace():
                 continue
             yield from self.take_blanks()
-            if not (yield from self.take(sign)):
+            if not (yield from self.take(character)):
                 self.rewind(checkpoint)
                 return False
         self.release(checkpoint)
         return True
 
     def take_blanks(self) -> Reading[str]:
-        """Read blanks, if there are any."""
+        """Read and return blanks, if any."""
         blanks: list[str] = []
         while True:
             match = _BLANKS.match(self._text, self._at)
@@ -148,22 +153,24 @@ class Reader:
                 return "".join(blanks)
 
     def take_one(self) -> str:
-        """Read one character, which must be there."""
+        """Read one character, which must have arrived."""
         self._at += 1
         return self._text[self._at - 1]
 
     def take_all(self, pattern: re.Pattern[str]) -> Reading[str]:
-        """Read as many characters as match a pattern for single ones."""
+        """Read characters while they match a pattern for single characters."""
         found: list[str] = []
         while not (yield from self.is_at_end()) and pattern.match(self._text, self._at):
             found.append(self.take_one())
         return "".join(found)
 
-    def until(self, marks: Marks, emit: Emit) -> Reading[str | None]:
-        """Emit what comes before the first mark, and read both; None if the text ends before."""
+    def until(self, delimiters: Delimiters, emit: Emit) -> Reading[str | None]:
+        """Emit text up to the first delimiter, and read that; None if the text ends first."""
         while True:
-            found = marks.find(self._text, self._at)
-            limit = len(self._text) if self.is_over else marks.possible_start(self._text, self._at)
+            found = delimiters.find(self._text, self._at)
+            limit = (
+                len(self._text) if self.is_over else delimiters.possible_start(self._text, self._at)
+            )
             if found is not None and found.start() < limit:
                 self._emit_to(found.start(), emit)
                 self._at = found.end()
@@ -175,7 +182,7 @@ class Reader:
             yield
 
     def json_value(self, emit: Emit) -> Reading[bool]:
-        """Emit an object, an array or a string as it comes; False if none begins or it is cut."""
+        """Emit an object, array or string as it arrives; false if there is none or it is cut."""
         first = yield from self.peek(1)
         if first == '"':
             self._emit_to(self._at + 1, emit)
@@ -200,7 +207,7 @@ class Reader:
                 return True
 
     def _string(self, emit: Emit) -> Reading[bool]:
-        """The rest of a JSON string whose opening quote has been read."""
+        """Read the rest of a JSON string whose opening quote has been read."""
         while True:
             match = _STRING_STOP.search(self._text, self._at)
             if match is None:

@@ -1,4 +1,4 @@
-"""What is done to text on its way out: blanks trimmed, fences left out, marks kept with it."""
+"""Filters for text on its way to the output."""
 
 from __future__ import annotations
 
@@ -7,30 +7,33 @@ from collections.abc import Callable
 from typing import Final
 
 
-class Plain:
-    """Passes text on."""
+class TextFilter:
+    """Passes text on unchanged."""
 
     def __init__(self, emit: Callable[[str], object]) -> None:
         self.has_begun = False
-        """Has anything come that is not blank?"""
+        """True once the text had a character that is not blank."""
         self._emit = emit
 
     def push(self, text: str) -> None:
+        """Add text."""
         self.has_begun = self.has_begun or not text.isspace()
         self._emit(text)
 
     def finish(self) -> None:
+        """End the text and pass on what was held."""
         return
 
 
-class Trimmed(Plain):
-    """Passes text on without the blanks around it."""
+class TrimFilter(TextFilter):
+    """Passes text on without leading and trailing blanks."""
 
     def __init__(self, emit: Callable[[str], object]) -> None:
         super().__init__(emit)
         self._blanks: list[str] = []
 
     def push(self, text: str) -> None:
+        """Add text; trailing blanks are held until more text follows."""
         if not self.has_begun:
             text = text.lstrip()
             self.has_begun = text != ""
@@ -41,14 +44,15 @@ class Trimmed(Plain):
         self._blanks.append(text[len(trimmed) :])
 
 
-class Marked(Plain):
-    """Passes thinking on with the mark before it, once there is any."""
+class DelimiterFilter(TextFilter):
+    """Passes thinking on together with the delimiter before it, unless the thinking is blank."""
 
-    def __init__(self, emit: Callable[[str], object], mark: str) -> None:
+    def __init__(self, emit: Callable[[str], object], delimiter: str) -> None:
         super().__init__(emit)
-        self._held = mark
+        self._held = delimiter
 
     def push(self, text: str) -> None:
+        """Add text; blanks are held with the delimiter until other text follows."""
         self._held += text
         if self.has_begun or not text.isspace():
             self.has_begun = True
@@ -60,8 +64,8 @@ _FENCE: Final = "```"
 _FENCED_END: Final = re.compile(r"\s*`*\s*\Z")
 
 
-class Fenced(Plain):
-    """Passes JSON on without what models put around it: blanks, or a fence of three backquotes."""
+class FenceFilter(TextFilter):
+    """Passes JSON on without the blanks or code fences that models put around it."""
 
     def __init__(self, emit: Callable[[str], object]) -> None:
         super().__init__(emit)
@@ -69,6 +73,7 @@ class Fenced(Plain):
         self._held = ""
 
     def push(self, text: str) -> None:
+        """Add text; what may be a fence is held."""
         self._held += text
         if self._is_at_start:
             head = self._held.lstrip()
@@ -82,5 +87,6 @@ class Fenced(Plain):
         self._held = self._held[end.start() :]
 
     def finish(self) -> None:
+        """End the text; a held fence at its end is dropped."""
         if self._is_at_start:
             self._emit(self._held.strip())
