@@ -1,4 +1,4 @@
-"""What a chat model is: messages and tools in, deltas out."""
+"""The chat model interface: a request with messages and tools in, a stream of deltas out."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class ChatRequest(ModelSettings):
     def __post_init__(self) -> None:
         ModelSettings.__post_init__(self)  # super() does not work with slots
         if not self.messages:
-            raise InvalidRequestError("messages is empty: give at least one", param="messages")
+            raise InvalidRequestError("messages must not be empty", param="messages")
         self._check_continuation()
         names = [tool.name for tool in self.tools]
         for name, count in Counter(names).items():
             if count > 1:
-                raise InvalidRequestError(f"{count} tools are named {name!r}", param="tools")
+                raise InvalidRequestError(f"tools: {count} tools are named {name!r}", param="tools")
         self._check_tool_choice(names)
 
     @property
@@ -58,7 +58,7 @@ class ChatRequest(ModelSettings):
 
     @property
     def max_calls(self) -> int | None:
-        """Calls in the turn at most; None is the model's own limit."""
+        """Maximum tool calls in the turn; None is the model's own limit."""
         if self.tool_choice.mode == "named" or not self.parallel_tool_calls:
             return 1
         return self.max_parallel_calls
@@ -67,8 +67,8 @@ class ChatRequest(ModelSettings):
         last = self.messages[-1]
         if self.continue_final_message and (last.role != "assistant" or last.tool_calls):
             raise InvalidRequestError(
-                "continue_final_message goes on with an assistant's message without calls, and "
-                f"the last is from the {last.role}" + (" and has calls" if last.tool_calls else ""),
+                "continue_final_message: the last message must be an assistant's without calls, "
+                f"but is from the {last.role}" + (" with calls" if last.tool_calls else ""),
                 param="continue_final_message",
             )
 
@@ -77,14 +77,14 @@ class ChatRequest(ModelSettings):
         for name in choice.allowed or ():
             if name not in names:
                 raise InvalidRequestError(
-                    f"tool_choice allows {name!r}, which is not one of the tools: "
+                    f"tool_choice allows the unknown tool {name!r}; available: "
                     + (", ".join(names) or "none"),
                     param="tool_choice",
                 )
         if choice.mode == "named" and choice.name not in names:
             known = ", ".join(names) or "none"
             raise InvalidRequestError(
-                f"tool_choice names {choice.name!r}, which is not one of the tools: {known}",
+                f"tool_choice names the unknown tool {choice.name!r}; available: {known}",
                 param="tool_choice",
             )
         if choice.mode == "required" and not names:
@@ -96,66 +96,67 @@ class ChatRequest(ModelSettings):
 Capability: TypeAlias = Literal[
     "generate", "chat", "tools", "thinking", "embed", "rerank", "fim", "image", "audio"
 ]
-"""``generate`` goes on with any text, ``chat`` answers a conversation, ``fim`` fills in the middle
-of a text."""
+"""``generate`` completes text, ``chat`` answers conversations, ``fim`` fills in the middle."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What is known of a loaded model."""
+    """Properties of a loaded model."""
 
     id: str
     context_length: int
-    """Tokens that prompt and completion may have together."""
+    """Maximum tokens of prompt and completion together."""
     capabilities: frozenset[Capability]
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedPrompt:
-    """A prompt as the model reads it."""
+    """A prompt as the model gets it."""
 
     text: str
-    """Without a beginning-of-sequence token that the template did not write."""
+    """The text, without a beginning-of-sequence token that the template did not write."""
     num_tokens: int
-    """With it."""
+    """Number of tokens, including that one."""
 
 
 class ChatModel(Protocol):
-    """Generates turns. Safe to use from several tasks at once."""
+    """A model that generates turns. Safe for concurrent use."""
 
     @property
-    def info(self) -> ModelInfo: ...
+    def info(self) -> ModelInfo:
+        """The model's properties."""
+        ...
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
-        """The turn as it is generated; the last delta is always ``Finish``.
+        """Generate a turn; the last delta is always ``Finish``.
 
-        Closing the generator early stops the generation and frees what it held.
+        Closing the generator early stops the generation and frees its resources.
 
         Raises:
-            InvalidRequestError: the request can never work with this model.
-            OverloadedError: too many requests are waiting.
-            EngineError: the engine failed meanwhile.
-            ModelError: it had been unloaded, and cannot be loaded again.
+            InvalidRequestError: the model does not support the request.
+            OverloadedError: too many requests are queued.
+            EngineError: the engine failed during generation.
+            ModelError: the model was unloaded and failed to load again.
         """
         ...
 
     def count_tokens(self, text: str) -> int:
-        """How many tokens a text has, without any template around it."""
+        """Count the tokens of a text, without the chat template."""
         ...
 
     async def count_prompt_tokens(self, request: ChatRequest) -> int:
-        """How many tokens the prompt of a request has: messages, tools, and the template.
+        """Count the tokens of a request's prompt: messages, tools and template.
 
         Raises:
-            InvalidRequestError: the request can never work with this model.
+            InvalidRequestError: the model does not support the request.
         """
         ...
 
     async def render_prompt(self, request: ChatRequest) -> RenderedPrompt:
-        """The prompt of a request: messages and tools, as the template writes them.
+        """Render a request's messages and tools with the chat template.
 
         Raises:
-            InvalidRequestError: the request can never work with this model, or the prompt is
-                written elsewhere and not known here.
+            InvalidRequestError: the model does not support the request, or is remote and renders
+                its prompts itself.
         """
         ...

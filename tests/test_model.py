@@ -69,7 +69,7 @@ def test_a_request_that_can_never_work_is_refused_by_field() -> None:
     def param_of(error: pytest.ExceptionInfo[InvalidRequestError]) -> str | None:
         return error.value.param
 
-    with pytest.raises(InvalidRequestError, match="messages is empty") as caught:
+    with pytest.raises(InvalidRequestError, match="messages must not be empty") as caught:
         ChatRequest(messages=())
     assert param_of(caught) == "messages"
     with pytest.raises(InvalidRequestError, match="max_tokens must be at least 1") as caught:
@@ -79,7 +79,7 @@ def test_a_request_that_can_never_work_is_refused_by_field() -> None:
         ChatRequest(messages=HELLO, tools=(look, look))
     assert param_of(caught) == "tools"
     with pytest.raises(
-        InvalidRequestError, match=r"names 'x', .* not one of the tools: look"
+        InvalidRequestError, match=r"names the unknown tool 'x'; available: look"
     ) as caught:
         ChatRequest(messages=HELLO, tools=(look,), tool_choice=ToolChoice("named", "x"))
     assert param_of(caught) == "tool_choice"

@@ -1,4 +1,4 @@
-"""A chat model in this process: template, dialect and engine together."""
+"""The chat model in this process: chat template, dialect and engine."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ class _TokenizedPrompt:
     text: str
     tokens: list[int]
     generation_prompt: str
-    """What of it begins the assistant's turn."""
+    """The end of the text, which starts the assistant's turn."""
     cache: CacheOptions = field(default_factory=CacheOptions)
 
 
 class LocalChatModel:
-    """Generates turns with a model in this process.
+    """A chat model in this process.
 
     Args:
-        engine: an open one; it stays the caller's to close.
-        id: what users call the model.
-        chat_templates: Jinja by name, instead of the model's own.
+        engine: an open engine; the caller closes it.
+        id: the model's name.
+        chat_templates: Jinja templates by name, which replace the model's own.
 
     Raises:
-        ModelError: the model has no chat template, or one that is not valid.
+        ModelError: the model has no chat template, or an invalid one.
     """
 
     def __init__(
@@ -71,24 +71,25 @@ class LocalChatModel:
 
     @property
     def info(self) -> ModelInfo:
+        """The model's properties."""
         return self._info
 
     def count_tokens(self, text: str) -> int:
-        """How many tokens a text has, without any template around it."""
+        """Count the tokens of a text; see ``ChatModel.count_tokens``."""
         return len(self._engine.vocabulary.tokenize(text, parse_special=False))
 
     async def count_prompt_tokens(self, request: ChatRequest) -> int:
-        """How many tokens the prompt has; see ``ChatModel.count_prompt_tokens``."""
+        """Count the tokens of the prompt; see ``ChatModel.count_prompt_tokens``."""
         return (await self.render_prompt(request)).num_tokens
 
     async def render_prompt(self, request: ChatRequest) -> RenderedPrompt:
-        """The prompt as text; see ``ChatModel.render_prompt``."""
+        """Render the prompt; see ``ChatModel.render_prompt``."""
         prompt = await to_thread.run_sync(self._read, request)
         prompt, _ = self._begun(prompt, request)
         return RenderedPrompt(prompt.text, len(prompt.tokens))
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
-        """The turn as it is generated; see ``ChatModel.stream``."""
+        """Generate a turn; see ``ChatModel.stream``."""
         prompt = await to_thread.run_sync(self._read, request)
         request, decision = await self._decided(prompt, request)
         prompt, turn = self._begun(prompt, request)
@@ -141,10 +142,10 @@ class LocalChatModel:
     async def _decided(
         self, prompt: _TokenizedPrompt, request: ChatRequest
     ) -> tuple[ChatRequest, CallDecision | None]:
-        """The request with ``tool_call_bias`` applied, and the decision if one was made.
+        """Apply ``tool_call_bias``; returns the request and the decision, or None without one.
 
         Raises:
-            InvalidRequestError: the model thinks first.
+            InvalidRequestError: the model thinks before it calls.
         """
         bias, choice = request.tool_call_bias, request.tool_choice
         if bias is None or choice.mode != "auto" or not request.callable_tools:
@@ -153,7 +154,7 @@ class LocalChatModel:
         turn = self._dialect.start_turn(prompt.generation_prompt, must)
         if turn.thought_end:
             raise InvalidRequestError(
-                "tool_call_bias is for models that do not think before they call: leave it out",
+                "tool_call_bias does not work with models that think before calling; leave it out",
                 param="tool_call_bias",
             )
         calls = await self._constraint(prompt, turn, must)
@@ -192,10 +193,10 @@ class LocalChatModel:
     def _begun(
         self, prompt: _TokenizedPrompt, request: ChatRequest
     ) -> tuple[_TokenizedPrompt, DialectTurn]:
-        """The turn that a prompt begins, and the prompt it really begins with."""
+        """Start the turn; returns the prompt, its thinking ended if it is off, and the turn."""
         turn = self._dialect.start_turn(prompt.generation_prompt, request)
         if request.is_thinking_enabled is False and turn.parser.is_thinking:
-            # The template begins to think whatever it is told.
+            # The template starts the thinking in any case.
             prompt = self._with(prompt, [], "", turn.thought_end)
             turn = self._dialect.start_turn(prompt.generation_prompt, request)
         return prompt, turn
@@ -203,7 +204,7 @@ class LocalChatModel:
     def _with(
         self, prompt: _TokenizedPrompt, tokens: Sequence[int], text: str, end: str
     ) -> _TokenizedPrompt:
-        """A prompt that goes on with what was generated, and the end of the thinking."""
+        """The prompt with the generated tokens and the end of the thinking appended."""
         ending = self._engine.vocabulary.tokenize(end, parse_special=True)
         return _TokenizedPrompt(
             prompt.text + text + end,
@@ -257,10 +258,11 @@ class LocalChatModel:
         return await self._engine.compile(grammar.lark, grammar.parts, is_ours=grammar.is_ours)
 
     async def _enforceable(self, tool: Tool) -> Tool:
-        """The tool with what can be enforced of its schema.
+        """The tool with the enforceable part of its schema.
 
         Raises:
-            ConstraintError: all must be enforced and cannot be; names tool, keyword and reason.
+            ConstraintError: a strict tool has a keyword that cannot be enforced; the message names
+                tool, keyword and reason.
         """
 
         async def refusal(schema: JsonObject) -> str:
@@ -276,10 +278,10 @@ class LocalChatModel:
         return replace(tool, parameters=found.schema)
 
     async def _enforceable_form(self, form: ResponseFormat) -> ResponseFormat:
-        """The form of the answer with what can be enforced of its schema.
+        """The response format with the enforceable part of its schema.
 
         Raises:
-            ConstraintError: all must be enforced and cannot be.
+            ConstraintError: the format is strict, and a part of it cannot be enforced.
         """
         if form.schema is None:
             problem: object = await self._refusal(form=form)
@@ -302,7 +304,7 @@ class LocalChatModel:
     async def _refusal(
         self, *, tools: tuple[Tool, ...] = (), form: ResponseFormat = _ANY_FORM
     ) -> str:
-        """Why no grammar can be made of these; empty if one can."""
+        """The reason why no grammar can be made of these; empty if one can."""
         choice = ToolChoice("required" if tools else "auto")
         request = ChatRequest(messages=_ANY, tools=tools, tool_choice=choice, response_format=form)
         grammar = await to_thread.run_sync(self._dialect.start_turn("", request).write_grammar)
@@ -316,10 +318,10 @@ class LocalChatModel:
 
 
 def template_of(engine: Engine, chat_templates: Mapping[str, str] | None = None) -> ChatTemplate:
-    """The chat template of a model, or the one given instead.
+    """The chat template of a model, or its replacement.
 
     Raises:
-        ModelError: the model has none, or it is not valid.
+        ModelError: the model has no chat template, or an invalid one.
     """
     vocabulary = engine.vocabulary
     return ChatTemplate(

@@ -255,7 +255,7 @@ async def test_a_prompt_longer_than_the_context_ends_the_run_with_the_remedy() -
 @pytest.mark.parametrize(
     ("options", "tool_choice", "words"),
     [
-        (AgentOptions(), ToolChoice("named", "nope"), "'nope', which is not one of the tools: add"),
+        (AgentOptions(), ToolChoice("named", "nope"), "unknown tool 'nope'; available: add"),
         (AgentOptions(max_steps=1), ToolChoice("named", "add"), "max_steps to be 2 or more"),
         (AgentOptions(max_steps=1), ToolChoice("required"), "max_steps to be 2 or more"),
     ],

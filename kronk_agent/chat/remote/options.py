@@ -1,4 +1,4 @@
-"""The form of an answer and the thinking before it, as each kind of upstream takes them."""
+"""Response format and thinking, in the fields of each type of upstream."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from kronk_agent.tools.arguments import ArgumentsCheck, parse_json
 
 
 def form_values(request: ChatRequest, upstream: Upstream) -> JsonObject:
-    """The fields that hold the answer to its form; none where calls come instead of an answer.
+    """The fields for the response format; none where tool calls are required.
 
     Raises:
-        InvalidRequestError: this kind of upstream cannot hold a model to it.
+        InvalidRequestError: this type of upstream does not support the format.
     """
     format = request.response_format
     if format.type == "text" or request.tool_choice.mode in ("required", "named"):
         return {}
     if request.callable_tools and not upstream.kind.holds_both:
         raise InvalidRequestError(
-            f"an upstream of type {upstream.type} cannot hold an answer to a form where tools may "
-            "be called: give tool_choice none, or no tools",
+            f"response_format: {upstream.type} upstreams do not support it beside tools; set "
+            "tool_choice to none or leave the tools out",
             param="response_format",
         )
     match format.type, upstream.type:
@@ -44,14 +44,13 @@ def form_values(request: ChatRequest, upstream: Upstream) -> JsonObject:
             return {"grammar": format.pattern}
         case _:
             raise InvalidRequestError(
-                f"response_format {format.type} is nothing that an upstream of type "
-                f"{upstream.type} takes",
+                f"response_format: {upstream.type} upstreams do not support {format.type}",
                 param="response_format",
             )
 
 
 def problem_of_form(text: str, format: ResponseFormat) -> str | None:
-    """What of an answer is not as it was to be; None if nothing is, or nothing can be told."""
+    """How an answer violates its format; None if it does not, or cannot be checked."""
     if format.type not in ("json_object", "json_schema"):
         return None
     try:
@@ -67,13 +66,13 @@ def problem_of_form(text: str, format: ResponseFormat) -> str | None:
 
 
 def thinking_values(request: ChatRequest, upstream: Upstream) -> JsonObject:
-    """The fields for thinking, and for the chat template behind the upstream.
+    """The fields for thinking and for the upstream's chat template.
 
     Raises:
-        InvalidRequestError: this kind of upstream has no such field; ``param`` names ours.
+        InvalidRequestError: this type of upstream has no such field; ``param`` names ours.
     """
     if request.tool_call_bias is not None:
-        raise _refused("tool_call_bias", upstream, "only a model in this process does")
+        raise _refused("tool_call_bias", upstream, "it needs a model in this process")
     values: JsonObject = {}
     variables = dict(request.chat_template_kwargs)
     if request.reasoning_effort is not None:
@@ -97,8 +96,7 @@ def thinking_values(request: ChatRequest, upstream: Upstream) -> JsonObject:
 
 
 def thinking_left_out(request: ChatRequest, upstream: Upstream) -> list[str]:
-    """The fields that are left out: the upstream thinks as it does, and may go on by itself with a
-    conversation that ends with the assistant's words."""
+    """The names of settings that are left out, because the upstream has no field for them."""
     names: list[str] = []
     if request.reasoning_budget and upstream.type != "llama-server":
         names.append("reasoning_budget")
@@ -123,5 +121,5 @@ def _reasoning_in_text(upstream: Upstream) -> JsonObject:
 
 def _refused(name: str, upstream: Upstream, remedy: str) -> InvalidRequestError:
     return InvalidRequestError(
-        f"{name} is nothing that an upstream of type {upstream.type} takes: {remedy}", param=name
+        f"{name} is not supported by {upstream.type} upstreams: {remedy}", param=name
     )

@@ -1,4 +1,4 @@
-"""A request as an OpenAI-compatible server takes it."""
+"""Requests to OpenAI-compatible servers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from kronk_agent.tools.arguments import parse_json
 from kronk_agent.tools.schema.walking import schemas_in
 
 _BYTES_PER_TOKEN: Final = 3
-"""Fewer than most languages and vocabularies have, so that counts err on the safe side."""
+"""Lower than in most languages and vocabularies, so that estimates err on the high side."""
 
 _SUBSET: Final = frozenset(
     (
@@ -41,7 +41,7 @@ _SUBSET: Final = frozenset(
         *("maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minItems", "maxItems"),
     )
 )
-"""The keywords of JSON Schema that OpenAI's strict mode has (its guide to structured outputs)."""
+"""The JSON Schema keywords that OpenAI's strict mode supports (guide to structured outputs)."""
 
 _AUDIO_FORMATS: Final = {
     "audio/wav": "wav",
@@ -60,21 +60,22 @@ _TAKEN: Final = frozenset(
         *("cache_salt", "share_prefix", "streamed"),
     )
 )
-"""Settings that are sent, or refused by name, or that a server does well without."""
+"""Settings that are sent or refused by name, or that are only hints."""
 
 
 def estimate_tokens(text: str) -> int:
-    """About how many tokens a text has, rather too many: only the upstream can count."""
+    """Estimate the tokens of a text, rather high: only the upstream can count them."""
     return math.ceil(len(text.encode(errors="replace")) / _BYTES_PER_TOKEN)
 
 
 def request_body(request: ChatRequest, upstream: Upstream) -> JsonObject:
-    """The JSON to be sent for a turn.
+    """The JSON body of the request for a turn.
 
-    Only tools that may be called are sent, since not every server keeps to ``tool_choice``.
+    Only callable tools are sent, since not every server respects ``tool_choice``.
 
     Raises:
-        InvalidRequestError: it asks for what this kind of upstream has not; ``param`` names it.
+        InvalidRequestError: a setting that this type of upstream does not support; ``param`` names
+            it.
     """
     kind = upstream.kind
     body: JsonObject = {
@@ -102,7 +103,7 @@ def request_body(request: ChatRequest, upstream: Upstream) -> JsonObject:
 
 
 def message_value(message: Message, kind: Kind) -> JsonObject:
-    """A message as the API has it."""
+    """A message in the API's format."""
     if message.role == "tool":
         return {
             "role": "tool",
@@ -119,7 +120,7 @@ def message_value(message: Message, kind: Kind) -> JsonObject:
 
 
 def tool_value(tool: Tool, kind: Kind) -> JsonObject:
-    """A tool as the API has it."""
+    """A tool in the API's format."""
     function: JsonObject = {
         "name": tool.name,
         "description": tool.description,
@@ -134,7 +135,7 @@ def tool_value(tool: Tool, kind: Kind) -> JsonObject:
 
 
 def sampling_values(sampling: SamplingParams, upstream: Upstream) -> JsonObject:
-    """The sampling parameters by the names the upstream has for them; the others are left out."""
+    """The sampling parameters under the upstream's names; those without one are left out."""
     values: JsonObject = {}
     for parameter in fields(SamplingParams):
         name, value = parameter.name, getattr(sampling, parameter.name)
@@ -145,7 +146,7 @@ def sampling_values(sampling: SamplingParams, upstream: Upstream) -> JsonObject:
 
 
 def left_out(request: ChatRequest, upstream: Upstream) -> tuple[str, ...]:
-    """A notice for each part of a request that the upstream does not take and can do without."""
+    """A notice for each setting that is left out because the upstream does not support it."""
     kind, default = upstream.kind, SamplingParams()
     names = [
         parameter.name
@@ -161,18 +162,15 @@ def left_out(request: ChatRequest, upstream: Upstream) -> tuple[str, ...]:
         if setting.name not in _TAKEN
         and getattr(request, setting.name) != getattr(plain, setting.name)
     ]
-    return tuple(
-        f"{name}: an upstream of type {upstream.type} does not take it, so it was left out"
-        for name in names
-    )
+    return tuple(f"{name}: not supported by {upstream.type} upstreams, left out" for name in names)
 
 
 def _sampling_value(name: str, value: object, upstream: Upstream) -> JsonValue:
     match value:
         case 0 if name == "top_k" and upstream.type in ("vllm", "sglang"):
-            return -1  # theirs for all tokens
+            return -1  # their value for all tokens
         case -1 if name in ("repeat_last_n", "dry_penalty_last_n"):
-            return upstream.context_length  # llama-server has no word for all of it
+            return upstream.context_length  # llama-server has no value for the whole context
         case Mapping():
             return {str(token): bias for token, bias in value.items()}
         case tuple():
@@ -218,7 +216,7 @@ def _part_value(part: Part) -> JsonObject:
             format = _AUDIO_FORMATS.get(media_type)
             if format is None:
                 raise InvalidRequestError(
-                    f"a message has {media_type}: upstreams take audio/wav and audio/mpeg",
+                    f"messages: {media_type} is not supported; use audio/wav or audio/mpeg",
                     param="messages",
                 )
             sound: JsonObject = {"data": base64.b64encode(data).decode(), "format": format}
@@ -234,9 +232,9 @@ def _call_value(call: ToolCall) -> JsonObject:
 
 
 def _sound_arguments(arguments: str) -> str:
-    """The arguments; where a model wrote what is no JSON object, which servers refuse, one with it.
+    """The arguments; text that is not a JSON object, which servers refuse, is wrapped in one.
 
-    The result that follows in the conversation says what was wrong.
+    The tool result that follows explains the mistake.
     """
     try:
         if isinstance(parse_json(arguments or "{}"), dict):
@@ -247,7 +245,7 @@ def _sound_arguments(arguments: str) -> str:
 
 
 def _is_in_subset(schema: JsonObject) -> bool:
-    """Is it a schema OpenAI takes as strict? Its objects are closed, and require all they list."""
+    """True if OpenAI takes the schema as strict: objects are closed and require all properties."""
     if schema.keys() - _SUBSET:
         return False
     if schema.get("type") == "object":

@@ -359,7 +359,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a choice of a tool there is not": (
         {"tools": [WEATHER], "tool_choice": {"type": "tool", "name": "time"}},
-        "tool_choice names 'time', which is not one of the tools: weather",
+        "tool_choice names the unknown tool 'time'; available: weather",
     ),
     "a tool of their own": (
         {"tools": [{"type": "bash_20250124", "name": "bash"}]},

@@ -664,7 +664,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ),
     (
         {"tool_choice": {"type": "function", "name": "nothing"}},
-        "tool_choice names 'nothing', which is not one of the tools: none",
+        "tool_choice names the unknown tool 'nothing'; available: none",
         "tool_choice",
     ),
     (
