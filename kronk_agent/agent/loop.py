@@ -348,6 +348,8 @@ class RunLoop:
         await self._keep_results(turn)
 
     async def _keep_results(self, turn: TurnState) -> None:
+        if not turn.answered:
+            return  # the budget takes counting the prompt
         results = [await self._annotated(answered) for answered in turn.answered]
         budget = await self._window.result_token_budget(self._options.max_tokens)
         # In a thread: counting the tokens of a large result takes a while.
