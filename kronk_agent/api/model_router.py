@@ -189,14 +189,10 @@ class Serving:
             await self.need(id, "audio")
 
     def count(self, model: str, usage: Usage) -> None:
-        """Note what a turn of a model cost; for those that are no agent's."""
-        counted = {
-            "read": usage.prompt_tokens - usage.cached_tokens,
-            "cached": usage.cached_tokens,
-            "written": usage.completion_tokens,
-        }
-        for kind, number in counted.items():
-            self._metrics.tokens.labels(model, kind).inc(number)
+        """Add the usage of a plain model's turn to the metrics."""
+        self._metrics.prompt_tokens.labels(model).inc(usage.prompt_tokens)
+        self._metrics.prompt_tokens_cached.labels(model).inc(usage.cached_tokens)
+        self._metrics.generation_tokens.labels(model).inc(usage.completion_tokens)
 
     def _plain(self, options: AgentOptions) -> AgentOptions:
         """Policy, sampling and limits as configured; everything else as the request says."""

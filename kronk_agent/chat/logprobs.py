@@ -34,7 +34,7 @@ class Scores:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._kept: list[_Scored] = []
 
-    def add(self, tokens: Sequence[logprobs.TokenLogprob]) -> None:
+    def add(self, tokens: Sequence[logprobs.TokenIdLogprob]) -> None:
         """Tokens that were generated, whose text comes now or later."""
         for token in tokens:
             scored = self._scored(token.token, token.logprob)

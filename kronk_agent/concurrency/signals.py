@@ -10,7 +10,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
 DEBOUNCE_SECONDS = 0.1
-SHORTEST_INTERVAL_SECONDS = 1.0
+MIN_INTERVAL_SECONDS = 1.0
 """Between two answers to a signal that never stops."""
 
 
@@ -28,7 +28,7 @@ class Signal:
         """Until it was set, and a moment longer: more may follow."""
         await self._event.wait()
         now = anyio.current_time()
-        await anyio.sleep_until(max(now + DEBOUNCE_SECONDS, self._last + SHORTEST_INTERVAL_SECONDS))
+        await anyio.sleep_until(max(now + DEBOUNCE_SECONDS, self._last + MIN_INTERVAL_SECONDS))
         self._last = anyio.current_time()
         self._event = anyio.Event()
 

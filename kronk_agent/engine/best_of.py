@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Unpack
 
-from kronk_agent.engine.engine import Chunk, Engine, GenerateOptions, GenerationEnd, TokenLogprob
+from kronk_agent.engine.engine import Chunk, Engine, GenerateOptions, GenerationEnd, TokenIdLogprob
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.model import SamplingParams
 
@@ -18,7 +18,7 @@ class Completion:
 
     text: str
     tokens: tuple[int, ...]
-    logprobs: tuple[TokenLogprob, ...]
+    logprobs: tuple[TokenIdLogprob, ...]
     end: GenerationEnd
 
     @property
@@ -54,11 +54,11 @@ async def generate_best(
     async with aclosing(stream):
         async for index, chunk in stream:
             chunks[index].append(chunk)
-    completions = map(_whole, chunks)
+    completions = map(_completion, chunks)
     return sorted(completions, key=lambda completion: -completion.mean_logprob)[:n]
 
 
-def _whole(chunks: list[Chunk]) -> Completion:
+def _completion(chunks: list[Chunk]) -> Completion:
     end = chunks[-1].end
     assert end is not None
     return Completion(

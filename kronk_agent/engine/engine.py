@@ -18,7 +18,7 @@ from anyio import to_thread
 from kronk_agent.concurrency.channel import Channel
 from kronk_agent.concurrency.closing import ClosedInThread
 from kronk_agent.concurrency.opening import Opening
-from kronk_agent.engine.kv_cache.kv_memory import KVMemory
+from kronk_agent.engine.kv_cache.kv_cache import KVCache
 from kronk_agent.engine.kv_cache.prefix_cache import PrefixCache
 from kronk_agent.engine.kv_cache.prefix_saver import PrefixSaver
 from kronk_agent.engine.kv_cache.snapshot_name import snapshot_name
@@ -29,8 +29,8 @@ from kronk_agent.engine.llama.context import keeps_any_prefix, new_context
 from kronk_agent.engine.llama.model_file import Capability, ModelFile
 from kronk_agent.engine.llama.params import EngineParams, LoraAdapter
 from kronk_agent.engine.request import CacheOptions, GenerateOptions, Request
-from kronk_agent.engine.sampling.logprobs import TokenLogprob
-from kronk_agent.engine.scheduling.scheduler import Output, Scheduler
+from kronk_agent.engine.sampling.logprobs import TokenIdLogprob
+from kronk_agent.engine.scheduling.scheduler import Scheduler, SequenceOutput
 from kronk_agent.engine.sequence import Chunk, GenerationEnd, Priority
 from kronk_agent.engine.stats import EngineStats
 from kronk_agent.engine.structured_output.constraint import Constraint, ConstraintCompiler
@@ -50,7 +50,7 @@ __all__ = [
     "LoraAdapter",
     "Pin",
     "Priority",
-    "TokenLogprob",
+    "TokenIdLogprob",
     "Vocabulary",
 ]
 
@@ -80,7 +80,7 @@ class Engine(ClosedInThread):
         )
         files = _state_files(model.path, params)
         self._cache = PrefixCache(
-            KVMemory(self._context, is_unified=params.kv_unified),
+            KVCache(self._context, is_unified=params.kv_unified),
             self._store,
             num_ids=llama.llama_n_seq_max(self._context),
             requires_full_state=requires_full_state,
@@ -310,7 +310,7 @@ class Engine(ClosedInThread):
             for sequence in sequences:
                 self._scheduler.cancel(sequence)
 
-    def _deliver(self, outputs: list[Output]) -> None:
+    def _deliver(self, outputs: list[SequenceOutput]) -> None:
         """From the worker thread to those who wait in ``generate``, without waiting for them."""
 
         def flush() -> None:

@@ -140,7 +140,7 @@ class Request:
             sink=sink,
             stops=StopFinder(self.stop),
             top_logprobs=self.top_logprobs,
-            is_scored_after_sampling=self.logprobs_after_sampling,
+            logprobs_after_sampling=self.logprobs_after_sampling,
             top_prompt_logprobs=self.prompt_logprobs,
             priority=self.priority,
             is_streamed=self.streamed,

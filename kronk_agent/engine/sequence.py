@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kronk_agent.engine.kv_cache.radix_tree import CacheKey
-from kronk_agent.engine.sampling.logprobs import TokenLogprob
+from kronk_agent.engine.sampling.logprobs import TokenIdLogprob
 from kronk_agent.engine.sampling.sampler import Sampler
 from kronk_agent.engine.sampling.speculation import PromptLookup
 from kronk_agent.engine.sampling.stops import StopFinder
@@ -51,9 +51,9 @@ class Chunk:
     generation does not."""
     end: GenerationEnd | None = None
     """Only on the last chunk."""
-    logprobs: tuple[TokenLogprob, ...] = ()
+    logprobs: tuple[TokenIdLogprob, ...] = ()
     """One for each token, where they were asked for."""
-    prompt_logprobs: tuple[TokenLogprob, ...] = ()
+    prompt_logprobs: tuple[TokenIdLogprob, ...] = ()
     """On the first chunk, where they were asked for: one for each prompt token but the first,
     which nothing comes before."""
     num_cached: int = 0
@@ -85,7 +85,7 @@ class Sequence:
     stops: StopFinder
     top_logprobs: int | None = None
     """How many alternatives each token's logprob comes with; None gives no logprobs."""
-    is_scored_after_sampling: bool = False
+    logprobs_after_sampling: bool = False
     """Are the logprobs those that the samplers left, and not the model's own?"""
     top_prompt_logprobs: int | None = None
     """The same for the prompt's tokens, all of which are then computed."""
@@ -105,7 +105,7 @@ class Sequence:
     num_computed: int = 0
     num_cached: int = 0
     """Prompt tokens that did not have to be computed when it was first admitted."""
-    num_to_read: int = 0
+    num_to_prefill: int = 0
     """Tokens it had when it was admitted: it reads until these are computed, then generates."""
     id: int | None = None
     """Sequence id in the KV memory while admitted."""
@@ -117,13 +117,13 @@ class Sequence:
     """Tokens that are in the batch beyond ``num_tokens``, for the model to check."""
     checkpoints: set[int] = field(default_factory=set)
     """Numbers of computed tokens at which its state is to be saved."""
-    prompt_logprobs: list[TokenLogprob] = field(default_factory=list)
+    prompt_logprobs: list[TokenIdLogprob] = field(default_factory=list)
     num_steps: int = 0
     saw_eog_token: bool = False
     """Was the last thing sampled a token that ends the generation?"""
     is_cancelled: bool = False
     """Set by any thread; the worker lets go of the sequence at its next loop."""
-    is_over: bool = False
+    is_closed: bool = False
     submitted_at: float = field(default_factory=time.perf_counter)
     admitted_at: float | None = None
     first_token_at: float | None = None
@@ -154,7 +154,7 @@ class Sequence:
     @property
     def is_new(self) -> bool:
         """Was it never admitted?"""
-        return self.num_to_read == 0
+        return self.num_to_prefill == 0
 
     @property
     def is_scoring(self) -> bool:
@@ -170,11 +170,11 @@ class Sequence:
         return self.is_streamed and self.priority == "interactive"
 
     @property
-    def is_reading(self) -> bool:
-        return self.num_computed < self.num_to_read
+    def is_prefilling(self) -> bool:
+        return self.num_computed < self.num_to_prefill
 
     @property
-    def room(self) -> int:
+    def num_remaining(self) -> int:
         """Tokens it may still generate."""
         return len(self.tokens) - self.num_tokens
 
@@ -183,11 +183,11 @@ class Sequence:
         return self.num_tokens - self.num_prompt_tokens
 
     @property
-    def is_only_read(self) -> bool:
+    def is_prefill_only(self) -> bool:
         """Is it there to have its prompt computed, and to generate nothing?"""
         return len(self.tokens) == self.num_prompt_tokens
 
-    def is_late(self, now: float) -> bool:
+    def is_past_deadline(self, now: float) -> bool:
         """Is its deadline over?"""
         return self.deadline is not None and now > self.deadline
 
@@ -207,13 +207,13 @@ class Sequence:
                 return text, number
         return text, len(tokens)
 
-    def rest_of_text(self) -> str:
+    def flush_text(self) -> str:
         """What was held back, now that nothing follows it."""
         return self.stops.push(self._decoder.decode(b"", True), is_last=True)
 
     def close(self) -> None:
         """Free the sampler. The sequence is over."""
-        self.is_over = True
+        self.is_closed = True
         if self.sampler is not None:
             self.sampler.close()
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from kronk_agent.engine.llama.binding import Vocab, llama
+from kronk_agent.engine.llama.binding import VocabHandle, llama
 from kronk_agent.errors import EngineError
 
 
@@ -29,8 +29,8 @@ class Vocabulary:
         EngineError: the model is closed (from every method that needs it).
     """
 
-    def __init__(self, handle: Vocab) -> None:
-        self._handle: Vocab | None = handle
+    def __init__(self, handle: VocabHandle) -> None:
+        self._handle: VocabHandle | None = handle
         self._num_users = 0
         self._users_changed = threading.Condition()
         self.size: int = llama.llama_vocab_n_tokens(handle)
@@ -41,7 +41,7 @@ class Vocabulary:
         self._pieces: dict[int, bytes] = {}
         self._special = {self._name(token): token for token in self._special_tokens()}
         self._special_ids = frozenset(self._special.values())
-        self._adds_blank = self.piece(self._tokenize("a", False, False)[0]).startswith(b" ")
+        self._adds_leading_space = self.piece(self._tokenize("a", False, False)[0]).startswith(b" ")
         self._breakable = _pattern(
             text
             for text, token in self._special.items()
@@ -55,7 +55,7 @@ class Vocabulary:
         """The tokens to fill in the middle with; None where the model was not made for that."""
 
     @contextmanager
-    def in_use(self) -> Iterator[Vocab]:
+    def in_use(self) -> Iterator[VocabHandle]:
         """llama.cpp's own vocabulary, which is not freed as long as the block lasts."""
         with self._users_changed:
             handle = self._handle
@@ -134,11 +134,11 @@ class Vocabulary:
         return b"".join(self._pieces_of(tokens)).decode("utf-8", "replace")
 
     def _pieces_of(self, tokens: Sequence[int]) -> Iterator[bytes]:
-        may_have_blank = self._adds_blank
+        may_have_space = self._adds_leading_space
         for token in tokens:
             piece = self.piece(token)
-            yield piece.removeprefix(b" ") if may_have_blank else piece
-            may_have_blank = self._adds_blank and token in self._special_ids
+            yield piece.removeprefix(b" ") if may_have_space else piece
+            may_have_space = self._adds_leading_space and token in self._special_ids
 
     def piece(self, token: int) -> bytes:
         """The bytes of one token, which need not be whole characters."""
@@ -196,7 +196,7 @@ class Vocabulary:
         return "" if token < 0 else self.piece(token).decode("utf-8", "replace")
 
 
-def _fim_tokens(handle: Vocab) -> FimTokens | None:
+def _fim_tokens(handle: VocabHandle) -> FimTokens | None:
     tokens = (
         llama.llama_vocab_fim_pre(handle),
         llama.llama_vocab_fim_suf(handle),

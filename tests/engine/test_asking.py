@@ -264,14 +264,14 @@ async def test_a_look_at_the_engine_tells_what_it_does(starter_model: Path) -> N
             await anyio.wait_all_tasks_blocked()
             stats = await engine.stats()
 
-            assert (stats.running, stats.queue_depth) == (1, 1)
-            assert [one.state for one in stats.sequences] == ["generating", "waiting"]
+            assert (stats.num_running, stats.num_waiting) == (1, 1)
+            assert [one.state for one in stats.sequences] == ["decode", "waiting"]
             first = stats.sequences[0]
-            assert first.computed_tokens == stats.cells_used >= first.prompt_tokens
-            assert stats.cells_total == engine.context_length
+            assert first.computed_tokens == stats.kv_cells_used >= first.prompt_tokens
+            assert stats.kv_cells_total == engine.context_length
             steps = stats.steps
             assert steps.prefill_tokens == first.prompt_tokens
-            assert 0 < steps.prefill_seconds <= steps.decode_seconds <= steps.busy_seconds + 0.05
+            assert 0 < steps.prefill_seconds <= steps.compute_seconds <= steps.busy_seconds + 0.05
             assert stats.rows_per_step > 0
             assert stats.tokens_per_second > 0
             group.cancel_scope.cancel()

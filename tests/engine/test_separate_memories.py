@@ -48,7 +48,7 @@ async def test_each_generation_has_an_equal_part_of_the_context(starter_model: P
         stats = await engine.stats()
 
     assert refused.value.context_length == 512
-    assert stats.cells_total == 4 * 512
+    assert stats.kv_cells_total == 4 * 512
 
 
 async def test_a_prefix_is_computed_once_and_copied_to_those_who_share_it(
@@ -66,7 +66,7 @@ async def test_a_prefix_is_computed_once_and_copied_to_those_who_share_it(
     assert sorted(answer.end.usage.cached_tokens for answer in answers) == [0, *[common] * 3]
     assert again.end.usage.cached_tokens == again.end.usage.prompt_tokens - 1
     assert [answer.text for answer in answers] == [answer.text for answer in alone]
-    assert stats.cells_used == sum(
+    assert stats.kv_cells_used == sum(
         answer.end.usage.prompt_tokens + len(answer.tokens) for answer in answers
     )
 

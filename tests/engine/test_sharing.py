@@ -137,7 +137,7 @@ async def test_without_host_memory_it_is_computed_again(starter_model: Path) -> 
         stats = await engine.stats()
 
     assert again.end.usage.cached_tokens == 0
-    assert (stats.cache.spills, stats.cache.restores) == (0, 0)
+    assert (stats.cache.offloads, stats.cache.restores) == (0, 0)
 
 
 async def test_a_pinned_prefix_stays_while_others_come_and_go(starter_model: Path) -> None:
@@ -236,7 +236,7 @@ async def test_few_cells_stay_idle_where_there_is_host_memory(starter_model: Pat
         again = await generate(engine, prompts[0], max_tokens=2)
         await engine.check()
 
-    assert stats.cells_used < 2048 + first[-1].end.usage.prompt_tokens
-    assert stats.cache.spills == 2
+    assert stats.kv_cells_used < 2048 + first[-1].end.usage.prompt_tokens
+    assert stats.cache.offloads == 2
     assert again.tokens == first[0].tokens
     assert again.end.usage.cached_tokens == again.end.usage.prompt_tokens - 1

@@ -81,9 +81,9 @@ def test_a_draft_is_what_followed_the_last_tokens_before() -> None:
     tokens = np.array([1, 2, 3, 4, 5, 6, 1, 2, 3, 0, 0], np.int32)
     lookup = PromptLookup(tokens)
 
-    assert lookup.draft(9, 16, worth=0.5).tolist() == [4, 5, 6, 1]
-    assert lookup.draft(9, 2, worth=0.5).tolist() == [4, 5]
-    assert lookup.draft(8, 16, worth=0.5).tolist() == []
+    assert lookup.draft(9, 16, min_acceptance=0.5).tolist() == [4, 5, 6, 1]
+    assert lookup.draft(9, 2, min_acceptance=0.5).tolist() == [4, 5]
+    assert lookup.draft(8, 16, min_acceptance=0.5).tolist() == []
 
 
 def test_where_drafts_do_not_pay_only_a_long_match_is_tried() -> None:
@@ -94,7 +94,7 @@ def test_where_drafts_do_not_pay_only_a_long_match_is_tried() -> None:
         lookup = PromptLookup(tokens)
         for _ in range(20):
             lookup.learn(4, 0)
-        assert lookup.draft(len(tokens) - 1, 16, worth=0.5).tolist() == expected
+        assert lookup.draft(len(tokens) - 1, 16, min_acceptance=0.5).tolist() == expected
 
 
 def test_a_short_draft_that_was_wrong_is_tried_again_later_and_later() -> None:
@@ -103,7 +103,7 @@ def test_a_short_draft_that_was_wrong_is_tried_again_later_and_later() -> None:
     lookup.acceptance = 0.1
     tried = []
     for num_tokens in range(20, 300):
-        if len(lookup.draft(num_tokens, 16, worth=0.5)):
+        if len(lookup.draft(num_tokens, 16, min_acceptance=0.5)):
             tried.append(num_tokens)
             lookup.learn(2, 0)
 
@@ -113,4 +113,4 @@ def test_a_short_draft_that_was_wrong_is_tried_again_later_and_later() -> None:
 def test_where_rows_cost_too_much_nothing_is_tried() -> None:
     tokens = np.tile(np.arange(100, 110, dtype=np.int32), 4)
 
-    assert len(PromptLookup(tokens).draft(30, 16, worth=0.9)) == 0
+    assert len(PromptLookup(tokens).draft(30, 16, min_acceptance=0.9)) == 0

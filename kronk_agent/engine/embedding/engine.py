@@ -238,13 +238,17 @@ class EmbeddingEngine(ClosedInThread):
             raise InvalidRequestError(
                 f"{param} has {together}{len(tokens)} tokens and an input may have "
                 f"{self.max_input_tokens}: shorten it"
-                + (", or raise the model's context_length" if self._could_be_longer else ""),
+                + (
+                    ", or raise the model's context_length"
+                    if self._can_raise_context_length
+                    else ""
+                ),
                 param=param,
             )
         return np.array(tokens, np.int32)
 
     @property
-    def _could_be_longer(self) -> bool:
+    def _can_raise_context_length(self) -> bool:
         return self.max_input_tokens < self._model.trained_context_length
 
     async def _compute(self, inputs: list[NDArray[np.int32]], param: str) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kronk_agent.engine.llama.batch import Batch
-from kronk_agent.engine.llama.binding import Context, llama
+from kronk_agent.engine.llama.binding import ContextHandle, llama
 from kronk_agent.errors import EngineError, OverloadedError
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class EmbeddingJob:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _BatchedInput:
     """One input in a batch; its sequence id is its place in the list of parts."""
 
     job: EmbeddingJob
@@ -75,9 +75,9 @@ class EmbeddingWorker:
 
     def __init__(
         self,
-        context: Context,
+        context: ContextHandle,
         *,
-        compute: Callable[[Context, Any], int],
+        compute: Callable[[ContextHandle, Any], int],
         num_rows: int,
         max_sequences: int,
         width: int,
@@ -127,36 +127,36 @@ class EmbeddingWorker:
         self._thread.join()
 
     def _work(self) -> None:
-        while parts := self._take():
+        while batched := self._fill_batch():
             try:
-                self._run(parts)
+                self._run(batched)
             except Exception as error:  # boundary: the thread outlives any fault
                 logger.exception("a batch of embeddings failed")
-                _fail((part.job for part in parts), EngineError(f"the engine failed: {error}"))
+                _fail((one.job for one in batched), EngineError(f"the engine failed: {error}"))
         with self._changed:
             left = list(self._jobs)
             self._jobs.clear()
         _fail(left, EngineError("the engine was closed"))
 
-    def _take(self) -> list[_Part]:
+    def _fill_batch(self) -> list[_BatchedInput]:
         """Fill the batch, an input of each job in turn; empty when the engine closes."""
-        parts: list[_Part] = []
+        batched: list[_BatchedInput] = []
         self._batch.clear()
         with self._changed:
-            while not parts:
+            while not batched:
                 self._changed.wait_for(lambda: self._is_closing or self._jobs)
                 if self._is_closing:
                     return []
-                while (job := self._next_job(len(parts))) is not None:
-                    self._add(job, sequence_id=len(parts))
-                    parts.append(_Part(job, job.num_taken - 1))
-        return parts
+                while (job := self._next_job(len(batched))) is not None:
+                    self._add(job, sequence_id=len(batched))
+                    batched.append(_BatchedInput(job, job.num_taken - 1))
+        return batched
 
-    def _next_job(self, num_parts: int) -> EmbeddingJob | None:
+    def _next_job(self, num_batched: int) -> EmbeddingJob | None:
         """The job whose input comes next; None when it has no room in this batch."""
         while self._jobs and self._jobs[0].is_cancelled:
             self._jobs.popleft()
-        if not self._jobs or num_parts == self._max_sequences:
+        if not self._jobs or num_batched == self._max_sequences:
             return None
         return self._jobs[0] if len(self._jobs[0].next_input) <= self._batch.room else None
 
@@ -169,15 +169,15 @@ class EmbeddingWorker:
         if not job.is_taken:
             self._jobs.append(job)
 
-    def _run(self, parts: list[_Part]) -> None:
+    def _run(self, batched: list[_BatchedInput]) -> None:
         if self._memory is not None:
             llama.llama_memory_clear(self._memory, False)
         status = self._compute(self._context, self._batch.native)
         if status != 0:
             raise EngineError(f"llama.cpp answered {status}")
-        for sequence_id, part in enumerate(parts):
+        for sequence_id, one in enumerate(batched):
             pointer = llama.llama_get_embeddings_seq(self._context, sequence_id)
-            part.job.put(part.index, np.ctypeslib.as_array(pointer, shape=(self.width,)))
+            one.job.put(one.index, np.ctypeslib.as_array(pointer, shape=(self.width,)))
 
 
 def _fail(jobs: Iterable[EmbeddingJob], error: EngineError) -> None:

@@ -23,7 +23,7 @@ from heapq import heapify, heappop, heappush
 import numpy as np
 from numpy.typing import NDArray
 
-from kronk_agent.engine.kv_cache.kv_memory import KVMemory
+from kronk_agent.engine.kv_cache.kv_cache import KVCache
 from kronk_agent.engine.kv_cache.radix_tree import CacheKey, RadixTree
 from kronk_agent.engine.kv_cache.state_files import StateFiles, is_sound
 from kronk_agent.engine.kv_cache.state_store import SavedState, StateStore
@@ -31,27 +31,27 @@ from kronk_agent.engine.sequence import Sequence
 
 logger = logging.getLogger(__name__)
 
-_WORTH_SAVING = 64
+_MIN_TOKENS_TO_SAVE = 64
 """Tokens from which on a state is saved: fewer are computed again almost as fast."""
 
-_WORTH_RESTORING = 16
+_MIN_TOKENS_TO_RESTORE = 16
 """Tokens a saved state must be ahead of what is in the KV memory."""
 
-_WORTH_WAITING_FOR = 16
+_MIN_TOKENS_TO_WAIT_FOR = 16
 """Tokens another prompt must be about to compute for us before waiting for it pays."""
 
-_MOVED_PER_TOKEN_SAVED = 64
+_MAX_COPIED_PER_TOKEN_SAVED = 64
 """Tokens that may be moved for each that need not be computed then, where ids have memories of
 their own: llama.cpp reads only the whole of one. On a CPU to compute one takes as long as to move
 60 by way of memory that was never used, or 1,000 by way of memory that was."""
 
-_IDLE_CELLS = 2048
+_MAX_IDLE_CELLS = 2048
 """Cells that finished sequences may keep for themselves where there is host memory for them. On a
 CPU every row of a batch passes over every used cell: 6,000 idle ones cost a single stream a sixth
 of its speed, and to restore 1,500 takes 2 ms."""
 
 
-_TOKENS_A_GAP_IS_WORTH = 512
+_MAX_MOVED_PER_GAP_STEP = 512
 """So many tokens are moved for each step that had gaps between its ids: 1,500 take about 5 ms, and
 a step with gaps takes about as much longer."""
 
@@ -65,11 +65,11 @@ class CacheCounters:
     misses: int = 0
     hit_tokens: int = 0
     """Prompt tokens that did not have to be computed."""
-    miss_tokens: int = 0
+    queried_tokens: int = 0
     """Prompt tokens that had to be."""
     evictions: int = 0
     """Finished sequences that lost their cells to others."""
-    spills: int = 0
+    offloads: int = 0
     """States saved to host memory."""
     restores: int = 0
     """States put back from there."""
@@ -88,7 +88,7 @@ class PrefixCache:
 
     def __init__(
         self,
-        memory: KVMemory,
+        memory: KVCache,
         store: StateStore,
         *,
         num_ids: int,
@@ -115,7 +115,7 @@ class PrefixCache:
         """Ids that are not to be evicted, by pin."""
 
     @property
-    def num_resident(self) -> int:
+    def num_cached_sequences(self) -> int:
         """Sequences in the KV memory that nobody runs."""
         return len(self._finished) + len(self._pinned)
 
@@ -125,7 +125,7 @@ class PrefixCache:
         return self._memory.is_unified
 
     @property
-    def can_drop_a_part(self) -> bool:
+    def supports_partial_removal(self) -> bool:
         """Can the end of a sequence be taken back?"""
         return not self._requires_full_state
 
@@ -143,14 +143,14 @@ class PrefixCache:
 
     # --- a sequence's life ------------------------------------------------------------------
 
-    def is_worth_waiting(self, sequence: Sequence, running: Iterable[Sequence]) -> bool:
+    def should_wait_for_prefix(self, sequence: Sequence, running: Iterable[Sequence]) -> bool:
         """Is a running sequence about to compute a prefix that this one can then share?"""
         if self._requires_full_state and not self._store.limit_bytes:
             return False
-        known = self._tree.match_prefix(sequence.prefix)[0]
+        cached = self._tree.match_prefix(sequence.prefix)[0]
         for other in running:
-            shared = sequence.prefix.common_length(other.key(other.num_to_read))
-            if shared >= max(other.num_computed, known) + _WORTH_WAITING_FOR:
+            shared = sequence.prefix.common_length(other.key(other.num_to_prefill))
+            if shared >= max(other.num_computed, cached) + _MIN_TOKENS_TO_WAIT_FOR:
                 if self._requires_full_state:
                     other.checkpoints.add(shared)
                 return True
@@ -159,11 +159,11 @@ class PrefixCache:
     def admit(self, sequence: Sequence, running: Iterable[Sequence]) -> None:
         """Give the sequence an id, with the longest prefix there is already in its memory."""
         if self._requires_full_state:
-            self._admit_whole(sequence)
+            self._admit_with_full_state(sequence)
         else:
-            self._admit_sharing(sequence, running)
+            self._admit_with_shared_prefix(sequence, running)
         if sequence.is_new:
-            self._count(sequence)
+            self._count_lookup(sequence)
 
     def compact_sequence_ids(self, running: Iterable[Sequence]) -> None:
         """Move running sequences so that their ids are next to each other.
@@ -180,15 +180,15 @@ class PrefixCache:
             return
         self._steps_with_gaps += 1
         starts = range(self._num_ids - len(by_id) + 1)
-        rank = max(
+        target_ids = max(
             (range(start, start + len(by_id)) for start in starts),
             key=lambda ids: sum(id in ids for id in by_id),
         )
-        gaps = [id for id in rank if id not in by_id]
-        outside = [sequence for id, sequence in by_id.items() if id not in rank]
+        gaps = [id for id in target_ids if id not in by_id]
+        outside = [sequence for id, sequence in by_id.items() if id not in target_ids]
         num_tokens = sum(sequence.num_computed for sequence in outside)
         num_tokens += sum(map(self._tree.length, gaps))
-        if num_tokens > self._steps_with_gaps * _TOKENS_A_GAP_IS_WORTH:
+        if num_tokens > self._steps_with_gaps * _MAX_MOVED_PER_GAP_STEP:
             return
         for sequence, gap in zip(outside, gaps, strict=True):
             assert sequence.id is not None
@@ -207,15 +207,15 @@ class PrefixCache:
             return
         key = sequence.computed
         self._memory.drop(id, len(key))  # what was drafted when it failed
-        is_known = not len(key) or self._tree.contains(key, besides=id)
-        if is_known and sequence.pin is None:
+        is_held_elsewhere = not len(key) or self._tree.contains(key, besides=id)
+        if is_held_elsewhere and sequence.pin is None:
             self._release(id)
             return
         self._share_cells(id, key)
         self._tree.extend(id, key)
         if sequence.pin is None:
             self._finished[id] = None
-            self._make_compact()
+            self._trim_idle_cells()
         else:
             self._pinned[sequence.pin] = id
 
@@ -227,7 +227,7 @@ class PrefixCache:
         self._release(sequence.id)
         sequence.id, sequence.num_computed = None, 0
 
-    def drop_after(self, sequence: Sequence, length: int) -> None:
+    def truncate(self, sequence: Sequence, length: int) -> None:
         """Take back what a running sequence has in memory beyond so many tokens."""
         assert sequence.id is not None
         self._memory.drop(sequence.id, length)
@@ -255,7 +255,7 @@ class PrefixCache:
             return True
         return False
 
-    def state_of(self, key: CacheKey, *, at_least: int) -> tuple[int, NDArray[np.uint8]] | None:
+    def export_state(self, key: CacheKey, *, at_least: int) -> tuple[int, NDArray[np.uint8]] | None:
         """The number of leading tokens that are computed, and the state after exactly these.
 
         None where they are fewer than ``at_least``, or no id or memory is free to copy it.
@@ -278,7 +278,7 @@ class PrefixCache:
     def save_all(self) -> None:
         """Save what is in the KV memory, before the engine closes."""
         for id in [*self._finished, *self._pinned.values()]:
-            self._save(id, self._tree.path(id))
+            self._save(id, self._tree.key_of(id))
 
     def clear(self) -> None:
         """Forget everything in the KV memory, after a fault that left it in an unknown state."""
@@ -290,67 +290,67 @@ class PrefixCache:
 
     def check(self, running: Iterable[Sequence]) -> None:
         """Assert that our books and llama.cpp's agree. For tests: it asks for every id."""
-        at_work = {s.id: s.num_computed for s in running if s.id is not None}
+        active = {s.id: s.num_computed for s in running if s.id is not None}
         idle = {id: self._tree.length(id) for id in [*self._finished, *self._pinned.values()]}
         nothing = dict.fromkeys(self._free, 0)
-        books = at_work | idle | nothing
-        assert len(books) == len(at_work) + len(idle) + len(nothing) == self._num_ids
-        assert self._tree.holders <= at_work.keys() | idle.keys()
+        books = active | idle | nothing
+        assert len(books) == len(active) + len(idle) + len(nothing) == self._num_ids
+        assert self._tree.owners <= active.keys() | idle.keys()
         memory = {id: self._memory.last_position(id) + 1 for id in books}
         assert memory == books, f"KV memory {memory}, books {books}"
 
     # --- models that can share a part -------------------------------------------------------
 
-    def _admit_sharing(self, sequence: Sequence, running: Iterable[Sequence]) -> None:
+    def _admit_with_shared_prefix(self, sequence: Sequence, running: Iterable[Sequence]) -> None:
         for other in running:
             if other.id is not None:
                 self._tree.extend(other.id, other.computed, onto_others=False)
         prefix = sequence.prefix
-        length, source = self._donor(prefix)
+        length, source = self._find_source(prefix)
         saved_length, saved = self._store.find(prefix)
-        if saved is not None and saved_length >= length + _WORTH_RESTORING:
+        if saved is not None and saved_length >= length + _MIN_TOKENS_TO_RESTORE:
             id = self._restore(saved, keep=source)
             if id is not None:
                 self._memory.drop(id, saved_length)
                 self._share_cells(id, prefix.prefix(saved_length))
-                self._begin(sequence, id, saved_length)
+                self._assign(sequence, id, saved_length)
                 return
-            length, source = self._donor(prefix)  # trying may have evicted it
+            length, source = self._find_source(prefix)  # trying may have evicted it
         if source is None:
-            self._begin(sequence, self._free_id(keep=None), 0)
-        elif source in self._finished and self._can_be_taken_over(source, length):
+            self._assign(sequence, self._take_free_id(keep=None), 0)
+        elif source in self._finished and self._can_take_over(source, length):
             # A conversation goes on: the finished turn's id is taken over.
             del self._finished[source]
             if self._tree.length(source) > length:
                 self._memory.drop(source, length)
                 self._tree.remove(source)
-            self._begin(sequence, source, length)
+            self._assign(sequence, source, length)
         else:
             if source in self._finished:
                 self._finished.move_to_end(source)
-            id = self._free_id(keep=source)
-            length, source = self._donor(prefix)  # it may have been the only one to evict
+            id = self._take_free_id(keep=source)
+            length, source = self._find_source(prefix)  # it may have been the only one to evict
             if source is not None and not self._memory.copy(source, id, length):
                 length = 0
-            self._begin(sequence, id, length)
+            self._assign(sequence, id, length)
 
-    def _donor(self, prefix: CacheKey) -> tuple[int, int | None]:
+    def _find_source(self, prefix: CacheKey) -> tuple[int, int | None]:
         """How much of a prefix is in memory, and who has it; 0 and None where it is not worth
         moving."""
         length, source = self._tree.match_prefix(prefix)
         if source is None or self._memory.is_unified:
             return length, source
         num_moved = self._memory.last_position(source) + 1
-        is_worth_it = num_moved <= length * _MOVED_PER_TOKEN_SAVED
-        return (length, source) if is_worth_it else (0, None)
+        is_worthwhile = num_moved <= length * _MAX_COPIED_PER_TOKEN_SAVED
+        return (length, source) if is_worthwhile else (0, None)
 
-    def _can_be_taken_over(self, source: int, length: int) -> bool:
+    def _can_take_over(self, source: int, length: int) -> bool:
         """Is what the donor has beyond ``length`` nothing, or cheaper to lose than to copy the
         rest?"""
         lost = self._tree.length(source) - length
-        return lost == 0 or (not self._memory.is_unified and lost < _WORTH_SAVING)
+        return lost == 0 or (not self._memory.is_unified and lost < _MIN_TOKENS_TO_SAVE)
 
-    def _begin(self, sequence: Sequence, id: int, length: int) -> None:
+    def _assign(self, sequence: Sequence, id: int, length: int) -> None:
         self._tree.extend(id, sequence.key(length))
         sequence.id, sequence.num_computed = id, length
 
@@ -366,49 +366,49 @@ class PrefixCache:
 
     # --- models that can share only whole states --------------------------------------------
 
-    def _admit_whole(self, sequence: Sequence) -> None:
+    def _admit_with_full_state(self, sequence: Sequence) -> None:
         prefix = sequence.prefix
         length, saved = self._store.find(prefix)
         id = None if saved is None else self._restore(saved, keep=None)
         if id is None:
-            id, length = self._free_id(keep=None), 0
-        parted_at = self._store.common_length(prefix)
-        if parted_at >= length + _WORTH_SAVING:
-            sequence.checkpoints.add(parted_at)
-        if len(prefix) >= length + _WORTH_SAVING:
+            id, length = self._take_free_id(keep=None), 0
+        diverges_at = self._store.common_length(prefix)
+        if diverges_at >= length + _MIN_TOKENS_TO_SAVE:
+            sequence.checkpoints.add(diverges_at)
+        if len(prefix) >= length + _MIN_TOKENS_TO_SAVE:
             sequence.checkpoints.add(len(prefix))
         sequence.id, sequence.num_computed = id, length
 
     # --- ids and states ---------------------------------------------------------------------
 
-    def _count(self, sequence: Sequence) -> None:
+    def _count_lookup(self, sequence: Sequence) -> None:
         counters = self.counters
         if sequence.num_computed:
             counters.hits += 1
         else:
             counters.misses += 1
         counters.hit_tokens += sequence.num_computed
-        counters.miss_tokens += sequence.num_tokens - sequence.num_computed
+        counters.queried_tokens += sequence.num_tokens
 
     def _save(self, id: int, key: CacheKey, *, pinned: bool = False) -> None:
-        if len(key) < _WORTH_SAVING:
+        if len(key) < _MIN_TOKENS_TO_SAVE:
             return
         state = self._memory.save(id)
         if state is not None and self._store.put(SavedState(key.copy(), state), pinned=pinned):
-            self.counters.spills += 1
+            self.counters.offloads += 1
 
     def _restore(self, saved: SavedState, *, keep: int | None) -> int | None:
         """An id with the saved state in it; None where it is damaged or has no room."""
         if not self._store.use(saved, is_sound):
-            self._discard(saved)
+            self._discard_damaged(saved)
             return None
-        id = self._free_id(keep=keep)
+        id = self._take_free_id(keep=keep)
         while not self._memory.restore(id, saved.state):
             others = (other for other in self._finished if other != keep)
             oldest = next(others, None)
             if oldest is None:
                 heappush(self._free, id)
-                self._forget_misfit(saved)
+                self._forget_unusable(saved)
                 return None
             self._evict(oldest)
         self.counters.restores += 1
@@ -416,13 +416,13 @@ class PrefixCache:
             self._files.mark_used(saved)
         return id
 
-    def _forget_misfit(self, saved: SavedState) -> None:
+    def _forget_unusable(self, saved: SavedState) -> None:
         """Forget a state from a file that an empty memory does not take: it would never fit."""
         if saved.path is not None and len(self._free) == self._num_ids:
             self._store.remove(saved)
             logger.warning("%s: llama.cpp does not take this saved prompt", saved.path)
 
-    def _discard(self, saved: SavedState) -> None:
+    def _discard_damaged(self, saved: SavedState) -> None:
         logger.warning("%s: this saved prompt is damaged and is removed", saved.path)
         if self._files is not None:
             self._files.remove(saved)
@@ -432,18 +432,18 @@ class PrefixCache:
         if not self._memory.swap(one, other):
             return False
         self._tree.swap(one, other)
-        now = {one: other, other: one}
-        self._free = [now.get(id, id) for id in self._free]
+        swapped = {one: other, other: one}
+        self._free = [swapped.get(id, id) for id in self._free]
         heapify(self._free)
-        self._finished = OrderedDict.fromkeys(now.get(id, id) for id in self._finished)
-        self._pinned = {pin: now.get(id, id) for pin, id in self._pinned.items()}
+        self._finished = OrderedDict.fromkeys(swapped.get(id, id) for id in self._finished)
+        self._pinned = {pin: swapped.get(id, id) for pin, id in self._pinned.items()}
         return True
 
     def _evict(self, id: int) -> None:
         """Move an idle sequence out; a pinned one stays pinned where it goes to."""
         pin = next((pin for pin, pinned in self._pinned.items() if pinned == id), None)
-        if pin is not None or self._tree.private_length(id) >= _WORTH_SAVING:
-            self._save(id, self._tree.path(id), pinned=pin is not None)
+        if pin is not None or self._tree.private_length(id) >= _MIN_TOKENS_TO_SAVE:
+            self._save(id, self._tree.key_of(id), pinned=pin is not None)
         if pin is None:
             del self._finished[id]
         else:
@@ -451,7 +451,7 @@ class PrefixCache:
         self.counters.evictions += 1
         self._release(id)
 
-    def _make_compact(self) -> None:
+    def _trim_idle_cells(self) -> None:
         """Move finished sequences to host memory, the least recently used first, but not the
         latest, until few cells are idle. Those in a memory of their own are in nobody's way."""
         if not self._memory.is_unified:
@@ -459,13 +459,13 @@ class PrefixCache:
         idle = {id: self._tree.private_length(id) for id in self._finished}
         num_idle = sum(idle.values())
         for id in list(self._finished)[:-1]:
-            if num_idle <= _IDLE_CELLS or not self._store.limit_bytes:
+            if num_idle <= _MAX_IDLE_CELLS or not self._store.limit_bytes:
                 return
             if idle[id]:
                 num_idle -= idle[id]
                 self._evict(id)
 
-    def _free_id(self, keep: int | None) -> int:
+    def _take_free_id(self, keep: int | None) -> int:
         """An id that nobody has; ``keep`` is evicted for it only where there is no other.
 
         Where every id has a memory of its own, it is next to those at work, and a conversation that
@@ -486,13 +486,13 @@ class PrefixCache:
     def _ids_near_active(self) -> list[int]:
         """Ids that nobody runs under among those at work and beside them, gaps first."""
         idle = {*self._free, *self._finished, *self._pinned.values()}
-        at_work = [id for id in range(self._num_ids) if id not in idle]
-        if not at_work:
+        active = [id for id in range(self._num_ids) if id not in idle]
+        if not active:
             return []
-        first, last = at_work[0], at_work[-1]
+        first, last = active[0], active[-1]
         gaps = [id for id in range(first, last) if id in idle]
-        beside = [id for id in (first - 1, last + 1) if id in idle]
-        return [*gaps, *sorted(beside, key=lambda id: id not in self._free)]
+        adjacent = [id for id in (first - 1, last + 1) if id in idle]
+        return [*gaps, *sorted(adjacent, key=lambda id: id not in self._free)]
 
     def _release(self, id: int) -> None:
         self._tree.remove(id)

@@ -15,9 +15,9 @@ from kronk_agent.engine.sequence import Sequence
 
 logger = logging.getLogger(__name__)
 
-_WORTH_A_FILE = 128
+_MIN_TOKENS_TO_SAVE = 128
 """Tokens from which on a prefix is saved: a CPU computes fewer within about a second."""
-_MAX_WANTED = 16
+_MAX_PENDING = 16
 """Prefixes to be saved that nobody has computed yet."""
 
 
@@ -43,24 +43,24 @@ class PrefixSaver:
         self._cache = cache
         self._store = store
         self._keeps_conversations = keeps_conversations
-        self._wanted: dict[bytes, NDArray[np.int32]] = {}
+        self._pending: dict[bytes, NDArray[np.int32]] = {}
         self._saved: set[bytes] = set()
         for state in files.read() if files is not None else ():
             self._saved.add(state.key.tokens.tobytes())
             store.put(state)
 
-    def want(self, sequence: Sequence) -> None:
+    def schedule_save(self, sequence: Sequence) -> None:
         """Note the prefix that a sequence is about to compute, if it is to be saved."""
-        if self._files is None or sequence.shared_prefix < _WORTH_A_FILE:
+        if self._files is None or sequence.shared_prefix < _MIN_TOKENS_TO_SAVE:
             return
         tokens = sequence.tokens[: sequence.shared_prefix]
         key = tokens.tobytes()
         if key in self._saved:
             return
-        if len(self._wanted) >= _MAX_WANTED:
-            self._wanted.pop(next(iter(self._wanted)))
-        self._wanted[key] = tokens.copy()
-        if not self._cache.can_drop_a_part:
+        if len(self._pending) >= _MAX_PENDING:
+            self._pending.pop(next(iter(self._pending)))
+        self._pending[key] = tokens.copy()
+        if not self._cache.supports_partial_removal:
             sequence.checkpoints.add(len(tokens))
 
     def save(self) -> None:
@@ -80,14 +80,14 @@ class PrefixSaver:
         self._files.close()
 
     def _save(self, *, is_last: bool) -> None:
-        for key, tokens in list(self._wanted.items()):
-            at_least = _WORTH_A_FILE if is_last else len(tokens)
-            found = self._cache.state_of(CacheKey(tokens), at_least=at_least)
+        for key, tokens in list(self._pending.items()):
+            at_least = _MIN_TOKENS_TO_SAVE if is_last else len(tokens)
+            found = self._cache.export_state(CacheKey(tokens), at_least=at_least)
             if found is None:
                 continue  # whoever was to compute it gave up; the next one may not
             assert self._files is not None
             length, state = found
-            del self._wanted[key]
+            del self._pending[key]
             self._files.write_soon(SavedState(CacheKey(tokens[:length]), state))
             self._saved.add(key)
             logger.debug("saving the state of a prompt's first %d tokens", length)

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-H = TypeVar("H")
+OwnerT = TypeVar("OwnerT")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +44,7 @@ class CacheKey:
         """The same key on an array of its own."""
         return replace(self, tokens=self.tokens.copy())
 
-    def segment(self, start: int) -> tuple[str, NDArray[np.int32]]:
+    def salted_segment(self, start: int) -> tuple[str, NDArray[np.int32]]:
         """The tokens from ``start`` on that are keyed by the same salt, and that salt."""
         if self.salt != "" and start < self.num_shared:
             return "", self.tokens[start : self.num_shared]
@@ -54,58 +54,61 @@ class CacheKey:
         """How many tokens two keys share from their beginnings."""
         length = 0
         while length < min(len(self), len(other)):
-            (salt, run), (other_salt, other_run) = self.segment(length), other.segment(length)
+            (salt, segment), (other_salt, other_segment) = (
+                self.salted_segment(length),
+                other.salted_segment(length),
+            )
             if salt != other_salt:
                 break
-            shared = common_prefix_length(run, other_run)
+            shared = common_prefix_length(segment, other_segment)
             length += shared
-            if shared < min(len(run), len(other_run)):
+            if shared < min(len(segment), len(other_segment)):
                 break
         return length
 
 
-class RadixTree(Generic[H]):
+class RadixTree(Generic[OwnerT]):
     """Paths of tokens, and who holds them. Not safe for use by several threads."""
 
     def __init__(self) -> None:
-        self._root: _Node[H] = _Node(np.empty(0, np.int32))
-        self._tips: dict[H, _Node[H]] = {}
+        self._root: _Node[OwnerT] = _Node(np.empty(0, np.int32))
+        self._end_nodes: dict[OwnerT, _Node[OwnerT]] = {}
 
     @property
-    def holders(self) -> frozenset[H]:
-        return frozenset(self._tips)
+    def owners(self) -> frozenset[OwnerT]:
+        return frozenset(self._end_nodes)
 
     @property
     def num_tokens(self) -> int:
         """Tokens of all paths; those that paths share count once."""
-        return sum(len(node.run) for node in self._nodes())
+        return sum(len(node.segment) for node in self._nodes())
 
-    def length(self, holder: H) -> int:
+    def length(self, owner: OwnerT) -> int:
         """How long a holder's path is; 0 for who is not in the tree."""
-        tip = self._tips.get(holder)
-        return 0 if tip is None else tip.depth
+        end_node = self._end_nodes.get(owner)
+        return 0 if end_node is None else end_node.depth
 
-    def path(self, holder: H) -> CacheKey:
+    def key_of(self, owner: OwnerT) -> CacheKey:
         """A holder's tokens, in a new array."""
-        nodes = list(_up_from(self._tips.get(holder)))
+        nodes = list(_to_root(self._end_nodes.get(owner)))
         if not nodes:
             return CacheKey(np.empty(0, np.int32))
         return CacheKey(
-            np.concatenate([node.run for node in reversed(nodes)]),
+            np.concatenate([node.segment for node in reversed(nodes)]),
             nodes[0].salt,
-            sum(len(node.run) for node in nodes if node.salt == ""),
+            sum(len(node.segment) for node in nodes if node.salt == ""),
         )
 
-    def private_length(self, holder: H) -> int:
+    def private_length(self, owner: OwnerT) -> int:
         """How many tokens at the end of a holder's path nobody else holds."""
-        node = self._tips.get(holder)
+        node = self._end_nodes.get(owner)
         length = 0
-        while node is not None and node.parent is not None and len(node.holders) == 1:
-            length += len(node.run)
+        while node is not None and node.parent is not None and len(node.owners) == 1:
+            length += len(node.segment)
             node = node.parent
         return length
 
-    def extend(self, holder: H, key: CacheKey, *, onto_others: bool = True) -> int:
+    def extend(self, owner: OwnerT, key: CacheKey, *, onto_others: bool = True) -> int:
         """Lengthen a holder's path to ``key``, of which the path it has is a prefix.
 
         With ``onto_others=False`` it stops where the next tokens are on a path of others already.
@@ -113,105 +116,108 @@ class RadixTree(Generic[H]):
         Returns:
             The length of its path now.
         """
-        node = self._tips.get(holder, self._root)
-        if holder not in self._tips:
-            self._root.holders.add(holder)
-        self._root.tips.discard(holder)
-        node.tips.discard(holder)
+        node = self._end_nodes.get(owner, self._root)
+        if owner not in self._end_nodes:
+            self._root.owners.add(owner)
+        self._root.ending_owners.discard(owner)
+        node.ending_owners.discard(owner)
         while node.depth < len(key):
-            salt, rest = key.segment(node.depth)
+            salt, rest = key.salted_segment(node.depth)
             child = node.children.get((salt, int(rest[0])))
-            if child is None and node.is_leaf_of(holder) and node.salt == salt:
-                node.run = np.concatenate([node.run, rest])
+            if child is None and node.is_leaf_of(owner) and node.salt == salt:
+                node.segment = np.concatenate([node.segment, rest])
                 node.depth += len(rest)
                 continue
             if child is None:
                 child = _Node(rest.copy(), node, salt)
-            elif not onto_others and holder not in child.holders:
+            elif not onto_others and owner not in child.owners:
                 break
             else:
-                shared = common_prefix_length(child.run, rest)
-                if shared < len(child.run):
+                shared = common_prefix_length(child.segment, rest)
+                if shared < len(child.segment):
                     child = self._split(child, shared)
-            child.holders.add(holder)
+            child.owners.add(owner)
             node = child
-        node.tips.add(holder)
-        self._tips[holder] = node
+        node.ending_owners.add(owner)
+        self._end_nodes[owner] = node
         return node.depth
 
-    def swap(self, one: H, other: H) -> None:
+    def swap(self, one: OwnerT, other: OwnerT) -> None:
         """Give two holders each other's paths; who has none gives none."""
-        moves = [(one, other, self._tips.pop(one, None)), (other, one, self._tips.pop(other, None))]
-        for holder, _, tip in moves:
-            for node in _up_from(tip):
-                node.holders.discard(holder)
-                node.tips.discard(holder)
-        for _, holder, tip in moves:
-            if tip is None:
+        moves = [
+            (one, other, self._end_nodes.pop(one, None)),
+            (other, one, self._end_nodes.pop(other, None)),
+        ]
+        for owner, _, end_node in moves:
+            for node in _to_root(end_node):
+                node.owners.discard(owner)
+                node.ending_owners.discard(owner)
+        for _, owner, end_node in moves:
+            if end_node is None:
                 continue
-            self._tips[holder] = tip
-            tip.tips.add(holder)
-            for node in _up_from(tip):
-                node.holders.add(holder)
+            self._end_nodes[owner] = end_node
+            end_node.ending_owners.add(owner)
+            for node in _to_root(end_node):
+                node.owners.add(owner)
 
-    def remove(self, holder: H) -> None:
+    def remove(self, owner: OwnerT) -> None:
         """Forget a holder and what only it held."""
-        node: _Node[H] | None = self._tips.pop(holder, None)
+        node: _Node[OwnerT] | None = self._end_nodes.pop(owner, None)
         if node is None:
             return
-        node.tips.discard(holder)
+        node.ending_owners.discard(owner)
         while node is not None:
-            node.holders.discard(holder)
+            node.owners.discard(owner)
             parent = node.parent
-            if parent is not None and not node.holders:
-                del parent.children[node.salt, int(node.run[0])]
+            if parent is not None and not node.owners:
+                del parent.children[node.salt, int(node.segment[0])]
             node = parent
 
-    def match_prefix(self, key: CacheKey) -> tuple[int, H | None]:
+    def match_prefix(self, key: CacheKey) -> tuple[int, OwnerT | None]:
         """The longest prefix of ``key`` that anyone holds, and one who holds it."""
         length, node = self._walk(key)
-        return (length, next(iter(node.holders))) if length else (0, None)
+        return (length, next(iter(node.owners))) if length else (0, None)
 
-    def match_complete_entry(self, key: CacheKey) -> tuple[int, H | None]:
+    def match_complete_entry(self, key: CacheKey) -> tuple[int, OwnerT | None]:
         """The longest path that is as a whole a prefix of ``key``, and its holder."""
         length, node = self._walk(key)
         if length < node.depth:  # parted inside the run that leads to this node
             node = node.parent or node
-        while not node.tips and node.parent is not None:
+        while not node.ending_owners and node.parent is not None:
             node = node.parent
-        return (node.depth, next(iter(node.tips))) if node.tips else (0, None)
+        return (node.depth, next(iter(node.ending_owners))) if node.ending_owners else (0, None)
 
-    def contains(self, key: CacheKey, *, besides: H) -> bool:
+    def contains(self, key: CacheKey, *, besides: OwnerT) -> bool:
         """Does somebody else hold all of these tokens?"""
         length, node = self._walk(key)
-        return length == len(key) and len(node.holders - {besides}) > 0
+        return length == len(key) and len(node.owners - {besides}) > 0
 
-    def _walk(self, key: CacheKey) -> tuple[int, _Node[H]]:
+    def _walk(self, key: CacheKey) -> tuple[int, _Node[OwnerT]]:
         """How far the tree knows the tokens, and the node at which or before which that is."""
         node, length = self._root, 0
         while length < len(key):
-            salt, rest = key.segment(length)
+            salt, rest = key.salted_segment(length)
             child = node.children.get((salt, int(rest[0])))
             if child is None:
                 break
-            shared = common_prefix_length(child.run, rest)
+            shared = common_prefix_length(child.segment, rest)
             node, length = child, length + shared
-            if shared < len(child.run):
+            if shared < len(child.segment):
                 break
         return length, node
 
-    def _split(self, node: _Node[H], at: int) -> _Node[H]:
+    def _split(self, node: _Node[OwnerT], at: int) -> _Node[OwnerT]:
         """Put a node in the middle of the run that leads to ``node``; returns it."""
         parent = node.parent
         assert parent is not None
-        upper = _Node(node.run[:at], parent, node.salt)
-        upper.holders = set(node.holders)
-        node.run = node.run[at:]
+        upper = _Node(node.segment[:at], parent, node.salt)
+        upper.owners = set(node.owners)
+        node.segment = node.segment[at:]
         node.parent = upper
-        upper.children[node.salt, int(node.run[0])] = node
+        upper.children[node.salt, int(node.segment[0])] = node
         return upper
 
-    def _nodes(self) -> Iterator[_Node[H]]:
+    def _nodes(self) -> Iterator[_Node[OwnerT]]:
         stack = [self._root]
         while stack:
             node = stack.pop()
@@ -219,33 +225,33 @@ class RadixTree(Generic[H]):
             stack.extend(node.children.values())
 
 
-class _Node(Generic[H]):
+class _Node(Generic[OwnerT]):
     """A place in the tree, with the run of tokens that leads to it from its parent."""
 
-    __slots__ = ("children", "depth", "holders", "parent", "run", "salt", "tips")
+    __slots__ = ("children", "depth", "ending_owners", "owners", "parent", "salt", "segment")
 
     def __init__(
-        self, run: NDArray[np.int32], parent: _Node[H] | None = None, salt: str = ""
+        self, segment: NDArray[np.int32], parent: _Node[OwnerT] | None = None, salt: str = ""
     ) -> None:
-        self.run = run
+        self.segment = segment
         self.parent = parent
         self.salt = salt
-        self.depth: int = len(run) + (0 if parent is None else parent.depth)
-        self.children: dict[tuple[str, int], _Node[H]] = {}
+        self.depth: int = len(segment) + (0 if parent is None else parent.depth)
+        self.children: dict[tuple[str, int], _Node[OwnerT]] = {}
         """By the salt and the first token of the run that leads there."""
-        self.holders: set[H] = set()
+        self.owners: set[OwnerT] = set()
         """Everyone whose path goes through here."""
-        self.tips: set[H] = set()
+        self.ending_owners: set[OwnerT] = set()
         """Those whose path ends here."""
         if parent is not None:
-            parent.children[salt, int(run[0])] = self
+            parent.children[salt, int(segment[0])] = self
 
-    def is_leaf_of(self, holder: H) -> bool:
+    def is_leaf_of(self, owner: OwnerT) -> bool:
         """Is this the end of a path that nobody else's goes on from?"""
-        return self.parent is not None and not self.children and self.holders == {holder}
+        return self.parent is not None and not self.children and self.owners == {owner}
 
 
-def _up_from(node: _Node[H] | None) -> Iterator[_Node[H]]:
+def _to_root(node: _Node[OwnerT] | None) -> Iterator[_Node[OwnerT]]:
     """The node, and all on the way to the root."""
     while node is not None:
         yield node

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from kronk_agent.engine.llama.params import EngineParams
 
-_SAMPLE = 1 << 20
+_SAMPLE_BYTES = 1 << 20
 """Bytes of the model file's beginning and end that stand for all of it: its header with all
 metadata is there, and reading tens of gigabytes at each start is not worth being surer."""
 
-_WHAT_STATES_DEPEND_ON = (
+_PARAMS_IN_NAME = (
     "cache_type_k",
     "cache_type_v",
     "flash_attention",
@@ -32,7 +32,7 @@ _WHAT_STATES_DEPEND_ON = (
 def snapshot_name(model: Path, params: EngineParams) -> str:
     """A digest of all that states depend on: the model, llama.cpp and the parameters."""
     files = [model, *(adapter.path for adapter in params.lora)]
-    values = [getattr(params, name) for name in _WHAT_STATES_DEPEND_ON]
+    values = [getattr(params, name) for name in _PARAMS_IN_NAME]
     scales = [adapter.scale for adapter in params.lora]
     digest = hashlib.blake2b(repr((version("llama-cpp-python"), values, scales)).encode())
     for file in files:
@@ -44,7 +44,7 @@ def _fingerprint(path: Path) -> bytes:
     size = path.stat().st_size
     digest = hashlib.blake2b(str(size).encode())
     with path.open("rb") as file:
-        digest.update(file.read(_SAMPLE))
-        file.seek(max(0, size - _SAMPLE))
-        digest.update(file.read(_SAMPLE))
+        digest.update(file.read(_SAMPLE_BYTES))
+        file.seek(max(0, size - _SAMPLE_BYTES))
+        digest.update(file.read(_SAMPLE_BYTES))
     return digest.digest()

@@ -37,7 +37,7 @@ _PART_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _StateEntry:
     """The two files of one state."""
 
     stem: Path
@@ -132,15 +132,15 @@ class StateFiles:
                 if part.stat().st_mtime < time.time() - _PART_SECONDS:
                     part.unlink()
 
-    def _entries(self) -> Iterator[_Entry]:
+    def _entries(self) -> Iterator[_StateEntry]:
         for tokens in self._root.glob(f"*/*{_TOKENS}"):
             stem = tokens.with_name(tokens.name.removesuffix(_TOKENS))
             if not _DIGEST.fullmatch(stem.name) or not _DIGEST.fullmatch(stem.parent.name):
                 continue
             with suppress(OSError):  # another process removed it
-                about = tokens.stat()
-                size = about.st_size + _with(stem, _STATE).stat().st_size
-                yield _Entry(stem, size, about.st_mtime)
+                status = tokens.stat()
+                size = status.st_size + _with(stem, _STATE).stat().st_size
+                yield _StateEntry(stem, size, status.st_mtime)
 
 
 def is_sound(saved: SavedState) -> bool:
@@ -150,9 +150,9 @@ def is_sound(saved: SavedState) -> bool:
 
 def _is_private(folder: Path) -> bool:
     """True if nobody else can write in a folder, so that nobody else chose the states in it."""
-    about = folder.stat()
-    is_own = not hasattr(os, "geteuid") or about.st_uid == os.geteuid()
-    is_private = os.name == "nt" or not about.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    status = folder.stat()
+    is_own = not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
+    is_private = os.name == "nt" or not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     if is_own and is_private:
         return True
     logger.warning("%s: others can write here, so no saved prompts are used: chmod 700", folder)

@@ -57,15 +57,15 @@ class StateStore:
     def put(self, saved: SavedState, *, pinned: bool = False) -> bool:
         """Keep a state; False where it is larger than the budget or there already."""
         size = saved.memory_bytes
-        length, known = self._tree.match_complete_entry(saved.key)
-        if known is not None and length == len(saved.key):
-            self._saved[known] = self._saved[known] or pinned
-            self._saved.move_to_end(known)
+        length, existing = self._tree.match_complete_entry(saved.key)
+        if existing is not None and length == len(saved.key):
+            self._saved[existing] = self._saved[existing] or pinned
+            self._saved.move_to_end(existing)
             return False
         if size > self.limit_bytes:
             return False
-        if known is not None and self._can_be_replaced(known):
-            self.remove(known)
+        if existing is not None and self._can_be_replaced(existing):
+            self.remove(existing)
         for oldest in [state for state in self.in_memory if not self._saved[state]]:
             if self.num_bytes + size <= self.limit_bytes:
                 break
@@ -79,9 +79,9 @@ class StateStore:
 
     def unpin(self, key: CacheKey) -> None:
         """Let the state of these tokens be evicted like the rest."""
-        length, known = self._tree.match_complete_entry(key)
-        if known is not None and length == len(key):
-            self._saved[known] = False
+        length, existing = self._tree.match_complete_entry(key)
+        if existing is not None and length == len(key):
+            self._saved[existing] = False
 
     def find(self, key: CacheKey) -> tuple[int, SavedState | None]:
         """How many of the first tokens the best state covers, and that state."""
@@ -119,9 +119,9 @@ class StateStore:
         for saved in list(self._saved):
             self.remove(saved)
 
-    def _can_be_replaced(self, known: SavedState) -> bool:
+    def _can_be_replaced(self, existing: SavedState) -> bool:
         """True if a longer state serves in its place. Files stay: others may begin with them."""
-        return not self._requires_full_state and not self._saved[known] and known.path is None
+        return not self._requires_full_state and not self._saved[existing] and existing.path is None
 
     def remove(self, saved: SavedState) -> None:
         """Forget a state."""

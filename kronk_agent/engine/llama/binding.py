@@ -12,8 +12,8 @@ import llama_cpp.llama_cpp
 
 llama: Any = llama_cpp.llama_cpp
 
-Model = NewType("Model", object)
-Vocab: TypeAlias = llama_cpp.llama_cpp.llama_vocab_p  # llguidance takes it too
-Context = NewType("Context", object)
-Sampler = NewType("Sampler", object)
-Adapter = NewType("Adapter", object)
+ModelHandle = NewType("ModelHandle", object)
+VocabHandle: TypeAlias = llama_cpp.llama_cpp.llama_vocab_p  # llguidance takes it too
+ContextHandle = NewType("ContextHandle", object)
+SamplerHandle = NewType("SamplerHandle", object)
+AdapterHandle = NewType("AdapterHandle", object)

@@ -8,9 +8,9 @@ import os
 import sys
 from typing import Any
 
-from kronk_agent.engine.llama.binding import Adapter, Context, llama
-from kronk_agent.engine.llama.log import listening
-from kronk_agent.engine.llama.memory_estimate import check_kv_memory
+from kronk_agent.engine.llama.binding import AdapterHandle, ContextHandle, llama
+from kronk_agent.engine.llama.log import collect_errors
+from kronk_agent.engine.llama.memory_estimate import check_kv_cache_size
 from kronk_agent.engine.llama.model_file import ModelFile, check_file
 from kronk_agent.engine.llama.params import EngineParams, LoraAdapter
 from kronk_agent.errors import ModelError
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 _DEFAULT_CONTEXT_LENGTH = 16384
 """Tokens, where the model has more and nothing is asked for."""
-_EACH = 4096
+_DEFAULT_LENGTH_PER_SEQUENCE = 4096
 """The same for each generation, where every one has a memory of its own."""
 _MAX_SEQUENCE_IDS = 256
 """LLAMA_MAX_SEQ: what llama.cpp is compiled for."""
@@ -67,7 +67,7 @@ def keeps_any_prefix(model: ModelFile, params: EngineParams) -> bool:
     return model.has_partial_memory and (params.swa_full or not model.sliding_window)
 
 
-def new_context(model: ModelFile, params: EngineParams) -> Context:
+def new_context(model: ModelFile, params: EngineParams) -> ContextHandle:
     """A context to generate in, with the adapters applied. ``llama_free`` frees it.
 
     Raises:
@@ -86,14 +86,18 @@ def new_context(model: ModelFile, params: EngineParams) -> Context:
     spare_ids = 3 * params.max_sequences if shares_cells else 0
     settings.n_seq_max = min(params.max_sequences + spare_ids, _MAX_SEQUENCE_IDS)
     settings.kv_unified = params.kv_unified
-    check_kv_memory(model, params, settings.n_ctx)
+    check_kv_cache_size(model, params, settings.n_ctx)
     return open_context(model, params, settings)
 
 
 def default_memories(params: EngineParams) -> tuple[int, int]:
     """Where nothing is asked for: how many KV memories there are, and how many tokens each has at
     most."""
-    return (1, _DEFAULT_CONTEXT_LENGTH) if params.kv_unified else (params.max_sequences, _EACH)
+    return (
+        (1, _DEFAULT_CONTEXT_LENGTH)
+        if params.kv_unified
+        else (params.max_sequences, _DEFAULT_LENGTH_PER_SEQUENCE)
+    )
 
 
 def _num_cells(model: ModelFile, params: EngineParams) -> int:
@@ -125,14 +129,14 @@ def context_settings(params: EngineParams) -> Any:
     return settings
 
 
-def open_context(model: ModelFile, params: EngineParams, settings: Any) -> Context:
+def open_context(model: ModelFile, params: EngineParams, settings: Any) -> ContextHandle:
     """The context of these settings, with the adapters of ``params`` applied.
 
     Raises:
         ModelError: llama.cpp cannot make it, or an adapter does not fit.
     """
-    with listening() as errors:
-        context: Context | None = llama.llama_init_from_model(model.handle, settings)
+    with collect_errors() as errors:
+        context: ContextHandle | None = llama.llama_init_from_model(model.handle, settings)
     if context is None:
         why = f" ({errors[-1]})" if errors else ""
         raise ModelError(
@@ -140,18 +144,20 @@ def open_context(model: ModelFile, params: EngineParams, settings: Any) -> Conte
             "that is for want of memory, set a smaller engine.context_length"
         )
     try:
-        _apply(params.lora, model, context)
+        _apply_adapters(params.lora, model, context)
     except BaseException:
         llama.llama_free(context)
         raise
     return context
 
 
-def _apply(adapters: tuple[LoraAdapter, ...], model: ModelFile, context: Context) -> None:
+def _apply_adapters(
+    adapters: tuple[LoraAdapter, ...], model: ModelFile, context: ContextHandle
+) -> None:
     """They are the model's then, and freed with it."""
     if not adapters:
         return
-    handles = [_load(adapter, model) for adapter in adapters]
+    handles = [_load_adapter(adapter, model) for adapter in adapters]
     status = llama.llama_set_adapters_lora(
         context,
         (llama.llama_adapter_lora_p_ctypes * len(handles))(*handles),
@@ -162,10 +168,12 @@ def _apply(adapters: tuple[LoraAdapter, ...], model: ModelFile, context: Context
         raise ModelError(f"{model.path}: llama.cpp cannot apply the adapters of engine.lora")
 
 
-def _load(adapter: LoraAdapter, model: ModelFile) -> Adapter:
+def _load_adapter(adapter: LoraAdapter, model: ModelFile) -> AdapterHandle:
     check_file(adapter.path)
-    with listening() as errors:
-        handle: Adapter = llama.llama_adapter_lora_init(model.handle, os.fsencode(adapter.path))
+    with collect_errors() as errors:
+        handle: AdapterHandle = llama.llama_adapter_lora_init(
+            model.handle, os.fsencode(adapter.path)
+        )
     if not handle:  # a null pointer
         why = errors[-1] if errors else "it is damaged or cut short"
         raise ModelError(f"{adapter.path}: not an adapter for {model.path.name}: {why}")
@@ -184,7 +192,7 @@ def context_length(model: ModelFile, params: EngineParams, *, at_most: int) -> i
     Raises:
         ModelError: the model has no positions beyond what it was made for.
     """
-    longest = _stretched(model, params)
+    longest = _usable_context_length(model, params)
     wanted = params.context_length or min(longest, at_most)
     if wanted > longest and model.has_learned_positions:
         raise ModelError(
@@ -200,13 +208,13 @@ def context_length(model: ModelFile, params: EngineParams, *, at_most: int) -> i
     return wanted
 
 
-def _stretched(model: ModelFile, params: EngineParams) -> int:
+def _usable_context_length(model: ModelFile, params: EngineParams) -> int:
     """Tokens the model was made for, with its positions stretched as ``params`` says."""
     trained = model.trained_context_length
     if params.rope_freq_scale is None or model.has_learned_positions:
         return trained
-    own = llama.llama_model_rope_freq_scale_train(model.handle) or 1.0
-    return int((params.yarn_orig_ctx or trained) * own / params.rope_freq_scale)
+    trained_scale = llama.llama_model_rope_freq_scale_train(model.handle) or 1.0
+    return int((params.yarn_orig_ctx or trained) * trained_scale / params.rope_freq_scale)
 
 
 def _num_cores() -> int:

@@ -12,15 +12,15 @@ from kronk_agent.engine.llama.binding import llama
 _logger = logging.getLogger("kronk_agent.engine.llama_cpp")
 _LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING}
 _ERROR = 4
-_EXPECTED = "failed to find a memory slot"
+_EXPECTED_ERROR = "failed to find a memory slot"
 """The KV memory is full of cached prompts; the scheduler evicts some and tries again."""
 
 
-class _Listener(threading.local):
+class _Collector(threading.local):
     errors: list[str] | None = None
 
 
-_listener = _Listener()
+_collector = _Collector()
 
 
 @llama.llama_log_callback  # type: ignore[untyped-decorator]
@@ -29,10 +29,10 @@ def _forward(level: int, text: bytes | None, _: object) -> None:
     line = (text or b"").decode("utf-8", "replace").strip()
     if not line.strip("."):
         return
-    shown = logging.DEBUG if _EXPECTED in line else _LEVELS.get(level, logging.DEBUG)
+    shown = logging.DEBUG if _EXPECTED_ERROR in line else _LEVELS.get(level, logging.DEBUG)
     _logger.log(shown, "%s", line)
-    if level == _ERROR and _listener.errors is not None:
-        _listener.errors.append(line.partition(": ")[2] or line)  # without the function's name
+    if level == _ERROR and _collector.errors is not None:
+        _collector.errors.append(line.partition(": ")[2] or line)  # without the function's name
 
 
 def forward_log() -> None:
@@ -41,11 +41,11 @@ def forward_log() -> None:
 
 
 @contextmanager
-def listening() -> Iterator[list[str]]:
+def collect_errors() -> Iterator[list[str]]:
     """What llama.cpp calls errors while the block runs, on this thread, oldest first."""
     errors: list[str] = []
-    _listener.errors = errors
+    _collector.errors = errors
     try:
         yield errors
     finally:
-        _listener.errors = None
+        _collector.errors = None

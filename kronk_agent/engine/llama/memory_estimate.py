@@ -26,7 +26,7 @@ BITS_PER_VALUE = {
 
 _GIB = 2**30
 _MIB = 2**20
-_STEP = 256
+_CONTEXT_MULTIPLE = 256
 """llama.cpp rounds a context up to a multiple of this."""
 
 
@@ -68,7 +68,7 @@ def total_bytes(
     return int(model.weight_bytes + context + logits) + params.cache_ram_mib * _MIB
 
 
-def check_kv_memory(model: ModelFile, params: EngineParams, context_length: int) -> None:
+def check_kv_cache_size(model: ModelFile, params: EngineParams, context_length: int) -> None:
     """Refuse what this machine surely has no room for, before the system kills the process.
 
     Raises:
@@ -76,19 +76,23 @@ def check_kv_memory(model: ModelFile, params: EngineParams, context_length: int)
     """
     is_on_gpu = params.gpu_layers != 0 and llama.llama_supports_gpu_offload()
     keeps_less = model.sliding_window > 0 and not params.swa_full
-    if is_on_gpu or keeps_less or (advice := no_room(model, params, context_length)) is None:
+    if (
+        is_on_gpu
+        or keeps_less
+        or (advice := kv_cache_shortage(model, params, context_length)) is None
+    ):
         return
     raise ModelError(advice)
 
 
-def no_room(model: ModelFile, params: EngineParams, context_length: int) -> str | None:
+def kv_cache_shortage(model: ModelFile, params: EngineParams, context_length: int) -> str | None:
     """What would do, where the KV memory is more than the free memory; None where it is not, or
     cannot be foretold."""
     per_token = kv_bytes_per_token(model, params)
     free = psutil.virtual_memory().available
     if per_token is None or context_length * per_token <= free:
         return None
-    fitting = int(free / per_token) // _STEP * _STEP
+    fitting = int(free / per_token) // _CONTEXT_MULTIPLE * _CONTEXT_MULTIPLE
     smaller = replace(params, cache_type_k="q8_0", cache_type_v="q8_0", flash_attention="auto")
     small_size = context_length * (kv_bytes_per_token(model, smaller) or 0)
     ways = [f"set engine.context_length to {fitting} or less"] if fitting else []

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from kronk_agent.engine.llama.binding import Model, llama
+from kronk_agent.engine.llama.binding import ModelHandle, llama
 from kronk_agent.engine.llama.gguf.trial import check_model
-from kronk_agent.engine.llama.log import forward_log, listening
-from kronk_agent.engine.llama.numa import place_on_nodes
+from kronk_agent.engine.llama.log import collect_errors, forward_log
+from kronk_agent.engine.llama.numa import set_numa_strategy
 from kronk_agent.engine.llama.params import EngineParams, Pooling
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.errors import ConfigError, ModelError
@@ -90,10 +90,10 @@ class ModelFile:
         forward_log()
         llama.llama_backend_init()
         if params.numa is not None:
-            place_on_nodes(params.numa)
+            set_numa_strategy(params.numa)
         settings = _load_settings(params)
         settings.vocab_only = is_described_only
-        with listening() as errors:
+        with collect_errors() as errors:
             handle = llama.llama_model_load_from_file(os.fsencode(path), settings)
         if handle is None:
             why = f" ({errors[-1]})" if errors else ""
@@ -101,7 +101,7 @@ class ModelFile:
                 f"{path}: llama.cpp cannot load this file: it is damaged, cut short, or of a kind "
                 f"this build does not know{why}: download it again, or run with --debug for more"
             )
-        self.handle: Model = handle
+        self.handle: ModelHandle = handle
         self.path = path
         self.vocabulary = Vocabulary(llama.llama_model_get_vocab(handle))
         self.trained_context_length = int(self.number("context_length") or 0)

@@ -16,21 +16,21 @@ _STRATEGIES = {
 
 # llama.cpp keeps this for the whole process, takes it once, and says nothing of it afterwards.
 _lock = threading.Lock()
-_placed: list[Numa] = []
+_chosen: list[Numa] = []
 
 
-def place_on_nodes(strategy: Numa) -> None:
+def set_numa_strategy(strategy: Numa) -> None:
     """Choose the placement; the first choice holds until the process ends.
 
     Raises:
         ConfigError: another one was chosen before.
     """
     with _lock:
-        if not _placed:
+        if not _chosen:
             llama.llama_numa_init(_STRATEGIES[strategy])
-            _placed.append(strategy)
-        if _placed[0] != strategy:
+            _chosen.append(strategy)
+        if _chosen[0] != strategy:
             raise ConfigError(
-                f"must be {_placed[0]}, as for a model loaded before: it holds for the process",
+                f"must be {_chosen[0]}, as for a model loaded before: it holds for the process",
                 key="engine.numa",
             )

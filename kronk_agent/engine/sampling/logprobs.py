@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
-class TokenLogprob:
+class TokenIdLogprob:
     """A token and its likeliest alternatives."""
 
     token: int
@@ -34,8 +34,8 @@ class RowLogprobs:
         self._norm = float(highest) + float(np.log(np.exp(logits - highest).sum(dtype=np.float64)))
         self._top = self._find_top(num_top)
 
-    def of(self, token: int) -> TokenLogprob:
-        return TokenLogprob(token, self._logprob(token), self._top)
+    def of(self, token: int) -> TokenIdLogprob:
+        return TokenIdLogprob(token, self._logprob(token), self._top)
 
     def _find_top(self, number: int) -> tuple[tuple[int, float], ...]:
         if number == 0:

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from kronk_agent.engine.llama import binding
-from kronk_agent.engine.llama.binding import Context, llama
-from kronk_agent.engine.sampling.logprobs import TokenLogprob
+from kronk_agent.engine.llama.binding import ContextHandle, SamplerHandle, llama
+from kronk_agent.engine.sampling.logprobs import TokenIdLogprob
 from kronk_agent.engine.structured_output.constraint import Matcher
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.model import SamplerName, SamplingParams
@@ -43,11 +42,11 @@ class Sampler:
             llama.llama_sampler_chain_add(self._chain, stage)
         if looks_back:
             # Penalties look back into the prompt, as in llama.cpp's server.
-            self.accept_forced(prompt[-looks_back:].tolist())
+            self.accept(prompt[-looks_back:].tolist())
 
     def sample(
         self,
-        context: Context,
+        context: ContextHandle,
         row: int,
         logits: NDArray[np.float32],
         matcher: Matcher | None,
@@ -69,7 +68,7 @@ class Sampler:
 
     def sample_scored(
         self, logits: NDArray[np.float32], matcher: Matcher | None, num_top: int
-    ) -> TokenLogprob:
+    ) -> TokenIdLogprob:
         """The next token, with the probabilities that the samplers left it and the others.
 
         ``logits`` are of its row, and may be changed.
@@ -91,14 +90,14 @@ class Sampler:
         llama.llama_sampler_accept(self._chain, token)
         left = candidates[: array.size]
         if not left["p"].any():  # greedy: nothing else had a chance
-            return TokenLogprob(token, 0.0, ((token, 0.0),) if num_top else ())
+            return TokenIdLogprob(token, 0.0, ((token, 0.0),) if num_top else ())
         with np.errstate(divide="ignore"):
             logprobs = np.log(left["p"].astype(np.float64))
         likeliest = np.argsort(-logprobs, kind="stable")[:num_top].tolist()
         top = tuple((int(left["id"][i]), float(logprobs[i])) for i in likeliest)
-        return TokenLogprob(token, float(logprobs[array.selected]), top)
+        return TokenIdLogprob(token, float(logprobs[array.selected]), top)
 
-    def accept_forced(self, tokens: list[int]) -> None:
+    def accept(self, tokens: list[int]) -> None:
         """Tell the samplers that look back of tokens that were not sampled."""
         if self._is_stateful:
             for token in tokens:
@@ -109,7 +108,7 @@ class Sampler:
             llama.llama_sampler_free(self._chain)
             self._chain = None
 
-    def _sample(self, context: Context, row: int, logits: NDArray[np.float32]) -> int:
+    def _sample(self, context: ContextHandle, row: int, logits: NDArray[np.float32]) -> int:
         if self._is_greedy:  # llama.cpp makes a list of all candidates first
             return int(logits.argmax())
         return int(llama.llama_sampler_sample(self._chain, context, row))
@@ -129,7 +128,7 @@ def _looks_back(params: SamplingParams, context_length: int) -> int:
 
 def _stages(
     params: SamplingParams, vocabulary: Vocabulary, context_length: int
-) -> Iterator[binding.Sampler]:
+) -> Iterator[SamplerHandle]:
     if params.logit_bias:
         biases = [llama.llama_logit_bias(token, bias) for token, bias in params.logit_bias.items()]
         array = (llama.llama_logit_bias * len(biases))(*biases)
@@ -159,7 +158,7 @@ def _stage(
     vocabulary: Vocabulary,
     context_length: int,
     seed: int,
-) -> Iterator[binding.Sampler]:
+) -> Iterator[SamplerHandle]:
     """The sampler of this name, unless it is off."""
     match name:
         case "penalties" if params.has_penalties:
@@ -197,10 +196,10 @@ def _stage(
             return
 
 
-def _dry(params: SamplingParams, vocabulary: Vocabulary, context_length: int) -> binding.Sampler:
+def _dry(params: SamplingParams, vocabulary: Vocabulary, context_length: int) -> SamplerHandle:
     breakers = [text.encode() for text in params.dry_sequence_breakers]
     with vocabulary.in_use() as handle:
-        sampler: binding.Sampler = llama.llama_sampler_init_dry(
+        sampler: SamplerHandle = llama.llama_sampler_init_dry(
             handle,
             params.dry_multiplier,
             params.dry_base,
@@ -212,9 +211,9 @@ def _dry(params: SamplingParams, vocabulary: Vocabulary, context_length: int) ->
     return sampler
 
 
-def _mirostat(params: SamplingParams, vocabulary: Vocabulary, seed: int) -> binding.Sampler:
+def _mirostat(params: SamplingParams, vocabulary: Vocabulary, seed: int) -> SamplerHandle:
     tau, eta = params.mirostat_tau, params.mirostat_eta
-    sampler: binding.Sampler = (
+    sampler: SamplerHandle = (
         llama.llama_sampler_init_mirostat(vocabulary.size, seed, tau, eta, _MIROSTAT_M)
         if params.mirostat == 1
         else llama.llama_sampler_init_mirostat_v2(seed, tau, eta)

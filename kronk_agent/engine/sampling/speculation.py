@@ -13,25 +13,25 @@ from numpy.typing import NDArray
 _NGRAM = 3
 """Tokens that must match for a draft to be made."""
 
-_CONVINCING = 8
+_PROBE_MATCH = 8
 """Tokens that must match where drafts have not paid so far."""
 
-_LONGEST_DRAFT = 16
+_MAX_DRAFT_LENGTH = 16
 
-_WORTH_PROBING = 0.7
+_MAX_PROBED_ACCEPTANCE = 0.7
 """Where more of a draft must be right for it to pay, little is won even then: with many streams on
 a CPU, where each row takes its time and a batch of another shape has to be planned anew."""
 
 FIRST_DRAFT_LENGTH = 4
 """Tokens of a draft while little is known of how good they are."""
 
-_FIRST_PAUSE = 8
+_FIRST_PROBE_INTERVAL = 8
 """Tokens until the next try if one was wrong; twice as many after each that was."""
 
-_ITEM = 4
+_TOKEN_BYTES = 4
 """Bytes of a token id."""
 
-_MEMORY = 0.8
+_ACCEPTANCE_DECAY = 0.8
 """Weight of what is known of acceptance so far against the newest draft."""
 
 
@@ -47,14 +47,14 @@ class PromptLookup:
         """The part of the drafted tokens that was right lately; a guess at first."""
         self._tokens = tokens
         self._num_indexed = _NGRAM
-        self._places: dict[bytes, int] = {}
+        self._continuations: dict[bytes, int] = {}
         """Where the text goes on after each n-gram's latest occurrence."""
         self._draft_length = FIRST_DRAFT_LENGTH
-        self._pause = _FIRST_PAUSE
+        self._probe_interval = _FIRST_PROBE_INTERVAL
         self._probe_from = 0
         """So many tokens there must be for the next probe."""
 
-    def draft(self, num_tokens: int, limit: int, *, worth: float) -> NDArray[np.int32]:
+    def draft(self, num_tokens: int, limit: int, *, min_acceptance: float) -> NDArray[np.int32]:
         """What may follow the first ``num_tokens`` tokens, at most ``limit``; often nothing.
 
         Args:
@@ -65,27 +65,31 @@ class PromptLookup:
         nothing = self._tokens[:0]
         if num_tokens <= _NGRAM or limit < 1:
             return nothing
-        place = self._places.get(self._tokens[num_tokens - _NGRAM : num_tokens].tobytes())
-        if place is None:
+        start_of_draft = self._continuations.get(
+            self._tokens[num_tokens - _NGRAM : num_tokens].tobytes()
+        )
+        if start_of_draft is None:
             return nothing
-        if self.acceptance < worth:
-            if worth > _WORTH_PROBING or num_tokens < self._probe_from:
+        if self.acceptance < min_acceptance:
+            if min_acceptance > _MAX_PROBED_ACCEPTANCE or num_tokens < self._probe_from:
                 return nothing
-            if not self._matches(place, num_tokens, _CONVINCING):
+            if not self._matches(start_of_draft, num_tokens, _PROBE_MATCH):
                 return nothing
-            self._probe_from = num_tokens + self._pause
-        length = min(self._draft_length, limit, num_tokens - place)
-        return self._tokens[place : place + length]
+            self._probe_from = num_tokens + self._probe_interval
+        length = min(self._draft_length, limit, num_tokens - start_of_draft)
+        return self._tokens[start_of_draft : start_of_draft + length]
 
     def learn(self, drafted: int, accepted: int) -> None:
         """How many tokens of a draft the model agreed with."""
-        self.acceptance = _MEMORY * self.acceptance + (1 - _MEMORY) * accepted / drafted
+        self.acceptance = (
+            _ACCEPTANCE_DECAY * self.acceptance + (1 - _ACCEPTANCE_DECAY) * accepted / drafted
+        )
         if accepted == drafted:
-            self._draft_length = min(2 * self._draft_length, _LONGEST_DRAFT)
-            self._pause = _FIRST_PAUSE
+            self._draft_length = min(2 * self._draft_length, _MAX_DRAFT_LENGTH)
+            self._probe_interval = _FIRST_PROBE_INTERVAL
             self._probe_from = 0
         else:
-            self._pause *= 2
+            self._probe_interval *= 2
             self._draft_length = max(2, accepted + 1)
 
     def _index(self, num_tokens: int) -> None:
@@ -93,13 +97,13 @@ class PromptLookup:
         start = self._num_indexed - _NGRAM
         data = self._tokens[start:num_tokens].tobytes()
         for end in range(self._num_indexed, num_tokens):
-            at = _ITEM * (end - _NGRAM - start)
-            self._places[data[at : at + _ITEM * _NGRAM]] = end
+            at = _TOKEN_BYTES * (end - _NGRAM - start)
+            self._continuations[data[at : at + _TOKEN_BYTES * _NGRAM]] = end
         self._num_indexed = max(self._num_indexed, num_tokens)
 
-    def _matches(self, place: int, num_tokens: int, number: int) -> bool:
+    def _matches(self, start_of_draft: int, num_tokens: int, number: int) -> bool:
         """Are the ``number`` tokens before ``place`` also the last ones?"""
-        if place < number:
+        if start_of_draft < number:
             return False
         last = self._tokens[num_tokens - number : num_tokens]
-        return bool((self._tokens[place - number : place] == last).all())
+        return bool((self._tokens[start_of_draft - number : start_of_draft] == last).all())

@@ -7,44 +7,44 @@ from typing import TypeAlias
 from kronk_agent.engine.scheduling.step_time import StepTimeModel
 from kronk_agent.engine.sequence import Sequence
 
-_SECONDS = 0.25
+_STEP_SECONDS = 0.25
 """How long the prompts in a step may make it: what a prompt that comes now waits to be looked at.
 On 2 CPU cores and a small model that is about 80 tokens; on a GPU it is more than a batch holds."""
 
-_SECONDS_UNWATCHED = 1.0
+_LONG_STEP_SECONDS = 1.0
 """The same where it holds up nobody: a prompt has the engine to itself, and had for a while; or
 nobody watches what is generated, and prompts end with the step. Larger steps read a third faster
 on a CPU."""
 
-_SECONDS_GENERATING = 0.1
+_STREAMING_STEP_SECONDS = 0.1
 """The same while somebody is watched generating: then it is the gap between two of their tokens
 too. It costs about 15 % of the speed at which a prompt is read on a CPU."""
 
-_SECONDS_BOTH = 0.2
+_STREAMING_STEP_SECONDS_MANY_PROMPTS = 0.2
 """The same with several prompts: the short ones get on sooner."""
 
-_PROMPT_SECONDS = 0.1
+_MIN_PREFILL_SECONDS = 0.1
 """What prompts get of a step in any case. With thirty streams, which take longer than that, they
 would else be read a few tokens at a time, and the streams would start and end one by one."""
 
-_FEWEST_ROWS = 8
+_MIN_PREFILL_ROWS = 8
 """Prompts go on by at least this many tokens a step, together, however slow the steps are."""
 
-_RESERVED_SHARE = 32
+_OLDEST_PROMPT_DIVISOR = 32
 """One prompt row of so many is the oldest prompt's, however many shorter ones come."""
 
-_LONG_STEPS = 8
+_LONG_PROMPT_STEPS = 8
 """A prompt is long that takes more steps than that."""
 
-_TILE = 64
+FA_TILE_ROWS = 64
 """From so many rows of one sequence on ggml's FlashAttention computes them together on a CPU
 (``GGML_FA_TILE_Q`` in its ``ops.cpp``), with which 64 rows take no longer than 48 one by one."""
 
-_TILED_CELL = 0.6
+TILED_ROW_COST = 0.6
 """What a cell costs a row that is computed so, by what it costs others: 0.5 to 0.6 measured with
 contexts of 1,000 to 6,000 tokens."""
 
-Share: TypeAlias = tuple[Sequence, int]
+PrefillShare: TypeAlias = tuple[Sequence, int]
 
 
 class PrefillPolicy:
@@ -57,19 +57,19 @@ class PrefillPolicy:
     """
 
     def __init__(self, cost: StepTimeModel, *, capacity: int, is_unified: bool) -> None:
-        self._cost = cost
+        self._step_time = cost
         self._capacity = capacity
         self._is_unified = is_unified
 
     def schedule(
         self,
-        reading: list[Sequence],
-        generating: list[Sequence],
+        prefilling: list[Sequence],
+        decoding: list[Sequence],
         num_rows: int,
         *,
         expects_more_requests: bool,
         since_last: float = 0.0,
-    ) -> list[Share]:
+    ) -> list[PrefillShare]:
         """How many tokens of each prompt this step reads.
 
         Args:
@@ -80,61 +80,71 @@ class PrefillPolicy:
             since_last: seconds since the last step, which are part of the gap between two tokens
                 of those who generate.
         """
-        cells = sum(self.cells(sequence, 1) for sequence in generating)
-        is_streaming = any(sequence.is_streaming for sequence in (*generating, *reading))
-        if not is_streaming and (whole := self._finishable_prompts(reading, num_rows, cells)):
-            return whole
-        is_read_along = any(sequence.is_streaming for sequence in generating)
-        if is_read_along:
-            seconds = _SECONDS_BOTH if len(reading) > 1 else _SECONDS_GENERATING
-        elif generating or len(reading) > 1 or expects_more_requests:
-            seconds = _SECONDS
+        cells = sum(self.cells(sequence, 1) for sequence in decoding)
+        is_streaming = any(sequence.is_streaming for sequence in (*decoding, *prefilling))
+        if not is_streaming and (
+            finishable := self._finishable_prompts(prefilling, num_rows, cells)
+        ):
+            return finishable
+        delays_streams = any(sequence.is_streaming for sequence in decoding)
+        if delays_streams:
+            seconds = (
+                _STREAMING_STEP_SECONDS_MANY_PROMPTS
+                if len(prefilling) > 1
+                else _STREAMING_STEP_SECONDS
+            )
+        elif decoding or len(prefilling) > 1 or expects_more_requests:
+            seconds = _STEP_SECONDS
         else:
-            seconds = _SECONDS_UNWATCHED
-        seconds = max(seconds, self._cost.seconds(num_rows, cells=cells) + _PROMPT_SECONDS)
-        if is_read_along:
+            seconds = _LONG_STEP_SECONDS
+        seconds = max(
+            seconds, self._step_time.seconds(num_rows, cells=cells) + _MIN_PREFILL_SECONDS
+        )
+        if delays_streams:
             seconds -= since_last
-        return self._split_budget(reading, seconds, num_rows, cells, is_alone=not generating)
+        return self._split_budget(
+            prefilling, seconds, num_rows, cells, is_prefill_only=not decoding
+        )
 
     def cells(self, sequence: Sequence, rows: int) -> float:
         """Cells at which so many rows of a sequence look, all together, beyond those at which all
         rows look: so many as take as long."""
         if self._is_unified:
             return 0
-        return rows * sequence.num_computed * (_TILED_CELL if rows >= _TILE else 1)
+        return rows * sequence.num_computed * (TILED_ROW_COST if rows >= FA_TILE_ROWS else 1)
 
     def _finishable_prompts(
-        self, reading: list[Sequence], num_rows: int, cells: float
-    ) -> list[Share]:
+        self, prefilling: list[Sequence], num_rows: int, cells: float
+    ) -> list[PrefillShare]:
         """The shortest prompts that can be read to their ends in one step; none may be."""
-        chosen: list[Share] = []
-        for sequence in sorted(reading, key=_num_pending):
+        chosen: list[PrefillShare] = []
+        for sequence in sorted(prefilling, key=_num_pending):
             count = _num_pending(sequence)
             # In memories of their own prompts are computed together as far as the shorter one
             # goes, and neither of these parts might be a tile.
-            if chosen and count >= _TILE and not self._is_unified:
+            if chosen and count >= FA_TILE_ROWS and not self._is_unified:
                 break
-            with_it = num_rows + count
+            total_rows = num_rows + count
             cells += self.cells(sequence, count)
-            seconds = self._cost.seconds(with_it, cells=cells)
-            if with_it > self._capacity or seconds > _SECONDS_UNWATCHED:
+            seconds = self._step_time.seconds(total_rows, cells=cells)
+            if total_rows > self._capacity or seconds > _LONG_STEP_SECONDS:
                 break
-            num_rows = with_it
+            num_rows = total_rows
             chosen.append((sequence, count))
-        if chosen and all(sequence is not reading[0] for sequence, _ in chosen):
-            reserved = max(1, num_rows // _RESERVED_SHARE)
-            chosen.append((reading[0], min(reserved, self._capacity - num_rows)))
+        if chosen and all(sequence is not prefilling[0] for sequence, _ in chosen):
+            reserved = max(1, num_rows // _OLDEST_PROMPT_DIVISOR)
+            chosen.append((prefilling[0], min(reserved, self._capacity - num_rows)))
         return chosen
 
     def _split_budget(
         self,
-        reading: list[Sequence],
+        prefilling: list[Sequence],
         seconds: float,
         num_rows: int,
         cells: float,
         *,
-        is_alone: bool,
-    ) -> list[Share]:
+        is_prefill_only: bool,
+    ) -> list[PrefillShare]:
         """As many rows of the shortest prompt as a step of so many seconds may have, and where that
         leaves time those of the next: a long prompt does not hold up a short one. Some are the
         oldest's in any case, so that it gets on too.
@@ -145,31 +155,34 @@ class PrefillPolicy:
         capacity = self._capacity
         if num_rows >= capacity:
             return []
-        shortest_first = sorted(reading, key=_num_pending)
-        shortest, oldest = shortest_first[0], reading[0]
-        room = max(self._room(shortest, seconds, num_rows, cells), _FEWEST_ROWS)
-        if is_alone and room >= _TILE // 2:
-            room = -(-room // _TILE) * _TILE
-            if _num_pending(shortest) <= 2 * room:
-                room = max(room, _num_pending(shortest))
-        room = min(room, capacity - num_rows)
+        shortest_first = sorted(prefilling, key=_num_pending)
+        shortest, oldest = shortest_first[0], prefilling[0]
+        budget = max(self._max_rows(shortest, seconds, num_rows, cells), _MIN_PREFILL_ROWS)
+        if is_prefill_only and budget >= FA_TILE_ROWS // 2:
+            budget = -(-budget // FA_TILE_ROWS) * FA_TILE_ROWS
+            if _num_pending(shortest) <= 2 * budget:
+                budget = max(budget, _num_pending(shortest))
+        budget = min(budget, capacity - num_rows)
         seconds = max(
-            seconds, self._cost.seconds(num_rows + room, cells=cells + self.cells(shortest, room))
+            seconds,
+            self._step_time.seconds(num_rows + budget, cells=cells + self.cells(shortest, budget)),
         )
-        at_first = num_rows, cells
-        chosen = dict.fromkeys(reading, 0)
-        reserved = room if oldest is shortest else max(1, room // _RESERVED_SHARE)
+        before_prefill = num_rows, cells
+        chosen = dict.fromkeys(prefilling, 0)
+        reserved = budget if oldest is shortest else max(1, budget // _OLDEST_PROMPT_DIVISOR)
         chosen[oldest] = min(_num_pending(oldest), reserved)
         num_rows += chosen[oldest]
         cells += self.cells(oldest, chosen[oldest])
-        someone_ends = False
+        finishes_a_prompt = False
         for sequence in shortest_first:
             wanted = _num_pending(sequence) - chosen[sequence]
-            if someone_ends and wanted > _LONG_STEPS * self._room(sequence, seconds, *at_first):
+            if finishes_a_prompt and wanted > _LONG_PROMPT_STEPS * self._max_rows(
+                sequence, seconds, *before_prefill
+            ):
                 continue
-            fitting = min(self._room(sequence, seconds, num_rows, cells), capacity - num_rows)
+            fitting = min(self._max_rows(sequence, seconds, num_rows, cells), capacity - num_rows)
             taken = min(wanted, fitting)
-            someone_ends |= taken == wanted
+            finishes_a_prompt |= taken == wanted
             chosen[sequence] += taken
             num_rows += taken
             cells += self.cells(sequence, taken)
@@ -177,18 +190,22 @@ class PrefillPolicy:
                 break
         return [*chosen.items()]
 
-    def _room(self, sequence: Sequence, seconds: float, num_rows: int, cells: float) -> int:
+    def _max_rows(self, sequence: Sequence, seconds: float, num_rows: int, cells: float) -> int:
         """How many rows of a sequence a step may have at most, beside those it has."""
 
         def within(cells_each: float) -> int | None:
-            return self._cost.max_rows_within(
+            return self._step_time.max_rows_within(
                 seconds, beside=num_rows, cells=cells, cells_each=cells_each
             )
 
-        rows = within(self.cells(sequence, _TILE) / _TILE)
+        rows = within(self.cells(sequence, FA_TILE_ROWS) / FA_TILE_ROWS)
         if rows is None:
             return self._capacity
-        return rows if rows >= _TILE else min(within(self.cells(sequence, 1)) or 0, _TILE - 1)
+        return (
+            rows
+            if rows >= FA_TILE_ROWS
+            else min(within(self.cells(sequence, 1)) or 0, FA_TILE_ROWS - 1)
+        )
 
 
 def _num_pending(sequence: Sequence) -> int:

@@ -13,33 +13,33 @@ class RequestQueue:
     and within each those that had to give way before those that arrived. Guarded by its owner."""
 
     def __init__(self) -> None:
-        self._lines: dict[str, deque[Sequence]] = {"interactive": deque(), "background": deque()}
+        self._queues: dict[str, deque[Sequence]] = {"interactive": deque(), "background": deque()}
 
     def __len__(self) -> int:
-        return sum(map(len, self._lines.values()))
+        return sum(map(len, self._queues.values()))
 
     def __iter__(self) -> Iterator[Sequence]:
-        for line in self._lines.values():
-            yield from line
+        for queue in self._queues.values():
+            yield from queue
 
     def append(self, sequence: Sequence) -> None:
-        self._lines[sequence.priority].append(sequence)
+        self._queues[sequence.priority].append(sequence)
 
-    def put_first(self, sequence: Sequence) -> None:
+    def append_first(self, sequence: Sequence) -> None:
         """One that was running and had to give way."""
-        self._lines[sequence.priority].appendleft(sequence)
+        self._queues[sequence.priority].appendleft(sequence)
 
     def remove(self, sequence: Sequence) -> bool:
         """False where it is not in the line (any more)."""
-        line = self._lines[sequence.priority]
-        if sequence not in line:
+        queue = self._queues[sequence.priority]
+        if sequence not in queue:
             return False
-        line.remove(sequence)
+        queue.remove(sequence)
         return True
 
     def clear(self) -> list[Sequence]:
         """Empty the line; returns who was in it."""
-        everyone = list(self)
-        for line in self._lines.values():
-            line.clear()
-        return everyone
+        sequences = list(self)
+        for queue in self._queues.values():
+            queue.clear()
+        return sequences

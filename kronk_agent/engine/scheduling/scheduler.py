@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from kronk_agent.engine.kv_cache.prefix_cache import PrefixCache
 from kronk_agent.engine.kv_cache.prefix_saver import PrefixSaver
 from kronk_agent.engine.llama.batch import Batch
-from kronk_agent.engine.llama.binding import Context, llama
-from kronk_agent.engine.sampling.logprobs import RowLogprobs, TokenLogprob
+from kronk_agent.engine.llama.binding import ContextHandle, llama
+from kronk_agent.engine.sampling.logprobs import RowLogprobs, TokenIdLogprob
 from kronk_agent.engine.sampling.sampler import Sampler
 from kronk_agent.engine.sampling.speculation import FIRST_DRAFT_LENGTH, PromptLookup
 from kronk_agent.engine.scheduling.prefill import PrefillPolicy
@@ -42,25 +42,25 @@ from kronk_agent.errors import (
 
 logger = logging.getLogger(__name__)
 
-_HOLD_SECONDS = 0.015
+_FLUSH_INTERVAL_SECONDS = 0.015
 """How long tokens may be held back to be handed over together. Waking the event loop costs more
 than all else that Python does in a step, and takes a core from llama.cpp's threads, which wait for
 one another: on 2 cores and a small model a wake-up each token costs a tenth of the speed."""
 
-_HOLD_SECONDS_UNWATCHED = 0.25
+_BATCH_FLUSH_INTERVAL_SECONDS = 0.25
 """The same for tokens that nobody reads as they come: whoever collects them still sees soon enough
 if they are not to go on."""
 
-_COMPANY_SECONDS = 5.0
+_BURST_WINDOW_SECONDS = 5.0
 """How long after a request that met others more of them are expected."""
 
-_SCORED_PROMPT_ROWS = 64
+_MAX_SCORED_PROMPT_ROWS = 64
 """Prompt tokens in a step that all want logits, each of which is as large as the vocabulary."""
 
-_NO_CELLS = 1
+_NO_KV_SLOT = 1
 """``llama_decode``'s answer when the KV memory has no room for the batch."""
 
-Output: TypeAlias = tuple[Sink, Chunk | KronkError]
+SequenceOutput: TypeAlias = tuple[Sink, Chunk | KronkError]
 
 
 class Scheduler:
@@ -74,12 +74,12 @@ class Scheduler:
 
     def __init__(
         self,
-        context: Context,
+        context: ContextHandle,
         vocabulary: Vocabulary,
         cache: PrefixCache,
         prefixes: PrefixSaver,
         *,
-        deliver: Callable[[list[Output]], None],
+        deliver: Callable[[list[SequenceOutput]], None],
         context_length: int,
         num_cells: int,
         batch_size: int,
@@ -98,24 +98,26 @@ class Scheduler:
         self._max_sequences = max_sequences
         self._queue_limit = queue_limit
         self._speculation = speculation
-        self._cost = StepTimeModel()
-        self._prefill = PrefillPolicy(self._cost, capacity=batch_size, is_unified=cache.is_unified)
+        self._step_time = StepTimeModel()
+        self._prefill = PrefillPolicy(
+            self._step_time, capacity=batch_size, is_unified=cache.is_unified
+        )
         self._counters = StepCounters()
-        self._output: list[Output] = []
+        self._output: list[SequenceOutput] = []
         """What is still to be handed over."""
-        self._due_at = math.inf
+        self._flush_deadline = math.inf
         """When, on the clock of ``time.perf_counter``."""
         self._running: list[Sequence] = []
         """Admitted sequences, oldest first."""
         self._waiting = RequestQueue()
         """Submitted or preempted sequences; guarded by ``_changed``."""
-        self._errands: list[Callable[[], None]] = []
+        self._callbacks: list[Callable[[], None]] = []
         """What others want the worker to do between two steps; guarded by ``_changed``."""
-        self._is_full = False
+        self._is_admission_blocked = False
         """Someone was preempted, and nothing has ended since."""
-        self._company_until = 0.0
+        self._burst_until = 0.0
         """On the clock of ``time.perf_counter``: until then others are expected to come."""
-        self._stepped_at = 0.0
+        self._last_step_at = 0.0
         """When the last step was over, on the same clock."""
         self._changed = threading.Condition()
         self._is_closing = False
@@ -149,7 +151,7 @@ class Scheduler:
                     retry_after_seconds=1.0,
                 )
             if self._running or self._waiting:
-                self._company_until = time.perf_counter() + _COMPANY_SECONDS
+                self._burst_until = time.perf_counter() + _BURST_WINDOW_SECONDS
             for sequence in sequences:
                 self._waiting.append(sequence)
             self._changed.notify()
@@ -161,7 +163,7 @@ class Scheduler:
             if self._waiting.remove(sequence):
                 sequence.close()
                 if sequence.admitted_at is not None:  # it had given way and wants its room no more
-                    self._is_full = False
+                    self._is_admission_blocked = False
             sequence.is_cancelled = True
 
     def call_soon(self, callback: Callable[[], None]) -> None:
@@ -172,7 +174,7 @@ class Scheduler:
         """
         with self._changed:
             self._check_open()
-            self._errands.append(callback)
+            self._callbacks.append(callback)
             self._changed.notify()
 
     def close(self) -> None:
@@ -189,9 +191,9 @@ class Scheduler:
             self._cache.counters,
             running=self._running,
             waiting=list(self._waiting),
-            cells_used=self._cache.num_cells(self._running),
-            cells_total=self._num_cells,
-            resident=self._cache.num_resident,
+            kv_cells_used=self._cache.num_cells(self._running),
+            kv_cells_total=self._num_cells,
+            cached_sequences=self._cache.num_cached_sequences,
         )
 
     def check(self) -> None:
@@ -210,7 +212,7 @@ class Scheduler:
         while self._wait_for_work():
             started_at = time.perf_counter()
             try:
-                self._run_errands()
+                self._run_callbacks()
                 self._step()
             except Exception as error:  # boundary: the thread outlives any fault
                 logger.exception("a decode step failed")
@@ -219,15 +221,15 @@ class Scheduler:
                 self._cache.clear()
                 self._fail(self._running, EngineError(f"the engine failed: {error}"))
             if not self._running:
-                self._hand_over()
+                self._flush()
             self._counters.busy_seconds += time.perf_counter() - started_at
             if not self._running and not self._waiting:
                 self._save_prefixes(self._prefixes.save)
         with self._changed:
             left = [*self._running, *self._waiting.clear()]
         self._fail(left, EngineError("the engine was closed"))
-        self._hand_over()
-        self._run_errands()
+        self._flush()
+        self._run_callbacks()
         self._save_prefixes(self._prefixes.close)
 
     def _save_prefixes(self, save: Callable[[], None]) -> None:
@@ -239,14 +241,14 @@ class Scheduler:
     def _wait_for_work(self) -> bool:
         with self._changed:
             self._changed.wait_for(
-                lambda: self._is_closing or self._running or self._waiting or self._errands
+                lambda: self._is_closing or self._running or self._waiting or self._callbacks
             )
             return not self._is_closing
 
-    def _run_errands(self) -> None:
+    def _run_callbacks(self) -> None:
         with self._changed:
-            errands, self._errands = self._errands, []
-        for callback in errands:
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
             callback()
 
     def _step(self) -> None:
@@ -254,19 +256,21 @@ class Scheduler:
         self._admit()
         self._cache.compact_sequence_ids(self._running)
         rows = self._fill_batch()
-        cells = sum(self._prefill.cells(part.sequence, part.num_rows) for part in rows)
-        self._hand_over(within=self._cost.seconds(self._batch.size, cells=cells))
+        cells = sum(
+            self._prefill.cells(scheduled.sequence, scheduled.num_rows) for scheduled in rows
+        )
+        self._flush(next_output_in=self._step_time.seconds(self._batch.size, cells=cells))
         if not self._decode(rows, cells):
             return
-        for part in rows:
-            self._advance(part)
+        for scheduled in rows:
+            self._advance(scheduled)
 
-    def _hand_over(self, *, within: float = math.inf) -> None:
+    def _flush(self, *, next_output_in: float = math.inf) -> None:
         """Hand over what there is, unless it can wait for what will be there ``within`` seconds."""
-        if self._output and self._due_at <= time.perf_counter() + within:
+        if self._output and self._flush_deadline <= time.perf_counter() + next_output_in:
             self._deliver(self._output)
             self._output = []
-            self._due_at = math.inf
+            self._flush_deadline = math.inf
 
     # --- admission --------------------------------------------------------------------------
 
@@ -277,11 +281,13 @@ class Scheduler:
             self._retire(sequence)
         now = time.perf_counter()
         with self._changed:
-            late = [s for s in [*self._running, *self._waiting] if s.is_late(now)]
-            for sequence in late:
+            expired = [s for s in [*self._running, *self._waiting] if s.is_past_deadline(now)]
+            for sequence in expired:
                 if self._waiting.remove(sequence) and not sequence.is_new:
-                    self._is_full = False  # it had given way and wants its room no more
-        for sequence in late:
+                    self._is_admission_blocked = (
+                        False  # it had given way and wants its room no more
+                    )
+        for sequence in expired:
             self._fail([sequence], DeadlineError(num_tokens=sequence.num_generated))
 
     def _admit(self) -> None:
@@ -292,21 +298,21 @@ class Scheduler:
         with self._changed:
             waiting = list(self._waiting)
         for sequence in waiting:
-            is_crowded = self._is_full or len(self._running) >= self._max_sequences
-            if is_crowded and not self._can_displace(sequence):
+            is_at_capacity = self._is_admission_blocked or len(self._running) >= self._max_sequences
+            if is_at_capacity and not self._can_preempt_background(sequence):
                 return
             if self._waits_for_prefix(sequence):
                 continue
             with self._changed:
                 if not self._waiting.remove(sequence):
                     continue  # cancelled meanwhile
-            if is_crowded:
-                self._pause(self._running[-1])
-                self._is_full = False  # what it computed can be evicted now
-            with self._its_own_fault(sequence):
+            if is_at_capacity:
+                self._swap_out(self._running[-1])
+                self._is_admission_blocked = False  # what it computed can be evicted now
+            with self._isolated(sequence):
                 self._start(sequence)
 
-    def _can_displace(self, sequence: Sequence) -> bool:
+    def _can_preempt_background(self, sequence: Sequence) -> bool:
         """Is there someone in the background to give their place up to it?"""
         return (
             sequence.priority == "interactive"
@@ -316,20 +322,20 @@ class Scheduler:
 
     def _waits_for_prefix(self, sequence: Sequence) -> bool:
         leader = sequence.leader
-        if leader is not None and not leader.is_over and leader.num_generated == 0:
+        if leader is not None and not leader.is_closed and leader.num_generated == 0:
             return True
-        return self._cache.is_worth_waiting(sequence, self._running)
+        return self._cache.should_wait_for_prefix(sequence, self._running)
 
     def _start(self, sequence: Sequence) -> None:
         if sequence.is_new and not self._prepare(sequence):
             return
         if sequence.is_scoring:  # from the beginning, however far it had come
             sequence.prompt_logprobs.clear()
-        self._prefixes.want(sequence)
+        self._prefixes.schedule_save(sequence)
         self._cache.admit(sequence, self._running)
         if sequence.is_new:
             sequence.num_cached = min(sequence.num_computed, sequence.num_prompt_tokens)
-        sequence.num_to_read = sequence.num_tokens
+        sequence.num_to_prefill = sequence.num_tokens
         self._running.append(sequence)
         # Those in the background stand last, and are the first to give way.
         self._running.sort(key=lambda s: s.priority == "background")
@@ -344,46 +350,50 @@ class Scheduler:
             prompt=sequence.tokens[: sequence.num_prompt_tokens],
             context_length=self._context_length,
         )
-        if self._speculation and sequence.top_logprobs is None and self._cache.can_drop_a_part:
+        if (
+            self._speculation
+            and sequence.top_logprobs is None
+            and self._cache.supports_partial_removal
+        ):
             sequence.lookup = PromptLookup(sequence.tokens)
         if sequence.constraint is None:
             return True
         sequence.matcher = sequence.constraint.start()
-        forced = self._take_forced(sequence, sequence.room)
-        return not forced or self._emit(sequence, forced)
+        fast_forward = self._take_fast_forward(sequence, sequence.num_remaining)
+        return not fast_forward or self._emit(sequence, fast_forward)
 
     # --- one batch --------------------------------------------------------------------------
 
     def _fill_batch(self) -> list[_ScheduledRows]:
         """Choose the rows of this loop: generating sequences first, then the prompts' shares."""
         self._batch.clear()
-        generating = [s for s in self._running if not s.is_reading]
-        reading = [s for s in self._running if s.is_reading]
+        decoding = [s for s in self._running if not s.is_prefilling]
+        prefilling = [s for s in self._running if s.is_prefilling]
         chosen: list[tuple[Sequence, int]] = []
         num_rows = 0
         # As long as there are prompts to read no row is idle that a draft could have.
-        worth = math.inf if reading else self._worth_of_drafts(len(generating))
-        for sequence in generating:
-            room = self._batch.capacity - num_rows - len(generating)
-            self._draft(sequence, room - 1, worth)
+        min_acceptance = math.inf if prefilling else self._break_even_acceptance(len(decoding))
+        for sequence in decoding:
+            room = self._batch.capacity - num_rows - len(decoding)
+            self._draft(sequence, room - 1, min_acceptance)
             chosen.append((sequence, len(sequence.pending)))
             num_rows += len(sequence.pending) + len(sequence.draft)
-        if reading:
+        if prefilling:
             now = time.perf_counter()
             chosen += self._prefill.schedule(
-                reading,
-                generating,
+                prefilling,
+                decoding,
                 num_rows,
-                expects_more_requests=now < self._company_until,
-                since_last=now - self._stepped_at,
+                expects_more_requests=now < self._burst_until,
+                since_last=now - self._last_step_at,
             )
         if not self._cache.is_unified:
             # Rows of different memories are computed together if their ids rise by one.
             chosen.sort(key=lambda choice: choice[0].id or 0)
         rows = [self._add_rows(sequence, count) for sequence, count in chosen]
-        return [part for part in rows if part.count]
+        return [scheduled for scheduled in rows if scheduled.count]
 
-    def _worth_of_drafts(self, num_generating: int) -> float:
+    def _break_even_acceptance(self, num_decoding: int) -> float:
         """The part of a draft that must be right for it to pay.
 
         k more rows in a step of n give m more tokens if m of them are right. That is faster when
@@ -391,17 +401,17 @@ class Scheduler:
         each·n). Where each sequence has a memory of its own, several rows of one are not computed
         with the one row of each of the others: these are shared by nobody.
         """
-        if num_generating > 1 and not self._cache.is_unified:
-            return self._cost.share_of_rows_apart(num_generating, FIRST_DRAFT_LENGTH)
-        return self._cost.marginal_row_cost(num_generating)
+        if num_decoding > 1 and not self._cache.is_unified:
+            return self._step_time.separate_row_cost(num_decoding, FIRST_DRAFT_LENGTH)
+        return self._step_time.marginal_row_cost(num_decoding)
 
-    def _draft(self, sequence: Sequence, limit: int, worth: float) -> None:
+    def _draft(self, sequence: Sequence, limit: int, min_acceptance: float) -> None:
         """Guess its next tokens, at most ``limit``, if to check them is likely to pay."""
         sequence.draft = sequence.draft[:0]
         if sequence.lookup is None or len(sequence.pending) != 1:
             return
-        limit = min(sequence.room - 1, limit)
-        draft = sequence.lookup.draft(sequence.num_tokens, limit, worth=worth)
+        limit = min(sequence.num_remaining - 1, limit)
+        draft = sequence.lookup.draft(sequence.num_tokens, limit, min_acceptance=min_acceptance)
         if len(draft) and sequence.matcher is not None:
             draft = draft[: sequence.matcher.count_allowed(draft.tolist())]
         sequence.draft = draft.copy()
@@ -409,7 +419,7 @@ class Scheduler:
     def _add_rows(self, sequence: Sequence, wanted: int) -> _ScheduledRows:
         count = min(wanted, self._batch.room)
         if sequence.is_scoring:
-            count = min(count, _SCORED_PROMPT_ROWS)
+            count = min(count, _MAX_SCORED_PROMPT_ROWS)
         if sequence.checkpoints:
             ahead = (at - sequence.num_computed for at in sequence.checkpoints)
             count = min([count, *(number for number in ahead if number > 0)])
@@ -442,21 +452,23 @@ class Scheduler:
         if self._batch.size == 0:
             return False
         started_at = time.perf_counter()
-        while (status := llama.llama_decode(self._context, self._batch.native)) == _NO_CELLS:
+        while (status := llama.llama_decode(self._context, self._batch.native)) == _NO_KV_SLOT:
             if not self._cache.evict():
                 self._preempt_youngest()
                 return False
         # The first look at the results waits for them, where a GPU computes them.
         llama.llama_synchronize(self._context)
-        self._stepped_at = time.perf_counter()
-        seconds = self._stepped_at - started_at
+        self._last_step_at = time.perf_counter()
+        seconds = self._last_step_at - started_at
         if status != 0:
             raise EngineError(f"llama_decode answered {status}")
-        self._cost.add(self._batch.size, seconds, cells=cells)
+        self._step_time.add(self._batch.size, seconds, cells=cells)
         self._counters.add_step(
             seconds,
             rows=self._batch.size,
-            prefill_tokens=sum(part.count for part in rows if part.sequence.is_reading),
+            prefill_tokens=sum(
+                scheduled.count for scheduled in rows if scheduled.sequence.is_prefilling
+            ),
         )
         return True
 
@@ -471,64 +483,67 @@ class Scheduler:
         self._running.pop()
         self._counters.preemptions += 1
         # Whoever gave way must not come straight back: nothing starts until something ends.
-        self._is_full = True
-        self._wait_again(youngest)
+        self._is_admission_blocked = True
+        self._requeue(youngest)
 
-    def _pause(self, sequence: Sequence) -> None:
+    def _swap_out(self, sequence: Sequence) -> None:
         """Have a sequence give up its place; its cells stay while nobody needs them."""
         self._cache.finish(sequence)
         self._running.remove(sequence)
         sequence.num_computed = 0
         self._counters.preemptions += 1
-        self._wait_again(sequence)
+        self._requeue(sequence)
 
-    def _wait_again(self, sequence: Sequence) -> None:
+    def _requeue(self, sequence: Sequence) -> None:
         with self._changed:
             if sequence.is_cancelled:
                 sequence.close()
-                self._is_full = False
+                self._is_admission_blocked = False
             else:
-                self._waiting.put_first(sequence)
+                self._waiting.append_first(sequence)
 
     # --- one sequence -----------------------------------------------------------------------
 
-    def _advance(self, part: _ScheduledRows) -> None:
+    def _advance(self, scheduled: _ScheduledRows) -> None:
         """Take what the batch computed for a sequence, and choose its next tokens."""
-        sequence = part.sequence
-        with self._its_own_fault(sequence):
+        sequence = scheduled.sequence
+        with self._isolated(sequence):
             if sequence.is_scoring:
-                self._score_prompt(sequence, part)
-            sequence.num_computed += part.count
+                self._score_prompt(sequence, scheduled)
+            sequence.num_computed += scheduled.count
             self._cache.checkpoint(sequence)
-            if part.last_row is None:
+            if scheduled.last_row is None:
                 return
             sequence.num_steps += 1
-            if sequence.room == 0:  # only its prompt was to be computed
+            if sequence.num_remaining == 0:  # only its prompt was to be computed
                 self._emit(sequence, [])
             elif sequence.top_logprobs is not None:
-                self._emit(sequence, *self._next_scored(sequence, part.last_row))
+                self._emit(sequence, *self._next_with_logprobs(sequence, scheduled.last_row))
             elif len(sequence.draft):
-                self._emit(sequence, self._check_draft(sequence, part.last_row))
+                self._emit(sequence, self._check_draft(sequence, scheduled.last_row))
             else:
-                self._emit(sequence, self._next_tokens(sequence, part.last_row, sequence.room))
+                self._emit(
+                    sequence,
+                    self._next_tokens(sequence, scheduled.last_row, sequence.num_remaining),
+                )
 
-    def _score_prompt(self, sequence: Sequence, part: _ScheduledRows) -> None:
+    def _score_prompt(self, sequence: Sequence, scheduled: _ScheduledRows) -> None:
         """Note the logprobs of the tokens that follow these rows in the prompt."""
         assert sequence.top_prompt_logprobs is not None
         following = sequence.tokens[sequence.num_computed + 1 : sequence.num_prompt_tokens]
-        for row, token in enumerate(following[: part.count].tolist(), part.first_row):
+        for row, token in enumerate(following[: scheduled.count].tolist(), scheduled.first_row):
             distribution = RowLogprobs(self._logits(row), sequence.top_prompt_logprobs)
             sequence.prompt_logprobs.append(distribution.of(token))
 
-    def _next_scored(
+    def _next_with_logprobs(
         self, sequence: Sequence, row: int
-    ) -> tuple[list[int], tuple[TokenLogprob, ...]]:
+    ) -> tuple[list[int], tuple[TokenIdLogprob, ...]]:
         """The next token and its logprob, the model's own or what the samplers made of it."""
         assert sequence.top_logprobs is not None
         assert sequence.sampler is not None
-        if not sequence.is_scored_after_sampling:
+        if not sequence.logprobs_after_sampling:
             distribution = RowLogprobs(self._logits(row), sequence.top_logprobs)
-            tokens = self._next_tokens(sequence, row, sequence.room)
+            tokens = self._next_tokens(sequence, row, sequence.num_remaining)
             return tokens, tuple(map(distribution.of, tokens))
         scored = sequence.sampler.sample_scored(
             self._logits(row), sequence.matcher, sequence.top_logprobs
@@ -550,15 +565,15 @@ class Scheduler:
         chosen: list[int] = []
         right = 0
         while right <= len(draft):
-            tokens = self._next_tokens(sequence, row + right, sequence.room - len(chosen))
+            tokens = self._next_tokens(sequence, row + right, sequence.num_remaining - len(chosen))
             chosen += tokens
-            same = _common_length(tokens, draft[right:])
+            same = _common_prefix_length(tokens, draft[right:])
             right += same
-            if not tokens or same < len(tokens) or len(chosen) >= sequence.room:
+            if not tokens or same < len(tokens) or len(chosen) >= sequence.num_remaining:
                 break
         sequence.num_computed += right
         if right < len(draft):
-            self._cache.drop_after(sequence, sequence.num_computed)
+            self._cache.truncate(sequence, sequence.num_computed)
         assert sequence.lookup is not None
         sequence.lookup.learn(len(draft), right)
         sequence.draft = sequence.draft[:0]
@@ -582,21 +597,21 @@ class Scheduler:
         if matcher is None:
             return [token]
         matcher.consume(token)
-        return [token, *self._take_forced(sequence, limit - 1)]
+        return [token, *self._take_fast_forward(sequence, limit - 1)]
 
-    def _take_forced(self, sequence: Sequence, limit: int) -> list[int]:
+    def _take_fast_forward(self, sequence: Sequence, limit: int) -> list[int]:
         """What the grammar leaves no choice of. With logprobs it is decoded like the rest, so that
         it too has logits."""
         assert sequence.sampler is not None
         if sequence.matcher is None or sequence.top_logprobs is not None or sequence.is_scoring:
             return []
-        forced = sequence.matcher.take_forced(limit)
-        sequence.sampler.accept_forced(forced)
-        self._counters.forced_tokens += len(forced)
-        return forced
+        fast_forward = sequence.matcher.take_fast_forward(limit)
+        sequence.sampler.accept(fast_forward)
+        self._counters.fast_forward_tokens += len(fast_forward)
+        return fast_forward
 
     def _emit(
-        self, sequence: Sequence, tokens: list[int], logprobs: tuple[TokenLogprob, ...] = ()
+        self, sequence: Sequence, tokens: list[int], logprobs: tuple[TokenIdLogprob, ...] = ()
     ) -> bool:
         """Hand tokens to whoever asked for them; False when the sequence ended with them."""
         prompt_logprobs = () if sequence.num_generated else tuple(sequence.prompt_logprobs)
@@ -608,7 +623,7 @@ class Scheduler:
         self._counters.generated_tokens += len(tokens)
         reason = self._end_reason(sequence)
         if reason is not None and sequence.stops.found is None:
-            text += sequence.rest_of_text()
+            text += sequence.flush_text()
         end = None if reason is None else sequence.end(reason)
         chunk = Chunk(
             tuple(tokens),
@@ -620,32 +635,32 @@ class Scheduler:
             sequence.queue_seconds,
         )
         if end is not None:
-            hold = 0.0
+            delay = 0.0
         elif not sequence.is_streaming:
-            hold = _HOLD_SECONDS_UNWATCHED
+            delay = _BATCH_FLUSH_INTERVAL_SECONDS
         else:
             is_first = sequence.num_generated == len(tokens)
-            hold = 0.0 if is_first else _HOLD_SECONDS
-        self._put((sequence.sink, chunk), hold=hold)
+            delay = 0.0 if is_first else _FLUSH_INTERVAL_SECONDS
+        self._enqueue_output((sequence.sink, chunk), delay=delay)
         if end is not None:
             self._retire(sequence)
         return end is None
 
-    def _put(self, output: Output, *, hold: float) -> None:
+    def _enqueue_output(self, output: SequenceOutput, *, delay: float) -> None:
         """Have it handed over, in so many seconds at the latest."""
         self._output.append(output)
-        self._due_at = min(self._due_at, time.perf_counter() + hold)
+        self._flush_deadline = min(self._flush_deadline, time.perf_counter() + delay)
 
     def _end_reason(self, sequence: Sequence) -> EndReason | None:
-        if sequence.is_only_read:
+        if sequence.is_prefill_only:
             return "length"
         is_complete = sequence.matcher is not None and sequence.matcher.is_finished
         if sequence.saw_eog_token or is_complete or sequence.stops.found is not None:
             return "stop"
-        return "length" if sequence.room == 0 else None
+        return "length" if sequence.num_remaining == 0 else None
 
     @contextmanager
-    def _its_own_fault(self, sequence: Sequence) -> Iterator[None]:
+    def _isolated(self, sequence: Sequence) -> Iterator[None]:
         """What goes wrong in here ends this sequence and no other."""
         try:
             yield
@@ -658,14 +673,14 @@ class Scheduler:
     def _fail(self, sequences: Iterable[Sequence], error: KronkError) -> None:
         for sequence in list(sequences):
             sequence.pin = None
-            self._put((sequence.sink, error), hold=0)
+            self._enqueue_output((sequence.sink, error), delay=0)
             self._retire(sequence)
 
     def _retire(self, sequence: Sequence) -> None:
         """Let go of a sequence, wherever it is; what it computed stays for others to share."""
         if sequence in self._running:
             self._running.remove(sequence)
-            self._is_full = False
+            self._is_admission_blocked = False
         self._cache.finish(sequence)
         sequence.close()
 
@@ -691,7 +706,7 @@ class _ScheduledRows:
         return self.count + len(self.sequence.draft)
 
 
-def _common_length(tokens: list[int], draft: list[int]) -> int:
+def _common_prefix_length(tokens: list[int], draft: list[int]) -> int:
     """How many tokens two lists share from their beginnings."""
     pairs = zip(tokens, draft, strict=False)
     return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(tokens), len(draft)))

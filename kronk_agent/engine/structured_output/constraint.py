@@ -30,7 +30,7 @@ from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from llguidance.gbnf_to_lark import gbnf_to_lark as convert_gbnf
 from numpy.typing import NDArray
 
-from kronk_agent.engine.llama.binding import Vocab, llama
+from kronk_agent.engine.llama.binding import VocabHandle, llama
 from kronk_agent.engine.structured_output.isolated import IsolatedGrammar, TokenMatcher
 from kronk_agent.engine.structured_output.limits import check_grammar
 from kronk_agent.engine.structured_output.share import COMPILING_FOR
@@ -41,10 +41,10 @@ _CACHED_GRAMMARS = 64
 _CACHED_PROCESSES = 2
 """Of those, with a process of their own."""
 _MAX_PROCESSES = 4
-_REFUSED_GRAMMARS = 256
-_REFUSED_SECONDS = 600.0
+_CACHED_REFUSALS = 256
+_REFUSAL_SECONDS = 600.0
 _RETRY_SECONDS = 5.0
-_LONGEST_GRAMMAR = 4_000_000
+_MAX_GRAMMAR_LENGTH = 4_000_000
 """Characters; the schemas of a thousand tools are about one million."""
 
 T = TypeVar("T")
@@ -94,15 +94,15 @@ class Matcher:
         self._matcher.consume_token(token)
         self.check()
 
-    def take_forced(self, limit: int) -> list[int]:
+    def take_fast_forward(self, limit: int) -> list[int]:
         """The tokens that must come next, at most ``limit``, already consumed."""
         if self.is_finished:
             return []
-        forced: list[int] = self._matcher.compute_ff_tokens()[:limit]
-        if forced:
-            self._matcher.consume_tokens(forced)
+        fast_forward: list[int] = self._matcher.compute_ff_tokens()[:limit]
+        if fast_forward:
+            self._matcher.consume_tokens(fast_forward)
         self.check()
-        return forced
+        return fast_forward
 
     def check(self) -> None:
         """Raise its error, if it has one."""
@@ -129,7 +129,7 @@ class ConstraintCompiler:
         """The same for those with a process of their own."""
         self._refused: OrderedDict[bytes, tuple[float, str]] = OrderedDict()
         """When and why, by the grammar's hash, the latest last."""
-        self._under_way: dict[str, IsolatedGrammar] = {}
+        self._compiling: dict[str, IsolatedGrammar] = {}
         """Being compiled in a process of their own, by whom it is for."""
         self._processes: weakref.WeakSet[IsolatedGrammar] = weakref.WeakSet()
         self._is_closed = False
@@ -151,23 +151,23 @@ class ConstraintCompiler:
             EngineError: the model is closed.
         """
         source = source_of(grammar, parts or {})
-        if len(source) > _LONGEST_GRAMMAR:
+        if len(source) > _MAX_GRAMMAR_LENGTH:
             raise ConstraintError(
-                f"the grammar has {len(source)} characters, and {_LONGEST_GRAMMAR} is the most"
+                f"the grammar has {len(source)} characters, and {_MAX_GRAMMAR_LENGTH} is the most"
             )
         text = f"{is_ours} {source}"
         key = hashlib.blake2b(text.encode("utf-8", "surrogatepass")).digest()
-        known = self._known(key)
-        if known is not None:
-            return known
+        cached = self._find_cached(key)
+        if cached is not None:
+            return cached
         try:
             if check_grammar(grammar, parts or {}, is_ours=is_ours):
                 return self._compile_isolated(key, source)
-            return self._compile_here(key, source)
+            return self._compile_in_process(key, source)
         except ConstraintError as error:
             with self._lock:
                 self._refused[key] = (time.monotonic(), str(error))
-                _limit(self._refused, _REFUSED_GRAMMARS)
+                _limit(self._refused, _CACHED_REFUSALS)
             raise
 
     def close(self) -> None:
@@ -178,13 +178,13 @@ class ConstraintCompiler:
         for process in processes:
             process.close()
 
-    def _known(self, key: bytes) -> Constraint | None:
+    def _find_cached(self, key: bytes) -> Constraint | None:
         """What came of the same grammar before."""
         with self._lock:
             if self._is_closed:
                 raise EngineError("the engine is closed")
             when, why = self._refused.get(key, (-math.inf, ""))
-            if time.monotonic() - when < _REFUSED_SECONDS:
+            if time.monotonic() - when < _REFUSAL_SECONDS:
                 raise ConstraintError(why)
             for cached in (self._compiled, self._isolated):
                 if key in cached:
@@ -192,13 +192,13 @@ class ConstraintCompiler:
                     return cached[key]
         return None
 
-    def _compile_here(self, key: bytes, source: str) -> Constraint:
+    def _compile_in_process(self, key: bytes, source: str) -> Constraint:
         with self._vocabulary.in_use() as vocabulary:
             with self._lock:
                 if self._tokenizer is None:
                     self._tokenizer = new_tokenizer(self._vocabulary, vocabulary)
             # Without the lock: one large grammar does not hold up the others.
-            compiled = _checked(new_matcher(source, self._tokenizer))
+            compiled = _to_constraint(new_matcher(source, self._tokenizer))
         with self._lock:
             self._compiled[key] = compiled
             _limit(self._compiled, _CACHED_GRAMMARS)
@@ -212,7 +212,7 @@ class ConstraintCompiler:
                 self._processes.discard(process)
         if self._is_closed:
             raise EngineError("the engine is closed")
-        compiled = _checked(matcher)
+        compiled = _to_constraint(matcher)
         with self._lock:
             self._isolated[key] = compiled
             _limit(self._isolated, _CACHED_PROCESSES)
@@ -225,18 +225,18 @@ class ConstraintCompiler:
         with self._lock:
             if self._is_closed:
                 raise EngineError("the engine is closed")
-            if caller in self._under_way or len(self._processes) >= _MAX_PROCESSES:
+            if caller in self._compiling or len(self._processes) >= _MAX_PROCESSES:
                 raise OverloadedError(
                     "another grammar that needs much is at work: try again, or make it simpler",
                     retry_after_seconds=_RETRY_SECONDS,
                 )
-            process = self._under_way[caller] = IsolatedGrammar(self._model)
+            process = self._compiling[caller] = IsolatedGrammar(self._model)
             self._processes.add(process)
         try:
             yield process
         finally:
             with self._lock:
-                del self._under_way[caller]
+                del self._compiling[caller]
 
 
 def new_matcher(source: str, tokenizer: LLTokenizer) -> TokenMatcher:
@@ -246,7 +246,7 @@ def new_matcher(source: str, tokenizer: LLTokenizer) -> TokenMatcher:
     return matcher
 
 
-def _checked(matcher: TokenMatcher) -> Constraint:
+def _to_constraint(matcher: TokenMatcher) -> Constraint:
     if matcher.is_error():
         why = _summary(matcher.get_error())
         raise ConstraintError(f"the grammar was refused: {why}")
@@ -279,7 +279,7 @@ def source_of(grammar: str, parts: Mapping[str, str]) -> str:
     return json.dumps({"grammars": [{"lark_grammar": grammar}, *named]})
 
 
-def new_tokenizer(vocabulary: Vocabulary, handle: Vocab) -> LLTokenizer:
+def new_tokenizer(vocabulary: Vocabulary, handle: VocabHandle) -> LLTokenizer:
     """llguidance's view of a vocabulary. Takes about 4 µs a token: made once, on first use."""
     # As llguidance.llamacpp does it, whose own function makes deprecated calls for each token.
     # The leading 0xFF is how llguidance tells special tokens from their text.

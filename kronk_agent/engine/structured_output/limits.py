@@ -35,8 +35,14 @@ _SIZES: Final = {
     **dict.fromkeys(("minItems", "minLength", "minProperties"), MAX_MINIMUM),
     **dict.fromkeys(("maxItems", "maxLength", "maxProperties"), MAX_MAXIMUM),
 }
-_JOINING: Final = frozenset({"allOf", "anyOf", "oneOf", "$ref", "$dynamicRef"})
-_JOINED: Final = _JOINING | {"format", "multipleOf", "pattern", "patternProperties", "properties"}
+_COMBINING: Final = frozenset({"allOf", "anyOf", "oneOf", "$ref", "$dynamicRef"})
+_COMBINED: Final = _COMBINING | {
+    "format",
+    "multipleOf",
+    "pattern",
+    "patternProperties",
+    "properties",
+}
 _JSON: Final = re.compile(r"%json\b\s*")
 _LITERAL: Final = re.compile(r'"(?:\\.|[^"\\\n])*"|/(?!/)((?:\\.|[^/\\\n])+)/')
 _PIECE: Final = re.compile(
@@ -57,8 +63,8 @@ def check_grammar(grammar: str, parts: Mapping[str, str], *, is_ours: bool) -> b
     Raises:
         ConstraintError: it is over a limit.
     """
-    foreign = [*parts.values(), *([] if is_ours else [grammar])]
-    has_algebra = any("&" in text or "~" in text for text in foreign)
+    untrusted = [*parts.values(), *([] if is_ours else [grammar])]
+    has_algebra = any("&" in text or "~" in text for text in untrusted)
     schemas = [schema for text in (grammar, *parts.values()) for schema in _check_lark(text)]
     unbounded = [_is_unbounded(schema) for schema in schemas]  # all, for their limits
     return has_algebra or any(unbounded)
@@ -89,20 +95,20 @@ def _check_lark(text: str) -> list[JsonValue]:
 
 def _is_unbounded(schema: JsonValue) -> bool:
     """Check a JSON Schema; True if more may meet in it than llguidance's fuel stops."""
-    num_patterns, multiples, is_joining = 0, list[Decimal](), False
+    num_patterns, multiples, is_combining = 0, list[Decimal](), False
     for inner in _objects(schema):
         _check_object(inner)
         num_patterns += len({"pattern", "format"} & inner.keys())
         by_pattern = inner.get("patternProperties")
         if isinstance(by_pattern, dict):
             num_patterns += len(by_pattern)
-            is_joining = is_joining or len(by_pattern) > 1
+            is_combining = is_combining or len(by_pattern) > 1
         if isinstance(multiple := inner.get("multipleOf"), int | float):
             multiples.append(Decimal(str(multiple)))
-        is_joining = is_joining or _joins(inner)
+        is_combining = is_combining or _combines_schemas(inner)
     is_large = any(_remainders(multiple) > MAX_MULTIPLE for multiple in multiples)
     meets = num_patterns > MAX_MEETING_PATTERNS or len(multiples) > 1
-    return is_large or (is_joining and meets)
+    return is_large or (is_combining and meets)
 
 
 def _objects(schema: JsonValue) -> Iterator[JsonObject]:
@@ -117,12 +123,12 @@ def _objects(schema: JsonValue) -> Iterator[JsonObject]:
             waiting += value
 
 
-def _joins(schema: JsonObject) -> bool:
+def _combines_schemas(schema: JsonObject) -> bool:
     """Does it put the keywords of several schemas together?"""
     several = schema.get("allOf")
     if isinstance(several, list) and len(several) > 1:
         return True
-    return bool(schema.keys() & _JOINING) and len(schema.keys() & _JOINED) > 1
+    return bool(schema.keys() & _COMBINING) and len(schema.keys() & _COMBINED) > 1
 
 
 def _remainders(multiple: Decimal) -> int:
@@ -165,7 +171,7 @@ def _check_text(text: str) -> None:
 
 
 def _check_pattern(pattern: str) -> None:
-    length = _written_out(pattern)
+    length = _expanded_length(pattern)
     if length > MAX_TEXT:
         raise ConstraintError(
             f"the pattern {pattern[:60]!r} has {length} characters with its repeats written out, "
@@ -173,7 +179,7 @@ def _check_pattern(pattern: str) -> None:
         )
 
 
-def _written_out(pattern: str) -> int:
+def _expanded_length(pattern: str) -> int:
     """Characters of a pattern in which every counted repeat stands as often as it counts."""
     totals, last = [0], 0
     for piece in _PIECE.finditer(pattern):

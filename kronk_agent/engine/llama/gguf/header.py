@@ -25,7 +25,7 @@ _FORMATS: Final = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?
     12: "d",
 }
 _STRING, _ARRAY = 8, 9
-_WIDTHS: Final = (
+_WIDTH_KEYS: Final = (
     "embedding_length",
     "feed_forward_length",
     "attention.head_count",
@@ -39,9 +39,9 @@ _WIDTHS: Final = (
     "ssm.state_size",
     "vocab_size",
 )
-_PER_TOKEN: Final = ("tokenizer.ggml.scores", "tokenizer.ggml.token_type")
+_PER_TOKEN_KEYS: Final = ("tokenizer.ggml.scores", "tokenizer.ggml.token_type")
 
-Scalar: TypeAlias = int | float | str
+MetadataValue: TypeAlias = int | float | str
 
 
 class HeaderError(ValueError):
@@ -52,7 +52,7 @@ class HeaderError(ValueError):
 class _Header:
     """The part of a header that is checked."""
 
-    scalars: dict[str, Scalar] = field(default_factory=dict)
+    scalars: dict[str, MetadataValue] = field(default_factory=dict)
     lengths: dict[str, int] = field(default_factory=dict)
     """Of arrays, by key."""
     largest: dict[str, float] = field(default_factory=dict)
@@ -77,7 +77,7 @@ def check_header(path: Path) -> None:
         _check_tensors(header, len(data))
 
 
-def read_metadata(path: Path) -> dict[str, Scalar]:
+def read_metadata(path: Path) -> dict[str, MetadataValue]:
     """The values of a GGUF file's metadata that are no lists, by key.
 
     Raises:
@@ -96,7 +96,7 @@ def _mapped(path: Path) -> Iterator[mmap.mmap]:
 
 def _header_of(data: mmap.mmap) -> _Header:
     try:
-        return _Reader(data).header()
+        return _HeaderReader(data).header()
     except (struct.error, IndexError, OverflowError):
         raise HeaderError("the header is cut short") from None
 
@@ -110,14 +110,14 @@ def _check_numbers(header: _Header) -> None:
         is_wrong = isinstance(number, float) and not math.isfinite(number)
         if is_wrong or (key.endswith("epsilon") and not _is_positive(number)):
             raise HeaderError(f"{key[:60]} is {number}")
-    for name in _WIDTHS:
+    for name in _WIDTH_KEYS:
         key = f"{architecture}.{name}"
         for value in (header.scalars.get(key), header.largest.get(key)):
             if value is not None and not (isinstance(value, int | float) and value <= _MAX_WIDTH):
                 raise HeaderError(f"{key} is {value}, and {_MAX_WIDTH} is the most")
 
 
-def _is_positive(number: Scalar) -> bool:
+def _is_positive(number: MetadataValue) -> bool:
     return isinstance(number, float) and number > 0
 
 
@@ -127,7 +127,7 @@ def _check_vocabulary(header: _Header) -> None:
         return
     if not 0 < size <= _MAX_VOCABULARY:
         raise HeaderError(f"the vocabulary has {size} tokens, not 1 to {_MAX_VOCABULARY}")
-    for key in _PER_TOKEN:
+    for key in _PER_TOKEN_KEYS:
         if header.lengths.get(key, size) != size:
             raise HeaderError(f"{key} has {header.lengths[key]} values for {size} tokens")
 
@@ -145,7 +145,7 @@ def _check_tensors(header: _Header, num_bytes: int) -> None:
             raise HeaderError(f"tensor {name[:60]!r} lies outside of the file: it is cut short")
 
 
-class _Reader:
+class _HeaderReader:
     """Reads a header from its beginning to its end."""
 
     def __init__(self, data: mmap.mmap) -> None:

@@ -26,48 +26,48 @@ def check_model(path: Path) -> None:
     Raises:
         ModelError: llama.cpp cannot load it, or crashes when it does.
     """
-    note = _note(path)
-    known = _read(note)
-    if known is None:
-        is_lasting = True
+    record = _record_path(path)
+    problem = _read(record)
+    if problem is None:
+        is_reproducible = True
         try:
             check_header(path)
             Confined(f"{__name__}:open_trial", memory_mib=MEMORY_MIB).ask(
                 str(path), seconds=TRIAL_SECONDS
             )
         except HeaderError as error:
-            known = str(error)
+            problem = str(error)
         except ConfinedError as error:
-            known = f"trying to load it, llama.cpp {error}"
-            is_lasting = error.is_crash
+            problem = f"trying to load it, llama.cpp {error}"
+            is_reproducible = error.is_crash
         else:
-            known = ""
-        if is_lasting:
-            _write(note, known)
-    if known:
-        raise ModelError(f"{path}: llama.cpp cannot load this file: {known}: download it again")
+            problem = ""
+        if is_reproducible:
+            _write(record, problem)
+    if problem:
+        raise ModelError(f"{path}: llama.cpp cannot load this file: {problem}: download it again")
 
 
-def _note(path: Path) -> Path:
+def _record_path(path: Path) -> Path:
     """Where is noted what was found of a file, as it is now and by this llama.cpp."""
     status = path.stat()
     llama_version = metadata.version("llama-cpp-python")
-    about = f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {llama_version}"
-    name = hashlib.blake2b(os.fsencode(about), digest_size=16).hexdigest()
+    identity = f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {llama_version}"
+    name = hashlib.blake2b(os.fsencode(identity), digest_size=16).hexdigest()
     return platformdirs.user_cache_path("kronk-agent", appauthor=False) / "checked-models" / name
 
 
-def _read(note: Path) -> str | None:
+def _read(record: Path) -> str | None:
     try:
-        return note.read_text(encoding="utf-8", errors="replace")
+        return record.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
 
 
-def _write(note: Path, found: str) -> None:
+def _write(record: Path, found: str) -> None:
     with contextlib.suppress(OSError):  # it is only tried again
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(found, encoding="utf-8", errors="replace")
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(found, encoding="utf-8", errors="replace")
 
 
 def open_trial() -> Answer:

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from kronk_agent.engine.llama.binding import Context, llama
+from kronk_agent.engine.llama.binding import ContextHandle, llama
 from kronk_agent.errors import EngineError
 
 _END = -1
 """As a position: to the very end."""
 
 
-class KVMemory:
+class KVCache:
     """What ``llama_memory_*`` and ``llama_state_seq_*`` do, in our words.
 
     Args:
@@ -25,7 +25,7 @@ class KVMemory:
             2 ms for 1,500 tokens of a small model.
     """
 
-    def __init__(self, context: Context, *, is_unified: bool) -> None:
+    def __init__(self, context: ContextHandle, *, is_unified: bool) -> None:
         self.is_unified = is_unified
         self._scratch = np.empty(0, np.uint8)
         """For states on their way from one id to another. Kept, as new memory takes ten times as
@@ -45,7 +45,7 @@ class KVMemory:
             self.share(source, target, 0, length)
             return True
         # llama.cpp copies between memories too, but only whole ones, used or not.
-        states = self._states([source])
+        states = self._read_states([source])
         return states is not None and self.restore(target, *states) and self.drop(target, length)
 
     def swap(self, one: int, other: int) -> bool:
@@ -56,7 +56,7 @@ class KVMemory:
             EngineError: what was read could not be written.
         """
         moves = [move for move in ((one, other), (other, one)) if self.last_position(move[0]) >= 0]
-        states = self._states([source for source, _ in moves])
+        states = self._read_states([source for source, _ in moves])
         if states is None:
             return False
         for source, _ in moves:
@@ -95,7 +95,7 @@ class KVMemory:
         self.drop(id)
         return False
 
-    def _states(self, ids: Sequence[int]) -> list[NDArray[np.uint8]] | None:
+    def _read_states(self, ids: Sequence[int]) -> list[NDArray[np.uint8]] | None:
         """What these have, as long as nothing else is asked for; None where there is no memory for
         it."""
         sizes = [llama.llama_state_seq_get_size(self._context, id) for id in ids]
