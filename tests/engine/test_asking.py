@@ -223,15 +223,15 @@ async def test_the_background_gives_its_place_up_and_comes_back(starter_model: P
 @pytest.mark.parametrize(
     ("options", "param", "message"),
     [
-        ({"stop": ["x"] * 10_000}, "stop", "stop has 10000 texts, and 64 is the most"),
-        ({"stop": [""]}, "stop", "a stop text must have 1 to 1024 characters, not 0"),
+        ({"stop": ["x"] * 10_000}, "stop", "stop: at most 64 sequences, got 10000"),
+        ({"stop": [""]}, "stop", "stop: a sequence must have 1 to 1024 characters, got 0"),
         ({"top_logprobs": 21}, "top_logprobs", "top_logprobs must be from 0 to 20, not 21"),
         ({"prompt_logprobs": -1}, "prompt_logprobs", "prompt_logprobs must be from 0 to 20"),
-        ({"logprobs_after_sampling": True}, "logprobs_after_sampling", "needs top_logprobs"),
-        ({"deadline_seconds": 0}, "deadline_seconds", "must be over 0, not 0"),
+        ({"logprobs_after_sampling": True}, "logprobs_after_sampling", "requires top_logprobs"),
+        ({"deadline_seconds": 0}, "deadline_seconds", "must be more than 0, not 0"),
     ],
 )
-async def test_what_can_never_work_is_refused_by_name(
+async def test_an_invalid_request_is_refused_and_the_error_names_the_field(
     engine: Engine, options: dict[str, object], param: str, message: str
 ) -> None:
     with pytest.raises(InvalidRequestError, match=message) as info:
@@ -242,7 +242,7 @@ async def test_what_can_never_work_is_refused_by_name(
 
 @on_the_engines_loop
 async def test_a_grammar_of_many_megabytes_is_refused(engine: Engine) -> None:
-    with pytest.raises(ConstraintError, match="characters, and 4000000 is the most"):
+    with pytest.raises(ConstraintError, match="characters, at most 4000000 are allowed"):
         await engine.compile(f'start: "{"x" * 4_000_000}"')
 
 

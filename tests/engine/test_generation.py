@@ -194,15 +194,15 @@ async def test_bad_requests_are_refused_by_name(engine: Engine) -> None:
     assert await refused([]) == ("prompt", "the prompt is empty")
     assert await refused([1, 49152]) == (
         "prompt",
-        "prompt has token 49152, and this model's are 0 to 49151",
+        "prompt: unknown token id 49152; this model's are 0 to 49151",
     )
     assert await refused([1], sampling=SamplingParams(logit_bias={-1: 2.0})) == (
         "logit_bias",
-        "logit_bias has token -1, and this model's are 0 to 49151",
+        "logit_bias: unknown token id -1; this model's are 0 to 49151",
     )
     assert await refused([1], max_tokens=-1) == (
         "max_tokens",
-        "max_tokens must not be negative: -1",
+        "max_tokens must be 0 or more, not -1",
     )
 
 
@@ -245,6 +245,6 @@ async def test_texts_are_tokenised_counted_and_put_together_again(engine: Engine
 
 async def test_ids_the_model_has_not_are_no_text(engine: Engine) -> None:
     with pytest.raises(
-        InvalidRequestError, match="tokens has 49152, and this model's are 0 to 49151"
+        InvalidRequestError, match="tokens: unknown token id 49152; this model's are 0 to 49151"
     ):
         engine.detokenize([1, 49152])

@@ -206,7 +206,7 @@ async def test_a_folder_that_cannot_be_written_costs_a_warning(
     answer = await ask(starter_model, parameters(tmp_path / "file" / "states"), "France")
 
     assert answer.tokens
-    assert "cannot be saved" in caplog.text
+    assert "cannot save a prompt" in caplog.text
 
 
 async def test_states_of_other_parameters_are_not_taken(

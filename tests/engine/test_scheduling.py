@@ -266,9 +266,9 @@ async def test_cancelling_who_gave_way_lets_others_in(starter_model: Path) -> No
 
 
 def test_more_sequences_than_batch_rows_is_a_mistake() -> None:
-    with pytest.raises(ConfigError, match=r"engine\.max_sequences: must not be over"):
+    with pytest.raises(ConfigError, match=r"engine\.max_sequences: must be at most"):
         EngineParams(max_sequences=64, batch_size=32)
-    with pytest.raises(ConfigError, match=r"engine\.max_sequences: must not be over"):
+    with pytest.raises(ConfigError, match=r"engine\.max_sequences: must be at most"):
         EngineParams(max_sequences=64, context_length=32)
 
 

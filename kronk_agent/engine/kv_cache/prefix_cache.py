@@ -1,14 +1,15 @@
-"""Who holds what in the KV memory, and what of it can be used again.
+"""Prefix cache: which sequence ids hold which tokens in the KV cache, and their reuse.
 
-Where the memory is unified, a cell belongs to any number of sequences, and sharing a prefix costs a
-few bytes of bookkeeping and no copy; else it is copied from one id's memory to another's. A
-finished sequence keeps its cells under its id until the cells or the id are wanted; then the least
-recently used goes first, to host memory where there is room. Prompts share only under the same salt
-(``CacheKey``), so that no caller can tell from its counts or its time what another has asked.
+In a unified KV cache a cell belongs to any number of sequences, and sharing a prefix costs a few
+bytes of bookkeeping and no copy; otherwise the prefix is copied to the other id's KV cache. A
+finished sequence keeps its cells under its id until the cells or the id are needed; the least
+recently used one is evicted first, and offloaded to host memory if there is room. Prompts share
+only under the same salt (``CacheKey``), so that token counts and timings do not tell one client
+what another has sent.
 
-Recurrent and hybrid models, and those whose sliding window is pruned, cannot keep a part of a
-sequence's memory. With these only whole states are shared, which are saved at the boundaries of
-turns and where two prompts were seen to part.
+Recurrent and hybrid models, and those with a pruned sliding window, cannot keep part of a
+sequence's state. For these only full states are shared. They are saved at turn boundaries and
+where two prompts were seen to diverge.
 """
 
 from __future__ import annotations
@@ -32,58 +33,59 @@ from kronk_agent.engine.sequence import Sequence
 logger = logging.getLogger(__name__)
 
 _MIN_TOKENS_TO_SAVE = 64
-"""Tokens from which on a state is saved: fewer are computed again almost as fast."""
+"""Minimum tokens of a saved state: fewer are recomputed almost as fast."""
 
 _MIN_TOKENS_TO_RESTORE = 16
-"""Tokens a saved state must be ahead of what is in the KV memory."""
+"""Minimum tokens a saved state must have beyond the prefix found in the KV cache."""
 
 _MIN_TOKENS_TO_WAIT_FOR = 16
-"""Tokens another prompt must be about to compute for us before waiting for it pays."""
+"""Minimum tokens another prompt must be about to compute for a sequence to wait for it."""
 
 _MAX_COPIED_PER_TOKEN_SAVED = 64
-"""Tokens that may be moved for each that need not be computed then, where ids have memories of
-their own: llama.cpp reads only the whole of one. On a CPU to compute one takes as long as to move
-60 by way of memory that was never used, or 1,000 by way of memory that was."""
+"""Maximum tokens copied per token of prefill saved, where each id has a KV cache of its own:
+llama.cpp reads only the whole sequence. On a CPU, computing one token takes as long as copying 60
+through memory that was never used, or 1,000 through memory that was."""
 
 _MAX_IDLE_CELLS = 2048
-"""Cells that finished sequences may keep for themselves where there is host memory for them. On a
+"""Unshared KV cells that finished sequences may keep if they can be offloaded to host memory. On a
 CPU every row of a batch passes over every used cell: 6,000 idle ones cost a single stream a sixth
-of its speed, and to restore 1,500 takes 2 ms."""
+of its speed, and restoring 1,500 takes 2 ms."""
 
 
 _MAX_MOVED_PER_GAP_STEP = 512
-"""So many tokens are moved for each step that had gaps between its ids: 1,500 take about 5 ms, and
-a step with gaps takes about as much longer."""
+"""Maximum tokens moved to close gaps between ids, per step that had gaps: moving 1,500 takes about
+5 ms, and a step with gaps takes about that much longer."""
 
 
 @dataclass(slots=True)
 class CacheCounters:
-    """What the prefix cache did since the engine was opened."""
+    """Totals of the prefix cache since the engine was opened."""
 
     hits: int = 0
-    """Sequences that found a part of their prompt computed already."""
+    """Sequences that found a part of their prompt in the cache."""
     misses: int = 0
+    """Sequences that found nothing."""
     hit_tokens: int = 0
-    """Prompt tokens that did not have to be computed."""
+    """Prompt tokens found in the cache."""
     queried_tokens: int = 0
-    """Prompt tokens that had to be."""
+    """Prompt tokens looked up: hits and misses."""
     evictions: int = 0
-    """Finished sequences that lost their cells to others."""
+    """Idle sequences evicted from the KV cache."""
     offloads: int = 0
     """States saved to host memory."""
     restores: int = 0
-    """States put back from there."""
+    """States restored from host memory or files."""
 
 
 class PrefixCache:
-    """The sequence ids of one context. Used by the worker thread only.
+    """Manages the sequence ids of one context. For the worker thread only.
 
     Args:
-        memory: the context's.
-        store: where states go that are evicted, or saved for a model that shares only whole ones.
-        num_ids: sequence ids the context was made with.
-        requires_full_state: True where only whole states can be shared (recurrent, hybrid, SWA).
-        files: where states of the store come from that are mapped from files.
+        memory: the context's KV cache.
+        store: saved states: evicted ones, and all that models without partial states share.
+        num_ids: sequence ids of the context.
+        requires_full_state: True if only full states can be shared (recurrent, hybrid, SWA).
+        files: the files that some states of the store are mapped from.
     """
 
     def __init__(
@@ -102,35 +104,36 @@ class PrefixCache:
         self._requires_full_state = requires_full_state
         self._num_ids = num_ids
         self._free = list(range(num_ids))
-        """A heap: low ids are given first, so that those in use are next to each other. llama.cpp
-        computes rows of memories of their own together only where their ids are consecutive."""
+        """Unused ids, as a heap: low ids are taken first, so that those in use are adjacent.
+        llama.cpp computes rows of separate KV caches together only if their ids are consecutive."""
         self._tree: RadixTree[int] = RadixTree()
-        """Every token of the finished sequences, and of the running ones what they were given
-        and what nobody else had when they computed it. Each run of it has cells of its own where
-        the memory is unified; else each holder has."""
+        """All tokens of finished sequences; of running ones, the tokens found in the cache and
+        those that no other sequence had when they were computed. In a unified KV cache each
+        segment has cells of its own, otherwise each owner has."""
         self._finished: OrderedDict[int, None] = OrderedDict()
-        """Ids of finished sequences that are still in memory, least recently used first."""
+        """Ids of finished sequences still in the KV cache, least recently used first."""
         self._steps_with_gaps = 0
+        """Consecutive steps with gaps between the ids of running sequences."""
         self._pinned: dict[int, int] = {}
-        """Ids that are not to be evicted, by pin."""
+        """Ids of pinned sequences, by pin."""
 
     @property
     def num_cached_sequences(self) -> int:
-        """Sequences in the KV memory that nobody runs."""
+        """Idle sequences in the KV cache: finished and pinned ones."""
         return len(self._finished) + len(self._pinned)
 
     @property
     def is_unified(self) -> bool:
-        """Do all ids share one memory?"""
+        """True if all ids share one KV cache."""
         return self._memory.is_unified
 
     @property
     def supports_partial_removal(self) -> bool:
-        """Can the end of a sequence be taken back?"""
+        """True if the last tokens of a sequence can be removed."""
         return not self._requires_full_state
 
     def num_cells(self, running: Iterable[Sequence]) -> int:
-        """Cells in use."""
+        """KV cells in use, by these running sequences and idle ones."""
         running = [sequence for sequence in running if sequence.id is not None]
         if not self._memory.is_unified:
             idle = sum(map(self._tree.length, [*self._finished, *self._pinned.values()]))
@@ -144,7 +147,7 @@ class PrefixCache:
     # --- a sequence's life ------------------------------------------------------------------
 
     def should_wait_for_prefix(self, sequence: Sequence, running: Iterable[Sequence]) -> bool:
-        """Is a running sequence about to compute a prefix that this one can then share?"""
+        """True if a running sequence is about to compute a prefix that this one can reuse."""
         if self._requires_full_state and not self._store.limit_bytes:
             return False
         cached = self._tree.match_prefix(sequence.prefix)[0]
@@ -157,7 +160,7 @@ class PrefixCache:
         return False
 
     def admit(self, sequence: Sequence, running: Iterable[Sequence]) -> None:
-        """Give the sequence an id, with the longest prefix there is already in its memory."""
+        """Assign the sequence an id that holds the longest cached prefix of its tokens."""
         if self._requires_full_state:
             self._admit_with_full_state(sequence)
         else:
@@ -166,11 +169,12 @@ class PrefixCache:
             self._count_lookup(sequence)
 
     def compact_sequence_ids(self, running: Iterable[Sequence]) -> None:
-        """Move running sequences so that their ids are next to each other.
+        """Move running sequences so that their ids are consecutive.
 
-        Of memories of their own llama.cpp computes rows together only where the ids rise by one:
-        with gaps a step takes up to twice as long. A gap may be that of a conversation whose next
-        turn is about to come, so it has to last, the longer the more there is to move.
+        With separate KV caches llama.cpp computes rows together only if the ids are consecutive: a
+        step with gaps takes up to twice as long. A gap may belong to a conversation whose next turn
+        is about to arrive, so nothing moves until it has lasted some steps: the more tokens to
+        move, the more steps.
         """
         if self._memory.is_unified or self._requires_full_state:
             return
@@ -196,7 +200,7 @@ class PrefixCache:
                 sequence.id = gap
 
     def finish(self, sequence: Sequence) -> None:
-        """The sequence needs its id no more; its cells stay for others to use."""
+        """Release a sequence's id; its KV cells stay available for reuse."""
         id = sequence.id
         if id is None:
             return
@@ -206,7 +210,7 @@ class PrefixCache:
             self._release(id)
             return
         key = sequence.computed
-        self._memory.drop(id, len(key))  # what was drafted when it failed
+        self._memory.drop(id, len(key))  # drafted tokens, if it failed while verifying them
         is_held_elsewhere = not len(key) or self._tree.contains(key, besides=id)
         if is_held_elsewhere and sequence.pin is None:
             self._release(id)
@@ -220,33 +224,35 @@ class PrefixCache:
             self._pinned[sequence.pin] = id
 
     def preempt(self, sequence: Sequence) -> None:
-        """Take a running sequence's cells away; when it is admitted again it gets them back from
-        host memory, or computes them once more."""
+        """Take the KV cells of a running sequence.
+
+        At its next admission they are restored from host memory or computed again.
+        """
         assert sequence.id is not None
         self._save(sequence.id, sequence.computed)
         self._release(sequence.id)
         sequence.id, sequence.num_computed = None, 0
 
     def truncate(self, sequence: Sequence, length: int) -> None:
-        """Take back what a running sequence has in memory beyond so many tokens."""
+        """Remove the KV cells of a running sequence beyond its first ``length`` tokens."""
         assert sequence.id is not None
         self._memory.drop(sequence.id, length)
 
     def checkpoint(self, sequence: Sequence) -> None:
-        """Save the state of a running sequence if it is at a place where that was asked for."""
+        """Save the state of a running sequence if it has reached one of its checkpoints."""
         if sequence.num_computed in sequence.checkpoints and sequence.id is not None:
             sequence.checkpoints.discard(sequence.num_computed)
             self._save(sequence.id, sequence.computed)
 
     def unpin(self, pin: int, tokens: Many[int]) -> None:
-        """Let what was pinned be evicted like the rest."""
+        """Allow a pinned prefix to be evicted like any other."""
         self._store.unpin(CacheKey(np.asarray(tokens, np.int32)))
         id = self._pinned.pop(pin, None)
         if id is not None:
             self._finished[id] = None
 
     def evict(self, *, even_pinned: bool = False) -> bool:
-        """Drop the least recently used finished sequence; False when there is none."""
+        """Evict the least recently used finished sequence; returns False if there is none."""
         if self._finished:
             self._evict(next(iter(self._finished)))
             return True
@@ -256,9 +262,9 @@ class PrefixCache:
         return False
 
     def export_state(self, key: CacheKey, *, at_least: int) -> tuple[int, NDArray[np.uint8]] | None:
-        """The number of leading tokens that are computed, and the state after exactly these.
+        """Number of leading tokens of ``key`` that are cached, and the state after them.
 
-        None where they are fewer than ``at_least``, or no id or memory is free to copy it.
+        None if they are fewer than ``at_least``, or no id or memory is free to copy the state.
         """
         if self._requires_full_state:
             length, saved = self._store.find(key)
@@ -276,12 +282,12 @@ class PrefixCache:
             heappush(self._free, id)
 
     def save_all(self) -> None:
-        """Save what is in the KV memory, before the engine closes."""
+        """Save the states of all idle sequences, before the engine closes."""
         for id in [*self._finished, *self._pinned.values()]:
             self._save(id, self._tree.key_of(id))
 
     def clear(self) -> None:
-        """Forget everything in the KV memory, after a fault that left it in an unknown state."""
+        """Clear the KV cache after an error that left it in an unknown state."""
         self._memory.clear()
         self._free = list(range(self._num_ids))
         self._tree = RadixTree()
@@ -289,17 +295,17 @@ class PrefixCache:
         self._pinned.clear()
 
     def check(self, running: Iterable[Sequence]) -> None:
-        """Assert that our books and llama.cpp's agree. For tests: it asks for every id."""
+        """Assert that the bookkeeping agrees with llama.cpp, for every id. For tests."""
         active = {s.id: s.num_computed for s in running if s.id is not None}
         idle = {id: self._tree.length(id) for id in [*self._finished, *self._pinned.values()]}
-        nothing = dict.fromkeys(self._free, 0)
-        books = active | idle | nothing
-        assert len(books) == len(active) + len(idle) + len(nothing) == self._num_ids
+        free = dict.fromkeys(self._free, 0)
+        expected = active | idle | free
+        assert len(expected) == len(active) + len(idle) + len(free) == self._num_ids
         assert self._tree.owners <= active.keys() | idle.keys()
-        memory = {id: self._memory.last_position(id) + 1 for id in books}
-        assert memory == books, f"KV memory {memory}, books {books}"
+        actual = {id: self._memory.last_position(id) + 1 for id in expected}
+        assert actual == expected, f"tokens by id: {actual}, expected {expected}"
 
-    # --- models that can share a part -------------------------------------------------------
+    # --- models with partial states ---------------------------------------------------------
 
     def _admit_with_shared_prefix(self, sequence: Sequence, running: Iterable[Sequence]) -> None:
         for other in running:
@@ -315,11 +321,11 @@ class PrefixCache:
                 self._share_cells(id, prefix.prefix(saved_length))
                 self._assign(sequence, id, saved_length)
                 return
-            length, source = self._find_source(prefix)  # trying may have evicted it
+            length, source = self._find_source(prefix)  # the attempt may have evicted it
         if source is None:
             self._assign(sequence, self._take_free_id(keep=None), 0)
         elif source in self._finished and self._can_take_over(source, length):
-            # A conversation goes on: the finished turn's id is taken over.
+            # The conversation continues: take over the id of its previous turn.
             del self._finished[source]
             if self._tree.length(source) > length:
                 self._memory.drop(source, length)
@@ -329,14 +335,16 @@ class PrefixCache:
             if source in self._finished:
                 self._finished.move_to_end(source)
             id = self._take_free_id(keep=source)
-            length, source = self._find_source(prefix)  # it may have been the only one to evict
+            length, source = self._find_source(prefix)  # it may have been evicted for the id
             if source is not None and not self._memory.copy(source, id, length):
                 length = 0
             self._assign(sequence, id, length)
 
     def _find_source(self, prefix: CacheKey) -> tuple[int, int | None]:
-        """How much of a prefix is in memory, and who has it; 0 and None where it is not worth
-        moving."""
+        """Length of the longest prefix in the KV cache and an id that holds it.
+
+        (0, None) if there is none, or if copying it is not worthwhile.
+        """
         length, source = self._tree.match_prefix(prefix)
         if source is None or self._memory.is_unified:
             return length, source
@@ -345,8 +353,10 @@ class PrefixCache:
         return (length, source) if is_worthwhile else (0, None)
 
     def _can_take_over(self, source: int, length: int) -> bool:
-        """Is what the donor has beyond ``length`` nothing, or cheaper to lose than to copy the
-        rest?"""
+        """True if ``source`` has nothing beyond ``length``, or little enough to be discarded.
+
+        Discarding a few tokens is cheaper than copying the others to another id.
+        """
         lost = self._tree.length(source) - length
         return lost == 0 or (not self._memory.is_unified and lost < _MIN_TOKENS_TO_SAVE)
 
@@ -355,7 +365,7 @@ class PrefixCache:
         sequence.id, sequence.num_computed = id, length
 
     def _share_cells(self, id: int, key: CacheKey) -> None:
-        """Where others have the same tokens, give back the sequence's own cells for theirs."""
+        """In a unified KV cache, replace cells of a sequence by equal ones of another."""
         if not self._memory.is_unified:
             return
         start = self._tree.length(id)
@@ -364,7 +374,7 @@ class PrefixCache:
             self._memory.drop(id, start, shared)
             self._memory.share(other, id, start, shared)
 
-    # --- models that can share only whole states --------------------------------------------
+    # --- models with full states only -------------------------------------------------------
 
     def _admit_with_full_state(self, sequence: Sequence) -> None:
         prefix = sequence.prefix
@@ -398,7 +408,7 @@ class PrefixCache:
             self.counters.offloads += 1
 
     def _restore(self, saved: SavedState, *, keep: int | None) -> int | None:
-        """An id with the saved state in it; None where it is damaged or has no room."""
+        """Load a saved state into a free id; None if it is damaged or does not fit."""
         if not self._store.use(saved, is_sound):
             self._discard_damaged(saved)
             return None
@@ -417,18 +427,18 @@ class PrefixCache:
         return id
 
     def _forget_unusable(self, saved: SavedState) -> None:
-        """Forget a state from a file that an empty memory does not take: it would never fit."""
+        """Forget a state from a file that cannot be loaded even into an empty KV cache."""
         if saved.path is not None and len(self._free) == self._num_ids:
             self._store.remove(saved)
-            logger.warning("%s: llama.cpp does not take this saved prompt", saved.path)
+            logger.warning("%s: llama.cpp cannot load this saved prompt; ignoring it", saved.path)
 
     def _discard_damaged(self, saved: SavedState) -> None:
-        logger.warning("%s: this saved prompt is damaged and is removed", saved.path)
+        logger.warning("%s: removing this saved prompt: it is damaged", saved.path)
         if self._files is not None:
             self._files.remove(saved)
 
     def _swap(self, one: int, other: int) -> bool:
-        """Let two ids be each other, whatever they are. False where there is no memory to do it."""
+        """Swap two ids: KV cells and bookkeeping. Returns False if there is not enough memory."""
         if not self._memory.swap(one, other):
             return False
         self._tree.swap(one, other)
@@ -440,7 +450,7 @@ class PrefixCache:
         return True
 
     def _evict(self, id: int) -> None:
-        """Move an idle sequence out; a pinned one stays pinned where it goes to."""
+        """Evict an idle sequence, offloading it if worthwhile; a pinned one stays pinned there."""
         pin = next((pin for pin, pinned in self._pinned.items() if pinned == id), None)
         if pin is not None or self._tree.private_length(id) >= _MIN_TOKENS_TO_SAVE:
             self._save(id, self._tree.key_of(id), pinned=pin is not None)
@@ -452,8 +462,10 @@ class PrefixCache:
         self._release(id)
 
     def _trim_idle_cells(self) -> None:
-        """Move finished sequences to host memory, the least recently used first, but not the
-        latest, until few cells are idle. Those in a memory of their own are in nobody's way."""
+        """Offload finished sequences, least recently used first, until few cells are idle.
+
+        The latest one stays. Only for a unified KV cache: elsewhere idle cells cost nothing.
+        """
         if not self._memory.is_unified:
             return
         idle = {id: self._tree.private_length(id) for id in self._finished}
@@ -466,10 +478,11 @@ class PrefixCache:
                 self._evict(id)
 
     def _take_free_id(self, keep: int | None) -> int:
-        """An id that nobody has; ``keep`` is evicted for it only where there is no other.
+        """Take a free id, evicting an idle sequence if needed; ``keep`` only if it is the only one.
 
-        Where every id has a memory of its own, it is next to those at work, and a conversation that
-        rests there moves: to be moved later takes longer, and until then every step does.
+        With separate KV caches the id is adjacent to those of running sequences, and an idle
+        conversation there is moved: moving the new sequence later would take longer, and until
+        then every step would.
         """
         if not self._free:
             idle = [*self._finished, *self._pinned.values()]
@@ -484,7 +497,7 @@ class PrefixCache:
         return heappop(self._free)
 
     def _ids_near_active(self) -> list[int]:
-        """Ids that nobody runs under among those at work and beside them, gaps first."""
+        """Idle ids between and next to the active ones, gaps first."""
         idle = {*self._free, *self._finished, *self._pinned.values()}
         active = [id for id in range(self._num_ids) if id not in idle]
         if not active:

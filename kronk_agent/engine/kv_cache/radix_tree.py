@@ -1,9 +1,8 @@
-"""Who has which prefix: a radix tree over token ids.
+"""Radix tree over token ids that records which owners hold which prefixes.
 
-As in SGLang's RadixAttention, an edge is a run of tokens and is split where two paths part. Every
-holder (a sequence id, or a saved state) has one path from the root, and its tip is the node where
-that path ends. Runs of different salts never meet: what one caller computed is not there for
-another.
+As in SGLang's RadixAttention, an edge is a segment of tokens and is split where two paths diverge.
+Every owner (a sequence id or a saved state) has one path from the root to its end node. Segments
+of different salts are never shared: one client cannot reuse what another computed.
 """
 
 from __future__ import annotations
@@ -20,38 +19,38 @@ OwnerT = TypeVar("OwnerT")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CacheKey:
-    """Token ids with the salt under which their state is cached, as vLLM's ``cache_salt``."""
+    """Token ids and the salt under which their state is cached (``cache_salt`` in vLLM)."""
 
     tokens: NDArray[np.int32]
     salt: str = ""
-    """Keys share a prefix only where their salts are equal. Empty is a salt like any other."""
+    """Keys share a prefix only if their salts are equal. The empty string is a salt, too."""
     num_shared: int = 0
-    """Leading tokens that are keyed by the empty salt, and so shared by all."""
+    """Leading tokens keyed by the empty salt, and so shared by all salts."""
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     @property
     def is_salted(self) -> bool:
-        """True if a part of it is not shared by all."""
+        """True if some of its tokens are not shared by all salts."""
         return self.salt != "" and len(self.tokens) > self.num_shared
 
     def prefix(self, length: int) -> CacheKey:
-        """The key of the first tokens."""
+        """Key of the first ``length`` tokens."""
         return replace(self, tokens=self.tokens[:length])
 
     def copy(self) -> CacheKey:
-        """The same key on an array of its own."""
+        """The same key with its own copy of the tokens."""
         return replace(self, tokens=self.tokens.copy())
 
     def salted_segment(self, start: int) -> tuple[str, NDArray[np.int32]]:
-        """The tokens from ``start`` on that are keyed by the same salt, and that salt."""
+        """Salt at ``start``, and the tokens from there on that are keyed by it."""
         if self.salt != "" and start < self.num_shared:
             return "", self.tokens[start : self.num_shared]
         return self.salt, self.tokens[start:]
 
     def common_length(self, other: CacheKey) -> int:
-        """How many tokens two keys share from their beginnings."""
+        """Length of the common prefix of two keys."""
         length = 0
         while length < min(len(self), len(other)):
             (salt, segment), (other_salt, other_segment) = (
@@ -68,7 +67,7 @@ class CacheKey:
 
 
 class RadixTree(Generic[OwnerT]):
-    """Paths of tokens, and who holds them. Not safe for use by several threads."""
+    """Token paths and their owners. Not thread-safe."""
 
     def __init__(self) -> None:
         self._root: _Node[OwnerT] = _Node(np.empty(0, np.int32))
@@ -76,20 +75,21 @@ class RadixTree(Generic[OwnerT]):
 
     @property
     def owners(self) -> frozenset[OwnerT]:
+        """Owners of any path."""
         return frozenset(self._end_nodes)
 
     @property
     def num_tokens(self) -> int:
-        """Tokens of all paths; those that paths share count once."""
+        """Tokens of all paths; shared tokens count once."""
         return sum(len(node.segment) for node in self._nodes())
 
     def length(self, owner: OwnerT) -> int:
-        """How long a holder's path is; 0 for who is not in the tree."""
+        """Length of an owner's path; 0 if it is not in the tree."""
         end_node = self._end_nodes.get(owner)
         return 0 if end_node is None else end_node.depth
 
     def key_of(self, owner: OwnerT) -> CacheKey:
-        """A holder's tokens, in a new array."""
+        """Key of an owner's path, in a new array."""
         nodes = list(_to_root(self._end_nodes.get(owner)))
         if not nodes:
             return CacheKey(np.empty(0, np.int32))
@@ -100,7 +100,7 @@ class RadixTree(Generic[OwnerT]):
         )
 
     def private_length(self, owner: OwnerT) -> int:
-        """How many tokens at the end of a holder's path nobody else holds."""
+        """Number of tokens at the end of an owner's path that no other owner shares."""
         node = self._end_nodes.get(owner)
         length = 0
         while node is not None and node.parent is not None and len(node.owners) == 1:
@@ -109,12 +109,15 @@ class RadixTree(Generic[OwnerT]):
         return length
 
     def extend(self, owner: OwnerT, key: CacheKey, *, onto_others: bool = True) -> int:
-        """Lengthen a holder's path to ``key``, of which the path it has is a prefix.
+        """Extend an owner's path to ``key``; its present path must be a prefix of ``key``.
 
-        With ``onto_others=False`` it stops where the next tokens are on a path of others already.
+        Args:
+            owner: an owner; it may be new.
+            key: the tokens of the new path.
+            onto_others: False stops where the next tokens are already on a path of other owners.
 
         Returns:
-            The length of its path now.
+            The new length of the owner's path.
         """
         node = self._end_nodes.get(owner, self._root)
         if owner not in self._end_nodes:
@@ -143,7 +146,7 @@ class RadixTree(Generic[OwnerT]):
         return node.depth
 
     def swap(self, one: OwnerT, other: OwnerT) -> None:
-        """Give two holders each other's paths; who has none gives none."""
+        """Exchange the paths of two owners; either may have none."""
         moves = [
             (one, other, self._end_nodes.pop(one, None)),
             (other, one, self._end_nodes.pop(other, None)),
@@ -161,7 +164,7 @@ class RadixTree(Generic[OwnerT]):
                 node.owners.add(owner)
 
     def remove(self, owner: OwnerT) -> None:
-        """Forget a holder and what only it held."""
+        """Remove an owner and the tokens that only it had."""
         node: _Node[OwnerT] | None = self._end_nodes.pop(owner, None)
         if node is None:
             return
@@ -174,26 +177,26 @@ class RadixTree(Generic[OwnerT]):
             node = parent
 
     def match_prefix(self, key: CacheKey) -> tuple[int, OwnerT | None]:
-        """The longest prefix of ``key`` that anyone holds, and one who holds it."""
+        """Length of the longest prefix of ``key`` in the tree, and an owner that has it."""
         length, node = self._walk(key)
         return (length, next(iter(node.owners))) if length else (0, None)
 
     def match_complete_entry(self, key: CacheKey) -> tuple[int, OwnerT | None]:
-        """The longest path that is as a whole a prefix of ``key``, and its holder."""
+        """Length of the longest complete path that is a prefix of ``key``, and its owner."""
         length, node = self._walk(key)
-        if length < node.depth:  # parted inside the run that leads to this node
+        if length < node.depth:  # diverged inside the segment that leads to this node
             node = node.parent or node
         while not node.ending_owners and node.parent is not None:
             node = node.parent
         return (node.depth, next(iter(node.ending_owners))) if node.ending_owners else (0, None)
 
     def contains(self, key: CacheKey, *, besides: OwnerT) -> bool:
-        """Does somebody else hold all of these tokens?"""
+        """True if an owner other than ``besides`` has all of these tokens."""
         length, node = self._walk(key)
         return length == len(key) and len(node.owners - {besides}) > 0
 
     def _walk(self, key: CacheKey) -> tuple[int, _Node[OwnerT]]:
-        """How far the tree knows the tokens, and the node at which or before which that is."""
+        """Length of the longest prefix in the tree, and the node whose segment it ends in."""
         node, length = self._root, 0
         while length < len(key):
             salt, rest = key.salted_segment(length)
@@ -207,7 +210,7 @@ class RadixTree(Generic[OwnerT]):
         return length, node
 
     def _split(self, node: _Node[OwnerT], at: int) -> _Node[OwnerT]:
-        """Put a node in the middle of the run that leads to ``node``; returns it."""
+        """Split the segment that leads to ``node`` and return the new node in its middle."""
         parent = node.parent
         assert parent is not None
         upper = _Node(node.segment[:at], parent, node.salt)
@@ -226,7 +229,7 @@ class RadixTree(Generic[OwnerT]):
 
 
 class _Node(Generic[OwnerT]):
-    """A place in the tree, with the run of tokens that leads to it from its parent."""
+    """Node of the tree, with the segment of tokens that leads to it from its parent."""
 
     __slots__ = ("children", "depth", "ending_owners", "owners", "parent", "salt", "segment")
 
@@ -238,28 +241,28 @@ class _Node(Generic[OwnerT]):
         self.salt = salt
         self.depth: int = len(segment) + (0 if parent is None else parent.depth)
         self.children: dict[tuple[str, int], _Node[OwnerT]] = {}
-        """By the salt and the first token of the run that leads there."""
+        """Children by the salt and first token of their segment."""
         self.owners: set[OwnerT] = set()
-        """Everyone whose path goes through here."""
+        """Owners whose path contains this node."""
         self.ending_owners: set[OwnerT] = set()
-        """Those whose path ends here."""
+        """Owners whose path ends at this node."""
         if parent is not None:
             parent.children[salt, int(segment[0])] = self
 
     def is_leaf_of(self, owner: OwnerT) -> bool:
-        """Is this the end of a path that nobody else's goes on from?"""
+        """True if this is a leaf and ``owner`` is its only owner."""
         return self.parent is not None and not self.children and self.owners == {owner}
 
 
 def _to_root(node: _Node[OwnerT] | None) -> Iterator[_Node[OwnerT]]:
-    """The node, and all on the way to the root."""
+    """The node and its ancestors, up to the root."""
     while node is not None:
         yield node
         node = node.parent
 
 
 def common_prefix_length(a: NDArray[np.int32], b: NDArray[np.int32]) -> int:
-    """How many tokens two token arrays share from their beginnings."""
+    """Length of the common prefix of two token arrays."""
     length = min(len(a), len(b))
     different = a[:length] != b[:length]
     first = int(different.argmax()) if length else 0

@@ -1,4 +1,4 @@
-"""The name under which states of a model are kept in files."""
+"""Name of the folder in which a model's saved states are kept."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from kronk_agent.engine.llama.params import EngineParams
 
 _SAMPLE_BYTES = 1 << 20
-"""Bytes of the model file's beginning and end that stand for all of it: its header with all
-metadata is there, and reading tens of gigabytes at each start is not worth being surer."""
+"""Bytes read from each end of a model file to identify it. They include the header with all
+metadata; reading tens of gigabytes at each start would cost more than certainty is worth."""
 
 _PARAMS_IN_NAME = (
     "cache_type_k",
@@ -30,7 +30,11 @@ _PARAMS_IN_NAME = (
 
 
 def snapshot_name(model: Path, params: EngineParams) -> str:
-    """A digest of all that states depend on: the model, llama.cpp and the parameters."""
+    """Digest of everything saved states depend on: model, adapters, llama.cpp version, parameters.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
     files = [model, *(adapter.path for adapter in params.lora)]
     values = [getattr(params, name) for name in _PARAMS_IN_NAME]
     scales = [adapter.scale for adapter in params.lora]

@@ -1,4 +1,4 @@
-"""llama.cpp's log, which goes to our logger, and its last words when a call of it fails."""
+"""Forwards llama.cpp's log to Python logging and collects the errors of a call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _logger = logging.getLogger("kronk_agent.engine.llama_cpp")
 _LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING}
 _ERROR = 4
 _EXPECTED_ERROR = "failed to find a memory slot"
-"""The KV memory is full of cached prompts; the scheduler evicts some and tries again."""
+"""Logged if the KV cache is full of cached prompts; the scheduler evicts some and tries again."""
 
 
 class _Collector(threading.local):
@@ -25,7 +25,7 @@ _collector = _Collector()
 
 @llama.llama_log_callback  # type: ignore[untyped-decorator]
 def _forward(level: int, text: bytes | None, _: object) -> None:
-    """llama.cpp's log goes to our logger, one level lower: what it calls an error we raise."""
+    """Log a line one level lower than llama.cpp: its errors become exceptions of ours."""
     line = (text or b"").decode("utf-8", "replace").strip()
     if not line.strip("."):
         return
@@ -36,13 +36,13 @@ def _forward(level: int, text: bytes | None, _: object) -> None:
 
 
 def forward_log() -> None:
-    """Have llama.cpp log to ``kronk_agent.engine.llama_cpp`` instead of the terminal."""
+    """Send llama.cpp's log to the logger ``kronk_agent.engine.llama_cpp``, not the terminal."""
     llama.llama_log_set(_forward, None)
 
 
 @contextmanager
 def collect_errors() -> Iterator[list[str]]:
-    """What llama.cpp calls errors while the block runs, on this thread, oldest first."""
+    """Collect llama.cpp's error lines on this thread while the block runs, oldest first."""
     errors: list[str] = []
     _collector.errors = errors
     try:

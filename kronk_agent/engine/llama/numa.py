@@ -1,4 +1,4 @@
-"""Where llama.cpp's threads run on machines with several memory nodes."""
+"""NUMA strategy: where llama.cpp's threads run on machines with several memory nodes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _STRATEGIES = {
     "numactl": llama.GGML_NUMA_STRATEGY_NUMACTL,
 }
 
-# llama.cpp keeps this for the whole process, takes it once, and says nothing of it afterwards.
+# llama.cpp accepts a strategy once per process, and later ones are ignored without notice.
 _lock = threading.Lock()
 _chosen: list[Numa] = []
 
 
 def set_numa_strategy(strategy: Numa) -> None:
-    """Choose the placement; the first choice holds until the process ends.
+    """Set llama.cpp's NUMA strategy; the first one holds until the process ends.
 
     Raises:
-        ConfigError: another one was chosen before.
+        ConfigError: a different one was set before.
     """
     with _lock:
         if not _chosen:
@@ -31,6 +31,6 @@ def set_numa_strategy(strategy: Numa) -> None:
             _chosen.append(strategy)
         if _chosen[0] != strategy:
             raise ConfigError(
-                f"must be {_chosen[0]}, as for a model loaded before: it holds for the process",
+                f"must be {_chosen[0]}, as for the model loaded first: it holds for the process",
                 key="engine.numa",
             )

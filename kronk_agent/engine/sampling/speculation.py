@@ -1,7 +1,7 @@
-"""Drafts by prompt lookup: text that was there before is likely to come again.
+"""Prompt lookup decoding: drafts tokens from text that occurred earlier in the sequence.
 
-An agent quotes: tool results, file names, its own earlier words. Where the last tokens stand
-earlier in the sequence, those that followed them there are a draft, which the model checks in one
+Agents quote: tool results, file names, their own earlier text. If the last tokens occur earlier in
+the sequence, the tokens that followed them there become a draft, which the model verifies in one
 batch (Saxena, "Prompt Lookup Decoding", 2023).
 """
 
@@ -11,55 +11,57 @@ import numpy as np
 from numpy.typing import NDArray
 
 _NGRAM = 3
-"""Tokens that must match for a draft to be made."""
+"""Matching tokens required for a draft."""
 
 _PROBE_MATCH = 8
-"""Tokens that must match where drafts have not paid so far."""
+"""Matching tokens required for a draft while drafts do not pay off."""
 
 _MAX_DRAFT_LENGTH = 16
 
 _MAX_PROBED_ACCEPTANCE = 0.7
-"""Where more of a draft must be right for it to pay, little is won even then: with many streams on
-a CPU, where each row takes its time and a batch of another shape has to be planned anew."""
+"""Break-even acceptance above which no drafts are probed: little could be gained, as with many
+streams on a CPU, where each row takes time and a batch of a new shape must be planned again."""
 
 FIRST_DRAFT_LENGTH = 4
-"""Tokens of a draft while little is known of how good they are."""
+"""Tokens of the first drafts, while their acceptance is unknown."""
 
 _FIRST_PROBE_INTERVAL = 8
-"""Tokens until the next try if one was wrong; twice as many after each that was."""
+"""Tokens until the next probe after a wrong one; doubled after each further wrong one."""
 
 _TOKEN_BYTES = 4
 """Bytes of a token id."""
 
 _ACCEPTANCE_DECAY = 0.8
-"""Weight of what is known of acceptance so far against the newest draft."""
+"""Weight of the acceptance so far against that of the newest draft."""
 
 
 class PromptLookup:
-    """Drafts for one sequence.
+    """Drafts tokens for one sequence.
 
     Args:
-        tokens: the sequence's, with room for what will be generated; it is read as it fills up.
+        tokens: the sequence's token buffer, read as it fills up.
     """
 
     def __init__(self, tokens: NDArray[np.int32]) -> None:
         self.acceptance = 0.5
-        """The part of the drafted tokens that was right lately; a guess at first."""
+        """Moving average of the share of drafted tokens accepted, 0 to 1; starts with a guess."""
         self._tokens = tokens
         self._num_indexed = _NGRAM
         self._continuations: dict[bytes, int] = {}
-        """Where the text goes on after each n-gram's latest occurrence."""
+        """Index of the token after the latest occurrence of each n-gram."""
         self._draft_length = FIRST_DRAFT_LENGTH
         self._probe_interval = _FIRST_PROBE_INTERVAL
         self._probe_from = 0
-        """So many tokens there must be for the next probe."""
+        """Number of tokens from which the next probe is allowed."""
 
     def draft(self, num_tokens: int, limit: int, *, min_acceptance: float) -> NDArray[np.int32]:
-        """What may follow the first ``num_tokens`` tokens, at most ``limit``; often nothing.
+        """Draft tokens that may follow the first ``num_tokens`` tokens; often none.
 
         Args:
-            worth: the acceptance from which a draft pays. Below it, only a long match is tried,
-                and the more seldom the more often that was wrong.
+            num_tokens: tokens of the sequence so far.
+            limit: maximum tokens of the draft.
+            min_acceptance: acceptance from which a draft pays off. Below it only long matches are
+                probed, less and less often while they are wrong.
         """
         self._index(num_tokens)
         nothing = self._tokens[:0]
@@ -80,7 +82,7 @@ class PromptLookup:
         return self._tokens[start_of_draft : start_of_draft + length]
 
     def learn(self, drafted: int, accepted: int) -> None:
-        """How many tokens of a draft the model agreed with."""
+        """Record that the model accepted ``accepted`` of ``drafted`` tokens."""
         self.acceptance = (
             _ACCEPTANCE_DECAY * self.acceptance + (1 - _ACCEPTANCE_DECAY) * accepted / drafted
         )
@@ -93,7 +95,7 @@ class PromptLookup:
             self._draft_length = max(2, accepted + 1)
 
     def _index(self, num_tokens: int) -> None:
-        """Note the n-grams that are followed by a token."""
+        """Index the n-grams that are followed by a token."""
         start = self._num_indexed - _NGRAM
         data = self._tokens[start:num_tokens].tobytes()
         for end in range(self._num_indexed, num_tokens):

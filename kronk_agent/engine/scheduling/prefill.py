@@ -1,4 +1,4 @@
-"""How many tokens of which prompts a step reads."""
+"""Chunked prefill: how many tokens of which prompts each step computes."""
 
 from __future__ import annotations
 
@@ -8,56 +8,57 @@ from kronk_agent.engine.scheduling.step_time import StepTimeModel
 from kronk_agent.engine.sequence import Sequence
 
 _STEP_SECONDS = 0.25
-"""How long the prompts in a step may make it: what a prompt that comes now waits to be looked at.
+"""Maximum step time with prompts in the batch, and so the longest a new prompt waits for a step.
 On 2 CPU cores and a small model that is about 80 tokens; on a GPU it is more than a batch holds."""
 
 _LONG_STEP_SECONDS = 1.0
-"""The same where it holds up nobody: a prompt has the engine to itself, and had for a while; or
-nobody watches what is generated, and prompts end with the step. Larger steps read a third faster
-on a CPU."""
+"""Maximum step time if it delays no user: a single prompt with no other requests expected, or
+prompts that finish in the step while no sequence is streamed. Larger steps make prefill a third
+faster on a CPU."""
 
 _STREAMING_STEP_SECONDS = 0.1
-"""The same while somebody is watched generating: then it is the gap between two of their tokens
-too. It costs about 15 % of the speed at which a prompt is read on a CPU."""
+"""Maximum step time while a sequence is streamed: it is also the gap between two of its tokens.
+Costs about 15 % of the prefill speed on a CPU."""
 
-_STREAMING_STEP_SECONDS_MANY_PROMPTS = 0.2
-"""The same with several prompts: the short ones get on sooner."""
+_SHARED_STREAMING_STEP_SECONDS = 0.2
+"""The same with several prompts in prefill, so that short ones finish sooner."""
 
 _MIN_PREFILL_SECONDS = 0.1
-"""What prompts get of a step in any case. With thirty streams, which take longer than that, they
-would else be read a few tokens at a time, and the streams would start and end one by one."""
+"""Minimum prefill time per step. Thirty streams alone take longer than the maximum step time:
+prompts would be computed a few tokens at a time, and the streams would start and end one by one."""
 
 _MIN_PREFILL_ROWS = 8
-"""Prompts go on by at least this many tokens a step, together, however slow the steps are."""
+"""Minimum prompt tokens per step, of all prompts together, however slow the steps are."""
 
 _OLDEST_PROMPT_DIVISOR = 32
-"""One prompt row of so many is the oldest prompt's, however many shorter ones come."""
+"""One of this many prompt rows is reserved for the oldest prompt, so shorter ones cannot starve
+it."""
 
 _LONG_PROMPT_STEPS = 8
-"""A prompt is long that takes more steps than that."""
+"""A prompt that needs more steps than this is long."""
 
 FA_TILE_ROWS = 64
-"""From so many rows of one sequence on ggml's FlashAttention computes them together on a CPU
-(``GGML_FA_TILE_Q`` in its ``ops.cpp``), with which 64 rows take no longer than 48 one by one."""
+"""Rows of one sequence from which ggml's FlashAttention on a CPU computes them as a tile
+(``GGML_FA_TILE_Q`` in its ``ops.cpp``): 64 rows take no longer than 48 computed one by one."""
 
 TILED_ROW_COST = 0.6
-"""What a cell costs a row that is computed so, by what it costs others: 0.5 to 0.6 measured with
+"""Cost of a KV cell for a row in a tile, relative to a row outside: 0.5 to 0.6 measured with
 contexts of 1,000 to 6,000 tokens."""
 
 PrefillShare: TypeAlias = tuple[Sequence, int]
 
 
 class PrefillPolicy:
-    """Chooses what prompts get of a step.
+    """Chooses how many tokens of each prompt a step computes.
 
     Args:
-        cost: what steps have taken so far.
+        step_time: predicts how long steps take.
         capacity: rows of a batch.
-        is_unified: is there one KV memory for all?
+        is_unified: True if all sequences share one KV cache, False if each has its own.
     """
 
-    def __init__(self, cost: StepTimeModel, *, capacity: int, is_unified: bool) -> None:
-        self._step_time = cost
+    def __init__(self, step_time: StepTimeModel, *, capacity: int, is_unified: bool) -> None:
+        self._step_time = step_time
         self._capacity = capacity
         self._is_unified = is_unified
 
@@ -70,29 +71,23 @@ class PrefillPolicy:
         expects_more_requests: bool,
         since_last: float = 0.0,
     ) -> list[PrefillShare]:
-        """How many tokens of each prompt this step reads.
+        """Choose how many tokens of each prompt the next step computes.
 
         Args:
-            reading: the prompts, the oldest first, at least one.
-            generating: who generates in this step.
-            num_rows: the rows these have in it.
-            expects_others: are more requests likely to come soon?
-            since_last: seconds since the last step, which are part of the gap between two tokens
-                of those who generate.
+            prefilling: sequences in prefill, oldest first, at least one.
+            decoding: sequences that generate in this step.
+            num_rows: rows of ``decoding`` in the batch.
+            expects_more_requests: True if more requests are likely to arrive soon.
+            since_last: seconds since the last step; part of the gap between two streamed tokens.
         """
         cells = sum(self.cells(sequence, 1) for sequence in decoding)
-        is_streaming = any(sequence.is_streaming for sequence in (*decoding, *prefilling))
-        if not is_streaming and (
-            finishable := self._finishable_prompts(prefilling, num_rows, cells)
-        ):
-            return finishable
+        has_streams = any(sequence.is_streaming for sequence in (*decoding, *prefilling))
+        if not has_streams and (chosen := self._finishable_prompts(prefilling, num_rows, cells)):
+            return chosen
         delays_streams = any(sequence.is_streaming for sequence in decoding)
         if delays_streams:
-            seconds = (
-                _STREAMING_STEP_SECONDS_MANY_PROMPTS
-                if len(prefilling) > 1
-                else _STREAMING_STEP_SECONDS
-            )
+            is_shared = len(prefilling) > 1
+            seconds = _SHARED_STREAMING_STEP_SECONDS if is_shared else _STREAMING_STEP_SECONDS
         elif decoding or len(prefilling) > 1 or expects_more_requests:
             seconds = _STEP_SECONDS
         else:
@@ -107,8 +102,11 @@ class PrefillPolicy:
         )
 
     def cells(self, sequence: Sequence, rows: int) -> float:
-        """Cells at which so many rows of a sequence look, all together, beyond those at which all
-        rows look: so many as take as long."""
+        """Cost of attention of ``rows`` more rows of a sequence, in KV cells.
+
+        0 in a unified KV cache, where every row passes over all cells and cells make no
+        difference.
+        """
         if self._is_unified:
             return 0
         return rows * sequence.num_computed * (TILED_ROW_COST if rows >= FA_TILE_ROWS else 1)
@@ -116,12 +114,12 @@ class PrefillPolicy:
     def _finishable_prompts(
         self, prefilling: list[Sequence], num_rows: int, cells: float
     ) -> list[PrefillShare]:
-        """The shortest prompts that can be read to their ends in one step; none may be."""
+        """The shortest prompts that one step can complete; empty if there are none."""
         chosen: list[PrefillShare] = []
         for sequence in sorted(prefilling, key=_num_pending):
             count = _num_pending(sequence)
-            # In memories of their own prompts are computed together as far as the shorter one
-            # goes, and neither of these parts might be a tile.
+            # Without a unified KV cache, llama.cpp computes prompts together up to the length of
+            # the shorter one; neither of the resulting parts may then be large enough for a tile.
             if chosen and count >= FA_TILE_ROWS and not self._is_unified:
                 break
             total_rows = num_rows + count
@@ -145,12 +143,11 @@ class PrefillPolicy:
         *,
         is_prefill_only: bool,
     ) -> list[PrefillShare]:
-        """As many rows of the shortest prompt as a step of so many seconds may have, and where that
-        leaves time those of the next: a long prompt does not hold up a short one. Some are the
-        oldest's in any case, so that it gets on too.
+        """Split a step of ``seconds`` between the prompts, shortest first.
 
-        A step with which a prompt ends is not filled up with long ones that go on after it: it is
-        over sooner.
+        A long prompt does not delay a short one; the oldest prompt always gets some rows, so that
+        it cannot starve. A step that completes a prompt is not filled up with long prompts that
+        continue after it, so that it ends sooner.
         """
         capacity = self._capacity
         if num_rows >= capacity:
@@ -191,7 +188,7 @@ class PrefillPolicy:
         return [*chosen.items()]
 
     def _max_rows(self, sequence: Sequence, seconds: float, num_rows: int, cells: float) -> int:
-        """How many rows of a sequence a step may have at most, beside those it has."""
+        """Maximum number of rows of a sequence that can be added to a step of ``seconds``."""
 
         def within(cells_each: float) -> int | None:
             return self._step_time.max_rows_within(

@@ -1,4 +1,4 @@
-"""Who waits to be admitted, and in which order."""
+"""Queue of sequences that wait to be admitted."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from kronk_agent.engine.sequence import Sequence
 
 
 class RequestQueue:
-    """Sequences in the order in which they get their turn: interactive before background ones,
-    and within each those that had to give way before those that arrived. Guarded by its owner."""
+    """Waiting sequences in order of admission. Not thread-safe: its owner locks it.
+
+    Interactive sequences come before background ones. Within a priority, preempted sequences come
+    before new ones, which are in order of arrival.
+    """
 
     def __init__(self) -> None:
         self._queues: dict[str, deque[Sequence]] = {"interactive": deque(), "background": deque()}
@@ -23,14 +26,15 @@ class RequestQueue:
             yield from queue
 
     def append(self, sequence: Sequence) -> None:
+        """Add a new sequence, last of its priority."""
         self._queues[sequence.priority].append(sequence)
 
     def append_first(self, sequence: Sequence) -> None:
-        """One that was running and had to give way."""
+        """Add a preempted sequence, first of its priority."""
         self._queues[sequence.priority].appendleft(sequence)
 
     def remove(self, sequence: Sequence) -> bool:
-        """False where it is not in the line (any more)."""
+        """Remove a sequence; returns False if it is not in the queue."""
         queue = self._queues[sequence.priority]
         if sequence not in queue:
             return False
@@ -38,7 +42,7 @@ class RequestQueue:
         return True
 
     def clear(self) -> list[Sequence]:
-        """Empty the line; returns who was in it."""
+        """Remove and return all sequences."""
         sequences = list(self)
         for queue in self._queues.values():
             queue.clear()

@@ -1,4 +1,4 @@
-"""How long a decode step takes, learnt from the steps there were."""
+"""Model of how long a step takes, learned from the steps so far."""
 
 from __future__ import annotations
 
@@ -8,53 +8,59 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 _ROWS_LEARNING_RATE = 0.2
-"""Weight of the newest step against those of about the same size before it: times follow a context
-that fills up within some ten steps."""
+"""Weight of the newest step against earlier ones of about the same size: the model follows a
+context that fills up within about ten steps."""
 
 _NEGLIGIBLE_CELLS = 256
-"""A row that looks at no more takes hardly longer than one that looks at none, of any model."""
+"""KV cells per row up to which attention adds hardly any time, with any model."""
 
 _CELLS_LEARNING_RATE = 0.5
-"""The same for what cells cost."""
+"""Weight of the newest step for the cost of KV cells."""
 
 _MAX_ROWS = 1 << 16
-"""No batch has more."""
+"""Upper bound of the rows of a batch."""
 
 _DRIFT_LEARNING_RATE = 0.25
-"""The same for how far the latest steps of any size were off what was known, where it is not known
-at how many cells they looked."""
+"""Weight of the newest step for the drift: how far the latest steps of any size were off the
+prediction. Used where the KV cells are not known (unified KV cache)."""
 
 
 @dataclass(slots=True)
 class _Point:
-    """Steps of about the same size."""
+    """Mean of the steps of about the same size."""
 
     rows: float
     seconds: float
 
 
 class StepTimeModel:
-    """Seconds by rows, and by the cells at which all of them together look.
+    """Predicts step time from the number of rows and the KV cells that all rows attend to.
 
-    By rows it is straight lines between the sizes that were seen, by powers of two, and no one
-    line: on two CPU cores a second row costs almost what the first does, and the fiftieth a third
-    of that; on a GPU the first fifty may cost nothing. The cells make a difference where each
-    sequence has a memory of its own: a row of a prompt of 6,000 tokens takes four times as long as
-    one of a new prompt there, while in a memory for all each row passes over all cells.
+    Over rows it is piecewise linear between the sizes seen, grouped by powers of two. One line
+    would not do: on two CPU cores a second row costs almost as much as the first, and the fiftieth
+    a third of that; on a GPU the first fifty may cost nothing. Cells matter where each sequence
+    has a KV cache of its own: a row of a prompt of 6,000 tokens takes four times as long as one of
+    a new prompt there. In a unified KV cache every row passes over all cells.
     """
 
     def __init__(self) -> None:
         self._points: dict[int, _Point] = {}
-        """By powers of two."""
+        """Points by bit length of the number of rows."""
         self._few_cell_sizes: set[int] = set()
-        """Which of these are from steps that looked at few cells."""
+        """Keys of the points that come from steps with few cells."""
         self._curve = [_Point(0, 0)]
         self._drift = 1.0
         self._per_cell = 0.0
         self._mean_square_cells = 0.0
 
     def add(self, rows: int, seconds: float, *, cells: float = 0) -> None:
-        """Learn from one step: of rows where these look at few cells, else of cells."""
+        """Learn from one step.
+
+        Args:
+            rows: rows of the batch.
+            seconds: time the step took.
+            cells: KV cells that all rows together attend to; 0 if they are not counted.
+        """
         expected = self.seconds(rows, cells=cells)
         has_few_cells = cells <= rows * _NEGLIGIBLE_CELLS
         if not has_few_cells:
@@ -67,20 +73,22 @@ class StepTimeModel:
         self._curve = self._monotone_curve()
 
     def seconds(self, rows: int, *, cells: float = 0) -> float:
-        """How long a step of so many rows takes; 0 before anything is known."""
+        """Predicted time of a step; 0 before the first step."""
         return self._drift * self._seconds_by_rows(rows) + self._per_cell * cells
 
     def max_rows_within(
         self, seconds: float, *, beside: int = 0, cells: float = 0, cells_each: float = 0
     ) -> int | None:
-        """How many rows that each look at so many cells a step may have ``beside`` others for it to
-        take so long at most; None before anything is known.
+        """Largest number of additional rows that keeps a step within ``seconds``.
 
         Args:
-            seconds: how long it may take.
-            beside: other rows in the step.
-            cells: those at which these look, all together.
-            cells_each: those at which each of the rows in question looks.
+            seconds: maximum time of the step.
+            beside: rows already in the step.
+            cells: KV cells that these attend to, all together.
+            cells_each: KV cells that each additional row attends to.
+
+        Returns:
+            None before the first step.
         """
         if not self._points:
             return None
@@ -92,16 +100,18 @@ class StepTimeModel:
         return max(bisect_left(range(_MAX_ROWS), True, key=is_too_long) - 1, 0)
 
     def _learn_cells(self, error: float, cells: float) -> None:
-        """By normalized least mean squares: the more cells a step had, the more of what was not
-        foretold is theirs."""
+        """Attribute the prediction error to the KV cells (normalized least mean squares)."""
         self._mean_square_cells += _CELLS_LEARNING_RATE * (cells * cells - self._mean_square_cells)
         share = cells / (cells * cells + self._mean_square_cells)
         self._per_cell = max(self._per_cell + _CELLS_LEARNING_RATE * error * share, 0.0)
 
     def _learn_rows(self, rows: int, seconds: float, cells: float, *, has_few_cells: bool) -> None:
-        """From steps that look at many cells only for sizes that cannot be told from those that do
-        not: rows that cost nothing and cells that cost more, or the other way round, would explain
-        as well what steps of one size take that all look at about as many."""
+        """Update the point of this size.
+
+        A step with many cells counts only for sizes outside the range of those seen with few
+        cells. Where all steps of a size have about as many cells, their times do not tell the
+        cost of rows from the cost of cells.
+        """
         size = rows.bit_length()
         rate = _ROWS_LEARNING_RATE
         row_seconds = max(seconds - self._per_cell * cells, 0.0)
@@ -124,10 +134,11 @@ class StepTimeModel:
         )
 
     def marginal_row_cost(self, rows: int) -> float:
-        """Which part of the time of a step of so many rows grows with a few rows more, 0 to 1.
+        """Relative growth of the step time with the number of rows, 0 to 1.
 
-        By the next larger size that is known; but at least what the step takes longer than one of a
-        single row, as the larger ones may be prompts, whose rows cost less.
+        1 means that twice the rows take twice the time, 0 that more rows are free. Estimated from
+        the next larger size seen, but at least the share by which the step is slower than one of a
+        single row: larger steps may be prefill, whose rows cost less.
         """
         larger = [point for point in self._points.values() if point.rows > rows]
         now = self._seconds_by_rows(rows)
@@ -138,9 +149,10 @@ class StepTimeModel:
         return min(max(slope * rows / now, 1 - self._seconds_by_rows(1) / now), 1.0)
 
     def separate_row_cost(self, rows: int, more: int) -> float:
-        """The same where ``more`` rows are computed after the others and not with them: how long
-        one of these takes, by how long one of the others does. More than 1 where there are fewer
-        of them."""
+        """Cost of a row if ``more`` rows are computed separately from ``rows`` others.
+
+        Relative to the cost of one of the others; usually more than 1 if ``more`` is smaller.
+        """
         now = self._seconds_by_rows(rows)
         return self._seconds_by_rows(more) / more / (now / rows) if now else 1.0
 
@@ -151,13 +163,16 @@ class StepTimeModel:
             if lower.rows <= rows < upper.rows:
                 share = (rows - lower.rows) / (upper.rows - lower.rows)
                 return lower.seconds + share * (upper.seconds - lower.seconds)
-        # Beyond what was seen a row is taken to cost what it did on the average.
+        # Outside the sizes seen, assume the mean cost per row of the nearest one.
         nearest = min(self._curve[1:], key=lambda point: abs(point.rows - rows))
         return nearest.seconds * rows / nearest.rows
 
     def _monotone_curve(self) -> list[_Point]:
-        """The points by size, with no larger size taking less time: where it did, the smaller one's
-        rows had more cells to look at than was known."""
+        """Points by size, made non-decreasing in time.
+
+        A larger size can only seem faster if the smaller one's rows had more KV cells than
+        counted.
+        """
         curve: list[_Point] = []
         least = math.inf
         for point in sorted(self._points.values(), key=lambda point: -point.rows):

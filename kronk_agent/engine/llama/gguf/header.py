@@ -1,4 +1,4 @@
-"""The header of a GGUF file, held to what llama.cpp takes for granted."""
+"""Validation of GGUF headers: what llama.cpp takes for granted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 MAX_BLOCKS: Final = 512
-"""llama.cpp's LLAMA_MAX_LAYERS."""
+"""``LLAMA_MAX_LAYERS`` of llama.cpp."""
 _MAX_WIDTH: Final = 1 << 24
 _MAX_VOCABULARY: Final = 1 << 23
 _MAX_ALIGNMENT: Final = 1 << 20
@@ -45,30 +45,31 @@ MetadataValue: TypeAlias = int | float | str
 
 
 class HeaderError(ValueError):
-    """The header says what cannot be; the text names it."""
+    """The header is invalid or truncated; the message names the key or tensor."""
 
 
 @dataclass(slots=True)
 class _Header:
-    """The part of a header that is checked."""
+    """Contents of a header that are checked."""
 
     scalars: dict[str, MetadataValue] = field(default_factory=dict)
+    """Metadata values that are not arrays, by key."""
     lengths: dict[str, int] = field(default_factory=dict)
-    """Of arrays, by key."""
+    """Lengths of arrays, by key."""
     largest: dict[str, float] = field(default_factory=dict)
-    """Number in an array of numbers, by key."""
+    """Largest values of short numeric arrays, by key."""
     tensors: dict[str, tuple[tuple[int, ...], int]] = field(default_factory=dict)
-    """Dimensions and offset of each, by name."""
+    """Dimensions and offset of tensors, by name."""
     end: int = 0
-    """Of the header, in bytes."""
+    """Length of the header in bytes."""
 
 
 def check_header(path: Path) -> None:
-    """Check the header of a GGUF file, which takes milliseconds and reads nothing else.
+    """Validate the header of a GGUF file. Takes milliseconds and reads nothing else.
 
     Raises:
-        HeaderError: it is cut short or says what cannot be.
-        OSError: it cannot be read.
+        HeaderError: the header is truncated or invalid.
+        OSError: the file cannot be read.
     """
     with _mapped(path) as data:
         header = _header_of(data)
@@ -78,11 +79,11 @@ def check_header(path: Path) -> None:
 
 
 def read_metadata(path: Path) -> dict[str, MetadataValue]:
-    """The values of a GGUF file's metadata that are no lists, by key.
+    """Read the metadata of a GGUF file, without arrays, by key.
 
     Raises:
-        HeaderError: the header is cut short, or of an unknown version.
-        OSError: it cannot be read.
+        HeaderError: the header is truncated or of an unknown version.
+        OSError: the file cannot be read.
     """
     with _mapped(path) as data:
         return _header_of(data).scalars
@@ -98,7 +99,7 @@ def _header_of(data: mmap.mmap) -> _Header:
     try:
         return _HeaderReader(data).header()
     except (struct.error, IndexError, OverflowError):
-        raise HeaderError("the header is cut short") from None
+        raise HeaderError("the header is truncated") from None
 
 
 def _check_numbers(header: _Header) -> None:
@@ -114,7 +115,7 @@ def _check_numbers(header: _Header) -> None:
         key = f"{architecture}.{name}"
         for value in (header.scalars.get(key), header.largest.get(key)):
             if value is not None and not (isinstance(value, int | float) and value <= _MAX_WIDTH):
-                raise HeaderError(f"{key} is {value}, and {_MAX_WIDTH} is the most")
+                raise HeaderError(f"{key} is {value}, more than {_MAX_WIDTH}")
 
 
 def _is_positive(number: MetadataValue) -> bool:
@@ -142,21 +143,22 @@ def _check_tensors(header: _Header, num_bytes: int) -> None:
         if not 0 < math.prod(dimensions) <= _MAX_ELEMENTS:
             raise HeaderError(f"tensor {name[:60]!r} has the dimensions {dimensions}")
         if offset % alignment or start + offset >= num_bytes:
-            raise HeaderError(f"tensor {name[:60]!r} lies outside of the file: it is cut short")
+            raise HeaderError(f"tensor {name[:60]!r} is outside the file, which is truncated")
 
 
 class _HeaderReader:
-    """Reads a header from its beginning to its end."""
+    """Parses a header sequentially."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
-        self._at = 4  # behind the magic
+        self._at = 4  # after the magic number
 
     def header(self) -> _Header:
+        """Parse the whole header."""
         header = _Header()
         (version,) = self._unpack("<I")
         if version not in (2, 3):
-            raise HeaderError(f"it is of version {version}, and 2 and 3 are known")
+            raise HeaderError(f"unsupported GGUF version {version}; supported: 2, 3")
         num_tensors, num_values = self._unpack("<QQ")
         for _ in range(num_values):
             self._read_value(header, self._string(), self._unpack("<I")[0])
@@ -184,14 +186,14 @@ class _HeaderReader:
                 return
             size = struct.calcsize("<" + _format(key, inner))
             if length * size > len(self._data) - self._at:
-                raise HeaderError(f"{key} has {length} values, and the file ends before")
+                raise HeaderError(f"{key} has {length} values, more than the file holds")
             if 0 < length <= MAX_BLOCKS:
                 header.largest[key] = max(self._unpack(f"<{length}{_format(key, inner)}"))
             else:
                 self._at += length * size
 
     def _skip_strings(self, count: int) -> None:
-        # By hand, as there may be half a million.
+        # Inlined for speed: there may be half a million strings.
         data, at, read = self._data, self._at, struct.Struct("<Q").unpack_from
         for _ in range(count):
             at += 8 + read(data, at)[0]
@@ -200,7 +202,7 @@ class _HeaderReader:
     def _string(self) -> str:
         (length,) = self._unpack("<Q")
         if length > len(self._data) - self._at:
-            raise HeaderError("a text is longer than the file")
+            raise HeaderError("a string is longer than the file")
         text = self._data[self._at : self._at + length]
         self._at += length
         return text.decode("utf-8", "replace")
@@ -213,5 +215,5 @@ class _HeaderReader:
 
 def _format(key: str, kind: int) -> str:
     if kind not in _FORMATS:
-        raise HeaderError(f"{key[:60]!r} is of the unknown type {kind}")
+        raise HeaderError(f"{key[:60]!r} has the unknown type {kind}")
     return _FORMATS[kind]
