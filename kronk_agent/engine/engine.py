@@ -26,7 +26,7 @@ from kronk_agent.engine.kv_cache.state_files import StateFiles
 from kronk_agent.engine.kv_cache.state_store import StateStore
 from kronk_agent.engine.llama.binding import llama
 from kronk_agent.engine.llama.context import keeps_any_prefix, new_context
-from kronk_agent.engine.llama.model_file import Capability, ModelFile
+from kronk_agent.engine.llama.model_file import EngineCapability, ModelFile
 from kronk_agent.engine.llama.params import EngineParams, LoraAdapter
 from kronk_agent.engine.request import CacheOptions, GenerateOptions, Request
 from kronk_agent.engine.sampling.logprobs import TokenIdLogprob
@@ -111,7 +111,7 @@ class Engine(ClosedInThread):
         """Load a GGUF file in a thread.
 
         Raises:
-            ModelError: the file cannot be used, or the context needs more memory than there is.
+            ModelError: the file cannot be used, or memory does not suffice for the context.
             ConfigError: this build or machine does not support one of ``params``.
         """
         loop = asyncio.get_running_loop()
@@ -137,7 +137,7 @@ class Engine(ClosedInThread):
         return self._model.chat_templates
 
     @property
-    def capabilities(self) -> frozenset[Capability]:
+    def capabilities(self) -> frozenset[EngineCapability]:
         """Tasks the model was made for."""
         return self._model.capabilities
 

@@ -94,7 +94,7 @@ class Sequence:
     is_streamed: bool = True
     """True if the caller reads tokens as they arrive."""
     deadline: float | None = None
-    """Deadline on the clock of ``time.perf_counter``; None if there is none."""
+    """Deadline on the clock of ``time.perf_counter``; None is no deadline."""
     cache_salt: str = ""
     """Cached states are shared only between prompts of the same salt."""
     shared_prefix: int = 0

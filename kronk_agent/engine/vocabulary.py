@@ -49,9 +49,9 @@ class Vocabulary:
             if self._has(token, llama.LLAMA_TOKEN_ATTR_USER_DEFINED)
         )
         self.bos_text = self._text_of(llama.llama_vocab_bos(handle))
-        """Text of the beginning-of-sequence token; empty if there is none."""
+        """Text of the beginning-of-sequence token; may be empty."""
         self.eos_text = self._text_of(llama.llama_vocab_eos(handle))
-        """Text of the end-of-sequence token; empty if there is none."""
+        """Text of the end-of-sequence token; may be empty."""
         self.fim = _fim_tokens(handle)
         """Fill-in-the-middle tokens; None if the model does not support it."""
 
@@ -82,7 +82,7 @@ class Vocabulary:
         return frozenset(self._special)
 
     def special_token(self, text: str) -> int | None:
-        """Id of the special token with exactly this text; None if there is none."""
+        """Id of the special token with exactly this text, or None."""
         return self._special.get(text)
 
     def tokenize(self, text: str, *, parse_special: bool, add_special: bool = False) -> list[int]:

@@ -23,7 +23,7 @@ from kronk_agent.engine.embedding.rerank_prompt import rerank_prompt
 from kronk_agent.engine.embedding.worker import EmbeddingJob, EmbeddingWorker
 from kronk_agent.engine.llama.binding import llama
 from kronk_agent.engine.llama.context import context_length, context_settings, open_context
-from kronk_agent.engine.llama.model_file import Capability, ModelFile
+from kronk_agent.engine.llama.model_file import EngineCapability, ModelFile
 from kronk_agent.engine.llama.params import EngineParams, Pooling
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.errors import InvalidRequestError, KronkError, ModelError
@@ -134,7 +134,7 @@ class EmbeddingEngine(ClosedInThread):
         return self._model.vocabulary
 
     @property
-    def capabilities(self) -> frozenset[Capability]:
+    def capabilities(self) -> frozenset[EngineCapability]:
         """Tasks the model was made for."""
         return self._model.capabilities
 

@@ -13,7 +13,7 @@ _SLOT = re.compile(r"\{(query|document)\}")
 def rerank_prompt(
     vocabulary: Vocabulary, template: str | None, *, query: str, document: str
 ) -> list[int]:
-    """Token ids of the filled template, or of a pair with separators if there is none.
+    """Token ids of the filled template, or of a pair with separators without one.
 
     The text of special tokens in ``query`` and ``document`` is plain text; only the template may
     contain special tokens.

@@ -164,7 +164,7 @@ class EmbeddingWorker:
         return batched
 
     def _next_job(self, num_batched: int) -> EmbeddingJob | None:
-        """Job with the next input; None if there is none or it does not fit the batch."""
+        """Job with the next input; None if no job is left or it does not fit the batch."""
         while self._jobs and self._jobs[0].is_cancelled:
             self._jobs.popleft()
         if not self._jobs or num_batched == self._max_sequences:

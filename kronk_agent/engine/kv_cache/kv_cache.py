@@ -43,7 +43,7 @@ class KVCache:
     def copy(self, source: int, target: int, length: int) -> bool:
         """Copy the first ``length`` positions of ``source`` to ``target``, which must be empty.
 
-        Returns False if there is not enough memory.
+        Returns False if memory is short.
         """
         if self.is_unified:
             self.share(source, target, 0, length)
@@ -55,7 +55,7 @@ class KVCache:
     def swap(self, one: int, other: int) -> bool:
         """Exchange the cells of two ids that have KV caches of their own.
 
-        Returns False, having changed nothing, if there is not enough memory.
+        Returns False, having changed nothing, if memory is short.
 
         Raises:
             EngineError: a state that was read cannot be written.
@@ -96,14 +96,14 @@ class KVCache:
         return state if self._read(id, state) else None
 
     def restore(self, id: int, state: NDArray[np.uint8]) -> bool:
-        """Load a saved state into an empty id. Returns False if there is no room for it."""
+        """Load a saved state into an empty id. Returns False if it does not fit."""
         if llama.llama_state_seq_set_data(self._context, _bytes(state), len(state), id):
             return True
         self.drop(id)
         return False
 
     def _read_states(self, ids: Sequence[int]) -> list[NDArray[np.uint8]] | None:
-        """States of these ids, valid until the next call; None if there is not enough memory."""
+        """States of these ids, valid until the next call; None if memory is short."""
         sizes = [llama.llama_state_seq_get_size(self._context, id) for id in ids]
         if sum(sizes) > len(self._scratch):
             try:

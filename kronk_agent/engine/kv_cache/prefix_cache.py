@@ -3,7 +3,7 @@
 In a unified KV cache a cell belongs to any number of sequences, and sharing a prefix costs a few
 bytes of bookkeeping and no copy; otherwise the prefix is copied to the other id's KV cache. A
 finished sequence keeps its cells under its id until the cells or the id are needed; the least
-recently used one is evicted first, and offloaded to host memory if there is room. Prompts share
+recently used one is evicted first, and offloaded to host memory if it has room. Prompts share
 only under the same salt (``CacheKey``), so that token counts and timings do not tell one client
 what another has sent.
 
@@ -252,7 +252,7 @@ class PrefixCache:
             self._finished[id] = None
 
     def evict(self, *, even_pinned: bool = False) -> bool:
-        """Evict the least recently used finished sequence; returns False if there is none."""
+        """Evict the least recently used finished sequence; returns False without one."""
         if self._finished:
             self._evict(next(iter(self._finished)))
             return True
@@ -343,7 +343,7 @@ class PrefixCache:
     def _find_source(self, prefix: CacheKey) -> tuple[int, int | None]:
         """Length of the longest prefix in the KV cache and an id that holds it.
 
-        (0, None) if there is none, or if copying it is not worthwhile.
+        (0, None) without one, or if copying it is not worthwhile.
         """
         length, source = self._tree.match_prefix(prefix)
         if source is None or self._memory.is_unified:
@@ -365,7 +365,7 @@ class PrefixCache:
         sequence.id, sequence.num_computed = id, length
 
     def _share_cells(self, id: int, key: CacheKey) -> None:
-        """In a unified KV cache, replace cells of a sequence by equal ones of another."""
+        """Replace cells of a sequence by equal ones of another, in a unified KV cache."""
         if not self._memory.is_unified:
             return
         start = self._tree.length(id)
@@ -438,7 +438,7 @@ class PrefixCache:
             self._files.remove(saved)
 
     def _swap(self, one: int, other: int) -> bool:
-        """Swap two ids: KV cells and bookkeeping. Returns False if there is not enough memory."""
+        """Swap two ids: KV cells and bookkeeping. Returns False if memory is short."""
         if not self._memory.swap(one, other):
             return False
         self._tree.swap(one, other)
@@ -481,7 +481,7 @@ class PrefixCache:
         """Take a free id, evicting an idle sequence if needed; ``keep`` only if it is the only one.
 
         With separate KV caches the id is adjacent to those of running sequences, and an idle
-        conversation there is moved: moving the new sequence later would take longer, and until
+        conversation at that id is moved: moving the new sequence later would take longer, and until
         then every step would.
         """
         if not self._free:

@@ -48,6 +48,7 @@ class _StateEntry:
     """Time of last use, in seconds since the epoch."""
 
     def remove(self) -> None:
+        """Remove both files, and the folder if it is empty then."""
         _remove(self.stem)
         with suppress(OSError):  # not empty
             self.stem.parent.rmdir()

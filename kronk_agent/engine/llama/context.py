@@ -71,7 +71,7 @@ def new_context(model: ModelFile, params: EngineParams) -> ContextHandle:
     """Create a context for generation, with the adapters applied. Free it with ``llama_free``.
 
     Raises:
-        ModelError: there is not enough memory, the model cannot run with ``params``, or an adapter
+        ModelError: memory does not suffice, the model cannot run with ``params``, or an adapter
             does not fit it.
     """
     if not model.is_causal:
@@ -81,7 +81,7 @@ def new_context(model: ModelFile, params: EngineParams) -> ContextHandle:
     settings = context_settings(params)
     settings.n_ctx = _num_cells(model, params)
     # Where cells are shared, finished sequences keep theirs under spare ids. Where every id has a
-    # KV cache of its own, or a full state (recurrent models), there are as many ids as can run.
+    # KV cache of its own, or a full state (recurrent models), only as many ids exist as can run.
     shares_cells = params.kv_unified and keeps_any_prefix(model, params)
     spare_ids = 3 * params.max_sequences if shares_cells else 0
     settings.n_seq_max = min(params.max_sequences + spare_ids, _MAX_SEQUENCE_IDS)

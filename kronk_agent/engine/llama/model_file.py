@@ -62,7 +62,7 @@ _FILE_TYPES = {
     if (found := _FILE_TYPE.fullmatch(name))
 }
 
-Capability: TypeAlias = Literal["generate", "embed", "rerank", "fim"]
+EngineCapability: TypeAlias = Literal["generate", "embed", "rerank", "fim"]
 
 
 class ModelFile:
@@ -130,9 +130,9 @@ class ModelFile:
         """How an input's tokens become one vector; None if the file does not say."""
 
     @property
-    def capabilities(self) -> frozenset[Capability]:
+    def capabilities(self) -> frozenset[EngineCapability]:
         """Tasks the model was made for."""
-        is_for: dict[Capability, bool] = {
+        is_for: dict[EngineCapability, bool] = {
             "generate": self.is_causal and self.pooling is None,
             "embed": self.pooling not in (None, "rank"),
             "rerank": self.pooling == "rank",

@@ -67,19 +67,17 @@ class PromptLookup:
         nothing = self._tokens[:0]
         if num_tokens <= _NGRAM or limit < 1:
             return nothing
-        start_of_draft = self._continuations.get(
-            self._tokens[num_tokens - _NGRAM : num_tokens].tobytes()
-        )
-        if start_of_draft is None:
+        position = self._continuations.get(self._tokens[num_tokens - _NGRAM : num_tokens].tobytes())
+        if position is None:
             return nothing
         if self.acceptance < min_acceptance:
             if min_acceptance > _MAX_PROBED_ACCEPTANCE or num_tokens < self._probe_from:
                 return nothing
-            if not self._matches(start_of_draft, num_tokens, _PROBE_MATCH):
+            if not self._matches(position, num_tokens, _PROBE_MATCH):
                 return nothing
             self._probe_from = num_tokens + self._probe_interval
-        length = min(self._draft_length, limit, num_tokens - start_of_draft)
-        return self._tokens[start_of_draft : start_of_draft + length]
+        length = min(self._draft_length, limit, num_tokens - position)
+        return self._tokens[position : position + length]
 
     def learn(self, drafted: int, accepted: int) -> None:
         """Record that the model accepted ``accepted`` of ``drafted`` tokens."""
@@ -103,9 +101,9 @@ class PromptLookup:
             self._continuations[data[at : at + _TOKEN_BYTES * _NGRAM]] = end
         self._num_indexed = max(self._num_indexed, num_tokens)
 
-    def _matches(self, start_of_draft: int, num_tokens: int, number: int) -> bool:
-        """Are the ``number`` tokens before ``place`` also the last ones?"""
-        if start_of_draft < number:
+    def _matches(self, position: int, num_tokens: int, number: int) -> bool:
+        """True if the ``number`` tokens before ``position`` equal the last ones."""
+        if position < number:
             return False
         last = self._tokens[num_tokens - number : num_tokens]
-        return bool((self._tokens[start_of_draft - number : start_of_draft] == last).all())
+        return bool((self._tokens[position - number : position] == last).all())

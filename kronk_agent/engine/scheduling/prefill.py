@@ -114,7 +114,7 @@ class PrefillPolicy:
     def _finishable_prompts(
         self, prefilling: list[Sequence], num_rows: int, cells: float
     ) -> list[PrefillShare]:
-        """The shortest prompts that one step can complete; empty if there are none."""
+        """The shortest prompts that one step can complete; may be empty."""
         chosen: list[PrefillShare] = []
         for sequence in sorted(prefilling, key=_num_pending):
             count = _num_pending(sequence)

@@ -136,7 +136,7 @@ class Scheduler:
         """Queue all of the sequences or none. Thread-safe.
 
         Raises:
-            InvalidRequestError: there are more than the engine and its queue can hold.
+            InvalidRequestError: more sequences than the engine and its queue can hold.
             OverloadedError: the queue is full.
             EngineError: the engine is closed.
         """
@@ -377,7 +377,7 @@ class Scheduler:
         prefilling = [s for s in self._running if s.is_prefilling]
         chosen: list[tuple[Sequence, int]] = []
         num_rows = 0
-        # No drafts while there are prompts: their rows leave none to spare.
+        # No drafts while prompts are in prefill: these use all spare rows.
         min_acceptance = math.inf if prefilling else self._break_even_acceptance(len(decoding))
         for sequence in decoding:
             room = self._batch.capacity - num_rows - len(decoding)

@@ -30,7 +30,7 @@ class TokenMatcher(Protocol):
         """True if the matcher has failed."""
 
     def get_error(self) -> str:
-        """Error text; empty if there is none."""
+        """Error text; empty without an error."""
 
     def is_stopped(self) -> bool:
         """True if nothing can follow, or after an error."""
@@ -114,7 +114,7 @@ class IsolatedMatcher:
         self._call(method, [origin, argument], seconds=seconds)
 
     def deep_copy(self) -> IsolatedMatcher:
-        """As in ``TokenMatcher``, like the methods below."""
+        """Copy the matcher at its present position."""
         return IsolatedMatcher(self._grammar, self._id, "copy")
 
     def is_error(self) -> bool:
@@ -122,7 +122,7 @@ class IsolatedMatcher:
         return bool(self._error)
 
     def get_error(self) -> str:
-        """Error text; empty if there is none."""
+        """Error text; empty without an error."""
         return self._error
 
     def is_stopped(self) -> bool:
