@@ -1,4 +1,4 @@
-"""What can be asked of one generation: stop texts, several of them, scores, deadlines, priority."""
+"""Options of one generation: stop sequences, several completions, logprobs, deadline, priority."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ async def test_the_best_of_several_are_the_likeliest(starter_model: Path) -> Non
 
 
 @on_the_engines_loop
-async def test_prompt_logprobs_are_what_the_model_thinks_of_the_prompt(engine: Engine) -> None:
+async def test_prompt_logprobs_are_the_models_own(engine: Engine) -> None:
     prompt = COUNT + "11"
     result: list[Chunk] = []
     stream = engine.generate(
@@ -137,7 +137,7 @@ async def test_prompt_logprobs_are_what_the_model_thinks_of_the_prompt(engine: E
 
 
 @on_the_engines_loop
-async def test_logprobs_after_sampling_are_of_what_the_samplers_left(engine: Engine) -> None:
+async def test_logprobs_after_sampling_cover_the_remaining_tokens(engine: Engine) -> None:
     sampling = SamplingParams(temperature=1.0, top_k=3, top_p=1, min_p=0, seed=5)
     stream = engine.generate(
         tokens_of(engine, chat("Invent a word.")),
@@ -175,7 +175,7 @@ async def test_greedy_leaves_one_token(engine: Engine) -> None:
     assert (scored.logprob, scored.top) == (0.0, ((scored.token, 0.0),))
 
 
-async def test_a_deadline_ends_what_runs_and_what_waits(starter_model: Path) -> None:
+async def test_a_deadline_ends_running_and_waiting_sequences(starter_model: Path) -> None:
     async with await Engine.open(starter_model, EngineParams(max_sequences=1)) as engine:
         with anyio.fail_after(seconds(30)), pytest.raises(DeadlineError, match="generated tokens"):
             await generate(
@@ -194,7 +194,7 @@ async def test_a_deadline_ends_what_runs_and_what_waits(starter_model: Path) -> 
         await engine.check()
 
 
-async def test_the_background_gives_its_place_up_and_comes_back(starter_model: Path) -> None:
+async def test_a_background_sequence_is_preempted_and_resumes(starter_model: Path) -> None:
     async with (
         await Engine.open(starter_model, EngineParams(max_sequences=1)) as engine,
         aclosing(
@@ -255,7 +255,7 @@ async def test_the_number_of_generations_has_bounds(engine: Engine) -> None:
         await generate_best(engine, [1], n=3, best_of=2, sampling=GREEDY)
 
 
-async def test_a_look_at_the_engine_tells_what_it_does(starter_model: Path) -> None:
+async def test_stats_describe_the_running_engine(starter_model: Path) -> None:
     async with await Engine.open(starter_model, EngineParams(max_sequences=1)) as engine:
         running = engine.generate(tokens_of(engine, COUNT), sampling=endless(engine))
         async with aclosing(running), anyio.create_task_group() as group:

@@ -1,4 +1,4 @@
-"""Damaged model files take nobody down. ``python -m attack.gguf`` tries many more."""
+"""Damaged model files are refused without a crash. ``python -m attack.gguf`` tries many more."""
 
 from __future__ import annotations
 

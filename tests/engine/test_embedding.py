@@ -1,4 +1,4 @@
-"""Embeddings and rankings, against a forward pass in numpy and against one another."""
+"""Embeddings and rankings, compared with a forward pass in numpy and with each other."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def normal(vector: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
-async def test_vectors_are_what_the_model_computes(tiny: TinyModels, pooling: Pooling) -> None:
+async def test_vectors_equal_the_reference_computation(tiny: TinyModels, pooling: Pooling) -> None:
     reference = BertReference(tiny.bert(pooling))
     async with await EmbeddingEngine.open(tiny.bert(pooling), ONE_THREAD) as engine:
         found = await engine.embed(TEXTS)
@@ -62,7 +62,7 @@ async def test_vectors_are_what_the_model_computes(tiny: TinyModels, pooling: Po
     assert np.array_equal(by_tokens.vectors, found.vectors)
 
 
-async def test_scores_are_what_the_models_head_gives_a_pair(tiny: TinyModels) -> None:
+async def test_scores_are_the_output_of_the_models_head(tiny: TinyModels) -> None:
     reference = BertReference(tiny.bert("rank"))
     async with await EmbeddingEngine.open(tiny.bert("rank"), ONE_THREAD) as engine:
         ranking = await engine.rerank(TEXTS[0], TEXTS[1:])
@@ -128,7 +128,7 @@ async def test_texts_that_mean_the_same_are_closer(starter_model: Path) -> None:
         ("none", set()),
     ],
 )
-async def test_a_model_says_what_it_was_made_for(
+async def test_a_model_lists_its_capabilities(
     tiny: TinyModels, kind: str, capabilities: set[str]
 ) -> None:
     path: Path = getattr(tiny, kind, None) or tiny.bert(kind)  # type: ignore[arg-type]
@@ -272,7 +272,7 @@ async def test_past_the_queue_limit_a_call_is_refused_and_cancelling_makes_room(
             assert (await engine.embed(["paris"])).vectors.shape == (1, WIDTH)
 
 
-async def test_closing_ends_what_runs_and_refuses_what_comes(tiny: TinyModels) -> None:
+async def test_closing_ends_running_jobs_and_refuses_new_ones(tiny: TinyModels) -> None:
     engine = await EmbeddingEngine.open(tiny.bert("mean"), ONE_THREAD)
     errors: list[str] = []
 

@@ -1,4 +1,4 @@
-"""What a client's grammar may cost, and what stops one that costs more."""
+"""Limits of the cost of a client's grammar, and their enforcement."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ async def test_a_grammar_that_fails_while_generating_is_the_clients_fault(
     ],
 )
 @on_the_engines_loop
-async def test_a_schema_over_a_limit_is_told_the_limit(
+async def test_a_schema_over_a_limit_is_refused_with_the_limit(
     engine: Engine, schema: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConstraintError, match=message):
@@ -160,9 +160,7 @@ async def test_a_schema_over_a_limit_is_told_the_limit(
     ],
 )
 @on_the_engines_loop
-async def test_what_schemas_ordinarily_ask_for_needs_no_process(
-    engine: Engine, schema: dict[str, Any]
-) -> None:
+async def test_ordinary_schemas_need_no_process(engine: Engine, schema: dict[str, Any]) -> None:
     COMPILING_FOR.set("somebody")
     async with anyio.create_task_group() as tasks:
         for number in range(4):  # of these, one at most could have a process

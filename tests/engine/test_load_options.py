@@ -1,4 +1,4 @@
-"""What load options do, on the real starter model."""
+"""Effect of load options, with the real starter model."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ async def test_a_model_answers_the_same_however_it_is_loaded(
     ],
     ids=lambda options: ",".join(options),
 )
-async def test_what_changes_the_computation_changes_the_answer(
+async def test_options_that_change_the_computation_change_the_answer(
     tiny: TinyModels, options: dict[str, Any]
 ) -> None:
     assert await answer(tiny.llama, **options) != await answer(tiny.llama)
 
 
-async def test_the_kv_memory_has_the_types_that_were_asked_for(
+async def test_the_kv_cache_has_the_configured_types(
     starter_model: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG, "kronk_agent.engine.llama_cpp"):
@@ -75,7 +75,7 @@ async def test_the_kv_memory_has_the_types_that_were_asked_for(
     assert "V (q4_0)" in caplog.text
 
 
-async def test_one_placement_on_memory_nodes_holds_for_the_process(starter_model: Path) -> None:
+async def test_one_numa_strategy_holds_for_the_process(starter_model: Path) -> None:
     await answer(starter_model, numa="distribute")
 
     assert await refusal(ConfigError, starter_model, numa="isolate") == (
@@ -98,7 +98,7 @@ async def test_gpu_options_are_refused_by_a_build_without_one(
     )
 
 
-async def test_gpu_layers_without_a_gpu_are_warned_of(
+async def test_gpu_layers_without_a_gpu_log_a_warning(
     starter_model: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
@@ -107,7 +107,7 @@ async def test_gpu_layers_without_a_gpu_are_warned_of(
     assert "engine.gpu_layers: this build of llama.cpp has no GPU" in caplog.text
 
 
-async def test_a_context_over_the_free_memory_is_refused_with_what_would_do(
+async def test_a_context_over_the_free_memory_is_refused_with_remedies(
     starter_model: Path,
 ) -> None:
     params = EngineParams(context_length=2_000_000_000)

@@ -1,4 +1,4 @@
-"""Files that are not models, and what is said of them."""
+"""Errors for files that are not models."""
 
 from __future__ import annotations
 

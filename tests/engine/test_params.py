@@ -1,4 +1,4 @@
-"""What load options may be, before anything is loaded."""
+"""Validation of load options, before anything is loaded."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_engine_section_has_the_choices_of_the_parameters(name: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("values", "words"),
+    ("values", "message"),
     [
         ({"threads": 0}, "engine.threads: must be at least 1, not 0"),
         ({"gpu_layers": -2}, "engine.gpu_layers: must be at least -1, not -2"),
@@ -94,11 +94,11 @@ def test_the_engine_section_has_the_choices_of_the_parameters(name: str) -> None
         ),
     ],
 )
-def test_what_cannot_work_is_refused_by_name(values: dict[str, Any], words: str) -> None:
+def test_invalid_options_are_refused_by_name(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as info:
         params_with(values)
 
-    assert str(info.value) == words
+    assert str(info.value) == message
 
 
 def test_an_adapters_scale_is_a_number() -> None:

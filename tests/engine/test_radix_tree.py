@@ -1,4 +1,4 @@
-"""The radix tree against the plainest thing that could be right: a dict of token lists."""
+"""The radix tree compared with the simplest correct model: a dict of token lists."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from kronk_agent.engine.kv_cache.radix_tree import CacheKey, RadixTree, common_prefix_length
 
-# Few different tokens, so that paths share, part and run inside one another.
+# Few different tokens, so that paths share prefixes, diverge and contain each other.
 TOKENS = st.lists(st.integers(0, 2), max_size=12)
 OWNERS = st.integers(0, 5)
 SALTS = st.tuples(st.sampled_from(["", "a", "b"]), st.integers(0, 6))
-"""A salt, and how many leading tokens are shared whatever it is."""
+"""A salt, and the number of leading tokens shared by all salts."""
 
 Salt: TypeAlias = tuple[str, int]
 Path: TypeAlias = list[tuple[str, int]]
-"""Tokens, each with the salt that it is kept under."""
+"""Tokens, each with its salt."""
 
 
 def array(tokens: list[int]) -> NDArray[np.int32]:
@@ -145,7 +145,7 @@ def swapped(values: dict[int, T], one: int, other: int) -> dict[int, T]:
 
 
 @given(TOKENS, SALTS, TOKENS, SALTS)
-def test_the_common_prefix_is_what_a_loop_finds(
+def test_the_common_prefix_equals_that_of_a_plain_loop(
     a: list[int], salt: Salt, b: list[int], other: Salt
 ) -> None:
     one, two = salted(a, salt), salted(b, other)

@@ -1,4 +1,4 @@
-"""``kv_unified: false``: every generation has a part of the KV memory of its own."""
+"""``kv_unified: false``: every sequence has a KV cache of its own."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_each_generation_has_an_equal_part_of_the_context(starter_model: P
     assert stats.kv_cells_total == 4 * 512
 
 
-async def test_a_prefix_is_computed_once_and_copied_to_those_who_share_it(
+async def test_a_prefix_is_computed_once_and_copied(
     starter_model: Path,
 ) -> None:
     async with await Engine.open(starter_model, SEPARATE) as engine:
@@ -130,7 +130,7 @@ async def test_a_conversation_that_makes_room_beside_those_at_work_loses_nothing
         assert answer.end.usage.cached_tokens == answer.end.usage.prompt_tokens - 1
 
 
-async def test_a_conversation_without_a_place_comes_back_from_host_memory(
+async def test_an_evicted_conversation_is_restored_from_host_memory(
     starter_model: Path,
 ) -> None:
     params = EngineParams(context_length=2 * 512, max_sequences=2, kv_unified=False)

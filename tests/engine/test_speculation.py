@@ -1,4 +1,4 @@
-"""Drafts by prompt lookup: the same output, in fewer steps."""
+"""Prompt lookup decoding: the same output, in fewer steps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUOTE = chat(f"Repeat this text exactly:\n{POEM}{POEM}") + POEM
 
 
 @pytest.mark.parametrize("sampling", [GREEDY, SamplingParams(temperature=0.3, seed=3)])
-async def test_what_comes_out_is_what_comes_out_without(
+async def test_the_output_equals_that_without_drafts(
     starter_model: Path, sampling: SamplingParams
 ) -> None:
     async def run(*, speculation: bool) -> tuple[tuple[int, ...], int, int]:
@@ -58,7 +58,7 @@ async def test_drafts_stay_inside_the_grammar(starter_model: Path) -> None:
     assert result.end.reason == "stop"
 
 
-async def test_a_stop_text_inside_a_draft_ends_it_there(starter_model: Path) -> None:
+async def test_a_stop_sequence_inside_a_draft_ends_the_generation(starter_model: Path) -> None:
     async with await Engine.open(starter_model) as engine:
         whole = await generate(engine, QUOTE, max_tokens=24)
         stop = whole.text[8:11]
@@ -77,7 +77,7 @@ async def test_a_draft_ends_where_the_generation_may_end(starter_model: Path) ->
             assert len(result.tokens) == max_tokens
 
 
-def test_a_draft_is_what_followed_the_last_tokens_before() -> None:
+def test_a_draft_repeats_the_tokens_after_the_last_occurrence() -> None:
     tokens = np.array([1, 2, 3, 4, 5, 6, 1, 2, 3, 0, 0], np.int32)
     lookup = PromptLookup(tokens)
 

@@ -198,11 +198,9 @@ class PrefillPolicy:
         rows = within(self.cells(sequence, FA_TILE_ROWS) / FA_TILE_ROWS)
         if rows is None:
             return self._capacity
-        return (
-            rows
-            if rows >= FA_TILE_ROWS
-            else min(within(self.cells(sequence, 1)) or 0, FA_TILE_ROWS - 1)
-        )
+        if rows >= FA_TILE_ROWS:
+            return rows
+        return min(within(self.cells(sequence, 1)) or 0, FA_TILE_ROWS - 1)
 
 
 def _num_pending(sequence: Sequence) -> int:
