@@ -193,13 +193,9 @@ class ModelRouter:
 
     def count(self, model: str, usage: Usage) -> None:
         """Count the token usage of a turn; called directly by endpoints that run no agent."""
-        counted = {
-            "read": usage.prompt_tokens - usage.cached_tokens,
-            "cached": usage.cached_tokens,
-            "written": usage.completion_tokens,
-        }
-        for kind, number in counted.items():
-            self._metrics.tokens.labels(model, kind).inc(number)
+        self._metrics.prompt_tokens.labels(model).inc(usage.prompt_tokens)
+        self._metrics.prompt_tokens_cached.labels(model).inc(usage.cached_tokens)
+        self._metrics.generation_tokens.labels(model).inc(usage.completion_tokens)
 
     def _plain(self, options: AgentOptions) -> AgentOptions:
         """Keep the configured policy, sampling and limits; leave the rest to the request."""

@@ -34,7 +34,7 @@ class LogprobAligner:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._kept: list[_AlignedToken] = []
 
-    def add(self, tokens: Sequence[logprobs.TokenLogprob]) -> None:
+    def add(self, tokens: Sequence[logprobs.TokenIdLogprob]) -> None:
         """Add generated tokens whose text comes in this or a later delta."""
         for token in tokens:
             logprob = self._token_logprob(token.token, token.logprob)

@@ -1,1 +1,1 @@
-"""Additions to anyio: task groups, signals between tasks, threads that open and close things."""
+"""Additions to anyio: task groups, signals between tasks, blocking open and close in threads."""

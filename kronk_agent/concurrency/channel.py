@@ -1,4 +1,4 @@
-"""From the worker thread to a task, without a turn of the event loop for each item."""
+"""Single-reader queue that does not yield to the event loop for each item."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 class Channel(Generic[T]):
-    """Items in order for one reader. Both ends are used on the event loop.
+    """Unbounded queue for one reader. Both ends are used on the event loop.
 
-    anyio's memory streams yield to the event loop at every receive; at the rate tokens come that
-    is a quarter of what Python costs in a decode step.
+    anyio's memory streams yield to the event loop at every receive; at the rate of generated tokens
+    that is a quarter of the time Python takes in a decode step.
     """
 
     def __init__(self) -> None:
@@ -21,12 +21,13 @@ class Channel(Generic[T]):
         self._arrival: asyncio.Future[None] | None = None
 
     def put(self, item: T) -> None:
+        """Append an item and wake the reader."""
         self._items.append(item)
         if self._arrival is not None and not self._arrival.done():
             self._arrival.set_result(None)
 
     async def get(self) -> T:
-        """The next item, as soon as there is one."""
+        """Wait for the next item and remove it."""
         while not self._items:
             self._arrival = asyncio.get_running_loop().create_future()
             await self._arrival

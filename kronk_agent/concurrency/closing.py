@@ -1,4 +1,4 @@
-"""Closing what takes a moment to close, from an event loop."""
+"""Async close of resources whose close blocks."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from anyio import to_thread
 
 
 class ClosedInThread(ABC):
-    """Something with a worker and a model of its own, which ``async with`` closes."""
+    """Base of engines, which own a worker thread and a model. ``async with`` closes them."""
 
     @abstractmethod
     def close_now(self) -> None:
-        """End what is running with an error and free the model, blocking this thread for one
-        step of the worker at most. It may be called again."""
+        """End running work with an error and free the model. Idempotent.
+
+        Blocks the calling thread for at most one step of the worker.
+        """
 
     async def close(self) -> None:
-        """The same in a thread, whatever is cancelled meanwhile."""
+        """Call ``close_now`` in a thread; cancellation does not interrupt it."""
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(self.close_now)
 

@@ -1,4 +1,4 @@
-"""Opening something in a thread, which nothing can stop, for a task, which may give up."""
+"""Cancellable open of a resource in a thread, which itself cannot be stopped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ T = TypeVar("T", bound=_Closable)
 
 
 class Opening(Generic[T]):
-    """What is being opened; closed again as soon as it is there when nobody waits for it."""
+    """A resource being opened in a thread. If abandoned, it is closed once it is open.
+
+    Args:
+        open_now: opens the resource; blocks.
+    """
 
     def __init__(self, open_now: Callable[[], T]) -> None:
         self._open_now = open_now
@@ -26,7 +30,7 @@ class Opening(Generic[T]):
         self._is_abandoned = False
 
     async def result(self) -> T:
-        """Open it in a thread; to be cancelled costs no time."""
+        """Open the resource in a thread. Cancellation returns at once and abandons it."""
         try:
             return await to_thread.run_sync(self.run, abandon_on_cancel=True)
         except BaseException:
@@ -34,7 +38,7 @@ class Opening(Generic[T]):
             raise
 
     def run(self) -> T:
-        """The same, blocking the thread it is called on."""
+        """Open the resource on the calling thread; closes it if it was abandoned meanwhile."""
         opened = self._open_now()
         with self._lock:
             self._opened = opened
@@ -44,7 +48,7 @@ class Opening(Generic[T]):
         return opened
 
     def abandon(self) -> None:
-        """Nobody wants it any more, be it open already or not."""
+        """Close the resource, now or once it is open. May be called from any thread."""
         with self._lock:
             self._is_abandoned = True
             opened = self._opened

@@ -1,4 +1,4 @@
-"""A task group that any task may open and any other may close."""
+"""Task group that one task may open and another may close."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from anyio.abc import TaskGroup
 
 
 class OwnedTasks:
-    """Background tasks in a task group that lives in a task of its own.
+    """Background tasks in a task group that has a task of its own.
 
-    anyio lets only the task that entered a task group leave it. IPython and pytest-asyncio open a
-    context in one task and close it in another, so the group needs a task that does both.
+    anyio requires that the task that enters a task group also leaves it. IPython and pytest-asyncio
+    open a context in one task and close it in another, so a task of its own does both.
+
+    Args:
+        name: name of that task.
     """
 
     def __init__(self, name: str) -> None:
@@ -26,10 +29,10 @@ class OwnedTasks:
         self._close_seconds = 0.0
 
     async def open(self) -> None:
-        """Get ready to start tasks; to be called once."""
-        assert self._owner is None, "it is opened once"
-        # No task group can own the task that owns this one: it would be bound to its own task too.
-        # `close` waits for it, and the end of the event loop cancels it.
+        """Open the task group. Call it once."""
+        assert self._owner is None, "already opened"
+        # No task group can own this task: it, too, would be bound to the task that entered it.
+        # `close` waits for this task, and the end of the event loop cancels it.
         self._owner = asyncio.create_task(self._own(), name=self._name)  # noqa: TID251
         try:
             await self._is_open.wait()
@@ -38,19 +41,20 @@ class OwnedTasks:
             raise
 
     def start_soon(self, function: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> None:
-        """Start a task; its error cancels the others and is raised by ``close``."""
-        assert self._group is not None, "it is opened first"
+        """Start a task. Its error cancels the others and is raised by ``close``."""
+        assert self._group is not None, "not opened"
         self._group.start_soon(function, name=name)
 
     async def close(self, seconds: float) -> None:
-        """Wait for the tasks to end, and cancel those that have not within ``seconds``.
+        """Wait for the tasks to end, and cancel those that still run after ``seconds``.
 
-        Cancelled itself, it cancels them at once; either way none is left when it returns.
+        If this call is cancelled, the tasks are cancelled at once. In any case all have ended when
+        it returns or raises.
 
         Raises:
-            BaseExceptionGroup: the errors of the tasks.
+            BaseExceptionGroup: errors of the tasks.
         """
-        assert self._owner is not None, "it is opened first"
+        assert self._owner is not None, "not opened"
         self._close_seconds = seconds
         self._is_closing.set()
         try:

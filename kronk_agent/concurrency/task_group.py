@@ -1,3 +1,5 @@
+"""Task group that raises a task's error without wrapping it."""
+
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
@@ -9,12 +11,16 @@ from anyio.abc import TaskGroup
 
 @asynccontextmanager
 async def open_task_group() -> AsyncIterator[TaskGroup]:
-    """A task group that lets the first error out as it was raised, without a group around it."""
+    """Open a task group that raises the first error itself, not in an exception group.
+
+    Raises:
+        BaseException: the first error of the block or its tasks.
+    """
     try:
         async with create_task_group() as group:
             yield group
     except BaseExceptionGroup as wrapped:
-        # Only the group around it is ours, and says nothing; its cause is its own, and it may be
-        # a group that somebody meant.
+        # Unwrap only the outer group, which the task group added: the error inside may be a group
+        # raised on purpose. Its cause is kept.
         error = wrapped.exceptions[0]
         raise error from error.__cause__

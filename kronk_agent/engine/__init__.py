@@ -1,4 +1,4 @@
-"""The engine: one model, token ids in, token ids out, many sequences in one batch.
+"""The inference engine: one model, token ids in and out, many sequences in one batch.
 
-The only room that imports ``llama_cpp`` and ``llguidance``. It knows nothing of chat.
+The only package that imports ``llama_cpp`` and ``llguidance``. It knows nothing of chat.
 """

@@ -1,4 +1,4 @@
-"""Several completions of a prompt, of which the likeliest are kept."""
+"""``best_of``: generate several completions of a prompt and keep the likeliest."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Unpack
 
-from kronk_agent.engine.engine import Chunk, Engine, GenerateOptions, GenerationEnd, TokenLogprob
+from kronk_agent.engine.engine import Chunk, Engine, GenerateOptions, GenerationEnd, TokenIdLogprob
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.model import SamplingParams
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A whole generation."""
+    """A complete generation."""
 
     text: str
     tokens: tuple[int, ...]
-    logprobs: tuple[TokenLogprob, ...]
+    logprobs: tuple[TokenIdLogprob, ...]
     end: GenerationEnd
 
     @property
     def mean_logprob(self) -> float:
-        """Logarithm of the probability per token; what OpenAI's ``best_of`` ranks by."""
+        """Mean logprob per token, by which OpenAI's ``best_of`` ranks; -inf without logprobs."""
         if not self.logprobs:
             return float("-inf")
         return sum(scored.logprob for scored in self.logprobs) / len(self.logprobs)
@@ -38,11 +38,11 @@ async def generate_best(
     sampling: SamplingParams,
     **options: Unpack[GenerateOptions],
 ) -> list[Completion]:
-    """Generate ``best_of`` times after one prompt; the ``n`` likeliest, the likeliest first.
+    """Generate ``best_of`` completions and return the ``n`` likeliest, likeliest first.
 
     Raises:
-        InvalidRequestError: ``n`` is over ``best_of``, or as ``Engine.generate_many``.
-        OverloadedError, DeadlineError, EngineError: as ``Engine.generate``.
+        InvalidRequestError: ``n`` is more than ``best_of``, or as for ``Engine.generate_many``.
+        OverloadedError, DeadlineError, ConstraintError, EngineError: as for ``Engine.generate``.
     """
     if not 1 <= n <= best_of:
         raise InvalidRequestError(f"n must be from 1 to best_of ({best_of}), not {n}", param="n")
@@ -54,11 +54,11 @@ async def generate_best(
     async with aclosing(stream):
         async for index, chunk in stream:
             chunks[index].append(chunk)
-    completions = map(_whole, chunks)
+    completions = map(_completion, chunks)
     return sorted(completions, key=lambda completion: -completion.mean_logprob)[:n]
 
 
-def _whole(chunks: list[Chunk]) -> Completion:
+def _completion(chunks: list[Chunk]) -> Completion:
     end = chunks[-1].end
     assert end is not None
     return Completion(

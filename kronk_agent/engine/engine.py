@@ -1,4 +1,4 @@
-"""The engine as others see it: open, tokenise, compile, generate, close."""
+"""Public interface of the engine: open, tokenize, compile, generate, close."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from anyio import to_thread
 from kronk_agent.concurrency.channel import Channel
 from kronk_agent.concurrency.closing import ClosedInThread
 from kronk_agent.concurrency.opening import Opening
-from kronk_agent.engine.kv_cache.kv_memory import KVMemory
+from kronk_agent.engine.kv_cache.kv_cache import KVCache
 from kronk_agent.engine.kv_cache.prefix_cache import PrefixCache
 from kronk_agent.engine.kv_cache.prefix_saver import PrefixSaver
 from kronk_agent.engine.kv_cache.snapshot_name import snapshot_name
@@ -26,11 +26,11 @@ from kronk_agent.engine.kv_cache.state_files import StateFiles
 from kronk_agent.engine.kv_cache.state_store import StateStore
 from kronk_agent.engine.llama.binding import llama
 from kronk_agent.engine.llama.context import keeps_any_prefix, new_context
-from kronk_agent.engine.llama.model_file import Capability, ModelFile
+from kronk_agent.engine.llama.model_file import EngineCapability, ModelFile
 from kronk_agent.engine.llama.params import EngineParams, LoraAdapter
 from kronk_agent.engine.request import CacheOptions, GenerateOptions, Request
-from kronk_agent.engine.sampling.logprobs import TokenLogprob
-from kronk_agent.engine.scheduling.scheduler import Output, Scheduler
+from kronk_agent.engine.sampling.logprobs import TokenIdLogprob
+from kronk_agent.engine.scheduling.scheduler import Scheduler, SequenceOutput
 from kronk_agent.engine.sequence import Chunk, GenerationEnd, Priority
 from kronk_agent.engine.stats import EngineStats
 from kronk_agent.engine.structured_output.constraint import Constraint, ConstraintCompiler
@@ -50,7 +50,7 @@ __all__ = [
     "LoraAdapter",
     "Pin",
     "Priority",
-    "TokenLogprob",
+    "TokenIdLogprob",
     "Vocabulary",
 ]
 
@@ -61,7 +61,7 @@ T = TypeVar("T")
 
 
 class Engine(ClosedInThread):
-    """One loaded model. Use it from the event loop it was opened on, from any number of tasks."""
+    """One loaded model. Any number of tasks may use it, all on the event loop it was opened on."""
 
     def __init__(
         self, model: ModelFile, params: EngineParams, loop: asyncio.AbstractEventLoop
@@ -71,6 +71,7 @@ class Engine(ClosedInThread):
         self._is_closed = False
         self._context = new_context(model, params)
         self.context_length: int = llama.llama_n_ctx_seq(self._context)
+        """Tokens one sequence may have, prompt and completion."""
         self._compiler = ConstraintCompiler(model.vocabulary, model.path)
         self._pins = itertools.count()
         self._pinned_tokens = 0
@@ -80,14 +81,14 @@ class Engine(ClosedInThread):
         )
         files = _state_files(model.path, params)
         self._cache = PrefixCache(
-            KVMemory(self._context, is_unified=params.kv_unified),
+            KVCache(self._context, is_unified=params.kv_unified),
             self._store,
             num_ids=llama.llama_n_seq_max(self._context),
             requires_full_state=requires_full_state,
             files=files,
         )
         self.saves_prefixes: bool = files is not None
-        """True if the ``shared_prefix`` of a request is saved to a file."""
+        """True if the ``shared_prefix`` of requests is saved to files."""
         self._scheduler = Scheduler(
             self._context,
             model.vocabulary,
@@ -107,10 +108,11 @@ class Engine(ClosedInThread):
 
     @staticmethod
     async def open(path: Path, params: EngineParams = EngineParams()) -> Engine:
-        """Load a GGUF file, in a thread.
+        """Load a GGUF file in a thread.
 
         Raises:
-            ModelError: the file cannot be used, or there is not enough memory for the context.
+            ModelError: the file cannot be used, or memory does not suffice for the context.
+            ConfigError: this build or machine does not support one of ``params``.
         """
         loop = asyncio.get_running_loop()
 
@@ -126,68 +128,71 @@ class Engine(ClosedInThread):
 
     @property
     def vocabulary(self) -> Vocabulary:
+        """The model's vocabulary; usable from any thread until the engine is closed."""
         return self._model.vocabulary
 
     @property
     def chat_templates(self) -> Mapping[str, str]:
-        """Jinja sources by name: ``default``, and ``tool_use`` where the model has one."""
+        """Jinja sources by name: ``default``, and ``tool_use`` if the model has one."""
         return self._model.chat_templates
 
     @property
-    def capabilities(self) -> frozenset[Capability]:
-        """What the model was made for."""
+    def capabilities(self) -> frozenset[EngineCapability]:
+        """Tasks the model was made for."""
         return self._model.capabilities
 
     @property
     def description(self) -> str:
-        """Architecture, size, and how far it is quantised."""
+        """Architecture, number of parameters and bits per parameter, for display."""
         return self._model.description
 
     def tokenize(
         self, text: str, *, add_special: bool = False, parse_special: bool = False
     ) -> list[int]:
-        """Token ids of a text.
+        """Convert a text to token ids.
 
         Args:
-            text: what to tokenise.
-            add_special: add what the model wants around a text of its own (BOS, EOS).
-            parse_special: may the text of a special token become that token? Only for trusted text.
+            text: any text.
+            add_special: add the special tokens the model expects around a text (BOS, EOS).
+            parse_special: turn the text of a special token into that token. Only for trusted text.
         """
         return self.vocabulary.tokenize(text, add_special=add_special, parse_special=parse_special)
 
     def detokenize(self, tokens: Many[int]) -> str:
-        """The text of token ids, special ones included; broken UTF-8 becomes U+FFFD.
+        """Convert token ids to text, special tokens included; invalid UTF-8 becomes U+FFFD.
 
         Raises:
-            InvalidRequestError: there are ids that the model has not.
+            InvalidRequestError: a token id is not in the vocabulary.
         """
         size = self.vocabulary.size
         wrong = next((token for token in tokens if not 0 <= token < size), None)
         if wrong is not None:
             raise InvalidRequestError(
-                f"tokens has {wrong}, and this model's are 0 to {size - 1}", param="tokens"
+                f"tokens: unknown token id {wrong}; this model's are 0 to {size - 1}",
+                param="tokens",
             )
         return self.vocabulary.detokenize(tokens)
 
     def count_tokens(
         self, text: str, *, add_special: bool = False, parse_special: bool = False
     ) -> int:
-        """How many tokens a text is; the arguments are those of ``tokenize``."""
+        """Count the tokens of a text; arguments as for ``tokenize``."""
         return len(self.tokenize(text, add_special=add_special, parse_special=parse_special))
 
     async def compile(
         self, grammar: str, parts: Mapping[str, str] | None = None, *, is_ours: bool = False
     ) -> Constraint:
-        """Compile a Lark grammar (llguidance's dialect), in a thread and in bounded time.
+        """Compile a Lark grammar (llguidance's dialect) in a thread, in bounded time.
 
         Args:
-            grammar: the grammar.
-            parts: further grammars by name, which it refers to as ``@name``.
-            is_ours: no client wrote the grammar itself, only schemas, patterns and parts in it.
+            grammar: Lark source.
+            parts: further grammars by name; ``grammar`` refers to them as ``@name``.
+            is_ours: the grammar itself is trusted; a client may have written schemas, patterns and
+                ``parts`` in it.
 
         Raises:
-            ConstraintError: it is refused, too long, over a limit, or takes too much to compile.
-            OverloadedError: another grammar that needs a process is being compiled for them.
+            ConstraintError: the grammar is invalid, too long, over a limit, or too expensive.
+            OverloadedError: another expensive grammar of the same caller is being compiled.
         """
         compiling = functools.partial(self._compiler.compile, grammar, parts, is_ours=is_ours)
         try:
@@ -195,21 +200,22 @@ class Engine(ClosedInThread):
                 return await to_thread.run_sync(compiling, abandon_on_cancel=True)
         except TimeoutError:
             raise ConstraintError(
-                f"the grammar took longer than {_COMPILE_SECONDS} s to compile: make it simpler"
+                f"compiling the grammar took more than {_COMPILE_SECONDS} s: simplify it"
             ) from None
 
     async def generate(
         self, prompt: Many[int], *, sampling: SamplingParams, **options: Unpack[GenerateOptions]
     ) -> AsyncGenerator[Chunk, None]:
-        """Generate after a prompt of token ids; the last chunk, and only it, has an ``end``.
+        """Generate a completion of a prompt of token ids; only the last chunk has an ``end``.
 
-        Closing the generator frees the sequence at the worker's next loop.
+        Closing the generator cancels the sequence at the worker's next step.
 
         Raises:
-            InvalidRequestError: the request can never work; ``param`` names the argument.
+            InvalidRequestError: the request is invalid; ``param`` names the argument.
             OverloadedError: the queue is full.
-            DeadlineError: the deadline passed; what came until then is good.
-            EngineError: the engine failed or was closed meanwhile.
+            DeadlineError: the deadline passed; chunks received before are valid.
+            ConstraintError: the grammar failed during generation.
+            EngineError: the engine failed or was closed.
         """
         request = Request(prompt=prompt, sampling=sampling, **options)
         async with aclosing(self._run([request])) as chunks:
@@ -224,14 +230,17 @@ class Engine(ClosedInThread):
         sampling: SamplingParams,
         **options: Unpack[GenerateOptions],
     ) -> AsyncGenerator[tuple[int, Chunk], None]:
-        """Generate ``n`` times after one prompt, which is computed once.
+        """Generate ``n`` completions of one prompt, which is computed once.
 
-        Gives chunks with the index of their generation, 0 to n-1, as they come; each generation's
-        last has an ``end``. With a seed, generation i has seed + i.
+        With a seed, completion i has seed + i.
+
+        Yields:
+            Each chunk with the index of its completion, 0 to n-1. Chunks of different completions
+            are interleaved; the last one of each has an ``end``.
 
         Raises:
-            InvalidRequestError, OverloadedError, DeadlineError, EngineError: as ``generate``, and
-                they end all of them.
+            InvalidRequestError, OverloadedError, DeadlineError, ConstraintError, EngineError: as
+                for ``generate``; one error ends all completions.
         """
         request = Request(prompt=prompt, sampling=sampling, **options)
         async with aclosing(self._run(request.copies(n))) as chunks:
@@ -239,16 +248,16 @@ class Engine(ClosedInThread):
                 yield index, chunk
 
     async def pin(self, tokens: Many[int]) -> Pin:
-        """Compute a prefix that many prompts will begin with, and keep it until it is let go.
+        """Compute a prefix of future prompts and keep it cached until the pin is released.
 
         Raises:
-            InvalidRequestError: there would be more pinned than half of the context.
-            OverloadedError, EngineError: as ``generate``.
+            InvalidRequestError: pinned tokens would take more than half of the context.
+            OverloadedError, EngineError: as for ``generate``.
         """
         if self._pinned_tokens + len(tokens) > self.context_length // 2:
             raise InvalidRequestError(
-                f"{len(tokens)} tokens are too many to pin: {self._pinned_tokens} are pinned, and "
-                f"half of the context ({self.context_length // 2}) is the most",
+                f"cannot pin {len(tokens)} tokens: at most half of the context "
+                f"({self.context_length // 2} tokens), {self._pinned_tokens} are pinned",
                 param="tokens",
             )
         pin = Pin(self, next(self._pins), tuple(tokens))
@@ -264,26 +273,31 @@ class Engine(ClosedInThread):
         return pin
 
     async def stats(self) -> EngineStats:
-        """A look at the engine between two steps.
+        """Snapshot of the engine between two steps.
 
         Raises:
             EngineError: the engine is closed.
         """
-        return await self._between_steps(self._scheduler.stats)
+        return await self._run_between_steps(self._scheduler.stats)
 
     async def check(self) -> None:
-        """Assert that the engine's books of its memory are right; for tests."""
-        await self._between_steps(self._scheduler.check)
+        """Assert that the engine's bookkeeping of the KV cache is consistent. For tests.
+
+        Raises:
+            AssertionError: it is not.
+            EngineError: the engine is closed.
+        """
+        await self._run_between_steps(self._scheduler.check)
 
     async def _run(
         self, requests: list[Request], *, pin: int | None = None
     ) -> AsyncGenerator[tuple[int, Chunk], None]:
-        """Run requests side by side; all but the first share what the first one computes."""
+        """Run requests concurrently; all but the first reuse the prompt the first one computes."""
         if asyncio.get_running_loop() is not self._loop:
-            raise RuntimeError("an engine is used from the event loop it was opened on")
+            raise RuntimeError("an engine must be used on the event loop it was opened on")
         for request in requests:
             request.check(vocabulary_size=self.vocabulary.size, context_length=self.context_length)
-        # Unbounded, but never longer than max_tokens: the worker waits for no reader.
+        # Bounded by max_tokens, so it needs no limit: the worker never waits for the reader.
         channel: Channel[tuple[int, Chunk | KronkError]] = Channel()
 
         def sink(index: int, item: Chunk | KronkError) -> None:
@@ -297,41 +311,41 @@ class Engine(ClosedInThread):
         leader.pin = pin
         for follower in followers:
             follower.leader = leader
-        left = len(sequences)
+        num_running = len(sequences)
         try:
             self._scheduler.submit(sequences)
-            while left:
+            while num_running:
                 index, item = await channel.get()
                 if isinstance(item, KronkError):
                     raise item
                 yield index, item
-                left -= item.end is not None
+                num_running -= item.end is not None
         finally:
             for sequence in sequences:
                 self._scheduler.cancel(sequence)
 
-    def _deliver(self, outputs: list[Output]) -> None:
-        """From the worker thread to those who wait in ``generate``, without waiting for them."""
+    def _deliver(self, outputs: list[SequenceOutput]) -> None:
+        """Pass outputs from the worker thread to the event loop without waiting for it."""
 
         def flush() -> None:
             for sink, item in outputs:
                 sink(item)
 
-        with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody is there
+        with contextlib.suppress(RuntimeError):  # the event loop is closed, so nothing waits
             self._loop.call_soon_threadsafe(flush)
 
-    async def _between_steps(self, callback: Callable[[], T]) -> T:
-        """Have the worker call a function between two steps."""
+    async def _run_between_steps(self, callback: Callable[[], T]) -> T:
+        """Call a function on the worker thread between two steps and return its result."""
         done: asyncio.Future[T] = self._loop.create_future()
 
         def settle(set_result: Callable[[Any], None], value: Any) -> None:
-            if not done.done():  # nobody waits any more
+            if not done.done():  # done if the waiting task was cancelled
                 set_result(value)
 
         def run() -> None:
             try:
                 outcome: tuple[Callable[[Any], None], Any] = (done.set_result, callback())
-            except Exception as error:  # noqa: BLE001 (handed to who asked)
+            except Exception as error:  # noqa: BLE001 (raised in the waiting task)
                 outcome = (done.set_exception, error)
             with contextlib.suppress(RuntimeError):  # the event loop is closed
                 self._loop.call_soon_threadsafe(settle, *outcome)
@@ -342,10 +356,11 @@ class Engine(ClosedInThread):
     def _unpin(self, pin: Pin) -> None:
         self._pinned_tokens -= len(pin.tokens)
         callback = functools.partial(self._cache.unpin, pin.number, pin.tokens)
-        with contextlib.suppress(EngineError):  # a closed engine holds nothing any more
+        with contextlib.suppress(EngineError):  # a closed engine has released everything
             self._scheduler.call_soon(callback)
 
     def close_now(self) -> None:
+        """End all sequences with an error and free the model; blocks. Idempotent."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -356,7 +371,7 @@ class Engine(ClosedInThread):
 
 
 class Pin:
-    """A prefix that stays in the KV memory, or can be put back there, until it is let go."""
+    """A prefix kept in the KV cache, or offloaded and restorable, until it is released."""
 
     def __init__(self, engine: Engine, number: int, tokens: tuple[int, ...]) -> None:
         self.number = number
@@ -365,7 +380,7 @@ class Pin:
         self._is_held = True
 
     def release(self) -> None:
-        """Let it be evicted like the rest. It may be called again."""
+        """Allow the prefix to be evicted like any other. Idempotent."""
         if self._is_held:
             self._is_held = False
             self._engine._unpin(self)

@@ -1,4 +1,4 @@
-"""What can be asked of the engine, checked before it is queued."""
+"""Generation requests, validated before they are queued."""
 
 from __future__ import annotations
 
@@ -17,56 +17,56 @@ from kronk_agent.errors import ContextLengthError, InvalidRequestError
 from kronk_agent.model import SamplingParams
 
 MAX_GENERATIONS = 128
-"""Generations of one prompt at a time, as OpenAI's API has it."""
+"""Completions of one prompt per request; the limit of OpenAI's API."""
 _MAX_TOP_LOGPROBS = 20
-"""As OpenAI's API."""
+"""The limit of OpenAI's API."""
 _MAX_STOPS = 64
 _MAX_STOP_LENGTH = 1024
+"""Characters."""
 
 
 class CacheOptions(TypedDict, total=False):
-    """How a prompt uses the prefix cache; all of it may be left out."""
+    """Prefix cache options; all are optional."""
 
     cache_salt: str
-    """The prompt shares cached states only with prompts of the same salt, as in vLLM; "", the
-    default, is one salt."""
+    """Cached states are shared only between prompts of the same salt, as in vLLM. Default: ""."""
     shared_prefix: int
-    """Leading prompt tokens, an operator's instructions and tools for instance, that prompts of all
-    salts share, and whose state is saved to a file for later starts (``EngineParams.cache_dir``);
-    0 is the default."""
+    """Number of leading prompt tokens, such as the operator's instructions and tools, that prompts
+    of all salts share and whose state is saved to a file for later starts
+    (``EngineParams.cache_dir``). Default: 0."""
 
 
 class GenerateOptions(CacheOptions, total=False):
-    """What ``Engine.generate`` takes beside the prompt and the sampling; all of it may be left
-    out."""
+    """Options of ``Engine.generate`` besides the prompt and the sampling; all are optional."""
 
     max_tokens: int | None
-    """None, or more than the context has room for, means up to the context's end (the reason is
-    then ``length``); 0 only computes the prompt."""
+    """Maximum tokens to generate. None, or more than fit, means up to the end of the context (the
+    end reason is then ``length``); 0 only computes the prompt."""
     constraint: Constraint | None
-    """What the tokens may be."""
+    """Compiled grammar that the generated tokens must match."""
     stop: Many[str]
-    """Texts that end the generation and are not part of its text."""
+    """Stop sequences; the one that ends the generation is not part of its text."""
     top_logprobs: int | None
-    """Gives every token's logprob, with so many alternatives, 0 to 20. Tokens that a grammar
-    forces are then decoded like the rest, and nothing is drafted."""
+    """Return the logprob of every token and of this many alternatives, 0 to 20. None returns none.
+    With logprobs, fast-forward tokens are decoded one by one and no tokens are drafted."""
     logprobs_after_sampling: bool
-    """Logprobs are what the samplers and the constraint left, not the model's own."""
+    """Return probabilities after the samplers and the constraint, instead of the model's own."""
     prompt_logprobs: int | None
-    """The same for the prompt's tokens, always the model's own. All of them are then computed,
-    nothing comes from the prefix cache."""
+    """Like ``top_logprobs`` for the prompt's tokens, always the model's own. All prompt tokens are
+    then computed; none come from the prefix cache."""
     priority: Priority
-    """``background`` waits for, and gives way to, ``interactive``, which is the default."""
+    """``background`` waits for ``interactive``, and can be preempted by it. Default:
+    ``interactive``."""
     streamed: bool
-    """False when nobody reads the tokens as they come. The engine may then hold them back for a
-    moment, and take longer steps, which is faster for everyone. True is the default."""
+    """False if the caller does not read tokens as they arrive. The engine may then batch its
+    output and take longer steps, which is faster for all requests. Default: True."""
     deadline_seconds: float | None
-    """The time it has from now on."""
+    """Time limit in seconds from the start of the request; None is no limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A prompt and what is wanted of it; the other fields are those of ``GenerateOptions``."""
+    """A prompt with its sampling parameters and the fields of ``GenerateOptions``."""
 
     prompt: Many[int]
     sampling: SamplingParams
@@ -83,10 +83,11 @@ class Request:
     shared_prefix: int = 0
 
     def check(self, *, vocabulary_size: int, context_length: int) -> None:
-        """Raise for what can never work.
+        """Validate the request.
 
         Raises:
-            InvalidRequestError: ``param`` names the field.
+            InvalidRequestError: a field is invalid; ``param`` names it.
+            ContextLengthError: the prompt does not fit the context.
         """
         if not len(self.prompt):
             raise InvalidRequestError("the prompt is empty", param="prompt")
@@ -98,7 +99,7 @@ class Request:
             )
         if self.max_tokens is not None and self.max_tokens < 0:
             raise InvalidRequestError(
-                f"max_tokens must not be negative: {self.max_tokens}", param="max_tokens"
+                f"max_tokens must be 0 or more, not {self.max_tokens}", param="max_tokens"
             )
         for name in ("top_logprobs", "prompt_logprobs"):
             number = getattr(self, name)
@@ -108,27 +109,27 @@ class Request:
                 )
         if self.logprobs_after_sampling and self.top_logprobs is None:
             raise InvalidRequestError(
-                "logprobs_after_sampling needs top_logprobs", param="logprobs_after_sampling"
+                "logprobs_after_sampling requires top_logprobs", param="logprobs_after_sampling"
             )
         self._check_stop()
         if not 0 <= self.shared_prefix <= len(self.prompt):
             raise InvalidRequestError(
-                f"shared_prefix must be from 0 to {len(self.prompt)}, the prompt's length, "
+                f"shared_prefix must be from 0 to {len(self.prompt)} (the prompt's length), "
                 f"not {self.shared_prefix}",
                 param="shared_prefix",
             )
         if self.deadline_seconds is not None and not self.deadline_seconds > 0:
             raise InvalidRequestError(
-                f"deadline_seconds must be over 0, not {self.deadline_seconds}",
+                f"deadline_seconds must be more than 0, not {self.deadline_seconds}",
                 param="deadline_seconds",
             )
 
     def sequence(self, sink: Sink, *, context_length: int) -> Sequence:
-        """A sequence for this request, which has been checked."""
+        """Create the sequence of this request, which must have been checked."""
         length = len(self.prompt)
-        room = context_length - length
-        wanted = room if self.max_tokens is None else min(self.max_tokens, room)
-        tokens = np.empty(length + wanted, np.int32)
+        available = context_length - length
+        max_new = available if self.max_tokens is None else min(self.max_tokens, available)
+        tokens = np.empty(length + max_new, np.int32)
         tokens[:length] = self.prompt
         seconds = self.deadline_seconds
         return Sequence(
@@ -140,7 +141,7 @@ class Request:
             sink=sink,
             stops=StopFinder(self.stop),
             top_logprobs=self.top_logprobs,
-            is_scored_after_sampling=self.logprobs_after_sampling,
+            logprobs_after_sampling=self.logprobs_after_sampling,
             top_prompt_logprobs=self.prompt_logprobs,
             priority=self.priority,
             is_streamed=self.streamed,
@@ -150,10 +151,10 @@ class Request:
         )
 
     def copies(self, number: int) -> list[Request]:
-        """The same request so many times, each with a seed of its own where there is a seed.
+        """Copies of the request; if it has a seed, copy i has seed + i.
 
         Raises:
-            InvalidRequestError: the number is out of range.
+            InvalidRequestError: ``number`` is out of range.
         """
         if not 1 <= number <= MAX_GENERATIONS:
             raise InvalidRequestError(
@@ -168,12 +169,13 @@ class Request:
     def _check_stop(self) -> None:
         if len(self.stop) > _MAX_STOPS:
             raise InvalidRequestError(
-                f"stop has {len(self.stop)} texts, and {_MAX_STOPS} is the most", param="stop"
+                f"stop: at most {_MAX_STOPS} sequences, got {len(self.stop)}", param="stop"
             )
         for text in self.stop:
             if not 0 < len(text) <= _MAX_STOP_LENGTH:
                 raise InvalidRequestError(
-                    f"a stop text must have 1 to {_MAX_STOP_LENGTH} characters, not {len(text)}",
+                    f"stop: a sequence must have 1 to {_MAX_STOP_LENGTH} characters, "
+                    f"got {len(text)}",
                     param="stop",
                 )
 
@@ -185,6 +187,6 @@ def _check_tokens(tokens: Iterable[int], param: str, vocabulary_size: int) -> No
     wrong = next((token for token in tokens if not 0 <= token < vocabulary_size), None)
     if wrong is not None:
         raise InvalidRequestError(
-            f"{param} has token {wrong}, and this model's are 0 to {vocabulary_size - 1}",
+            f"{param}: unknown token id {wrong}; this model's are 0 to {vocabulary_size - 1}",
             param=param,
         )

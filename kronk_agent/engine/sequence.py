@@ -1,4 +1,4 @@
-"""One generation in flight."""
+"""State of one generation in the engine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kronk_agent.engine.kv_cache.radix_tree import CacheKey
-from kronk_agent.engine.sampling.logprobs import TokenLogprob
+from kronk_agent.engine.sampling.logprobs import TokenIdLogprob
 from kronk_agent.engine.sampling.sampler import Sampler
 from kronk_agent.engine.sampling.speculation import PromptLookup
 from kronk_agent.engine.sampling.stops import StopFinder
@@ -25,58 +25,59 @@ from kronk_agent.model import SamplingParams
 EndReason: TypeAlias = Literal["stop", "length"]
 
 Priority: TypeAlias = Literal["interactive", "background"]
-"""Interactive generations are admitted before background ones, and do not give way to them."""
+"""Interactive sequences are admitted before background ones and may preempt them."""
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationEnd:
-    """How a generation ended and what it cost."""
+    """End of a generation: reason, usage and timings."""
 
     reason: EndReason
     usage: Usage
     timings: Timings
     stop_text: str | None = None
-    """The one of the stop texts that ended it."""
+    """The stop sequence that ended it, if one did."""
     num_steps: int = 0
-    """Decode steps that gave it tokens; fewer than tokens where some were forced or drafted."""
+    """Decode steps that produced tokens; fewer than tokens if some were fast-forward tokens or
+    accepted drafts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What one decode step gave one generation."""
+    """Output of one decode step for one sequence."""
 
     tokens: tuple[int, ...]
     text: str
-    """Whole characters only. Special tokens appear as their text; the one that ends the
-    generation does not."""
+    """Complete characters only. Special tokens appear as their text, except the one that ends the
+    generation."""
     end: GenerationEnd | None = None
-    """Only on the last chunk."""
-    logprobs: tuple[TokenLogprob, ...] = ()
-    """One for each token, where they were asked for."""
-    prompt_logprobs: tuple[TokenLogprob, ...] = ()
-    """On the first chunk, where they were asked for: one for each prompt token but the first,
-    which nothing comes before."""
+    """Set on the last chunk only."""
+    logprobs: tuple[TokenIdLogprob, ...] = ()
+    """One per token, if requested."""
+    prompt_logprobs: tuple[TokenIdLogprob, ...] = ()
+    """On the first chunk, if requested: one per prompt token except the first, which has no
+    preceding context."""
     num_cached: int = 0
-    """Prompt tokens that came from the KV memory, once that is known."""
+    """Prompt tokens that came from the prefix cache; 0 until the sequence is admitted."""
     queue_seconds: float = 0.0
-    """How long the generation waited to be admitted."""
+    """Time the sequence waited to be admitted."""
 
 
 Sink: TypeAlias = Callable[[Chunk | KronkError], None]
-"""Where a sequence's output goes; called by the worker thread, must not block."""
+"""Receives a sequence's output on the event loop; must not block."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Sequence:
-    """All there is to know of one generation.
+    """State of one generation.
 
-    ``tokens[:num_computed]`` are in the KV memory under ``id``; the rest up to ``num_tokens`` wait
-    for a batch. That is the prompt at first, then what was sampled or forced last, and everything
-    again after the sequence was preempted: one rule for all three.
+    ``tokens[:num_computed]`` are in the KV cache under ``id``; the rest up to ``num_tokens`` is
+    pending, that is, waits for a batch. Pending is first the prompt, then the tokens sampled or
+    fast-forwarded last, and all tokens again after a preemption: one rule covers all three.
     """
 
     tokens: NDArray[np.int32]
-    """Room for every token this sequence may ever have; the first ``num_tokens`` are set."""
+    """Buffer for all tokens this sequence can have; the first ``num_tokens`` are set."""
     num_prompt_tokens: int
     params: SamplingParams
     constraint: Constraint | None
@@ -84,46 +85,47 @@ class Sequence:
     num_tokens: int
     stops: StopFinder
     top_logprobs: int | None = None
-    """How many alternatives each token's logprob comes with; None gives no logprobs."""
-    is_scored_after_sampling: bool = False
-    """Are the logprobs those that the samplers left, and not the model's own?"""
+    """Alternatives per token logprob; None computes no logprobs."""
+    logprobs_after_sampling: bool = False
+    """True if logprobs are taken after the samplers, False for the model's own."""
     top_prompt_logprobs: int | None = None
-    """The same for the prompt's tokens, all of which are then computed."""
+    """Like ``top_logprobs`` for the prompt's tokens, all of which are then computed."""
     priority: Priority = "interactive"
     is_streamed: bool = True
-    """Does somebody read its tokens as they come?"""
+    """True if the caller reads tokens as they arrive."""
     deadline: float | None = None
-    """On the clock of ``time.perf_counter``."""
+    """Deadline on the clock of ``time.perf_counter``; None is no deadline."""
     cache_salt: str = ""
-    """Its prompt shares cached states only with those of the same salt."""
+    """Cached states are shared only between prompts of the same salt."""
     shared_prefix: int = 0
-    """Leading prompt tokens that all salts share, and whose state is to be saved to a file."""
+    """Leading prompt tokens that all salts share and whose state is saved to a file."""
     pin: int | None = None
-    """The pin that keeps its cells once it has ended."""
+    """Number of the pin that keeps its KV cells after it has ended."""
     leader: Sequence | None = None
-    """One with the same prompt, whose cells it shares: it waits until they are computed."""
+    """Sequence with the same prompt whose KV cells this one reuses: it waits until the leader has
+    computed them."""
     num_computed: int = 0
     num_cached: int = 0
-    """Prompt tokens that did not have to be computed when it was first admitted."""
-    num_to_read: int = 0
-    """Tokens it had when it was admitted: it reads until these are computed, then generates."""
+    """Prompt tokens found in the prefix cache at the first admission."""
+    num_to_prefill: int = 0
+    """Tokens it had when it was last admitted: prefill lasts until these are computed."""
     id: int | None = None
-    """Sequence id in the KV memory while admitted."""
+    """Sequence id in the KV cache; None while it waits."""
     sampler: Sampler | None = None
     matcher: Matcher | None = None
     lookup: PromptLookup | None = None
-    """Drafts its next tokens, where that is allowed."""
+    """Drafts tokens; None if drafting is off for this sequence."""
     draft: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
-    """Tokens that are in the batch beyond ``num_tokens``, for the model to check."""
+    """Drafted tokens in the current batch beyond ``num_tokens``, for the model to verify."""
     checkpoints: set[int] = field(default_factory=set)
-    """Numbers of computed tokens at which its state is to be saved."""
-    prompt_logprobs: list[TokenLogprob] = field(default_factory=list)
+    """Values of ``num_computed`` at which its state is to be saved."""
+    prompt_logprobs: list[TokenIdLogprob] = field(default_factory=list)
     num_steps: int = 0
     saw_eog_token: bool = False
-    """Was the last thing sampled a token that ends the generation?"""
+    """True if the last sampled token was an end-of-generation token."""
     is_cancelled: bool = False
-    """Set by any thread; the worker lets go of the sequence at its next loop."""
-    is_over: bool = False
+    """Set by any thread; the worker drops the sequence at its next step."""
+    is_closed: bool = False
     submitted_at: float = field(default_factory=time.perf_counter)
     admitted_at: float | None = None
     first_token_at: float | None = None
@@ -133,32 +135,35 @@ class Sequence:
 
     @property
     def pending(self) -> NDArray[np.int32]:
-        """Tokens that are not in the KV memory yet."""
+        """Tokens not yet in the KV cache."""
         return self.tokens[self.num_computed : self.num_tokens]
 
     @property
     def computed(self) -> CacheKey:
-        """Tokens that are in the KV memory."""
+        """Key of the tokens in the KV cache."""
         return self.key(self.num_computed)
 
     @property
     def prefix(self) -> CacheKey:
-        """What may come from the KV memory. Not the last token: its logits are sampled from. And
-        nothing as long as every token's logits are wanted."""
+        """Key of the tokens that may come from the prefix cache.
+
+        Excludes the last token, whose logits are needed for sampling. Empty while prompt logprobs
+        are incomplete, as they need the logits of every prompt token.
+        """
         return self.key(0 if self.is_scoring else self.num_tokens - 1)
 
     def key(self, length: int) -> CacheKey:
-        """The first tokens, as the prefix cache knows them."""
+        """Prefix cache key of the first ``length`` tokens."""
         return CacheKey(self.tokens[:length], self.cache_salt, self.shared_prefix)
 
     @property
     def is_new(self) -> bool:
-        """Was it never admitted?"""
-        return self.num_to_read == 0
+        """True if it was never admitted."""
+        return self.num_to_prefill == 0
 
     @property
     def is_scoring(self) -> bool:
-        """Are there prompt tokens whose logprobs are still to be found?"""
+        """True while requested prompt logprobs are incomplete."""
         return (
             self.top_prompt_logprobs is not None
             and len(self.prompt_logprobs) < self.num_prompt_tokens - 1
@@ -166,40 +171,47 @@ class Sequence:
 
     @property
     def is_streaming(self) -> bool:
-        """Would somebody see it stand still for a moment?"""
+        """True if a user would notice a pause: it is streamed and interactive."""
         return self.is_streamed and self.priority == "interactive"
 
     @property
-    def is_reading(self) -> bool:
-        return self.num_computed < self.num_to_read
+    def is_prefilling(self) -> bool:
+        """True while tokens it had at admission are not computed."""
+        return self.num_computed < self.num_to_prefill
 
     @property
-    def room(self) -> int:
+    def num_remaining(self) -> int:
         """Tokens it may still generate."""
         return len(self.tokens) - self.num_tokens
 
     @property
     def num_generated(self) -> int:
+        """Tokens generated so far."""
         return self.num_tokens - self.num_prompt_tokens
 
     @property
-    def is_only_read(self) -> bool:
-        """Is it there to have its prompt computed, and to generate nothing?"""
+    def is_prefill_only(self) -> bool:
+        """True if only its prompt is to be computed (``max_tokens=0``)."""
         return len(self.tokens) == self.num_prompt_tokens
 
-    def is_late(self, now: float) -> bool:
-        """Is its deadline over?"""
+    def is_past_deadline(self, now: float) -> bool:
+        """True if its deadline has passed at ``now``, a time of ``time.perf_counter``."""
         return self.deadline is not None and now > self.deadline
 
     def extend(self, tokens: list[int]) -> None:
+        """Append generated tokens."""
         if self.first_token_at is None:
             self.first_token_at = time.perf_counter()
         self.tokens[self.num_tokens : self.num_tokens + len(tokens)] = tokens
         self.num_tokens += len(tokens)
 
     def decode(self, tokens: list[int], vocabulary: Vocabulary) -> tuple[str, int]:
-        """The characters these tokens complete, and how many of the tokens they are of: those
-        after a stop text are not."""
+        """Convert generated tokens to text, up to the first stop sequence.
+
+        Returns:
+            The characters that these tokens complete, and the number of tokens up to the one that
+            completes a stop sequence (all of them if none does).
+        """
         text = ""
         for number, token in enumerate(tokens, 1):
             text += self.stops.push(self._decoder.decode(vocabulary.piece(token)), is_last=False)
@@ -207,21 +219,23 @@ class Sequence:
                 return text, number
         return text, len(tokens)
 
-    def rest_of_text(self) -> str:
-        """What was held back, now that nothing follows it."""
+    def flush_text(self) -> str:
+        """Return the text held back as a possible stop sequence. Call it once, at the end."""
         return self.stops.push(self._decoder.decode(b"", True), is_last=True)
 
     def close(self) -> None:
-        """Free the sampler. The sequence is over."""
-        self.is_over = True
+        """Mark the sequence as ended and free its sampler."""
+        self.is_closed = True
         if self.sampler is not None:
             self.sampler.close()
 
     @property
     def queue_seconds(self) -> float:
+        """Time from submission to the first admission; 0 if it was not admitted yet."""
         return 0.0 if self.admitted_at is None else self.admitted_at - self.submitted_at
 
     def end(self, reason: EndReason) -> GenerationEnd:
+        """Describe the end of the generation, as of now."""
         now = time.perf_counter()
         first = self.first_token_at or now
         return GenerationEnd(

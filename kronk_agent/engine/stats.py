@@ -1,4 +1,4 @@
-"""What the engine is doing and has done, for people and metrics."""
+"""Engine statistics: current state and totals, for users and metrics."""
 
 from __future__ import annotations
 
@@ -12,33 +12,36 @@ from kronk_agent.engine.sequence import Priority, Sequence
 
 @dataclass(slots=True)
 class StepCounters:
-    """Totals since the engine was opened; seconds are of the worker thread."""
+    """Totals since the engine was opened; seconds are wall-clock time of the worker thread."""
 
     steps: int = 0
+    """Batches computed."""
     rows: int = 0
+    """Rows of all batches; one per token."""
     prefill_tokens: int = 0
-    """Prompt tokens that were computed."""
+    """Prompt tokens computed."""
     generated_tokens: int = 0
-    forced_tokens: int = 0
-    """Of the generated ones: those that a grammar left no choice of."""
+    fast_forward_tokens: int = 0
+    """Generated tokens that the grammar left no choice about."""
     drafted_tokens: int = 0
     accepted_tokens: int = 0
-    """Of the drafted ones: those the model agreed with."""
+    """Drafted tokens that the model accepted."""
     preemptions: int = 0
     prefill_seconds: float = 0.0
-    """In ``llama_decode``, the prompt rows' part of it."""
-    decode_seconds: float = 0.0
-    """In ``llama_decode``, all of it."""
+    """Time in ``llama_decode``, in proportion to the prompt rows of each batch."""
+    compute_seconds: float = 0.0
+    """Time in ``llama_decode``, prefill included."""
     sampling_seconds: float = 0.0
-    """In samplers and grammar checks."""
+    """Time in samplers and grammar checks."""
     busy_seconds: float = 0.0
-    """All the time in which there was anything to do."""
+    """Time with at least one sequence to run."""
 
     def add_step(self, seconds: float, *, rows: int, prefill_tokens: int) -> None:
+        """Count one batch of ``rows`` rows that took ``seconds``."""
         self.steps += 1
         self.rows += rows
         self.prefill_tokens += prefill_tokens
-        self.decode_seconds += seconds
+        self.compute_seconds += seconds
         self.prefill_seconds += seconds * prefill_tokens / rows
 
 
@@ -46,28 +49,37 @@ class StepCounters:
 class SequenceState:
     """One generation in the engine."""
 
-    state: Literal["waiting", "reading", "generating"]
+    state: Literal["waiting", "prefill", "decode"]
     priority: Priority
     prompt_tokens: int
     computed_tokens: int
-    """Tokens in the KV memory."""
+    """Tokens in the KV cache."""
     generated_tokens: int
     cached_tokens: int
+    """Prompt tokens that came from the prefix cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineStats:
-    """A look at the engine between two steps."""
+    """Snapshot of the engine between two steps."""
 
-    queue_depth: int
-    running: int
-    resident: int
-    """Finished and pinned sequences whose cells are kept for others to share."""
-    cells_used: int
-    cells_total: int
+    num_waiting: int
+    """Sequences in the queue."""
+    num_running: int
+    """Sequences in prefill or decode."""
+    cached_sequences: int
+    """Finished and pinned sequences whose KV cells are kept for reuse."""
+    kv_cells_used: int
+    kv_cells_total: int
     sequences: tuple[SequenceState, ...]
+    """Running sequences, then waiting ones."""
     cache: CacheCounters
     steps: StepCounters
+
+    @property
+    def kv_cache_usage(self) -> float:
+        """Share of the KV cells in use, 0 to 1."""
+        return self.kv_cells_used / self.kv_cells_total
 
     @property
     def rows_per_step(self) -> float:
@@ -76,7 +88,7 @@ class EngineStats:
 
     @property
     def tokens_per_second(self) -> float:
-        """Generated tokens by the time the engine was busy."""
+        """Generated tokens per second of busy time."""
         busy = self.steps.busy_seconds
         return self.steps.generated_tokens / busy if busy else 0.0
 
@@ -87,17 +99,17 @@ class EngineStats:
         *,
         running: Many[Sequence],
         waiting: Many[Sequence],
-        resident: int,
-        cells_used: int,
-        cells_total: int,
+        cached_sequences: int,
+        kv_cells_used: int,
+        kv_cells_total: int,
     ) -> EngineStats:
-        """A copy of it all."""
+        """Copy the counters and the state of the sequences."""
         return EngineStats(
-            queue_depth=len(waiting),
-            running=len(running),
-            resident=resident,
-            cells_used=cells_used,
-            cells_total=cells_total,
+            num_waiting=len(waiting),
+            num_running=len(running),
+            cached_sequences=cached_sequences,
+            kv_cells_used=kv_cells_used,
+            kv_cells_total=kv_cells_total,
             sequences=tuple(_state(sequence) for sequence in [*running, *waiting]),
             cache=replace(cache),
             steps=replace(steps),
@@ -105,11 +117,11 @@ class EngineStats:
 
 
 def _state(sequence: Sequence) -> SequenceState:
-    state: Literal["waiting", "reading", "generating"] = "generating"
+    state: Literal["waiting", "prefill", "decode"] = "decode"
     if sequence.id is None:
         state = "waiting"
-    elif sequence.is_reading:
-        state = "reading"
+    elif sequence.is_prefilling:
+        state = "prefill"
     return SequenceState(
         state,
         sequence.priority,

@@ -1,4 +1,4 @@
-"""Text to token ids and back."""
+"""Conversion between text and token ids."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from kronk_agent.engine.llama.binding import Vocab, llama
+from kronk_agent.engine.llama.binding import VocabHandle, llama
 from kronk_agent.errors import EngineError
 
 
 @dataclass(frozen=True, slots=True)
 class FimTokens:
-    """What a prompt is written with to have its middle filled in: prefix, suffix, then middle."""
+    """Token ids of a fill-in-the-middle prompt: prefix, suffix, then middle."""
 
     prefix: int
     suffix: int
@@ -23,40 +23,41 @@ class FimTokens:
 
 
 class Vocabulary:
-    """A model's tokens. Safe to use from any thread, until the model is closed.
+    """A model's tokens. Thread-safe until the model is closed.
 
     Raises:
-        EngineError: the model is closed (from every method that needs it).
+        EngineError: from every method that needs the model: it is closed.
     """
 
-    def __init__(self, handle: Vocab) -> None:
-        self._handle: Vocab | None = handle
+    def __init__(self, handle: VocabHandle) -> None:
+        self._handle: VocabHandle | None = handle
         self._num_users = 0
         self._users_changed = threading.Condition()
         self.size: int = llama.llama_vocab_n_tokens(handle)
+        """Number of tokens."""
         self.end_of_generation: frozenset[int] = frozenset(
             token for token in range(self.size) if llama.llama_vocab_is_eog(handle, token)
         )
-        """Tokens that end a generation (the vocabulary may have several)."""
+        """Ids of the tokens that end a generation."""
         self._pieces: dict[int, bytes] = {}
         self._special = {self._name(token): token for token in self._special_tokens()}
         self._special_ids = frozenset(self._special.values())
-        self._adds_blank = self.piece(self._tokenize("a", False, False)[0]).startswith(b" ")
+        self._adds_leading_space = self.piece(self._tokenize("a", False, False)[0]).startswith(b" ")
         self._breakable = _pattern(
             text
             for text, token in self._special.items()
             if self._has(token, llama.LLAMA_TOKEN_ATTR_USER_DEFINED)
         )
         self.bos_text = self._text_of(llama.llama_vocab_bos(handle))
-        """The text of the beginning-of-sequence token; empty where there is none."""
+        """Text of the beginning-of-sequence token; may be empty."""
         self.eos_text = self._text_of(llama.llama_vocab_eos(handle))
-        """The text of the end-of-sequence token; empty where there is none."""
+        """Text of the end-of-sequence token; may be empty."""
         self.fim = _fim_tokens(handle)
-        """The tokens to fill in the middle with; None where the model was not made for that."""
+        """Fill-in-the-middle tokens; None if the model does not support it."""
 
     @contextmanager
-    def in_use(self) -> Iterator[Vocab]:
-        """llama.cpp's own vocabulary, which is not freed as long as the block lasts."""
+    def in_use(self) -> Iterator[VocabHandle]:
+        """llama.cpp's vocabulary, which is not freed while the block runs."""
         with self._users_changed:
             handle = self._handle
             if handle is None:
@@ -70,33 +71,33 @@ class Vocabulary:
                 self._users_changed.notify_all()
 
     def close(self) -> None:
-        """Wait until nobody uses the vocabulary, which is about to be freed with its model."""
+        """Refuse further use and wait until current use ends. Call it before freeing the model."""
         with self._users_changed:
             self._handle = None
             self._users_changed.wait_for(lambda: self._num_users == 0)
 
     @property
     def special_texts(self) -> frozenset[str]:
-        """The text of every token that means more than its characters."""
+        """Texts of all special tokens: control tokens and user-defined ones."""
         return frozenset(self._special)
 
     def special_token(self, text: str) -> int | None:
-        """The special token whose text is exactly this one."""
+        """Id of the special token with exactly this text, or None."""
         return self._special.get(text)
 
     def tokenize(self, text: str, *, parse_special: bool, add_special: bool = False) -> list[int]:
-        """Token ids of a text.
+        """Convert a text to token ids.
 
         Args:
-            text: what to tokenise.
-            parse_special: may the text of a special token become that token? Only for trusted
-                text; otherwise no id of the result is a special token's.
-            add_special: add what the model wants around a text of its own (BOS, EOS).
+            text: any text.
+            parse_special: turn the text of a special token into that token. Only for trusted text;
+                without it the text of a special token never becomes one.
+            add_special: add the special tokens the model expects around a text (BOS, EOS).
         """
         if parse_special or self._breakable is None:
             return self._tokenize(text, add_special, parse_special)
-        # llama.cpp keeps control tokens out by itself, but always matches user-defined ones
-        # (Qwen's <tool_call>), so their text is broken in two.
+        # llama.cpp does not produce control tokens then, but always matches user-defined ones
+        # (Qwen's <tool_call>), so their text is split in two.
         pieces = split_inside(text, self._breakable)
         first = self._tokenize(next(pieces), add_special, parse_special=False)
         return [
@@ -105,9 +106,9 @@ class Vocabulary:
         ]
 
     def pair(self, query: str, document: str) -> list[int]:
-        """Two untrusted texts as one input, with the special tokens the model wants around them.
+        """Convert two untrusted texts to one input, with the special tokens the model expects.
 
-        The form is that of llama.cpp's own server (``format_prompt_rerank``).
+        The format is that of llama.cpp's server (``format_prompt_rerank``).
         """
         with self.in_use() as handle:
             bos, eos = llama.llama_vocab_bos(handle), llama.llama_vocab_eos(handle)
@@ -126,22 +127,22 @@ class Vocabulary:
         ]
 
     def detokenize(self, tokens: Sequence[int]) -> str:
-        """The text of token ids, special ones included; broken UTF-8 becomes U+FFFD.
+        """Convert token ids to text, special tokens included; invalid UTF-8 becomes U+FFFD.
 
-        Gives back what was tokenised, as far as the vocabulary keeps it: the blank that some put
-        before a text and after special tokens is left out again.
+        Inverse of ``tokenize`` as far as the vocabulary allows: the space that some vocabularies
+        add before a text and after special tokens is removed.
         """
         return b"".join(self._pieces_of(tokens)).decode("utf-8", "replace")
 
     def _pieces_of(self, tokens: Sequence[int]) -> Iterator[bytes]:
-        may_have_blank = self._adds_blank
+        may_have_space = self._adds_leading_space
         for token in tokens:
             piece = self.piece(token)
-            yield piece.removeprefix(b" ") if may_have_blank else piece
-            may_have_blank = self._adds_blank and token in self._special_ids
+            yield piece.removeprefix(b" ") if may_have_space else piece
+            may_have_space = self._adds_leading_space and token in self._special_ids
 
     def piece(self, token: int) -> bytes:
-        """The bytes of one token, which need not be whole characters."""
+        """Bytes of one token; they may be incomplete characters."""
         piece = self._pieces.get(token)
         if piece is None:
             piece = self._pieces[token] = self._read_piece(token)
@@ -178,7 +179,7 @@ class Vocabulary:
             elif (
                 self._has(token, llama.LLAMA_TOKEN_ATTR_USER_DEFINED) and self._name(token).strip()
             ):
-                # Runs of blanks are user-defined too in some vocabularies; they mean only blanks.
+                # In some vocabularies runs of spaces are user-defined, too; they are plain text.
                 yield token
 
     def _has(self, token: int, attributes: int) -> bool:
@@ -186,17 +187,17 @@ class Vocabulary:
             return bool(llama.llama_vocab_get_attr(handle, token) & attributes)
 
     def _name(self, token: int) -> str:
-        """The text that llama.cpp takes for this token where special tokens are parsed."""
+        """Text that llama.cpp parses as this token."""
         with self.in_use() as handle:
             name: bytes = llama.llama_vocab_get_text(handle, token)
         return name.decode("utf-8", "replace")
 
     def _text_of(self, token: int) -> str:
-        """Empty for llama.cpp's 'no such token', -1."""
+        """Text of a token; empty for -1, llama.cpp's value for a missing token."""
         return "" if token < 0 else self.piece(token).decode("utf-8", "replace")
 
 
-def _fim_tokens(handle: Vocab) -> FimTokens | None:
+def _fim_tokens(handle: VocabHandle) -> FimTokens | None:
     tokens = (
         llama.llama_vocab_fim_pre(handle),
         llama.llama_vocab_fim_suf(handle),
@@ -211,7 +212,7 @@ def _pattern(texts: Iterator[str]) -> re.Pattern[str] | None:
 
 
 def split_inside(text: str, breakable: re.Pattern[str]) -> Iterator[str]:
-    """The text in pieces, none of which holds a match: each match is cut after its first letter."""
+    """Split a text so that no piece contains a match: each is cut after its first character."""
     start = 0
     while match := breakable.search(text, start):
         yield text[start : match.start() + 1]

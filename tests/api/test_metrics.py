@@ -1,4 +1,4 @@
-"""What ``/metrics`` tells, and that docs/http-api.md names all of it."""
+"""``/metrics``, and its table in docs/http-api.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from kronk_agent import Config
-from kronk_agent.api.middleware.engine_metrics import FIGURES, EngineMetrics
+from kronk_agent.api.middleware.engine_metrics import ENGINE_METRICS, EngineMetrics
 from kronk_agent.api.middleware.metrics import Metrics
 from kronk_agent.api.middleware.rate_limits import RateLimits
 from kronk_agent.engine.kv_cache.prefix_cache import CacheCounters
@@ -27,7 +27,7 @@ HELLO: Any = [{"role": "user", "content": "Hello"}]
 
 
 async def samples(server: Server) -> dict[tuple[str, ...], float]:
-    """By name and the values of the labels, in the order of the labels' names."""
+    """Values by metric name and label values, in the order of the label names."""
     response = await server.http.get("/metrics")
     return {
         (sample.name, *(sample.labels[label] for label in sorted(sample.labels))): sample.value
@@ -37,12 +37,13 @@ async def samples(server: Server) -> dict[tuple[str, ...], float]:
 
 
 async def tokens(server: Server, model: str) -> tuple[float, float, float]:
-    """Read, found in the cache, written."""
+    """Tokens counted so far: of prompts, of these from the cache, generated."""
     found = await samples(server)
-    read, cached, written = (
-        found["kronk_agent_tokens_total", kind, model] for kind in ("read", "cached", "written")
+    prompt, cached, generated = (
+        found[f"kronk_agent_{name}_total", model]
+        for name in ("prompt_tokens", "prompt_tokens_cached", "generation_tokens")
     )
-    return read, cached, written
+    return prompt, cached, generated
 
 
 async def test_requests_are_counted_by_route() -> None:
@@ -53,7 +54,8 @@ async def test_requests_are_counted_by_route() -> None:
 
     route = ("POST", "/v1/chat/completions")
     assert found["kronk_agent_http_requests_total", *route, "200"] == 1
-    assert found["kronk_agent_http_request_seconds_count", *route] == 1
+    assert found["kronk_agent_http_request_duration_seconds_count", *route] == 1
+    assert found["kronk_agent_http_time_to_first_byte_seconds_count", *route] == 1
     assert not any("secret" in label for labels in found for label in labels)
 
 
@@ -66,24 +68,24 @@ async def test_requests_are_counted_by_route() -> None:
         ("/v1/responses", {"input": "Hello"}),
     ],
 )
-async def test_tokens_of_a_chat_are_counted_whichever_protocol_asks(
+async def test_tokens_of_a_chat_are_counted_in_every_protocol(
     path: str, body: dict[str, Any], stream: bool
 ) -> None:
     async with running(scripted("Hi there.")) as server:
         await server.post(path, model="scripted", **body, stream=stream)
-        read, cached, written = await tokens(server, "scripted")
+        prompt, cached, generated = await tokens(server, "scripted")
 
-    assert (cached, written) == (0, 3)
-    assert read > 0
+    assert (cached, generated) == (0, 3)
+    assert prompt > 0
 
 
-async def test_every_turn_of_an_agent_is_counted_under_its_name() -> None:
+async def test_every_turn_of_an_agent_is_counted_under_the_agents_name() -> None:
     async with running(scripted(call("add", a=1, b=2), "3")) as server:
         answer = await server.post("/v1/responses", model="agent/default", input="Add 1 and 2")
         usage = answer.json()["usage"]
-        read, cached, written = await tokens(server, "agent/default")
+        prompt, _, generated = await tokens(server, "agent/default")
 
-    assert (read + cached, written) == (usage["input_tokens"], usage["output_tokens"])
+    assert (prompt, generated) == (usage["input_tokens"], usage["output_tokens"])
 
 
 @pytest.mark.parametrize(
@@ -95,42 +97,42 @@ async def test_every_turn_of_an_agent_is_counted_under_its_name() -> None:
         ("/v1/rerank", {"model": "ranker", "query": "water", "documents": ["the sea", "a tree"]}),
     ],
 )
-async def test_tokens_of_other_requests_are_counted_as_they_are_told(
+async def test_token_counts_of_other_requests_equal_their_usage(
     models: Config, path: str, body: dict[str, Any]
 ) -> None:
     asked = body | ({"max_tokens": 4} if "prompt" in body else {})
     async with running(config=models) as server:
         usage = (await server.post(path, **asked)).json()["usage"]
-        read, cached, written = await tokens(server, body["model"])
+        prompt, _, generated = await tokens(server, body["model"])
 
-    assert read + cached == usage["prompt_tokens"] > 0
-    assert written == usage.get("completion_tokens", 0)
+    assert prompt == usage["prompt_tokens"] > 0
+    assert generated == usage.get("completion_tokens", 0)
     if "best_of" in body:
-        assert written == 3 * 4
+        assert generated == 3 * 4
 
 
 async def test_tokens_of_llama_cpps_completions_are_counted(models: Config) -> None:
     async with running(config=models) as server:
         asked = {"model": "fim", "prompt": "a b", "n_predict": 4, "logit_bias": {"2": -100.0}}
         told = (await server.post("/completion", **asked)).json()
-        read, cached, written = await tokens(server, "fim")
+        prompt, _, generated = await tokens(server, "fim")
 
-    assert (read + cached, written) == (told["tokens_evaluated"], 4)
+    assert (prompt, generated) == (told["tokens_evaluated"], 4)
 
 
-async def test_a_turn_counts_though_its_run_fails_later() -> None:
+async def test_a_turn_is_counted_even_if_its_run_fails_later() -> None:
     def fails(_: object) -> str:
         raise RuntimeError
 
     model: ScriptedModel = scripted(call("add", a=1, b=2), fails)
     async with running(model) as server:
         await server.post("/v1/chat/completions", model="agent/default", messages=HELLO)
-        _, _, written = await tokens(server, "agent/default")
+        _, _, generated = await tokens(server, "agent/default")
 
-    assert written > 0
+    assert generated > 0
 
 
-async def test_engines_are_told_of_once_they_are_loaded(models: Config) -> None:
+async def test_engines_have_metrics_once_they_are_loaded(models: Config) -> None:
     prompt = "the quick brown fox and the lazy dog"
     asked: dict[str, Any] = {"model": "fim", "prompt": prompt, "max_tokens": 4, "seed": 1}
     async with running(config=models) as server:
@@ -149,25 +151,30 @@ async def test_engines_are_told_of_once_they_are_loaded(models: Config) -> None:
     told = {
         name: found[f"kronk_agent_engine_{name}", "fim"]
         for name in (
-            "running",
-            "queue_depth",
-            "cells",
-            "generated_tokens_total",
-            "cache_hits_total",
-            "cache_hit_tokens_total",
+            "num_requests_running",
+            "num_requests_waiting",
+            "kv_cells",
+            "generation_tokens_total",
+            "prefix_cache_hit_requests_total",
+            "prefix_cache_hits_total",
+            "prefix_cache_queries_total",
         )
     }
     assert told == {
-        "running": 0,
-        "queue_depth": 0,
-        "cells": models.engine.context_length,
-        "generated_tokens_total": 8,
-        "cache_hits_total": 1,
-        "cache_hit_tokens_total": usage["prompt_tokens_details"]["cached_tokens"],
+        "num_requests_running": 0,
+        "num_requests_waiting": 0,
+        "kv_cells": models.engine.context_length,
+        "generation_tokens_total": 8,
+        "prefix_cache_hit_requests_total": 1,
+        "prefix_cache_hits_total": usage["prompt_tokens_details"]["cached_tokens"],
+        "prefix_cache_queries_total": 2 * usage["prompt_tokens"],
     }
+    usage_key = "kronk_agent_engine_kv_cache_usage_perc", "fim"
+    used = found["kronk_agent_engine_kv_cells_used", "fim"]
+    assert found[usage_key] == used / told["kv_cells"] > 0
 
 
-async def test_engines_can_be_looked_at_while_they_generate() -> None:
+async def test_metrics_of_engines_can_be_read_while_they_generate() -> None:
     asked = {"prompt": "One, two,", "max_tokens": 1000, "stream": True}  # takes many seconds
     async with running() as server:
         model = server.runtime.models[0].name
@@ -176,21 +183,22 @@ async def test_engines_can_be_looked_at_while_they_generate() -> None:
             await anext(response.aiter_lines())
             found = await samples(server)
 
-    assert found["kronk_agent_engine_running", model] == 1
+    assert found["kronk_agent_engine_num_requests_running", model] == 1
 
 
-def test_every_number_of_an_engine_is_a_metric() -> None:
+def test_every_number_of_the_engine_statistics_is_a_metric() -> None:
     fields = {
+        "kv_cache_usage",
         *_numbers(EngineStats),
         *(f"cache.{name}" for name in _numbers(CacheCounters)),
         *(f"steps.{name}" for name in _numbers(StepCounters)),
     }
 
-    assert {figure.field for figure in FIGURES} == fields
+    assert {metric.field for metric in ENGINE_METRICS} == fields
 
 
-def test_the_table_of_metrics_is_what_there_is() -> None:
-    """``KRONK_UPDATE_DOCS=1`` writes it anew."""
+def test_the_docs_have_a_table_of_all_metrics() -> None:
+    """``KRONK_UPDATE_DOCS=1`` writes the table."""
     pattern = re.compile(r"(?<=<!-- metrics -->\n).*?(?=<!-- end -->)", re.DOTALL)
     if os.environ.get("KRONK_UPDATE_DOCS"):
         text = CHAPTER.read_text(encoding="utf-8")

@@ -161,7 +161,7 @@ async def _vanish(client: httpx2.AsyncClient) -> int:
 
 async def _under_way(client: httpx2.AsyncClient) -> int:
     text = (await client.get("/metrics")).text
-    found = re.search(r"^kronk_agent_http_requests_under_way (\S+)$", text, re.MULTILINE)
+    found = re.search(r"^kronk_agent_http_requests_in_progress (\S+)$", text, re.MULTILINE)
     assert found
     return int(float(found[1])) - 1  # this one
 

@@ -30,7 +30,7 @@ from kronk_agent.engine.engine import (
     Engine,
     EngineParams,
     GenerateOptions,
-    TokenLogprob,
+    TokenIdLogprob,
 )
 from kronk_agent.errors import DeadlineError, OverloadedError
 from kronk_agent.model import SamplingParams
@@ -66,7 +66,7 @@ class Reference:
     """What a prompt gave at temperature 0 on an idle engine, with the alternatives."""
 
     prompt: list[int]
-    scored: tuple[TokenLogprob, ...]
+    scored: tuple[TokenIdLogprob, ...]
 
 
 @dataclass

@@ -134,7 +134,7 @@ class Grammar:
 
     def forced_text(self) -> str:
         """What the turn must begin with."""
-        return self._vocabulary.detokenize(self._constraint.start().take_forced(1000))
+        return self._vocabulary.detokenize(self._constraint.start().take_fast_forward(1000))
 
     def random_turn(self, source: random.Random, *, max_tokens: int) -> str | None:
         """A turn of random tokens; None if it did not end."""

@@ -10,7 +10,7 @@ from kronk_agent.chat.dialects import HERMES
 from kronk_agent.chat.logprobs import LogprobAligner
 from kronk_agent.chat.turn_reader import TurnReader
 from kronk_agent.engine.engine import Chunk, GenerationEnd
-from kronk_agent.engine.sampling.logprobs import TokenLogprob as EngineLogprob
+from kronk_agent.engine.sampling.logprobs import TokenIdLogprob as EngineLogprob
 from kronk_agent.messages import (
     Delta,
     Finish,

@@ -1,4 +1,4 @@
-"""What can be asked of one generation: stop texts, several of them, scores, deadlines, priority."""
+"""Options of one generation: stop sequences, several completions, logprobs, deadline, priority."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ async def test_the_best_of_several_are_the_likeliest(starter_model: Path) -> Non
 
 
 @on_the_engines_loop
-async def test_prompt_logprobs_are_what_the_model_thinks_of_the_prompt(engine: Engine) -> None:
+async def test_prompt_logprobs_are_the_models_own(engine: Engine) -> None:
     prompt = COUNT + "11"
     result: list[Chunk] = []
     stream = engine.generate(
@@ -137,7 +137,7 @@ async def test_prompt_logprobs_are_what_the_model_thinks_of_the_prompt(engine: E
 
 
 @on_the_engines_loop
-async def test_logprobs_after_sampling_are_of_what_the_samplers_left(engine: Engine) -> None:
+async def test_logprobs_after_sampling_cover_the_remaining_tokens(engine: Engine) -> None:
     sampling = SamplingParams(temperature=1.0, top_k=3, top_p=1, min_p=0, seed=5)
     stream = engine.generate(
         tokens_of(engine, chat("Invent a word.")),
@@ -175,7 +175,7 @@ async def test_greedy_leaves_one_token(engine: Engine) -> None:
     assert (scored.logprob, scored.top) == (0.0, ((scored.token, 0.0),))
 
 
-async def test_a_deadline_ends_what_runs_and_what_waits(starter_model: Path) -> None:
+async def test_a_deadline_ends_running_and_waiting_sequences(starter_model: Path) -> None:
     async with await Engine.open(starter_model, EngineParams(max_sequences=1)) as engine:
         with anyio.fail_after(seconds(30)), pytest.raises(DeadlineError, match="generated tokens"):
             await generate(
@@ -194,7 +194,7 @@ async def test_a_deadline_ends_what_runs_and_what_waits(starter_model: Path) -> 
         await engine.check()
 
 
-async def test_the_background_gives_its_place_up_and_comes_back(starter_model: Path) -> None:
+async def test_a_background_sequence_is_preempted_and_resumes(starter_model: Path) -> None:
     async with (
         await Engine.open(starter_model, EngineParams(max_sequences=1)) as engine,
         aclosing(
@@ -223,15 +223,15 @@ async def test_the_background_gives_its_place_up_and_comes_back(starter_model: P
 @pytest.mark.parametrize(
     ("options", "param", "message"),
     [
-        ({"stop": ["x"] * 10_000}, "stop", "stop has 10000 texts, and 64 is the most"),
-        ({"stop": [""]}, "stop", "a stop text must have 1 to 1024 characters, not 0"),
+        ({"stop": ["x"] * 10_000}, "stop", "stop: at most 64 sequences, got 10000"),
+        ({"stop": [""]}, "stop", "stop: a sequence must have 1 to 1024 characters, got 0"),
         ({"top_logprobs": 21}, "top_logprobs", "top_logprobs must be from 0 to 20, not 21"),
         ({"prompt_logprobs": -1}, "prompt_logprobs", "prompt_logprobs must be from 0 to 20"),
-        ({"logprobs_after_sampling": True}, "logprobs_after_sampling", "needs top_logprobs"),
-        ({"deadline_seconds": 0}, "deadline_seconds", "must be over 0, not 0"),
+        ({"logprobs_after_sampling": True}, "logprobs_after_sampling", "requires top_logprobs"),
+        ({"deadline_seconds": 0}, "deadline_seconds", "must be more than 0, not 0"),
     ],
 )
-async def test_what_can_never_work_is_refused_by_name(
+async def test_an_invalid_request_is_refused_and_the_error_names_the_field(
     engine: Engine, options: dict[str, object], param: str, message: str
 ) -> None:
     with pytest.raises(InvalidRequestError, match=message) as info:
@@ -242,7 +242,7 @@ async def test_what_can_never_work_is_refused_by_name(
 
 @on_the_engines_loop
 async def test_a_grammar_of_many_megabytes_is_refused(engine: Engine) -> None:
-    with pytest.raises(ConstraintError, match="characters, and 4000000 is the most"):
+    with pytest.raises(ConstraintError, match="characters, at most 4000000 are allowed"):
         await engine.compile(f'start: "{"x" * 4_000_000}"')
 
 
@@ -255,7 +255,7 @@ async def test_the_number_of_generations_has_bounds(engine: Engine) -> None:
         await generate_best(engine, [1], n=3, best_of=2, sampling=GREEDY)
 
 
-async def test_a_look_at_the_engine_tells_what_it_does(starter_model: Path) -> None:
+async def test_stats_describe_the_running_engine(starter_model: Path) -> None:
     async with await Engine.open(starter_model, EngineParams(max_sequences=1)) as engine:
         running = engine.generate(tokens_of(engine, COUNT), sampling=endless(engine))
         async with aclosing(running), anyio.create_task_group() as group:
@@ -264,14 +264,14 @@ async def test_a_look_at_the_engine_tells_what_it_does(starter_model: Path) -> N
             await anyio.wait_all_tasks_blocked()
             stats = await engine.stats()
 
-            assert (stats.running, stats.queue_depth) == (1, 1)
-            assert [one.state for one in stats.sequences] == ["generating", "waiting"]
+            assert (stats.num_running, stats.num_waiting) == (1, 1)
+            assert [one.state for one in stats.sequences] == ["decode", "waiting"]
             first = stats.sequences[0]
-            assert first.computed_tokens == stats.cells_used >= first.prompt_tokens
-            assert stats.cells_total == engine.context_length
+            assert first.computed_tokens == stats.kv_cells_used >= first.prompt_tokens
+            assert stats.kv_cells_total == engine.context_length
             steps = stats.steps
             assert steps.prefill_tokens == first.prompt_tokens
-            assert 0 < steps.prefill_seconds <= steps.decode_seconds <= steps.busy_seconds + 0.05
+            assert 0 < steps.prefill_seconds <= steps.compute_seconds <= steps.busy_seconds + 0.05
             assert stats.rows_per_step > 0
             assert stats.tokens_per_second > 0
             group.cancel_scope.cancel()

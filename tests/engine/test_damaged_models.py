@@ -1,4 +1,4 @@
-"""Damaged model files take nobody down. ``python -m attack.gguf`` tries many more."""
+"""Damaged model files are refused without a crash. ``python -m attack.gguf`` tries many more."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_a_number_of_blocks_that_cannot_be_is_named(
             await Engine.open(path)
         assert str(info.value) == (
             f"{path}: llama.cpp cannot load this file: llama.block_count is {number}, "
-            "not 1 to 512: download it again"
+            "not 1 to 512; download it again"
         )
 
 
@@ -70,5 +70,5 @@ async def test_a_text_in_the_header_that_is_longer_than_any_file(
     path = tmp_path / "damaged.gguf"
     path.write_bytes(data)
 
-    with pytest.raises(ModelError, match="the header is cut short"):
+    with pytest.raises(ModelError, match="the header is truncated"):
         await Engine.open(path)

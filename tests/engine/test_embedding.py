@@ -1,4 +1,4 @@
-"""Embeddings and rankings, against a forward pass in numpy and against one another."""
+"""Embeddings and rankings, compared with a forward pass in numpy and with each other."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def normal(vector: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
-async def test_vectors_are_what_the_model_computes(tiny: TinyModels, pooling: Pooling) -> None:
+async def test_vectors_equal_the_reference_computation(tiny: TinyModels, pooling: Pooling) -> None:
     reference = BertReference(tiny.bert(pooling))
     async with await EmbeddingEngine.open(tiny.bert(pooling), ONE_THREAD) as engine:
         found = await engine.embed(TEXTS)
@@ -62,7 +62,7 @@ async def test_vectors_are_what_the_model_computes(tiny: TinyModels, pooling: Po
     assert np.array_equal(by_tokens.vectors, found.vectors)
 
 
-async def test_scores_are_what_the_models_head_gives_a_pair(tiny: TinyModels) -> None:
+async def test_scores_are_the_output_of_the_models_head(tiny: TinyModels) -> None:
     reference = BertReference(tiny.bert("rank"))
     async with await EmbeddingEngine.open(tiny.bert("rank"), ONE_THREAD) as engine:
         ranking = await engine.rerank(TEXTS[0], TEXTS[1:])
@@ -128,7 +128,7 @@ async def test_texts_that_mean_the_same_are_closer(starter_model: Path) -> None:
         ("none", set()),
     ],
 )
-async def test_a_model_says_what_it_was_made_for(
+async def test_a_model_lists_its_capabilities(
     tiny: TinyModels, kind: str, capabilities: set[str]
 ) -> None:
     path: Path = getattr(tiny, kind, None) or tiny.bert(kind)  # type: ignore[arg-type]
@@ -152,15 +152,19 @@ async def test_pooling_that_the_model_is_not_fit_for_is_refused(tiny: TinyModels
         return str(info.value).removeprefix(f"{path}: ")
 
     assert await refusal(tiny.llama, None) == (
-        "the file does not say how to embed with this model; choose pooling mean or last"
+        "the file does not say how to pool; set pooling to mean or last"
     )
     assert await refusal(tiny.bert("none"), None) == (
-        "the file does not say how to embed with this model; choose pooling mean or cls"
+        "the file does not say how to pool; set pooling to mean or cls"
     )
     assert await refusal(tiny.llama, "cls") == (
-        "pooling cls takes the first token, which sees no other in this model; choose mean or last"
+        "pooling cls uses the first token, which sees no other token in this "
+        "model; set pooling to mean or last"
     )
-    assert await refusal(tiny.bert("mean"), "rank") == "this model has no head to rank with"
+    assert (
+        await refusal(tiny.bert("mean"), "rank")
+        == "this model has no ranking head, as pooling rank requires"
+    )
 
 
 async def test_more_context_than_the_model_has_positions_is_refused(tiny: TinyModels) -> None:
@@ -187,12 +191,11 @@ async def test_bad_inputs_are_refused_by_name(tiny: TinyModels) -> None:
         assert await refusal([[]]) == ("input[0]", "input[0] is empty")
         assert await refusal([[1, size]]) == (
             "input[0]",
-            f"input[0] has token {size}, and this model's are 0 to {size - 1}",
+            f"input[0]: unknown token id {size}; this model's are 0 to {size - 1}",
         )
         assert await refusal(["cat " * 31]) == (
             "input[0]",
-            "input[0] has 33 tokens and an input may have 32: shorten it, or raise the model's "
-            "context_length",
+            "input[0]: at most 32 tokens, got 33: shorten it, or raise the model's context_length",
         )
         assert await refusal(["a"], dimensions=0) == (
             "dimensions",
@@ -218,7 +221,7 @@ async def test_bad_rankings_are_refused_by_name(tiny: TinyModels) -> None:
         assert await refusal("a", []) == ("documents", "documents is empty")
         assert await refusal("a", ["b", "cat " * 600]) == (
             "documents[1]",
-            "documents[1] has with the query 603 tokens and an input may have 512: shorten it",
+            "documents[1]: at most 512 tokens, got 603 with the query: shorten it",
         )
         with pytest.raises(InvalidRequestError, match="this model ranks documents; it does not"):
             await engine.embed(["a"])
@@ -258,7 +261,9 @@ async def test_past_the_queue_limit_a_call_is_refused_and_cancelling_makes_room(
                 group.start_soon(engine.embed, endless(engine))
             await anyio.wait_all_tasks_blocked()
 
-            with pytest.raises(OverloadedError, match=r"1 requests are waiting.*queue_limit"):
+            with pytest.raises(
+                OverloadedError, match=r"the queue is full \(1 waiting.*queue_limit"
+            ):
                 await engine.embed(["paris"])
 
             group.cancel_scope.cancel()
@@ -267,7 +272,7 @@ async def test_past_the_queue_limit_a_call_is_refused_and_cancelling_makes_room(
             assert (await engine.embed(["paris"])).vectors.shape == (1, WIDTH)
 
 
-async def test_closing_ends_what_runs_and_refuses_what_comes(tiny: TinyModels) -> None:
+async def test_closing_ends_running_jobs_and_refuses_new_ones(tiny: TinyModels) -> None:
     engine = await EmbeddingEngine.open(tiny.bert("mean"), ONE_THREAD)
     errors: list[str] = []
 

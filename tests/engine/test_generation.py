@@ -1,4 +1,4 @@
-"""What one generation gives, on the real starter model."""
+"""Output of one generation, with the real starter model."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ async def test_a_constraint_is_always_kept(engine: Engine, sampling: SamplingPar
     assert call.end.reason == "stop"
 
 
-async def test_what_the_grammar_forces_costs_no_decoding(engine: Engine) -> None:
+async def test_fast_forward_tokens_cost_no_decoding(engine: Engine) -> None:
     constraint = await engine.compile('start: "It is 12 o\'clock in the café 🎉"')
 
     decoded = 0
@@ -146,7 +146,7 @@ async def test_what_the_grammar_forces_costs_no_decoding(engine: Engine) -> None
     assert forced.end.usage == Usage(prompt_tokens=16, completion_tokens=len(forced.tokens))
 
 
-async def test_penalties_know_of_what_was_forced(engine: Engine) -> None:
+async def test_penalties_count_fast_forward_tokens(engine: Engine) -> None:
     constraint = await engine.compile('start: " cat cat cat" / (cat|dog)/')
 
     async def last_word(**penalties: float) -> str:
@@ -158,7 +158,7 @@ async def test_penalties_know_of_what_was_forced(engine: Engine) -> None:
     assert await last_word(presence_penalty=100.0) == "dog"
 
 
-async def test_characters_split_over_tokens_arrive_whole(engine: Engine) -> None:
+async def test_characters_split_over_tokens_arrive_complete(engine: Engine) -> None:
     constraint = await engine.compile("start: /[😀-🙏]{8}/")
 
     faces = await generate(
@@ -194,15 +194,15 @@ async def test_bad_requests_are_refused_by_name(engine: Engine) -> None:
     assert await refused([]) == ("prompt", "the prompt is empty")
     assert await refused([1, 49152]) == (
         "prompt",
-        "prompt has token 49152, and this model's are 0 to 49151",
+        "prompt: unknown token id 49152; this model's are 0 to 49151",
     )
     assert await refused([1], sampling=SamplingParams(logit_bias={-1: 2.0})) == (
         "logit_bias",
-        "logit_bias has token -1, and this model's are 0 to 49151",
+        "logit_bias: unknown token id -1; this model's are 0 to 49151",
     )
     assert await refused([1], max_tokens=-1) == (
         "max_tokens",
-        "max_tokens must not be negative: -1",
+        "max_tokens must be 0 or more, not -1",
     )
 
 
@@ -245,6 +245,6 @@ async def test_texts_are_tokenised_counted_and_put_together_again(engine: Engine
 
 async def test_ids_the_model_has_not_are_no_text(engine: Engine) -> None:
     with pytest.raises(
-        InvalidRequestError, match="tokens has 49152, and this model's are 0 to 49151"
+        InvalidRequestError, match="tokens: unknown token id 49152; this model's are 0 to 49151"
     ):
         engine.detokenize([1, 49152])

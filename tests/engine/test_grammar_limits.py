@@ -1,4 +1,4 @@
-"""What a client's grammar may cost, and what stops one that costs more."""
+"""Limits of the cost of a client's grammar, and their enforcement."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def json_grammar(schema: object) -> str:
 async def test_a_grammar_without_bounds_is_stopped_and_refused_at_once_the_next_time(
     engine: Engine, grammar: str
 ) -> None:
-    with pytest.raises(ConstraintError, match=r"it took more than .*: make it simpler"):
+    with pytest.raises(ConstraintError, match=r"it took more than .*: simplify it"):
         await engine.compile(grammar)
 
     with anyio.fail_after(seconds(1)), pytest.raises(ConstraintError, match="it took more than"):
@@ -128,10 +128,13 @@ async def test_a_grammar_that_fails_while_generating_is_the_clients_fault(
 @pytest.mark.parametrize(
     ("schema", "message"),
     [
-        ({"type": "array", "minItems": 1_000_000}, "minItems is 1e.06 and may be 100000 at most"),
-        ({"type": "string", "maxLength": 10**12}, "maxLength is 1e.12 and may be 1000000000"),
-        ({"enum": list(range(50_001))}, "an enum has 50001 values and may have 50000"),
-        ({"const": "x" * 20_001}, "a fixed text has 20001 characters and may have 20000"),
+        ({"type": "array", "minItems": 1_000_000}, "minItems must be at most 100000, not 1e.06"),
+        (
+            {"type": "string", "maxLength": 10**12},
+            "maxLength must be at most 1000000000, not 1e.12",
+        ),
+        ({"enum": list(range(50_001))}, "enum: at most 50000 values, got 50001"),
+        ({"const": "x" * 20_001}, "a fixed text may have at most 20000 characters, got 20001"),
         (
             {"type": "string", "pattern": "^(a{1000}){1000}$"},
             r"the pattern '\^\(a\{1000\}\)\{1000\}\$' has 1000002 characters",
@@ -139,7 +142,7 @@ async def test_a_grammar_that_fails_while_generating_is_the_clients_fault(
     ],
 )
 @on_the_engines_loop
-async def test_a_schema_over_a_limit_is_told_the_limit(
+async def test_a_schema_over_a_limit_is_refused_with_the_limit(
     engine: Engine, schema: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConstraintError, match=message):
@@ -157,9 +160,7 @@ async def test_a_schema_over_a_limit_is_told_the_limit(
     ],
 )
 @on_the_engines_loop
-async def test_what_schemas_ordinarily_ask_for_needs_no_process(
-    engine: Engine, schema: dict[str, Any]
-) -> None:
+async def test_ordinary_schemas_need_no_process(engine: Engine, schema: dict[str, Any]) -> None:
     COMPILING_FOR.set("somebody")
     async with anyio.create_task_group() as tasks:
         for number in range(4):  # of these, one at most could have a process

@@ -1,4 +1,4 @@
-"""What load options do, on the real starter model."""
+"""Effect of load options, with the real starter model."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ async def test_a_model_answers_the_same_however_it_is_loaded(
     ],
     ids=lambda options: ",".join(options),
 )
-async def test_what_changes_the_computation_changes_the_answer(
+async def test_options_that_change_the_computation_change_the_answer(
     tiny: TinyModels, options: dict[str, Any]
 ) -> None:
     assert await answer(tiny.llama, **options) != await answer(tiny.llama)
 
 
-async def test_the_kv_memory_has_the_types_that_were_asked_for(
+async def test_the_kv_cache_has_the_configured_types(
     starter_model: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG, "kronk_agent.engine.llama_cpp"):
@@ -75,11 +75,11 @@ async def test_the_kv_memory_has_the_types_that_were_asked_for(
     assert "V (q4_0)" in caplog.text
 
 
-async def test_one_placement_on_memory_nodes_holds_for_the_process(starter_model: Path) -> None:
+async def test_one_numa_strategy_holds_for_the_process(starter_model: Path) -> None:
     await answer(starter_model, numa="distribute")
 
     assert await refusal(ConfigError, starter_model, numa="isolate") == (
-        "engine.numa: must be distribute, as for a model loaded before: it holds for the process"
+        "engine.numa: must be distribute, as for the model loaded first: it holds for the process"
     )
 
 
@@ -93,11 +93,12 @@ async def test_gpu_options_are_refused_by_a_build_without_one(
 ) -> None:
     name = next(iter(options))
     assert await refusal(ConfigError, starter_model, **options) == (
-        f"engine.{name}: this build of llama.cpp has no GPU (see 'With a GPU' in the README)"
+        f"engine.{name}: this build of llama.cpp has no GPU support "
+        "(see 'With a GPU' in the README)"
     )
 
 
-async def test_gpu_layers_without_a_gpu_are_warned_of(
+async def test_gpu_layers_without_a_gpu_log_a_warning(
     starter_model: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
@@ -106,7 +107,7 @@ async def test_gpu_layers_without_a_gpu_are_warned_of(
     assert "engine.gpu_layers: this build of llama.cpp has no GPU" in caplog.text
 
 
-async def test_a_context_over_the_free_memory_is_refused_with_what_would_do(
+async def test_a_context_over_the_free_memory_is_refused_with_remedies(
     starter_model: Path,
 ) -> None:
     params = EngineParams(context_length=2_000_000_000)
@@ -115,7 +116,7 @@ async def test_a_context_over_the_free_memory_is_refused_with_what_would_do(
         await Engine.open(starter_model, params)
 
     # 30 layers of 3 heads, keys and values of 64 values in 16 bits: 23,040 bytes a token.
-    assert "takes 42915.3 GiB of KV memory" in str(info.value)
+    assert "takes 42915.3 GiB of KV cache" in str(info.value)
     assert "GiB are free: set engine.context_length to " in str(info.value)
     fitting = int(str(info.value).split("engine.context_length to ")[1].split()[0])
     assert 256 <= fitting < 2_000_000_000
@@ -155,7 +156,7 @@ async def test_an_adapter_of_another_model_is_refused(starter_model: Path, tmp_p
         f"{starter_model}: not an adapter for {model}: failed to apply lora adapter: expect "
         "general.type to be 'adapter', but got: model"
     )
-    assert await reason(tmp_path / "none.gguf") == f"{tmp_path}/none.gguf: there is no such file"
+    assert await reason(tmp_path / "none.gguf") == f"{tmp_path}/none.gguf: no such file"
 
 
 def test_every_option_is_in_the_configuration_under_the_same_name() -> None:

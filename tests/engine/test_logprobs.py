@@ -51,7 +51,7 @@ async def test_every_token_has_its_logprob_and_the_likeliest_beside_it(engine: E
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_without_asking_there_are_none(engine: Engine) -> None:
+async def test_logprobs_are_absent_by_default(engine: Engine) -> None:
     assert {chunk.logprobs for chunk in await chunks_of(engine, top_logprobs=None)} == {()}
 
 
@@ -70,7 +70,7 @@ async def test_forced_tokens_have_the_models_own_logprobs(engine: Engine) -> Non
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("number", [-1, 21])
-async def test_more_alternatives_than_there_may_be_are_refused(engine: Engine, number: int) -> None:
+async def test_too_many_alternatives_are_refused(engine: Engine, number: int) -> None:
     with pytest.raises(InvalidRequestError, match="top_logprobs must be from 0 to 20"):
         await chunks_of(engine, top_logprobs=number)
 

@@ -1,4 +1,4 @@
-"""Files that are not models, and what is said of them."""
+"""Errors for files that are not models."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ async def refusal(path: Path) -> str:
 
 async def test_a_missing_file(tmp_path: Path) -> None:
     path = tmp_path / "none.gguf"
-    assert await refusal(path) == f"{path}: there is no such file"
+    assert await refusal(path) == f"{path}: no such file"
 
 
 async def test_a_folder(tmp_path: Path) -> None:
-    assert await refusal(tmp_path) == f"{tmp_path}: this is a folder; name the .gguf file in it"
+    assert await refusal(tmp_path) == f"{tmp_path}: is a folder; name the .gguf file in it"
 
 
 @pytest.mark.parametrize("content", [b"", b"GG", b"not a model at all"])
 async def test_a_file_of_another_kind(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other.gguf"
     path.write_bytes(content)
-    assert await refusal(path) == f"{path}: this is not a GGUF file"
+    assert await refusal(path) == f"{path}: not a GGUF file"
 
 
 @pytest.mark.parametrize("size", [4, 16, 5_000, 2_000_000, 50_000_000])

@@ -1,4 +1,4 @@
-"""Opening that nobody waits for any more."""
+"""Abandoned opening of a resource."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Door:
 
 
 @pytest.mark.parametrize("is_early", [True, False])
-def test_what_is_opened_for_nobody_is_closed(is_early: bool) -> None:
+def test_an_abandoned_resource_is_closed(is_early: bool) -> None:
     opening = Opening(Door)
     if is_early:
         opening.abandon()
@@ -31,7 +31,7 @@ def test_what_is_opened_for_nobody_is_closed(is_early: bool) -> None:
     assert door.is_closed
 
 
-async def test_giving_up_does_not_wait_and_closes_what_comes_of_it() -> None:
+async def test_cancelling_does_not_wait_and_closes_the_resource_later() -> None:
     doors: list[Door] = []
     is_started, may_open, is_closed = anyio.Event(), threading.Event(), threading.Event()
 

@@ -1,4 +1,4 @@
-"""The radix tree against the plainest thing that could be right: a dict of token lists."""
+"""The radix tree compared with the simplest correct model: a dict of token lists."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from kronk_agent.engine.kv_cache.radix_tree import CacheKey, RadixTree, common_prefix_length
 
-# Few different tokens, so that paths share, part and run inside one another.
+# Few different tokens, so that paths share prefixes, diverge and contain each other.
 TOKENS = st.lists(st.integers(0, 2), max_size=12)
-HOLDERS = st.integers(0, 5)
+OWNERS = st.integers(0, 5)
 SALTS = st.tuples(st.sampled_from(["", "a", "b"]), st.integers(0, 6))
-"""A salt, and how many leading tokens are shared whatever it is."""
+"""A salt, and the number of leading tokens shared by all salts."""
 
 Salt: TypeAlias = tuple[str, int]
 Path: TypeAlias = list[tuple[str, int]]
-"""Tokens, each with the salt that it is kept under."""
+"""Tokens, each with its salt."""
 
 
 def array(tokens: list[int]) -> NDArray[np.int32]:
@@ -50,74 +50,74 @@ class TreeAgainstDict(RuleBasedStateMachine):
         self.paths: dict[int, Path] = {}
         self.salts: dict[int, Salt] = {}
 
-    def lengthened(self, holder: int, more: list[int], salt: Salt) -> tuple[Path, CacheKey]:
-        salt = self.salts.setdefault(holder, salt)
-        tokens = [token for _, token in self.paths.get(holder, [])] + more
+    def lengthened(self, owner: int, more: list[int], salt: Salt) -> tuple[Path, CacheKey]:
+        salt = self.salts.setdefault(owner, salt)
+        tokens = [token for _, token in self.paths.get(owner, [])] + more
         path = salted(tokens, salt)
         return path, key(path, salt)
 
-    @rule(holder=HOLDERS, more=TOKENS, salt=SALTS)
-    def extend(self, holder: int, more: list[int], salt: Salt) -> None:
-        path, longer = self.lengthened(holder, more, salt)
-        assert self.tree.extend(holder, longer) == len(path)
-        self.paths[holder] = path
+    @rule(owner=OWNERS, more=TOKENS, salt=SALTS)
+    def extend(self, owner: int, more: list[int], salt: Salt) -> None:
+        path, longer = self.lengthened(owner, more, salt)
+        assert self.tree.extend(owner, longer) == len(path)
+        self.paths[owner] = path
 
-    @rule(holder=HOLDERS, more=TOKENS, salt=SALTS)
-    def extend_where_nobody_was(self, holder: int, more: list[int], salt: Salt) -> None:
-        path, longer = self.lengthened(holder, more, salt)
-        start = len(self.paths.get(holder, []))
-        others = [other for key, other in self.paths.items() if key != holder]
+    @rule(owner=OWNERS, more=TOKENS, salt=SALTS)
+    def extend_where_nobody_was(self, owner: int, more: list[int], salt: Salt) -> None:
+        path, longer = self.lengthened(owner, more, salt)
+        start = len(self.paths.get(owner, []))
+        others = [other for key, other in self.paths.items() if key != owner]
         known = max((shared(other, path) for other in others), default=0)
 
-        length = self.tree.extend(holder, longer, onto_others=False)
+        length = self.tree.extend(owner, longer, onto_others=False)
 
         assert length == (start if known > start else len(path))
-        self.paths[holder] = path[:length]
+        self.paths[owner] = path[:length]
 
-    @rule(one=HOLDERS, other=HOLDERS)
+    @rule(one=OWNERS, other=OWNERS)
     def swap(self, one: int, other: int) -> None:
         if one != other:
             self.tree.swap(one, other)
             self.paths = swapped(self.paths, one, other)
             self.salts = swapped(self.salts, one, other)
 
-    @rule(holder=HOLDERS)
-    def remove(self, holder: int) -> None:
-        self.tree.remove(holder)
-        self.paths.pop(holder, None)
-        self.salts.pop(holder, None)
+    @rule(owner=OWNERS)
+    def remove(self, owner: int) -> None:
+        self.tree.remove(owner)
+        self.paths.pop(owner, None)
+        self.salts.pop(owner, None)
 
     @rule(tokens=TOKENS, salt=SALTS)
     def find_longest(self, tokens: list[int], salt: Salt) -> None:
         query = salted(tokens, salt)
-        length, holder = self.tree.match_prefix(key(query, salt))
+        length, owner = self.tree.match_prefix(key(query, salt))
         assert length == max((shared(path, query) for path in self.paths.values()), default=0)
-        assert (holder is None) == (length == 0)
-        if holder is not None:
-            assert shared(self.paths[holder], query) >= length
+        assert (owner is None) == (length == 0)
+        if owner is not None:
+            assert shared(self.paths[owner], query) >= length
 
     @rule(tokens=TOKENS, salt=SALTS)
     def find_longest_whole(self, tokens: list[int], salt: Salt) -> None:
         query = salted(tokens, salt)
-        length, holder = self.tree.match_complete_entry(key(query, salt))
+        length, owner = self.tree.match_complete_entry(key(query, salt))
         whole = [path for path in self.paths.values() if shared(path, query) == len(path)]
         assert length == max(map(len, whole), default=0)
-        assert holder is None or self.paths[holder] == query[:length]
+        assert owner is None or self.paths[owner] == query[:length]
 
-    @rule(tokens=TOKENS.filter(bool), salt=SALTS, holder=HOLDERS)
-    def ask_whether_covered(self, tokens: list[int], salt: Salt, holder: int) -> None:
+    @rule(tokens=TOKENS.filter(bool), salt=SALTS, owner=OWNERS)
+    def ask_whether_covered(self, tokens: list[int], salt: Salt, owner: int) -> None:
         query = salted(tokens, salt)
-        others = [path for key, path in self.paths.items() if key != holder]
+        others = [path for key, path in self.paths.items() if key != owner]
         is_covered = any(shared(path, query) == len(query) for path in others)
-        assert self.tree.contains(key(query, salt), besides=holder) == is_covered
+        assert self.tree.contains(key(query, salt), besides=owner) == is_covered
 
     @invariant()
     def every_path_is_there(self) -> None:
-        assert self.tree.holders == self.paths.keys()
-        for holder, path in self.paths.items():
-            kept = self.tree.path(holder)
+        assert self.tree.owners == self.paths.keys()
+        for owner, path in self.paths.items():
+            kept = self.tree.key_of(owner)
             assert salted(kept.tokens.tolist(), (kept.salt, kept.num_shared)) == path
-            assert self.tree.length(holder) == len(path)
+            assert self.tree.length(owner) == len(path)
 
     @invariant()
     def shared_tokens_count_once(self) -> None:
@@ -126,10 +126,10 @@ class TreeAgainstDict(RuleBasedStateMachine):
 
     @invariant()
     def the_private_end_is_what_nobody_shares(self) -> None:
-        for holder, path in self.paths.items():
-            others = [other for key, other in self.paths.items() if key != holder]
+        for owner, path in self.paths.items():
+            others = [other for key, other in self.paths.items() if key != owner]
             most = max((shared(other, path) for other in others), default=0)
-            assert self.tree.private_length(holder) == len(path) - most
+            assert self.tree.private_length(owner) == len(path) - most
 
 
 TestTreeAgainstDict = TreeAgainstDict.TestCase
@@ -141,11 +141,11 @@ T = TypeVar("T")
 
 def swapped(values: dict[int, T], one: int, other: int) -> dict[int, T]:
     names = {one: other, other: one}
-    return {names.get(holder, holder): value for holder, value in values.items()}
+    return {names.get(owner, owner): value for owner, value in values.items()}
 
 
 @given(TOKENS, SALTS, TOKENS, SALTS)
-def test_the_common_prefix_is_what_a_loop_finds(
+def test_the_common_prefix_equals_that_of_a_plain_loop(
     a: list[int], salt: Salt, b: list[int], other: Salt
 ) -> None:
     one, two = salted(a, salt), salted(b, other)

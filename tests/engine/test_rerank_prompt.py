@@ -1,4 +1,4 @@
-"""How a query and a document become one input."""
+"""Input of a reranking model: a query and a document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every sampler changes what is drawn, under the name and with the meaning llama.cpp gives it."""
+"""Every sampler has its effect, with the name and the meaning it has in llama.cpp."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_every_penalty_breaks_a_loop(engine: Engine, sampling: SamplingPar
     assert len(set(looping)) < len(set(penalised))
 
 
-async def test_a_sequence_breaker_ends_what_dry_sees_as_repeated(engine: Engine) -> None:
+async def test_a_sequence_breaker_ends_a_repetition_for_dry(engine: Engine) -> None:
     dry = SamplingParams(temperature=0, dry_multiplier=5)
     broken = replace(dry, dry_sequence_breakers=("one", "two", "three", " one", " two", " three"))
 
@@ -114,7 +114,7 @@ async def test_samplers_that_adapt_keep_to_a_grammar(
         assert json.loads(answer.text) in cities
 
 
-async def test_typical_sampling_changes_what_is_drawn(engine: Engine) -> None:
+async def test_typical_sampling_changes_the_tokens(engine: Engine) -> None:
     assert await drawn(engine, FRANCE, replace(HOT, typical_p=0.01)) != await drawn(
         engine, FRANCE, HOT
     )

@@ -1,4 +1,4 @@
-"""States in files: the prefixes of prompts that a later start begins with."""
+"""States in files: prompt prefixes that a later start reuses."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def parameters(folder: Path, **more: object) -> EngineParams:
 async def ask(
     model: Path, params: EngineParams, country: str, *, shared_prefix: int | None = None
 ) -> Generated:
-    """Ask in an engine of its own, with the instructions to be saved."""
+    """Generate in a new engine, with the instructions as a shared prefix."""
     async with await Engine.open(model, params) as engine:
         if shared_prefix is None:
             shared_prefix = len(tokens_of(engine, INSTRUCTIONS))
@@ -50,7 +50,7 @@ def saved_tokens(folder: Path) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("kv_unified", [True, False])
-async def test_a_later_start_computes_only_what_follows_the_prefix(
+async def test_a_later_start_computes_only_tokens_after_the_prefix(
     starter_model: Path, tmp_path: Path, kv_unified: bool
 ) -> None:
     params = parameters(tmp_path / "states", kv_unified=kv_unified, context_length=1024)
@@ -70,7 +70,7 @@ async def test_a_later_start_computes_only_what_follows_the_prefix(
 
 
 @pytest.mark.parametrize("name", ["mamba", "jamba", "gemma"])
-async def test_models_that_share_only_whole_states_begin_with_a_saved_one(
+async def test_models_with_full_states_start_from_a_saved_one(
     tiny: TinyModels, tmp_path: Path, name: str
 ) -> None:
     model: Path = getattr(tiny, name)
@@ -86,7 +86,7 @@ async def test_models_that_share_only_whole_states_begin_with_a_saved_one(
         assert chunks[-1].num_cached == expected
 
 
-async def test_what_follows_the_prefix_is_not_saved_unless_conversations_are(
+async def test_tokens_after_the_prefix_are_saved_only_with_conversations(
     starter_model: Path, tmp_path: Path
 ) -> None:
     await ask(starter_model, parameters(tmp_path / "a"), "France")
@@ -101,9 +101,7 @@ async def test_what_follows_the_prefix_is_not_saved_unless_conversations_are(
     assert not (tmp_path / "c").exists()
 
 
-async def test_what_a_caller_said_under_its_salt_is_never_saved(
-    starter_model: Path, tmp_path: Path
-) -> None:
+async def test_salted_prompts_are_never_saved(starter_model: Path, tmp_path: Path) -> None:
     params = parameters(tmp_path, cache_conversations=True)
     async with await Engine.open(starter_model, params) as engine:
         shared = len(tokens_of(engine, INSTRUCTIONS))
@@ -112,7 +110,7 @@ async def test_what_a_caller_said_under_its_salt_is_never_saved(
     assert [len(tokens) for tokens in saved_tokens(tmp_path)] == [shared]
 
 
-async def test_a_whole_conversation_goes_on_after_a_restart(
+async def test_a_conversation_continues_after_a_restart(
     starter_model: Path, tmp_path: Path
 ) -> None:
     params = parameters(tmp_path, cache_conversations=True)
@@ -206,7 +204,7 @@ async def test_a_folder_that_cannot_be_written_costs_a_warning(
     answer = await ask(starter_model, parameters(tmp_path / "file" / "states"), "France")
 
     assert answer.tokens
-    assert "cannot be saved" in caplog.text
+    assert "cannot save a prompt" in caplog.text
 
 
 async def test_states_of_other_parameters_are_not_taken(
@@ -221,7 +219,7 @@ async def test_states_of_other_parameters_are_not_taken(
 async def test_the_least_recently_used_states_are_removed_beyond_the_budget(
     starter_model: Path, tmp_path: Path
 ) -> None:
-    """A state of the starter model takes 23 kB a token, so 2 MiB have room for 90 tokens."""
+    """A state of the starter model takes 23 kB a token, so 2 MiB hold 90 tokens."""
     small = parameters(tmp_path, cache_disk_mib=7)
     async with await Engine.open(starter_model, small) as engine:
         old, new = (tokens_of(engine, f"{word} again and " * 100)[:200] for word in ("old", "new"))
@@ -284,7 +282,7 @@ async def test_the_part_of_a_prefix_that_was_computed_is_saved_when_the_engine_c
 
 
 async def computed(engine: Engine, num_tokens: int) -> None:
-    """Wait until so many prompt tokens have been computed; a look at the engine takes a step."""
+    """Wait until ``num_tokens`` prompt tokens have been computed; each look takes a step."""
     while True:
         stats = await engine.stats()
         if stats.steps.prefill_tokens >= num_tokens:

@@ -1,4 +1,4 @@
-"""Many generations at once: batching, cancelling, queueing, sharing, running out of room."""
+"""Many generations at once: batching, cancelling, queueing, sharing, preemption."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ async def test_past_the_queue_limit_a_request_is_refused_at_once(starter_model: 
         group.cancel_scope.cancel()
 
 
-async def test_closing_the_engine_ends_what_runs_and_what_waits(starter_model: Path) -> None:
+async def test_closing_the_engine_ends_running_and_waiting_sequences(starter_model: Path) -> None:
     engine = await Engine.open(starter_model, EngineParams(max_sequences=1))
     errors: list[str] = []
 
@@ -136,7 +136,7 @@ async def test_closing_the_engine_ends_what_runs_and_what_waits(starter_model: P
     assert errors == ["the engine was closed"] * 2
 
 
-async def test_a_conversation_that_goes_on_computes_only_what_is_new(starter_model: Path) -> None:
+async def test_a_continued_conversation_computes_only_new_tokens(starter_model: Path) -> None:
     async with await Engine.open(starter_model) as engine:
         prompt = capital_of("France")
         first = await generate(engine, prompt)
@@ -228,7 +228,7 @@ async def test_a_burst_that_fits_beside_the_queue_is_taken(starter_model: Path) 
     assert len(results) == 5
 
 
-async def test_cancelling_who_gave_way_lets_others_in(starter_model: Path) -> None:
+async def test_cancelling_a_preempted_sequence_admits_others(starter_model: Path) -> None:
     params = EngineParams(context_length=512, max_sequences=3)
     is_full, is_over = anyio.Event(), anyio.Event()
     async with (
@@ -266,14 +266,14 @@ async def test_cancelling_who_gave_way_lets_others_in(starter_model: Path) -> No
 
 
 def test_more_sequences_than_batch_rows_is_a_mistake() -> None:
-    with pytest.raises(ConfigError, match=r"engine\.max_sequences: must not be over"):
+    with pytest.raises(ConfigError, match=r"engine\.max_sequences: must be at most"):
         EngineParams(max_sequences=64, batch_size=32)
-    with pytest.raises(ConfigError, match=r"engine\.max_sequences: must not be over"):
+    with pytest.raises(ConfigError, match=r"engine\.max_sequences: must be at most"):
         EngineParams(max_sequences=64, context_length=32)
 
 
 @pytest.mark.parametrize("streamed", [True, False])
-async def test_tokens_that_nobody_reads_along_are_handed_over_together(
+async def test_tokens_without_streaming_are_delivered_together(
     starter_model: Path, streamed: bool
 ) -> None:
     turns = 0

@@ -1,4 +1,4 @@
-"""``kv_unified: false``: every generation has a part of the KV memory of its own."""
+"""``kv_unified: false``: every sequence has a KV cache of its own."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ async def test_each_generation_has_an_equal_part_of_the_context(starter_model: P
         stats = await engine.stats()
 
     assert refused.value.context_length == 512
-    assert stats.cells_total == 4 * 512
+    assert stats.kv_cells_total == 4 * 512
 
 
-async def test_a_prefix_is_computed_once_and_copied_to_those_who_share_it(
+async def test_a_prefix_is_computed_once_and_copied(
     starter_model: Path,
 ) -> None:
     async with await Engine.open(starter_model, SEPARATE) as engine:
@@ -66,7 +66,7 @@ async def test_a_prefix_is_computed_once_and_copied_to_those_who_share_it(
     assert sorted(answer.end.usage.cached_tokens for answer in answers) == [0, *[common] * 3]
     assert again.end.usage.cached_tokens == again.end.usage.prompt_tokens - 1
     assert [answer.text for answer in answers] == [answer.text for answer in alone]
-    assert stats.cells_used == sum(
+    assert stats.kv_cells_used == sum(
         answer.end.usage.prompt_tokens + len(answer.tokens) for answer in answers
     )
 
@@ -130,7 +130,7 @@ async def test_a_conversation_that_makes_room_beside_those_at_work_loses_nothing
         assert answer.end.usage.cached_tokens == answer.end.usage.prompt_tokens - 1
 
 
-async def test_a_conversation_without_a_place_comes_back_from_host_memory(
+async def test_an_evicted_conversation_is_restored_from_host_memory(
     starter_model: Path,
 ) -> None:
     params = EngineParams(context_length=2 * 512, max_sequences=2, kv_unified=False)

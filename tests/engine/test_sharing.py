@@ -1,4 +1,4 @@
-"""What is computed once and used again: in the KV memory, in host memory, in files."""
+"""Reuse of computed prefixes: in the KV cache, in host memory, in files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def about(country: str) -> str:
 
 
 async def fill(engine: Engine) -> None:
-    """Run something else that needs all of a small context."""
+    """Run another request that needs all of a small context."""
     filler = tokens_of(engine, "any other words " * 150)[: engine.context_length - 4]
     async with aclosing(engine.generate(filler, sampling=GREEDY, max_tokens=2)) as stream:
         async for _ in stream:
@@ -32,7 +32,7 @@ async def fill(engine: Engine) -> None:
 
 
 @on_the_engines_loop
-async def test_a_prompt_that_parts_inside_a_cached_one_shares_up_to_there(
+async def test_a_prompt_shares_a_cached_one_up_to_where_it_diverges(
     engine: Engine,
 ) -> None:
     await generate(engine, about("France"), max_tokens=1)
@@ -60,7 +60,7 @@ async def test_prompts_of_different_salts_share_nothing(engine: Engine) -> None:
 
 
 @on_the_engines_loop
-async def test_all_salts_share_what_a_request_gives_to_all(engine: Engine) -> None:
+async def test_all_salts_share_a_shared_prefix(engine: Engine) -> None:
     instructions = "You speak of the sea and of nothing else. " * 12
     length = len(tokens_of(engine, instructions))
     answers = [
@@ -80,13 +80,13 @@ async def test_all_salts_share_what_a_request_gives_to_all(engine: Engine) -> No
 
 
 @pytest.mark.parametrize("kv_unified", [True, False])
-async def test_salted_prompts_come_back_from_host_memory_to_their_own_salt(
+async def test_salted_prompts_are_restored_only_for_their_salt(
     starter_model: Path, kv_unified: bool
 ) -> None:
     params = replace(SMALL, kv_unified=kv_unified)
     async with await Engine.open(starter_model, params) as engine:
         await generate(engine, about("France"), cache_salt="a")
-        for _ in range(2):  # each id has a memory of its own where it is not unified
+        for _ in range(2):  # in case the KV cache is not unified: one for each id
             await fill(engine)
         other = await generate(engine, about("France"), cache_salt="b")
         same = await generate(engine, about("France"), cache_salt="a")
@@ -115,7 +115,7 @@ async def test_prompts_that_arrive_together_wait_only_for_those_of_their_salt(
     assert all(sorted(counts)[1] > 0 for counts in found.values())
 
 
-async def test_what_was_evicted_comes_back_from_host_memory(starter_model: Path) -> None:
+async def test_an_evicted_state_is_restored_from_host_memory(starter_model: Path) -> None:
     async with await Engine.open(starter_model, SMALL) as engine:
         first = await generate(engine, about("France"))
         await fill(engine)
@@ -128,7 +128,7 @@ async def test_what_was_evicted_comes_back_from_host_memory(starter_model: Path)
     assert (stats.cache.evictions > 0, stats.cache.restores) == (True, 1)
 
 
-async def test_without_host_memory_it_is_computed_again(starter_model: Path) -> None:
+async def test_without_host_memory_an_evicted_state_is_computed_again(starter_model: Path) -> None:
     params = EngineParams(context_length=512, max_sequences=2, cache_ram_mib=0)
     async with await Engine.open(starter_model, params) as engine:
         await generate(engine, about("France"))
@@ -137,7 +137,7 @@ async def test_without_host_memory_it_is_computed_again(starter_model: Path) -> 
         stats = await engine.stats()
 
     assert again.end.usage.cached_tokens == 0
-    assert (stats.cache.spills, stats.cache.restores) == (0, 0)
+    assert (stats.cache.offloads, stats.cache.restores) == (0, 0)
 
 
 async def test_a_pinned_prefix_stays_while_others_come_and_go(starter_model: Path) -> None:
@@ -158,7 +158,7 @@ async def test_a_pinned_prefix_stays_while_others_come_and_go(starter_model: Pat
     assert gone.end.usage.cached_tokens == 0
 
 
-async def test_pins_give_way_where_a_single_generation_needs_all_cells(
+async def test_pins_are_evicted_if_a_single_sequence_needs_all_cells(
     starter_model: Path,
 ) -> None:
     async with await Engine.open(starter_model, SMALL) as engine:
@@ -183,7 +183,7 @@ async def test_a_prefix_is_shared_where_pins_have_all_ids(starter_model: Path) -
     assert shared.text == alone.text
 
 
-async def test_a_pin_that_is_given_up_is_not_held(starter_model: Path) -> None:
+async def test_a_cancelled_pin_holds_no_cells(starter_model: Path) -> None:
     async with await Engine.open(starter_model, SMALL) as engine:
         for _ in range(10):
             with anyio.move_on_after(0.02):
@@ -202,7 +202,7 @@ async def test_no_more_than_half_of_the_context_can_be_pinned(engine: Engine) ->
     assert info.value.param == "tokens"
 
 
-async def test_who_gave_way_goes_on_with_the_same_tokens(starter_model: Path) -> None:
+async def test_a_preempted_sequence_continues_with_the_same_tokens(starter_model: Path) -> None:
     # Counting, which the model is sure of: batches of other sizes change logits in the last bits.
     prompts = [" ".join(str(n) for n in range(first, first + 25)) for first in (1, 40, 70)]
     results: dict[str, Generated] = {}
@@ -227,7 +227,7 @@ async def test_who_gave_way_goes_on_with_the_same_tokens(starter_model: Path) ->
     assert stats.steps.preemptions > 0
 
 
-async def test_few_cells_stay_idle_where_there_is_host_memory(starter_model: Path) -> None:
+async def test_few_cells_stay_idle_with_host_memory(starter_model: Path) -> None:
     params = EngineParams(context_length=4096, max_sequences=2)
     async with await Engine.open(starter_model, params) as engine:
         prompts = [f"{number} " + "any other words " * 250 for number in range(4)]
@@ -236,7 +236,7 @@ async def test_few_cells_stay_idle_where_there_is_host_memory(starter_model: Pat
         again = await generate(engine, prompts[0], max_tokens=2)
         await engine.check()
 
-    assert stats.cells_used < 2048 + first[-1].end.usage.prompt_tokens
-    assert stats.cache.spills == 2
+    assert stats.kv_cells_used < 2048 + first[-1].end.usage.prompt_tokens
+    assert stats.cache.offloads == 2
     assert again.tokens == first[0].tokens
     assert again.end.usage.cached_tokens == again.end.usage.prompt_tokens - 1

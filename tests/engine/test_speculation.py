@@ -1,4 +1,4 @@
-"""Drafts by prompt lookup: the same output, in fewer steps."""
+"""Prompt lookup decoding: the same output, in fewer steps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUOTE = chat(f"Repeat this text exactly:\n{POEM}{POEM}") + POEM
 
 
 @pytest.mark.parametrize("sampling", [GREEDY, SamplingParams(temperature=0.3, seed=3)])
-async def test_what_comes_out_is_what_comes_out_without(
+async def test_the_output_equals_that_without_drafts(
     starter_model: Path, sampling: SamplingParams
 ) -> None:
     async def run(*, speculation: bool) -> tuple[tuple[int, ...], int, int]:
@@ -58,7 +58,7 @@ async def test_drafts_stay_inside_the_grammar(starter_model: Path) -> None:
     assert result.end.reason == "stop"
 
 
-async def test_a_stop_text_inside_a_draft_ends_it_there(starter_model: Path) -> None:
+async def test_a_stop_sequence_inside_a_draft_ends_the_generation(starter_model: Path) -> None:
     async with await Engine.open(starter_model) as engine:
         whole = await generate(engine, QUOTE, max_tokens=24)
         stop = whole.text[8:11]
@@ -77,13 +77,13 @@ async def test_a_draft_ends_where_the_generation_may_end(starter_model: Path) ->
             assert len(result.tokens) == max_tokens
 
 
-def test_a_draft_is_what_followed_the_last_tokens_before() -> None:
+def test_a_draft_repeats_the_tokens_after_the_last_occurrence() -> None:
     tokens = np.array([1, 2, 3, 4, 5, 6, 1, 2, 3, 0, 0], np.int32)
     lookup = PromptLookup(tokens)
 
-    assert lookup.draft(9, 16, worth=0.5).tolist() == [4, 5, 6, 1]
-    assert lookup.draft(9, 2, worth=0.5).tolist() == [4, 5]
-    assert lookup.draft(8, 16, worth=0.5).tolist() == []
+    assert lookup.draft(9, 16, min_acceptance=0.5).tolist() == [4, 5, 6, 1]
+    assert lookup.draft(9, 2, min_acceptance=0.5).tolist() == [4, 5]
+    assert lookup.draft(8, 16, min_acceptance=0.5).tolist() == []
 
 
 def test_where_drafts_do_not_pay_only_a_long_match_is_tried() -> None:
@@ -94,7 +94,7 @@ def test_where_drafts_do_not_pay_only_a_long_match_is_tried() -> None:
         lookup = PromptLookup(tokens)
         for _ in range(20):
             lookup.learn(4, 0)
-        assert lookup.draft(len(tokens) - 1, 16, worth=0.5).tolist() == expected
+        assert lookup.draft(len(tokens) - 1, 16, min_acceptance=0.5).tolist() == expected
 
 
 def test_a_short_draft_that_was_wrong_is_tried_again_later_and_later() -> None:
@@ -103,7 +103,7 @@ def test_a_short_draft_that_was_wrong_is_tried_again_later_and_later() -> None:
     lookup.acceptance = 0.1
     tried = []
     for num_tokens in range(20, 300):
-        if len(lookup.draft(num_tokens, 16, worth=0.5)):
+        if len(lookup.draft(num_tokens, 16, min_acceptance=0.5)):
             tried.append(num_tokens)
             lookup.learn(2, 0)
 
@@ -113,4 +113,4 @@ def test_a_short_draft_that_was_wrong_is_tried_again_later_and_later() -> None:
 def test_where_rows_cost_too_much_nothing_is_tried() -> None:
     tokens = np.tile(np.arange(100, 110, dtype=np.int32), 4)
 
-    assert len(PromptLookup(tokens).draft(30, 16, worth=0.9)) == 0
+    assert len(PromptLookup(tokens).draft(30, 16, min_acceptance=0.9)) == 0

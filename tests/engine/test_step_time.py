@@ -1,4 +1,4 @@
-"""How long the next step will take is learnt from those before it."""
+"""The step time model learns from the steps so far."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def learnt(*steps: tuple[int, float]) -> StepTimeModel:
     return cost
 
 
-def test_nothing_is_foretold_before_the_first_step() -> None:
+def test_the_model_predicts_nothing_before_the_first_step() -> None:
     cost = StepTimeModel()
     assert (cost.seconds(8), cost.max_rows_within(0.1), cost.marginal_row_cost(1)) == (0, None, 1)
 
@@ -30,15 +30,15 @@ def test_times_lie_between_those_of_the_sizes_that_were_seen() -> None:
     assert cost.max_rows_within(2.8) == pytest.approx(1024, abs=2)
 
 
-def test_a_further_row_costs_less_the_more_there_are_already() -> None:
+def test_a_further_row_costs_less_with_more_rows() -> None:
     cost = learnt((1, 0.009), (2, 0.016), (8, 0.040), (16, 0.071))
 
     assert cost.marginal_row_cost(1) == pytest.approx(7 / 9)
     assert cost.marginal_row_cost(8) == pytest.approx(31 / 40)
-    assert cost.marginal_row_cost(16) == 1  # nothing is known of more
+    assert cost.marginal_row_cost(16) == 1  # no larger size was seen
 
 
-def test_that_prompts_are_cheap_says_nothing_of_what_many_streams_cost() -> None:
+def test_cheap_prompt_rows_do_not_lower_the_cost_of_many_streams() -> None:
     cost = learnt((1, 0.009), (30, 0.150), (200, 0.250))
 
     assert cost.marginal_row_cost(30) == pytest.approx(1 - 9 / 150)
@@ -49,7 +49,7 @@ def test_where_rows_are_free_no_part_of_the_time_is_theirs() -> None:
 
 
 def test_rows_that_look_at_many_cells_take_longer_than_as_many_that_do_not() -> None:
-    """Of prompts with memories of their own, a long one and short ones in turn."""
+    """A long prompt and short ones in turn, with separate KV caches."""
     cost = StepTimeModel()
     for _ in range(60):
         cost.add(17, 0.060 + 17 * 5000 * 2e-6, cells=17 * 5000)
@@ -66,9 +66,9 @@ def true_seconds(rows: int, cells: float) -> float:
     return 0.006 + 0.003 * rows + 2.5e-6 * cells
 
 
-def test_what_rows_cost_is_not_forgotten_where_all_look_at_many_cells() -> None:
-    """A long prompt beside a stream: steps of nine rows are seen only far on, where a cell takes a
-    little more than before it."""
+def test_the_cost_of_rows_is_kept_when_all_attend_to_many_cells() -> None:
+    """A long prompt beside a stream: steps of nine rows are seen only late in it, where a KV cell
+    takes a little longer than before."""
     cost = StepTimeModel()
     for _ in range(10):
         for rows in (1, 50):

@@ -23,9 +23,7 @@ async def said(path: Path, prompt: str, *, swa_full: bool = True) -> tuple[int, 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_what_is_said_depends_on_the_prompt_and_nothing_else(
-    tiny: TinyModels, kind: str
-) -> None:
+async def test_the_output_depends_only_on_the_prompt(tiny: TinyModels, kind: str) -> None:
     path: Path = getattr(tiny, kind)
 
     first, again, other = [await said(path, prompt) for prompt in (LONG, LONG, LONG + "on")]
@@ -54,7 +52,7 @@ def test_their_memories_are_of_four_kinds(
     model.close()
 
 
-async def test_a_prefix_that_has_left_the_window_is_not_shared_without_the_whole_memory(
+async def test_a_prefix_outside_the_window_is_not_shared_without_swa_full(
     tiny: TinyModels,
 ) -> None:
     params = EngineParams(context_length=512, threads=1, swa_full=False)

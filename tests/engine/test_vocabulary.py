@@ -34,7 +34,9 @@ def test_special_tokens_are_known_by_their_text(vocabulary: Vocabulary) -> None:
     assert {"<|im_start|>", "<|im_end|>", "<|endoftext|>"} <= vocabulary.special_texts
 
 
-def test_special_text_becomes_a_special_token_only_when_asked(vocabulary: Vocabulary) -> None:
+def test_special_text_becomes_a_special_token_only_with_parse_special(
+    vocabulary: Vocabulary,
+) -> None:
     assert vocabulary.tokenize("<|im_end|>", parse_special=True) == [2]
     assert 2 not in vocabulary.tokenize("<|im_end|>", parse_special=False)
 

@@ -1,4 +1,4 @@
-"""Models that can share only whole states: recurrent, hybrid, or with a pruned sliding window."""
+"""Models that can share only full states: recurrent, hybrid, or with a pruned sliding window."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def alone(model: Path, prompt: Sequence[int]) -> tuple[int, ...]:
         return (await run(engine, prompt))[0]
 
 
-async def test_a_conversation_that_goes_on_computes_only_what_is_new(model: Path) -> None:
+async def test_a_continued_conversation_computes_only_new_tokens(model: Path) -> None:
     async with await Engine.open(model, PARAMS) as engine:
         prompt = tokens_of(engine, SHARED)
         first, _ = await run(engine, prompt)
@@ -49,7 +49,7 @@ async def test_a_conversation_that_goes_on_computes_only_what_is_new(model: Path
         second, end = await run(engine, longer)
         await engine.check()
 
-    # Not the last token, which was said and never read.
+    # Except the last token, which was sampled but never computed.
     assert end.usage.cached_tokens == len(prompt) + len(first) - 1
     assert second == await alone(model, longer)
 
@@ -76,7 +76,7 @@ async def test_prompts_that_part_share_a_state_from_the_third_on(model: Path) ->
     assert [tokens for tokens, _ in results] == [await alone(model, p) for p in prompts]
 
 
-async def test_prompts_that_arrive_together_compute_what_they_share_once(model: Path) -> None:
+async def test_prompts_that_arrive_together_compute_a_common_prefix_once(model: Path) -> None:
     async with await Engine.open(model, PARAMS) as engine:
         prompts = [tokens_of(engine, SHARED + end) for end in ("cat", "dog", "two", "one")]
         results: dict[int, tuple[tuple[int, ...], GenerationEnd]] = {}
@@ -95,7 +95,7 @@ async def test_prompts_that_arrive_together_compute_what_they_share_once(model: 
     assert [results[i][0] for i in range(4)] == [await alone(model, p) for p in prompts]
 
 
-async def test_who_gave_way_goes_on_from_its_saved_state(tiny: TinyModels) -> None:
+async def test_a_preempted_sequence_continues_from_its_saved_state(tiny: TinyModels) -> None:
     params = EngineParams(context_length=256, max_sequences=3, threads=1)
     async with await Engine.open(tiny.jamba, params) as engine:
         prompts = [tokens_of(engine, SHARED[index : 160 + index]) for index in range(3)]

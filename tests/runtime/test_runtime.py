@@ -115,7 +115,7 @@ async def test_the_model_is_loaded_with_the_options_of_the_engine_section(tmp_pa
     config = Config(engine=EngineConfig(context_length=256, lora=(adapter,)))
 
     async with Runtime.open(config) as runtime:
-        with pytest.raises(ModelError, match=r"none\.gguf: there is no such file"):
+        with pytest.raises(ModelError, match=r"none\.gguf: no such file"):
             await runtime.chat_model()
 
 

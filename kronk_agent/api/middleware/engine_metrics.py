@@ -1,4 +1,4 @@
-"""What loaded engines are doing and have done, as metrics. Nothing is loaded for it."""
+"""Metrics of the loaded engines. Collecting them loads no model."""
 
 from __future__ import annotations
 
@@ -13,85 +13,146 @@ from prometheus_client.metrics_core import Metric
 from kronk_agent.engine.stats import EngineStats
 from kronk_agent.runtime import Runtime
 
-Kind: TypeAlias = Literal["counter", "gauge"]
+MetricType: TypeAlias = Literal["counter", "gauge"]
 
 _PREFIX = "kronk_agent_engine_"
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """One of the numbers of an engine."""
+class EngineMetric:
+    """One metric of an engine. Where vLLM has the same metric, the name ends as vLLM's does."""
 
     field: str
-    """Where it is in ``EngineStats``."""
-    kind: Kind
+    """Attribute path in ``EngineStats``."""
+    type: MetricType
     name: str
-    """Without what all begin with, and counters without their ``_total``."""
+    """Name without the common prefix, and for counters without ``_total``."""
     documentation: str
 
     def family(self, stats: Mapping[str, EngineStats]) -> Metric:
-        """This number of each model's engine."""
-        form = CounterMetricFamily if self.kind == "counter" else GaugeMetricFamily
+        """One sample for each loaded model, labelled ``model``."""
+        form = CounterMetricFamily if self.type == "counter" else GaugeMetricFamily
         family = form(_PREFIX + self.name, self.documentation, labels=("model",))
         for model, one in stats.items():
             family.add_metric((model,), float(attrgetter(self.field)(one)))
         return family
 
 
-FIGURES = (
-    Figure("queue_depth", "gauge", "queue_depth", "Generations that wait for a place."),
-    Figure("running", "gauge", "running", "Generations that are read or written."),
-    Figure("resident", "gauge", "resident", "Sequences kept for others to share."),
-    Figure("cells_used", "gauge", "cells_used", "Cells of the KV memory in use; one a token."),
-    Figure("cells_total", "gauge", "cells", "Cells of the KV memory there are."),
-    Figure(
+ENGINE_METRICS = (
+    EngineMetric("num_waiting", "gauge", "num_requests_waiting", "Requests in the queue."),
+    EngineMetric("num_running", "gauge", "num_requests_running", "Requests in prefill or decode."),
+    EngineMetric(
+        "cached_sequences", "gauge", "cached_sequences", "Idle sequences kept in the KV cache."
+    ),
+    EngineMetric(
+        "kv_cells_used",
+        "gauge",
+        "kv_cells_used",
+        "KV cells in use, cached sequences included; one per token.",
+    ),
+    EngineMetric("kv_cells_total", "gauge", "kv_cells", "KV cells of the context."),
+    EngineMetric(
+        "kv_cache_usage",
+        "gauge",
+        "kv_cache_usage_perc",
+        "Share of the KV cells in use, cached sequences included; 1 means all.",
+    ),
+    EngineMetric(
         "cache.hits",
         "counter",
-        "cache_hits",
-        "Generations that found a part of their prompt computed.",
+        "prefix_cache_hit_requests",
+        "Requests that found a part of their prompt in the prefix cache.",
     ),
-    Figure("cache.misses", "counter", "cache_misses", "Generations that found nothing computed."),
-    Figure("cache.hit_tokens", "counter", "cache_hit_tokens", "Prompt tokens found computed."),
-    Figure("cache.miss_tokens", "counter", "cache_miss_tokens", "Prompt tokens that were not."),
-    Figure("cache.evictions", "counter", "cache_evictions", "Sequences that lost their cells."),
-    Figure("cache.spills", "counter", "cache_spills", "States saved to host memory."),
-    Figure("cache.restores", "counter", "cache_restores", "States put back from there."),
-    Figure("steps.steps", "counter", "steps", "Batches that were computed."),
-    Figure("steps.rows", "counter", "rows", "Rows of all batches; one a token."),
-    Figure("steps.prefill_tokens", "counter", "prefill_tokens", "Prompt tokens computed."),
-    Figure("steps.generated_tokens", "counter", "generated_tokens", "Tokens generated."),
-    Figure(
-        "steps.forced_tokens", "counter", "forced_tokens", "Generated tokens that a grammar forced."
+    EngineMetric(
+        "cache.misses",
+        "counter",
+        "prefix_cache_miss_requests",
+        "Requests that found nothing in the prefix cache.",
     ),
-    Figure("steps.drafted_tokens", "counter", "drafted_tokens", "Tokens guessed ahead."),
-    Figure(
+    EngineMetric(
+        "cache.queried_tokens",
+        "counter",
+        "prefix_cache_queries",
+        "Prompt tokens looked up in the prefix cache.",
+    ),
+    EngineMetric(
+        "cache.hit_tokens",
+        "counter",
+        "prefix_cache_hits",
+        "Prompt tokens found in the prefix cache.",
+    ),
+    EngineMetric(
+        "cache.evictions",
+        "counter",
+        "kv_cache_evictions",
+        "Idle sequences evicted from the KV cache.",
+    ),
+    EngineMetric(
+        "cache.offloads",
+        "counter",
+        "kv_cache_offloads",
+        "Sequence states saved to host memory.",
+    ),
+    EngineMetric(
+        "cache.restores",
+        "counter",
+        "kv_cache_restores",
+        "Sequence states restored from host memory or files.",
+    ),
+    EngineMetric("steps.steps", "counter", "steps", "Batches computed."),
+    EngineMetric("steps.rows", "counter", "batch_rows", "Batch rows computed; one per token."),
+    EngineMetric("steps.prefill_tokens", "counter", "prefill_tokens", "Prompt tokens computed."),
+    EngineMetric("steps.generated_tokens", "counter", "generation_tokens", "Tokens generated."),
+    EngineMetric(
+        "steps.fast_forward_tokens",
+        "counter",
+        "fast_forward_tokens",
+        "Generated tokens that the grammar left no choice about.",
+    ),
+    EngineMetric(
+        "steps.drafted_tokens",
+        "counter",
+        "spec_decode_num_draft_tokens",
+        "Tokens drafted by prompt lookup.",
+    ),
+    EngineMetric(
         "steps.accepted_tokens",
         "counter",
-        "accepted_tokens",
-        "Guessed tokens that the model agreed with.",
+        "spec_decode_num_accepted_tokens",
+        "Drafted tokens that the model accepted.",
     ),
-    Figure("steps.preemptions", "counter", "preemptions", "Generations that made room for others."),
-    Figure("steps.prefill_seconds", "counter", "prefill_seconds", "Spent on computing prompts."),
-    Figure(
-        "steps.decode_seconds", "counter", "decode_seconds", "Spent on computing, prompts included."
+    EngineMetric("steps.preemptions", "counter", "num_preemptions", "Requests preempted."),
+    EngineMetric(
+        "steps.prefill_seconds", "counter", "prefill_seconds", "Time computing prompt tokens."
     ),
-    Figure(
-        "steps.sampling_seconds", "counter", "sampling_seconds", "Spent in samplers and grammars."
+    EngineMetric(
+        "steps.compute_seconds",
+        "counter",
+        "compute_seconds",
+        "Time in llama_decode, prefill included.",
     ),
-    Figure("steps.busy_seconds", "counter", "busy_seconds", "In which there was anything to do."),
+    EngineMetric(
+        "steps.sampling_seconds",
+        "counter",
+        "sampling_seconds",
+        "Time in samplers and grammar checks.",
+    ),
+    EngineMetric(
+        "steps.busy_seconds", "counter", "busy_seconds", "Time with at least one request to serve."
+    ),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class EngineMetrics:
-    """The figures of all loaded engines at one moment, for ``generate_latest``."""
+    """Metrics of all loaded engines at one moment, as a collector for ``generate_latest``."""
 
     stats: Mapping[str, EngineStats]
-    """By model."""
+    """Statistics by model name."""
 
     @classmethod
     async def of(cls, runtime: Runtime) -> EngineMetrics:
-        """Look at every engine between two of its steps."""
+        """Read the statistics of every loaded engine between two of its steps."""
         stats: dict[str, EngineStats] = {}
         for entry in runtime.models:
             if entry.place != "local":
@@ -102,5 +163,6 @@ class EngineMetrics:
         return cls(stats)
 
     def collect(self) -> Iterator[Metric]:
-        for figure in FIGURES:
-            yield figure.family(self.stats)
+        """One metric family for each of ``ENGINE_METRICS``."""
+        for metric in ENGINE_METRICS:
+            yield metric.family(self.stats)

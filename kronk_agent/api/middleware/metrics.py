@@ -1,4 +1,4 @@
-"""``/metrics``, in Prometheus' text form."""
+"""``/metrics`` in the Prometheus text format."""
 
 from __future__ import annotations
 
@@ -17,47 +17,59 @@ _SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
 class Metrics:
-    """What is counted of one application."""
+    """Metrics of one application. Names of token counters end as vLLM's do."""
 
     def __init__(self, limits: RateLimits) -> None:
         self.registry = CollectorRegistry()
         labels = ("method", "route")
         self.requests = Counter(
             "kronk_agent_http_requests",
-            "Requests that were answered.",
+            "HTTP requests answered.",
             (*labels, "status"),
             registry=self.registry,
         )
         self.seconds = Histogram(
-            "kronk_agent_http_request_seconds",
-            "From a request to the end of its response.",
+            "kronk_agent_http_request_duration_seconds",
+            "Time from the request to the end of its response.",
             labels,
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self.first_byte_seconds = Histogram(
-            "kronk_agent_http_first_byte_seconds",
-            "From a request to the start of its response.",
+        self.time_to_first_byte_seconds = Histogram(
+            "kronk_agent_http_time_to_first_byte_seconds",
+            "Time from the request to the start of its response.",
             labels,
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self.tokens = Counter(
-            "kronk_agent_tokens",
-            "Tokens of requests: read, found in the cache, written.",
-            ("model", "kind"),
+        self.prompt_tokens = Counter(
+            "kronk_agent_prompt_tokens",
+            "Prompt tokens of requests, cached ones included.",
+            ("model",),
             registry=self.registry,
         )
-        under_way = Gauge(
-            "kronk_agent_http_requests_under_way",
-            "Requests that are being answered.",
+        self.prompt_tokens_cached = Counter(
+            "kronk_agent_prompt_tokens_cached",
+            "Prompt tokens of requests that came from the prefix cache.",
+            ("model",),
             registry=self.registry,
         )
-        under_way.set_function(lambda: limits.num_under_way)
+        self.generation_tokens = Counter(
+            "kronk_agent_generation_tokens",
+            "Tokens generated for requests.",
+            ("model",),
+            registry=self.registry,
+        )
+        in_progress = Gauge(
+            "kronk_agent_http_requests_in_progress",
+            "HTTP requests being answered.",
+            registry=self.registry,
+        )
+        in_progress.set_function(lambda: limits.num_under_way)
 
 
 class MetricsMiddleware:
-    """Counts the requests to an application, and how long they take."""
+    """ASGI middleware that counts and times the requests to an application."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -81,20 +93,21 @@ class MetricsMiddleware:
         try:
             await self._app(scope, receive, sending)
         finally:
-            # A path that is no route's may be anything, and each would be a series of its own.
+            # Unrouted paths share one label: each would otherwise create a time series.
             route = getattr(scope.get("route"), "path", "none")
             labels = (scope["method"], route)
             self._metrics.requests.labels(*labels, str(status or 499)).inc()
             self._metrics.seconds.labels(*labels).observe(time.perf_counter() - started)
-            self._metrics.first_byte_seconds.labels(*labels).observe(first_byte)
+            self._metrics.time_to_first_byte_seconds.labels(*labels).observe(first_byte)
 
 
 def router(metrics: Metrics, runtime: Runtime) -> APIRouter:
+    """The ``/metrics`` route."""
     routes = APIRouter(tags=["server"])
 
     @routes.get("/metrics")
     async def get_metrics() -> Response:
-        """What a Prometheus server collects."""
+        """Return all metrics for a Prometheus server to scrape."""
         engines = await EngineMetrics.of(runtime)
         text = rendered(metrics.registry) + rendered(engines)
         return Response(text, media_type=CONTENT_TYPE_LATEST)

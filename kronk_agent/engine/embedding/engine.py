@@ -1,7 +1,7 @@
-"""Embeddings and rankings: texts in, vectors or scores out, many inputs in one batch.
+"""Engine for embeddings and reranking: texts in, vectors or scores out, many inputs per batch.
 
-An engine of its own, beside the one that generates: an input is one pass and leaves nothing behind,
-so there is no cache, no sampling and no fairness but taking the requests in turn.
+It is separate from the generating engine: an input takes one pass and leaves no state, so it needs
+no cache, no sampling and no scheduling other than serving requests in turn.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kronk_agent.engine.embedding.rerank_prompt import rerank_prompt
 from kronk_agent.engine.embedding.worker import EmbeddingJob, EmbeddingWorker
 from kronk_agent.engine.llama.binding import llama
 from kronk_agent.engine.llama.context import context_length, context_settings, open_context
-from kronk_agent.engine.llama.model_file import Capability, ModelFile
+from kronk_agent.engine.llama.model_file import EngineCapability, ModelFile
 from kronk_agent.engine.llama.params import EngineParams, Pooling
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.errors import InvalidRequestError, KronkError, ModelError
@@ -31,11 +31,11 @@ from kronk_agent.errors import InvalidRequestError, KronkError, ModelError
 __all__ = ["EmbeddingEngine", "EmbeddingInput", "Embeddings", "Ranking"]
 
 EmbeddingInput: TypeAlias = str | Many[int]
-"""A text, which gets the special tokens the model wants around it, or token ids, taken as they are.
-The text of a special token in a text is only text."""
+"""A text, to which the special tokens the model expects are added, or token ids, used unchanged.
+The text of a special token inside a text is plain text."""
 
 DEFAULT_LONGEST = 2048
-"""Tokens of an input, where the model has more and nothing is asked for."""
+"""Maximum tokens of an input if no context length is configured."""
 _POOLING = {
     "mean": llama.LLAMA_POOLING_TYPE_MEAN,
     "cls": llama.LLAMA_POOLING_TYPE_CLS,
@@ -46,28 +46,30 @@ _POOLING = {
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """A vector for each input."""
+    """Vectors of inputs."""
 
     vectors: NDArray[np.float32]
     """Shape (inputs, dimensions)."""
     num_tokens: int
-    """Tokens of all inputs together."""
+    """Total tokens of all inputs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """How well documents answer a query."""
+    """Relevance scores of documents for a query."""
 
     scores: tuple[float, ...]
-    """One for each document, in their order; higher is better. As the model's head gives them:
-    most models' have no bounds, Qwen3's are probabilities."""
+    """One per document, in the order of the documents; higher is better. The output of the model's
+    head: unbounded for most models, probabilities for Qwen3."""
     num_tokens: int
-    """Tokens of all pairs together."""
+    """Total tokens of all pairs."""
 
 
 class EmbeddingEngine(ClosedInThread):
-    """One loaded model that embeds or ranks. Use it from the event loop it was opened on, from any
-    number of tasks."""
+    """One loaded model that embeds or ranks.
+
+    Any number of tasks may use it, all on the event loop it was opened on.
+    """
 
     def __init__(
         self,
@@ -81,9 +83,9 @@ class EmbeddingEngine(ClosedInThread):
         self._is_closed = False
         self.pooling: Pooling = _choose_pooling(model, pooling)
         self.max_input_tokens = context_length(model, params, at_most=DEFAULT_LONGEST)
-        """Tokens one input may have."""
+        """Maximum tokens of one input."""
         self.dimensions: int = llama.llama_model_n_embd_out(model.handle)
-        """Length of a whole vector."""
+        """Length of a vector that is not cut."""
         self._context = open_context(model, params, self._settings(params))
         is_ranking = self.pooling == "rank"
         self._worker = EmbeddingWorker(
@@ -100,18 +102,19 @@ class EmbeddingEngine(ClosedInThread):
     async def open(
         path: Path, params: EngineParams = EngineParams(), *, pooling: Pooling | None = None
     ) -> EmbeddingEngine:
-        """Load a GGUF file, in a thread.
+        """Load a GGUF file in a thread.
 
         Args:
             path: the file.
-            params: as for generating, where they have a meaning here. ``context_length`` is what
-                one input may have, None the model's own, 2048 at most; a batch has room for one
-                such input at least.
-            pooling: how an input's tokens become one vector; None is what the file says. A model
-                made to generate has to be told: ``mean`` or ``last``.
+            params: load options; those for generation only are ignored. ``context_length`` is the
+                maximum length of one input, None the model's own, at most 2048; a batch always has
+                room for one such input.
+            pooling: how an input's tokens become one vector; None is what the file says. Required
+                for models made to generate: ``mean`` or ``last``.
 
         Raises:
             ModelError: the file cannot be used, or not with this pooling.
+            ConfigError: this build or machine does not support one of ``params``.
         """
         loop = asyncio.get_running_loop()
 
@@ -127,16 +130,17 @@ class EmbeddingEngine(ClosedInThread):
 
     @property
     def vocabulary(self) -> Vocabulary:
+        """The model's vocabulary; usable from any thread until the engine is closed."""
         return self._model.vocabulary
 
     @property
-    def capabilities(self) -> frozenset[Capability]:
-        """What the model was made for."""
+    def capabilities(self) -> frozenset[EngineCapability]:
+        """Tasks the model was made for."""
         return self._model.capabilities
 
     @property
     def description(self) -> str:
-        """Architecture, size, and how far it is quantised."""
+        """Architecture, number of parameters and bits per parameter, for display."""
         return self._model.description
 
     async def embed(
@@ -146,18 +150,18 @@ class EmbeddingEngine(ClosedInThread):
         dimensions: int | None = None,
         normalize: bool = True,
     ) -> Embeddings:
-        """The vectors of the inputs, computed in batches with those of other calls.
+        """Compute the vectors of inputs, batched with those of other calls.
 
         Args:
             inputs: texts or token ids.
-            dimensions: cut the vectors to so many, for models trained that way (Matryoshka).
+            dimensions: cut the vectors to this length, for models trained for it (Matryoshka).
             normalize: scale the vectors, after cutting, to a Euclidean length of 1.
 
         Raises:
-            InvalidRequestError: an input is empty, too long or has ids the model has not, there are
-                none, ``dimensions`` is out of range, or the model ranks.
+            InvalidRequestError: ``inputs`` is empty; an input is empty, too long or has unknown
+                token ids; ``dimensions`` is out of range; or the model ranks.
             OverloadedError: the queue is full.
-            EngineError: the engine failed or was closed meanwhile.
+            EngineError: the engine failed or was closed.
         """
         if self.pooling == "rank":
             raise InvalidRequestError("this model ranks documents; it does not embed")
@@ -174,13 +178,13 @@ class EmbeddingEngine(ClosedInThread):
         return Embeddings(vectors, sum(map(len, tokens)))
 
     async def rerank(self, query: str, documents: Many[str]) -> Ranking:
-        """Score documents by how well they answer a query, in batches with those of other calls.
+        """Score documents by their relevance to a query, batched with those of other calls.
 
         Raises:
-            InvalidRequestError: the query is empty, it and a document are too long together, there
-                are no documents, or the model embeds.
+            InvalidRequestError: the query or ``documents`` is empty, the query and a document are
+                too long together, or the model embeds.
             OverloadedError: the queue is full.
-            EngineError: the engine failed or was closed meanwhile.
+            EngineError: the engine failed or was closed.
         """
         if self.pooling != "rank":
             raise InvalidRequestError("this model embeds; it does not rank documents")
@@ -191,7 +195,7 @@ class EmbeddingEngine(ClosedInThread):
             self._checked(
                 rerank_prompt(self.vocabulary, template, query=query, document=document),
                 f"documents[{index}]",
-                "with the query ",
+                " with the query",
             )
             for index, document in enumerate(documents)
         ]
@@ -199,6 +203,7 @@ class EmbeddingEngine(ClosedInThread):
         return Ranking(tuple(scores[:, 0].tolist()), sum(map(len, pairs)))
 
     def close_now(self) -> None:
+        """End all jobs with an error and free the model; blocks. Idempotent."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -208,9 +213,8 @@ class EmbeddingEngine(ClosedInThread):
 
     def _settings(self, params: EngineParams) -> Any:
         settings = context_settings(params)
-        # Pooling needs an input whole in one pass: the batch, what is computed at once and the
-        # memory, for models that have one, are all as long. llama.cpp aborts in a context that
-        # averages unless that is a multiple of the sequences.
+        # Pooling needs the whole input in one pass, so n_batch, n_ubatch and n_ctx are equal.
+        # With mean pooling llama.cpp aborts unless they are a multiple of n_seq_max.
         rows = max(params.batch_size, self.max_input_tokens)
         rows += -rows % params.max_sequences
         settings.n_ctx = settings.n_batch = settings.n_ubatch = rows
@@ -227,7 +231,8 @@ class EmbeddingEngine(ClosedInThread):
         wrong = next((token for token in one if not 0 <= token < size), None)
         if wrong is not None:
             raise InvalidRequestError(
-                f"{param} has token {wrong}, and this model's are 0 to {size - 1}", param=param
+                f"{param}: unknown token id {wrong}; this model's are 0 to {size - 1}",
+                param=param,
             )
         return self._checked(one, param)
 
@@ -236,25 +241,29 @@ class EmbeddingEngine(ClosedInThread):
             raise InvalidRequestError(f"{param} is empty", param=param)
         if len(tokens) > self.max_input_tokens:
             raise InvalidRequestError(
-                f"{param} has {together}{len(tokens)} tokens and an input may have "
-                f"{self.max_input_tokens}: shorten it"
-                + (", or raise the model's context_length" if self._could_be_longer else ""),
+                f"{param}: at most {self.max_input_tokens} tokens, got {len(tokens)}{together}: "
+                "shorten it"
+                + (
+                    ", or raise the model's context_length"
+                    if self._can_raise_context_length
+                    else ""
+                ),
                 param=param,
             )
         return np.array(tokens, np.int32)
 
     @property
-    def _could_be_longer(self) -> bool:
+    def _can_raise_context_length(self) -> bool:
         return self.max_input_tokens < self._model.trained_context_length
 
     async def _compute(self, inputs: list[NDArray[np.int32]], param: str) -> NDArray[np.float32]:
-        """What pooling gives, a row for each input."""
+        """Compute the pooled output, one row per input."""
         if not inputs:
             raise InvalidRequestError(f"{param} is empty", param=param)
         is_done = anyio.Event()
 
         def wake() -> None:
-            with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody is there
+            with contextlib.suppress(RuntimeError):  # the event loop is closed, so nothing waits
                 self._loop.call_soon_threadsafe(is_done.set)
 
         job = EmbeddingJob(inputs, width=self._worker.width, on_end=wake)
@@ -262,7 +271,7 @@ class EmbeddingEngine(ClosedInThread):
         try:
             await is_done.wait()
         finally:
-            job.is_cancelled = True  # of no effect on one that is done
+            job.is_cancelled = True  # no effect if it is done
         if isinstance(job.error, KronkError):
             raise job.error
         return job.results
@@ -272,16 +281,16 @@ def _choose_pooling(model: ModelFile, wanted: Pooling | None) -> Pooling:
     pooling: Pooling | None = wanted or model.pooling
     if pooling is None:
         raise ModelError(
-            f"{model.path}: the file does not say how to embed with this model; choose pooling "
+            f"{model.path}: the file does not say how to pool; set pooling to "
             + ("mean or last" if model.is_causal else "mean or cls")
         )
     if pooling == "rank" and model.pooling != "rank":
-        raise ModelError(f"{model.path}: this model has no head to rank with")
+        raise ModelError(f"{model.path}: this model has no ranking head, as pooling rank requires")
     if pooling == "cls" and model.is_causal:
         raise ModelError(
-            f"{model.path}: pooling cls takes the first token, which sees no other in this model; "
-            "choose mean or last"
+            f"{model.path}: pooling cls uses the first token, which sees no other token in this "
+            "model; set pooling to mean or last"
         )
     if model.has_encoder and llama.llama_model_has_decoder(model.handle):
-        raise ModelError(f"{model.path}: models of an encoder and a decoder cannot embed here")
+        raise ModelError(f"{model.path}: encoder-decoder models are not supported for embedding")
     return pooling

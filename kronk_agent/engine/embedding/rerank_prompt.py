@@ -1,4 +1,4 @@
-"""A query and a document as one input of a model that ranks."""
+"""Input of a reranking model: a query and a document."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ _SLOT = re.compile(r"\{(query|document)\}")
 def rerank_prompt(
     vocabulary: Vocabulary, template: str | None, *, query: str, document: str
 ) -> list[int]:
-    """Token ids: by the model's own template, else as a pair with separators.
+    """Token ids of the filled template, or of a pair with separators without one.
 
-    Special tokens in the two texts are inert: only the template may write them.
+    The text of special tokens in ``query`` and ``document`` is plain text; only the template may
+    contain special tokens.
     """
     if template is None:
         return vocabulary.pair(query, document)
@@ -33,7 +34,7 @@ def rerank_prompt(
 
 
 def _fill(template: str, texts: dict[str, str]) -> tuple[str, list[range]]:
-    """The filled template, and where in it is text that did not come from it."""
+    """Fill the template; returns the text and the ranges filled with untrusted text."""
     filled, untrusted, end = "", [], 0
     for slot in _SLOT.finditer(template):
         filled += template[end : slot.start()]
@@ -44,7 +45,7 @@ def _fill(template: str, texts: dict[str, str]) -> tuple[str, list[range]]:
 
 
 def _special_texts(text: str, vocabulary: Vocabulary) -> list[tuple[int, int]]:
-    """Where special tokens' texts begin and end, overlapping ones included."""
+    """Start and end of the texts of special tokens, overlapping ones included."""
     longest_first = sorted(vocabulary.special_texts, key=len, reverse=True)
     any_of_them = "|".join(re.escape(special) for special in longest_first if len(special) > 1)
     if not any_of_them:
@@ -53,7 +54,10 @@ def _special_texts(text: str, vocabulary: Vocabulary) -> list[tuple[int, int]]:
 
 
 def _cut(start: int, end: int, untrusted: list[range]) -> int | None:
-    """Where to cut a special text so that it is none; None where the template wrote all of it."""
+    """Position at which to cut the text of a special token; None if the template wrote all of it.
+
+    Cut in two, it is tokenized as plain text.
+    """
     inside = [
         max(start, span.start) for span in untrusted if span.start < end and start < span.stop
     ]

@@ -1,1 +1,1 @@
-"""The KV cache: which sequences hold which prefixes, and states saved in memory and in files."""
+"""The KV cache: prefix reuse between sequences, and states saved in host memory and in files."""

@@ -1,4 +1,4 @@
-"""Saving the prefixes that prompts begin with to files, once somebody has computed them."""
+"""Saves shared prompt prefixes to files once they have been computed."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from kronk_agent.engine.sequence import Sequence
 
 logger = logging.getLogger(__name__)
 
-_WORTH_A_FILE = 128
-"""Tokens from which on a prefix is saved: a CPU computes fewer within about a second."""
-_MAX_WANTED = 16
-"""Prefixes to be saved that nobody has computed yet."""
+_MIN_TOKENS_TO_SAVE = 128
+"""Minimum tokens of a saved prefix: a CPU computes fewer within about a second."""
+_MAX_PENDING = 16
+"""Maximum prefixes that wait to be computed and saved."""
 
 
 class PrefixSaver:
-    """Saves prefixes between generations, so that no answer waits for it. For the worker thread.
+    """Saves prefixes while nothing runs, so that no request waits. For the worker thread only.
 
     Args:
-        files: where they are saved; None saves nothing.
-        cache: of the engine.
-        store: gets the states that were saved before.
-        keeps_conversations: save everything computed without a salt when the engine closes.
+        files: destination; None saves nothing.
+        cache: the engine's prefix cache.
+        store: receives the states saved by earlier processes.
+        keeps_conversations: when the engine closes, also save all states without a salt.
     """
 
     def __init__(
@@ -43,51 +43,51 @@ class PrefixSaver:
         self._cache = cache
         self._store = store
         self._keeps_conversations = keeps_conversations
-        self._wanted: dict[bytes, NDArray[np.int32]] = {}
+        self._pending: dict[bytes, NDArray[np.int32]] = {}
         self._saved: set[bytes] = set()
         for state in files.read() if files is not None else ():
             self._saved.add(state.key.tokens.tobytes())
             store.put(state)
 
-    def want(self, sequence: Sequence) -> None:
-        """Note the prefix that a sequence is about to compute, if it is to be saved."""
-        if self._files is None or sequence.shared_prefix < _WORTH_A_FILE:
+    def schedule_save(self, sequence: Sequence) -> None:
+        """Mark the shared prefix of a sequence for saving once it has been computed."""
+        if self._files is None or sequence.shared_prefix < _MIN_TOKENS_TO_SAVE:
             return
         tokens = sequence.tokens[: sequence.shared_prefix]
         key = tokens.tobytes()
         if key in self._saved:
             return
-        if len(self._wanted) >= _MAX_WANTED:
-            self._wanted.pop(next(iter(self._wanted)))
-        self._wanted[key] = tokens.copy()
-        if not self._cache.can_drop_a_part:
+        if len(self._pending) >= _MAX_PENDING:
+            self._pending.pop(next(iter(self._pending)))
+        self._pending[key] = tokens.copy()
+        if not self._cache.supports_partial_removal:
             sequence.checkpoints.add(len(tokens))
 
     def save(self) -> None:
-        """Save what was noted and has been computed; nothing may be running."""
+        """Save the marked prefixes that have been computed. Nothing may be running."""
         self._save(is_last=False)
 
     def close(self) -> None:
-        """Save what there is, also the computed beginning of a prefix, and wait for the files."""
+        """Save all marked prefixes, incomplete ones too, and wait until they are written."""
         if self._files is None:
             return
         self._save(is_last=True)
         if self._keeps_conversations:
             self._cache.save_all()
             for state in self._store.in_memory:
-                if not state.key.is_salted:  # a caller's own stays in memory
+                if not state.key.is_salted:  # salted states stay in memory
                     self._files.write_soon(state)
         self._files.close()
 
     def _save(self, *, is_last: bool) -> None:
-        for key, tokens in list(self._wanted.items()):
-            at_least = _WORTH_A_FILE if is_last else len(tokens)
-            found = self._cache.state_of(CacheKey(tokens), at_least=at_least)
+        for key, tokens in list(self._pending.items()):
+            at_least = _MIN_TOKENS_TO_SAVE if is_last else len(tokens)
+            found = self._cache.export_state(CacheKey(tokens), at_least=at_least)
             if found is None:
-                continue  # whoever was to compute it gave up; the next one may not
+                continue  # its sequence was cancelled; a later one may compute it
             assert self._files is not None
             length, state = found
-            del self._wanted[key]
+            del self._pending[key]
             self._files.write_soon(SavedState(CacheKey(tokens[:length]), state))
             self._saved.add(key)
             logger.debug("saving the state of a prompt's first %d tokens", length)

@@ -1,9 +1,8 @@
-"""Who has which prefix: a radix tree over token ids.
+"""Radix tree over token ids that records which owners hold which prefixes.
 
-As in SGLang's RadixAttention, an edge is a run of tokens and is split where two paths part. Every
-holder (a sequence id, or a saved state) has one path from the root, and its tip is the node where
-that path ends. Runs of different salts never meet: what one caller computed is not there for
-another.
+As in SGLang's RadixAttention, an edge is a segment of tokens and is split where two paths diverge.
+Every owner (a sequence id or a saved state) has one path from the root to its end node. Segments
+of different salts are never shared: one client cannot reuse what another computed.
 """
 
 from __future__ import annotations
@@ -15,203 +14,213 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-H = TypeVar("H")
+OwnerT = TypeVar("OwnerT")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CacheKey:
-    """Token ids with the salt under which their state is cached, as vLLM's ``cache_salt``."""
+    """Token ids and the salt under which their state is cached (``cache_salt`` in vLLM)."""
 
     tokens: NDArray[np.int32]
     salt: str = ""
-    """Keys share a prefix only where their salts are equal. Empty is a salt like any other."""
+    """Keys share a prefix only if their salts are equal. The empty string is a salt, too."""
     num_shared: int = 0
-    """Leading tokens that are keyed by the empty salt, and so shared by all."""
+    """Leading tokens keyed by the empty salt, and so shared by all salts."""
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     @property
     def is_salted(self) -> bool:
-        """True if a part of it is not shared by all."""
+        """True if some of its tokens are not shared by all salts."""
         return self.salt != "" and len(self.tokens) > self.num_shared
 
     def prefix(self, length: int) -> CacheKey:
-        """The key of the first tokens."""
+        """Key of the first ``length`` tokens."""
         return replace(self, tokens=self.tokens[:length])
 
     def copy(self) -> CacheKey:
-        """The same key on an array of its own."""
+        """The same key with its own copy of the tokens."""
         return replace(self, tokens=self.tokens.copy())
 
-    def segment(self, start: int) -> tuple[str, NDArray[np.int32]]:
-        """The tokens from ``start`` on that are keyed by the same salt, and that salt."""
+    def salted_segment(self, start: int) -> tuple[str, NDArray[np.int32]]:
+        """Salt at ``start``, and the tokens from there on that are keyed by it."""
         if self.salt != "" and start < self.num_shared:
             return "", self.tokens[start : self.num_shared]
         return self.salt, self.tokens[start:]
 
     def common_length(self, other: CacheKey) -> int:
-        """How many tokens two keys share from their beginnings."""
+        """Length of the common prefix of two keys."""
         length = 0
         while length < min(len(self), len(other)):
-            (salt, run), (other_salt, other_run) = self.segment(length), other.segment(length)
+            (salt, segment), (other_salt, other_segment) = (
+                self.salted_segment(length),
+                other.salted_segment(length),
+            )
             if salt != other_salt:
                 break
-            shared = common_prefix_length(run, other_run)
+            shared = common_prefix_length(segment, other_segment)
             length += shared
-            if shared < min(len(run), len(other_run)):
+            if shared < min(len(segment), len(other_segment)):
                 break
         return length
 
 
-class RadixTree(Generic[H]):
-    """Paths of tokens, and who holds them. Not safe for use by several threads."""
+class RadixTree(Generic[OwnerT]):
+    """Token paths and their owners. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._root: _Node[H] = _Node(np.empty(0, np.int32))
-        self._tips: dict[H, _Node[H]] = {}
+        self._root: _Node[OwnerT] = _Node(np.empty(0, np.int32))
+        self._end_nodes: dict[OwnerT, _Node[OwnerT]] = {}
 
     @property
-    def holders(self) -> frozenset[H]:
-        return frozenset(self._tips)
+    def owners(self) -> frozenset[OwnerT]:
+        """Owners of any path."""
+        return frozenset(self._end_nodes)
 
     @property
     def num_tokens(self) -> int:
-        """Tokens of all paths; those that paths share count once."""
-        return sum(len(node.run) for node in self._nodes())
+        """Tokens of all paths; shared tokens count once."""
+        return sum(len(node.segment) for node in self._nodes())
 
-    def length(self, holder: H) -> int:
-        """How long a holder's path is; 0 for who is not in the tree."""
-        tip = self._tips.get(holder)
-        return 0 if tip is None else tip.depth
+    def length(self, owner: OwnerT) -> int:
+        """Length of an owner's path; 0 if it is not in the tree."""
+        end_node = self._end_nodes.get(owner)
+        return 0 if end_node is None else end_node.depth
 
-    def path(self, holder: H) -> CacheKey:
-        """A holder's tokens, in a new array."""
-        nodes = list(_up_from(self._tips.get(holder)))
+    def key_of(self, owner: OwnerT) -> CacheKey:
+        """Key of an owner's path, in a new array."""
+        nodes = list(_to_root(self._end_nodes.get(owner)))
         if not nodes:
             return CacheKey(np.empty(0, np.int32))
         return CacheKey(
-            np.concatenate([node.run for node in reversed(nodes)]),
+            np.concatenate([node.segment for node in reversed(nodes)]),
             nodes[0].salt,
-            sum(len(node.run) for node in nodes if node.salt == ""),
+            sum(len(node.segment) for node in nodes if node.salt == ""),
         )
 
-    def private_length(self, holder: H) -> int:
-        """How many tokens at the end of a holder's path nobody else holds."""
-        node = self._tips.get(holder)
+    def private_length(self, owner: OwnerT) -> int:
+        """Number of tokens at the end of an owner's path that no other owner shares."""
+        node = self._end_nodes.get(owner)
         length = 0
-        while node is not None and node.parent is not None and len(node.holders) == 1:
-            length += len(node.run)
+        while node is not None and node.parent is not None and len(node.owners) == 1:
+            length += len(node.segment)
             node = node.parent
         return length
 
-    def extend(self, holder: H, key: CacheKey, *, onto_others: bool = True) -> int:
-        """Lengthen a holder's path to ``key``, of which the path it has is a prefix.
+    def extend(self, owner: OwnerT, key: CacheKey, *, onto_others: bool = True) -> int:
+        """Extend an owner's path to ``key``; its present path must be a prefix of ``key``.
 
-        With ``onto_others=False`` it stops where the next tokens are on a path of others already.
+        Args:
+            owner: an owner; it may be new.
+            key: the tokens of the new path.
+            onto_others: False stops where the next tokens are already on a path of other owners.
 
         Returns:
-            The length of its path now.
+            The new length of the owner's path.
         """
-        node = self._tips.get(holder, self._root)
-        if holder not in self._tips:
-            self._root.holders.add(holder)
-        self._root.tips.discard(holder)
-        node.tips.discard(holder)
+        node = self._end_nodes.get(owner, self._root)
+        if owner not in self._end_nodes:
+            self._root.owners.add(owner)
+        self._root.ending_owners.discard(owner)
+        node.ending_owners.discard(owner)
         while node.depth < len(key):
-            salt, rest = key.segment(node.depth)
+            salt, rest = key.salted_segment(node.depth)
             child = node.children.get((salt, int(rest[0])))
-            if child is None and node.is_leaf_of(holder) and node.salt == salt:
-                node.run = np.concatenate([node.run, rest])
+            if child is None and node.is_leaf_of(owner) and node.salt == salt:
+                node.segment = np.concatenate([node.segment, rest])
                 node.depth += len(rest)
                 continue
             if child is None:
                 child = _Node(rest.copy(), node, salt)
-            elif not onto_others and holder not in child.holders:
+            elif not onto_others and owner not in child.owners:
                 break
             else:
-                shared = common_prefix_length(child.run, rest)
-                if shared < len(child.run):
+                shared = common_prefix_length(child.segment, rest)
+                if shared < len(child.segment):
                     child = self._split(child, shared)
-            child.holders.add(holder)
+            child.owners.add(owner)
             node = child
-        node.tips.add(holder)
-        self._tips[holder] = node
+        node.ending_owners.add(owner)
+        self._end_nodes[owner] = node
         return node.depth
 
-    def swap(self, one: H, other: H) -> None:
-        """Give two holders each other's paths; who has none gives none."""
-        moves = [(one, other, self._tips.pop(one, None)), (other, one, self._tips.pop(other, None))]
-        for holder, _, tip in moves:
-            for node in _up_from(tip):
-                node.holders.discard(holder)
-                node.tips.discard(holder)
-        for _, holder, tip in moves:
-            if tip is None:
+    def swap(self, one: OwnerT, other: OwnerT) -> None:
+        """Exchange the paths of two owners; either may have none."""
+        moves = [
+            (one, other, self._end_nodes.pop(one, None)),
+            (other, one, self._end_nodes.pop(other, None)),
+        ]
+        for owner, _, end_node in moves:
+            for node in _to_root(end_node):
+                node.owners.discard(owner)
+                node.ending_owners.discard(owner)
+        for _, owner, end_node in moves:
+            if end_node is None:
                 continue
-            self._tips[holder] = tip
-            tip.tips.add(holder)
-            for node in _up_from(tip):
-                node.holders.add(holder)
+            self._end_nodes[owner] = end_node
+            end_node.ending_owners.add(owner)
+            for node in _to_root(end_node):
+                node.owners.add(owner)
 
-    def remove(self, holder: H) -> None:
-        """Forget a holder and what only it held."""
-        node: _Node[H] | None = self._tips.pop(holder, None)
+    def remove(self, owner: OwnerT) -> None:
+        """Remove an owner and the tokens that only it had."""
+        node: _Node[OwnerT] | None = self._end_nodes.pop(owner, None)
         if node is None:
             return
-        node.tips.discard(holder)
+        node.ending_owners.discard(owner)
         while node is not None:
-            node.holders.discard(holder)
+            node.owners.discard(owner)
             parent = node.parent
-            if parent is not None and not node.holders:
-                del parent.children[node.salt, int(node.run[0])]
+            if parent is not None and not node.owners:
+                del parent.children[node.salt, int(node.segment[0])]
             node = parent
 
-    def match_prefix(self, key: CacheKey) -> tuple[int, H | None]:
-        """The longest prefix of ``key`` that anyone holds, and one who holds it."""
+    def match_prefix(self, key: CacheKey) -> tuple[int, OwnerT | None]:
+        """Length of the longest prefix of ``key`` in the tree, and an owner that has it."""
         length, node = self._walk(key)
-        return (length, next(iter(node.holders))) if length else (0, None)
+        return (length, next(iter(node.owners))) if length else (0, None)
 
-    def match_complete_entry(self, key: CacheKey) -> tuple[int, H | None]:
-        """The longest path that is as a whole a prefix of ``key``, and its holder."""
+    def match_complete_entry(self, key: CacheKey) -> tuple[int, OwnerT | None]:
+        """Length of the longest complete path that is a prefix of ``key``, and its owner."""
         length, node = self._walk(key)
-        if length < node.depth:  # parted inside the run that leads to this node
+        if length < node.depth:  # diverged inside the segment that leads to this node
             node = node.parent or node
-        while not node.tips and node.parent is not None:
+        while not node.ending_owners and node.parent is not None:
             node = node.parent
-        return (node.depth, next(iter(node.tips))) if node.tips else (0, None)
+        return (node.depth, next(iter(node.ending_owners))) if node.ending_owners else (0, None)
 
-    def contains(self, key: CacheKey, *, besides: H) -> bool:
-        """Does somebody else hold all of these tokens?"""
+    def contains(self, key: CacheKey, *, besides: OwnerT) -> bool:
+        """True if an owner other than ``besides`` has all of these tokens."""
         length, node = self._walk(key)
-        return length == len(key) and len(node.holders - {besides}) > 0
+        return length == len(key) and len(node.owners - {besides}) > 0
 
-    def _walk(self, key: CacheKey) -> tuple[int, _Node[H]]:
-        """How far the tree knows the tokens, and the node at which or before which that is."""
+    def _walk(self, key: CacheKey) -> tuple[int, _Node[OwnerT]]:
+        """Length of the longest prefix in the tree, and the node whose segment it ends in."""
         node, length = self._root, 0
         while length < len(key):
-            salt, rest = key.segment(length)
+            salt, rest = key.salted_segment(length)
             child = node.children.get((salt, int(rest[0])))
             if child is None:
                 break
-            shared = common_prefix_length(child.run, rest)
+            shared = common_prefix_length(child.segment, rest)
             node, length = child, length + shared
-            if shared < len(child.run):
+            if shared < len(child.segment):
                 break
         return length, node
 
-    def _split(self, node: _Node[H], at: int) -> _Node[H]:
-        """Put a node in the middle of the run that leads to ``node``; returns it."""
+    def _split(self, node: _Node[OwnerT], at: int) -> _Node[OwnerT]:
+        """Split the segment that leads to ``node`` and return the new node in its middle."""
         parent = node.parent
         assert parent is not None
-        upper = _Node(node.run[:at], parent, node.salt)
-        upper.holders = set(node.holders)
-        node.run = node.run[at:]
+        upper = _Node(node.segment[:at], parent, node.salt)
+        upper.owners = set(node.owners)
+        node.segment = node.segment[at:]
         node.parent = upper
-        upper.children[node.salt, int(node.run[0])] = node
+        upper.children[node.salt, int(node.segment[0])] = node
         return upper
 
-    def _nodes(self) -> Iterator[_Node[H]]:
+    def _nodes(self) -> Iterator[_Node[OwnerT]]:
         stack = [self._root]
         while stack:
             node = stack.pop()
@@ -219,41 +228,41 @@ class RadixTree(Generic[H]):
             stack.extend(node.children.values())
 
 
-class _Node(Generic[H]):
-    """A place in the tree, with the run of tokens that leads to it from its parent."""
+class _Node(Generic[OwnerT]):
+    """Node of the tree, with the segment of tokens that leads to it from its parent."""
 
-    __slots__ = ("children", "depth", "holders", "parent", "run", "salt", "tips")
+    __slots__ = ("children", "depth", "ending_owners", "owners", "parent", "salt", "segment")
 
     def __init__(
-        self, run: NDArray[np.int32], parent: _Node[H] | None = None, salt: str = ""
+        self, segment: NDArray[np.int32], parent: _Node[OwnerT] | None = None, salt: str = ""
     ) -> None:
-        self.run = run
+        self.segment = segment
         self.parent = parent
         self.salt = salt
-        self.depth: int = len(run) + (0 if parent is None else parent.depth)
-        self.children: dict[tuple[str, int], _Node[H]] = {}
-        """By the salt and the first token of the run that leads there."""
-        self.holders: set[H] = set()
-        """Everyone whose path goes through here."""
-        self.tips: set[H] = set()
-        """Those whose path ends here."""
+        self.depth: int = len(segment) + (0 if parent is None else parent.depth)
+        self.children: dict[tuple[str, int], _Node[OwnerT]] = {}
+        """Children by the salt and first token of their segment."""
+        self.owners: set[OwnerT] = set()
+        """Owners whose path contains this node."""
+        self.ending_owners: set[OwnerT] = set()
+        """Owners whose path ends at this node."""
         if parent is not None:
-            parent.children[salt, int(run[0])] = self
+            parent.children[salt, int(segment[0])] = self
 
-    def is_leaf_of(self, holder: H) -> bool:
-        """Is this the end of a path that nobody else's goes on from?"""
-        return self.parent is not None and not self.children and self.holders == {holder}
+    def is_leaf_of(self, owner: OwnerT) -> bool:
+        """True if this is a leaf and ``owner`` is its only owner."""
+        return self.parent is not None and not self.children and self.owners == {owner}
 
 
-def _up_from(node: _Node[H] | None) -> Iterator[_Node[H]]:
-    """The node, and all on the way to the root."""
+def _to_root(node: _Node[OwnerT] | None) -> Iterator[_Node[OwnerT]]:
+    """The node and its ancestors, up to the root."""
     while node is not None:
         yield node
         node = node.parent
 
 
 def common_prefix_length(a: NDArray[np.int32], b: NDArray[np.int32]) -> int:
-    """How many tokens two token arrays share from their beginnings."""
+    """Length of the common prefix of two token arrays."""
     length = min(len(a), len(b))
     different = a[:length] != b[:length]
     first = int(different.argmax()) if length else 0

@@ -1,4 +1,4 @@
-"""The name under which states of a model are kept in files."""
+"""Name of the folder in which a model's saved states are kept."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 from kronk_agent.engine.llama.params import EngineParams
 
-_SAMPLE = 1 << 20
-"""Bytes of the model file's beginning and end that stand for all of it: its header with all
-metadata is there, and reading tens of gigabytes at each start is not worth being surer."""
+_SAMPLE_BYTES = 1 << 20
+"""Bytes read from each end of a model file to identify it. They include the header with all
+metadata; reading tens of gigabytes at each start would cost more than certainty is worth."""
 
-_WHAT_STATES_DEPEND_ON = (
+_PARAMS_IN_NAME = (
     "cache_type_k",
     "cache_type_v",
     "flash_attention",
@@ -30,9 +30,13 @@ _WHAT_STATES_DEPEND_ON = (
 
 
 def snapshot_name(model: Path, params: EngineParams) -> str:
-    """A digest of all that states depend on: the model, llama.cpp and the parameters."""
+    """Digest of everything saved states depend on: model, adapters, llama.cpp version, parameters.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
     files = [model, *(adapter.path for adapter in params.lora)]
-    values = [getattr(params, name) for name in _WHAT_STATES_DEPEND_ON]
+    values = [getattr(params, name) for name in _PARAMS_IN_NAME]
     scales = [adapter.scale for adapter in params.lora]
     digest = hashlib.blake2b(repr((version("llama-cpp-python"), values, scales)).encode())
     for file in files:
@@ -44,7 +48,7 @@ def _fingerprint(path: Path) -> bytes:
     size = path.stat().st_size
     digest = hashlib.blake2b(str(size).encode())
     with path.open("rb") as file:
-        digest.update(file.read(_SAMPLE))
-        file.seek(max(0, size - _SAMPLE))
-        digest.update(file.read(_SAMPLE))
+        digest.update(file.read(_SAMPLE_BYTES))
+        file.seek(max(0, size - _SAMPLE_BYTES))
+        digest.update(file.read(_SAMPLE_BYTES))
     return digest.digest()

@@ -1,7 +1,7 @@
-"""Saved sequence states in host memory, and those mapped from files.
+"""Saved sequence states in host memory or mapped from files.
 
-A state is what a sequence had in the KV memory, in llama.cpp's own format. Putting one back takes
-about a microsecond a token; computing it again takes milliseconds.
+A state is a sequence's part of the KV cache in llama.cpp's format. Restoring it takes about a
+microsecond per token; computing it again takes milliseconds.
 """
 
 from __future__ import annotations
@@ -19,27 +19,26 @@ from kronk_agent.engine.kv_cache.radix_tree import CacheKey, RadixTree
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SavedState:
-    """The state after some tokens."""
+    """State after computing the tokens of ``key``."""
 
     key: CacheKey
-    """The tokens, and whose they are."""
     state: NDArray[np.uint8]
-    """May be mapped from a file, and is then read when it is used."""
+    """May be mapped from a file; it is then read on first use."""
     path: Path | None = None
-    """The files it is mapped from, without their endings; its name is the content's digest."""
+    """Path of the files it is mapped from, without suffix; its name is the content's digest."""
 
     @property
     def memory_bytes(self) -> int:
-        """Bytes of host memory it takes; the system reclaims what is mapped from a file."""
+        """Bytes of host memory it takes; 0 if mapped, as the system can reclaim these pages."""
         return self.state.nbytes if self.path is None else 0
 
 
 class StateStore:
-    """States under a budget of bytes; the least recently used goes first.
+    """Saved states within a byte budget; the least recently used are removed first.
 
     Args:
-        limit_bytes: of all states that are not mapped from files; 0 keeps none.
-        requires_full_state: True where a state can only be used whole, not a part of it.
+        limit_bytes: byte budget of the states not mapped from files; 0 keeps none.
+        requires_full_state: True if a part of a state cannot be used.
     """
 
     def __init__(self, limit_bytes: int, *, requires_full_state: bool) -> None:
@@ -47,25 +46,26 @@ class StateStore:
         self._requires_full_state = requires_full_state
         self._tree: RadixTree[SavedState] = RadixTree()
         self._saved: OrderedDict[SavedState, bool] = OrderedDict()
-        """States, least recently used first, and whether each is pinned."""
+        """States, least recently used first; the value is True if the state is pinned."""
         self._checked: set[SavedState] = set()
         self.num_bytes = 0
+        """Bytes of host memory that the states take."""
 
     def __len__(self) -> int:
         return len(self._saved)
 
     def put(self, saved: SavedState, *, pinned: bool = False) -> bool:
-        """Keep a state; False where it is larger than the budget or there already."""
+        """Add a state; returns False if it is already stored or does not fit the budget."""
         size = saved.memory_bytes
-        length, known = self._tree.match_complete_entry(saved.key)
-        if known is not None and length == len(saved.key):
-            self._saved[known] = self._saved[known] or pinned
-            self._saved.move_to_end(known)
+        length, existing = self._tree.match_complete_entry(saved.key)
+        if existing is not None and length == len(saved.key):
+            self._saved[existing] = self._saved[existing] or pinned
+            self._saved.move_to_end(existing)
             return False
         if size > self.limit_bytes:
             return False
-        if known is not None and self._can_be_replaced(known):
-            self.remove(known)
+        if existing is not None and self._can_be_replaced(existing):
+            self.remove(existing)
         for oldest in [state for state in self.in_memory if not self._saved[state]]:
             if self.num_bytes + size <= self.limit_bytes:
                 break
@@ -78,13 +78,13 @@ class StateStore:
         return True
 
     def unpin(self, key: CacheKey) -> None:
-        """Let the state of these tokens be evicted like the rest."""
-        length, known = self._tree.match_complete_entry(key)
-        if known is not None and length == len(key):
-            self._saved[known] = False
+        """Allow the state of exactly this key to be removed like any other."""
+        length, existing = self._tree.match_complete_entry(key)
+        if existing is not None and length == len(key):
+            self._saved[existing] = False
 
     def find(self, key: CacheKey) -> tuple[int, SavedState | None]:
-        """How many of the first tokens the best state covers, and that state."""
+        """Length of the longest usable prefix of ``key``, and the state that has it."""
         find = (
             self._tree.match_complete_entry
             if self._requires_full_state
@@ -94,15 +94,15 @@ class StateStore:
 
     @property
     def in_memory(self) -> list[SavedState]:
-        """States that are not mapped from files, least recently used first."""
+        """States not mapped from files, least recently used first."""
         return [saved for saved in self._saved if saved.path is None]
 
     def use(self, saved: SavedState, is_sound: Callable[[SavedState], bool]) -> bool:
-        """Mark a state as used; False, and it is forgotten, if it is not sound.
+        """Mark a state as used; if it is damaged, remove it and return False.
 
         Args:
-            saved: one of the store's.
-            is_sound: asked once for each state.
+            saved: a state of this store.
+            is_sound: integrity check, called once per state.
         """
         if saved not in self._checked and not is_sound(saved):
             self.remove(saved)
@@ -112,19 +112,21 @@ class StateStore:
         return True
 
     def common_length(self, key: CacheKey) -> int:
-        """The longest prefix these tokens share with the tokens of any state."""
+        """Length of the longest prefix that ``key`` shares with the key of any state."""
         return self._tree.match_prefix(key)[0]
 
     def clear(self) -> None:
+        """Remove all states."""
         for saved in list(self._saved):
             self.remove(saved)
 
-    def _can_be_replaced(self, known: SavedState) -> bool:
-        """True if a longer state serves in its place. Files stay: others may begin with them."""
-        return not self._requires_full_state and not self._saved[known] and known.path is None
+    def _can_be_replaced(self, existing: SavedState) -> bool:
+        """True if a longer state can replace this one. States in files are kept: other prompts may
+        begin with them."""
+        return not self._requires_full_state and not self._saved[existing] and existing.path is None
 
     def remove(self, saved: SavedState) -> None:
-        """Forget a state."""
+        """Remove a state from the store; its files stay."""
         del self._saved[saved]
         self._checked.discard(saved)
         self._tree.remove(saved)

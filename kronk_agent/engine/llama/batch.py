@@ -1,4 +1,4 @@
-"""The batch given to ``llama_decode``."""
+"""Batch of rows for ``llama_decode``."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _C = TypeVar("_C")
 
 
 class Batch:
-    """Rows of (token, position, sequence) over numpy buffers.
+    """Rows of (token, position, sequence id) in numpy buffers.
 
-    Filling it is slice assignment: setting the fields of a ``llama_batch`` one ctypes attribute
+    Rows are added by slice assignment: setting the fields of a ``llama_batch`` one ctypes attribute
     at a time would cost more than sampling does.
     """
 
@@ -28,7 +28,7 @@ class Batch:
         self._sequence_ids = np.zeros(capacity, np.int32)
         self._wants_logits = np.zeros(capacity, np.int8)
         self._counts = np.ones(capacity, np.int32)
-        # llama.cpp wants, for each row, a pointer to its list of sequence ids.
+        # llama.cpp expects, for each row, a pointer to its list of sequence ids.
         addresses = self._sequence_ids.ctypes.data + 4 * np.arange(capacity)
         self._addresses = addresses.astype(np.uint64)
         self._arange = np.arange(capacity, dtype=np.int32)
@@ -49,15 +49,16 @@ class Batch:
         return self.capacity - self.size
 
     def clear(self) -> None:
+        """Remove all rows."""
         self.size = 0
         self.native.n_tokens = 0
 
     def add(
         self, tokens: NDArray[np.int32], *, position: int, sequence_id: int, num_logits: int
     ) -> int:
-        """Add rows of one sequence from ``position`` on; returns the index of the first.
+        """Add rows of one sequence, starting at ``position``; returns the index of the first row.
 
-        ``num_logits`` of the rows, the last ones, will have the logits of what comes after them.
+        The last ``num_logits`` of these rows will have logits.
         """
         start, end = self.size, self.size + len(tokens)
         self._tokens[start:end] = tokens

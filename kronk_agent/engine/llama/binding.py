@@ -1,7 +1,7 @@
 """llama.cpp's C API through llama-cpp-python's low-level binding.
 
-The binding's annotations call every handle optional and some integers ctypes objects, which they
-are not at run time, so the functions are untyped here and the handles get names of our own.
+The binding annotates every handle as optional and some integers as ctypes objects, which is not
+true at run time. So the functions are untyped here, and handles have types of their own.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import llama_cpp.llama_cpp
 
 llama: Any = llama_cpp.llama_cpp
 
-Model = NewType("Model", object)
-Vocab: TypeAlias = llama_cpp.llama_cpp.llama_vocab_p  # llguidance takes it too
-Context = NewType("Context", object)
-Sampler = NewType("Sampler", object)
-Adapter = NewType("Adapter", object)
+ModelHandle = NewType("ModelHandle", object)
+VocabHandle: TypeAlias = llama_cpp.llama_cpp.llama_vocab_p  # llguidance takes it too
+ContextHandle = NewType("ContextHandle", object)
+SamplerHandle = NewType("SamplerHandle", object)
+AdapterHandle = NewType("AdapterHandle", object)

@@ -1,4 +1,4 @@
-"""Making a llama.cpp context: the memory and the settings one model is run with."""
+"""Creates llama.cpp contexts: the KV cache and the settings a model runs with."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import os
 import sys
 from typing import Any
 
-from kronk_agent.engine.llama.binding import Adapter, Context, llama
-from kronk_agent.engine.llama.log import listening
-from kronk_agent.engine.llama.memory_estimate import check_kv_memory
+from kronk_agent.engine.llama.binding import AdapterHandle, ContextHandle, llama
+from kronk_agent.engine.llama.log import collect_errors
+from kronk_agent.engine.llama.memory_estimate import check_kv_cache_size
 from kronk_agent.engine.llama.model_file import ModelFile, check_file
 from kronk_agent.engine.llama.params import EngineParams, LoraAdapter
 from kronk_agent.errors import ModelError
@@ -18,11 +18,11 @@ from kronk_agent.errors import ModelError
 logger = logging.getLogger(__name__)
 
 _DEFAULT_CONTEXT_LENGTH = 16384
-"""Tokens, where the model has more and nothing is asked for."""
-_EACH = 4096
-"""The same for each generation, where every one has a memory of its own."""
+"""Maximum tokens of the context if none are configured."""
+_DEFAULT_LENGTH_PER_SEQUENCE = 4096
+"""The same for each sequence, if each has a KV cache of its own."""
 _MAX_SEQUENCE_IDS = 256
-"""LLAMA_MAX_SEQ: what llama.cpp is compiled for."""
+"""``LLAMA_MAX_SEQ``, a compile-time limit of llama.cpp."""
 # The binding has no name for bf16: ggml.h.
 _CACHE_TYPES = {
     "f32": llama.GGML_TYPE_F32,
@@ -55,24 +55,24 @@ _ROPE_NAMES = (
     "yarn_beta_slow",
     "yarn_orig_ctx",
 )
-"""Called the same here and in ``llama_context_params``, where defaults say "the model's own"."""
+"""Options with the same name in ``llama_context_params``, whose defaults are the model's own."""
 
 
 def keeps_any_prefix(model: ModelFile, params: EngineParams) -> bool:
-    """Can a prefix of a sequence's memory be shared without the rest?
+    """True if a prefix of a sequence's state can be shared without the rest.
 
-    Not the state of a recurrent model; and of what has left a sliding window nothing is kept
-    without ``swa_full``, where llama.cpp would decode wrongly and say nothing.
+    Recurrent models have no such prefixes. A sliding window drops what has left it without
+    ``swa_full``; llama.cpp would then silently decode wrong tokens.
     """
     return model.has_partial_memory and (params.swa_full or not model.sliding_window)
 
 
-def new_context(model: ModelFile, params: EngineParams) -> Context:
-    """A context to generate in, with the adapters applied. ``llama_free`` frees it.
+def new_context(model: ModelFile, params: EngineParams) -> ContextHandle:
+    """Create a context for generation, with the adapters applied. Free it with ``llama_free``.
 
     Raises:
-        ModelError: there is not enough memory, the model cannot be run like this, or an adapter
-            does not fit.
+        ModelError: memory does not suffice, the model cannot run with ``params``, or an adapter
+            does not fit it.
     """
     if not model.is_causal:
         others = " and ".join(sorted(model.capabilities))
@@ -80,20 +80,23 @@ def new_context(model: ModelFile, params: EngineParams) -> Context:
         raise ModelError(f"{model.path}: this model cannot generate text{made_for}")
     settings = context_settings(params)
     settings.n_ctx = _num_cells(model, params)
-    # Where cells are shared, finished sequences keep theirs under ids of their own; where every id
-    # has a memory of its own, and with recurrent models a whole state, no more ids than can run.
+    # Where cells are shared, finished sequences keep theirs under spare ids. Where every id has a
+    # KV cache of its own, or a full state (recurrent models), only as many ids exist as can run.
     shares_cells = params.kv_unified and keeps_any_prefix(model, params)
     spare_ids = 3 * params.max_sequences if shares_cells else 0
     settings.n_seq_max = min(params.max_sequences + spare_ids, _MAX_SEQUENCE_IDS)
     settings.kv_unified = params.kv_unified
-    check_kv_memory(model, params, settings.n_ctx)
+    check_kv_cache_size(model, params, settings.n_ctx)
     return open_context(model, params, settings)
 
 
 def default_memories(params: EngineParams) -> tuple[int, int]:
-    """Where nothing is asked for: how many KV memories there are, and how many tokens each has at
-    most."""
-    return (1, _DEFAULT_CONTEXT_LENGTH) if params.kv_unified else (params.max_sequences, _EACH)
+    """Number of KV caches, and the maximum tokens of each, if no context length is configured."""
+    return (
+        (1, _DEFAULT_CONTEXT_LENGTH)
+        if params.kv_unified
+        else (params.max_sequences, _DEFAULT_LENGTH_PER_SEQUENCE)
+    )
 
 
 def _num_cells(model: ModelFile, params: EngineParams) -> int:
@@ -103,8 +106,7 @@ def _num_cells(model: ModelFile, params: EngineParams) -> int:
 
 
 def context_settings(params: EngineParams) -> Any:
-    """llama.cpp's ``llama_context_params`` with all that ``params`` says of any context; how long
-    it is depends on what it is for."""
+    """``llama_context_params`` with the options common to all contexts; ``n_ctx`` is not set."""
     settings = llama.llama_context_default_params()
     settings.n_batch = params.batch_size
     settings.n_ubatch = params.ubatch_size or params.batch_size
@@ -125,33 +127,35 @@ def context_settings(params: EngineParams) -> Any:
     return settings
 
 
-def open_context(model: ModelFile, params: EngineParams, settings: Any) -> Context:
-    """The context of these settings, with the adapters of ``params`` applied.
+def open_context(model: ModelFile, params: EngineParams, settings: Any) -> ContextHandle:
+    """Create a context with these settings and apply the adapters of ``params``.
 
     Raises:
-        ModelError: llama.cpp cannot make it, or an adapter does not fit.
+        ModelError: llama.cpp cannot create it, or an adapter does not fit the model.
     """
-    with listening() as errors:
-        context: Context | None = llama.llama_init_from_model(model.handle, settings)
+    with collect_errors() as errors:
+        context: ContextHandle | None = llama.llama_init_from_model(model.handle, settings)
     if context is None:
         why = f" ({errors[-1]})" if errors else ""
         raise ModelError(
-            f"{model.path}: llama.cpp cannot make a context of {settings.n_ctx} tokens{why}; if "
-            "that is for want of memory, set a smaller engine.context_length"
+            f"{model.path}: llama.cpp cannot create a context of {settings.n_ctx} tokens{why}; if "
+            "memory is short, set a smaller engine.context_length"
         )
     try:
-        _apply(params.lora, model, context)
+        _apply_adapters(params.lora, model, context)
     except BaseException:
         llama.llama_free(context)
         raise
     return context
 
 
-def _apply(adapters: tuple[LoraAdapter, ...], model: ModelFile, context: Context) -> None:
-    """They are the model's then, and freed with it."""
+def _apply_adapters(
+    adapters: tuple[LoraAdapter, ...], model: ModelFile, context: ContextHandle
+) -> None:
+    """Apply adapters to a context. They belong to the model and are freed with it."""
     if not adapters:
         return
-    handles = [_load(adapter, model) for adapter in adapters]
+    handles = [_load_adapter(adapter, model) for adapter in adapters]
     status = llama.llama_set_adapters_lora(
         context,
         (llama.llama_adapter_lora_p_ctypes * len(handles))(*handles),
@@ -162,51 +166,53 @@ def _apply(adapters: tuple[LoraAdapter, ...], model: ModelFile, context: Context
         raise ModelError(f"{model.path}: llama.cpp cannot apply the adapters of engine.lora")
 
 
-def _load(adapter: LoraAdapter, model: ModelFile) -> Adapter:
+def _load_adapter(adapter: LoraAdapter, model: ModelFile) -> AdapterHandle:
     check_file(adapter.path)
-    with listening() as errors:
-        handle: Adapter = llama.llama_adapter_lora_init(model.handle, os.fsencode(adapter.path))
+    with collect_errors() as errors:
+        handle: AdapterHandle = llama.llama_adapter_lora_init(
+            model.handle, os.fsencode(adapter.path)
+        )
     if not handle:  # a null pointer
-        why = errors[-1] if errors else "it is damaged or cut short"
+        why = errors[-1] if errors else "the file is damaged or truncated"
         raise ModelError(f"{adapter.path}: not an adapter for {model.path.name}: {why}")
     if llama.llama_adapter_get_alora_n_invocation_tokens(handle):
         raise ModelError(
-            f"{adapter.path}: an activated LoRA (aLoRA), which counts only after certain tokens, "
+            f"{adapter.path}: activated LoRA (aLoRA), which applies only after certain tokens, "
             "is not supported"
         )
     return handle
 
 
 def context_length(model: ModelFile, params: EngineParams, *, at_most: int) -> int:
-    """Tokens of the context that ``params`` asks for; without asking what the model was made for,
-    up to ``at_most``.
+    """Tokens of the context: as configured, else what the model supports, up to ``at_most``.
 
     Raises:
-        ModelError: the model has no positions beyond what it was made for.
+        ModelError: the model has learned positions, and the configured length exceeds them.
     """
-    longest = _stretched(model, params)
+    longest = _usable_context_length(model, params)
     wanted = params.context_length or min(longest, at_most)
     if wanted > longest and model.has_learned_positions:
         raise ModelError(
             f"{model.path}: engine.context_length {wanted} is over the {longest} tokens this model "
-            "was made for"
+            "supports"
         )
     if wanted > longest:
         logger.warning(
-            "engine.context_length %d is over the %d the model was trained with: expect nonsense",
+            "engine.context_length %d is over the %d tokens the model was trained with: "
+            "output beyond them may be nonsense",
             wanted,
             longest,
         )
     return wanted
 
 
-def _stretched(model: ModelFile, params: EngineParams) -> int:
-    """Tokens the model was made for, with its positions stretched as ``params`` says."""
+def _usable_context_length(model: ModelFile, params: EngineParams) -> int:
+    """Tokens the model was trained with, extended by the RoPE scaling of ``params``."""
     trained = model.trained_context_length
     if params.rope_freq_scale is None or model.has_learned_positions:
         return trained
-    own = llama.llama_model_rope_freq_scale_train(model.handle) or 1.0
-    return int((params.yarn_orig_ctx or trained) * own / params.rope_freq_scale)
+    trained_scale = llama.llama_model_rope_freq_scale_train(model.handle) or 1.0
+    return int((params.yarn_orig_ctx or trained) * trained_scale / params.rope_freq_scale)
 
 
 def _num_cores() -> int:

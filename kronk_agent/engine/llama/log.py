@@ -1,4 +1,4 @@
-"""llama.cpp's log, which goes to our logger, and its last words when a call of it fails."""
+"""Forwards llama.cpp's log to Python logging and collects the errors of a call."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from kronk_agent.engine.llama.binding import llama
 _logger = logging.getLogger("kronk_agent.engine.llama_cpp")
 _LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING}
 _ERROR = 4
-_EXPECTED = "failed to find a memory slot"
-"""The KV memory is full of cached prompts; the scheduler evicts some and tries again."""
+_EXPECTED_ERROR = "failed to find a memory slot"
+"""Logged if the KV cache is full of cached prompts; the scheduler evicts some and tries again."""
 
 
-class _Listener(threading.local):
+class _Collector(threading.local):
     errors: list[str] | None = None
 
 
-_listener = _Listener()
+_collector = _Collector()
 
 
 @llama.llama_log_callback  # type: ignore[untyped-decorator]
 def _forward(level: int, text: bytes | None, _: object) -> None:
-    """llama.cpp's log goes to our logger, one level lower: what it calls an error we raise."""
+    """Log a line one level lower than llama.cpp: its errors become exceptions of ours."""
     line = (text or b"").decode("utf-8", "replace").strip()
     if not line.strip("."):
         return
-    shown = logging.DEBUG if _EXPECTED in line else _LEVELS.get(level, logging.DEBUG)
+    shown = logging.DEBUG if _EXPECTED_ERROR in line else _LEVELS.get(level, logging.DEBUG)
     _logger.log(shown, "%s", line)
-    if level == _ERROR and _listener.errors is not None:
-        _listener.errors.append(line.partition(": ")[2] or line)  # without the function's name
+    if level == _ERROR and _collector.errors is not None:
+        _collector.errors.append(line.partition(": ")[2] or line)  # without the function's name
 
 
 def forward_log() -> None:
-    """Have llama.cpp log to ``kronk_agent.engine.llama_cpp`` instead of the terminal."""
+    """Send llama.cpp's log to the logger ``kronk_agent.engine.llama_cpp``, not the terminal."""
     llama.llama_log_set(_forward, None)
 
 
 @contextmanager
-def listening() -> Iterator[list[str]]:
-    """What llama.cpp calls errors while the block runs, on this thread, oldest first."""
+def collect_errors() -> Iterator[list[str]]:
+    """Collect llama.cpp's error lines on this thread while the block runs, oldest first."""
     errors: list[str] = []
-    _listener.errors = errors
+    _collector.errors = errors
     try:
         yield errors
     finally:
-        _listener.errors = None
+        _collector.errors = None

@@ -1,4 +1,4 @@
-"""How much memory a model and its context take, as far as that can be told before it is tried."""
+"""Estimates of the memory a model and its context take, before they are loaded."""
 
 from __future__ import annotations
 
@@ -22,20 +22,23 @@ BITS_PER_VALUE = {
     "q4_1": 5.0,
     "q4_0": 4.5,
 }
-"""Of llama.cpp's KV types, with the scales of their blocks."""
+"""Bits per value of llama.cpp's KV cache types, block scales included."""
 
 _GIB = 2**30
 _MIB = 2**20
-_STEP = 256
+_CONTEXT_MULTIPLE = 256
 """llama.cpp rounds a context up to a multiple of this."""
 
 
 def kv_bytes_per_token(model: ModelFile, params: EngineParams) -> float | None:
-    """Bytes one token takes in the KV memory; None where it is not the plain product of layers,
-    heads and their size: recurrent and hybrid models, latent attention, other heads per layer."""
+    """Bytes one token takes in the KV cache.
+
+    None if it is not simply layers times heads times their size: recurrent and hybrid models,
+    latent attention, different heads per layer.
+    """
     if model.is_recurrent or model.is_hybrid or model.number("attention.kv_lora_rank"):
         return None
-    # A list, one for each layer, does not read as a number.
+    # A list with one value per layer does not parse as a number, so the result is None.
     query_heads = model.number("attention.head_count")
     heads = model.number("attention.head_count_kv") or query_heads
     width, layers = model.number("embedding_length"), model.number("block_count")
@@ -51,15 +54,13 @@ def kv_bytes_per_token(model: ModelFile, params: EngineParams) -> float | None:
 def total_bytes(
     model: ModelFile, params: EngineParams, *, longest_default: int, num_memories: int = 1
 ) -> int:
-    """About what a model takes when it runs: its weights, its context, a batch's logits, and the
-    host memory its conversations may be moved to.
+    """Estimate the bytes a running model takes: weights, context, logits, host memory cache.
 
     Args:
-        model: the file; described is enough.
-        params: how it is to be run.
-        longest_default: tokens of the context, where the model has more and ``params`` says
-            nothing.
-        num_memories: so many of these there are then.
+        model: the file; one loaded with ``is_described_only`` is enough.
+        params: load options.
+        longest_default: maximum tokens of a KV cache if ``params`` sets no context length.
+        num_memories: number of KV caches in that case.
     """
     default = num_memories * min(model.trained_context_length, longest_default)
     length = params.context_length or default
@@ -68,27 +69,30 @@ def total_bytes(
     return int(model.weight_bytes + context + logits) + params.cache_ram_mib * _MIB
 
 
-def check_kv_memory(model: ModelFile, params: EngineParams, context_length: int) -> None:
-    """Refuse what this machine surely has no room for, before the system kills the process.
+def check_kv_cache_size(model: ModelFile, params: EngineParams, context_length: int) -> None:
+    """Refuse a context that cannot fit in memory, before the system kills the process.
 
     Raises:
-        ModelError: the KV memory alone is more than the free memory.
+        ModelError: the KV cache alone is larger than the free memory.
     """
     is_on_gpu = params.gpu_layers != 0 and llama.llama_supports_gpu_offload()
     keeps_less = model.sliding_window > 0 and not params.swa_full
-    if is_on_gpu or keeps_less or (advice := no_room(model, params, context_length)) is None:
+    if (
+        is_on_gpu
+        or keeps_less
+        or (advice := kv_cache_shortage(model, params, context_length)) is None
+    ):
         return
     raise ModelError(advice)
 
 
-def no_room(model: ModelFile, params: EngineParams, context_length: int) -> str | None:
-    """What would do, where the KV memory is more than the free memory; None where it is not, or
-    cannot be foretold."""
+def kv_cache_shortage(model: ModelFile, params: EngineParams, context_length: int) -> str | None:
+    """Error text with remedies if the KV cache exceeds free memory; None if it fits or unknown."""
     per_token = kv_bytes_per_token(model, params)
     free = psutil.virtual_memory().available
     if per_token is None or context_length * per_token <= free:
         return None
-    fitting = int(free / per_token) // _STEP * _STEP
+    fitting = int(free / per_token) // _CONTEXT_MULTIPLE * _CONTEXT_MULTIPLE
     smaller = replace(params, cache_type_k="q8_0", cache_type_v="q8_0", flash_attention="auto")
     small_size = context_length * (kv_bytes_per_token(model, smaller) or 0)
     ways = [f"set engine.context_length to {fitting} or less"] if fitting else []
@@ -98,6 +102,6 @@ def no_room(model: ModelFile, params: EngineParams, context_length: int) -> str 
         )
     return (
         f"{model.path}: a context of {context_length} tokens takes "
-        f"{context_length * per_token / _GIB:.1f} GiB of KV memory and {free / _GIB:.1f} GiB are "
-        f"free: {', or '.join(ways) or 'close other programs or take a smaller model'}"
+        f"{context_length * per_token / _GIB:.1f} GiB of KV cache, and {free / _GIB:.1f} GiB are "
+        f"free: {', or '.join(ways) or 'close other programs or use a smaller model'}"
     )

@@ -1,4 +1,4 @@
-"""Loading a GGUF file."""
+"""Loaded GGUF files: weights, vocabulary, metadata."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from kronk_agent.engine.llama.binding import Model, llama
+from kronk_agent.engine.llama.binding import ModelHandle, llama
 from kronk_agent.engine.llama.gguf.trial import check_model
-from kronk_agent.engine.llama.log import forward_log, listening
-from kronk_agent.engine.llama.numa import place_on_nodes
+from kronk_agent.engine.llama.log import collect_errors, forward_log
+from kronk_agent.engine.llama.numa import set_numa_strategy
 from kronk_agent.engine.llama.params import EngineParams, Pooling
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.errors import ConfigError, ModelError
@@ -33,7 +33,7 @@ _POOLING: dict[int, Pooling] = {
     llama.LLAMA_POOLING_TYPE_LAST: "last",
     llama.LLAMA_POOLING_TYPE_RANK: "rank",
 }
-# Their files need not say so: llama-model.cpp, where these get no memory of tokens.
+# Files of these need not say so; llama-model.cpp gives these architectures no KV cache.
 _NOT_CAUSAL = frozenset(
     {
         "bert",
@@ -62,20 +62,21 @@ _FILE_TYPES = {
     if (found := _FILE_TYPE.fullmatch(name))
 }
 
-Capability: TypeAlias = Literal["generate", "embed", "rerank", "fim"]
+EngineCapability: TypeAlias = Literal["generate", "embed", "rerank", "fim"]
 
 
 class ModelFile:
-    """A loaded GGUF file: the weights, the vocabulary, the chat templates.
+    """A loaded GGUF file: weights, vocabulary, chat templates, metadata.
 
     Args:
         path: the file.
-        params: how to load it.
-        is_described_only: leave the weights in the file: enough to tell what the model is and to
-            tokenise, and nothing can be run.
+        params: load options.
+        is_described_only: do not load the weights. Metadata and vocabulary are available, but the
+            model cannot run.
 
     Raises:
         ModelError: the file is missing, is not a GGUF file, or llama.cpp cannot load it.
+        ConfigError: this build or machine does not support one of ``params``.
     """
 
     def __init__(
@@ -90,48 +91,48 @@ class ModelFile:
         forward_log()
         llama.llama_backend_init()
         if params.numa is not None:
-            place_on_nodes(params.numa)
+            set_numa_strategy(params.numa)
         settings = _load_settings(params)
         settings.vocab_only = is_described_only
-        with listening() as errors:
+        with collect_errors() as errors:
             handle = llama.llama_model_load_from_file(os.fsencode(path), settings)
         if handle is None:
             why = f" ({errors[-1]})" if errors else ""
             raise ModelError(
-                f"{path}: llama.cpp cannot load this file: it is damaged, cut short, or of a kind "
-                f"this build does not know{why}: download it again, or run with --debug for more"
+                f"{path}: llama.cpp cannot load this file: it is damaged, truncated or of an "
+                f"unknown architecture{why}; download it again, or see --debug"
             )
-        self.handle: Model = handle
+        self.handle: ModelHandle = handle
         self.path = path
         self.vocabulary = Vocabulary(llama.llama_model_get_vocab(handle))
         self.trained_context_length = int(self.number("context_length") or 0)
-        """Tokens; 0 where the file does not say."""
+        """Tokens; 0 if the file does not say."""
         self.num_parameters: int = llama.llama_model_n_params(handle)
         self.weight_bytes: int = llama.llama_model_size(handle)
         self.is_recurrent: bool = llama.llama_model_is_recurrent(handle)
         self.is_hybrid: bool = llama.llama_model_is_hybrid(handle)
         self.has_partial_memory = not (self.is_recurrent or self.is_hybrid)
-        """Can a prefix of a sequence's memory be kept without the rest?"""
+        """True if a prefix of a sequence's state can be kept without the rest."""
         self.sliding_window: int = llama.llama_model_n_swa(handle)
-        """Tokens that some layers see at most; 0 where all of them see everything."""
+        """Tokens that layers with a sliding window see; 0 if the model has no such layers."""
         self.has_encoder: bool = llama.llama_model_has_encoder(handle)
         architecture = self._metadata("general.architecture")
         self.has_learned_positions = architecture in _LEARNED_POSITIONS
-        """Is there an embedding of each position, and so nothing beyond the last?"""
+        """True if each position has a learned embedding, so there are none beyond the last."""
         self.is_causal: bool = (
             llama.llama_model_has_decoder(handle)
             and not self.has_encoder
             and architecture not in _NOT_CAUSAL
             and self._metadata(f"{architecture}.attention.causal") != "false"
         )
-        """Does every token see only what came before it, as generating needs?"""
+        """True if every token sees only earlier ones, as generation requires."""
         self.pooling: Pooling | None = _POOLING.get(int(self.number("pooling_type") or 0))
-        """How the file says that an input's tokens become one vector; None: it says nothing."""
+        """How an input's tokens become one vector; None if the file does not say."""
 
     @property
-    def capabilities(self) -> frozenset[Capability]:
-        """What the model was made for."""
-        is_for: dict[Capability, bool] = {
+    def capabilities(self) -> frozenset[EngineCapability]:
+        """Tasks the model was made for."""
+        is_for: dict[EngineCapability, bool] = {
             "generate": self.is_causal and self.pooling is None,
             "embed": self.pooling not in (None, "rank"),
             "rerank": self.pooling == "rank",
@@ -141,13 +142,13 @@ class ModelFile:
 
     @property
     def rerank_template(self) -> str | None:
-        """A text with ``{query}`` and ``{document}``, where the file has one."""
+        """Template with ``{query}`` and ``{document}``; None if the file has none."""
         source = llama.llama_model_chat_template(self.handle, b"rerank")
         return source.decode("utf-8", "replace") if source else None
 
     @property
     def chat_templates(self) -> Mapping[str, str]:
-        """Jinja sources by name: ``default``, and ``tool_use`` where the file has one."""
+        """Jinja sources by name: ``default`` and ``tool_use``, if the file has them."""
         found = {
             "default": llama.llama_model_chat_template(self.handle, None),
             "tool_use": llama.llama_model_chat_template(self.handle, b"tool_use"),
@@ -156,25 +157,26 @@ class ModelFile:
 
     @property
     def description(self) -> str:
-        """Architecture, size, and how far it is quantised."""
+        """Architecture, number of parameters and bits per parameter, for display."""
         bits = 8 * self.weight_bytes / max(self.num_parameters, 1)
         size = f"{self.num_parameters / 1e6:,.0f}M parameters of {bits:.1f} bits"
         return f"{self._metadata('general.architecture')}, {size}"
 
     @property
     def quantization(self) -> str:
-        """How the file says its weights are quantised, ``Q4_K_M`` for example; may be empty."""
+        """Quantization as the file states it, such as ``Q4_K_M``; may be empty."""
         return _FILE_TYPES.get(self._metadata("general.file_type"), "")
 
     @property
     def basename(self) -> str:
-        """The family's name from the file's metadata, ``Qwen2.5-Coder`` for example; may be
-        empty."""
+        """Name of the model family in the metadata, such as ``Qwen2.5-Coder``; may be empty."""
         return self._metadata("general.basename")
 
     def number(self, key: str) -> float | None:
-        """A number from the file's metadata, by its key after the architecture's name; None where
-        there is none, or a list."""
+        """Number in the metadata, by its key without the architecture's name.
+
+        None if it is missing or a list.
+        """
         architecture = self._metadata("general.architecture")
         try:
             return float(self._metadata(f"{architecture}.{key}"))
@@ -182,27 +184,27 @@ class ModelFile:
             return None
 
     def _metadata(self, key: str) -> str:
-        """Empty where the key is not there."""
+        """Value of a metadata key as text; empty if it is missing."""
         buffer = ctypes.create_string_buffer(256)
         llama.llama_model_meta_val_str(self.handle, key.encode(), buffer, len(buffer))
         return buffer.value.decode("utf-8", "replace")
 
     def close(self) -> None:
-        """Free the weights; nothing made from this model may be used afterwards."""
+        """Free the weights. Free all contexts of this model first."""
         self.vocabulary.close()
         llama.llama_model_free(self.handle)
 
 
 def has_gpu() -> bool:
-    """Was llama.cpp built to put layers on a GPU?"""
+    """True if this build of llama.cpp can offload layers to a GPU."""
     return bool(llama.llama_supports_gpu_offload())
 
 
 def _load_settings(params: EngineParams) -> Any:
-    """llama.cpp's ``llama_model_params``.
+    """``llama_model_params`` for these options.
 
     Raises:
-        ConfigError: this build or machine cannot do what is asked.
+        ConfigError: this build or machine does not support one of them.
     """
     settings = llama.llama_model_default_params()
     settings.n_gpu_layers = params.gpu_layers
@@ -215,31 +217,34 @@ def _load_settings(params: EngineParams) -> Any:
         most = llama.llama_max_devices()
         if len(params.tensor_split) > most:
             raise ConfigError(
-                f"has {len(params.tensor_split)} shares and llama.cpp takes {most} at most",
+                f"at most {most} shares, got {len(params.tensor_split)}",
                 key="engine.tensor_split",
             )
-        # llama.cpp reads this many, and copies them.
+        # llama.cpp reads and copies this many values.
         settings.tensor_split = (ctypes.c_float * most)(*params.tensor_split)
     return settings
 
 
 def _refuse_gpu_options(params: EngineParams) -> None:
     if params.gpu_layers > 0:
-        logger.warning("engine.gpu_layers: this build of llama.cpp has no GPU, so it is all CPU")
+        logger.warning(
+            "engine.gpu_layers: this build of llama.cpp has no GPU support; all layers run on the "
+            "CPU"
+        )
     default = EngineParams()
     for name in ("split_mode", "main_gpu", "tensor_split"):
         if getattr(params, name) != getattr(default, name):
             raise ConfigError(
-                "this build of llama.cpp has no GPU (see 'With a GPU' in the README)",
+                "this build of llama.cpp has no GPU support (see 'With a GPU' in the README)",
                 key=f"engine.{name}",
             )
 
 
 def _load_mode(params: EngineParams) -> int:
     if params.mmap and not llama.llama_supports_mmap():
-        raise ConfigError("this system cannot map files", key="engine.mmap")
+        raise ConfigError("this system cannot memory-map files", key="engine.mmap")
     if params.mlock and not llama.llama_supports_mlock():
-        raise ConfigError("this system cannot keep memory from swapping", key="engine.mlock")
+        raise ConfigError("this system cannot lock memory", key="engine.mlock")
     match params.mmap, params.mlock:
         case None, False:
             return int(llama.LLAMA_LOAD_MODE_AUTO)
@@ -254,19 +259,19 @@ def _load_mode(params: EngineParams) -> int:
 
 
 def check_file(path: Path) -> None:
-    """Refuse what is no GGUF file before llama.cpp reads it.
+    """Check that a file is a GGUF file, before llama.cpp reads it.
 
     Raises:
-        ModelError: with the reason.
+        ModelError: it is missing, a folder, unreadable or not a GGUF file.
     """
     if path.is_dir():
-        raise ModelError(f"{path}: this is a folder; name the .gguf file in it")
+        raise ModelError(f"{path}: is a folder; name the .gguf file in it")
     try:
         with path.open("rb") as file:
             magic = file.read(len(_MAGIC))
     except FileNotFoundError:
-        raise ModelError(f"{path}: there is no such file") from None
+        raise ModelError(f"{path}: no such file") from None
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
+        raise ModelError(f"{path}: cannot read the file: {error.strerror}") from None
     if magic != _MAGIC:
-        raise ModelError(f"{path}: this is not a GGUF file")
+        raise ModelError(f"{path}: not a GGUF file")

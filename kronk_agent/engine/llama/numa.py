@@ -1,4 +1,4 @@
-"""Where llama.cpp's threads run on machines with several memory nodes."""
+"""NUMA strategy: where llama.cpp's threads run on machines with several memory nodes."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ _STRATEGIES = {
     "numactl": llama.GGML_NUMA_STRATEGY_NUMACTL,
 }
 
-# llama.cpp keeps this for the whole process, takes it once, and says nothing of it afterwards.
+# llama.cpp accepts a strategy once per process, and later ones are ignored without notice.
 _lock = threading.Lock()
-_placed: list[Numa] = []
+_chosen: list[Numa] = []
 
 
-def place_on_nodes(strategy: Numa) -> None:
-    """Choose the placement; the first choice holds until the process ends.
+def set_numa_strategy(strategy: Numa) -> None:
+    """Set llama.cpp's NUMA strategy; the first one holds until the process ends.
 
     Raises:
-        ConfigError: another one was chosen before.
+        ConfigError: a different one was set before.
     """
     with _lock:
-        if not _placed:
+        if not _chosen:
             llama.llama_numa_init(_STRATEGIES[strategy])
-            _placed.append(strategy)
-        if _placed[0] != strategy:
+            _chosen.append(strategy)
+        if _chosen[0] != strategy:
             raise ConfigError(
-                f"must be {_placed[0]}, as for a model loaded before: it holds for the process",
+                f"must be {_chosen[0]}, as for the model loaded first: it holds for the process",
                 key="engine.numa",
             )

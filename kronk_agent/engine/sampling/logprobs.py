@@ -1,4 +1,4 @@
-"""How likely the model thought its tokens: from the raw logits, before any sampler or grammar."""
+"""Logprobs of tokens, from the raw logits before any sampler or grammar."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
-class TokenLogprob:
-    """A token and its likeliest alternatives."""
+class TokenIdLogprob:
+    """A token id with its logprob and the likeliest alternatives."""
 
     token: int
     logprob: float
-    """Natural logarithm of its probability; -inf where that is zero."""
+    """Natural logarithm of the token's probability; -inf if that is 0."""
     top: tuple[tuple[int, float], ...]
-    """The likeliest tokens at this place with theirs, likeliest first."""
+    """Likeliest token ids at this position with their logprobs, likeliest first."""
 
 
 class RowLogprobs:
-    """The distribution after one row, kept while sampling changes the logits it came from.
+    """Token distribution of one row; a copy, as sampling changes the logits.
 
     Args:
-        logits: of one row; only read.
-        num_top: how many of the likeliest to keep.
+        logits: logits of the row; not changed.
+        num_top: number of likeliest tokens to keep.
     """
 
     def __init__(self, logits: NDArray[np.float32], num_top: int) -> None:
@@ -34,8 +34,9 @@ class RowLogprobs:
         self._norm = float(highest) + float(np.log(np.exp(logits - highest).sum(dtype=np.float64)))
         self._top = self._find_top(num_top)
 
-    def of(self, token: int) -> TokenLogprob:
-        return TokenLogprob(token, self._logprob(token), self._top)
+    def of(self, token: int) -> TokenIdLogprob:
+        """Logprob of a token, with the likeliest alternatives."""
+        return TokenIdLogprob(token, self._logprob(token), self._top)
 
     def _find_top(self, number: int) -> tuple[tuple[int, float], ...]:
         if number == 0:

@@ -1,4 +1,4 @@
-"""llama.cpp's samplers, chained in llama.cpp's own order, one chain for each sequence."""
+"""Sampling with llama.cpp's samplers, chained in llama.cpp's order, one chain per sequence."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from kronk_agent.engine.llama import binding
-from kronk_agent.engine.llama.binding import Context, llama
-from kronk_agent.engine.sampling.logprobs import TokenLogprob
+from kronk_agent.engine.llama.binding import ContextHandle, SamplerHandle, llama
+from kronk_agent.engine.sampling.logprobs import TokenIdLogprob
 from kronk_agent.engine.structured_output.constraint import Matcher
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.model import SamplerName, SamplingParams
@@ -20,11 +19,18 @@ _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32
 """``llama_token_data``."""
 
 _MIROSTAT_M = 100
-"""Tokens that Mirostat 1 estimates from; the paper's own value."""
+"""Tokens that Mirostat 1 estimates from; the value of the paper."""
 
 
 class Sampler:
-    """Chooses the next token of one sequence; seeded, and never shared."""
+    """Chooses the next tokens of one sequence. Stateful, so it belongs to that sequence.
+
+    Args:
+        params: sampling parameters; without a seed a random one is used.
+        vocabulary: the model's vocabulary.
+        prompt: the prompt's token ids, for samplers that look back.
+        context_length: maximum tokens that these can look back.
+    """
 
     def __init__(
         self,
@@ -42,19 +48,26 @@ class Sampler:
         for stage in stages:
             llama.llama_sampler_chain_add(self._chain, stage)
         if looks_back:
-            # Penalties look back into the prompt, as in llama.cpp's server.
-            self.accept_forced(prompt[-looks_back:].tolist())
+            # Penalties apply to the prompt, too, as in llama.cpp's server.
+            self.accept(prompt[-looks_back:].tolist())
 
     def sample(
         self,
-        context: Context,
+        context: ContextHandle,
         row: int,
         logits: NDArray[np.float32],
         matcher: Matcher | None,
     ) -> int:
-        """The token after batch row ``row``, one that ``matcher`` allows.
+        """Sample the token after batch row ``row``.
 
-        ``logits`` views that row, and may be changed where there is a matcher.
+        Args:
+            context: the context that computed the row.
+            row: index in the batch.
+            logits: view of that row's logits; changed in place if ``matcher`` masks them.
+            matcher: allows the token; None allows all.
+
+        Raises:
+            ConstraintError: the matcher failed.
         """
         if matcher is None:
             return self._sample(context, row, logits)
@@ -62,17 +75,23 @@ class Sampler:
             token = self._sample(context, row, logits)
             if matcher.allows(token):
                 return token
-        # What is sampled changes the state of these samplers, so with them a token that would be
-        # refused must not be sampled in the first place.
+        # Sampling changes the state of these samplers, so a token that the grammar refuses must
+        # not be sampled in the first place.
         matcher.mask(logits)
         return self._sample(context, row, logits)
 
     def sample_scored(
         self, logits: NDArray[np.float32], matcher: Matcher | None, num_top: int
-    ) -> TokenLogprob:
-        """The next token, with the probabilities that the samplers left it and the others.
+    ) -> TokenIdLogprob:
+        """Sample the next token and return the logprobs that remain after the samplers.
 
-        ``logits`` are of its row, and may be changed.
+        Args:
+            logits: of its row; changed in place if ``matcher`` is given.
+            matcher: allows the token; None allows all.
+            num_top: number of alternatives to return.
+
+        Raises:
+            ConstraintError: the matcher failed.
         """
         if matcher is not None:
             matcher.mask(logits)
@@ -89,39 +108,40 @@ class Sampler:
         llama.llama_sampler_apply(self._chain, ctypes.byref(array))
         token = int(candidates["id"][array.selected])
         llama.llama_sampler_accept(self._chain, token)
-        left = candidates[: array.size]
-        if not left["p"].any():  # greedy: nothing else had a chance
-            return TokenLogprob(token, 0.0, ((token, 0.0),) if num_top else ())
+        remaining = candidates[: array.size]
+        if not remaining["p"].any():  # greedy: no probabilities are computed
+            return TokenIdLogprob(token, 0.0, ((token, 0.0),) if num_top else ())
         with np.errstate(divide="ignore"):
-            logprobs = np.log(left["p"].astype(np.float64))
+            logprobs = np.log(remaining["p"].astype(np.float64))
         likeliest = np.argsort(-logprobs, kind="stable")[:num_top].tolist()
-        top = tuple((int(left["id"][i]), float(logprobs[i])) for i in likeliest)
-        return TokenLogprob(token, float(logprobs[array.selected]), top)
+        top = tuple((int(remaining["id"][i]), float(logprobs[i])) for i in likeliest)
+        return TokenIdLogprob(token, float(logprobs[array.selected]), top)
 
-    def accept_forced(self, tokens: list[int]) -> None:
-        """Tell the samplers that look back of tokens that were not sampled."""
+    def accept(self, tokens: list[int]) -> None:
+        """Pass tokens that were not sampled to the samplers that look back."""
         if self._is_stateful:
             for token in tokens:
                 llama.llama_sampler_accept(self._chain, token)
 
     def close(self) -> None:
+        """Free the chain. Idempotent."""
         if self._chain:
             llama.llama_sampler_free(self._chain)
             self._chain = None
 
-    def _sample(self, context: Context, row: int, logits: NDArray[np.float32]) -> int:
-        if self._is_greedy:  # llama.cpp makes a list of all candidates first
+    def _sample(self, context: ContextHandle, row: int, logits: NDArray[np.float32]) -> int:
+        if self._is_greedy:  # faster than llama.cpp, which first lists all candidates
             return int(logits.argmax())
         return int(llama.llama_sampler_sample(self._chain, context, row))
 
 
 def _last_n(number: int, context_length: int) -> int:
-    """llama.cpp keeps a buffer of this size, so it is never more than there can be tokens."""
+    """Size of a look-back window, at most the context: llama.cpp allocates a buffer of it."""
     return context_length if number < 0 else min(number, context_length)
 
 
 def _looks_back(params: SamplingParams, context_length: int) -> int:
-    """How many tokens before the first one generated matter."""
+    """Number of prompt tokens at the end that the samplers look back on."""
     penalties = _last_n(params.repeat_last_n, context_length) if params.has_penalties else 0
     dry = _last_n(params.dry_penalty_last_n, context_length) if params.dry_multiplier > 0 else 0
     return max(penalties, dry)
@@ -129,7 +149,7 @@ def _looks_back(params: SamplingParams, context_length: int) -> int:
 
 def _stages(
     params: SamplingParams, vocabulary: Vocabulary, context_length: int
-) -> Iterator[binding.Sampler]:
+) -> Iterator[SamplerHandle]:
     if params.logit_bias:
         biases = [llama.llama_logit_bias(token, bias) for token, bias in params.logit_bias.items()]
         array = (llama.llama_logit_bias * len(biases))(*biases)
@@ -140,7 +160,7 @@ def _stages(
         yield _mirostat(params, vocabulary, seed)
         return
     for name in params.samplers:
-        # At temperature 0 only these can make another token the likeliest.
+        # At temperature 0 only these can change which token is the likeliest.
         if params.temperature > 0 or name in ("penalties", "dry", "infill"):
             yield from _stage(name, params, vocabulary, context_length, seed)
     if params.temperature == 0:
@@ -159,8 +179,8 @@ def _stage(
     vocabulary: Vocabulary,
     context_length: int,
     seed: int,
-) -> Iterator[binding.Sampler]:
-    """The sampler of this name, unless it is off."""
+) -> Iterator[SamplerHandle]:
+    """The sampler of this name, or none if it is off."""
     match name:
         case "penalties" if params.has_penalties:
             yield llama.llama_sampler_init_penalties(
@@ -197,10 +217,10 @@ def _stage(
             return
 
 
-def _dry(params: SamplingParams, vocabulary: Vocabulary, context_length: int) -> binding.Sampler:
+def _dry(params: SamplingParams, vocabulary: Vocabulary, context_length: int) -> SamplerHandle:
     breakers = [text.encode() for text in params.dry_sequence_breakers]
     with vocabulary.in_use() as handle:
-        sampler: binding.Sampler = llama.llama_sampler_init_dry(
+        sampler: SamplerHandle = llama.llama_sampler_init_dry(
             handle,
             params.dry_multiplier,
             params.dry_base,
@@ -212,9 +232,9 @@ def _dry(params: SamplingParams, vocabulary: Vocabulary, context_length: int) ->
     return sampler
 
 
-def _mirostat(params: SamplingParams, vocabulary: Vocabulary, seed: int) -> binding.Sampler:
+def _mirostat(params: SamplingParams, vocabulary: Vocabulary, seed: int) -> SamplerHandle:
     tau, eta = params.mirostat_tau, params.mirostat_eta
-    sampler: binding.Sampler = (
+    sampler: SamplerHandle = (
         llama.llama_sampler_init_mirostat(vocabulary.size, seed, tau, eta, _MIROSTAT_M)
         if params.mirostat == 1
         else llama.llama_sampler_init_mirostat_v2(seed, tau, eta)

@@ -1,4 +1,4 @@
-"""Texts that end a generation, found however the tokens split them."""
+"""Stop sequences, found however the tokens split them."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ from collections.abc import Sequence
 
 
 class StopFinder:
-    """Lets text through up to the first stop text, holding back what may be the start of one.
+    """Passes text through up to the first stop sequence, holding back a possible start of one.
 
-    Where several could end the text, the one that is complete first does.
+    If several match, the one that is complete first ends the text.
     """
 
     def __init__(self, stops: Sequence[str]) -> None:
         self.found: str | None = None
-        """The stop text that ended it."""
+        """The stop sequence that was found; None until then."""
         self._stops = stops
         self._held = ""
 
     def push(self, text: str, *, is_last: bool) -> str:
-        """The text that is clear of stop texts. ``is_last``: nothing more will come."""
+        """Add text and return what is clear of stop sequences.
+
+        Args:
+            text: the next part of the text.
+            is_last: no more text follows, so nothing is held back.
+        """
         if not self._stops:
             return text
         text = self._held + text
@@ -32,6 +37,6 @@ class StopFinder:
 
 
 def _length_of_start(stop: str, text: str) -> int:
-    """How many characters at the end of a text are the start of a stop text."""
+    """Number of characters at the end of a text that are the start of a stop sequence."""
     lengths = range(min(len(stop) - 1, len(text)), 0, -1)
     return next((length for length in lengths if text.endswith(stop[:length])), 0)

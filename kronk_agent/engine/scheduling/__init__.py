@@ -1,1 +1,1 @@
-"""The scheduler: which sequences run, and how many prompt tokens each step computes."""
+"""Scheduling: which sequences run, and how many prompt tokens each step computes."""

@@ -1,4 +1,4 @@
-"""How many tokens of which prompts a step reads."""
+"""Chunked prefill: how many tokens of which prompts each step computes."""
 
 from __future__ import annotations
 
@@ -7,169 +7,179 @@ from typing import TypeAlias
 from kronk_agent.engine.scheduling.step_time import StepTimeModel
 from kronk_agent.engine.sequence import Sequence
 
-_SECONDS = 0.25
-"""How long the prompts in a step may make it: what a prompt that comes now waits to be looked at.
+_STEP_SECONDS = 0.25
+"""Maximum step time with prompts in the batch, and so the longest a new prompt waits for a step.
 On 2 CPU cores and a small model that is about 80 tokens; on a GPU it is more than a batch holds."""
 
-_SECONDS_UNWATCHED = 1.0
-"""The same where it holds up nobody: a prompt has the engine to itself, and had for a while; or
-nobody watches what is generated, and prompts end with the step. Larger steps read a third faster
-on a CPU."""
+_LONG_STEP_SECONDS = 1.0
+"""Maximum step time if it delays no user: a single prompt with no other requests expected, or
+prompts that finish in the step while no sequence is streamed. Larger steps make prefill a third
+faster on a CPU."""
 
-_SECONDS_GENERATING = 0.1
-"""The same while somebody is watched generating: then it is the gap between two of their tokens
-too. It costs about 15 % of the speed at which a prompt is read on a CPU."""
+_STREAMING_STEP_SECONDS = 0.1
+"""Maximum step time while a sequence is streamed: it is also the gap between two of its tokens.
+Costs about 15 % of the prefill speed on a CPU."""
 
-_SECONDS_BOTH = 0.2
-"""The same with several prompts: the short ones get on sooner."""
+_SHARED_STREAMING_STEP_SECONDS = 0.2
+"""The same with several prompts in prefill, so that short ones finish sooner."""
 
-_PROMPT_SECONDS = 0.1
-"""What prompts get of a step in any case. With thirty streams, which take longer than that, they
-would else be read a few tokens at a time, and the streams would start and end one by one."""
+_MIN_PREFILL_SECONDS = 0.1
+"""Minimum prefill time per step. Thirty streams alone take longer than the maximum step time:
+prompts would be computed a few tokens at a time, and the streams would start and end one by one."""
 
-_FEWEST_ROWS = 8
-"""Prompts go on by at least this many tokens a step, together, however slow the steps are."""
+_MIN_PREFILL_ROWS = 8
+"""Minimum prompt tokens per step, of all prompts together, however slow the steps are."""
 
-_RESERVED_SHARE = 32
-"""One prompt row of so many is the oldest prompt's, however many shorter ones come."""
+_OLDEST_PROMPT_DIVISOR = 32
+"""One of this many prompt rows is reserved for the oldest prompt, so shorter ones cannot starve
+it."""
 
-_LONG_STEPS = 8
-"""A prompt is long that takes more steps than that."""
+_LONG_PROMPT_STEPS = 8
+"""A prompt that needs more steps than this is long."""
 
-_TILE = 64
-"""From so many rows of one sequence on ggml's FlashAttention computes them together on a CPU
-(``GGML_FA_TILE_Q`` in its ``ops.cpp``), with which 64 rows take no longer than 48 one by one."""
+FA_TILE_ROWS = 64
+"""Rows of one sequence from which ggml's FlashAttention on a CPU computes them as a tile
+(``GGML_FA_TILE_Q`` in its ``ops.cpp``): 64 rows take no longer than 48 computed one by one."""
 
-_TILED_CELL = 0.6
-"""What a cell costs a row that is computed so, by what it costs others: 0.5 to 0.6 measured with
+TILED_ROW_COST = 0.6
+"""Cost of a KV cell for a row in a tile, relative to a row outside: 0.5 to 0.6 measured with
 contexts of 1,000 to 6,000 tokens."""
 
-Share: TypeAlias = tuple[Sequence, int]
+PrefillShare: TypeAlias = tuple[Sequence, int]
 
 
 class PrefillPolicy:
-    """Chooses what prompts get of a step.
+    """Chooses how many tokens of each prompt a step computes.
 
     Args:
-        cost: what steps have taken so far.
+        step_time: predicts how long steps take.
         capacity: rows of a batch.
-        is_unified: is there one KV memory for all?
+        is_unified: True if all sequences share one KV cache, False if each has its own.
     """
 
-    def __init__(self, cost: StepTimeModel, *, capacity: int, is_unified: bool) -> None:
-        self._cost = cost
+    def __init__(self, step_time: StepTimeModel, *, capacity: int, is_unified: bool) -> None:
+        self._step_time = step_time
         self._capacity = capacity
         self._is_unified = is_unified
 
     def schedule(
         self,
-        reading: list[Sequence],
-        generating: list[Sequence],
+        prefilling: list[Sequence],
+        decoding: list[Sequence],
         num_rows: int,
         *,
         expects_more_requests: bool,
         since_last: float = 0.0,
-    ) -> list[Share]:
-        """How many tokens of each prompt this step reads.
+    ) -> list[PrefillShare]:
+        """Choose how many tokens of each prompt the next step computes.
 
         Args:
-            reading: the prompts, the oldest first, at least one.
-            generating: who generates in this step.
-            num_rows: the rows these have in it.
-            expects_others: are more requests likely to come soon?
-            since_last: seconds since the last step, which are part of the gap between two tokens
-                of those who generate.
+            prefilling: sequences in prefill, oldest first, at least one.
+            decoding: sequences that generate in this step.
+            num_rows: rows of ``decoding`` in the batch.
+            expects_more_requests: True if more requests are likely to arrive soon.
+            since_last: seconds since the last step; part of the gap between two streamed tokens.
         """
-        cells = sum(self.cells(sequence, 1) for sequence in generating)
-        is_streaming = any(sequence.is_streaming for sequence in (*generating, *reading))
-        if not is_streaming and (whole := self._finishable_prompts(reading, num_rows, cells)):
-            return whole
-        is_read_along = any(sequence.is_streaming for sequence in generating)
-        if is_read_along:
-            seconds = _SECONDS_BOTH if len(reading) > 1 else _SECONDS_GENERATING
-        elif generating or len(reading) > 1 or expects_more_requests:
-            seconds = _SECONDS
+        cells = sum(self.cells(sequence, 1) for sequence in decoding)
+        has_streams = any(sequence.is_streaming for sequence in (*decoding, *prefilling))
+        if not has_streams and (chosen := self._finishable_prompts(prefilling, num_rows, cells)):
+            return chosen
+        delays_streams = any(sequence.is_streaming for sequence in decoding)
+        if delays_streams:
+            is_shared = len(prefilling) > 1
+            seconds = _SHARED_STREAMING_STEP_SECONDS if is_shared else _STREAMING_STEP_SECONDS
+        elif decoding or len(prefilling) > 1 or expects_more_requests:
+            seconds = _STEP_SECONDS
         else:
-            seconds = _SECONDS_UNWATCHED
-        seconds = max(seconds, self._cost.seconds(num_rows, cells=cells) + _PROMPT_SECONDS)
-        if is_read_along:
+            seconds = _LONG_STEP_SECONDS
+        seconds = max(
+            seconds, self._step_time.seconds(num_rows, cells=cells) + _MIN_PREFILL_SECONDS
+        )
+        if delays_streams:
             seconds -= since_last
-        return self._split_budget(reading, seconds, num_rows, cells, is_alone=not generating)
+        return self._split_budget(
+            prefilling, seconds, num_rows, cells, is_prefill_only=not decoding
+        )
 
     def cells(self, sequence: Sequence, rows: int) -> float:
-        """Cells at which so many rows of a sequence look, all together, beyond those at which all
-        rows look: so many as take as long."""
+        """Cost of attention of ``rows`` more rows of a sequence, in KV cells.
+
+        0 in a unified KV cache, where every row passes over all cells and cells make no
+        difference.
+        """
         if self._is_unified:
             return 0
-        return rows * sequence.num_computed * (_TILED_CELL if rows >= _TILE else 1)
+        return rows * sequence.num_computed * (TILED_ROW_COST if rows >= FA_TILE_ROWS else 1)
 
     def _finishable_prompts(
-        self, reading: list[Sequence], num_rows: int, cells: float
-    ) -> list[Share]:
-        """The shortest prompts that can be read to their ends in one step; none may be."""
-        chosen: list[Share] = []
-        for sequence in sorted(reading, key=_num_pending):
+        self, prefilling: list[Sequence], num_rows: int, cells: float
+    ) -> list[PrefillShare]:
+        """The shortest prompts that one step can complete; may be empty."""
+        chosen: list[PrefillShare] = []
+        for sequence in sorted(prefilling, key=_num_pending):
             count = _num_pending(sequence)
-            # In memories of their own prompts are computed together as far as the shorter one
-            # goes, and neither of these parts might be a tile.
-            if chosen and count >= _TILE and not self._is_unified:
+            # Without a unified KV cache, llama.cpp computes prompts together up to the length of
+            # the shorter one; neither of the resulting parts may then be large enough for a tile.
+            if chosen and count >= FA_TILE_ROWS and not self._is_unified:
                 break
-            with_it = num_rows + count
+            total_rows = num_rows + count
             cells += self.cells(sequence, count)
-            seconds = self._cost.seconds(with_it, cells=cells)
-            if with_it > self._capacity or seconds > _SECONDS_UNWATCHED:
+            seconds = self._step_time.seconds(total_rows, cells=cells)
+            if total_rows > self._capacity or seconds > _LONG_STEP_SECONDS:
                 break
-            num_rows = with_it
+            num_rows = total_rows
             chosen.append((sequence, count))
-        if chosen and all(sequence is not reading[0] for sequence, _ in chosen):
-            reserved = max(1, num_rows // _RESERVED_SHARE)
-            chosen.append((reading[0], min(reserved, self._capacity - num_rows)))
+        if chosen and all(sequence is not prefilling[0] for sequence, _ in chosen):
+            reserved = max(1, num_rows // _OLDEST_PROMPT_DIVISOR)
+            chosen.append((prefilling[0], min(reserved, self._capacity - num_rows)))
         return chosen
 
     def _split_budget(
         self,
-        reading: list[Sequence],
+        prefilling: list[Sequence],
         seconds: float,
         num_rows: int,
         cells: float,
         *,
-        is_alone: bool,
-    ) -> list[Share]:
-        """As many rows of the shortest prompt as a step of so many seconds may have, and where that
-        leaves time those of the next: a long prompt does not hold up a short one. Some are the
-        oldest's in any case, so that it gets on too.
+        is_prefill_only: bool,
+    ) -> list[PrefillShare]:
+        """Split a step of ``seconds`` between the prompts, shortest first.
 
-        A step with which a prompt ends is not filled up with long ones that go on after it: it is
-        over sooner.
+        A long prompt does not delay a short one; the oldest prompt always gets some rows, so that
+        it cannot starve. A step that completes a prompt is not filled up with long prompts that
+        continue after it, so that it ends sooner.
         """
         capacity = self._capacity
         if num_rows >= capacity:
             return []
-        shortest_first = sorted(reading, key=_num_pending)
-        shortest, oldest = shortest_first[0], reading[0]
-        room = max(self._room(shortest, seconds, num_rows, cells), _FEWEST_ROWS)
-        if is_alone and room >= _TILE // 2:
-            room = -(-room // _TILE) * _TILE
-            if _num_pending(shortest) <= 2 * room:
-                room = max(room, _num_pending(shortest))
-        room = min(room, capacity - num_rows)
+        shortest_first = sorted(prefilling, key=_num_pending)
+        shortest, oldest = shortest_first[0], prefilling[0]
+        budget = max(self._max_rows(shortest, seconds, num_rows, cells), _MIN_PREFILL_ROWS)
+        if is_prefill_only and budget >= FA_TILE_ROWS // 2:
+            budget = -(-budget // FA_TILE_ROWS) * FA_TILE_ROWS
+            if _num_pending(shortest) <= 2 * budget:
+                budget = max(budget, _num_pending(shortest))
+        budget = min(budget, capacity - num_rows)
         seconds = max(
-            seconds, self._cost.seconds(num_rows + room, cells=cells + self.cells(shortest, room))
+            seconds,
+            self._step_time.seconds(num_rows + budget, cells=cells + self.cells(shortest, budget)),
         )
-        at_first = num_rows, cells
-        chosen = dict.fromkeys(reading, 0)
-        reserved = room if oldest is shortest else max(1, room // _RESERVED_SHARE)
+        before_prefill = num_rows, cells
+        chosen = dict.fromkeys(prefilling, 0)
+        reserved = budget if oldest is shortest else max(1, budget // _OLDEST_PROMPT_DIVISOR)
         chosen[oldest] = min(_num_pending(oldest), reserved)
         num_rows += chosen[oldest]
         cells += self.cells(oldest, chosen[oldest])
-        someone_ends = False
+        finishes_a_prompt = False
         for sequence in shortest_first:
             wanted = _num_pending(sequence) - chosen[sequence]
-            if someone_ends and wanted > _LONG_STEPS * self._room(sequence, seconds, *at_first):
+            if finishes_a_prompt and wanted > _LONG_PROMPT_STEPS * self._max_rows(
+                sequence, seconds, *before_prefill
+            ):
                 continue
-            fitting = min(self._room(sequence, seconds, num_rows, cells), capacity - num_rows)
+            fitting = min(self._max_rows(sequence, seconds, num_rows, cells), capacity - num_rows)
             taken = min(wanted, fitting)
-            someone_ends |= taken == wanted
+            finishes_a_prompt |= taken == wanted
             chosen[sequence] += taken
             num_rows += taken
             cells += self.cells(sequence, taken)
@@ -177,18 +187,20 @@ class PrefillPolicy:
                 break
         return [*chosen.items()]
 
-    def _room(self, sequence: Sequence, seconds: float, num_rows: int, cells: float) -> int:
-        """How many rows of a sequence a step may have at most, beside those it has."""
+    def _max_rows(self, sequence: Sequence, seconds: float, num_rows: int, cells: float) -> int:
+        """Maximum number of rows of a sequence that can be added to a step of ``seconds``."""
 
         def within(cells_each: float) -> int | None:
-            return self._cost.max_rows_within(
+            return self._step_time.max_rows_within(
                 seconds, beside=num_rows, cells=cells, cells_each=cells_each
             )
 
-        rows = within(self.cells(sequence, _TILE) / _TILE)
+        rows = within(self.cells(sequence, FA_TILE_ROWS) / FA_TILE_ROWS)
         if rows is None:
             return self._capacity
-        return rows if rows >= _TILE else min(within(self.cells(sequence, 1)) or 0, _TILE - 1)
+        if rows >= FA_TILE_ROWS:
+            return rows
+        return min(within(self.cells(sequence, 1)) or 0, FA_TILE_ROWS - 1)
 
 
 def _num_pending(sequence: Sequence) -> int:

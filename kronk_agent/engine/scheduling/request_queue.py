@@ -1,4 +1,4 @@
-"""Who waits to be admitted, and in which order."""
+"""Queue of sequences that wait to be admitted."""
 
 from __future__ import annotations
 
@@ -9,37 +9,41 @@ from kronk_agent.engine.sequence import Sequence
 
 
 class RequestQueue:
-    """Sequences in the order in which they get their turn: interactive before background ones,
-    and within each those that had to give way before those that arrived. Guarded by its owner."""
+    """Waiting sequences in order of admission. Not thread-safe: its owner locks it.
+
+    Interactive sequences come before background ones. Within a priority, preempted sequences come
+    before new ones, which are in order of arrival.
+    """
 
     def __init__(self) -> None:
-        self._lines: dict[str, deque[Sequence]] = {"interactive": deque(), "background": deque()}
+        self._queues: dict[str, deque[Sequence]] = {"interactive": deque(), "background": deque()}
 
     def __len__(self) -> int:
-        return sum(map(len, self._lines.values()))
+        return sum(map(len, self._queues.values()))
 
     def __iter__(self) -> Iterator[Sequence]:
-        for line in self._lines.values():
-            yield from line
+        for queue in self._queues.values():
+            yield from queue
 
     def append(self, sequence: Sequence) -> None:
-        self._lines[sequence.priority].append(sequence)
+        """Add a new sequence, last of its priority."""
+        self._queues[sequence.priority].append(sequence)
 
-    def put_first(self, sequence: Sequence) -> None:
-        """One that was running and had to give way."""
-        self._lines[sequence.priority].appendleft(sequence)
+    def append_first(self, sequence: Sequence) -> None:
+        """Add a preempted sequence, first of its priority."""
+        self._queues[sequence.priority].appendleft(sequence)
 
     def remove(self, sequence: Sequence) -> bool:
-        """False where it is not in the line (any more)."""
-        line = self._lines[sequence.priority]
-        if sequence not in line:
+        """Remove a sequence; returns False if it is not in the queue."""
+        queue = self._queues[sequence.priority]
+        if sequence not in queue:
             return False
-        line.remove(sequence)
+        queue.remove(sequence)
         return True
 
     def clear(self) -> list[Sequence]:
-        """Empty the line; returns who was in it."""
-        everyone = list(self)
-        for line in self._lines.values():
-            line.clear()
-        return everyone
+        """Remove and return all sequences."""
+        sequences = list(self)
+        for queue in self._queues.values():
+            queue.clear()
+        return sequences

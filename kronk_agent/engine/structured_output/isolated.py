@@ -1,4 +1,4 @@
-"""A grammar's matcher in a process of its own, for grammars whose cost nothing else bounds."""
+"""Grammar matchers in a process of their own, for grammars of unbounded cost."""
 
 from __future__ import annotations
 
@@ -18,59 +18,84 @@ MEMORY_MIB: Final = 1024
 
 
 class TokenMatcher(Protocol):
-    """The part of llguidance's ``LLMatcher`` that is used here. It never raises: what goes wrong
-    is its error from then on."""
+    """The methods of llguidance's ``LLMatcher`` used here.
 
-    def deep_copy(self) -> TokenMatcher: ...
-    def is_error(self) -> bool: ...
-    def get_error(self) -> str: ...
-    def is_stopped(self) -> bool: ...
-    def validate_tokens(self, tokens: list[int], /) -> int: ...
-    def compute_bitmask(self) -> bytes: ...
-    def consume_token(self, token: int, /) -> bool: ...
-    def consume_tokens(self, tokens: list[int], /) -> bool: ...
-    def compute_ff_tokens(self) -> list[int]: ...
+    They never raise; a failure becomes the matcher's permanent error.
+    """
+
+    def deep_copy(self) -> TokenMatcher:
+        """Copy the matcher at its present position."""
+
+    def is_error(self) -> bool:
+        """True if the matcher has failed."""
+
+    def get_error(self) -> str:
+        """Error text; empty without an error."""
+
+    def is_stopped(self) -> bool:
+        """True if nothing can follow, or after an error."""
+
+    def validate_tokens(self, tokens: list[int], /) -> int:
+        """Number of leading tokens that are allowed; consumes nothing."""
+
+    def compute_bitmask(self) -> bytes:
+        """Bit mask of the allowed tokens, lowest bit first."""
+
+    def consume_token(self, token: int, /) -> bool:
+        """Advance by a token."""
+
+    def consume_tokens(self, tokens: list[int], /) -> bool:
+        """Advance by tokens."""
+
+    def compute_ff_tokens(self) -> list[int]:
+        """Tokens that must come next; consumes nothing."""
 
 
 class IsolatedGrammar:
-    """A process with one grammar in it, and the matchers at work on it.
+    """A process that holds one grammar and its matchers.
 
     Args:
-        model: the GGUF file whose vocabulary the grammar is for.
+        model: the GGUF file with the vocabulary.
     """
 
     def __init__(self, model: Path) -> None:
         self._process = Confined(f"{__name__}:open_service", str(model), memory_mib=MEMORY_MIB)
         self._ids = itertools.count()
         self._dropped: list[JsonValue] = []
-        """Matchers that are no longer used, to be told with the next call."""
+        """Ids of matchers no longer used; sent with the next call."""
 
     def compile(self, source: str) -> IsolatedMatcher:
-        """Compile it; the matcher at its beginning, which may have an error."""
+        """Compile a grammar and return a matcher at its start; the matcher may have an error."""
         return IsolatedMatcher(self, None, "compile", source, seconds=COMPILE_SECONDS)
 
     def close(self) -> None:
-        """End the process, whatever it is doing. It may be called again."""
+        """Kill the process. Idempotent."""
         self._process.close()
 
     def call(self, matcher: int, method: str, argument: JsonValue, seconds: float) -> list[Any]:
-        """What a method returned; is the matcher stopped now; its error."""
+        """Call a method of a matcher in the process.
+
+        Returns:
+            The result, whether the matcher is stopped now, and its error text.
+        """
         dropped, self._dropped = self._dropped, []
         question: JsonValue = [matcher, method, argument, dropped]
         try:
             return cast("list[Any]", self._process.ask(question, seconds=seconds))
         except ConfinedError as error:
-            return [None, True, f"it {error}: make it simpler"]
+            return [None, True, f"it {error}: simplify it"]
 
     def next_id(self) -> int:
+        """Id for a new matcher."""
         return next(self._ids)
 
     def drop(self, matcher: int) -> None:
+        """Mark a matcher as no longer used."""
         self._dropped.append(matcher)
 
 
 class IsolatedMatcher:
-    """A ``TokenMatcher`` at work in the grammar's process."""
+    """A ``TokenMatcher`` that runs in the grammar's process."""
 
     def __init__(
         self,
@@ -89,30 +114,39 @@ class IsolatedMatcher:
         self._call(method, [origin, argument], seconds=seconds)
 
     def deep_copy(self) -> IsolatedMatcher:
+        """Copy the matcher at its present position."""
         return IsolatedMatcher(self._grammar, self._id, "copy")
 
     def is_error(self) -> bool:
+        """True if the matcher or its process has failed."""
         return bool(self._error)
 
     def get_error(self) -> str:
+        """Error text; empty without an error."""
         return self._error
 
     def is_stopped(self) -> bool:
+        """True if nothing can follow, or after an error."""
         return self._is_stopped
 
     def validate_tokens(self, tokens: list[int]) -> int:
+        """Number of leading tokens that are allowed."""
         return int(self._call("validate_tokens", list(tokens)) or 0)
 
     def compute_bitmask(self) -> bytes:
+        """Bit mask of the allowed tokens; empty after an error."""
         return base64.b64decode(self._call("compute_bitmask") or "")
 
     def consume_token(self, token: int) -> bool:
+        """Advance by a token."""
         return bool(self._call("consume_token", token))
 
     def consume_tokens(self, tokens: list[int]) -> bool:
+        """Advance by tokens."""
         return bool(self._call("consume_tokens", list(tokens)))
 
     def compute_ff_tokens(self) -> list[int]:
+        """Tokens that must come next."""
         return list(self._call("compute_ff_tokens") or ())
 
     def _call(
@@ -126,7 +160,7 @@ class IsolatedMatcher:
 
 
 def open_service(model: str) -> Answer:
-    """Answers the calls of ``IsolatedMatcher``, in the process of its own."""
+    """Serve the calls of ``IsolatedMatcher`` in the child process."""
     from kronk_agent.engine.llama.model_file import ModelFile
     from kronk_agent.engine.structured_output.constraint import new_matcher, new_tokenizer
 

@@ -1,4 +1,4 @@
-"""Texts held to a grammar, without any model's vocabulary."""
+"""Matches texts against grammars without a model's vocabulary."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from llguidance import LLTokenizer
 
 
 def may_begin(grammar: str, parts: Mapping[str, str], text: str) -> bool:
-    """True if what a Lark grammar of ours allows may begin with this text.
+    """True if a text that a Lark grammar allows can begin with ``text``.
 
-    A grammar that is refused allows nothing. There must be no special tokens in it.
+    The grammar must not contain special tokens. An invalid grammar allows nothing.
     """
     from kronk_agent.engine.structured_output.constraint import new_matcher, source_of
 

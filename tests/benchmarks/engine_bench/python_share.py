@@ -58,26 +58,26 @@ class _Cost:
 
     steps: int
     tokens: int
-    decode_seconds: float
+    compute_seconds: float
     sampling_seconds: float
     busy_seconds: float
 
     @property
     def python_seconds(self) -> float:
         """Neither in ``llama_decode`` nor in samplers and grammar checks."""
-        return self.busy_seconds - self.decode_seconds - self.sampling_seconds
+        return self.busy_seconds - self.compute_seconds - self.sampling_seconds
 
     @property
     def own_seconds_per_token(self) -> float:
         """All that is not ``llama_decode``."""
-        return (self.busy_seconds - self.decode_seconds) / self.tokens
+        return (self.busy_seconds - self.compute_seconds) / self.tokens
 
     @property
     def raw(self) -> JsonObject:
         return {
             "steps": self.steps,
             "tokens": self.tokens,
-            "decode_seconds": self.decode_seconds,
+            "compute_seconds": self.compute_seconds,
             "sampling_seconds": self.sampling_seconds,
             "python_seconds": self.python_seconds,
             "busy_seconds": self.busy_seconds,
@@ -93,7 +93,7 @@ async def _run(us: Ours, ask: Ask, seed: int) -> _Cost:
     return _Cost(
         after.steps - before.steps,
         after.generated_tokens - before.generated_tokens,
-        after.decode_seconds - before.decode_seconds,
+        after.compute_seconds - before.compute_seconds,
         after.sampling_seconds - before.sampling_seconds,
         after.busy_seconds - before.busy_seconds,
     )

@@ -8,7 +8,7 @@ from typing import Any
 from kronk_agent.api.protocols.common.logprobs import finite
 from kronk_agent.api.protocols.common.schema import encode
 from kronk_agent.api.protocols.openai_chat.events import timings_to_wire
-from kronk_agent.engine.engine import Chunk, Engine, GenerationEnd, TokenLogprob
+from kronk_agent.engine.engine import Chunk, Engine, GenerationEnd, TokenIdLogprob
 from kronk_agent.messages import JsonObject, JsonValue
 from kronk_agent.model import SamplingParams
 
@@ -64,7 +64,7 @@ class LlamaCompletionEncoder:
         return {path: value for path, value in found.items() if value is not _MISSING}
 
     def _text(
-        self, text: str, tokens: Sequence[int], logprobs: Sequence[TokenLogprob]
+        self, text: str, tokens: Sequence[int], logprobs: Sequence[TokenIdLogprob]
     ) -> JsonObject:
         scored: JsonObject = (
             {"completion_probabilities": [self._scored(one) for one in logprobs]}
@@ -93,7 +93,7 @@ class LlamaCompletionEncoder:
             **({"kronk": {"notices": list(self.notices)}} if self.notices else {}),
         }
 
-    def _scored(self, scored: TokenLogprob) -> JsonObject:
+    def _scored(self, scored: TokenIdLogprob) -> JsonObject:
         top = [self._token(token, logprob) for token, logprob in scored.top]
         name = "top_probs" if self.is_scored_after_sampling else "top_logprobs"
         return {**self._token(scored.token, scored.logprob), name: list(top)}

@@ -8,7 +8,7 @@ from typing import Any
 from kronk_agent.api.protocols.common.logprobs import finite
 from kronk_agent.api.protocols.common.schema import FINGERPRINT, encode, new_id
 from kronk_agent.api.sse import DONE
-from kronk_agent.engine.engine import Engine, TokenLogprob
+from kronk_agent.engine.engine import Engine, TokenIdLogprob
 from kronk_agent.messages import JsonObject, Usage
 
 
@@ -68,7 +68,9 @@ class Logprobs:
         self._engine = engine
         self._offset = 0
 
-    def to_wire(self, tokens: Sequence[int], logprobs: Sequence[TokenLogprob | None]) -> JsonObject:
+    def to_wire(
+        self, tokens: Sequence[int], logprobs: Sequence[TokenIdLogprob | None]
+    ) -> JsonObject:
         """Encode the next tokens; the first prompt token has no logprob (None)."""
         texts = [self._text(token) for token in tokens]
         offsets: list[int] = []
@@ -82,7 +84,7 @@ class Logprobs:
             "text_offset": list(offsets),
         }
 
-    def _top(self, scored: TokenLogprob) -> JsonObject:
+    def _top(self, scored: TokenIdLogprob) -> JsonObject:
         return {self._text(token): finite(logprob) for token, logprob in scored.top}
 
     def _text(self, token: int) -> str:

@@ -1,1 +1,1 @@
-"""GGUF files before llama.cpp sees them: their headers checked, and the load tried in a child."""
+"""Checks of GGUF files before llama.cpp loads them: header, and a trial load in a child."""

@@ -1,4 +1,4 @@
-"""The header of a GGUF file, held to what llama.cpp takes for granted."""
+"""Validation of GGUF headers: what llama.cpp takes for granted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 MAX_BLOCKS: Final = 512
-"""llama.cpp's LLAMA_MAX_LAYERS."""
+"""``LLAMA_MAX_LAYERS`` of llama.cpp."""
 _MAX_WIDTH: Final = 1 << 24
 _MAX_VOCABULARY: Final = 1 << 23
 _MAX_ALIGNMENT: Final = 1 << 20
@@ -25,7 +25,7 @@ _FORMATS: Final = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?
     12: "d",
 }
 _STRING, _ARRAY = 8, 9
-_WIDTHS: Final = (
+_WIDTH_KEYS: Final = (
     "embedding_length",
     "feed_forward_length",
     "attention.head_count",
@@ -39,36 +39,37 @@ _WIDTHS: Final = (
     "ssm.state_size",
     "vocab_size",
 )
-_PER_TOKEN: Final = ("tokenizer.ggml.scores", "tokenizer.ggml.token_type")
+_PER_TOKEN_KEYS: Final = ("tokenizer.ggml.scores", "tokenizer.ggml.token_type")
 
-Scalar: TypeAlias = int | float | str
+MetadataValue: TypeAlias = int | float | str
 
 
 class HeaderError(ValueError):
-    """The header says what cannot be; the text names it."""
+    """The header is invalid or truncated; the message names the key or tensor."""
 
 
 @dataclass(slots=True)
 class _Header:
-    """The part of a header that is checked."""
+    """Contents of a header that are checked."""
 
-    scalars: dict[str, Scalar] = field(default_factory=dict)
+    scalars: dict[str, MetadataValue] = field(default_factory=dict)
+    """Metadata values that are not arrays, by key."""
     lengths: dict[str, int] = field(default_factory=dict)
-    """Of arrays, by key."""
+    """Lengths of arrays, by key."""
     largest: dict[str, float] = field(default_factory=dict)
-    """Number in an array of numbers, by key."""
+    """Largest values of short numeric arrays, by key."""
     tensors: dict[str, tuple[tuple[int, ...], int]] = field(default_factory=dict)
-    """Dimensions and offset of each, by name."""
+    """Dimensions and offset of tensors, by name."""
     end: int = 0
-    """Of the header, in bytes."""
+    """Length of the header in bytes."""
 
 
 def check_header(path: Path) -> None:
-    """Check the header of a GGUF file, which takes milliseconds and reads nothing else.
+    """Validate the header of a GGUF file. Takes milliseconds and reads nothing else.
 
     Raises:
-        HeaderError: it is cut short or says what cannot be.
-        OSError: it cannot be read.
+        HeaderError: the header is truncated or invalid.
+        OSError: the file cannot be read.
     """
     with _mapped(path) as data:
         header = _header_of(data)
@@ -77,12 +78,12 @@ def check_header(path: Path) -> None:
         _check_tensors(header, len(data))
 
 
-def read_metadata(path: Path) -> dict[str, Scalar]:
-    """The values of a GGUF file's metadata that are no lists, by key.
+def read_metadata(path: Path) -> dict[str, MetadataValue]:
+    """Read the metadata of a GGUF file, without arrays, by key.
 
     Raises:
-        HeaderError: the header is cut short, or of an unknown version.
-        OSError: it cannot be read.
+        HeaderError: the header is truncated or of an unknown version.
+        OSError: the file cannot be read.
     """
     with _mapped(path) as data:
         return _header_of(data).scalars
@@ -96,9 +97,9 @@ def _mapped(path: Path) -> Iterator[mmap.mmap]:
 
 def _header_of(data: mmap.mmap) -> _Header:
     try:
-        return _Reader(data).header()
+        return _HeaderReader(data).header()
     except (struct.error, IndexError, OverflowError):
-        raise HeaderError("the header is cut short") from None
+        raise HeaderError("the header is truncated") from None
 
 
 def _check_numbers(header: _Header) -> None:
@@ -110,14 +111,14 @@ def _check_numbers(header: _Header) -> None:
         is_wrong = isinstance(number, float) and not math.isfinite(number)
         if is_wrong or (key.endswith("epsilon") and not _is_positive(number)):
             raise HeaderError(f"{key[:60]} is {number}")
-    for name in _WIDTHS:
+    for name in _WIDTH_KEYS:
         key = f"{architecture}.{name}"
         for value in (header.scalars.get(key), header.largest.get(key)):
             if value is not None and not (isinstance(value, int | float) and value <= _MAX_WIDTH):
-                raise HeaderError(f"{key} is {value}, and {_MAX_WIDTH} is the most")
+                raise HeaderError(f"{key} is {value}, more than {_MAX_WIDTH}")
 
 
-def _is_positive(number: Scalar) -> bool:
+def _is_positive(number: MetadataValue) -> bool:
     return isinstance(number, float) and number > 0
 
 
@@ -127,7 +128,7 @@ def _check_vocabulary(header: _Header) -> None:
         return
     if not 0 < size <= _MAX_VOCABULARY:
         raise HeaderError(f"the vocabulary has {size} tokens, not 1 to {_MAX_VOCABULARY}")
-    for key in _PER_TOKEN:
+    for key in _PER_TOKEN_KEYS:
         if header.lengths.get(key, size) != size:
             raise HeaderError(f"{key} has {header.lengths[key]} values for {size} tokens")
 
@@ -142,21 +143,22 @@ def _check_tensors(header: _Header, num_bytes: int) -> None:
         if not 0 < math.prod(dimensions) <= _MAX_ELEMENTS:
             raise HeaderError(f"tensor {name[:60]!r} has the dimensions {dimensions}")
         if offset % alignment or start + offset >= num_bytes:
-            raise HeaderError(f"tensor {name[:60]!r} lies outside of the file: it is cut short")
+            raise HeaderError(f"tensor {name[:60]!r} is outside the file, which is truncated")
 
 
-class _Reader:
-    """Reads a header from its beginning to its end."""
+class _HeaderReader:
+    """Parses a header sequentially."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
-        self._at = 4  # behind the magic
+        self._at = 4  # after the magic number
 
     def header(self) -> _Header:
+        """Parse the whole header."""
         header = _Header()
         (version,) = self._unpack("<I")
         if version not in (2, 3):
-            raise HeaderError(f"it is of version {version}, and 2 and 3 are known")
+            raise HeaderError(f"unsupported GGUF version {version}; supported: 2, 3")
         num_tensors, num_values = self._unpack("<QQ")
         for _ in range(num_values):
             self._read_value(header, self._string(), self._unpack("<I")[0])
@@ -184,14 +186,14 @@ class _Reader:
                 return
             size = struct.calcsize("<" + _format(key, inner))
             if length * size > len(self._data) - self._at:
-                raise HeaderError(f"{key} has {length} values, and the file ends before")
+                raise HeaderError(f"{key} has {length} values, more than the file holds")
             if 0 < length <= MAX_BLOCKS:
                 header.largest[key] = max(self._unpack(f"<{length}{_format(key, inner)}"))
             else:
                 self._at += length * size
 
     def _skip_strings(self, count: int) -> None:
-        # By hand, as there may be half a million.
+        # Inlined for speed: there may be half a million strings.
         data, at, read = self._data, self._at, struct.Struct("<Q").unpack_from
         for _ in range(count):
             at += 8 + read(data, at)[0]
@@ -200,7 +202,7 @@ class _Reader:
     def _string(self) -> str:
         (length,) = self._unpack("<Q")
         if length > len(self._data) - self._at:
-            raise HeaderError("a text is longer than the file")
+            raise HeaderError("a string is longer than the file")
         text = self._data[self._at : self._at + length]
         self._at += length
         return text.decode("utf-8", "replace")
@@ -213,5 +215,5 @@ class _Reader:
 
 def _format(key: str, kind: int) -> str:
     if kind not in _FORMATS:
-        raise HeaderError(f"{key[:60]!r} is of the unknown type {kind}")
+        raise HeaderError(f"{key[:60]!r} has the unknown type {kind}")
     return _FORMATS[kind]

@@ -1,4 +1,4 @@
-"""The first load of a model file, tried in a child process: llama.cpp aborts on some damage."""
+"""Trial load of a model file in a child process, as llama.cpp aborts on some damaged files."""
 
 from __future__ import annotations
 
@@ -21,58 +21,58 @@ MEMORY_MIB: Final = 4096
 
 
 def check_model(path: Path) -> None:
-    """Check a GGUF file, unless it was checked before: its header, then a load without weights.
+    """Check a GGUF file once: its header, then a load without weights. The result is recorded.
 
     Raises:
         ModelError: llama.cpp cannot load it, or crashes when it does.
     """
-    note = _note(path)
-    known = _read(note)
-    if known is None:
-        is_lasting = True
+    record = _record_path(path)
+    problem = _read(record)
+    if problem is None:
+        is_reproducible = True
         try:
             check_header(path)
             Confined(f"{__name__}:open_trial", memory_mib=MEMORY_MIB).ask(
                 str(path), seconds=TRIAL_SECONDS
             )
         except HeaderError as error:
-            known = str(error)
+            problem = str(error)
         except ConfinedError as error:
-            known = f"trying to load it, llama.cpp {error}"
-            is_lasting = error.is_crash
+            problem = f"in a trial load llama.cpp {error}"
+            is_reproducible = error.is_crash
         else:
-            known = ""
-        if is_lasting:
-            _write(note, known)
-    if known:
-        raise ModelError(f"{path}: llama.cpp cannot load this file: {known}: download it again")
+            problem = ""
+        if is_reproducible:
+            _write(record, problem)
+    if problem:
+        raise ModelError(f"{path}: llama.cpp cannot load this file: {problem}; download it again")
 
 
-def _note(path: Path) -> Path:
-    """Where is noted what was found of a file, as it is now and by this llama.cpp."""
+def _record_path(path: Path) -> Path:
+    """Path of the recorded result for this version of the file and of llama.cpp."""
     status = path.stat()
     llama_version = metadata.version("llama-cpp-python")
-    about = f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {llama_version}"
-    name = hashlib.blake2b(os.fsencode(about), digest_size=16).hexdigest()
+    identity = f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {llama_version}"
+    name = hashlib.blake2b(os.fsencode(identity), digest_size=16).hexdigest()
     return platformdirs.user_cache_path("kronk-agent", appauthor=False) / "checked-models" / name
 
 
-def _read(note: Path) -> str | None:
+def _read(record: Path) -> str | None:
     try:
-        return note.read_text(encoding="utf-8", errors="replace")
+        return record.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
 
 
-def _write(note: Path, found: str) -> None:
-    with contextlib.suppress(OSError):  # it is only tried again
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(found, encoding="utf-8", errors="replace")
+def _write(record: Path, found: str) -> None:
+    with contextlib.suppress(OSError):  # without a record the file is checked again
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(found, encoding="utf-8", errors="replace")
 
 
 def open_trial() -> Answer:
-    """Loads models as far as it goes without their weights, in the child."""
-    # Before llama.cpp: no GPU is set up for it.
+    """Serve trial loads in the child process: everything but the weights is loaded."""
+    # Set before llama.cpp is imported, so that it initializes no GPU.
     os.environ |= {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": ""}
 
     from kronk_agent.engine.llama.binding import llama
@@ -85,7 +85,7 @@ def open_trial() -> Answer:
         settings.no_alloc = True
         settings.load_mode = llama.LLAMA_LOAD_MODE_NONE
         model = llama.llama_model_load_from_file(os.fsencode(str(question)), settings)
-        if model is None:  # the real load says why
+        if model is None:  # the real load reports the reason
             return None
         params = llama.llama_context_default_params()
         params.n_ctx, params.n_batch, params.n_ubatch = 256, 32, 32
