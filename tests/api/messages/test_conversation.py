@@ -373,7 +373,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "two tools of one name": (
         {"tools": [WEATHER, WEATHER]},
-        "the tool 'weather' must have another name: the request has one of that name",
+        "duplicate tool name 'weather': the request already has a tool of that name",
     ),
     "the form twice": (
         {

@@ -295,7 +295,7 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
     "a model there is not": (
         {"model": "llama3"},
         404,
-        "there is no model 'llama3'; there is 'scripted'",
+        "unknown model 'llama3'; available: 'scripted'",
     ),
     "no model": ({"model": None}, 400, "model: Input should be a valid string"),
     "a tool's name": (

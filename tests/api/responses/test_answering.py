@@ -719,7 +719,7 @@ async def test_half_a_character_is_refused() -> None:
 
 async def test_the_official_client_raises_what_it_knows() -> None:
     async with running(scripted()) as server:
-        with pytest.raises(NotFoundError, match="there is no model 'gpt-6'"):
+        with pytest.raises(NotFoundError, match="unknown model 'gpt-6'"):
             await server.openai.responses.create(model="gpt-6", input="Hello")
         with pytest.raises(BadRequestError, match="previous_response_id"):
             await server.openai.responses.create(

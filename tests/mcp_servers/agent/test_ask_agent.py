@@ -193,7 +193,7 @@ async def test_an_agent_is_chosen_by_its_name_and_has_its_own_tools() -> None:
     assert "There are: adder: Adds." in str(listed.input_schema)
     assert not done.is_error
     assert seen == [["add"]]
-    assert text_of(unknown) == "there is no agent 'subber'; there is 'adder'"
+    assert text_of(unknown) == "unknown agent 'subber'; available: 'adder'"
     assert "ask_agent (agent: adder)" in str(prompt.messages[0].content)
 
 

@@ -348,7 +348,7 @@ async def test_a_model_there_is_not_is_a_result_that_says_so() -> None:
         results = [await client.call_tool(name, arguments) for name, arguments in calls.items()]
 
     assert [result.is_error for result in results] == [True, True, True]
-    assert all("there is no model 'nonesuch'" in str(result.content) for result in results)
+    assert all("unknown model 'nonesuch'" in str(result.content) for result in results)
 
 
 @pytest.mark.e2e
