@@ -124,7 +124,9 @@ async def test_what_is_left_out_of_a_callers_schema_is_said_once() -> None:
         events = await collect(run)
 
     assert [event for event in events if isinstance(event, Notice)] == [
-        Notice("tool read: dropped from its JSON Schema: properties.path.type: 'file' is no type")
+        Notice(
+            "tool read: dropped from its JSON Schema: properties.path.type: 'file' is not a type"
+        )
     ]
 
 

@@ -99,7 +99,7 @@ def test_what_is_changed_after_consent_is_not_run(
     run(folder, "mcp", "approve", "helper", "--yes")
     change(folder)
 
-    assert "which is not run" in run(folder, "tools", "list")
+    assert "which is not approved" in run(folder, "tools", "list")
     assert not (folder / "was-here").exists()
 
 

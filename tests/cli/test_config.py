@@ -136,10 +136,10 @@ def test_check_looks_names_and_files_up(tmp_path: Path) -> None:
         "models: in the configuration",
         f"2: models.small: model '{tmp_path / 'neither.gguf'}': there is no such file, and no such "
         "name under models: in the configuration",
-        f"3: tools[2]: '{tmp_path / 'mine.py'}:ad': there is no ad in it: did you mean add?",
-        f"3: tools[3]: '{tmp_path / 'gone.py'}:f': there is no file {tmp_path / 'gone.py'}",
-        f"3: tools[4]: '{tmp_path / 'raises.py'}:f' does not import: ValueError: at import "
-        "(--debug shows where)",
+        f"3: tools[2]: '{tmp_path / 'mine.py'}:ad': ad not found in it: did you mean add?",
+        f"3: tools[3]: '{tmp_path / 'gone.py'}:f': file not found: {tmp_path / 'gone.py'}",
+        f"3: tools[4]: '{tmp_path / 'raises.py'}:f' cannot be imported: ValueError: at import "
+        "(see --debug)",
         "4: policy.\"nowiki__x(a=b)\": unknown tool 'nowiki__x'",
         f"8: agents.r.model: {there_is}",
         "9: agents.r.tools[2]: unknown tool 'web_serch': did you mean 'web_fetch'?",

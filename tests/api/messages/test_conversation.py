@@ -369,7 +369,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a tool's name": (
         {"tools": [{**WEATHER, "name": "the weather"}]},
-        "tools.0: a tool's name is 1-128 of A-Z a-z 0-9 _ -, not 'the weather'",
+        "tools.0: a tool's name must be 1-128 of A-Z a-z 0-9 _ -, got 'the weather'",
     ),
     "two tools of one name": (
         {"tools": [WEATHER, WEATHER]},

@@ -301,7 +301,7 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
     "a tool's name": (
         {"tools": [{"function": {"name": "the weather"}}]},
         400,
-        "tools.0: a tool's name is 1-128 of A-Z a-z 0-9 _ -, not 'the weather'",
+        "tools.0: a tool's name must be 1-128 of A-Z a-z 0-9 _ -, got 'the weather'",
     ),
     "a temperature": (
         {"options": {"temperature": -1}},

@@ -689,7 +689,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ),
     (
         {"tools": [{"type": "function", "name": "a b", "parameters": {}}]},
-        "tools.0: a tool's name is 1-128 of A-Z a-z 0-9 _ -, not 'a b'",
+        "tools.0: a tool's name must be 1-128 of A-Z a-z 0-9 _ -, got 'a b'",
         "tools.0",
     ),
 ]
