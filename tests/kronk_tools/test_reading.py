@@ -164,7 +164,7 @@ def test_a_page_that_is_only_a_shell_for_javascript_says_so(body: str) -> None:
     said = refusal(f"<html><head><title>App</title></head><body>{body}</body></html>")
 
     assert said == (
-        f"{URL} builds its content with JavaScript, which is not approved here, and has no text "
+        f"{URL} builds its content with JavaScript, which is not run here, and has no text "
         "of its own: use another source, or read its data with format=raw"
     )
 

@@ -10,7 +10,7 @@ from kronk_tools.reading.formats import read
 
 URL = "https://harbour.example/times"
 SHELL = (
-    "The page builds its content with JavaScript, which is not approved here. This is what its head "
+    "The page builds its content with JavaScript, which is not run here. This is what its head "
     "and its data say:"
 )
 

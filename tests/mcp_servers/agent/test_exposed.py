@@ -305,7 +305,10 @@ async def test_prompts_of_the_configuration_have_the_arguments_their_text_has(
     [
         ({"file": "nowhere.md"}, r"serve_mcp.prompts.p.file: nowhere.md cannot be read"),
         ({"text": "{{ open"}, r"serve_mcp.prompts.p: invalid template, line 1"),
-        ({"text": "x", "arguments": {"y": ""}}, r"serve_mcp.prompts.p.arguments.y: the text does not contain"),
+        (
+            {"text": "x", "arguments": {"y": ""}},
+            r"serve_mcp.prompts.p.arguments.y: the text does not contain",
+        ),
     ],
 )
 async def test_a_prompt_that_cannot_be_is_a_mistake_in_the_configuration(
