@@ -1,6 +1,6 @@
-"""Work in a process of its own, which is killed where it takes too much time or memory.
+"""Runs work in a child process that is killed if it uses too much time or memory.
 
-For work on foreign input in code that has no bounds of its own: native libraries, templates.
+For processing untrusted input with code that has no limits of its own: native libraries, templates.
 """
 
 from __future__ import annotations
@@ -22,36 +22,38 @@ from typing import TypeAlias, cast
 from kronk_agent.messages import JsonValue
 
 _MIB = 1 << 20
-_STARTING_SECONDS = 60.0
+_STARTUP_SECONDS = 60.0
 """Wall-clock time for a process to start on a busy machine."""
 _ENVIRONMENT = (
     *("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TMPDIR", "TZ"),
     "XDG_CACHE_HOME",
 )
-"""Variables a child is given; it has no business with the others, secrets among them."""
+"""Variables that the child gets; all others, including secrets, are withheld."""
 
 Answer: TypeAlias = Callable[[JsonValue], JsonValue]
 
 
 class ConfinedError(Exception):
-    """The work was stopped or failed; the text says why, to go on after "it"."""
+    """The work was stopped or failed; the text continues a sentence that starts with "it"."""
 
     def __init__(self, reason: str, *, is_crash: bool = False) -> None:
         self.is_crash = is_crash
-        """The code itself ended the process, as it would again."""
+        """True if the code itself ended the process, which would happen again."""
         super().__init__(reason)
 
 
 class Confined:
-    """A child process that answers questions one at a time. Safe on any thread.
+    """A child process that answers questions one at a time. Thread-safe.
 
-    It starts with the first question. After a ``ConfinedError`` it is gone for good.
+    It starts with the first question, and cannot be used after a ``ConfinedError``.
 
     Args:
-        service: ``package.module:function``. The child calls it once with ``arguments``, and the
-            function it returns with every question. Questions and answers are JSON.
-        arguments: what the service is made with.
-        memory_mib: memory the answers may take beyond what the service itself took.
+        service: ``package.module:function``. The child calls it once with ``arguments``, and calls
+            the
+            returned function with each question. Questions and answers are JSON.
+        arguments: arguments of the service.
+        memory_mib: memory that answers may use beyond that of the service itself; None for no
+            limit.
     """
 
     def __init__(self, service: str, *arguments: JsonValue, memory_mib: int | None = None) -> None:
@@ -63,7 +65,7 @@ class Confined:
         self._is_closed = False
 
     def start(self) -> None:
-        """Start the child already, without waiting for it.
+        """Start the child without waiting for it.
 
         Raises:
             ConfinedError: it was closed.
@@ -77,22 +79,22 @@ class Confined:
                 self._child.send(self._opening)
 
     def ask(self, question: JsonValue, *, seconds: float) -> JsonValue:
-        """The child's answer.
+        """Return the child's answer.
 
         Args:
-            question: what the service is called with.
-            seconds: processor time it may take, so that a busy machine changes nothing.
+            question: the argument for the service.
+            seconds: limit of processor time; unlike wall-clock time it does not depend on the load.
 
         Raises:
-            ConfinedError: it took too long or too much memory, crashed, raised, or was closed.
+            ConfinedError: the work used too much time or memory, crashed, raised, or was closed.
         """
         with self._asking:
             self.start()
             assert self._child is not None
             try:
                 self._child.send([seconds, question])
-                is_there = self._child.connection.poll(_STARTING_SECONDS + 10 * seconds)
-                reply = self._child.receive() if is_there else None
+                has_reply = self._child.connection.poll(_STARTUP_SECONDS + 10 * seconds)
+                reply = self._child.receive() if has_reply else None
             except (OSError, EOFError, ValueError):
                 reply = None
             match reply:
@@ -105,14 +107,14 @@ class Confined:
                     raise self._ended(seconds)
 
     def close(self) -> None:
-        """Kill the child, whatever it is doing. It may be called again."""
+        """Kill the child in any state. Can be called repeatedly."""
         with self._starting:
             self._is_closed = True
         if self._child is not None:
             self._child.kill()
 
     def _ended(self, seconds: float) -> ConfinedError:
-        """Why the child gave no answer."""
+        """Return the error for a child that ended without an answer."""
         assert self._child is not None
         was_closed = self._is_closed
         self.close()
@@ -128,18 +130,18 @@ class Confined:
 
 
 class _Child:
-    """The process and the connection to it."""
+    """The child process and the connection to it."""
 
     def __init__(self) -> None:
-        self.connection, theirs = Pipe()
-        with theirs:
+        self.connection, child_end = Pipe()
+        with child_end:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _COMMAND.format(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, "-P", "-c", _COMMAND.format(child_end.fileno())],
+                pass_fds=[child_end.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is not for it
+                start_new_session=True,  # must not receive Ctrl-C
                 env={
                     **{name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
                     "GGML_NO_BACKTRACE": "1",
@@ -150,14 +152,16 @@ class _Child:
         self._killing = threading.Lock()
 
     def send(self, value: JsonValue) -> None:
-        with contextlib.suppress(OSError):  # it is gone, which receiving finds out
+        """Send a message; a dead child is detected when receiving."""
+        with contextlib.suppress(OSError):  # detected when receiving
             self.connection.send_bytes(json.dumps(value).encode())
 
     def receive(self) -> object:
+        """Receive a message."""
         return json.loads(self.connection.recv_bytes())
 
     def kill(self) -> None:
-        """End it and wait until it is gone. It may be called again, and on any thread."""
+        """Kill the process and wait for its end. Can be called repeatedly, from any thread."""
         self.process.kill()
         with self._killing:
             self.process.wait()
@@ -167,19 +171,19 @@ _COMMAND = "from kronk_agent.confined import serve; serve({})"
 
 
 def serve(descriptor: int) -> None:
-    """Answer questions until nobody is there to ask. The child's main function."""
+    """Answer questions until the connection is closed. The child's main function."""
     import resource
 
     connection = Connection(descriptor)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # which ends the process
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # the default action ends the process
     service, arguments, memory_mib = json.loads(connection.recv_bytes())
     module, _, name = service.partition(":")
     try:
         answer: Answer = getattr(importlib.import_module(module), name)(*arguments)
         if memory_mib is not None:
             _limit_memory(memory_mib)
-    except Exception as error:  # noqa: BLE001  # boundary: told to whoever asks
+    except Exception as error:  # noqa: BLE001  # boundary: reported to the caller
         reason = f"did not start: {error}"
         answer = _raiser(reason)
     with contextlib.suppress(EOFError, OSError):
@@ -197,8 +201,8 @@ def _reply(answer: Answer, question: JsonValue, memory_mib: int | None) -> bytes
     except MemoryError:
         error = f"took more than {memory_mib} MiB of memory"
     except RecursionError:
-        error = "called itself without end"
-    except Exception as raised:  # noqa: BLE001  # boundary: told to whoever asks
+        error = "exceeded the recursion limit"
+    except Exception as raised:  # noqa: BLE001  # boundary: reported to the caller
         error = str(raised)
     return json.dumps([error, None]).encode()
 

@@ -1,18 +1,18 @@
-"""Every exception kronk-agent raises on purpose.
+"""The exceptions of kronk-agent.
 
 KronkError
-├── ConfigError            the YAML, a flag or a tool path is wrong (says where)
-├── ModelError             a GGUF file is missing, corrupt or cannot do what is asked of it
-│   └── UnknownModelError  nothing in the configuration has that name
-├── InvalidRequestError    a request that can never work; ``param`` names the field
+├── ConfigError            the YAML file, a flag or a tool path is wrong (says where)
+├── ModelError             a GGUF file is missing, corrupt, or lacks a capability
+│   └── UnknownModelError  no model or agent in the configuration has that name
+├── InvalidRequestError    the request can never succeed; ``param`` names the field
 │   ├── ContextLengthError the prompt is longer than the context
-│   └── ConstraintError    a JSON Schema or grammar that cannot be compiled
-├── OverloadedError        the queue is full; worth trying again later
-├── DeadlineError          the time a request was given is over
-├── EngineError            the engine itself failed, or was closed under the request
-│   └── UpstreamError      the server a remote model runs on failed, or broke what was agreed
-├── ServerUnavailableError a registered MCP server is down
-├── StoreError             the database of the sessions cannot be opened, read or written
+│   └── ConstraintError    a JSON Schema or grammar cannot be compiled
+├── OverloadedError        the queue is full; retry later
+├── DeadlineError          the deadline of the request has passed
+├── EngineError            the engine failed, or was closed during the request
+│   └── UpstreamError      the server of a remote model failed or violated the protocol
+├── ServerUnavailableError a configured MCP server is not available
+├── StoreError             the sessions database cannot be opened, read or written
 └── ToolError              raised by a tool: its text becomes a result the model reads
 
 A tool's failure is never an exception to the caller of an agent: ``ToolError`` is turned into a
@@ -24,16 +24,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-_MAX_TOOLS_NAMED = 3
-"""Tools that an error names."""
+_MAX_LISTED_TOOLS = 3
+"""Maximum tools that an error lists."""
 
 
 class KronkError(Exception):
-    """Root of the tree; its text is one line a person can act on."""
+    """Base of all errors; its text is one line that a user can act on."""
 
 
 class ConfigError(KronkError):
-    """The configuration is wrong; says where and what would do, a line for each mistake."""
+    """The configuration is wrong. The text has one line per mistake, with place and remedy."""
 
     def __init__(
         self,
@@ -45,18 +45,18 @@ class ConfigError(KronkError):
     ) -> None:
         self.message = message
         self.path = path
-        """File, environment variable or flag the mistake is in, if it is in one."""
+        """File, environment variable or flag that contains the mistake; None if unknown."""
         self.line = line
-        """Line in that file, counted from 1."""
+        """Line in that file, 1-based."""
         self.key = key
         """Dotted key path, e.g. ``mcp_servers.time.command``."""
         self.others: tuple[ConfigError, ...] = ()
-        """Further mistakes found in the same reading."""
+        """Further mistakes that were found."""
         super().__init__(message)
 
     @classmethod
     def together(cls, mistakes: Sequence[ConfigError]) -> ConfigError:
-        """The first mistake, carrying the others."""
+        """Return the first mistake, carrying the others."""
         first, *others = mistakes
         first.others = tuple(others)
         return first
@@ -65,11 +65,11 @@ class ConfigError(KronkError):
         return "\n".join(mistake._text() for mistake in (self, *self.others))
 
     def _text(self) -> str:
-        where = "" if self.path is None else f"{self.path}:"
-        if where and self.line is not None:
-            where += f"{self.line}:"
-        what = self.message if self.key is None else f"{self.key}: {self.message}"
-        return f"{where} {what}".strip()
+        location = "" if self.path is None else f"{self.path}:"
+        if location and self.line is not None:
+            location += f"{self.line}:"
+        text = self.message if self.key is None else f"{self.key}: {self.message}"
+        return f"{location} {text}".strip()
 
 
 class ModelError(KronkError):
@@ -77,11 +77,11 @@ class ModelError(KronkError):
 
 
 class UnknownModelError(ModelError):
-    """There is no model, or no agent, of that name."""
+    """No model or agent has that name."""
 
 
 class InvalidRequestError(KronkError):
-    """The request can never work as it is; ``param`` names the field at fault."""
+    """The request can never succeed; ``param`` names the invalid field."""
 
     def __init__(self, message: str, *, param: str | None = None) -> None:
         self.param = param
@@ -89,12 +89,12 @@ class InvalidRequestError(KronkError):
 
 
 class ContextLengthError(InvalidRequestError):
-    """The prompt has more tokens than the context holds.
+    """The prompt has more tokens than the context.
 
     Args:
         num_prompt_tokens: tokens of the prompt.
-        context_length: tokens the context holds.
-        tool_tokens: where tools take most of the prompt, the tokens of each by name.
+        context_length: maximum tokens of the context.
+        tool_tokens: tokens by tool, if tools make up most of the prompt.
     """
 
     def __init__(
@@ -110,12 +110,12 @@ class ContextLengthError(InvalidRequestError):
         remedy = "Shorten it, start a new conversation, or raise engine.context_length"
         if self.tool_tokens:
             largest = sorted(self.tool_tokens.items(), key=lambda item: -item[1])
-            named = ", ".join(f"{name} ({size})" for name, size in largest[:_MAX_TOOLS_NAMED])
+            listed = ", ".join(f"{name} ({size})" for name, size in largest[:_MAX_LISTED_TOOLS])
             remedy = (
-                f"The tools take most, above all {named}: use fewer or raise engine.context_length"
+                f"The tools take most, above all {listed}: use fewer or raise engine.context_length"
             )
         super().__init__(
-            # By these words LangChain, LiteLLM, Cline and Claude Code know what happened.
+            # LangChain, LiteLLM, Cline and Claude Code detect the error by these words.
             f"This model's maximum context length is {context_length} tokens, and the prompt is "
             f"too long: {num_prompt_tokens} tokens. {remedy}",
             param="tools" if self.tool_tokens else "messages",
@@ -123,11 +123,11 @@ class ContextLengthError(InvalidRequestError):
 
 
 class ConstraintError(InvalidRequestError):
-    """A schema or grammar was refused by the compiler, whose words are in the message."""
+    """A schema or grammar cannot be compiled; the message contains the compiler's error."""
 
 
 class OverloadedError(KronkError):
-    """Refused at once because the queue is full."""
+    """Rejected because the queue is full."""
 
     def __init__(self, message: str, *, retry_after_seconds: float) -> None:
         self.retry_after_seconds = retry_after_seconds
@@ -135,7 +135,7 @@ class OverloadedError(KronkError):
 
 
 class DeadlineError(KronkError):
-    """The time a request was given is over; what was generated until then was delivered."""
+    """The deadline of a request passed; the output generated until then was delivered."""
 
     def __init__(self, *, num_tokens: int) -> None:
         self.num_tokens = num_tokens
@@ -143,27 +143,27 @@ class DeadlineError(KronkError):
 
 
 class EngineError(KronkError):
-    """The engine failed or was closed while the request was in it."""
+    """The engine failed, or was closed during the request."""
 
 
 class UpstreamError(EngineError):
-    """The server a remote model runs on cannot be reached, failed, or answered what it must not."""
+    """The server of a remote model is unreachable, failed, or violated the protocol."""
 
 
 class ServerUnavailableError(KronkError):
-    """A registered MCP server could not be started or reached, or died."""
+    """A configured MCP server could not be started or reached, or has died."""
 
 
 class StoreError(KronkError):
-    """The database that keeps the sessions cannot be opened, read or written."""
+    """The sessions database cannot be opened, read or written."""
 
 
 class ToolError(KronkError):
-    """Raise from a tool to tell the model what went wrong and what would do."""
+    """Raised by a tool to tell the model what went wrong and what to do instead."""
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         self.code = code
-        """The same for programs, in the words of Anthropic's web tools (``url_not_allowed``)."""
+        """Machine-readable code as in Anthropic's web tools, such as ``url_not_allowed``."""
         super().__init__(message)
 
 
@@ -172,7 +172,7 @@ MODEL_ERRORS = (EngineError, OverloadedError, InvalidRequestError, ModelError)
 
 
 def unwrap(error: BaseException) -> BaseException:
-    """The first real cause inside nested exception groups, which task groups wrap errors in."""
+    """Return the first actual error inside the nested exception groups that task groups create."""
     return next(_leaves(error))
 
 

@@ -1,4 +1,4 @@
-"""Files of the person's own that programs change: each is whole, whatever happens meanwhile."""
+"""Atomic writes of the user's files."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import tempfile
 from pathlib import Path
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
-"""What reading a JSON file of ours raises when somebody else has written or damaged it."""
+"""Exceptions from reading one of our JSON files that was damaged or written by others."""
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Replace a file, or leave it as it was. Nobody else can read it, not even for a moment.
+    """Replace a file atomically. Only its owner can read it, at any moment.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600

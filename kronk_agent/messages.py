@@ -1,4 +1,4 @@
-"""What flows through kronk-agent: messages in, deltas out of the model, events out of the agent.
+"""The data that flows through kronk-agent: messages, model deltas and agent events.
 
 Everything here is plain frozen data. Wire formats are translated to and from it at the edges.
 """
@@ -15,7 +15,7 @@ from kronk_agent.errors import KronkError
 
 _NOT_IN_JSON = {"json": "never"}
 _IN_JSON_IF_SET = {"json": "if set"}
-"""Metadata of fields that ``event_to_json`` leaves out."""
+"""Metadata of fields that ``event_to_json`` omits, always or if empty."""
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 JsonObject: TypeAlias = dict[str, JsonValue]
@@ -28,14 +28,14 @@ Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
 @dataclass(frozen=True, slots=True)
 class TextPart:
-    """Text. Never carries control tokens: what looks like one is tokenised as plain text."""
+    """Text. It never carries control tokens: their names are tokenized as plain text."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class ImagePart:
-    """An encoded image (PNG, JPEG …), as bytes."""
+    """An encoded image (PNG, JPEG, ...), as bytes."""
 
     data: bytes = field(repr=False)
     media_type: str
@@ -43,7 +43,7 @@ class ImagePart:
 
 @dataclass(frozen=True, slots=True)
 class AudioPart:
-    """An encoded sound (WAV, MP3 …), as bytes."""
+    """Encoded audio (WAV, MP3, ...), as bytes."""
 
     data: bytes = field(repr=False)
     media_type: str
@@ -54,44 +54,47 @@ Part: TypeAlias = TextPart | ImagePart | AudioPart
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call the model asked for."""
+    """A tool call that the model requested."""
 
     id: str
     name: str
     arguments: str
-    """JSON text exactly as the model wrote it; parsed and validated before anything runs."""
+    """JSON text exactly as the model wrote it; parsed and validated before execution."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation."""
+    """One message of a conversation."""
 
     role: Role
     content: tuple[Part, ...] = ()
     reasoning: str = ""
-    """Thinking that came before the content, where the model separates it."""
+    """Reasoning that preceded the content, if the model separates it."""
     tool_calls: tuple[ToolCall, ...] = ()
     """Only on assistant messages."""
     tool_call_id: str | None = None
-    """Only on tool messages: which call this answers."""
+    """Only on tool messages: ID of the call this answers."""
     name: str | None = None
-    """Only on tool messages: which tool was called."""
+    """Only on tool messages: name of the tool."""
 
     @property
     def text(self) -> str:
-        """The text parts, joined."""
+        """The text parts, concatenated."""
         return "".join(part.text for part in self.content if isinstance(part, TextPart))
 
     @classmethod
     def system(cls, text: str) -> Message:
+        """Return a system message."""
         return cls(role="system", content=(TextPart(text),))
 
     @classmethod
     def user(cls, text: str) -> Message:
+        """Return a user message."""
         return cls(role="user", content=(TextPart(text),))
 
     @classmethod
     def assistant(cls, text: str, tool_calls: tuple[ToolCall, ...] = ()) -> Message:
+        """Return an assistant message."""
         return cls(
             role="assistant", content=(TextPart(text),) if text else (), tool_calls=tool_calls
         )
@@ -99,14 +102,14 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What came of a tool call; always something the model can read, also when it failed."""
+    """The result of a tool call; always readable by the model, even after a failure."""
 
     call_id: str
     name: str
     content: tuple[Part, ...]
     is_error: bool = False
     structured: JsonObject | None = None
-    """The machine-readable form, where the tool gives one."""
+    """Structured content, if the tool provides it."""
 
     @property
     def text(self) -> str:
@@ -114,9 +117,9 @@ class ToolResult:
         return "\n".join(part.text for part in self.content if isinstance(part, TextPart))
 
     def to_message(self) -> Message:
-        """The message the model reads. Neighbouring texts become one, a newline between them.
+        """Return the message for the model. Adjacent texts are joined with a newline.
 
-        Tools mean them as blocks, and ``Message.text`` would run them into each other.
+        Tools intend them as separate blocks, but ``Message.text`` would concatenate them.
         """
         content: list[Part] = []
         for part in self.content:
@@ -152,7 +155,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Where the time of one model turn went, in seconds."""
+    """Durations of one model turn, in seconds."""
 
     queue_seconds: float = 0.0
     ttft_seconds: float = 0.0
@@ -173,39 +176,38 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
-    """A token of the answer, how likely the model thought it, and its likeliest alternatives."""
+    """A token of the answer with its log probability and its most likely alternatives."""
 
     text: str
-    """U+FFFD where it is not whole characters."""
+    """U+FFFD if the token is not a sequence of complete characters."""
     bytes: bytes
     id: int | None
-    """None where the model is on a server that does not tell."""
+    """None if a remote server does not report it."""
     logprob: float
-    """Natural logarithm of its probability, of the model's own distribution; -inf where that is
-    zero."""
+    """Natural logarithm of the probability in the model's own distribution; -inf if it is zero."""
     top: tuple[TokenLogprob, ...] = ()
-    """The likeliest tokens at this place, likeliest first; theirs is empty."""
+    """The most likely tokens at this position, in descending order; their own ``top`` is empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """More of the answer's text."""
+    """A piece of the answer's text."""
 
     text: str
     logprobs: tuple[TokenLogprob, ...] = field(default=(), metadata=_IN_JSON_IF_SET)
-    """The tokens it is made of, where they were asked for."""
+    """The tokens of the text, if requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
-    """More of the model's thinking."""
+    """A piece of the model's reasoning."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCallStart:
-    """The model begins call number ``index`` of this turn."""
+    """The start of call number ``index`` of this turn."""
 
     index: int
     id: str
@@ -214,7 +216,7 @@ class ToolCallStart:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallArguments:
-    """More of call ``index``'s arguments, as JSON text."""
+    """A fragment of the arguments of call ``index``, as JSON text."""
 
     index: int
     fragment: str
@@ -222,7 +224,7 @@ class ToolCallArguments:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallEnd:
-    """Call ``index`` is complete and may be run."""
+    """Call ``index`` is complete and can be executed."""
 
     index: int
 
@@ -238,9 +240,9 @@ class Finish:
     usage: Usage
     timings: Timings = Timings()
     stop_sequence: str | None = None
-    """Which of the request's stop texts ended the turn, if one did and it is known."""
+    """The stop sequence that ended the turn; None if none did or it is unknown."""
     notices: tuple[str, ...] = ()
-    """What of the request the model's server does not take, and was left out."""
+    """Request parameters that the model's server does not support and that were dropped."""
 
 
 Delta: TypeAlias = (
@@ -260,14 +262,14 @@ class StepStarted:
 
 @dataclass(frozen=True, slots=True)
 class ToolStarted:
-    """A call is complete and is being answered: looked up, checked, and run if nothing is wrong."""
+    """A complete call is being processed: looked up, checked, and executed if valid."""
 
     call: ToolCall
 
 
 @dataclass(frozen=True, slots=True)
 class ToolProgress:
-    """A running tool says how far it is. Some are left out when nobody reads them in time."""
+    """Progress of a running tool. Some reports are dropped if the reader is slow."""
 
     call_id: str
     progress: float
@@ -277,9 +279,9 @@ class ToolProgress:
 
 @dataclass(frozen=True, slots=True)
 class ToolFinished:
-    """A call is answered; ``result.is_error`` says how it went.
+    """A call has its result; ``result.is_error`` tells whether it failed.
 
-    The result is whole here; what the model reads may be cut to the room in its context.
+    The result is complete here; the model may read a truncated one.
     """
 
     result: ToolResult
@@ -288,7 +290,7 @@ class ToolFinished:
 
 @dataclass(frozen=True, slots=True)
 class StepFinished:
-    """One model turn and its tools are done."""
+    """One model turn and its tool calls are finished."""
 
     step: int
     message: Message
@@ -298,45 +300,49 @@ class StepFinished:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something the person should know that does not end the run."""
+    """A message for the user that does not end the run."""
 
     text: str
 
 
 CompactionKind: TypeAlias = Literal["tool_results", "summary", "dropped"]
-"""``tool_results``: results were shortened; ``summary``: older messages were replaced by a summary
-that the model wrote; ``dropped``: the oldest messages were left out."""
+"""The kind of a compaction.
+
+``tool_results``: results were shortened; ``summary``: older messages were replaced by a summary
+that the model wrote; ``dropped``: the oldest messages were left out.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ContextCompacted:
-    """The conversation took too much of the model's context, and the model is now shown less of it.
+    """The conversation used too much of the context; the model is now shown less of it.
 
-    The messages themselves are kept: ``RunFinished.messages`` has those of the run as they were.
+    The messages themselves are kept: ``RunFinished.messages`` has those of the run unchanged.
     """
 
     kind: CompactionKind
     tokens_before: int
-    """Tokens of the prompt as it was."""
+    """Prompt tokens before the compaction."""
     tokens_after: int
+    """Prompt tokens after the compaction."""
     reason: str = ""
-    """Why messages were dropped without a summary, if one was tried."""
+    """Why messages were dropped without a summary, if one was attempted."""
 
     @property
     def text(self) -> str:
-        """One line for people."""
-        what = {
+        """A one-line description for users."""
+        change = {
             "tool_results": "older tool results were shortened",
             "summary": "older messages were replaced by a summary",
             "dropped": "the oldest messages were left out",
         }[self.kind]
-        because = f" ({self.reason})" if self.reason else ""
-        return f"context: {what}, {self.tokens_before} → {self.tokens_after} tokens{because}"
+        reason = f" ({self.reason})" if self.reason else ""
+        return f"context: {change}, {self.tokens_before} → {self.tokens_after} tokens{reason}"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A page that the tools of a run brought up; the answer cites it as ``[number]``."""
+    """A page that tools of the run retrieved; the answer cites it as ``[number]``."""
 
     number: int
     url: str
@@ -354,10 +360,12 @@ RunEnd: TypeAlias = Literal[
     "cancelled",
     "error",
 ]
-"""``tool_calls``: the last assistant message has calls that the caller is to carry out.
-``approval``: whether a call may be made is yet to be decided. ``max_steps`` and ``max_tool_calls``:
-the model had to answer because the limit was reached. ``malformed_tool_call``: it had to answer,
-and wrote a tool call as text instead."""
+"""The reason why a run ended.
+
+``tool_calls``: the last assistant message has calls for the client to execute. ``approval``: a call
+waits for approval. ``max_steps`` and ``max_tool_calls``: the limit was reached, so the model had to
+answer. ``malformed_tool_call``: it had to answer but wrote a tool call as text.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,20 +374,23 @@ class RunFinished:
 
     reason: RunEnd
     messages: tuple[Message, ...]
-    """Every message this run added to the conversation. When the reason is ``tool_calls``, the
-    results that there are follow the assistant message, and those of the caller go behind them."""
+    """The messages that this run added to the conversation.
+
+    If the reason is ``tool_calls``, existing results follow the assistant message, and the client's
+    results go after them.
+    """
     usage: Usage
     steps: int
     error: str | None = None
-    """What went wrong, when the reason is ``error``."""
+    """The error message, if the reason is ``error``."""
     sources: tuple[Source, ...] = ()
-    """What the answer may cite, by number."""
+    """Sources that the answer can cite, by number."""
     exception: KronkError | None = field(default=None, compare=False, metadata=_NOT_IN_JSON)
-    """The same as ``error``, for those who tell one kind from another."""
+    """The exception behind ``error``, to distinguish kinds of errors."""
     stop_sequence: str | None = None
-    """Which of the stop texts ended the last turn, if one did and it is known."""
+    """The stop sequence that ended the last turn; None if none did or it is unknown."""
     pending: tuple[ToolCall, ...] = ()
-    """When the reason is ``approval``: the calls of the last assistant message that wait for it."""
+    """If the reason is ``approval``: the calls that wait for it."""
 
     @property
     def text(self) -> str:
@@ -408,9 +419,9 @@ Event: TypeAlias = (
 
 
 def event_to_json(event: Event) -> JsonObject:
-    """The event as a JSON object whose ``type`` is the event's name in snake_case.
+    """Return the event as a JSON object whose ``type`` is the event's name in snake_case.
 
-    Bytes become base64 text; parts carry a ``type`` of their own (``text``, ``image``, ``audio``).
+    Bytes become base64 text; parts have a ``type`` of their own (``text``, ``image``, ``audio``).
     """
     return {"type": _snake_case(type(event).__name__), **_fields_to_json(event)}
 

@@ -1,4 +1,4 @@
-"""Secrets taken out of errors and of the log: those that are known, and those that names tell."""
+"""Removes secrets from errors and logs: known values, and values that their names give away."""
 
 from __future__ import annotations
 
@@ -12,28 +12,26 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote
 MASK = "***"
 
 _MIN_LENGTH = 6
-"""What is shorter is masked where it stands alone: it would blot out parts of plain words."""
+"""Shorter secrets are masked only as complete words, since they may be part of plain words."""
 
 _SCHEME = re.compile(r"\b(Bearer|Basic|DPoP)(\s+)[\w.~+/=-]{6,}", re.IGNORECASE)
 _NAMES = (
     "access_token|refresh_token|id_token|client_secret|client_assertion|code_verifier|assertion"
     "|authorization|proxy-authorization|set-cookie|cookie|x-api-key|api[_-]?key|password|secret"
 )
-# In JSON, in a form or URL, and as bytes or text in the repr of a header list.
-_NAMED = re.compile(
+# Matches JSON, forms, URLs, and bytes or text in the repr of a header list.
+_NAMED_VALUE = re.compile(
     rf"""(?P<name>(?<![a-z0-9])(?:{_NAMES})\b["']?\s*(?:[:=]|,\s*(?=b?["']))\s*)"""
     rf"""(?P<value>b?"[^"]*"|b?'[^']*'|[^\s"'&,;)}}\]]+)""",
     re.IGNORECASE,
 )
 _PYDANTIC_INPUT = re.compile(r"input_value=.*?(?=, input_type=|\]|$)", re.DOTALL)
-_WEB_ADDRESS = re.compile(
-    r"(https?://[^\s\"'<>?#/]*)([^\s\"'<>?#]*)(\?[^\s\"'<>#]*)?", re.IGNORECASE
-)
+_HTTP_URL = re.compile(r"(https?://[^\s\"'<>?#/]*)([^\s\"'<>?#]*)(\?[^\s\"'<>#]*)?", re.IGNORECASE)
 _PARAMETER = re.compile(r"(?<=[?&])([^=&]+=)?[^&]+")
 _IN_QUERY = re.compile(
     r"([?&][\w.-]*(?:key|token|secret|code|state|sig|auth|pass)[\w.-]*=)[^\s&\"']+", re.IGNORECASE
 )
-# What mcp's errors quote of the answer of an authorization server, up to the next traceback.
+# mcp's errors quote the answer of an authorization server, up to the next traceback.
 _SIGN_IN_ANSWER = re.compile(
     r"((?:Token exchange|Registration) failed\W{1,3}\d+\)?|State parameter mismatch)"
     r".*?(?=\n\s*(?:[|+]|Traceback|During|The above)|\Z)",
@@ -51,18 +49,18 @@ _TOKEN_IN_PATH = re.compile(
     (?=/|$)""",
     re.VERBOSE,
 )
-"""A step of a path that looks like a key: long, and neither words nor a number."""
+"""A path segment that looks like a key: long, and neither words nor a number."""
 
 
 class Redactor:
-    """Masks known secrets in texts, however they are encoded there.
+    """Masks known secrets in texts, in any common encoding.
 
-    Also what is quoted as pydantic's input, and users and passwords in URLs.
+    Also masks inputs quoted by pydantic, and users and passwords in URLs.
     """
 
     def __init__(self, secrets: Iterable[str | None]) -> None:
         known = {spelling for secret in secrets if secret for spelling in _spellings(secret)}
-        # The longest first, for one can be part of another.
+        # Longest first: a secret can be part of another.
         words = [_pattern(word) for word in sorted(known, key=len, reverse=True)]
         self._known = re.compile("|".join(words)) if words else None
 
@@ -74,20 +72,20 @@ class Redactor:
 
 
 def redacted(text: str) -> str:
-    """The text with tokens, passwords and the like masked, as far as their names tell them.
+    """Mask tokens, passwords and the like, as far as their names reveal them.
 
-    For text that strangers wrote: the log of libraries, and answers to a login.
+    For untrusted text: logs of libraries, and responses to a login.
     """
     text = Redactor(())(text)
-    text = _WEB_ADDRESS.sub(_mask_address, text)
+    text = _HTTP_URL.sub(_mask_url, text)
     text = _SCHEME.sub(rf"\1\2{MASK}", text)
-    text = _NAMED.sub(_mask, text)
+    text = _NAMED_VALUE.sub(_mask, text)
     text = _SIGN_IN_ANSWER.sub(rf"\1: {MASK}", text)
     return _IN_QUERY.sub(rf"\1{MASK}", text)
 
 
 def secrets_in_url(url: str | None) -> Iterator[str]:
-    """What of a URL may be a secret: user, password, query, and long tokens in its path."""
+    """Yield possible secrets of a URL: user, password, query, and long tokens in its path."""
     match = _URL.match(url or "")
     if match is None:
         return
@@ -101,7 +99,7 @@ def secrets_in_url(url: str | None) -> Iterator[str]:
 
 
 def secrets_in_headers(headers: Mapping[str, str]) -> Iterator[str]:
-    """The values of headers, also without ``Bearer`` and the like before them."""
+    """Yield the values of headers, with and without an authentication scheme."""
     for value in headers.values():
         yield value
         scheme, _, credentials = value.partition(" ")
@@ -131,7 +129,7 @@ def _pattern(word: str) -> str:
     return escaped if len(word) >= _MIN_LENGTH else rf"(?<!\w){escaped}(?!\w)"
 
 
-def _mask_address(match: re.Match[str]) -> str:
+def _mask_url(match: re.Match[str]) -> str:
     origin, path, query = match.groups(default="")
     return origin + _TOKEN_IN_PATH.sub(MASK, path) + _PARAMETER.sub(rf"\1{MASK}", query)
 

@@ -1,6 +1,6 @@
-"""For tests of programs built on kronk-agent: a chat model that says what a script says.
+"""Test support for programs built on kronk-agent: a chat model that follows a script.
 
-The agent around it is the real one, and so are the tools it calls::
+The agent around it and the tools it calls are real::
 
     model = ScriptedModel([call("add", a=1, b=2), "It is 3."])
     agent = Agent(model, [StaticToolset("mine", (add,))])
@@ -41,56 +41,55 @@ from kronk_agent.tools import Tool, ToolContext, ToolOutput
 T = TypeVar("T")
 
 Piece: TypeAlias = str | ReasoningDelta | ToolCall | anyio.Event | Exception
-"""What a turn is made of, in order: text, reasoning, a call, an event to wait for, or a failure."""
+"""A part of a turn: text, reasoning, a call, an event to wait for, or an exception to raise."""
 
 Turn: TypeAlias = Piece | Sequence[Piece] | Callable[[ChatRequest], Piece | Sequence[Piece]]
-"""One turn of a script; a function is given the request and says what the turn is."""
+"""One turn of a script; a function receives the request and returns the turn."""
 
 _LOGPROB = -0.5
 _TOKEN = re.compile(r"\s?\w{1,6}|\s?[^\w\s]|\s")
 
 
 class ScriptError(AssertionError):
-    """The script and what the model was asked for do not fit: the test is wrong, or the agent."""
+    """The script and the requests do not match: the test or the agent is wrong."""
 
 
 def call(name: str, /, **arguments: JsonValue) -> ToolCall:
-    """A call for a script. Its id is given when it is said: ``call_1``, ``call_2``, ..."""
+    """Return a call for a script. Its ID is assigned on use: ``call_1``, ``call_2``, ..."""
     return ToolCall(id="", name=name, arguments=json.dumps(arguments))
 
 
 async def collect(items: AsyncIterable[T]) -> list[T]:
-    """Everything an async iterable gives, such as the events of a run."""
+    """Collect all items of an async iterable, such as the events of a run."""
     return [item async for item in items]
 
 
 async def invoke(
     tool: Tool, arguments: JsonObject | None = None, context: ToolContext | None = None
 ) -> ToolOutput:
-    """Calls a tool as an agent does, but the arguments are not checked, and a failure is raised."""
-    assert tool.call is not None, "a tool of the caller's has nothing to call"
+    """Call a tool as an agent does, without checking arguments; failures are raised."""
+    assert tool.call is not None, "client tools cannot be called"
     return await tool.call(arguments or {}, context or ToolContext())
 
 
 class ScriptedModel:
-    """A ``ChatModel`` that says one turn of its script for each request, a token at a time.
+    """A ``ChatModel`` that produces one turn of its script per request, token by token.
 
-    It keeps the promises that a real model keeps with a grammar (``tool_choice``,
-    ``parallel_tool_calls``, ``max_parallel_calls``, ``response_format``, how much it may think) by
-    refusing a script that breaks them. What a grammar does not promise of every model it leaves
-    open: a call may name a tool there is not, or have bad arguments. ``max_tokens``, the context
-    length and the texts of ``stop`` cut a turn short. With ``logprobs`` all tokens are as likely.
-    Nothing here compiles grammars, so ``lark`` and ``gbnf`` are refused; sampling and what only a
-    chat template reads change nothing about a script.
+    It keeps the guarantees that a real model keeps with a grammar (``tool_choice``,
+    ``parallel_tool_calls``, ``max_parallel_calls``, ``response_format``, thinking limits) by
+    rejecting a script that breaks them. It leaves open what a grammar does not guarantee for every
+    model: a call may name an unknown tool or have invalid arguments. ``max_tokens``, the context
+    length and ``stop`` cut a turn short. With ``logprobs``, all tokens are equally likely. Grammars
+    are not compiled, so ``lark`` and ``gbnf`` are rejected; sampling and template parameters have
+    no effect.
 
-    Tokens are counted in a simple way: up to six letters or digits and the blank before them are
-    one, every other sign is one. A message costs three more, and a call one.
+    Tokens are counted in a simple way: up to six letters or digits with the preceding blank are one
+    token, any other character is one. A message costs three more, and a call one.
 
     Args:
         turns: the script.
-        context_length: tokens of a prompt and its turn together at most.
-        counts_like: counts texts and prompts as this model does, tools included, in place of the
-            simple way.
+        context_length: maximum tokens of a prompt and its turn together.
+        counts_like: a model whose counts of texts and prompts, tools included, are used instead.
     """
 
     def __init__(
@@ -102,33 +101,39 @@ class ScriptedModel:
     ) -> None:
         self.info = ModelInfo("scripted", context_length, frozenset({"chat", "tools"}))
         self.requests: list[ChatRequest] = []
-        """Every request so far."""
+        """All requests so far."""
         self.num_interrupted = 0
-        """Turns that were closed or cancelled before they were finished."""
+        """Number of turns that were closed or cancelled before they finished."""
         self._turns = list(turns)
         self._num_calls = 0
         self._counts_like = counts_like
 
     def count_tokens(self, text: str) -> int:
+        """Return the number of tokens of a text."""
         if self._counts_like is not None:
             return self._counts_like.count_tokens(text)
         return len(_tokens(text))
 
     async def count_prompt_tokens(self, request: ChatRequest) -> int:
+        """Return the number of prompt tokens of a request."""
         if self._counts_like is not None:
             return await self._counts_like.count_prompt_tokens(request)
         return sum(self._size(message) for message in request.messages)
 
     async def render_prompt(self, request: ChatRequest) -> RenderedPrompt:
-        """Refused: there is no template."""
+        """Always raises: a scripted model has no chat template.
+
+        Raises:
+            InvalidRequestError: always.
+        """
         raise InvalidRequestError("a scripted model has no chat template", param="model")
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
-        """The next turn of the script.
+        """Stream the next turn of the script.
 
         Raises:
-            ScriptError: the script has run out, or breaks what a model promises.
-            InvalidRequestError: the answer is to follow a grammar.
+            ScriptError: the script has ended, or breaks a guarantee.
+            InvalidRequestError: the response format is a grammar.
         """
         if request.response_format.type in ("lark", "gbnf"):
             raise InvalidRequestError(
@@ -170,12 +175,12 @@ class ScriptedModel:
         number = len(self.requests)
         if number > len(self._turns):
             raise ScriptError(
-                f"the script has run out: it has {len(self._turns)} turns and the model is asked "
-                f"for number {number}"
+                f"the script has ended: it has {len(self._turns)} turns, and turn {number} was "
+                "requested"
             )
         turn = self._turns[number - 1]
-        said = turn(request) if callable(turn) else turn
-        pieces = (said,) if isinstance(said, Piece) else said
+        content = turn(request) if callable(turn) else turn
+        pieces = (content,) if isinstance(content, Piece) else content
         problem = _broken_promise(pieces, request)
         if problem is not None:
             raise ScriptError(f"turn {number} of the script {problem}")
@@ -221,13 +226,13 @@ class ScriptedModel:
 
 
 def _up_to_stop(pieces: Sequence[Piece], stop: Sequence[str]) -> tuple[Sequence[Piece], str | None]:
-    """The turn up to the first stop text, and which that was."""
+    """Return the turn up to the first stop sequence, and that sequence."""
     for number, piece in enumerate(pieces):
-        said = piece if isinstance(piece, str) else ""
-        found = [(at, text) for text in stop if (at := said.find(text)) >= 0]
+        content = piece if isinstance(piece, str) else ""
+        found = [(at, text) for text in stop if (at := content.find(text)) >= 0]
         if found:
             at, text = min(found)
-            return [*pieces[:number], said[:at]], text
+            return [*pieces[:number], content[:at]], text
     return pieces, None
 
 

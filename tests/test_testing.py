@@ -173,7 +173,7 @@ async def test_a_script_that_breaks_a_models_promises_is_an_error(
 
 
 async def test_a_script_that_has_run_out_is_an_error() -> None:
-    with pytest.raises(ScriptError, match="it has 0 turns and the model is asked for number 1"):
+    with pytest.raises(ScriptError, match="it has 0 turns, and turn 1 was requested"):
         await collect(ScriptedModel([]).stream(HELLO))
 
 

@@ -1,9 +1,10 @@
 """The agent: a chat model, tools, and the loop between them.
 
 One run is a ``RunLoop`` (loop.py) that takes steps. In a step the model's deltas are merged into a
-``Turn`` (turn.py), whose calls are executed while the model still generates (tool_executor.py), in
-an order that keeps reads behind the writes before them (call_order.py). Results are truncated to
-the context (truncation.py), and calls that repeat without progress are noticed (repeats.py).
+``TurnState`` (turn.py), whose calls are executed while the model still generates
+(tool_executor.py), in an order in which reads wait for earlier writes (call_order.py). Results are
+truncated to the context (truncation.py), and repeated calls without progress are detected
+(repeat_guard.py).
 """
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+"""The agent and its runs."""
+
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
@@ -18,23 +20,23 @@ from kronk_agent.messages import Event, Message, RunFinished
 from kronk_agent.model import ChatModel, ChatRequest, RenderedPrompt, ToolChoice
 from kronk_agent.tools import Tool, Toolset
 
-_EVENTS_AHEAD = 32
-"""Events the run may be ahead of whoever reads them; then it waits."""
+_EVENT_BUFFER_SIZE = 32
+"""Events that a run may be ahead of its reader before it waits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """Answers conversations with a chat model that may use tools.
+    """Answers conversations with a chat model that can use tools.
 
-    Holds no state of a run: many may be under way at once.
+    It holds no state of a run, so several runs can be active at the same time.
     """
 
     model: ChatModel
     toolsets: Sequence[Toolset] = ()
-    """Where two have a tool of the same name, the first one's is used."""
+    """The tools' sources; the first tool of a name is used."""
     options: AgentOptions = field(default_factory=AgentOptions)
     compactions: CompactionCache = field(default_factory=CompactionCache, repr=False, compare=False)
-    """Cache of shortened conversations, so that continuing one repeats no work."""
+    """Cache of compacted conversations, so that continuing one repeats no work."""
 
     @asynccontextmanager
     async def run(
@@ -46,24 +48,28 @@ class Agent:
         approve: Approve | None = None,
         resume: bool = False,
     ) -> AsyncIterator[Run]:
-        """Start answering a conversation; iterate over what this gives for the events.
+        """Start answering a conversation. The yielded ``Run`` iterates over its events.
 
-        The last event is always ``RunFinished``, and what goes wrong with a tool, the model or the
-        request is told in events. Leaving the block early stops everything and waits for it.
+        The last event is always ``RunFinished``; errors of tools, the model or the request are
+        reported as events. Leaving the block early cancels the run and waits for it to end.
 
         Args:
-            messages: the conversation so far; left as it is.
-            tool_choice: in place of the options'.
-            client_tools: tools the caller has, which are without ``call``. A turn that calls one of
-                them ends the run with the reason ``tool_calls``; other calls of that turn are
-                carried out first. To go on, run again with the conversation, the messages of
-                ``RunFinished``, and the results of the caller's own calls.
-            approve: whom to ask where the policy says ask; None is nobody, and no call then.
-            resume: answer first the calls without a result that the conversation ends with, as
-                after a run that ended with the reason ``approval``. They are under the policy too.
+            messages: the conversation so far; not modified.
+            tool_choice: overrides the one in the options.
+            client_tools: tools that the caller executes; they have no ``call``. A turn that calls
+                one of
+                them ends the run with the reason ``tool_calls``, after the other calls of that turn
+                    were
+                executed. To continue, run again with the conversation, the messages of
+                    ``RunFinished``
+                and the results of the client tool calls.
+            approve: asked where the policy says ``ask``; if None, such calls are denied.
+            resume: first execute the calls without a result at the end of the conversation, as
+                after a
+                run that ended with the reason ``approval``. The policy applies to them too.
         """
-        # The loop has a task of its own: a generator must not yield from inside a task group.
-        send, receive = create_memory_object_stream[Event](_EVENTS_AHEAD)
+        # The loop runs in its own task: a generator must not yield from inside a task group.
+        send, receive = create_memory_object_stream[Event](_EVENT_BUFFER_SIZE)
         scope = CancelScope()
         loop = RunLoop(
             self.model,
@@ -92,7 +98,11 @@ class Agent:
         approve: Approve | None = None,
         resume: bool = False,
     ) -> RunFinished:
-        """The same without the events on the way: how the run ended."""
+        """Answer a conversation without streaming; see ``run`` for the arguments.
+
+        Returns:
+            The last event of the run.
+        """
         last: Event | None = None
         not_streaming = replace(self, options=replace(self.options, streamed=False))
         async with not_streaming.run(
@@ -114,10 +124,10 @@ class Agent:
         tool_choice: ToolChoice | None = None,
         client_tools: Sequence[Tool] = (),
     ) -> int:
-        """How many tokens the prompt of a run's first step has. Nothing is generated.
+        """Return the number of prompt tokens of a run's first step; generates nothing.
 
         Raises:
-            InvalidRequestError: such a run can never work.
+            InvalidRequestError: the request is invalid, so a run would fail.
         """
         request = self._first_request(messages, tool_choice, client_tools)
         return await self.model.count_prompt_tokens(request)
@@ -128,11 +138,12 @@ class Agent:
         *,
         client_tools: Sequence[Tool] = (),
     ) -> RenderedPrompt:
-        """The prompt of a run's first step, as the model reads it. Nothing is generated.
+        """Return the prompt of a run's first step as the model reads it; generates nothing.
 
         Raises:
-            InvalidRequestError: such a run can never work, or the model is on a server, which
-                writes its prompts itself.
+            InvalidRequestError: the request is invalid, or the model is remote: its server renders
+                prompts
+                itself.
         """
         request = self._first_request(messages, None, client_tools)
         return await self.model.render_prompt(request)
@@ -154,7 +165,7 @@ class Agent:
 
 
 class Run:
-    """A run under way: an async iterator of its events, to be read once."""
+    """An active run: an async iterator of its events, to be consumed once."""
 
     def __init__(self, events: MemoryObjectReceiveStream[Event], scope: CancelScope) -> None:
         self._events = events
@@ -166,7 +177,7 @@ class Run:
     def cancel(self) -> None:
         """Stop the generation and the running tools.
 
-        A few events may still be on their way; the last one is ``RunFinished``, with the messages
-        that were complete, the text so far, and a result for every call.
+        Some events may still follow; the last one is ``RunFinished`` with the completed messages,
+        the text so far and a result for every call.
         """
         self._scope.cancel()

@@ -1,4 +1,4 @@
-"""Whether a call may be made: what the rules say, and who is asked where they say ask."""
+"""Decides whether a tool call is allowed: by policy rules, or by asking."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from kronk_agent.tools.policy import is_same_value, permission, stricter
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """The call may be made."""
+    """The call is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """The call is not made, and the model is told so."""
+    """The call is not executed, and the model is told so."""
 
     reason: str = "the user did not agree"
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The answer comes later: the run ends, with the call left open."""
+    """The decision comes later: the run ends, and the call stays open."""
 
 
 Approval: TypeAlias = Approved | Denied | Pending
 
 Approve: TypeAlias = Callable[[ToolCall, Tool], Awaitable[Approval]]
-"""Asks whoever may decide. May take as long as people do; cancelled when it is moot."""
+"""Asks for a decision. It may take arbitrarily long, and is cancelled when no longer needed."""
 
-_NOBODY = Denied("it needs a person's agreement, and nobody is there to ask")
+_NO_APPROVER = Denied("it needs a person's agreement, and nobody is there to ask")
 
 
 def permission_of(
@@ -46,20 +46,28 @@ def permission_of(
     policy_ceiling: Sequence[Rule] = (),
     can_ask: bool,
 ) -> Permission:
-    """The permission that the rules give a call.
+    """Return the permission for a call.
 
-    What the policy and the tool's own rules allow is still under the ceiling. Where the tool's own
-    rules say ask and nobody can be asked, that is left to the tool, which may know whom to ask.
+    The ceiling also restricts calls that the policy and the tool's own rules allow. If the tool's
+    own rules say ``ask`` and asking is not possible here, that is left to the tool, which may be
+    able to.
+
+    Args:
+        tool: the tool.
+        arguments: the arguments of the call.
+        policy: the rules.
+        policy_ceiling: a second policy that can only restrict the first.
+        can_ask: True if someone can be asked.
     """
-    own = [rule for rule in tool.rules if can_ask or rule.permission != "ask"]
-    about = partial(
+    tool_rules = [rule for rule in tool.rules if can_ask or rule.permission != "ask"]
+    permission_for = partial(
         permission,
         name=tool.name,
         arguments=arguments,
         schema=tool.parameters,
         folders=tool.folders,
     )
-    return stricter(about((*policy, *own)), about(policy_ceiling))
+    return stricter(permission_for((*policy, *tool_rules)), permission_for(policy_ceiling))
 
 
 async def decide(
@@ -71,7 +79,10 @@ async def decide(
     policy_ceiling: Sequence[Rule] = (),
     approve: Approve | None,
 ) -> Approval:
-    """Decide on a call: by the rules, or by whom they say to ask; denied if nobody can be asked."""
+    """Decide on a call: by the rules, or by ``approve`` if they say ``ask``.
+
+    Without ``approve``, ``ask`` means denied.
+    """
     match permission_of(
         tool, arguments, policy=policy, policy_ceiling=policy_ceiling, can_ask=approve is not None
     ):
@@ -80,7 +91,7 @@ async def decide(
         case "deny":
             return Denied("the policy does not allow it")
         case "ask":
-            return _NOBODY if approve is None else await approve(call, tool)
+            return _NO_APPROVER if approve is None else await approve(call, tool)
 
 
 def policy_check(
@@ -92,30 +103,35 @@ def policy_check(
     can_ask: bool = False,
     is_agreed: bool = False,
 ) -> CheckPolicy:
-    """Make the check that a tool calls before it uses another value than its call's argument.
+    """Return the check for a tool that uses another value than the argument it was called with.
 
     Args:
         tool: the tool.
-        arguments: those it was called with.
+        arguments: the arguments of the call.
         policy: the rules, as in ``decide``.
         policy_ceiling: as in ``decide``.
-        can_ask: somebody could be asked, were the call made with that value.
-        is_agreed: a person agreed to the call, which holds for other spellings of an address.
+        can_ask: True if someone could be asked about a call with that value.
+        is_agreed: True if the user agreed to the call; that also covers other spellings of a URL.
     """
 
     def check(argument: str, value: JsonValue) -> None:
+        """Check the value for the argument.
+
+        Raises:
+            ToolError: the policy does not allow the value.
+        """
         replaced = {**arguments, argument: value}
-        said = permission_of(
+        decision = permission_of(
             tool, replaced, policy=policy, policy_ceiling=policy_ceiling, can_ask=can_ask
         )
-        if said == "ask" and is_agreed and is_same_value(arguments.get(argument), value):
+        if decision == "ask" and is_agreed and is_same_value(arguments.get(argument), value):
             return
-        if said == "deny" or (said == "ask" and not can_ask):
+        if decision == "deny" or (decision == "ask" and not can_ask):
             raise ToolError(
                 f"the policy does not allow {tool.name} with this {argument}: do without it",
                 code="url_not_allowed",
             )
-        if said == "ask":
+        if decision == "ask":
             raise ToolError(
                 f"the user must agree to this {argument}: call {tool.name} with it as {argument}",
                 code="url_not_allowed",

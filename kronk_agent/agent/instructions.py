@@ -1,4 +1,4 @@
-"""The system message: the agent's instructions, and what its toolsets say of their tools."""
+"""The system message: the agent's instructions, and notes of toolsets about their tools."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from kronk_agent.tools import Toolset, instructions_of
 
 
 def tool_notes(toolsets: Sequence[Toolset]) -> str:
-    """What the toolsets say of their tools, as of now; empty for nothing."""
+    """Return the toolsets' current instructions; empty if they have none."""
     return "\n\n".join(filter(None, map(instructions_of, toolsets)))
 
 
 def with_notes(options: AgentOptions, notes: str) -> AgentOptions:
-    """The options whose instructions end with the notes."""
+    """Append the notes to the options' instructions."""
     text = "\n\n".join(filter(None, (options.instructions, notes)))
     return replace(options, instructions=text)
 
@@ -24,14 +24,16 @@ def with_notes(options: AgentOptions, notes: str) -> AgentOptions:
 def with_instructions(
     messages: Sequence[Message], options: AgentOptions, notes: str = ""
 ) -> list[Message]:
-    """The conversation with the instructions first; where it has a system message of its own, that
-    is left, and followed by the notes."""
+    """Prepend the instructions to a conversation without a system message.
+
+    An existing system message is kept; the notes are appended to it.
+    """
     index = next((i for i, message in enumerate(messages) if message.role == "system"), None)
     if index is None:
         text = with_notes(options, notes).instructions
         return [*([Message.system(text)] if text else []), *messages]
     if not notes:
         return list(messages)
-    told = messages[index]
-    whole = replace(told, content=(TextPart(f"{told.text}\n\n{notes}"),))
-    return [*messages[:index], whole, *messages[index + 1 :]]
+    system = messages[index]
+    extended = replace(system, content=(TextPart(f"{system.text}\n\n{notes}"),))
+    return [*messages[:index], extended, *messages[index + 1 :]]

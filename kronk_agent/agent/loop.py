@@ -1,4 +1,4 @@
-"""The run loop: generate a turn, execute its tool calls, repeat until there is a reason to end."""
+"""The run loop: generate a turn, execute its tool calls, repeat until the run ends."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ logger = logging.getLogger(__name__)
 
 _NONE = ToolChoice("none")
 _MAX_SCHEMA_NOTICES = 5
-"""For one tool of a request."""
+"""Maximum notices about the schema of one tool."""
 
 
 class RunLoop:
-    """One run of an agent; ``run`` is to be called once."""
+    """One run of an agent; call ``run`` once."""
 
     def __init__(
         self,
@@ -79,16 +79,16 @@ class RunLoop:
             model,
             compact_at=options.compact_at if options.compaction == "auto" else None,
             cache=compactions,
-            tell=events.send,
+            on_compaction=events.send,
         )
         self._toolsets = toolsets
         self._client_tools = client_tools
         notes = tool_notes(toolsets)
         self._options = with_notes(options, notes)
-        self._given = with_instructions(messages, options, notes)
+        self._input = with_instructions(messages, options, notes)
         self._first_choice = tool_choice
         self._events = events
-        # Without the notes: addresses in them are not ones that the user brought up.
+        # Without the notes: URLs in them were not mentioned by the user.
         self._context = RunContext(with_instructions(messages, options))
         self._executor = ToolExecutor(
             timeout_seconds=options.tool_timeout_seconds,
@@ -109,7 +109,10 @@ class RunLoop:
         self._stop_sequence: str | None = None
 
     async def run(self, scope: CancelScope) -> None:
-        """Take steps, then send ``RunFinished``; its reason is ``cancelled`` if the scope is."""
+        """Take steps, then send ``RunFinished``.
+
+        Its reason is ``cancelled`` if the scope was cancelled.
+        """
         reason: RunEnd = "cancelled"
         error: KronkError | None = None
         with self._events:
@@ -159,7 +162,7 @@ class RunLoop:
     def _last_reason(
         self, step: int, tools: Mapping[str, Tool], choice: ToolChoice
     ) -> RunEnd | None:
-        """How the run ends with this step, if server-side tools may not be called in it."""
+        """Return how the run ends if this is the last step, in which server tools are disabled."""
         if choice.mode == "none" or all(tool.call is None for tool in tools.values()):
             return None
         if self._executor.is_exhausted:
@@ -169,7 +172,7 @@ class RunLoop:
         return "max_steps" if step == self._options.max_steps else None
 
     def _without_stuck(self, choice: ToolChoice, tools: Mapping[str, Tool]) -> ToolChoice:
-        """Allow only other tools that read, where one just failed twice the same way."""
+        """Exclude tools that failed twice the same way: allow only other, read-only tools."""
         if choice.mode != "auto" or not self._repeats.stuck:
             return choice
         allowed = tools if choice.allowed is None else choice.allowed
@@ -183,12 +186,12 @@ class RunLoop:
     async def _end_of_answer(
         self, text: str, tools: Mapping[str, Tool], last: RunEnd | None
     ) -> RunEnd:
-        """How the run ends with this text; a call written as text is reported."""
+        """Return how the run ends with this text; a call written as text is reported."""
         written = find_written_call(text, tools)
         if written is None:
             return last or "stop"
         await self._notify_once(
-            f"the answer contains a call of {written} as text, which was not executed"
+            f"the answer contains a call of {written} as text; it was not executed"
         )
         return "stop" if last is None else "malformed_tool_call"
 
@@ -200,7 +203,9 @@ class RunLoop:
             await self._notify_once(line)
         for tool in self._client_tools:
             for problem in tool.schema_problems[:_MAX_SCHEMA_NOTICES]:
-                await self._notify_once(f"tool {tool.name}: left out of its JSON Schema: {problem}")
+                await self._notify_once(
+                    f"tool {tool.name}: dropped from its JSON Schema: {problem}"
+                )
         return tools
 
     async def _notify_once(self, text: str) -> None:
@@ -234,30 +239,32 @@ class RunLoop:
     def _conversation(self) -> list[Message]:
         """The full conversation. A continued assistant message is merged with its continuation."""
         if not self._options.continue_final_message or not self._added:
-            return [*self._given, *self._added]
-        begun, rest = self._given[-1], self._added[0]
-        whole = replace(
+            return [*self._input, *self._added]
+        prefix, rest = self._input[-1], self._added[0]
+        merged = replace(
             rest,
-            content=Message.assistant(begun.text + rest.text).content,
-            reasoning=begun.reasoning + rest.reasoning,
+            content=Message.assistant(prefix.text + rest.text).content,
+            reasoning=prefix.reasoning + rest.reasoning,
         )
-        return [*self._given[:-1], whole, *self._added[1:]]
+        return [*self._input[:-1], merged, *self._added[1:]]
 
     def _with_reminder(self, messages: list[Message], choice: ToolChoice) -> list[Message]:
-        """Add what the model must be told behind tool results; see ``reminders``."""
+        """Add a reminder after tool results if the model needs one; see ``reminders``."""
         if not messages or messages[-1].role != "tool":
             return messages
         if choice.mode == "none":
             return [*messages, ANSWER_NOW]
         is_confined = self._repeats.stuck and choice.allowed != self._first_choice.allowed
-        if not self._repeats.is_repeat or is_confined:  # then another tool is all it may call
+        if (
+            not self._repeats.is_repeat or is_confined
+        ):  # when confined, it can only call other tools
             return messages
         return [*messages, reminder(messages, self._repeats)]
 
     async def _generate(
         self, request: ChatRequest, turn: TurnState, calls: TaskGroup, tools: Mapping[str, Tool]
     ) -> None:
-        """Merge the deltas, pass them on, and start each call as soon as it is complete."""
+        """Merge the deltas, forward them, and start each call as soon as it is complete."""
         async with aclosing(self._window.stream(request)) as deltas:
             async for delta in deltas:
                 turn.add(delta)
@@ -280,7 +287,7 @@ class RunLoop:
     async def _answer(
         self, turn: TurnState, index: int, schedule: ScheduledCall, tools: Mapping[str, Tool]
     ) -> None:
-        """Execute a call when the calls before it allow it."""
+        """Execute a call once the calls before it allow that."""
         call = turn.call(index)
         try:
             await schedule.wait_for_turn()
@@ -306,7 +313,7 @@ class RunLoop:
         await self._events.send(ToolFinished(result, seconds))
 
     async def _answer_duplicate(self, turn: TurnState, index: int, first: ScheduledCall) -> None:
-        """Give a call the result of the identical call of its turn."""
+        """Reuse the result of the identical call of the same turn."""
         await first.wait_until_over()
         call = turn.call(index)
         if first.result is None:
@@ -324,11 +331,11 @@ class RunLoop:
         turn = TurnState(self._options.parallel_tools)
         try:
             async with open_task_group() as calls:
-                for call in _open_calls(self._given):
+                for call in _open_calls(self._input):
                     tool = tools.get(call.name)
                     if tool is not None and tool.call is None:
                         raise InvalidRequestError(
-                            f"the call {call.id!r} of {call.name} has no result", param="messages"
+                            f"tool call {call.id!r} of {call.name} has no result", param="messages"
                         )
                     self._start_call(turn, turn.adopt_call(call), calls, tools)
             turn.is_over, self._pending = True, turn.pending
@@ -337,7 +344,7 @@ class RunLoop:
                 await self._keep_results(turn)
 
     async def _keep(self, turn: TurnState) -> None:
-        """Add the turn to the conversation: whole, or as far as it came."""
+        """Add the turn to the conversation, even if it is incomplete."""
         if turn.finish is not None:
             self._usage += turn.finish.usage
             self._stop_sequence = turn.finish.stop_sequence
@@ -352,15 +359,17 @@ class RunLoop:
             return  # the budget takes counting the prompt
         results = [await self._annotated(answered) for answered in turn.answered]
         budget = await self._window.result_token_budget(self._options.max_tokens)
-        # In a thread: counting the tokens of a large result takes a while.
+        # In a thread: counting the tokens of a large result is slow.
         results = await to_thread.run_sync(
             truncate_results, results, budget, self._model.count_tokens
         )
         self._added += [result.to_message() for result in results]
 
     async def _annotated(self, answered: AnsweredCall) -> ToolResult:
-        """The result as the model reads it: with the usage of a tool that failed, or a note that
-        the call was made before."""
+        """Return the result as the model reads it.
+
+        A failure gets the tool's usage, and a repeated result gets a note.
+        """
         result = answered.result
         if answered.is_duplicate:
             return result
@@ -371,36 +380,36 @@ class RunLoop:
         if self._repeats.count == self._options.max_identical_calls:
             await self._notify_once(
                 f"{result.name} was called {self._repeats.count} times in a row with the same "
-                "arguments and the same result: the model was told to do something else"
+                "arguments and the same result; the model was reminded to do something else"
             )
         return result
 
 
 def _last_choice(choice: ToolChoice, tools: Mapping[str, Tool]) -> ToolChoice:
-    """Restrict the choice to client tools, when server-side tools may not be called any more.
+    """Restrict the choice to client tools, when server tools are disabled.
 
     Raises:
-        InvalidRequestError: a call is required, and none is allowed.
+        InvalidRequestError: a call is required, but no tool is left.
     """
     allowed = tools if choice.allowed is None else choice.allowed
-    theirs = tuple(name for name in allowed if name in tools and tools[name].call is None)
+    client_names = tuple(name for name in allowed if name in tools and tools[name].call is None)
     match choice.mode:
-        case "named" if choice.name in theirs:
+        case "named" if choice.name in client_names:
             return choice
-        case "auto" | "required" if theirs:
-            return replace(choice, allowed=theirs)
+        case "auto" | "required" if client_names:
+            return replace(choice, allowed=client_names)
         case "auto":
             return _NONE
         case _:
             raise InvalidRequestError(
-                f"tool_choice {choice.name or choice.mode!r} needs max_steps to be 2 or more and "
-                "max_tool_calls 1 or more: after the last call the model must answer",
+                f"tool_choice {choice.name or choice.mode!r} requires max_steps >= 2 and "
+                "max_tool_calls >= 1: the model must answer after the last call",
                 param="tool_choice",
             )
 
 
 def _open_calls(messages: Sequence[Message]) -> list[ToolCall]:
-    """The calls of the last assistant message that have no result."""
+    """Return the calls of the last assistant message that have no result."""
     answered: set[str | None] = set()
     for message in reversed(messages):
         match message.role:

@@ -1,8 +1,8 @@
-"""The command line: the only place that prints. Every module here is imported on use."""
+"""The command line, the only package that prints. Its modules are imported on first use."""
 
 
 def main() -> None:
-    """The console script ``kronk-agent``."""
+    """Entry point of the console script ``kronk-agent``."""
     from kronk_agent.cli.app import app
     from kronk_agent.cli.exit import leave
 

@@ -1,4 +1,4 @@
-"""The root command: its options, the commands there are, and what any failure looks like."""
+"""The root command: its options, its subcommands, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -18,27 +18,34 @@ from kronk_agent.redaction import redacted
 
 _COMMANDS = (
     LazyCommand(
-        "chat", "kronk_agent.cli.commands.chat:chat", "Talk to the model; it may use the tools."
+        "chat", "kronk_agent.cli.commands.chat:chat", "Chat with the model, which may call tools."
     ),
     LazyCommand(
-        "config", "kronk_agent.cli.commands.config:config", "Write, check and show the YAML file."
+        "config",
+        "kronk_agent.cli.commands.config:config",
+        "Write, check and show the configuration file.",
     ),
-    LazyCommand("keys", "kronk_agent.cli.commands.keys:keys", "API keys for the HTTP server."),
     LazyCommand(
-        "mcp", "kronk_agent.cli.commands.mcp.group:mcp", "Serve tools to other programs, by MCP."
+        "keys",
+        "kronk_agent.cli.commands.keys:keys",
+        "Create, list and revoke API keys for the HTTP server.",
+    ),
+    LazyCommand(
+        "mcp", "kronk_agent.cli.commands.mcp.group:mcp", "Manage MCP servers, and serve MCP."
     ),
     LazyCommand("model", "kronk_agent.cli.commands.model:model", "Show what a model can do."),
     LazyCommand(
-        "serve", "kronk_agent.cli.commands.serve:serve", "Serve the models to other programs."
+        "serve", "kronk_agent.cli.commands.serve:serve", "Serve models and agents over HTTP."
     ),
-    LazyCommand("tools", "kronk_agent.cli.commands.tools:tools", "List the tools, or call one."),
+    LazyCommand("tools", "kronk_agent.cli.commands.tools:tools", "List the tools or call one."),
 )
 
 
 class Root(LazyGroup):
-    """Turns every failure into one line on stderr and an exit code."""
+    """The root command group: reports any error on stderr and maps it to an exit code."""
 
     def invoke(self, ctx: click.Context) -> object:
+        """Run the command; report any error and exit."""
         try:
             return super().invoke(ctx)
         except BaseException as error:  # noqa: BLE001  # boundary: the program ends here
@@ -50,25 +57,27 @@ class Root(LazyGroup):
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def app(ctx: click.Context) -> None:
-    """An agent on your own machine: a local model that uses tools and MCP servers."""
+    """Run an agent on your own machine: a local model with tools and MCP servers."""
     ctx.obj = options_of(ctx)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # no character is worth losing the answer for
+        sys.stdout.reconfigure(
+            errors="replace"
+        )  # an unencodable character must not lose the answer
     if not ctx.obj.debug:
         ctx.with_resource(logging_to_stderr(debug=False))
 
 
 def _end(ctx: click.Context, error: BaseException) -> NoReturn:
-    """End the program the way this error asks for."""
+    """Report the error on stderr and exit with the code that belongs to it."""
     is_debug = options_of(ctx).debug
     match error:
-        case ConfigError():  # a line for each mistake
+        case ConfigError():  # one line per mistake
             lines, exit_code = [f"error: {line}" for line in str(error).splitlines()], 2
         case KronkError():
             lines, exit_code = [f"error: {error}"], 1
         case KeyboardInterrupt():
             ctx.exit(130)
-        # click knows how: usage errors, requests to exit, and the reader of our output gone.
+        # Click handles these itself: usage errors, explicit exits, a closed stdout.
         case click.ClickException() | click.exceptions.Exit() | click.Abort() | BrokenPipeError():
             raise error
         case Exception():

@@ -1,4 +1,4 @@
-"""The end of the program, which no thread of a tool may hold up."""
+"""Process exit that a running tool thread cannot delay."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import threading
 import time
 from typing import NoReturn
 
-_PATIENCE_SECONDS = 0.5
-"""For threads that are about to end by themselves."""
+_THREAD_GRACE_SECONDS = 0.5
+"""Time given to threads that are about to end by themselves."""
 
 
 def leave(exit_code: int) -> NoReturn:
-    """End the program: as usual, or at once where a thread goes on running.
+    """Exit with ``exit_code``, without waiting for threads that are still running.
 
-    Python would wait for the thread, and a plain function that a model called and nobody waits for
-    any more cannot be stopped.
+    Python waits for non-daemon threads at exit, but a plain function that a model called and whose
+    result was abandoned cannot be stopped. With such threads the process ends at once.
     """
     if not _has_running_threads():
         sys.exit(exit_code)
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or not there
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed or None
             stream.flush()
     os._exit(exit_code)
 
 
 def _has_running_threads() -> bool:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + _THREAD_GRACE_SECONDS
     for thread in threading.enumerate():
         if thread is threading.main_thread() or thread.daemon:
             continue

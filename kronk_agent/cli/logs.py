@@ -1,4 +1,4 @@
-"""What of the log a person sees: our warnings; with ``--debug`` everything, libraries' too."""
+"""Log output on stderr: our warnings by default; with ``--debug`` all records of all libraries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from kronk_agent.redaction import redacted
 
 @contextmanager
 def logging_to_stderr(*, debug: bool) -> Iterator[None]:
-    """Show the log on stderr inside the block, in place of what an outer block shows."""
+    """Log to stderr inside the block, replacing the handler of an outer block.
+
+    Args:
+        debug: log every record with its level and logger; otherwise only warnings of our packages.
+    """
     root = logging.getLogger()
     outer = [handler for handler in root.handlers if isinstance(handler, _ToStderr)]
     handler = _ToStderr()
@@ -41,21 +45,21 @@ def _is_ours(record: logging.LogRecord) -> bool:
 
 
 class _ToStderr(logging.StreamHandler[TextIO]):
-    """Ours, among others that may be there."""
+    """Our stderr handler, a class of its own so that it can be told from others."""
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Drop a line that cannot be written: Python would show it as it is, with its secrets."""
+        """Drop a record that cannot be written: Python would print it with its secrets."""
 
 
 class _Printable(logging.Formatter):
-    """Servers have a say in what is logged: none of it changes the terminal."""
+    """Formatter that strips control characters: MCP servers influence the log text."""
 
     def format(self, record: logging.LogRecord) -> str:
         return redacted(printable(super().format(record)))
 
 
 class _OneLine(logging.Formatter):
-    """The message alone, like every other line the program says; never a traceback."""
+    """Formatter that prints the level and the message on one line, without a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         message = redacted(printable(" ".join(record.getMessage().split())))

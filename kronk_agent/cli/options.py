@@ -1,4 +1,4 @@
-"""Options of every command, before its name or behind it: ``kronk-agent chat --config PATH``."""
+"""Options of every command, given before or after its name: ``kronk-agent chat --config PATH``."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class GlobalOptions:
-    """The options every command takes; commands find them in ``ctx.obj``."""
+    """Options that every command takes; commands find them in ``ctx.obj``."""
 
     config: Path | None = None
-    """The YAML file named on the command line, if one was."""
+    """The YAML file given on the command line; None means the default location."""
     debug: bool = False
     """Show tracebacks and the log."""
 
 
 def global_options(command: _Command) -> _Command:
-    """Adds them to a command; given twice, the one nearer to the end of the line holds."""
+    """Add the global options to a command; if given twice, the later one wins."""
     config = click.option(
         "--config",
         type=click.Path(path_type=Path),
         metavar="PATH",
         expose_value=False,
         callback=_set_config,
-        help="The YAML file to use; `config path` says which one is used without this.",
+        help="Configuration file; `config path` prints the default.",
     )
     debug = click.option(
         "--debug",
         is_flag=True,
         expose_value=False,
         callback=_set_debug,
-        help="Show the log, and tracebacks of errors.",
+        help="Show the log and tracebacks.",
     )
     return config(debug(command))
 
 
 def options_of(ctx: click.Context) -> GlobalOptions:
-    """What was given so far on this command line."""
+    """Return the global options parsed so far on this command line."""
     options = ctx.find_root().obj
     return options if isinstance(options, GlobalOptions) else GlobalOptions()
 
@@ -62,7 +62,7 @@ def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 
 def _set(ctx: click.Context, options: GlobalOptions) -> None:
-    # Commands in between were given theirs when they began.
+    # Parent commands got their options when they were invoked; update these too.
     context: click.Context | None = ctx
     while context is not None:
         context.obj = options

@@ -1,4 +1,4 @@
-"""The one place that starts the event loop, and what signals do while it runs."""
+"""Starts the event loop and handles signals while a command runs."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import NoReturn
 import anyio
 import click
 
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Ctrl-C, the polite request to end, and the terminal's window being closed."""
+_TERMINATION_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, a request to terminate, and the closing of the terminal window."""
 
 
 class Interrupts:
-    """Who is told of Ctrl-C: the innermost handler, or the whole program when there is none."""
+    """Routes Ctrl-C to the innermost handler, or ends the program if none is registered."""
 
     def __init__(self, program: anyio.CancelScope) -> None:
         self._program = program
         self._handlers: list[Callable[[], None]] = []
         self.exit_code = 0
-        """What the shell is told when the program ends."""
+        """The exit code of the program."""
 
     @contextmanager
     def handled_by(self, handler: Callable[[], None]) -> Iterator[None]:
-        """Ctrl-C calls the handler, and no longer ends the program, inside the block."""
+        """Inside the block, Ctrl-C calls ``handler`` instead of ending the program."""
         self._handlers.append(handler)
         try:
             yield
@@ -33,12 +33,12 @@ class Interrupts:
             self._handlers.remove(handler)
 
     async def watch(self, signals: AsyncIterator[signal.Signals]) -> None:
-        """Deal with signals until one of them ends the program."""
+        """Handle signals until one of them ends the program."""
         async for number in signals:
             if number == signal.SIGINT and self._handlers:
                 self._handlers[-1]()
                 continue
-            # Closing can wait for a model that is loading; the next signal ends it at once.
+            # Cleanup may wait for a model that is loading; the next signal ends the program.
             signal.signal(number, signal.SIG_DFL)
             self.exit_code = 128 + number
             self._program.cancel()
@@ -46,14 +46,14 @@ class Interrupts:
 
 
 def run(main: Callable[[Interrupts], Awaitable[int]]) -> NoReturn:
-    """Run a command and exit with its code. A signal cancels it, so all it opened is closed."""
+    """Run a command and exit with its code."""
     raise click.exceptions.Exit(anyio.run(_run, main))
 
 
 async def _run(main: Callable[[Interrupts], Awaitable[int]]) -> int:
     program = anyio.CancelScope()
     interrupts = Interrupts(program)
-    with anyio.open_signal_receiver(*_ENDING) as signals:
+    with anyio.open_signal_receiver(*_TERMINATION_SIGNALS) as signals:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(interrupts.watch, signals)
             with program:

@@ -1,1 +1,1 @@
-"""The YAML configuration: what it may say (``schema``) and how it is read (``loading``)."""
+"""The YAML configuration: its schema (``schema``) and how it is loaded (``loading``)."""

@@ -1,4 +1,4 @@
-"""The data files of ``configs/``: inside an installed package, beside it in a checkout."""
+"""Data files of ``configs/``: inside an installed package, next to it in a checkout."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 def read_shipped(name: str) -> str:
-    """The text of a file in ``configs/``, such as ``default.yaml``."""
+    """Read a file of ``configs/``, such as ``default.yaml``."""
     inside = _PACKAGE / "configs" / name
     file = inside if inside.is_file() else _PACKAGE.parent / "configs" / name
     return file.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The configuration: defaults < file < environment < flags, checked as one."""
+"""Loads the configuration: defaults < file < environment < flags, validated together."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from pathlib import Path
 
 import platformdirs
 
-from kronk_agent.config.mcp_clients.foreign_keys import with_our_keys
+from kronk_agent.config.mcp_clients.foreign_keys import translate_keys
 from kronk_agent.config.overrides import CONFIG_VARIABLE, with_environment, with_flags
 from kronk_agent.config.paths import absolute
 from kronk_agent.config.schema.config import Config
 from kronk_agent.config.unset import by_server, server_of, validate_without
 from kronk_agent.config.yaml.document import parse_document
-from kronk_agent.config.yaml.sourced import KeyPath, Node, Origin, find, walk
+from kronk_agent.config.yaml.sourced import KeyPath, Origin, SourcedValue, find, walk
 from kronk_agent.config.yaml.variables import with_variables
 from kronk_agent.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
-    """A configuration and where it came from."""
+    """A configuration and its sources."""
 
     config: Config
     path: Path | None
-    """The file; None when there is none."""
+    """The file; None if it does not exist."""
     written: Mapping[KeyPath, str] = field(repr=False)
-    """How the file writes each text that takes variables, so that it can be shown unresolved."""
+    """Texts with variables as the file has them, by path; for showing them unresolved."""
     unset: tuple[ConfigError, ...] = ()
-    """Variables that are not set, of MCP servers, which are unusable without them."""
-    tree: Node = field(default_factory=lambda: Node({}, Origin(None)), repr=False)
-    """Where each value was given."""
+    """Errors about unset variables of MCP servers, which are unusable without them."""
+    tree: SourcedValue = field(default_factory=lambda: SourcedValue({}, Origin(None)), repr=False)
+    """The values with their origins."""
 
     def mistake(self, message: str, path: KeyPath) -> ConfigError:
-        """The error that says what is wrong with the value at the path, and where it was given."""
+        """Return an error about the value at ``path``, located where the value was given."""
         return find(self.tree, path)[1].origin.mistake(message, path)
 
 
@@ -45,21 +45,23 @@ def load_config(
     overrides: Mapping[str, object] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Config:
-    """Read the configuration; every path in it becomes absolute.
+    """Load the configuration; all paths in it become absolute.
+
+    An unset environment variable makes an MCP server unusable (``problem``); anywhere else it is an
+    error.
 
     Args:
-        path: the YAML file. None: the one ``KRONK_AGENT_CONFIG`` names, else the user's own, else
-            the defaults alone. Never one that merely lies in the working directory, because a
-            configuration can start programs.
-        overrides: values that win over all others, by dotted key: ``{"agent.max_steps": 5}``. A
-            mistake in one is reported under the flag of that name, ``--max-steps``.
-        environ: the environment variables; None is the process's own.
-
-    An environment variable that is not set makes an MCP server unusable (``problem``), and is a
-    mistake anywhere else.
+        path: the YAML file. None: the file that ``KRONK_AGENT_CONFIG`` names, else the user's
+            configuration file, else the defaults alone. A file in the working directory is never
+                used
+            implicitly, because a configuration can start programs.
+        overrides: values that take precedence over all others, by dotted key:
+            ``{"agent.max_steps": 5}``. An error in one is reported under the flag of that name,
+            ``--max-steps``.
+        environ: the environment variables; None means those of the process.
 
     Raises:
-        ConfigError: one mistake or more; carries all that were found.
+        ConfigError: one or more mistakes; the error carries all of them.
     """
     return read_config(path, overrides=overrides, environ=environ).config
 
@@ -70,15 +72,19 @@ def read_config(
     overrides: Mapping[str, object] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> LoadedConfig:
-    """``load_config``, for those who show where things came from."""
+    """Load the configuration like ``load_config``, and keep where the values came from.
+
+    Raises:
+        ConfigError: one or more mistakes; the error carries all of them.
+    """
     environ = os.environ if environ is None else environ
     file = config_path(path, environ=environ)
     text = _read(file, is_optional=path is None and not environ.get(CONFIG_VARIABLE))
-    tree, mistakes = Node({}, Origin("the defaults")), list[ConfigError]()
+    tree, mistakes = SourcedValue({}, Origin("the defaults")), list[ConfigError]()
     unset = dict[str, list[ConfigError]]()
     if text is not None:
         tree, mistakes = parse_document(text, file)
-        tree, refused = with_our_keys(tree)
+        tree, refused = translate_keys(tree)
         mistakes += refused
         tree, found = with_variables(tree, environ)
         unset = by_server(found)
@@ -86,7 +92,7 @@ def read_config(
     tree = with_flags(with_environment(tree, environ), overrides or {})
     mistakes += _undecodable(tree)
     config, invalid = validate_without(tree, unset)
-    # What could not even be read is refused a second time; once is enough.
+    # A value that could not be parsed fails validation too; report it once.
     seen = {(m.path, m.line, m.key) for m in mistakes}
     mistakes += [m for m in invalid if (m.path, m.line, m.key) not in seen]
     if mistakes:
@@ -102,7 +108,7 @@ def read_config(
 
 
 def config_path(path: Path | None = None, *, environ: Mapping[str, str] | None = None) -> Path:
-    """The file that is read, or would be if it were there."""
+    """Return the path of the configuration file, even if the file does not exist."""
     environ = os.environ if environ is None else environ
     if path is not None:
         return absolute(path, Path())
@@ -117,10 +123,10 @@ def _read(file: Path, *, is_optional: bool) -> str | None:
     except FileNotFoundError:
         if is_optional:
             return None
-        remedy = "`kronk-agent config init` writes one"
-        raise ConfigError(f"there is no such file: {remedy}", path=file) from None
+        remedy = "`kronk-agent config init` creates one"
+        raise ConfigError(f"file not found: {remedy}", path=file) from None
     except IsADirectoryError:
-        raise ConfigError("this is a folder, not a file", path=file) from None
+        raise ConfigError("is a directory, not a file", path=file) from None
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", path=file) from error
     try:
@@ -130,8 +136,8 @@ def _read(file: Path, *, is_optional: bool) -> str | None:
         raise ConfigError("not UTF-8 text: save it as UTF-8", path=file, line=line) from None
 
 
-def _undecodable(tree: Node) -> Iterator[ConfigError]:
-    """Text no encoding can hold, such as bytes of an environment variable that are not UTF-8."""
+def _undecodable(tree: SourcedValue) -> Iterator[ConfigError]:
+    """Yield errors for text that cannot be encoded, such as non-UTF-8 environment variables."""
     for path, node in walk(tree):
         if any(map(_has_surrogates, (node.value, node.text, *path))):
             yield node.origin.mistake("must be valid UTF-8 text", path)
@@ -142,5 +148,5 @@ def _has_surrogates(value: object) -> bool:
 
 
 def in_order(mistakes: Sequence[ConfigError]) -> list[ConfigError]:
-    """Those of the file by line, then the others as they were found."""
+    """Sort mistakes of the file by line; the others follow in their order."""
     return sorted(mistakes, key=lambda m: (m.line is None, m.line or 0))

@@ -1,4 +1,4 @@
-"""Settings from outside the file: environment variables and flags."""
+"""Overrides from outside the file: environment variables and flags."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Mapping
 
 from kronk_agent.config.schema.schema_path import ROOT, Setting
 from kronk_agent.config.yaml.document import parse_value
-from kronk_agent.config.yaml.sourced import Node, Origin, from_python, merge, nest
+from kronk_agent.config.yaml.sourced import Origin, SourcedValue, from_python, merge, nest
 
 PREFIX = "KRONK_AGENT_"
 CONFIG_VARIABLE = "KRONK_AGENT_CONFIG"
-"""Names the file; the one variable with the prefix that is no setting."""
+"""Names the configuration file; the only variable with the prefix that is no setting."""
 
 
-def with_environment(tree: Node, environ: Mapping[str, str]) -> Node:
-    """The tree with what variables say: ``KRONK_AGENT_ENGINE__THREADS`` is engine.threads."""
+def with_environment(tree: SourcedValue, environ: Mapping[str, str]) -> SourcedValue:
+    """Apply environment variables: ``KRONK_AGENT_ENGINE__THREADS`` sets engine.threads."""
     for variable in sorted(environ):
         if variable.startswith(PREFIX) and variable != CONFIG_VARIABLE:
             value = parse_value(environ[variable], Origin(variable))
@@ -23,8 +23,8 @@ def with_environment(tree: Node, environ: Mapping[str, str]) -> Node:
     return tree
 
 
-def with_flags(tree: Node, overrides: Mapping[str, object]) -> Node:
-    """The tree with what flags say; ``agent.max_steps`` is the flag ``--max-steps``."""
+def with_flags(tree: SourcedValue, overrides: Mapping[str, object]) -> SourcedValue:
+    """Apply flags: ``agent.max_steps`` is set by the flag ``--max-steps``."""
     for key, value in overrides.items():
         path = tuple(key.split("."))
         flag = f"--{path[-1].replace('_', '-')}"
@@ -32,15 +32,15 @@ def with_flags(tree: Node, overrides: Mapping[str, object]) -> Node:
     return tree
 
 
-def _path_of(name: str, tree: Node) -> tuple[str, ...]:
-    """The key path a variable's name stands for.
+def _path_of(name: str, tree: SourcedValue) -> tuple[str, ...]:
+    """Return the key path that a variable's name stands for.
 
-    Setting names are lower case. Free names, such as a server's, are those of the file whatever
-    their case (variables cannot hold a hyphen), else as the variable writes them.
+    Setting names are lower case. User-defined names, such as a server's, match those of the file
+    ignoring case and hyphens (variables cannot contain a hyphen), else are used as written.
     """
     path: list[str] = []
     setting: Setting | None = ROOT
-    node: Node | None = tree
+    node: SourcedValue | None = tree
     for part in name.split("__"):
         children = node.value if node is not None and isinstance(node.value, dict) else {}
         is_free = setting is not None and not setting.sections
@@ -51,10 +51,10 @@ def _path_of(name: str, tree: Node) -> tuple[str, ...]:
     return tuple(path)
 
 
-def _free_name(part: str, known: Mapping[str, Node]) -> str:
-    if part in known:
+def _free_name(part: str, names: Mapping[str, SourcedValue]) -> str:
+    if part in names:
         return part
-    return next((name for name in known if _folded(name) == _folded(part)), part)
+    return next((name for name in names if _folded(name) == _folded(part)), part)
 
 
 def _folded(name: str) -> str:

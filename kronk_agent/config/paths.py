@@ -1,4 +1,4 @@
-"""Paths made absolute: those of the file from its folder, all others from the working directory."""
+"""Makes paths absolute: relative to the file, or for overrides to the working directory."""
 
 from __future__ import annotations
 
@@ -9,24 +9,28 @@ from pathlib import Path
 from kronk_agent.config.schema.config import Config, McpServerConfig, SessionsConfig, WebFetchConfig
 from kronk_agent.config.schema.engine import EngineConfig
 from kronk_agent.config.schema.model import LocalModelConfig, ModelConfig
-from kronk_agent.config.yaml.sourced import KeyPath, Node, find
+from kronk_agent.config.yaml.sourced import KeyPath, SourcedValue, find
 from kronk_agent.errors import ConfigError
 
 
 def absolute(path: str | Path, base: Path) -> Path:
-    """The path from ``base``, with ``~`` put in.
+    """Resolve a path against ``base``, expanding ``~``.
 
     Raises:
-        ConfigError: it begins with ``~`` and there is no such home folder.
+        ConfigError: the path begins with ``~`` and the home directory is unknown.
     """
     try:
         return base / Path(path).expanduser()
     except RuntimeError:
-        raise ConfigError(f"there is no home folder for {str(path)!r}") from None
+        raise ConfigError(f"no home directory for {str(path)!r}") from None
 
 
-def with_absolute_paths(config: Config, tree: Node) -> tuple[Config, list[ConfigError]]:
-    """The configuration with every path in it absolute; ``tree`` tells where each was given."""
+def with_absolute_paths(config: Config, tree: SourcedValue) -> tuple[Config, list[ConfigError]]:
+    """Make every path in the configuration absolute; ``tree`` has their origins.
+
+    Returns:
+        The configuration, and the errors about paths that cannot be resolved.
+    """
     mistakes: list[ConfigError] = []
 
     def resolve(path: str | Path, key: KeyPath) -> Path:
@@ -92,7 +96,7 @@ def _model_named(
     if model.template is not None:
         changes["template"] = template = resolve(model.template, (*key, "template"))
         if not template.is_file():
-            refuse(f"there is no such file as {template}", (*key, "template"))
+            refuse(f"file not found: {template}", (*key, "template"))
     return model.model_copy(update=changes)
 
 
@@ -141,7 +145,7 @@ def _server(server: McpServerConfig, key: KeyPath, resolve: _Resolve) -> McpServ
     if (key_file := server.oauth.private_key_file) is not None:
         key_file = resolve(key_file, (*key, "oauth", "private_key_file"))
         changes["oauth"] = server.oauth.model_copy(update={"private_key_file": key_file})
-    # A bare name is looked for on PATH.
+    # A bare name is looked up on PATH.
     if server.command is not None and _is_path(server.command):
         changes["command"] = str(resolve(server.command, (*key, "command")))
     return server.model_copy(update=changes)

@@ -1,4 +1,4 @@
-"""Values of a server's entry that look like secrets, and had better be in the environment."""
+"""Detects values in a server's entry that look like secrets and belong in the environment."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ _SCHEME = re.compile(r"(?:Bearer|Basic|Token) ", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A value that looks like one."""
+    """A value that looks like a secret."""
 
     key: str
-    """Where it is in the entry, e.g. ``env.API_KEY``."""
+    """Path in the entry, e.g. ``env.API_KEY``."""
     variable: str
-    """The environment variable that could hold it."""
+    """Suggested name of an environment variable for it."""
 
 
 def secrets_in(name: str, entry: JsonObject) -> list[Secret]:
-    """Those of a server's entry; a value that takes a variable is none."""
+    """Return the likely secrets in a server's entry, except values with variables."""
     return [secret for secret, _ in _found(name, entry)]
 
 
 def looks_secret(name: str) -> bool:
-    """True if a name, such as one of an environment variable, says that its value is secret."""
+    """True if a name, such as that of an environment variable, indicates a secret value."""
     return _NAME.search(name) is not None
 
 
 def secrets_in_args(args: Sequence[str]) -> Iterator[str]:
-    """Values on a command line that look like secrets, such as ``--api-key VALUE``."""
+    """Yield values on a command line that look like secrets, such as ``--api-key VALUE``."""
     for before, arg in zip(("", *args), args, strict=False):
         name, equals, value = arg.partition("=")
         if equals and _NAME.search(name):
@@ -54,13 +54,13 @@ def secrets_in_args(args: Sequence[str]) -> Iterator[str]:
 
 
 def masked_url(url: str) -> str:
-    """The URL with user, password and query masked: many remote servers take their key there."""
-    place, question, _ = url.partition("#")[0].partition("?")
-    return re.sub(r"//[^/]*@", f"//{MASK}@", place, count=1) + (f"?{MASK}" if question else "")
+    """Mask user, password and query of a URL: many remote servers take their key there."""
+    base, question, _ = url.partition("#")[0].partition("?")
+    return re.sub(r"//[^/]*@", f"//{MASK}@", base, count=1) + (f"?{MASK}" if question else "")
 
 
 def without_secrets(name: str, entry: JsonObject) -> JsonObject:
-    """The entry with variables in place of what looks like a secret."""
+    """Return the entry with variables in place of likely secrets."""
     changed = dict(entry)
     for secret, text in _found(name, entry):
         section, _, key = secret.key.partition(".")

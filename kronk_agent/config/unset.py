@@ -1,6 +1,6 @@
-"""MCP servers whose configuration names environment variables that are not set.
+"""MCP servers whose configuration uses environment variables that are not set.
 
-They are kept, as unusable, so that the rest of the configuration holds.
+They are kept but marked as unusable, so that the rest of the configuration is valid.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from dataclasses import replace
 
 from kronk_agent.config.schema.config import Config
 from kronk_agent.config.validating import validate
-from kronk_agent.config.yaml.sourced import Node
+from kronk_agent.config.yaml.sourced import SourcedValue
 from kronk_agent.errors import ConfigError
 
 _OF_SERVER = re.compile(r"mcp_servers\.([A-Za-z0-9_-]+)\.")
 
 
 def server_of(mistake: ConfigError) -> str | None:
-    """The MCP server in whose entry the mistake is; None where it is elsewhere."""
+    """Return the name of the MCP server the mistake belongs to; None if it is elsewhere."""
     match = _OF_SERVER.match(f"{mistake.key}.")
     return match[1] if match else None
 
 
 def by_server(mistakes: Sequence[ConfigError]) -> dict[str, list[ConfigError]]:
-    """The mistakes in entries of MCP servers, by the server's name."""
+    """Group the mistakes in entries of MCP servers by the server's name."""
     found: dict[str, list[ConfigError]] = {}
     for mistake in mistakes:
         if (name := server_of(mistake)) is not None:
@@ -33,13 +33,18 @@ def by_server(mistakes: Sequence[ConfigError]) -> dict[str, list[ConfigError]]:
 
 
 def validate_without(
-    tree: Node, unset: Mapping[str, Sequence[ConfigError]]
+    tree: SourcedValue, unset: Mapping[str, Sequence[ConfigError]]
 ) -> tuple[Config, list[ConfigError]]:
-    """``validate``, where servers with unset variables are valid whatever else is in them."""
+    """Validate like ``validate``, but accept servers that have unset variables.
+
+    Args:
+        tree: the values to validate.
+        unset: the errors about unset variables, by server.
+    """
     config, invalid = validate(tree)
-    unfit = {server_of(mistake) for mistake in invalid} & set(unset)
-    if unfit:
-        config, invalid = validate(_with_placeholders(tree, unfit))
+    invalid_servers = {server_of(mistake) for mistake in invalid} & set(unset)
+    if invalid_servers:
+        config, invalid = validate(_with_placeholders(tree, invalid_servers))
     servers = {
         name: server.with_problem("\n".join(map(str, unset[name]))) if name in unset else server
         for name, server in config.mcp_servers.items()
@@ -47,8 +52,8 @@ def validate_without(
     return config.model_copy(update={"mcp_servers": servers}), invalid
 
 
-def _with_placeholders(tree: Node, names: set[str | None]) -> Node:
-    """The tree in which these servers have only a command or a URL, which nobody uses."""
+def _with_placeholders(tree: SourcedValue, names: set[str | None]) -> SourcedValue:
+    """Replace the entries of these servers by a minimal valid command or URL."""
     assert isinstance(tree.value, dict)
     section = tree.value["mcp_servers"]
     assert isinstance(section.value, dict)
@@ -59,7 +64,7 @@ def _with_placeholders(tree: Node, names: set[str | None]) -> Node:
     return replace(tree, value={**tree.value, "mcp_servers": replace(section, value=servers)})
 
 
-def _placeholder(entry: Node) -> Node:
+def _placeholder(entry: SourcedValue) -> SourcedValue:
     given = entry.value if isinstance(entry.value, dict) else {}
     key, text = ("url", "https://unset.invalid/") if "url" in given else ("command", "unset")
-    return replace(entry, value={key: Node(text, entry.origin)})
+    return replace(entry, value={key: SourcedValue(text, entry.origin)})

@@ -1,4 +1,4 @@
-"""A tree checked under the schema."""
+"""Validates a tree of values against the schema."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from kronk_agent.config.paths import with_absolute_paths
 from kronk_agent.config.schema.config import Config
 from kronk_agent.config.schema.schema_path import ROOT
 from kronk_agent.config.yaml.explain import explain
-from kronk_agent.config.yaml.sourced import Node, plain
+from kronk_agent.config.yaml.sourced import SourcedValue, plain
 from kronk_agent.errors import ConfigError
 
 
-def validate(tree: Node) -> tuple[Config, list[ConfigError]]:
-    """The configuration with absolute paths, or the defaults and what was wrong."""
-    # By way of JSON: strict there means what YAML means (no number from text, no text from a
-    # number), while lists may become tuples and texts paths.
+def validate(tree: SourcedValue) -> tuple[Config, list[ConfigError]]:
+    """Return the configuration with absolute paths, or the defaults and the mistakes."""
+    # Validate JSON instead of Python objects: strict mode then has the semantics of YAML (text is
+    # not a number and vice versa), while lists may become tuples and texts become paths.
     text = json.dumps(plain(tree, ROOT), ensure_ascii=False)
     try:
         config = Config.model_validate_json(text.encode(errors="replace"), strict=True)

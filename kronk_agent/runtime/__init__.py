@@ -1,8 +1,8 @@
-"""The composition root: a configuration becomes models, toolsets and agents. Nothing else builds.
+"""The composition root: builds models, toolsets and agents from a configuration.
 
-``Runtime`` (runtime.py) is what others use. Its models are known by name (models.py), described
-from their files (description.py), and loaded as they are wanted, under a budget (pool.py); an agent
-has one that is loaded again when need be (pooled.py).
+``Runtime`` (runtime.py) is the public entry point. Models are registered by name
+(model_registry.py), described from their files (description.py), and loaded on demand within a
+memory budget (model_pool.py); an agent's model is loaded again if necessary (pooled_model.py).
 """
 
 from __future__ import annotations

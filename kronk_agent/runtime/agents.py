@@ -1,4 +1,4 @@
-"""The agents of a configuration: the one under ``agent:``, and those under ``agents:``."""
+"""The agents of a configuration: the default one, ``agent:``, and the named ones, ``agents:``."""
 
 from __future__ import annotations
 
@@ -13,52 +13,55 @@ from kronk_agent.model import SamplingParams, ToolChoice
 from kronk_agent.tools import Tool, Toolset, instructions_of
 from kronk_agent.tools.policy import is_named, rules_in
 
-_OF_ONE = {"description", "model", "tools", "policy", "sampling"}
-"""What a named agent has beside what ``agent:`` has."""
+_NAMED_AGENT_KEYS = {"description", "model", "tools", "policy", "sampling"}
+"""Keys of a named agent that ``agent:`` does not have."""
 
 
 @dataclass(frozen=True, slots=True)
 class FilteredToolset:
-    """Those of a toolset whose names match one of some globs."""
+    """The tools of a toolset whose names match one of several globs."""
 
     toolset: Toolset
     globs: tuple[str, ...]
 
     @property
     def name(self) -> str:
+        """The name of the toolset."""
         return self.toolset.name
 
     @property
     def instructions(self) -> str:
+        """The instructions of the toolset."""
         return instructions_of(self.toolset)
 
     def tools(self) -> Sequence[Tool]:
+        """Return the matching tools."""
         return [tool for tool in self.toolset.tools() if is_named(tool.name, self.globs)]
 
 
 def agent_config(config: Config, name: str) -> NamedAgentConfig:
-    """What the configuration says of an agent.
+    """Return the configuration of a named agent.
 
     Raises:
-        UnknownModelError: there is none of that name.
+        UnknownModelError: no agent has that name.
     """
     found = config.agents.get(name)
     if found is None:
         nearest = difflib.get_close_matches(name, config.agents, n=1) or [*config.agents]
-        known = f"there is {', '.join(map(repr, nearest))}" if nearest else "agents: has none"
-        raise UnknownModelError(f"there is no agent {name!r}; {known}")
+        available = ", ".join(map(repr, nearest)) or "none"
+        raise UnknownModelError(f"unknown agent {name!r}; available: {available}")
     return found
 
 
-def agent_options(config: Config, own: NamedAgentConfig | None = None) -> AgentOptions:
-    """The options of an agent: its own where it says something, else those of all."""
+def agent_options(config: Config, agent: NamedAgentConfig | None = None) -> AgentOptions:
+    """Return the options of an agent: its own settings override those of ``agent:``."""
     values = config.agent.model_dump()
     sampling = config.sampling.model_dump()
     policy = rules_in(config.policy)
-    if own is not None:
-        policy += rules_in(own.policy)
-        values |= own.model_dump(exclude=_OF_ONE)
-        sampling |= own.sampling.model_dump(include=own.sampling.model_fields_set)
+    if agent is not None:
+        policy += rules_in(agent.policy)
+        values |= agent.model_dump(exclude=_NAMED_AGENT_KEYS)
+        sampling |= agent.sampling.model_dump(include=agent.sampling.model_fields_set)
     choice = ToolChoice.parse(values.pop("tool_choice"))
     return AgentOptions(
         **values,
@@ -70,9 +73,9 @@ def agent_options(config: Config, own: NamedAgentConfig | None = None) -> AgentO
 
 
 def agent_toolsets(
-    toolsets: tuple[Toolset, ...], own: NamedAgentConfig | None
+    toolsets: tuple[Toolset, ...], agent: NamedAgentConfig | None
 ) -> tuple[Toolset, ...]:
-    """The toolsets of an agent, with only the tools it has."""
-    if own is None or own.tools is None:
+    """Return the toolsets of an agent, restricted to its tools."""
+    if agent is None or agent.tools is None:
         return toolsets
-    return tuple(FilteredToolset(toolset, own.tools) for toolset in toolsets)
+    return tuple(FilteredToolset(toolset, agent.tools) for toolset in toolsets)

@@ -1,4 +1,4 @@
-"""The tools a configuration names: the built-in ones, and the person's own."""
+"""Builds the tools of a configuration: built-in ones and the user's own."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from kronk_agent.tools.loader import load_tool
 
 
 def configured_tools(config: Config, base_dir: Path, given: Sequence[Tool]) -> tuple[Tool, ...]:
-    """The tools of the configuration, and those that were given.
+    """Return the tools of the configuration, followed by the given ones.
 
     Raises:
-        ConfigError: one of them cannot be had, or two have the same name.
+        ConfigError: a tool cannot be loaded, or two tools have the same name.
     """
-    tools = (*(own_tool(name, config, base_dir) for name in config.tools), *given)
+    tools = (*(configured_tool(name, config, base_dir) for name in config.tools), *given)
     names = [tool.name for tool in tools]
     for name in names:
         if names.count(name) > 1:
-            raise ConfigError(f"two tools are called {name!r}", key="tools")
+            raise ConfigError(f"duplicate tool name {name!r}", key="tools")
     return tools
 
 
-def own_tool(name: str, config: Config, base_dir: Path) -> Tool:
-    """One tool, as ``tools`` of the configuration names it.
+def configured_tool(name: str, config: Config, base_dir: Path) -> Tool:
+    """Return the tool for an entry of ``tools`` in the configuration.
 
     Raises:
-        ConfigError: it cannot be had.
+        ConfigError: the tool cannot be loaded.
     """
     match name:
         case "web_search":
@@ -41,7 +41,7 @@ def own_tool(name: str, config: Config, base_dir: Path) -> Tool:
 
 
 def web_tools(config: Config) -> tuple[Tool, Tool]:
-    """web_search and web_fetch as configured, for those who want nothing else."""
+    """Return web_search and web_fetch as configured."""
     return _web_search(config.web_search), _web_fetch(config.web_fetch)
 
 

@@ -1,4 +1,4 @@
-"""What is known of a model from its file; it is not loaded to be run."""
+"""Describes models from their files, without loading the weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kronk_agent.model import Capability
 
-_TEMPLATES = "tokenizer.chat_template"
+_TEMPLATE_KEY_PREFIX = "tokenizer.chat_template"
 
 if TYPE_CHECKING:
     from kronk_agent.chat.capabilities import Capabilities
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ModelDescription:
-    """What is known of a model from its file."""
+    """Properties of a model, read from its file."""
 
     file: str
     description: str
-    """Architecture, size, and how far it is quantised."""
+    """Architecture, size and quantization."""
     trained_context_length: int
     vocabulary_size: int
     chat_template: str | None
-    """The file of the one that is used instead of the model's own."""
+    """Path of the chat template that replaces the model's own; None without one."""
     capabilities: frozenset[Capability]
     template: Capabilities | None
-    """What its chat template has a place for; None where it has no template, or was not tried."""
+    """Features of the chat template; None without a template, or if not rendered."""
     generation_bytes: int
-    """About what it takes to generate with it."""
+    """Estimated memory for generating."""
     embedding_bytes: int
-    """About what it takes to embed or rank with it."""
+    """Estimated memory for embedding or reranking."""
     num_parameters: int
     quantization: str
-    """``Q4_K_M`` for example; empty where the file does not say."""
+    """For example ``Q4_K_M``; empty if the file does not say."""
     metadata: Mapping[str, int | float | str] = field(repr=False)
-    """What the file says of itself, by key, without lists and chat templates."""
+    """The file's metadata, without lists and chat templates."""
     template_source: str = field(repr=False)
-    """Its chat template, or the one given instead; empty where there is none."""
+    """The chat template in use; empty without one."""
 
 
 def describe(
@@ -52,17 +52,18 @@ def describe(
     pooling: Pooling | None,
     renders_template: bool = True,
 ) -> ModelDescription:
-    """Read what a file tells; blocks.
+    """Read the description from a file; blocks.
 
     Args:
         path: the GGUF file.
-        template: the chat template to use instead of its own.
-        params: how it would be run.
-        pooling: how it would embed, where the file does not say.
-        renders_template: try what its chat template has a place for; else ``template`` stays None.
+        template: a chat template that replaces the model's own.
+        params: the engine parameters, for the memory estimates.
+        pooling: pooling for embeddings, if the file does not set it.
+        renders_template: render the chat template to find its features; if False, ``template`` of
+            the result is None.
 
     Raises:
-        ModelError: a file is missing or cannot be read, or the chat template is not valid.
+        ModelError: a file is missing or unreadable, or the chat template is invalid.
     """
     from kronk_agent.chat.capabilities import find_capabilities
     from kronk_agent.chat.templates.chat_template import ChatTemplate
@@ -78,17 +79,17 @@ def describe(
         number, at_most = default_memories(params)
         templates = given or model.chat_templates
         is_chat = "generate" in model.capabilities and bool(templates)
-        can = None
+        template_capabilities = None
         if is_chat and renders_template:
-            can = find_capabilities(ChatTemplate(templates), model.basename)
+            template_capabilities = find_capabilities(ChatTemplate(templates), model.basename)
         return ModelDescription(
             str(path),
             model.description,
             model.trained_context_length,
             model.vocabulary.size,
             str(template) if template else None,
-            _capabilities(model, can, pooling, is_chat=is_chat),
-            can,
+            _capabilities(model, template_capabilities, pooling, is_chat=is_chat),
+            template_capabilities,
             total_bytes(model, params, longest_default=at_most, num_memories=number),
             total_bytes(model, params, longest_default=DEFAULT_LONGEST),
             model.num_parameters,
@@ -104,7 +105,7 @@ def _metadata(path: Path) -> dict[str, int | float | str]:
     from kronk_agent.engine.llama.gguf.header import read_metadata
 
     found = read_metadata(path)
-    return {key: value for key, value in found.items() if not key.startswith(_TEMPLATES)}
+    return {key: value for key, value in found.items() if not key.startswith(_TEMPLATE_KEY_PREFIX)}
 
 
 def _capabilities(
@@ -114,7 +115,7 @@ def _capabilities(
     if pooling is not None and "rerank" not in found:
         found.add("embed")
     if is_chat:
-        # Tools that the template has no place for are said in words.
+        # Tools work with every chat template: if it does not support them, they go into the text.
         found |= {"chat", "tools"}
     if template is not None and template.thinking:
         found.add("thinking")

@@ -1,4 +1,4 @@
-"""Documents that MCP servers send, read as ``web_fetch`` reads those of the web."""
+"""Extracts text from documents that MCP servers send, as ``web_fetch`` does for web pages."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _MAX_SECONDS = 30.0
 
 
 class DocumentReader:
-    """Gives the text of documents, read in processes that start with the first of them."""
+    """Extracts the text of documents, in processes that are started on first use."""
 
     def __init__(self) -> None:
         self._reader: ReaderPool | None = None
 
     async def read(self, body: bytes, media_type: str, url: str) -> str:
-        """The text of a document.
+        """Return the text of a document.
 
         Raises:
-            ToolError: it has none, or takes more than 30 s to read.
+            ToolError: the document has no text, or reading takes more than 30 s.
         """
         from kronk_tools.reading.document import DocumentSource
         from kronk_tools.reading.process import ReaderPool

@@ -1,4 +1,4 @@
-"""Which names of tools can be right, as far as is known before MCP servers have started."""
+"""Checks tool names against the tools that exist, or may exist once MCP servers have started."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from dataclasses import dataclass
 from kronk_agent.tools.policy import is_named
 
 _READ_RESOURCE = "read_resource"
-"""The tool there is as soon as there are MCP servers."""
+"""The tool that exists as soon as any MCP server is configured."""
 _WILDCARD = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True, slots=True)
 class KnownTools:
-    """Tools there are, and those there may be once their MCP server is started."""
+    """Existing tools, and tools that may exist once their MCP server has started."""
 
     names: tuple[str, ...]
-    """Of the tools there are."""
+    """Names of the existing tools."""
     prefixes: tuple[str, ...] = ()
     """Prefixes of tool names that belong to MCP servers."""
 
-    def fits(self, glob: str) -> bool:
-        """True if a tool has this name, or may have it once its server is started."""
+    def matches(self, glob: str) -> bool:
+        """True if a tool matches the glob, or may match once its server has started."""
         if any(is_named(name, [glob]) for name in self.names):
             return True
         start = _WILDCARD.split(glob, maxsplit=1)[0]
@@ -37,7 +37,7 @@ class KnownTools:
 
 
 def known_tools(names: Iterable[str], servers: Iterable[str]) -> KnownTools:
-    """The tools of these names, and any of these servers."""
+    """Return the tools with these names, and any tools of these servers."""
     from kronk_agent.host.tools.naming import server_prefix  # heavy: the whole host
 
     prefixes = tuple(f"{server_prefix(server)}__" for server in servers)

@@ -1,4 +1,4 @@
-"""What is loaded: opened when it is wanted, kept while there is room, never closed while in use."""
+"""An LRU pool of loaded models with a memory budget; models in use are never unloaded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _MIB = 1 << 20
 
 
 class Closable(Protocol):
-    async def close(self) -> None: ...
+    """A resource that can be closed."""
+
+    async def close(self) -> None:
+        """Free the resource."""
 
 
 T = TypeVar("T", bound=Closable)
@@ -27,7 +30,7 @@ T = TypeVar("T", bound=Closable)
 
 @dataclass(slots=True, eq=False)
 class _Entry(Generic[T]):
-    """Something that is loaded, or being loaded while it has no value yet."""
+    """A loaded resource, or one that is loading and has no value yet."""
 
     size: int
     value: T | None = None
@@ -37,32 +40,33 @@ class _Entry(Generic[T]):
 
     @property
     def is_idle(self) -> bool:
+        """True if loaded and not in use."""
         return self.value is not None and self.num_users == 0
 
 
 @dataclass(slots=True, eq=False)
 class Pool(Generic[T]):
-    """Keeps what was opened, up to so many bytes; to be used on one event loop.
+    """LRU pool with a byte budget; for use on one event loop.
 
-    Loading one never holds up the use of another. Who finds no room waits for those in use to be
-    let go; whoever comes later waits behind, so that nobody waits for ever.
+    Loading one resource never blocks the use of another. If the budget is exhausted, callers wait
+    for resources in use to be released, in FIFO order so that none starves.
     """
 
     limit_bytes: int | None
-    """None is no limit."""
+    """The budget; None means no limit."""
     is_limit_strict: bool = False
-    """Refuse what is over the limit by itself. If not, it is loaded when nothing else is."""
+    """Reject resources larger than the limit; if False, load them alone."""
     _entries: dict[Hashable, _Entry[T]] = field(default_factory=dict)
     _bytes: int = 0
-    """Of all entries, and of those that are being closed."""
+    """Size of all entries, including those that are being closed."""
     _waiting: list[object] = field(default_factory=list)
-    """Those that wait for room, or behind one that does, in their order."""
+    """Tickets of callers that wait for memory, or behind one that does; FIFO."""
     _change: anyio.Event = field(default_factory=anyio.Event)
-    """Set, and replaced, whenever something changes."""
+    """Set and replaced whenever something changes."""
     _clock: itertools.count[int] = field(default_factory=itertools.count)
 
     def loaded(self, key: Hashable) -> T | None:
-        """What is loaded under this key, if it is; it may be closed at any time."""
+        """Return the loaded resource, or None; it may be closed at any time."""
         entry = self._entries.get(key)
         return None if entry is None else entry.value
 
@@ -70,22 +74,22 @@ class Pool(Generic[T]):
     async def use(
         self, key: Hashable, size: int, open: Callable[[], Awaitable[T]]
     ) -> AsyncIterator[T]:
-        """What is under this key, opened if need be, and not closed as long as the block lasts.
+        """Load the resource if necessary, and keep it loaded inside the block.
 
         Args:
-            key: what it is known by.
-            size: bytes it takes.
-            open: opens it; called at most once at a time.
+            key: the key of the resource.
+            size: its size in bytes.
+            open: loads it; never called concurrently for one key.
 
         Raises:
-            ModelError: it cannot be opened, or takes more than there may be.
+            ModelError: loading failed, or the resource exceeds the limit.
         """
         if self.is_limit_strict and self.limit_bytes is not None and size > self.limit_bytes:
             raise ModelError(
-                f"{key}: takes about {size // _MIB} MiB, and engine.memory_mib is "
-                f"{self.limit_bytes // _MIB}: raise it, or set a smaller engine.context_length"
+                f"{key}: needs about {size // _MIB} MiB, but engine.memory_mib is "
+                f"{self.limit_bytes // _MIB}: raise it or lower engine.context_length"
             )
-        entry = await self._enter(key, size, open)
+        entry = await self._acquire(key, size, open)
         assert entry.value is not None
         try:
             yield entry.value
@@ -96,8 +100,10 @@ class Pool(Generic[T]):
 
     @contextmanager
     def peek(self, key: Hashable) -> Iterator[T | None]:
-        """What is loaded under this key, and not closed as long as the block lasts; None where
-        nothing is. To look at it makes it no more recently used."""
+        """Yield the loaded resource, kept loaded inside the block, or None.
+
+        This does not count as a use for the LRU order.
+        """
         entry = self._entries.get(key)
         if entry is None or entry.value is None:
             yield None
@@ -110,7 +116,7 @@ class Pool(Generic[T]):
             self._changed()
 
     async def unload(self, key: Hashable) -> bool:
-        """Close what is loaded under this key, unless it is in use; True if it was closed."""
+        """Close the resource unless it is in use; returns True if it was closed."""
         entry = self._entries.get(key)
         if entry is None or not entry.is_idle:
             return False
@@ -120,39 +126,44 @@ class Pool(Generic[T]):
         return True
 
     async def close(self) -> None:
-        """Close all, whether in use or not."""
+        """Close all resources, even if in use."""
         with anyio.CancelScope(shield=True):
             for entry in [*self._entries.values()]:
                 if entry.value is not None:
                     await entry.value.close()
         self._entries.clear()
 
-    async def _enter(self, key: Hashable, size: int, open: Callable[[], Awaitable[T]]) -> _Entry[T]:
-        """An entry that is loaded, with one more user."""
+    async def _acquire(
+        self, key: Hashable, size: int, open: Callable[[], Awaitable[T]]
+    ) -> _Entry[T]:
+        """Return a loaded entry with one more user."""
         ticket = object()
         try:
             while True:
                 entry = self._entries.get(key)
-                may_go_on = not self._waiting or self._waiting[0] is ticket
-                if entry is None and may_go_on and (idle := self._enough_idle(size)) is not None:
-                    self._leave(ticket)
+                may_proceed = not self._waiting or self._waiting[0] is ticket
+                if entry is None and may_proceed and (idle := self._enough_idle(size)) is not None:
+                    self._release(ticket)
                     return await self._load(key, size, open, idle)
-                if entry is not None and entry.value is not None and may_go_on:
+                if entry is not None and entry.value is not None and may_proceed:
                     entry.num_users += 1
                     return entry
                 if entry is not None and entry.value is None:
-                    self._leave(ticket)  # what is being loaded has its room already
+                    self._release(ticket)  # its memory is already reserved
                 elif ticket not in self._waiting:
                     self._waiting.append(ticket)
                 await self._change.wait()
                 if entry is not None and entry.failure is not None:
                     raise ModelError(str(entry.failure)) from entry.failure
         finally:
-            self._leave(ticket)
+            self._release(ticket)
 
     def _enough_idle(self, size: int) -> list[Hashable] | None:
-        """What to close so that there is room, least recently used first; None where all that is
-        idle would not do."""
+        """Return the idle entries to close so that ``size`` fits, least recently used first.
+
+        Returns:
+            None if closing all idle entries is not enough.
+        """
         if self.limit_bytes is None:
             return []
         excess = self._bytes + size - self.limit_bytes
@@ -178,18 +189,18 @@ class Pool(Generic[T]):
         open: Callable[[], Awaitable[T]],
         idle: list[Hashable],
     ) -> _Entry[T]:
-        # Nobody finds these any more, before the first of them is closed.
+        # Remove all of them before the first is closed, so that none is used any more.
         unloaded = {other: self._entries.pop(other) for other in idle}
         entry = self._entries[key] = _Entry[T](size, num_users=1)
         self._bytes += size
         try:
             with anyio.CancelScope(shield=True):
-                for other, gone in unloaded.items():
+                for other, unloaded_entry in unloaded.items():
                     logger.info("unloading %s to make room for %s", other, key)
-                    await self._close(gone)
+                    await self._close(unloaded_entry)
             entry.value = await open()
         except BaseException as error:
-            # Whoever waits for it is told; if it was only given up, they try themselves.
+            # Waiters get the error; if loading was only cancelled, they retry themselves.
             entry.failure = error if isinstance(error, ModelError) else None
             del self._entries[key]
             self._bytes -= size
@@ -206,7 +217,7 @@ class Pool(Generic[T]):
             self._bytes -= entry.size
             self._changed()
 
-    def _leave(self, ticket: object) -> None:
+    def _release(self, ticket: object) -> None:
         if ticket in self._waiting:
             self._waiting.remove(ticket)
             self._changed()

@@ -1,4 +1,4 @@
-"""The models of a configuration, by name."""
+"""The registry of models by name: finds, describes and loads them."""
 
 from __future__ import annotations
 
@@ -35,53 +35,54 @@ if TYPE_CHECKING:
     from kronk_agent.engine.vocabulary import Vocabulary
 
 _MIB = 1 << 20
-_FAILED_SECONDS = 60.0
-"""Time until a model that cannot be used is tried again, if its files stay as they are."""
+_FAILURE_TTL_SECONDS = 60.0
+"""Time until an unusable model is tried again if its files have not changed."""
 
 ModelPlace: TypeAlias = Literal["local", "remote", "given"]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """A model there is to be had."""
+    """A registered model."""
 
     name: str
     place: ModelPlace
-    """``local`` is a file, ``remote`` is on a server, ``given`` came with ``Runtime.open``."""
+    """``local``: a file; ``remote``: on a server; ``given``: passed to ``Runtime.open``."""
     is_default: bool
     is_loaded: bool
 
 
 @dataclass(slots=True)
 class _Generating:
-    """A model that is loaded to generate; ``chat`` is there once it has been asked for."""
+    """A model loaded for generation; ``chat`` is created on first use."""
 
     engine: Engine
     chat: LocalChatModel | None = None
 
     async def close(self) -> None:
+        """Close the engine."""
         await self.engine.close()
 
 
-class _Known:
-    """What was found of a model's files: its description, or why they cannot be used."""
+class _CachedDescription:
+    """A model's description, or the reason why its files cannot be used."""
 
     def __init__(self, stamp: object, found: ModelDescription | str) -> None:
         self.stamp = stamp
-        """When the files were changed."""
+        """Modification times of the files."""
         self.found = found
         is_failure = isinstance(found, str)
-        self.until = time.monotonic() + _FAILED_SECONDS if is_failure else math.inf
+        self.until = time.monotonic() + _FAILURE_TTL_SECONDS if is_failure else math.inf
 
 
 class Models:
-    """Finds, describes and loads models. Those on files are unloaded when room is wanted.
+    """Registry that finds, describes and loads models. Local ones are unloaded to free memory.
 
     Args:
-        config: names them, and says how they are run.
-        base_dir: what relative paths are relative to.
-        given: more of them, ready to be used.
-        default: the name of the one that is meant where none is named; None is the configured one.
+        config: names the models and their settings.
+        base_dir: directory that relative paths refer to.
+        given: additional models, ready for use.
+        default: name of the default model; None means the configured one.
     """
 
     def __init__(
@@ -100,8 +101,8 @@ class Models:
             for name, model in config.models.items()
         }
         self.default = default or self._add_default(config.model)
-        self._descriptions: dict[tuple[str, bool], _Known] = {}
-        """By name and whether the template was tried."""
+        self._descriptions: dict[tuple[str, bool], _CachedDescription] = {}
+        """By name and whether the chat template was rendered."""
         self._describing = {name: anyio.Lock() for name in self._configs}
         self._pooled: dict[str, PooledChatModel] = {}
         self._vocabularies: dict[str, Vocabulary] = {}
@@ -111,7 +112,7 @@ class Models:
         self._resources = AsyncExitStack()
 
     def entries(self) -> tuple[ModelEntry, ...]:
-        """All there are, the default first."""
+        """Return all models, the default first."""
         names = {self.default: None, **self._given, **self._configs}
         return tuple(
             ModelEntry(name, self.place(name), name == self.default, self._is_loaded(name))
@@ -119,22 +120,23 @@ class Models:
         )
 
     def name(self, name: str | None) -> str:
-        """The same name, or the default.
+        """Return the given name, or the default's if None.
 
         Raises:
-            UnknownModelError: there is no such model.
+            UnknownModelError: no model has that name.
         """
         if name is None:
             return self.default
         if name not in self._given and name not in self._configs:
-            known = [*self._given, *self._configs]
-            nearest = difflib.get_close_matches(name, known, n=1) or known
+            names = [*self._given, *self._configs]
+            nearest = difflib.get_close_matches(name, names, n=1) or names
             raise UnknownModelError(
-                f"there is no model {name!r}; there is {', '.join(map(repr, nearest))}"
+                f"unknown model {name!r}; available: {', '.join(map(repr, nearest))}"
             )
         return name
 
     def place(self, name: str) -> ModelPlace:
+        """Return where the model is."""
         if name in self._given:
             return "given"
         return "remote" if isinstance(self._configs[name], RemoteModelConfig) else "local"
@@ -142,13 +144,17 @@ class Models:
     async def capabilities(
         self, name: str | None, *, renders_template: bool = True
     ) -> frozenset[Capability]:
-        """What a model can do; a file is read for it and not loaded to be run.
+        """Return the capabilities of a model, without loading its weights.
 
-        Without ``renders_template``, thinking is only told of models that were asked for before.
+        Args:
+            name: the model; None means the default.
+            renders_template: render the chat template; if False, ``thinking`` is reported only if
+                the
+                template was rendered before.
 
         Raises:
-            UnknownModelError: there is no such model.
-            ModelError: its file is missing or cannot be read.
+            UnknownModelError: no model has that name.
+            ModelError: the file is missing or unreadable.
         """
         name = self.name(name)
         if name in self._given:
@@ -161,16 +167,16 @@ class Models:
     async def describe(
         self, name: str | None, *, renders_template: bool = True
     ) -> ModelDescription:
-        """What a model's file tells of it.
+        """Return the description of a local model.
 
         Args:
-            name: the model; None is the default.
-            renders_template: try what its chat template can, unless that is known already.
+            name: the model; None means the default.
+            renders_template: render the chat template, unless that was done before.
 
         Raises:
-            UnknownModelError: there is no such model.
-            ModelError: a file is missing or cannot be read, or the chat template is not valid.
-            InvalidRequestError: the model is no file.
+            UnknownModelError: no model has that name.
+            ModelError: a file is missing or unreadable, or the chat template is invalid.
+            InvalidRequestError: the model is not local.
         """
         name = self.name(name)
         config = self._local(name)
@@ -178,20 +184,22 @@ class Models:
         stamp = [file and file.is_file() and file.stat().st_mtime_ns for file in (path, template)]
         async with self._describing[name]:
             for is_tried in (True, renders_template):
-                known = self._descriptions.get((name, is_tried))
-                if known is not None and known.stamp == stamp and time.monotonic() < known.until:
+                cached = self._descriptions.get((name, is_tried))
+                if cached is not None and cached.stamp == stamp and time.monotonic() < cached.until:
                     break
             else:
                 found = await self._read(config, path, template, renders_template)
-                known = self._descriptions[name, renders_template] = _Known(stamp, found)
-        if isinstance(known.found, str):
-            raise ModelError(known.found)
-        return known.found
+                cached = self._descriptions[name, renders_template] = _CachedDescription(
+                    stamp, found
+                )
+        if isinstance(cached.found, str):
+            raise ModelError(cached.found)
+        return cached.found
 
     async def _read(
         self, config: LocalModelConfig, path: Path, template: Path | None, renders_template: bool
     ) -> ModelDescription | str:
-        """What a file tells, or why it cannot be used."""
+        """Return the description, or the error message if the file cannot be used."""
         try:
             return await to_thread.run_sync(
                 partial(
@@ -207,11 +215,11 @@ class Models:
             return str(error)
 
     async def chat_model(self, name: str | None) -> ChatModel:
-        """A chat model; the first time it is loaded, which takes seconds.
+        """Return a chat model; the first call loads it, which takes seconds.
 
         Raises:
-            UnknownModelError: there is no such model.
-            ModelError: it is missing, cannot be loaded, or has no chat template.
+            UnknownModelError: no model has that name.
+            ModelError: the model is missing, cannot be loaded, or has no chat template.
         """
         name = self.name(name)
         if name in self._given:
@@ -231,12 +239,12 @@ class Models:
 
     @asynccontextmanager
     async def engine(self, name: str | None) -> AsyncIterator[Engine]:
-        """The engine of a model, which stays loaded as long as the block lasts.
+        """Yield the engine of a local model, kept loaded inside the block.
 
         Raises:
-            UnknownModelError: there is no such model.
-            ModelError: it cannot be loaded.
-            InvalidRequestError: it is no file, or was not made to generate.
+            UnknownModelError: no model has that name.
+            ModelError: the model cannot be loaded.
+            InvalidRequestError: the model is not local, or cannot generate.
         """
         name = self.name(name)
         async with self._generating(name) as loaded:
@@ -244,25 +252,25 @@ class Models:
 
     @contextmanager
     def loaded_engine(self, name: str | None) -> Iterator[Engine | None]:
-        """The engine of a model that is loaded to generate, as long as the block lasts.
+        """Yield the engine of a model if it is loaded for generation, else None.
 
         Raises:
-            UnknownModelError: there is no such model.
-            InvalidRequestError: it is no file.
+            UnknownModelError: no model has that name.
+            InvalidRequestError: the model is not local.
         """
         name = self.name(name)
         self._local(name)
-        with self._limited().peek(name) as loaded:
+        with self._model_pool().peek(name) as loaded:
             yield loaded.engine if isinstance(loaded, _Generating) else None
 
     @asynccontextmanager
     async def embedder(self, name: str | None) -> AsyncIterator[EmbeddingEngine]:
-        """A model loaded to embed or to rank, as long as the block lasts.
+        """Yield a model loaded for embedding or reranking, kept loaded inside the block.
 
         Raises:
-            UnknownModelError: there is no such model.
-            ModelError: it cannot be loaded.
-            InvalidRequestError: it is no file, or was not made for that.
+            UnknownModelError: no model has that name.
+            ModelError: the model cannot be loaded.
+            InvalidRequestError: the model is not local, or supports neither.
         """
         from kronk_agent.engine.embedding.engine import EmbeddingEngine
 
@@ -270,34 +278,34 @@ class Models:
         config, about = self._local(name), await self.describe(name)
         if not about.capabilities & {"embed", "rerank"}:
             raise InvalidRequestError(
-                f"the model {name!r} neither embeds nor ranks: name one made for that, or give "
-                "this one `pooling` in the configuration",
+                f"model {name!r} supports neither embedding nor reranking: use another model, or "
+                "set its `pooling` in the configuration",
                 param="model",
             )
         params = self._params(config)
-        if config.context_length is None:  # engine.context_length is about conversations
+        if config.context_length is None:  # engine.context_length applies to conversations only
             params = replace(params, context_length=None)
         path = self._path(config)
         opening = partial(EmbeddingEngine.open, path, params, pooling=config.pooling)
         size = about.embedding_bytes
-        async with self._limited().use(f"{name} (embedding)", size, opening) as loaded:
+        async with self._model_pool().use(f"{name} (embedding)", size, opening) as loaded:
             assert isinstance(loaded, EmbeddingEngine)
             yield loaded
 
     async def unload(self, name: str | None) -> bool:
-        """Unload a model on a file, unless it is in use; True if it was unloaded.
+        """Unload a local model unless it is in use; returns True if it was unloaded.
 
         Raises:
-            UnknownModelError: there is no such model.
+            UnknownModelError: no model has that name.
         """
         name = self.name(name)
         if self.place(name) != "local":
             return False
-        pool = self._limited()
+        pool = self._model_pool()
         return any([await pool.unload(key) for key in (name, f"{name} (embedding)")])
 
     async def close(self) -> None:
-        """Close all, whether in use or not."""
+        """Close all models, even if in use."""
         try:
             if self._pool is not None:
                 await self._pool.close()
@@ -312,22 +320,22 @@ class Models:
 
         config, about = self._local(name), await self.describe(name)
         if "generate" not in about.capabilities:
-            can = " and ".join(sorted(about.capabilities)) or "nothing that is known here"
+            supported = ", ".join(sorted(about.capabilities)) or "none"
             raise InvalidRequestError(
-                f"the model {name!r} cannot generate text; it can {can}", param="model"
+                f"model {name!r} cannot generate text; its capabilities: {supported}", param="model"
             )
         path, params = self._path(config), self._params(config)
 
         async def open() -> _Generating:
             return _Generating(await Engine.open(path, params))
 
-        async with self._limited().use(name, about.generation_bytes, open) as loaded:
+        async with self._model_pool().use(name, about.generation_bytes, open) as loaded:
             assert isinstance(loaded, _Generating)
             yield loaded
 
     @asynccontextmanager
     async def _chat(self, name: str) -> AsyncIterator[ChatModel]:
-        """The chat model on an engine, made when it is first asked for."""
+        """Yield the chat model on the engine, created on first use."""
         async with self._generating(name) as loaded:
             if loaded.chat is None:
                 loaded.chat = await to_thread.run_sync(self._chat_on, loaded.engine, name)
@@ -350,21 +358,21 @@ class Models:
                 self._remote[name] = await self._resources.enter_async_context(opening)
             return self._remote[name]
 
-    def _limited(self) -> Pool[_Generating | EmbeddingEngine]:
-        """The pool; how much is free is asked when the first model is loaded."""
+    def _model_pool(self) -> Pool[_Generating | EmbeddingEngine]:
+        """Return the pool; the free memory is measured when the first model is loaded."""
         if self._pool is None:
-            said = self._engine.memory_mib
-            limit = _free_bytes(self._engine) if said is None else said * _MIB
-            self._pool = Pool(limit, is_limit_strict=said is not None)
+            configured = self._engine.memory_mib
+            limit = _free_bytes(self._engine) if configured is None else configured * _MIB
+            self._pool = Pool(limit, is_limit_strict=configured is not None)
         return self._pool
 
     def _count_tokens(self, name: str, text: str) -> int:
-        """Counts with the engine, or the vocabulary alone while it is not loaded. Blocks."""
-        loaded = self._limited().loaded(name)
+        """Count tokens with the engine, or with the vocabulary alone if not loaded. Blocks."""
+        loaded = self._model_pool().loaded(name)
         if isinstance(loaded, _Generating):
             try:
                 return loaded.engine.count_tokens(text)
-            except EngineError:  # it was closed this moment
+            except EngineError:  # closed in the meantime
                 pass
         return len(self._vocabulary(name).tokenize(text, parse_special=False))
 
@@ -380,7 +388,7 @@ class Models:
     # --- the configuration ---------------------------------------------------------------------
 
     def _add_default(self, model: str | None) -> str:
-        """The name of the configured model; one that is a path gets the name of its file."""
+        """Register the configured model and return its name; a path is named after its file."""
         if model in self._configs:
             return model
         stem = STARTER_NAME if model is None else Path(model).stem
@@ -392,7 +400,7 @@ class Models:
         config = self._configs.get(name)
         if not isinstance(config, LocalModelConfig):
             raise InvalidRequestError(
-                f"the model {name!r} is not a file here, and this needs one", param="model"
+                f"model {name!r} is not a local file, which this operation requires", param="model"
             )
         return config
 
@@ -402,18 +410,18 @@ class Models:
         return find_model(str(config.path), names={}, base_dir=self._base_dir)
 
     def _template(self, config: LocalModelConfig) -> Path | None:
-        """The chat template to use instead of the one in the model's file, if there is one."""
+        """Return the chat template that replaces the one in the file; None without one."""
         return None if config.template is None else self._base_dir / config.template
 
     def _params(self, config: LocalModelConfig) -> EngineParams:
         from kronk_agent.engine.llama.params import EngineParams, LoraAdapter
 
-        said = self._engine
-        lora = tuple(LoraAdapter(adapter.path, adapter.scale) for adapter in said.lora)
+        configured = self._engine
+        lora = tuple(LoraAdapter(adapter.path, adapter.scale) for adapter in configured.lora)
         params = EngineParams(
-            **said.model_dump(exclude={"lora", "memory_mib", "cache_dir"}),
+            **configured.model_dump(exclude={"lora", "memory_mib", "cache_dir"}),
             lora=lora,
-            cache_dir=_cache_dir(said),
+            cache_dir=_cache_dir(configured),
         )
         if config.context_length is None:
             return params
@@ -429,11 +437,11 @@ class Models:
 
 
 _STARTER = LocalModelConfig(path=Path(STARTER_NAME))
-"""Where its file is, is found when it is wanted: it may not be installed."""
+"""Its file is located on use, since it may not be installed."""
 
 
 def _free_bytes(config: EngineConfig) -> int | None:
-    """Memory of this machine that is free; None where models go to a GPU, whose is not known."""
+    """Return the free memory of this machine; None for models on a GPU, whose memory is unknown."""
     import psutil
 
     from kronk_agent.engine.llama.model_file import has_gpu
@@ -444,7 +452,7 @@ def _free_bytes(config: EngineConfig) -> int | None:
 
 
 def _cache_dir(config: EngineConfig) -> Path | None:
-    """The folder for prompts that are kept on disk; None where nothing is kept."""
+    """Return the directory of the on-disk prompt cache; None if disabled."""
     if config.cache_dir == "auto":
         return platformdirs.user_cache_path("kronk-agent", appauthor=False) / "prompts"
     return config.cache_dir or None

@@ -1,4 +1,4 @@
-"""A chat model that is in memory while it generates, and may be unloaded between two turns."""
+"""A chat model that is loaded while it generates, and may be unloaded between turns."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from kronk_agent.model import ChatModel, ChatRequest, ModelInfo, RenderedPrompt
 
 @dataclass(frozen=True, slots=True)
 class PooledChatModel:
-    """Has no lifetime that anybody must see to: a turn loads the model again if need be.
+    """A chat model without a lifecycle to manage: a turn loads the model if necessary.
 
-    A turn of one model waits at most for turns of others to end, never for a whole run: a tool may
-    use another model than the agent that calls it, even where there is room for one.
+    A turn waits at most for turns of other models to finish, never for a whole run: a tool may use
+    another model than the agent that calls it, even if only one fits into memory.
     """
 
     info: ModelInfo
     use: Callable[[], AbstractAsyncContextManager[ChatModel]]
-    """Keeps it in memory as long as the block lasts."""
+    """Keeps the model loaded inside the block."""
     count: Callable[[str], int]
-    """Counts the tokens of a text, also while the model is not in memory."""
+    """Counts the tokens of a text, even if the model is not loaded."""
 
     def count_tokens(self, text: str) -> int:
-        """How many tokens a text has, without any template around it."""
+        """Return the number of tokens of a text, without any template."""
         return self.count(text)
 
     async def count_prompt_tokens(self, request: ChatRequest) -> int:
-        """How many tokens the prompt of a request has; the model is loaded for it if need be."""
+        """Return the number of prompt tokens; loads the model if necessary."""
         async with self.use() as model:
             return await model.count_prompt_tokens(request)
 
     async def render_prompt(self, request: ChatRequest) -> RenderedPrompt:
-        """The prompt as text; the model is loaded for it if need be."""
+        """Return the prompt as text; loads the model if necessary."""
         async with self.use() as model:
             return await model.render_prompt(request)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
-        """The turn as it is generated; see ``ChatModel.stream``.
+        """Stream the turn; see ``ChatModel.stream``.
 
         Raises:
-            ModelError: the model was unloaded and cannot be loaded any more.
+            ModelError: the model was unloaded and cannot be loaded again.
         """
         async with self.use() as model, aclosing(model.stream(request)) as deltas:
             async for delta in deltas:

@@ -1,3 +1,5 @@
+"""The runtime: everything a configuration describes, opened and closed together."""
+
 from __future__ import annotations
 
 import logging
@@ -34,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 class Runtime:
-    """Everything one configuration gives, opened and closed as one. See ``Runtime.open``."""
+    """Models, tools, MCP servers and agents of a configuration. See ``Runtime.open``."""
 
     def __init__(
         self,
@@ -44,7 +46,7 @@ class Runtime:
         tools: Sequence[Tool],
         host: Host | None,
         models: Models,
-        model_is_starter: bool,
+        uses_starter_model: bool,
         resources: AsyncExitStack,
     ) -> None:
         self.config = config
@@ -55,13 +57,13 @@ class Runtime:
         self._opening_store = anyio.Lock()
         self._models = models
         self._compactions = CompactionCache()
-        self._missed: set[tuple[str, str]] = set()
-        """Agents, and globs of theirs that fit no tool, that were told of."""
-        self.model_is_starter = model_is_starter
-        """True when no model was chosen, and the small one that ships with us runs."""
-        own = StaticToolset("kronk-agent", configured_tools(config, base_dir, tools))
-        self.toolsets: tuple[Toolset, ...] = (own, *(host.toolsets if host else ()))
-        """The built-in and the user's own tools, then one toolset for each MCP server."""
+        self._reported_globs: set[tuple[str, str]] = set()
+        """Agents with globs that match no tool and were already reported."""
+        self.uses_starter_model = uses_starter_model
+        """True if no model was chosen, so that the bundled small one is used."""
+        configured = StaticToolset("kronk-agent", configured_tools(config, base_dir, tools))
+        self.toolsets: tuple[Toolset, ...] = (configured, *(host.toolsets if host else ()))
+        """The built-in and the user's own tools, then one toolset per MCP server."""
 
     @classmethod
     @asynccontextmanager
@@ -78,15 +80,17 @@ class Runtime:
         """Open a runtime: MCP servers start in the background, models load on first use.
 
         Args:
-            config: what ``load_config`` gave; None is the defaults.
-            base_dir: what relative paths of tools are relative to; None is the working directory.
-            tools: more tools, beside those of the configuration.
-            model: the default, under its own name (``info.id``), instead of the configured one.
-            models: more models, by name, beside those of the configuration.
-            person: answers what MCP servers ask of a person; None: they may not ask.
+            config: the result of ``load_config``; None means the defaults.
+            base_dir: directory that relative paths of tools refer to; None means the working
+                directory.
+            tools: tools in addition to those of the configuration.
+            model: the default model, under its own name (``info.id``), instead of the configured
+                one.
+            models: models by name, in addition to those of the configuration.
+            person: answers requests of MCP servers to the user; None refuses such requests.
 
         Raises:
-            ConfigError: a tool named in the configuration cannot be had.
+            ConfigError: a tool named in the configuration cannot be loaded.
         """
         config = config or Config()
 
@@ -110,7 +114,7 @@ class Runtime:
                 tools=tools,
                 host=host,
                 models=all_models,
-                model_is_starter=model is None and config.model is None,
+                uses_starter_model=model is None and config.model is None,
                 resources=resources,
             )
             if host is not None:
@@ -119,7 +123,7 @@ class Runtime:
 
     @property
     def servers(self) -> tuple[ServerStatus, ...]:
-        """How the registered MCP servers are, in the order of the configuration."""
+        """The status of each MCP server, in the order of the configuration."""
         return self._host.statuses() if self._host else ()
 
     async def wait_servers_ready(self) -> None:
@@ -137,77 +141,77 @@ class Runtime:
             await self._host.wait_required()
 
     async def tools_changed(self) -> None:
-        """Wait until an MCP server's tools have changed; for one who waits."""
+        """Wait until the tools of an MCP server change. Supports a single waiter."""
         if self._host is None:
             await anyio.sleep_forever()
         else:
             await self._host.tools_changed.wait()
 
     def whole_output(self, uri: str) -> str | None:
-        """The whole text of a result that was cut, by the address its marker gives."""
+        """Return the complete text of a truncated result, by the URI in its marker."""
         return self._host.outputs.get(uri) if self._host else None
 
     @property
     def resources(self) -> Resources | None:
-        """What the MCP servers have to read; None where there are no servers."""
+        """The resources of the MCP servers; None without servers."""
         return self._host.resources if self._host else None
 
     @property
     def prompts(self) -> Prompts | None:
-        """What the MCP servers have to begin with; None where there are no servers."""
+        """The prompts of the MCP servers; None without servers."""
         return self._host.prompts if self._host else None
 
     async def user_message(self, text: str) -> Message:
-        """The text as a message, with the MCP resources it mentions as ``@server:uri`` attached.
+        """Return the text as a message, attaching MCP resources mentioned as ``@server:uri``.
 
         Raises:
-            ToolError: one of them cannot be read.
+            ToolError: a resource cannot be read.
         """
         return await self._host.resources.attach(text) if self._host else Message.user(text)
 
     async def agent(self, name: str | None = None, *, model: str | None = None) -> Agent:
-        """An agent of the configuration. The first call loads the model.
+        """Return an agent of the configuration. The first call loads the model.
 
         Args:
-            name: a key of ``agents``; None is the one under ``agent``.
-            model: one of ``models``, in place of the agent's own.
+            name: a key of ``agents``; None means the default agent.
+            model: a model name that overrides the agent's own.
 
         Raises:
-            UnknownModelError: there is no such agent or model.
+            UnknownModelError: no agent or model has that name.
             ModelError: the model is missing or cannot be loaded.
         """
-        own = None if name is None else agent_config(self.config, name)
-        if name is not None and own is not None:
-            self._warn_of_missing_tools(name, own)
+        config = None if name is None else agent_config(self.config, name)
+        if name is not None and config is not None:
+            self._warn_of_missing_tools(name, config)
         return Agent(
-            await self.chat_model(model or (own.model if own else None)),
-            agent_toolsets(self.toolsets, own),
-            agent_options(self.config, own),
+            await self.chat_model(model or (config.model if config else None)),
+            agent_toolsets(self.toolsets, config),
+            agent_options(self.config, config),
             self._compactions,
         )
 
     def _warn_of_missing_tools(self, name: str, agent: NamedAgentConfig) -> None:
-        """Say once of each tool the agent is to have that there is none of that name."""
-        globs = [glob for glob in agent.tools or () if (name, glob) not in self._missed]
+        """Warn once about each of the agent's globs that matches no tool."""
+        globs = [glob for glob in agent.tools or () if (name, glob) not in self._reported_globs]
         if not globs:
             return
         pending = [
             self.config.mcp_servers[server.name].prefix or server.name
             for server in self.servers
-            if server.state != "ready"  # those that failed are told of already
+            if server.state != "ready"  # failures are reported elsewhere
         ]
         names = [tool.name for toolset in self.toolsets for tool in toolset.tools()]
         known = known_tools(names, pending)
         for glob in globs:
-            if not known.fits(glob):
-                self._missed.add((name, glob))
-                logger.warning("agents.%s.tools: no tool is called %r", name, glob)
+            if not known.matches(glob):
+                self._reported_globs.add((name, glob))
+                logger.warning("agents.%s.tools: unknown tool %r", name, glob)
 
     async def sessions(self) -> SessionStore:
-        """The store of conversations; the first call opens it and upgrades its tables.
+        """Return the store of conversations; the first call opens it and migrates its tables.
 
         Raises:
-            StoreError: it cannot be opened.
+            StoreError: the store cannot be opened.
         """
         from kronk_agent.sessions import SessionStore  # heavy
 
@@ -220,93 +224,101 @@ class Runtime:
 
     @property
     def models(self) -> tuple[ModelEntry, ...]:
-        """The models there are to be had, the default first."""
+        """The registered models, the default first."""
         return self._models.entries()
 
     async def chat_model(self, name: str | None = None) -> ChatModel:
-        """A model of ``models`` to chat with; loaded by the first call, which takes seconds.
+        """Return a chat model; the first call loads it, which takes seconds.
 
-        It may be unloaded between two turns to make room for others, and is then loaded again.
+        It may be unloaded between two turns to free memory for others, and is loaded again on use.
 
         Args:
-            name: None is the default.
+            name: the model; None means the default.
 
         Raises:
-            UnknownModelError: there is no such model.
-            ModelError: it is missing, cannot be loaded, or has no chat template.
-            InvalidRequestError: it was not made to generate.
+            UnknownModelError: no model has that name.
+            ModelError: the model is missing, cannot be loaded, or has no chat template.
+            InvalidRequestError: the model cannot generate.
         """
         return await self._models.chat_model(name)
 
     def engine(self, name: str | None = None) -> AbstractAsyncContextManager[Engine]:
-        """The engine of a model on a file: ``async with runtime.engine() as engine``.
+        """Return the engine of a local model: ``async with runtime.engine() as engine``.
 
-        It stays loaded as long as the block lasts; entering may take seconds.
+        It stays loaded inside the block; entering may take seconds.
 
         Raises:
-            UnknownModelError: there is no such model.
-            ModelError: it cannot be loaded.
-            InvalidRequestError: the model is on a server, or was not made to generate.
+            UnknownModelError: no model has that name.
+            ModelError: the model cannot be loaded.
+            InvalidRequestError: the model is remote, or cannot generate.
         """
         return self._models.engine(name)
 
     def loaded_engine(self, name: str | None = None) -> AbstractContextManager[Engine | None]:
-        """The engine of a model on a file, if it is loaded to generate: ``with … as engine``.
+        """Return the engine of a local model if it is loaded: ``with ... as engine``.
 
-        It stays loaded as long as the block lasts; where it is not loaded, this gives None.
+        It stays loaded inside the block; the block gets None if it is not loaded for generation.
 
         Raises:
-            UnknownModelError: there is no such model.
-            InvalidRequestError: the model is on a server.
+            UnknownModelError: no model has that name.
+            InvalidRequestError: the model is remote.
         """
         return self._models.loaded_engine(name)
 
     async def unload(self, name: str | None = None) -> bool:
-        """Unload a model on a file, unless it is in use; True if it was unloaded.
+        """Unload a local model unless it is in use; returns True if it was unloaded.
 
         Its next use loads it again.
 
         Raises:
-            UnknownModelError: there is no such model.
+            UnknownModelError: no model has that name.
         """
         return await self._models.unload(name)
 
     def embedder(self, name: str | None = None) -> AbstractAsyncContextManager[EmbeddingEngine]:
-        """A model to embed or rank with: ``async with runtime.embedder("bge") as embedder``.
+        """Return an embedding model: ``async with runtime.embedder("bge") as embedder``.
 
-        It stays loaded as long as the block lasts; entering may take seconds.
+        It stays loaded inside the block; entering may take seconds.
 
         Raises:
-            UnknownModelError: there is no such model.
-            ModelError: it cannot be loaded.
-            InvalidRequestError: the model is on a server, or was not made for that.
+            UnknownModelError: no model has that name.
+            ModelError: the model cannot be loaded.
+            InvalidRequestError: the model is remote, or supports neither embedding nor reranking.
         """
         return self._models.embedder(name)
 
     async def capabilities(
         self, name: str | None = None, *, renders_template: bool = True
     ) -> frozenset[Capability]:
-        """What a model can do; a file is read for it and not loaded to be run.
+        """Return the capabilities of a model, without loading its weights.
 
-        Without ``renders_template``, thinking is only told of models that were asked for before.
+        Args:
+            name: the model; None means the default.
+            renders_template: render the chat template; if False, ``thinking`` is reported only if
+                the
+                template was rendered before.
 
         Raises:
-            UnknownModelError: there is no such model.
-            ModelError: its file is missing or cannot be read.
+            UnknownModelError: no model has that name.
+            ModelError: the file is missing or unreadable.
         """
         return await self._models.capabilities(name, renders_template=renders_template)
 
     async def describe_model(
         self, name: str | None = None, *, renders_template: bool = True
     ) -> ModelDescription:
-        """What a model's file tells of it; it is not loaded to be run.
+        """Return the description of a local model, without loading its weights.
 
-        Without ``renders_template``, what its chat template can is only told where that is known.
+        Args:
+            name: the model; None means the default.
+            renders_template: render the chat template; if False, its features are reported only if
+                it was
+                rendered before.
 
         Raises:
-            UnknownModelError: there is no such model.
-            ModelError: a file is missing or cannot be read, or the chat template is not valid.
-            InvalidRequestError: the model is on a server.
+            UnknownModelError: no model has that name.
+            ModelError: a file is missing or unreadable, or the chat template is invalid.
+            InvalidRequestError: the model is remote.
         """
         return await self._models.describe(name, renders_template=renders_template)
 

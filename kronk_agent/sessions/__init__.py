@@ -1,10 +1,10 @@
-"""Conversations that survive the process, in SQLite or PostgreSQL.
+"""Persistent conversations, in SQLite or PostgreSQL.
 
-A session is a conversation of messages with a title. A response is one answer given over HTTP; it
-belongs to a session, or goes on from an earlier response, or stands alone. Nothing that was said is
-ever changed: messages and items are only added, and removed with what they belong to.
+A session is a conversation with a title. A response is an answer given over HTTP; it belongs to a
+session, continues an earlier response, or stands alone. Stored content never changes: messages and
+items are only added, and deleted together with their owner.
 
-To be imported where the store is first used: it brings SQLAlchemy with it.
+Import it where the store is first used: it imports SQLAlchemy.
 """
 
 from __future__ import annotations

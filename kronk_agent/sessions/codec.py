@@ -1,4 +1,4 @@
-"""Messages as JSON and back, as the database keeps them."""
+"""Encodes messages as JSON for the database, and decodes them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kronk_agent.messages import (
 
 
 def message_to_json(message: Message) -> JsonObject:
-    """Without what a message does not have. Bytes become base64."""
+    """Encode a message; empty fields are omitted, and bytes become base64."""
     value: JsonObject = {
         "role": message.role,
         "content": [_part_to_json(part) for part in message.content],
@@ -38,10 +38,10 @@ def message_to_json(message: Message) -> JsonObject:
 
 
 def message_from_json(value: JsonObject) -> Message:
-    """The inverse of ``message_to_json``.
+    """Decode a message, the inverse of ``message_to_json``.
 
     Raises:
-        ValueError: it is not a message.
+        ValueError: the value is not a message.
     """
     match value:
         case {

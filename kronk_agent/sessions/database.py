@@ -1,4 +1,4 @@
-"""The door to the database: opened, brought up to date, and entered one transaction at a time."""
+"""The database connection: opening, migrations and transactions."""
 
 from __future__ import annotations
 
@@ -30,47 +30,49 @@ _DRIVERS = {
     "postgres": "postgresql+asyncpg",
 }
 _BUSY_SECONDS = 30
-"""How long a transaction waits for one of another process."""
-_BACKUP = "put a backup in its place, or move it away to begin anew"
+"""Seconds a transaction waits for one of another process."""
+_BACKUP = "restore a backup, or move the file away to start over"
 _REMEDIES = {
     "not a database": _BACKUP,
     "malformed": _BACKUP,
     "already exists": _BACKUP,
     "no such table": _BACKUP,
-    "not as it was written": _BACKUP,
-    "is full": "make room on its disk",
-    "disk I/O error": "see whether its disk is full or broken",
-    "readonly": "let kronk-agent write there",
-    "unable to open": "let kronk-agent read and write it and its folder",
-    "is locked": "another program is at it; try again",
+    "content is invalid": _BACKUP,
+    "is full": "free space on its disk",
+    "disk I/O error": "check whether its disk is full or broken",
+    "readonly": "give kronk-agent write permission",
+    "unable to open": "give kronk-agent read and write permission for the file and its directory",
+    "is locked": "another program uses it; try again",
 }
-"""What a person can do, by what SQLite says."""
+"""Remedies by parts of SQLite's error messages."""
 _MIGRATION_LOCK = 7_205_759
-"""Any number, the same in every process: PostgreSQL's advisory lock while tables are made."""
+"""Key of PostgreSQL's advisory lock during migrations; any number, the same everywhere."""
 
 
 class Database:
-    """Transactions on an engine. Each is short, runs to its end, and is not cancelled halfway."""
+    """Runs transactions on an engine. Each is short, completes, and cannot be cancelled midway."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._is_sqlite = engine.dialect.name == "sqlite"
-        # SQLite has one writer; waiting here is cheaper than trying again in its busy handler.
+        # SQLite has one writer; waiting here is cheaper than retrying in its busy handler.
         self._writing = anyio.Lock()
-        # A database in memory has one connection, so its readers wait for each other too.
+        # An in-memory database has one connection, so its readers wait for each other too.
         self._is_in_memory = self._is_sqlite and engine.url.database in (None, "", ":memory:")
 
     @classmethod
     @asynccontextmanager
     async def open(cls, url: str | None) -> AsyncIterator[Database]:
-        """Connect and bring the tables up to date.
+        """Connect and migrate the tables.
 
         Args:
-            url: ``sqlite:///PATH`` or ``postgresql://…``; None is a SQLite file in the person's
-                data folder.
+            url: ``sqlite:///PATH`` or ``postgresql://...``; None means a SQLite file in the user's
+                data
+                directory.
 
         Raises:
-            StoreError: it cannot be reached or written, or a newer version has written it.
+            StoreError: the database is unreachable, not writable, or was written by a newer
+                version.
         """
         engine = _create_engine(url)
         try:
@@ -84,7 +86,7 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """One consistent view.
+        """Open a read transaction with a consistent view.
 
         Raises:
             StoreError: the database failed.
@@ -94,7 +96,7 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
-        """All of it is kept, or none.
+        """Open a write transaction: all changes are stored, or none.
 
         Raises:
             StoreError: the database failed.
@@ -107,7 +109,7 @@ class Database:
         async with AsyncExitStack() as stack:
             if self._is_in_memory or (self._is_sqlite and is_write):
                 await stack.enter_async_context(self._writing)
-            # Shielded: a cancelled one would leave its connection in an unknown state.
+            # Shielded: cancellation would leave the connection in an unknown state.
             stack.enter_context(CancelScope(shield=True))
             try:
                 connection = await stack.enter_async_context(self._engine.connect())
@@ -119,15 +121,15 @@ class Database:
 
     def _failure(self, error: Exception) -> StoreError:
         url = self._engine.url
-        # Without its query, in which there may be a password too.
+        # Without the query, which may also contain a password.
         shown = url.set(query={}).render_as_string(hide_password=True)
-        place = url.database if self._is_sqlite else shown
-        words = Redactor([url.password])(_words(error))
-        return StoreError(f"the session store {place} failed: {words}{_remedy(words)}")
+        location = url.database if self._is_sqlite else shown
+        message = Redactor([url.password])(_database_message(error))
+        return StoreError(f"session store {location} failed: {message}{_remedy(message)}")
 
 
 def default_path() -> Path:
-    """The SQLite file in the person's own data folder."""
+    """Return the path of the SQLite file in the user's data directory."""
     return platformdirs.user_data_path("kronk-agent", appauthor=False) / "sessions.db"
 
 
@@ -138,7 +140,7 @@ def _create_engine(url: str | None) -> AsyncEngine:
             return create_async_engine(parsed, pool_pre_ping=True)
         except ModuleNotFoundError as error:
             raise StoreError(
-                "PostgreSQL needs one more package: pip install 'kronk-agent[postgres]'"
+                "PostgreSQL requires an extra package: pip install 'kronk-agent[postgres]'"
             ) from error
     if parsed.database and parsed.database != ":memory:":
         _make_private(Path(parsed.database))
@@ -155,41 +157,41 @@ def _parsed(url: str | None) -> URL:
         parsed = make_url(url)
         return parsed.set(drivername=_DRIVERS[parsed.drivername])
     except (ArgumentError, KeyError, NoSuchModuleError):
-        # The URL itself is not repeated: it may hold a password.
+        # The URL is not repeated: it may contain a password.
         raise StoreError(
             "sessions.url must be sqlite:///PATH or postgresql://USER@HOST/DATABASE"
         ) from None
 
 
 def _make_private(path: Path) -> None:
-    """Make the file so that only the person can read it; SQLite's other files follow its mode."""
+    """Create the file readable by its owner only; SQLite's other files get the same mode."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
-        raise StoreError(f"the session store {path} cannot be written: {error.strerror}") from error
+        raise StoreError(f"session store {path} cannot be written: {error.strerror}") from error
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves
+    connection.isolation_level = None  # we send BEGIN ourselves
     cursor = connection.cursor()
-    # Two that make a new file a WAL at once: SQLite tells one of them at once that it is locked,
-    # however long it may wait.
-    again = Retrying(
+    # If two processes switch a new file to WAL at the same time, SQLite reports to one of them at
+    # once that it is locked, whatever its timeout.
+    retrying = Retrying(
         retry=retry_if_exception_message(match="database is locked"),
         wait=wait_random(0.01, 0.05),
         stop=stop_after_delay(_BUSY_SECONDS),
         sleep=lambda seconds: await_only(anyio.sleep(seconds)),
         reraise=True,
     )
-    again(cursor.execute, "PRAGMA journal_mode=WAL")
+    retrying(cursor.execute, "PRAGMA journal_mode=WAL")
     for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that will write takes the lock at once: one that read first could not wait.
+    # A write transaction takes the lock at once: after a read it could not wait for it.
     is_write = connection.get_execution_options().get("kronk_write")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
 
@@ -202,12 +204,12 @@ def _migrate(connection: Connection) -> None:
     except CommandError as error:
         raise StoreError(
             f"the session store was written by a newer kronk-agent ({error}): "
-            "use that one, or another sessions.url"
+            "use that version, or another sessions.url"
         ) from error
 
 
 def migrations(connection: Connection | None = None) -> AlembicConfig:
-    """Alembic's configuration, on this connection."""
+    """Return the Alembic configuration for a connection."""
     config = AlembicConfig()
     folder = str(Path(__file__).parent / "migrations")
     config.set_main_option("script_location", folder.replace("%", "%%"))
@@ -216,12 +218,12 @@ def migrations(connection: Connection | None = None) -> AlembicConfig:
     return config
 
 
-def _words(error: Exception) -> str:
-    """What the database said, without the statement and its values, which are private."""
+def _database_message(error: Exception) -> str:
+    """Return the database's message without the statement and its private values."""
     if isinstance(error, ValueError | RecursionError):
-        return "what it holds is not as it was written"
+        return "its content is invalid"
     return str(error.orig if isinstance(error, DBAPIError) else error)
 
 
-def _remedy(words: str) -> str:
-    return next((f": {remedy}" for sign, remedy in _REMEDIES.items() if sign in words), "")
+def _remedy(message: str) -> str:
+    return next((f": {remedy}" for sign, remedy in _REMEDIES.items() if sign in message), "")

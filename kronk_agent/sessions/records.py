@@ -1,4 +1,4 @@
-"""What the store gives out. Times are seconds since 1970, UTC."""
+"""Records of the store. Times are in seconds since 1970, UTC."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ResponseStatus: TypeAlias = Literal[
 ]
 
 FINAL: frozenset[ResponseStatus] = frozenset({"completed", "incomplete", "failed", "cancelled"})
-"""What a response stays, once it is that."""
+"""Statuses that do not change any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,24 +25,24 @@ class Session:
     metadata: Mapping[str, str]
     created_at: float
     updated_at: float
-    """When something was last added or changed."""
+    """Time of the last change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredResponse:
-    """One answer, as it stands."""
+    """A response in its current state."""
 
     id: str
     status: ResponseStatus
     body: JsonObject
-    """What the API shows of it."""
+    """The response as shown by the API."""
     session_id: str | None = None
-    """The session it is part of."""
+    """The session it belongs to; None if it belongs to none."""
     previous_id: str | None = None
-    """The response it goes on from; not with a session."""
+    """The response it continues; None for the first, or with a session."""
     created_at: float = 0.0
     is_lost: bool = field(default=False)
-    """It is not finished, and whoever was at it is gone."""
+    """True if unfinished although its process is gone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The tables. ``migrations`` makes them; a test holds the two to each other."""
+"""The tables. ``migrations`` creates them; a test checks that both are equal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ sessions = Table(
     "sessions",
     metadata,
     Column("id", String, primary_key=True),
-    # Whose it is: the API key's id, or nothing for the person at this machine.
+    # ID of the API key; empty for the local user.
     Column("owner", String, nullable=False, index=True),
     Column("title", String, nullable=False),
     Column("metadata", JSON, nullable=False),
@@ -41,14 +41,14 @@ responses = Table(
     Column("id", String, primary_key=True),
     Column("owner", String, nullable=False),
     Column("session_id", ForeignKey("sessions.id", ondelete="SET NULL"), index=True),
-    # The last message of the session as it was when this response was finished.
+    # The last message of the session when this response finished.
     Column("session_end", Integer),
-    # Not a foreign key: the earlier one may be deleted, which ends the chain.
+    # Not a foreign key: the earlier response may be deleted, which ends the chain.
     Column("previous_id", String, index=True),
     Column("status", String, nullable=False),
     Column("body", JSON, nullable=False),
     Column("created_at", Float, nullable=False, index=True),
-    # Until then whoever works on it promises to say that it still does; nothing when it is final.
+    # Lease of the process that works on it; NULL when final.
     Column("alive_until", Float),
 )
 
@@ -57,7 +57,7 @@ def _owned_by_one() -> CheckConstraint:
     return CheckConstraint("(session_id IS NULL) <> (response_id IS NULL)", name="owned_by_one")
 
 
-# What a model reads and writes. The number gives the order.
+# Messages for the model, ordered by number.
 messages = Table(
     "messages",
     metadata,
@@ -68,7 +68,7 @@ messages = Table(
     _owned_by_one(),
 )
 
-# The same as the API shows it: a session's items, and the input of a response.
+# Items as shown by the API: those of a session, and the input of a response.
 items = Table(
     "items",
     metadata,
@@ -79,7 +79,7 @@ items = Table(
     _owned_by_one(),
 )
 
-# The stream of a response that ran in the background, to be read again.
+# The stream of a background response, for replay.
 response_events = Table(
     "response_events",
     metadata,

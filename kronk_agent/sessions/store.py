@@ -1,3 +1,5 @@
+"""The store of sessions and responses."""
+
 from __future__ import annotations
 
 import time
@@ -15,14 +17,14 @@ from kronk_agent.sessions.records import FINAL, ResponseStatus, Session, StoredE
 from kronk_agent.sessions.schema import items, messages, response_events, responses, sessions
 
 LEASE_SECONDS = 60.0
-"""How long a response counts as being worked on after its last ``renew``."""
+"""Time after the last ``renew`` until a response counts as lost."""
 _DAY_SECONDS = 86_400.0
 
 
 class SessionStore:
-    """Sessions and responses of one owner; nobody sees those of another.
+    """Sessions and responses of one owner, isolated from those of other owners.
 
-    Every method is one transaction. All of them raise ``StoreError`` when the database fails.
+    Every method is one transaction. All of them raise ``StoreError`` if the database fails.
     """
 
     def __init__(self, database: Database, owner: str = "") -> None:
@@ -34,15 +36,16 @@ class SessionStore:
     async def open(
         cls, url: str | None = None, *, retention_days: float | None = None
     ) -> AsyncIterator[SessionStore]:
-        """Open the store, make or upgrade its tables, and drop what has been kept long enough.
+        """Open the store, migrate its tables, and delete expired responses.
 
         Args:
-            url: ``sqlite:///PATH`` or ``postgresql://…``; None is the person's own SQLite file.
-            retention_days: how long to keep responses that are part of no session and that no
-                younger one goes on from; None keeps them.
+            url: ``sqlite:///PATH`` or ``postgresql://...``; None means the user's SQLite file.
+            retention_days: days to keep responses that belong to no session and that no later
+                response
+                continues; None keeps them forever.
 
         Raises:
-            StoreError: it cannot be opened.
+            StoreError: the store cannot be opened.
         """
         async with Database.open(url) as database:
             store = cls(database)
@@ -51,7 +54,7 @@ class SessionStore:
             yield store
 
     def owned_by(self, owner: str) -> SessionStore:
-        """The same store as another owner sees it."""
+        """Return the same store for another owner."""
         return SessionStore(self._database, owner)
 
     # --- sessions ----------------------------------------------------------------------------
@@ -59,6 +62,7 @@ class SessionStore:
     async def create_session(
         self, id: str, *, title: str = "", metadata: Mapping[str, str] | None = None
     ) -> Session:
+        """Create a session."""
         now = time.time()
         session = Session(id, title, dict(metadata or {}), now, now)
         async with self._database.write() as connection:
@@ -75,12 +79,13 @@ class SessionStore:
         return session
 
     async def session(self, id: str) -> Session | None:
+        """Return a session; None if it does not exist."""
         async with self._database.read() as connection:
             row = (await connection.execute(select(sessions).where(self._is_session(id)))).first()
         return None if row is None else _session(row)
 
     async def sessions(self, *, limit: int = 20) -> list[Session]:
-        """The ones last used, the latest first."""
+        """Return the most recently used sessions, latest first."""
         query = (
             select(sessions)
             .where(sessions.c.owner == self._owner)
@@ -93,7 +98,7 @@ class SessionStore:
     async def update_session(
         self, id: str, *, title: str | None = None, metadata: Mapping[str, str] | None = None
     ) -> Session | None:
-        """Change what is given; None where there is no such session."""
+        """Change the given fields; returns None if the session does not exist."""
         changes: dict[str, object] = {"updated_at": time.time()}
         if title is not None:
             changes["title"] = title
@@ -105,7 +110,10 @@ class SessionStore:
         return None if row is None else _session(row)
 
     async def delete_session(self, id: str) -> bool:
-        """With all its messages. Responses that were part of it can no longer be gone on from."""
+        """Delete a session with its messages; returns False if it does not exist.
+
+        Responses that belonged to it can no longer be continued.
+        """
         async with self._database.write() as connection:
             done = await connection.execute(delete(sessions).where(self._is_session(id)))
         return done.rowcount == 1
@@ -113,12 +121,21 @@ class SessionStore:
     async def append(
         self, id: str, added: Sequence[Message], *, shown: Sequence[JsonObject] = ()
     ) -> bool:
-        """Add messages, and the items the API shows for them; False: there is no such session."""
+        """Add messages, and the items that the API shows for them.
+
+        Args:
+            id: the session.
+            added: the messages.
+            shown: the items.
+
+        Returns:
+            False if the session does not exist.
+        """
         async with self._database.write() as connection:
             return await self._append(connection, id, added, shown)
 
     async def messages(self, id: str) -> list[Message]:
-        """All of the session, in order; none where there is no such session."""
+        """Return the messages of a session in order; empty if it does not exist."""
         query = (
             select(messages.c.body)
             .join(sessions, sessions.c.id == messages.c.session_id)
@@ -129,7 +146,7 @@ class SessionStore:
             return [message_from_json(body) for body in await connection.scalars(query)]
 
     async def items(self, id: str) -> list[JsonObject]:
-        """The session's items, in order."""
+        """Return the items of a session in order; empty if it does not exist."""
         query = (
             select(items.c.body)
             .join(sessions, sessions.c.id == items.c.session_id)
@@ -144,10 +161,14 @@ class SessionStore:
     async def begin_response(
         self, response: StoredResponse, *, given: Sequence[JsonObject] = ()
     ) -> None:
-        """Keep a response that is about to be worked on, with the items it was given.
+        """Store a response that is about to be processed, with its input items.
 
-        It counts as lost unless ``renew`` or ``finish_response`` is called within LEASE_SECONDS,
-        and again.
+        It counts as lost unless ``renew`` or ``finish_response`` is called at least every
+        LEASE_SECONDS.
+
+        Args:
+            response: the response.
+            given: its input items.
         """
         now = time.time()
         async with self._database.write() as connection:
@@ -168,7 +189,7 @@ class SessionStore:
             )
 
     async def renew(self, id: str, *, status: ResponseStatus, body: JsonObject) -> bool:
-        """Say that it is still worked on, and how far it is; False: it was ended or deleted."""
+        """Extend the lease and update the response; returns False if it ended or was deleted."""
         change = (
             update(responses)
             .where(self._is_response(id), responses.c.status.not_in(FINAL))
@@ -187,12 +208,15 @@ class SessionStore:
         shown: Sequence[JsonObject] = (),
         events: Sequence[StoredEvent] = (),
     ) -> bool:
-        """Say how it ended, once and for all; False: it was ended or deleted before.
+        """Finish a response; returns False if it already ended or was deleted.
 
         Args:
-            said: its messages, those it was given and those it added; they join its session.
-            shown: the items for these, to join the session.
-            events: its stream, where it is to be read again.
+            id: the response.
+            status: its final status.
+            body: the response as shown by the API.
+            said: its input and output messages; they are added to its session.
+            shown: the items for these messages, for the session.
+            events: its stream, if it must be replayable.
         """
         change = (
             update(responses)
@@ -224,6 +248,7 @@ class SessionStore:
             return True
 
     async def response(self, id: str) -> StoredResponse | None:
+        """Return a response; None if it does not exist."""
         async with self._database.read() as connection:
             row = (await connection.execute(select(responses).where(self._is_response(id)))).first()
         if row is None:
@@ -235,17 +260,21 @@ class SessionStore:
             session_id=row.session_id,
             previous_id=row.previous_id,
             created_at=row.created_at,
-            is_lost=row.alive_until is not None and _is_over(row.alive_until),
+            is_lost=row.alive_until is not None and _is_expired(row.alive_until),
         )
 
     async def delete_response(self, id: str) -> bool:
-        """With its messages; those that joined a session stay there."""
+        """Delete a response and its messages, except messages that joined a session.
+
+        Returns:
+            False if it does not exist.
+        """
         async with self._database.write() as connection:
             done = await connection.execute(delete(responses).where(self._is_response(id)))
         return done.rowcount == 1
 
     async def given_items(self, id: str) -> list[JsonObject]:
-        """The items a response was given, in order."""
+        """Return the input items of a response, in order."""
         query = (
             select(items.c.body)
             .join(responses, responses.c.id == items.c.response_id)
@@ -256,7 +285,7 @@ class SessionStore:
             return list(await connection.scalars(query))
 
     async def events(self, id: str, *, after: int = -1) -> list[StoredEvent]:
-        """A response's stream as it was kept, from the one after this sequence number."""
+        """Return the stored stream of a response after this sequence number."""
         query = (
             select(response_events.c.sequence_number, response_events.c.body)
             .join(responses, responses.c.id == response_events.c.response_id)
@@ -267,42 +296,43 @@ class SessionStore:
             return [StoredEvent(number, body) for number, body in await connection.execute(query)]
 
     async def conversation_of(self, id: str) -> list[Message] | None:
-        """All that was said up to the end of this response.
+        """Return the conversation up to the end of this response.
 
-        None where this response, or one it goes on from, is not there (any more).
+        Returns:
+            The messages; None if this response, or one that it continues, does not exist.
         """
         async with self._database.read() as connection:
             links = _in_order(id, await connection.execute(_chain(self._is_response(id))))
             if not links or links[0].previous_id is not None:
                 return None
-            said: list[Message] = []
+            conversation: list[Message] = []
             first = links[0]
             if first.session_end is not None:
                 if first.session_id is None:
                     return None
-                said += await _read(
+                conversation += await _read(
                     connection,
                     and_(
                         messages.c.session_id == first.session_id,
                         messages.c.number <= first.session_end,
                     ),
                 )
-            own = await connection.execute(
+            rows = await connection.execute(
                 select(messages.c.response_id, messages.c.body)
                 .where(messages.c.response_id.in_([link.id for link in links]))
                 .order_by(messages.c.number)
             )
             by_response: dict[str, list[Message]] = {}
-            for response_id, body in own:
+            for response_id, body in rows:
                 by_response.setdefault(response_id, []).append(message_from_json(body))
         for link in links:
-            said += by_response.get(link.id, [])
-        return said
+            conversation += by_response.get(link.id, [])
+        return conversation
 
     async def purge(self, *, before: float) -> int:
-        """Delete responses from before this time, of any owner; gives how many.
+        """Delete responses from before this time, of any owner; returns their number.
 
-        Those stay that are part of a session, or that a younger response goes on from.
+        Keeps responses that belong to a session, or that a later response continues.
         """
         kept = _chain(responses.c.created_at >= before).subquery()
         old = delete(responses).where(
@@ -313,7 +343,7 @@ class SessionStore:
         async with self._database.write() as connection:
             return len((await connection.execute(old.returning(responses.c.id))).all())
 
-    # --- below -------------------------------------------------------------------------------
+    # --- helpers --- ----------------------------------------------------------------------------
 
     def _is_session(self, id: str) -> ColumnElement[bool]:
         return and_(sessions.c.id == id, sessions.c.owner == self._owner)
@@ -328,7 +358,7 @@ class SessionStore:
         added: Sequence[Message],
         shown: Sequence[JsonObject],
     ) -> bool:
-        # The update also holds the row, so that two at a time do not mix what they add.
+        # The update also locks the row, so that concurrent additions are not interleaved.
         touch = update(sessions).where(self._is_session(id)).values(updated_at=time.time())
         if (await connection.execute(touch)).rowcount == 0:
             return False
@@ -338,13 +368,13 @@ class SessionStore:
         return True
 
 
-def _is_over(alive_until: float) -> bool:
-    """A lease ends at its time. One that is far too long is from before the clock was set back."""
+def _is_expired(alive_until: float) -> bool:
+    """True if the lease has expired, or is implausibly long because the clock was set back."""
     return not 0 <= alive_until - time.time() <= 2 * LEASE_SECONDS
 
 
 def _chain(is_last: ColumnElement[bool]) -> Any:
-    """The responses that fit, and all that these go on from."""
+    """Select the matching responses and all that they continue."""
     columns = (
         responses.c.id,
         responses.c.previous_id,
@@ -356,7 +386,7 @@ def _chain(is_last: ColumnElement[bool]) -> Any:
 
 
 def _in_order(last: str, rows: Iterable[Row[Any]]) -> list[Row[Any]]:
-    """The links of one chain, the earliest first."""
+    """Sort the links of one chain, earliest first."""
     by_id = {row.id: row for row in rows}
     links = []
     link = by_id.get(last)
@@ -371,7 +401,7 @@ def _session(row: Row[Any]) -> Session:
 
 
 async def _insert(connection: AsyncConnection, table: Any, rows: list[dict[str, Any]]) -> None:
-    if rows:  # an empty list would insert one row of nothing
+    if rows:  # an empty list would insert an empty row
         await connection.execute(insert(table), rows)
 
 

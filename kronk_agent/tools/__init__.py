@@ -1,4 +1,4 @@
-"""Tools: what a model may call, and ``@tool``, which makes one of a typed function."""
+"""Tools that a model can call, and ``@tool``, which turns a typed function into one."""
 
 from __future__ import annotations
 

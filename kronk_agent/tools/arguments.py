@@ -1,4 +1,4 @@
-"""Validates a tool's arguments under its JSON Schema; an error names a valid example."""
+"""Validates a tool's arguments against its JSON Schema; errors include a valid example."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_LONGEST_MESSAGE = 300
-_LONGEST_IN_EXAMPLE = 20
-_DEEPEST_EXAMPLE = 20
+_MAX_MESSAGE_CHARS = 300
+_MAX_EXAMPLE_LENGTH = 20
+_MAX_EXAMPLE_DEPTH = 20
 
 
 def parse_json(text: str) -> JsonValue:
-    """Like ``json.loads``, but only what the JSON standard allows.
+    """Parse JSON like ``json.loads``, but strictly by the standard.
 
     Raises:
-        ValueError: it is not JSON, or cannot be held.
+        ValueError: the text is not JSON, or is nested too deeply.
     """
     try:
         value: JsonValue = json.loads(text, parse_constant=_refuse_constant)
@@ -41,24 +41,24 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 class ArgumentsCheck:
-    """One schema's check; the validator is compiled when it is first used, and kept."""
+    """Validates arguments against one schema; the validator is compiled on first use."""
 
     def __init__(self, schema: JsonObject, *, check_formats: bool = False) -> None:
         self._schema = schema
         self._check_formats = check_formats
 
     def problem(self, arguments: JsonValue) -> str | None:
-        """Describe what is wrong, to be written right behind the tool's name; None if nothing is.
+        """Describe what is wrong, to be appended to the tool's name; None if valid.
 
-        What the validator cannot check is taken to be right; see ``json_schema``.
+        Keywords that the validator cannot check are ignored; see ``lenient_validator``.
         """
         from jsonschema import exceptions  # heavy: 60 ms
 
         try:
             error = exceptions.best_match(self._validator.iter_errors(arguments))
             return None if error is None else self._explain(error)
-        except RecursionError:  # a reference to itself, or data as deep
-            logger.warning("JSON Schema: not checked, it refers to itself without an end")
+        except RecursionError:  # an endless self-reference, or data that is nested too deeply
+            logger.warning("JSON Schema: not checked: its references are endlessly recursive")
             return None
 
     @property
@@ -73,17 +73,17 @@ class ArgumentsCheck:
 
     def _explain(self, error: ValidationError) -> str:
         path = list(error.absolute_path)
-        where = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
-        words = f"{where or ' arguments'}: {_shortened(error.message)}."
+        location = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+        message = f"{location or ' arguments'}: {_truncated(error.message)}."
         if error.validator == "additionalProperties" and isinstance(error.schema, dict):
-            words += f" Known are: {', '.join(error.schema.get('properties', ())) or 'none'}."
-        return words + self.example_sentence(also=path[0] if path else None)
+            message += f" Known are: {', '.join(error.schema.get('properties', ())) or 'none'}."
+        return message + self.example_sentence(also=path[0] if path else None)
 
     def example_sentence(self, *, also: str | int | None = None) -> str:
-        """A sentence with valid arguments, to follow what is wrong; empty where none was found.
+        """Return a sentence with valid arguments; empty if none were found.
 
         Args:
-            also: an argument to show even if it is not required.
+            also: an argument to include even if it is not required.
         """
         example = _Example(self._schema).arguments(also=also)
         if not self._is_valid(example):
@@ -97,27 +97,27 @@ class ArgumentsCheck:
             return False
 
 
-def _shortened(message: str) -> str:
+def _truncated(message: str) -> str:
     # The message starts with the value and ends with what was expected.
-    if len(message) <= _LONGEST_MESSAGE:
+    if len(message) <= _MAX_MESSAGE_CHARS:
         return message
-    return f"{message[:60]} ... {message[60 - _LONGEST_MESSAGE :]}"
+    return f"{message[:60]} ... {message[60 - _MAX_MESSAGE_CHARS :]}"
 
 
 class _Example:
-    """Makes the smallest value that its types, bounds and choices ask for; may miss the rest."""
+    """Creates a minimal value from types, bounds and choices; ignores other keywords."""
 
     def __init__(self, schema: JsonObject) -> None:
         self._root = schema
         self._depth = 0
 
     def arguments(self, *, also: str | int | None) -> JsonValue:
-        """The required arguments, and one more."""
+        """Return the required arguments, and optionally one more."""
         return self._object(self._root, also=also)
 
     def _value(self, schema: JsonValue) -> JsonValue:
-        # A schema that refers to itself may have no end; what is cut off there is not valid.
-        if not isinstance(schema, dict) or self._depth == _DEEPEST_EXAMPLE:
+        # A recursive schema may be endless; an example that is cut off is invalid.
+        if not isinstance(schema, dict) or self._depth == _MAX_EXAMPLE_DEPTH:
             return None
         self._depth += 1
         value = self._of_schema(schema)
@@ -125,11 +125,11 @@ class _Example:
         return value
 
     def _of_schema(self, schema: JsonObject) -> JsonValue:
-        for given in ("const", "default"):
-            if given in schema:
-                return schema[given]
-        for listed in ("examples", "enum"):
-            values = schema.get(listed)
+        for keyword in ("const", "default"):
+            if keyword in schema:
+                return schema[keyword]
+        for keyword in ("examples", "enum"):
+            values = schema.get(keyword)
             if isinstance(values, list) and values:
                 return values[0]
         if "$ref" in schema:
@@ -137,7 +137,7 @@ class _Example:
         for choice in ("anyOf", "oneOf"):
             variants = schema.get(choice)
             if isinstance(variants, list) and variants:
-                # One that is not a reference, if there is one: it may be what ends a recursion.
+                # Prefer a variant without a reference: it may end a recursion.
                 plain = [v for v in variants if isinstance(v, dict) and "$ref" not in v]
                 return self._value((plain or variants)[0])
         return self._of_type(schema)
@@ -186,4 +186,4 @@ def _int(value: JsonValue, otherwise: int) -> int:
 
 
 def _length(minimum: JsonValue) -> int:
-    return min(_int(minimum, 0), _LONGEST_IN_EXAMPLE)
+    return min(_int(minimum, 0), _MAX_EXAMPLE_LENGTH)

@@ -1,4 +1,4 @@
-"""What a tool is: a name, words, a JSON Schema, and something to call."""
+"""Definition of a tool: name, description, JSON Schema and a callable."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 class ReportProgress(Protocol):
-    """Tells whoever watches the run how far a tool is; never blocks and never fails.
+    """Reports a tool's progress to the observers of the run; never blocks and never fails.
 
-    To be called on the event loop, or in the thread in which a plain ``@tool`` function runs.
+    Call it on the event loop, or in the thread in which a plain ``@tool`` function runs.
     """
 
     def __call__(
@@ -34,43 +34,44 @@ class ReportProgress(Protocol):
 def _ignore_progress(
     progress: float, total: float | None = None, message: str | None = None
 ) -> None:
-    """Nobody is watching."""
+    """Ignore progress: the run has no observer."""
 
 
 class CheckPolicy(Protocol):
-    """Applies the policy to a value that a tool uses in place of an argument's.
+    """Applies the policy to a value that a tool uses instead of an argument's.
 
-    For a tool that goes elsewhere than its arguments say, as one that follows redirects does.
+    For tools that go elsewhere than their arguments say, e.g. by following redirects.
     """
 
     def __call__(self, argument: str, value: JsonValue) -> None:
-        """
+        """Check the value for the argument.
+
         Raises:
-            ToolError: the call would not have been allowed with this value.
+            ToolError: the policy does not allow the call with this value.
         """
         ...
 
 
 def _no_policy(argument: str, value: JsonValue) -> None:
-    """Whoever calls has no policy."""
+    """Allow everything: the caller has no policy."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """What a tool is told about the call it serves."""
+    """Information for a tool about the call it executes."""
 
     call_id: str = ""
     report_progress: ReportProgress = _ignore_progress
     run: RunContext | None = None
-    """The run the call is part of; None when a person or a program calls the tool directly."""
+    """The run the call is part of; None if the tool is called outside of a run."""
     check_policy: CheckPolicy = _no_policy
     is_approved: bool = False
-    """Has whoever calls seen to what the tool's rules say, so that nobody is asked again?"""
+    """True if the caller already applied the tool's approval rules."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolOutput:
-    """What a tool gives back."""
+    """The output of a tool."""
 
     content: tuple[Part, ...]
     structured: JsonObject | None = None
@@ -78,10 +79,10 @@ class ToolOutput:
 
     @classmethod
     def of(cls, value: object) -> ToolOutput:
-        """Whatever a plain function returned, as an output.
+        """Convert the return value of a plain function.
 
-        Text and parts stay as they are, bytes become an image, sound or text by how they begin; the
-        rest becomes JSON, an object also ``structured``.
+        Text and parts are kept; bytes become an image, audio or text by their content; any other
+        value becomes JSON, and an object also ``structured``.
 
         Raises:
             ToolError: bytes of an unknown kind.
@@ -111,59 +112,69 @@ def _to_plain(value: object) -> JsonValue:
     plain: JsonValue
     try:
         plain = to_jsonable_python(value, fallback=str)
-    except UnicodeDecodeError:  # bytes somewhere in it that are no text
+    except UnicodeDecodeError:  # contains bytes that are not text
         plain = to_jsonable_python(value, fallback=str, bytes_mode="base64")
     return plain
 
 
 ToolCallable: TypeAlias = Callable[[JsonObject, ToolContext], Awaitable[ToolOutput]]
-"""Runs the tool. May raise ``ToolError`` for a failure the model should read."""
+"""Executes the tool. May raise ``ToolError`` for a failure the model should read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """Something a model may call.
+    """A tool that a model can call.
 
     Raises:
-        ConfigError: the name is not 1–128 of ``A-Z a-z 0-9 _ -``, the schema is not an object's, or
-            it is wrong and ``strict``.
+        ConfigError: the name is not 1-128 of ``A-Z a-z 0-9 _ -``, the schema is not an object's, or
+            it
+            is invalid and ``strict``.
     """
 
     name: str
     description: str
     parameters: JsonObject
-    """JSON Schema of the arguments; its type is ``object``. It may be of any draft, and is kept as
-    ``read_schema`` reads it."""
+    """JSON Schema of the arguments, of type ``object``.
+
+    It may be of any draft, and is stored as ``read_schema`` normalizes it.
+    """
     call: ToolCallable | None = field(default=None, repr=False)
-    """None: whoever asked the agent carries the call out, and comes back with what came of it."""
+    """None for a client tool: the client executes the call and sends the result."""
     strict: bool = True
-    """False for a schema we do not control: what is wrong in it is left out, and what the grammar
-    cannot enforce is checked after the call is written."""
+    """False for a schema from elsewhere.
+
+    Then invalid keywords are dropped, and what the grammar cannot enforce is validated after the
+    call is written.
+    """
     timeout_seconds: float | None = None
-    """How long one call may take; None leaves it to the agent."""
+    """Timeout of one call; None means the agent's."""
     rules: tuple[Rule, ...] = ()
-    """What whoever registered it says of calling it; the agent's own policy comes on top."""
+    """Rules for calls, set where the tool is registered; the agent's policy also applies."""
     output_schema: JsonObject | None = None
-    """JSON Schema of ``ToolOutput.structured``, where the tool promises one."""
+    """JSON Schema of ``ToolOutput.structured``, if the tool declares one."""
     folders: tuple[Path, ...] | None = None
-    """Where relative paths in its arguments may begin, for rules on them; None is the folder we run
-    in."""
+    """Base directories of relative paths in its arguments, for policy rules.
+
+    None means the working directory.
+    """
     annotations: JsonObject = field(default_factory=dict)
-    """What the tool's maker says it does, in MCP's words: ``title``, ``readOnlyHint``,
-    ``destructiveHint``, ``idempotentHint``, ``openWorldHint``. Nothing proves it."""
+    """Hints of the tool's author, as in MCP; not verified.
+
+    ``title``, ``readOnlyHint``, ``destructiveHint``, ``idempotentHint``, ``openWorldHint``.
+    """
     schema_problems: tuple[SchemaProblem, ...] = field(init=False, repr=False, compare=False)
-    """Keywords that were wrong in the schema given, and are not in ``parameters``."""
+    """Invalid keywords of the given schema, which ``parameters`` does not contain."""
     _check: ArgumentsCheck = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise ConfigError(f"a tool's name is 1-128 of A-Z a-z 0-9 _ -, not {self.name!r}")
+            raise ConfigError(f"a tool's name must be 1-128 of A-Z a-z 0-9 _ -, got {self.name!r}")
         read = read_schema(self.parameters)
         kind = read.schema.get("type", "object")
         if kind != "object" and not (isinstance(kind, list) and "object" in kind):
             raise ConfigError(f"tool {self.name}: the schema's type must be 'object'")
         if read.problems and self.strict:
-            raise ConfigError(f"tool {self.name}: its JSON Schema is wrong: {read.problems[0]}")
+            raise ConfigError(f"tool {self.name}: invalid JSON Schema: {read.problems[0]}")
         is_object = read.schema.get("type") == "object"
         parameters = read.schema if is_object else {**read.schema, "type": "object"}
         object.__setattr__(self, "parameters", parameters)
@@ -172,7 +183,7 @@ class Tool:
 
     @property
     def is_read_only(self) -> bool:
-        """True if the tool's maker says that a call changes nothing (``readOnlyHint``)."""
+        """True if the tool declares that calls change nothing (``readOnlyHint``)."""
         return self.annotations.get("readOnlyHint") is True
 
     @property
@@ -181,10 +192,10 @@ class Tool:
         return self._check.example
 
     def parse_arguments(self, text: str) -> JsonObject:
-        """The arguments as an object, valid under the schema. No text is no arguments.
+        """Parse and validate the arguments. Empty text means no arguments.
 
         Raises:
-            ToolError: not JSON, or not valid; names the argument, what was expected and an example.
+            ToolError: not JSON, or invalid; names the argument, what was expected and an example.
         """
         try:
             arguments = parse_json(text) if text.strip() else {}
@@ -196,7 +207,7 @@ class Tool:
         problem = self._check.problem(arguments)
         if problem is not None:
             raise ToolError(f"{self.name}{problem}")
-        if not isinstance(arguments, dict):  # a schema that refers to itself may not be checked
+        if not isinstance(arguments, dict):  # an endlessly recursive schema is not checked
             raise ToolError(f"{self.name} arguments: they must be a JSON object")
         return arguments
 
@@ -205,25 +216,26 @@ class Toolset(Protocol):
     """A named group of tools that may change while the program runs."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name of the toolset."""
 
     def tools(self) -> Sequence[Tool]:
-        """The tools there are right now. Must neither block nor raise."""
+        """Return the current tools. Must neither block nor raise."""
         ...
 
 
 @runtime_checkable
 class InstructedToolset(Toolset, Protocol):
-    """A toolset that says how its tools are to be used."""
+    """A toolset with instructions for the use of its tools."""
 
     @property
     def instructions(self) -> str:
-        """For the system prompt, as of now; empty for none."""
+        """Current text for the system prompt; empty if none."""
         ...
 
 
 def instructions_of(toolset: Toolset) -> str:
-    """What a toolset says of its tools; empty where it says nothing or has no tools."""
+    """Return a toolset's instructions; empty if it has none or no tools."""
     if not isinstance(toolset, InstructedToolset) or not toolset.tools():
         return ""
     return toolset.instructions
@@ -231,10 +243,11 @@ def instructions_of(toolset: Toolset) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StaticToolset:
-    """Tools that do not change."""
+    """A fixed set of tools."""
 
     name: str
     members: tuple[Tool, ...]
 
     def tools(self) -> Sequence[Tool]:
+        """Return the tools."""
         return self.members

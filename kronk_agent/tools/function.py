@@ -1,4 +1,4 @@
-"""``@tool``: a typed Python function becomes a tool."""
+"""``@tool``: turns a typed Python function into a tool."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from kronk_agent.tools.typed_dicts import usable_annotation
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-# pydantic and docstring_parser are heavy and load when the first tool is made.
+# pydantic and docstring_parser are heavy; they are imported when the first tool is created.
 
 _PREFIX = "arg_"
-"""Keeps a parameter called ``json`` from hiding a method of the pydantic model."""
+"""Prevents a parameter such as ``json`` from shadowing a method of the pydantic model."""
 
 
 @overload
@@ -46,37 +46,38 @@ def tool(
     timeout_seconds: float | None = None,
     read_only: bool = False,
 ) -> Tool | Callable[[Callable[..., object]], Tool]:
-    """Make a tool of a typed function: its signature gives the schema, its docstring the words.
+    """Turn a typed function into a tool, with a schema from its signature and docstring.
 
     A plain function runs in a worker thread, an async one on the event loop. A parameter annotated
-    ``ToolContext`` is handed the context and stays out of the schema. Parameter descriptions come
+    ``ToolContext`` receives the context and is not part of the schema. Parameter descriptions come
     from ``Annotated[..., Field(description=...)]`` or from the docstring's list of arguments.
 
     Args:
         function: the function, when used as ``@tool`` without arguments.
-        name: the tool's name; None for the function's.
-        description: None for the docstring.
-        timeout_seconds: time limit of one call; None for the agent's.
-        read_only: a call changes nothing, so calls of one turn may run side by side.
+        name: name of the tool; None means the function's.
+        description: description of the tool; None means the docstring.
+        timeout_seconds: timeout of one call; None means the agent's.
+        read_only: calls change nothing, so the calls of one turn may run concurrently.
 
     Raises:
         ConfigError: the function has no name, or a parameter that cannot be described to a model.
     """
 
     def make(target: Callable[..., object]) -> Tool:
-        own_name = name or getattr(target, "__name__", None)
-        if own_name is None:
+        """Turn the function into a tool."""
+        tool_name = name or getattr(target, "__name__", None)
+        if tool_name is None:
             raise ConfigError(f"{target!r} has no name: give one with @tool(name=...)")
         try:
-            return _tool_of(target, own_name, description, timeout_seconds, read_only)
-        except _NotATool as error:
-            raise ConfigError(f"tool {own_name}: {error}") from error.__cause__
+            return _tool_of(target, tool_name, description, timeout_seconds, read_only)
+        except _InvalidFunctionError as error:
+            raise ConfigError(f"tool {tool_name}: {error}") from error.__cause__
 
     return make if function is None else make(function)
 
 
-class _NotATool(Exception):
-    """What is wrong with a function, without its name."""
+class _InvalidFunctionError(Exception):
+    """The function cannot be a tool; the message does not contain its name."""
 
 
 def _tool_of(
@@ -90,15 +91,15 @@ def _tool_of(
     from pydantic.errors import PydanticUserError
 
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise _NotATool("a generator cannot be a tool: return the whole result")
+        raise _InvalidFunctionError("a generator cannot be a tool: return the complete result")
     doc = parse(inspect.getdoc(function) or "")
-    words = {parameter.arg_name: parameter.description for parameter in doc.params}
+    descriptions = {parameter.arg_name: parameter.description for parameter in doc.params}
     context_names, parameters = _split(_parameters(function))
     try:
-        model = _model(name, parameters, words)
+        model = _model(name, parameters, descriptions)
         schema = prompt_schema(model.model_json_schema())
     except PydanticUserError as error:
-        raise _NotATool(str(error)) from error
+        raise _InvalidFunctionError(str(error)) from error
     return Tool(
         name=name,
         description=description or (doc.description or "").strip() or name,
@@ -113,33 +114,35 @@ def _parameters(function: Callable[..., object]) -> list[inspect.Parameter]:
     try:
         signature = inspect.signature(function, eval_str=True)
     except (NameError, AttributeError, SyntaxError, TypeError, ValueError) as error:
-        raise _NotATool(f"its signature cannot be read: {error}") from error
+        raise _InvalidFunctionError(f"its signature cannot be read: {error}") from error
     for parameter in signature.parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise _NotATool(f"a tool has named parameters, not {parameter}")
+            raise _InvalidFunctionError(f"{parameter} is not supported: use named parameters")
         if parameter.kind is parameter.POSITIONAL_ONLY:
-            raise _NotATool(f"{parameter.name} is positional-only; a model passes names")
+            raise _InvalidFunctionError(
+                f"{parameter.name} is positional-only: make it a named parameter"
+            )
         if parameter.annotation is parameter.empty:
-            raise _NotATool(f"give {parameter.name} a type")
+            raise _InvalidFunctionError(f"{parameter.name} has no type annotation")
     return list(signature.parameters.values())
 
 
 def _split(
     parameters: list[inspect.Parameter],
 ) -> tuple[tuple[str, ...], list[inspect.Parameter]]:
-    """The names of those that want the context, and all others."""
-    wanting = tuple(p.name for p in parameters if p.annotation is ToolContext)
-    return wanting, [p for p in parameters if p.annotation is not ToolContext]
+    """Return the names of context parameters, and all other parameters."""
+    context_names = tuple(p.name for p in parameters if p.annotation is ToolContext)
+    return context_names, [p for p in parameters if p.annotation is not ToolContext]
 
 
 def _model(
-    name: str, parameters: list[inspect.Parameter], words: dict[str, str | None]
+    name: str, parameters: list[inspect.Parameter], descriptions: dict[str, str | None]
 ) -> type[BaseModel]:
     from pydantic import ConfigDict, create_model
 
     fields: dict[str, Any] = {
         _PREFIX + p.name: (
-            _described(p.annotation, words.get(p.name)),
+            _described(p.annotation, descriptions.get(p.name)),
             ... if p.default is p.empty else p.default,
         )
         for p in parameters
@@ -151,21 +154,21 @@ def _model(
 
 
 def _described(annotation: object, description: str | None) -> object:
-    """The annotation with the docstring's words, unless it has its own."""
+    """Add the docstring's description to the annotation, unless it has its own."""
     from pydantic import Field
     from pydantic.fields import FieldInfo
 
     annotation = usable_annotation(annotation)
-    # typed for classes, works for every form such as `int | None`
-    own = FieldInfo.from_annotation(annotation).description  # type: ignore[arg-type]
-    if own or not description:
+    # typed for classes, but works for all annotations, such as `int | None`
+    existing = FieldInfo.from_annotation(annotation).description  # type: ignore[arg-type]
+    if existing or not description:
         return annotation
     return Annotated[annotation, Field(description=description)]
 
 
 @dataclass(frozen=True, slots=True)
 class _FunctionCall:
-    """Calls the function with what pydantic makes of the arguments."""
+    """Calls the function with validated arguments."""
 
     function: Callable[..., object]
     model: type[BaseModel]
@@ -177,11 +180,11 @@ class _FunctionCall:
             values |= dict.fromkeys(self.context_names, context)
             return ToolOutput.of(await self.function(**values))
         values |= dict.fromkeys(self.context_names, _for_thread(context))
-        # A thread cannot be killed: when the call is cancelled it is left to end by itself.
+        # A thread cannot be killed: when the call is cancelled, it is abandoned.
         value = await to_thread.run_sync(
             functools.partial(self.function, **values), abandon_on_cancel=True
         )
-        # A plain function may give an awaitable, as one made by a decorator often does.
+        # A plain function may return an awaitable, e.g. a decorated async function.
         return ToolOutput.of(await value if inspect.isawaitable(value) else value)
 
     def _values(self, arguments: JsonObject) -> dict[str, object]:
@@ -191,22 +194,23 @@ class _FunctionCall:
             parsed = self.model.model_validate(arguments)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise ToolError(f"{where or 'arguments'}: {first['msg']}") from None
+            location = ".".join(str(part) for part in first["loc"])
+            raise ToolError(f"{location or 'arguments'}: {first['msg']}") from None
         return {key.removeprefix(_PREFIX): getattr(parsed, key) for key in self.model.model_fields}
 
 
 def _for_thread(context: ToolContext) -> ToolContext:
-    """The same context for a function in a worker thread, or one that begins there."""
+    """Adapt the context for a function that runs, or starts, in a worker thread."""
     loop_thread = threading.get_ident()
 
     def report_progress(
         progress: float, total: float | None = None, message: str | None = None
     ) -> None:
-        if threading.get_ident() == loop_thread:  # what it gave was awaited on the event loop
+        """Report progress from either thread."""
+        if threading.get_ident() == loop_thread:  # its awaitable runs on the event loop
             context.report_progress(progress, total, message)
             return
-        # When the call was given up and the event loop is gone, nobody is watching.
+        # After an abandoned call the event loop may be closed.
         with suppress(RuntimeError):
             from_thread.run_sync(context.report_progress, progress, total, message)
 

@@ -1,4 +1,4 @@
-"""Tools named in the YAML: ``module:function`` and ``./file.py:function``."""
+"""Loads tools that the YAML file names: ``module:function`` or ``./file.py:function``."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from kronk_agent.tools import Tool, tool
 
 
 def load_tool(spec: str, *, base_dir: Path) -> Tool:
-    """The tool a spec names; a plain function becomes one.
+    """Load the tool that a spec names; a plain function is turned into a tool.
 
     Args:
         spec: ``module:function``, or ``path/to/file.py:function`` relative to ``base_dir``.
-        base_dir: the folder of the configuration file.
+        base_dir: directory of the configuration file.
 
     Raises:
-        ConfigError: the spec is not of that form, or what it names does not import.
+        ConfigError: the spec is malformed, or cannot be imported.
     """
     target, separator, name = spec.rpartition(":")
     if not (target and separator and name.isidentifier()):
         raise ConfigError(
-            f"{spec!r} names no tool: write web_search, web_fetch, module:function "
-            "or ./file.py:function",
+            f"unknown tool {spec!r}: must be web_search, web_fetch, module:function or "
+            "./file.py:function",
             key="tools",
         )
     is_file = target.endswith(".py")
@@ -37,31 +37,31 @@ def load_tool(spec: str, *, base_dir: Path) -> Tool:
         return found
     if callable(found):
         return tool(found)
-    raise ConfigError(f"{spec!r}: {_nothing_there(module, name)}", key="tools")
+    raise ConfigError(f"{spec!r}: {_missing(module, name)}", key="tools")
 
 
 def _import(target: str, spec: str) -> ModuleType:
     try:
         return importlib.import_module(target)
-    except Exception as error:  # boundary: the person's own code runs here
+    except Exception as error:  # boundary: runs the user's code
         raise _import_failed(spec, error) from error
 
 
 def _import_file(path: Path, spec: str) -> ModuleType:
     path = path.expanduser().resolve()
     if not path.is_file():
-        raise ConfigError(f"{spec!r}: there is no file {path}", key="tools")
+        raise ConfigError(f"{spec!r}: file not found: {path}", key="tools")
     name = f"kronk_tool_{path.stem}_{abs(hash(path)):x}"
-    if name in sys.modules:  # several tools of one file share its module
+    if name in sys.modules:  # tools of the same file share its module
         return sys.modules[name]
     module_spec = importlib.util.spec_from_file_location(name, path)
     assert module_spec is not None
     assert module_spec.loader is not None
     module = importlib.util.module_from_spec(module_spec)
-    sys.modules[name] = module  # annotations are resolved through it
+    sys.modules[name] = module  # needed to resolve annotations
     try:
         module_spec.loader.exec_module(module)
-    except Exception as error:  # boundary: the person's own code runs here
+    except Exception as error:  # boundary: runs the user's code
         del sys.modules[name]
         raise _import_failed(spec, error) from error
     return module
@@ -69,13 +69,13 @@ def _import_file(path: Path, spec: str) -> ModuleType:
 
 def _import_failed(spec: str, error: Exception) -> ConfigError:
     return ConfigError(
-        f"{spec!r} does not import: {type(error).__name__}: {error} (--debug shows where)",
+        f"{spec!r} cannot be imported: {type(error).__name__}: {error} (see --debug)",
         key="tools",
     )
 
 
-def _nothing_there(module: ModuleType, name: str) -> str:
+def _missing(module: ModuleType, name: str) -> str:
     if hasattr(module, name):
         return f"{name} is not a function"
     nearest = difflib.get_close_matches(name, vars(module), n=1)
-    return f"there is no {name} in it" + (f": did you mean {nearest[0]}?" if nearest else "")
+    return f"{name} not found in it" + (f": did you mean {nearest[0]}?" if nearest else "")

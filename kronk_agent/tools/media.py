@@ -1,4 +1,4 @@
-"""Bytes that a tool returns: images and sound by how they begin, else text."""
+"""Converts bytes that a tool returns: images and audio by magic number, else text."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _RIFF_TYPES = {b"WEBP": "image/webp", b"WAVE": "audio/wav"}
 
 
 def part_of(data: bytes) -> Part:
-    """The bytes as a part of a message.
+    """Convert the bytes to a message part.
 
     Raises:
-        ToolError: they are neither an image nor sound of a known format, nor UTF-8 text.
+        ToolError: neither an image nor audio of a known format, nor UTF-8 text.
     """
     media_type = media_type_of(data)
     if media_type is None:
@@ -41,8 +41,8 @@ def part_of(data: bytes) -> Part:
 
 
 def media_type_of(data: bytes) -> str | None:
-    """The media type of an image or a sound, by how it begins; None for anything else."""
+    """Detect the media type of an image or audio by its magic number; None if unknown."""
     if data[:4] == b"RIFF":
         return _RIFF_TYPES.get(data[8:12])
-    known = {**_IMAGES, **_SOUNDS}
-    return next((known[start] for start in known if data.startswith(start)), None)
+    media_types = {**_IMAGES, **_SOUNDS}
+    return next((media_types[start] for start in media_types if data.startswith(start)), None)

@@ -1,4 +1,4 @@
-"""Describes a tool in few tokens: its JSON Schema as types in TypeScript's notation."""
+"""Describes a tool in few tokens: its JSON Schema as TypeScript types."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from kronk_agent.messages import JsonObject, JsonValue
 from kronk_agent.tools.definition import Tool
 
 _MAX_DEPTH = 4
-"""Of objects in objects; schemas may refer to themselves."""
+"""Maximum nesting of objects; schemas may be recursive."""
 
 
 def describe_tool(tool: Tool) -> str:
-    """Name and description, and a line for each parameter."""
+    """Return the name and description, and a line per parameter."""
     definitions = _definitions(tool)
     description = _one_line(tool.description)
     lines = [f"{tool.name}: {description}" if description else tool.name]
@@ -27,7 +27,7 @@ def describe_tool(tool: Tool) -> str:
 
 
 def signature(tool: Tool) -> str:
-    """One line like ``add(a: integer, b?: integer)``."""
+    """Return one line like ``add(a: integer, b?: integer)``."""
     definitions = _definitions(tool)
     required = _list(tool.parameters.get("required"))
     parameters = (
@@ -38,7 +38,7 @@ def signature(tool: Tool) -> str:
 
 
 def _definitions(tool: Tool) -> dict[str, JsonValue]:
-    """The schemas a ``$ref`` may name, by reference."""
+    """Return the schemas that a ``$ref`` can name, by reference."""
     return {
         f"#/{key}/{name}": schema
         for key in ("$defs", "definitions")
@@ -47,7 +47,7 @@ def _definitions(tool: Tool) -> dict[str, JsonValue]:
 
 
 def _type(value: JsonValue, definitions: Mapping[str, JsonValue], depth: int) -> str:
-    """A schema in TypeScript's manner."""
+    """Format a schema as a TypeScript type."""
     schema = _object(value)
     match schema:
         case {"$ref": str(reference)}:

@@ -1,4 +1,4 @@
-"""``typing.TypedDict`` in signatures, which pydantic takes only from Python 3.12 on."""
+"""``typing.TypedDict`` in signatures, which pydantic supports only from Python 3.12 on."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Annotated, Any, Union, get_args, get_origin, is_typeddict
 
 import typing_extensions
 
-_IS_TAKEN = sys.version_info >= (3, 12)
+_IS_SUPPORTED = sys.version_info >= (3, 12)
 
 
 def usable_annotation(annotation: Any) -> Any:
-    """The annotation with each ``typing.TypedDict`` made one of ``typing_extensions``."""
-    return annotation if _IS_TAKEN else _converted(annotation, {})
+    """Replace each ``typing.TypedDict`` by one of ``typing_extensions``."""
+    return annotation if _IS_SUPPORTED else _converted(annotation, {})
 
 
 def _converted(annotation: Any, done: dict[Any, Any]) -> Any:
@@ -34,7 +34,7 @@ def _converted(annotation: Any, done: dict[Any, Any]) -> Any:
     if converted == arguments:
         return annotation
     if origin in (Union, types.UnionType):
-        return Union[converted]  # noqa: UP007  # of a tuple
+        return Union[converted]  # noqa: UP007  # from a tuple
     generic: Any = origin
     return generic[converted] if isinstance(origin, type) else annotation.copy_with(converted)
 
@@ -42,7 +42,7 @@ def _converted(annotation: Any, done: dict[Any, Any]) -> Any:
 def _typed_dict(source: Any, done: dict[Any, Any]) -> Any:
     if source in done:
         return done[source]
-    # Registered before its fields are known: one of them may be of the same type.
+    # Registered before its fields are converted: one of them may be of the same type.
     target = done[source] = typing_extensions.TypedDict(source.__name__, {})  # type: ignore[operator]
     hints = typing.get_type_hints(source, include_extras=True)
     target.__annotations__.update({name: _converted(hint, done) for name, hint in hints.items()})
@@ -54,7 +54,7 @@ def _typed_dict(source: Any, done: dict[Any, Any]) -> Any:
 
 
 def _is_required(name: str, hint: Any, source: Any) -> bool:
-    # With postponed annotations, Python 3.11 does not see NotRequired and Required itself.
+    # Python 3.11 does not evaluate NotRequired and Required in postponed annotations.
     origin = get_origin(hint)
     if origin in (typing.NotRequired, typing.Required):
         return origin is typing.Required

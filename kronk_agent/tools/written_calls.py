@@ -1,4 +1,4 @@
-"""Finds tool calls in finished text: calls a model wrote as words instead of making them."""
+"""Detects tool calls that a model wrote as text instead of making them."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from typing import Final
 from kronk_agent.messages import JsonValue
 
 ARGUMENT_KEYS: Final = ("arguments", "parameters")
-"""Keys under which models write the arguments of a call in JSON."""
+"""Keys that models use for the arguments of a call in JSON."""
 
 _MAX_CANDIDATES: Final = 1000
-"""Places in one text that are tried; bounds the time for hostile text."""
-_OBJECT: Final = re.compile(r'\{\s*"(?:name|arguments|parameters|id|type|function)"')
+"""Maximum positions in a text that are tried; bounds the time for hostile text."""
+_CALL_OBJECT: Final = re.compile(r'\{\s*"(?:name|arguments|parameters|id|type|function)"')
 _PAREN_PART: Final = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[()]""", re.DOTALL)
 _DECODER: Final = json.JSONDecoder()
 
 
 def find_written_call(text: str, names: Collection[str]) -> str | None:
-    """The name of the tool that a finished text has a whole call to, or None.
+    """Return the name of the tool that the text contains a complete call of, or None.
 
-    A call is whole when its arguments are. Recognised within any marks and code blocks:
-    ``{"name": NAME, "arguments": {…}}`` (or ``"parameters"``), ``<function=NAME>…</function>``,
-    and, on lines of their own, ``NAME({…})`` and ``NAME(key=value)``.
+    A call is complete if its arguments are. These forms are recognized within any delimiters and
+    code blocks: ``{"name": NAME, "arguments": {...}}`` (or ``"parameters"``),
+    ``<function=NAME>...</function>``, and, on lines of their own, ``NAME({...})`` and
+    ``NAME(key=value)``.
 
     Args:
-        text: what the model wrote.
-        names: the tools that count; a call to any other is text.
+        text: the model's output.
+        names: names of the tools; a call of any other is plain text.
     """
     if not any(name in text for name in names):
         return None
@@ -38,7 +39,7 @@ def find_written_call(text: str, names: Collection[str]) -> str | None:
 
 
 def _object_calls(text: str, names: Collection[str]) -> Iterator[str]:
-    for start in islice(_OBJECT.finditer(text), _MAX_CANDIDATES):
+    for start in islice(_CALL_OBJECT.finditer(text), _MAX_CANDIDATES):
         try:
             value, _ = _DECODER.raw_decode(text, start.start())
         except (ValueError, RecursionError):
@@ -78,7 +79,7 @@ def _python_call(text: str, names: Collection[str]) -> str | None:
 
 
 def _closing_paren(text: str, start: int) -> int | None:
-    """Where the parenthesis that was opened before ``start`` is closed."""
+    """Return the end of the parenthesis opened before ``start``; None if it is not closed."""
     depth = 1
     for part in _PAREN_PART.finditer(text, start):
         depth += {"(": 1, ")": -1}.get(part.group(), 0)

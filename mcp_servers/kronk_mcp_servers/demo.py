@@ -1,4 +1,4 @@
-"""A small MCP server whose answers never change, to try a client on.
+"""A small MCP server with fixed answers, for testing clients.
 
 ``python -m kronk_mcp_servers.demo`` serves stdio; with ``--http PORT``, http://127.0.0.1:PORT/mcp.
 """
@@ -28,7 +28,7 @@ City = Literal["Berlin", "Nairobi", "Reykjavik", "Singapore"]
 
 
 class Weather(BaseModel):
-    """What the weather is like."""
+    """Weather in a city."""
 
     temperature_celsius: int
     sky: Literal["clear", "cloudy", "rain"]
@@ -80,6 +80,7 @@ def fail(reason: str) -> str:
 
 
 def main() -> None:
+    """Serve stdio, or HTTP with ``--http``."""
     parser = argparse.ArgumentParser(prog="kronk_mcp_servers.demo", description=__doc__)
     parser.add_argument("--http", type=int, metavar="PORT", help="serve HTTP on this port")
     port: int | None = parser.parse_args().http
@@ -89,7 +90,7 @@ def main() -> None:
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:
-        parser.error(f"port {port}: {os.strerror(error.errno or 0)}; choose another one")
+        parser.error(f"port {port}: {os.strerror(error.errno or 0)}; choose another port")
     server.run("streamable-http", port=port)
 
 

@@ -1,6 +1,6 @@
-"""A server of ours as an ASGI application, streamable HTTP, for another application to mount.
+"""An MCP server as an ASGI application (streamable HTTP) to mount in another application.
 
-Keys, Host and Origin are for that application to check before.
+The mounting application must check API keys, Host and Origin.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from kronk_mcp_servers.serving.server import LayeredServer
 
 MAX_SESSIONS = 1000
-"""Of clients of before 2026, who have such; one more is refused."""
+"""Maximum sessions of clients from before 2026; further ones are rejected."""
 IDLE_SECONDS = 1800.0
-"""Without a request, until a session is over."""
+"""Time without a request until a session ends."""
 
 
 class McpApp:
-    """The application; it answers while ``serving`` is open.
+    """The ASGI application; it answers requests while ``serving`` is open.
 
     Args:
-        server: what is served. There is one application for it.
-        caller: the name of whoever the request under way is from: sessions, tasks and calls are
-            theirs alone. None where callers are not told apart.
-        max_body_bytes: size of a request at most.
+        server: the MCP server; one application per server.
+        caller: returns the ID of the current request's caller, to which sessions, tasks and calls
+            are
+            restricted; None if callers are not distinguished.
+        max_body_bytes: maximum size of a request.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class McpApp:
     ) -> None:
         self._caller = caller
         self._is_open = False
-        # Not json_response: it would lose progress and questions.
+        # Not json_response: it cannot transport progress and elicitation.
         self._manager = StreamableHTTPSessionManager(
             server,
             max_request_body_size=max_body_bytes,
@@ -54,7 +55,7 @@ class McpApp:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Answer inside the block, once. At its end sessions and what goes on in them are over."""
+        """Answer requests inside the block, once. At its end all sessions end."""
         async with self._manager.run():
             self._is_open = True
             try:
@@ -64,7 +65,7 @@ class McpApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._is_open:
-            error = t.ErrorData(code=t.INTERNAL_ERROR, message="the server is starting or ending")
+            error = t.ErrorData(code=t.INTERNAL_ERROR, message="the server is starting or stopping")
             body = {"jsonrpc": "2.0", "id": None, "error": error.model_dump(exclude_none=True)}
             await JSONResponse(body, status_code=503)(scope, receive, send)
             return

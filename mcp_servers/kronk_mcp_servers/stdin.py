@@ -1,7 +1,7 @@
-"""stdin, line by line, in a way that can be cancelled.
+"""Cancellable reading of stdin, line by line.
 
-The SDK reads it in a thread, and a thread that waits for a line cannot be stopped: Ctrl-C or
-SIGTERM would do nothing until the client sends one.
+The SDK reads stdin in a thread, and a thread waiting for a line cannot be stopped: Ctrl-C or
+SIGTERM would have no effect until the client sends one.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _CHUNK_BYTES = 65_536
 
 @contextmanager
 def cancellable_stdin() -> Iterator[anyio.AsyncFile[str] | None]:
-    """Lines for ``stdio_server``; None where the system cannot wait for them, which is its own way.
+    """Yield lines for ``stdio_server``; None if the platform cannot wait for stdin.
 
-    That is on Windows, and where stdin is a file. Inside the block nobody else can read stdin: it
-    is empty for them.
+    That is the case on Windows, and if stdin is a file. Inside the block, stdin is empty for all
+    other readers.
     """
     if sys.platform == "win32" or stat.S_ISREG(os.fstat(0).st_mode):
         yield None
@@ -33,7 +33,7 @@ def cancellable_stdin() -> Iterator[anyio.AsyncFile[str] | None]:
     os.dup2(empty, 0)
     os.close(empty)
     try:
-        # The SDK does nothing with it but to iterate.
+        # The SDK only iterates over it.
         yield cast("anyio.AsyncFile[str]", _Lines(own))
     finally:
         os.dup2(own, 0)
@@ -41,6 +41,8 @@ def cancellable_stdin() -> Iterator[anyio.AsyncFile[str] | None]:
 
 
 class _Lines:
+    """Iterates over the lines of a file descriptor."""
+
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 

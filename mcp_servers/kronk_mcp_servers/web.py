@@ -1,8 +1,8 @@
-"""The web tools as an MCP server: ``web_search`` and ``web_fetch``, and nothing else.
+"""The web tools as an MCP server: ``web_search`` and ``web_fetch`` only.
 
-``kronk-agent mcp web`` serves it on stdin and stdout. There is no run here, so there is no
-conversation either: which addresses may be fetched is for the client to decide (url_policy does not
-apply), while ``policy`` and the guard against private addresses are the same as everywhere.
+``kronk-agent mcp web`` serves it on stdin and stdout. Without a run, there is no conversation: the
+client decides which URLs may be fetched (url_policy does not apply), while ``policy`` and the
+protection against private addresses apply as everywhere.
 """
 
 from __future__ import annotations
@@ -16,21 +16,22 @@ from kronk_agent.messages import Event
 from kronk_agent.tools import Rule, Tool
 from kronk_agent.tools.policy import is_never_allowed
 from kronk_mcp_servers.agent.user import approving
-from kronk_mcp_servers.serving import Call, LayeredServer, Registry, build_server
+from kronk_mcp_servers.serving import LayeredServer, Registry, RequestContext, build_server
 from kronk_mcp_servers.serving.tools import served
 
 _TIMEOUT_SECONDS = 60.0
 
 
 def web_server(tools: Sequence[Tool], *, policy: Sequence[Rule] = ()) -> LayeredServer:
-    """A server of these tools, on any transport.
+    """Return a server for these tools, for any transport.
 
     Args:
-        tools: the tools; those that the policy always denies are left out.
-        policy: which calls are allowed; where it says ask, the client's person is asked.
+        tools: the tools; tools that the policy always denies are left out.
+        policy: rules for calls; where they say ``ask``, the client's user is asked.
     """
 
-    def open_executor(call: Call, events: MemoryObjectSendStream[Event]) -> ToolExecutor:
+    def open_executor(call: RequestContext, events: MemoryObjectSendStream[Event]) -> ToolExecutor:
+        """Create the executor of a call."""
         return ToolExecutor(
             timeout_seconds=_TIMEOUT_SECONDS, events=events, policy=policy, approve=approving(call)
         )

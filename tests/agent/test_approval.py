@@ -231,7 +231,7 @@ async def test_a_call_of_the_callers_own_that_has_no_result_is_named() -> None:
         [*QUESTION, said], client_tools=[mine], resume=True
     )
 
-    assert answer.error == "the call 'call_1' of mine has no result"
+    assert answer.error == "tool call 'call_1' of mine has no result"
 
 
 async def test_a_run_is_cancelled_while_somebody_decides() -> None:

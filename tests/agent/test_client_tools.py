@@ -124,7 +124,9 @@ async def test_what_is_left_out_of_a_callers_schema_is_said_once() -> None:
         events = await collect(run)
 
     assert [event for event in events if isinstance(event, Notice)] == [
-        Notice("tool read: left out of its JSON Schema: properties.path.type: 'file' is no type")
+        Notice(
+            "tool read: dropped from its JSON Schema: properties.path.type: 'file' is not a type"
+        )
     ]
 
 
@@ -169,7 +171,7 @@ async def test_a_name_that_is_taken_is_refused(theirs: list[Tool], owner: str) -
     assert answer.reason == "error"
     assert isinstance(answer.exception, InvalidRequestError)
     assert answer.exception.param == "tools"
-    assert f"'{theirs[-1].name}' must have another name: {owner} " in str(answer.error)
+    assert f"duplicate tool name '{theirs[-1].name}': {owner} " in str(answer.error)
 
 
 async def test_a_cancelled_run_leaves_no_call_without_a_result() -> None:
@@ -225,7 +227,7 @@ async def test_no_call_may_be_required_where_none_is_allowed() -> None:
 
     answer = await agent.answer(QUESTION, tool_choice=ToolChoice("required"))
 
-    assert "needs max_steps to be 2 or more and max_tool_calls 1 or more" in str(answer.error)
+    assert "requires max_steps >= 2 and max_tool_calls >= 1" in str(answer.error)
 
 
 # --- going on with a message -------------------------------------------------------------------

@@ -112,8 +112,8 @@ async def test_a_repeat_is_told_and_the_third_is_told_to_do_something_else() -> 
     assert model.requests[4].messages[-1].role == "tool"
     assert [event for event in events if isinstance(event, Notice)] == [
         Notice(
-            "list_notes was called 3 times in a row with the same arguments and the same result: "
-            "the model was told to do something else"
+            "list_notes was called 3 times in a row with the same arguments and the same result; "
+            "the model was reminded to do something else"
         )
     ]
     assert modes(model) == ["auto"] * 5
@@ -266,7 +266,7 @@ async def test_a_model_that_repeats_for_ever_ends_with_its_steps() -> None:
 # --- calls as text -----------------------------------------------------------------------------
 
 WRITTEN = '```json\n{"name": "list_notes", "arguments": {}}\n```'
-NOTICE = Notice("the answer contains a call of list_notes as text, which was not executed")
+NOTICE = Notice("the answer contains a call of list_notes as text; it was not executed")
 
 
 async def test_an_answer_with_a_call_written_as_text_raises_a_notice() -> None:

@@ -256,8 +256,8 @@ async def test_a_prompt_longer_than_the_context_ends_the_run_with_the_remedy() -
     ("options", "tool_choice", "words"),
     [
         (AgentOptions(), ToolChoice("named", "nope"), "unknown tool 'nope'; available: add"),
-        (AgentOptions(max_steps=1), ToolChoice("named", "add"), "max_steps to be 2 or more"),
-        (AgentOptions(max_steps=1), ToolChoice("required"), "max_steps to be 2 or more"),
+        (AgentOptions(max_steps=1), ToolChoice("named", "add"), "max_steps >= 2"),
+        (AgentOptions(max_steps=1), ToolChoice("required"), "max_steps >= 2"),
     ],
 )
 async def test_a_tool_choice_that_cannot_be_honoured_ends_the_run_before_the_model_is_asked(
@@ -280,7 +280,7 @@ async def test_a_bug_in_a_model_leaves_the_block_as_it_was_raised() -> None:
 
 
 async def test_a_script_that_has_run_out_is_said_clearly() -> None:
-    with pytest.raises(ScriptError, match="it has 1 turns and the model is asked for number 2"):
+    with pytest.raises(ScriptError, match="it has 1 turns, and turn 2 was requested"):
         await Agent(ScriptedModel([call("add", a=1, b=2)]), [CALCULATOR]).answer(QUESTION)
 
 
@@ -340,7 +340,7 @@ async def test_of_two_tools_with_one_name_the_first_is_used_and_that_is_said_onc
 
     assert model.requests[0].tools == (add,)
     assert [event for event in events if isinstance(event, Notice)] == [
-        Notice("tool add of other cannot be used: calculator has one of the same name")
+        Notice("tool add of other is hidden: calculator has a tool of the same name")
     ]
 
 

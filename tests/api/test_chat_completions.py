@@ -253,7 +253,7 @@ async def test_a_call_written_as_text_is_noted() -> None:
     assert response.json()["kronk"]["activity"] == [
         {
             "type": "notice",
-            "text": "the answer contains a call of weather as text, which was not executed",
+            "text": "the answer contains a call of weather as text; it was not executed",
         }
     ]
 

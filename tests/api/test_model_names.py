@@ -67,7 +67,7 @@ async def test_an_alias_of_a_model_there_is_not_says_which() -> None:
         shown = await server.http.get("/v1/models/gpt-4o")
 
     assert answer.status_code == 404
-    assert "there is no model 'qwen'" in answer.json()["error"]["message"]
+    assert "unknown model 'qwen'" in answer.json()["error"]["message"]
     assert shown.status_code == 404
 
 

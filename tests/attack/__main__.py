@@ -88,11 +88,11 @@ def try_script(name: str, module: str, *arguments: str) -> Door:
 
 def print_table(doors: Sequence[Door]) -> None:
     width = max(len(door.name) for door in doors)
-    print(f"\n{'door':{width}}  {'tries':>6}  {'got in':>6}  {'survived':>8}")
+    print(f"\n{'attack surface':{width}}  {'attempts':>8}  {'succeeded':>9}  {'survived':>8}")
     for door in doors:
         note = f"  ({door.skipped} skipped)" if door.skipped else ""
         print(
-            f"{door.name:{width}}  {door.tries:6,}  {door.got_in:6,}  {door.survived:8,}{note}",
+            f"{door.name:{width}}  {door.tries:8,}  {door.got_in:9,}  {door.survived:8,}{note}",
             flush=True,
         )
 

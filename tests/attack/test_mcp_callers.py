@@ -113,4 +113,4 @@ async def test_a_task_is_its_callers_alone() -> None:
         end.set()
 
     assert mine is None
-    assert refused == dict.fromkeys(TRIES, f"there is no task {id!r}")
+    assert refused == dict.fromkeys(TRIES, f"unknown task {id!r}")

@@ -72,8 +72,8 @@ TRIES = [
 
 HANGS = {
     "[" * 100_000: "is nested too deeply",
-    "// " + "x" * 1_000_000: "is not JSON, and with more than 50,000 characters",
-    '{"a": [' + "1," * 200_000 + "]}": "is not JSON, and with more than 50,000 characters",
+    "// " + "x" * 1_000_000: "is not valid JSON; comments are supported only up to",
+    '{"a": [' + "1," * 200_000 + "]}": "is not valid JSON; comments are supported only up to",
 }
 
 
@@ -99,7 +99,7 @@ def test_what_is_changed_after_consent_is_not_run(
     run(folder, "mcp", "approve", "helper", "--yes")
     change(folder)
 
-    assert "which is not run" in run(folder, "tools", "list")
+    assert "which is not approved" in run(folder, "tools", "list")
     assert not (folder / "was-here").exists()
 
 

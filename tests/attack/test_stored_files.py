@@ -116,13 +116,13 @@ def test_the_configuration_is_named(folder: Path, damage: Damage) -> None:
 def test_without_consents_nothing_was_agreed_to(folder: Path, damage: Damage) -> None:
     file = damaged(folder.parent / "kronk-agent" / "mcp" / "consents.json", damage)
 
-    assert "which is not run" in told(folder, "tools", "list")
+    assert "which is not approved" in told(folder, "tools", "list")
     said = told(folder, "mcp", "approve", "helper", "--yes")
     if file.is_dir():
         assert f"error: {file}: cannot be written" in said
     else:
         assert "approved helper" in said
-        assert "which is not run" not in told(folder, "tools", "list")
+        assert "which is not approved" not in told(folder, "tools", "list")
     assert [each.name for each in file.parent.iterdir() if each.name != "pins"] == [file.name]
 
 
@@ -227,7 +227,7 @@ async def test_a_damaged_conversation_is_an_error_and_the_others_stay(
     await anyio.to_thread.run_sync(execute, file, statement + where)
 
     async with SessionStore.open(f"sqlite:///{file}") as store:
-        with pytest.raises(StoreError, match=f"^the session store {file} failed: .*: put a backup"):
+        with pytest.raises(StoreError, match=f"^session store {file} failed: .*: restore a backup"):
             await store.messages("conv_1")
         assert len(await store.sessions()) == 2
         assert await store.items("conv_2") == [{"id": "conv_2"}]

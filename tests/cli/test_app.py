@@ -29,23 +29,22 @@ def test_the_help_lists_the_commands() -> None:
     assert result.stdout == snapshot("""\
 Usage: kronk-agent [OPTIONS] COMMAND [ARGS]...
 
-  An agent on your own machine: a local model that uses tools and MCP servers.
+  Run an agent on your own machine: a local model with tools and MCP servers.
 
 Options:
-  --config PATH  The YAML file to use; `config path` says which one is used
-                 without this.
-  --debug        Show the log, and tracebacks of errors.
+  --config PATH  Configuration file; `config path` prints the default.
+  --debug        Show the log and tracebacks.
   --version      Show the version and exit.
   --help         Show this message and exit.
 
 Commands:
-  chat    Talk to the model; it may use the tools.
-  config  Write, check and show the YAML file.
-  keys    API keys for the HTTP server.
-  mcp     Serve tools to other programs, by MCP.
+  chat    Chat with the model, which may call tools.
+  config  Write, check and show the configuration file.
+  keys    Create, list and revoke API keys for the HTTP server.
+  mcp     Manage MCP servers, and serve MCP.
   model   Show what a model can do.
-  serve   Serve the models to other programs.
-  tools   List the tools, or call one.
+  serve   Serve models and agents over HTTP.
+  tools   List the tools or call one.
 """)
 
 

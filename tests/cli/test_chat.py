@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from kronk_agent.cli.app import app
-from kronk_agent.cli.commands.chat import Chosen, converse, exit_code, read_question
+from kronk_agent.cli.commands.chat import ChatOptions, converse, exit_code, read_question
 from kronk_agent.cli.interactive.terminal import Terminal
 from kronk_agent.cli.runner import Interrupts, run
 from kronk_agent.config.schema.config import AgentConfig, Config, McpServerConfig, NamedAgentConfig
@@ -191,7 +191,7 @@ def test_without_any_stdin_only_the_prompt_counts(
 ) -> None:
     monkeypatch.setattr("sys.stdin", None)
     if prompt is None:
-        with pytest.raises(click.UsageError, match="nothing to answer"):
+        with pytest.raises(click.UsageError, match="no prompt"):
             read_question(prompt)
     else:
         assert read_question(prompt) == prompt
@@ -200,7 +200,7 @@ def test_without_any_stdin_only_the_prompt_counts(
 @pytest.mark.parametrize("arguments", [[], ["-p", ""], ["-p", " "]])
 def test_nothing_to_answer_is_a_usage_error(arguments: list[str]) -> None:
     result = chat(*arguments, stdin=" \n")
-    assert "there is nothing to answer" in result.stderr
+    assert "no prompt: give -p TEXT" in result.stderr
     assert result.exit_code == 2
 
 
@@ -208,8 +208,7 @@ def test_a_configuration_that_is_not_there_is_named(tmp_path: Path) -> None:
     file = tmp_path / "none.yaml"
     result = CliRunner().invoke(app, ["--config", str(file), "chat", "-p", "x"])
     assert (
-        result.stderr
-        == f"error: {file}: there is no such file: `kronk-agent config init` writes one\n"
+        result.stderr == f"error: {file}: file not found: `kronk-agent config init` creates one\n"
     )
     assert result.exit_code == 2
 
@@ -228,7 +227,7 @@ def with_agent(tmp_path: Path) -> Path:
 def test_an_agent_that_there_is_not_is_named(with_agent: Path) -> None:
     result = chat("-p", "x", "--config", str(with_agent), "--agent", "mime", "--max-steps", "3")
 
-    assert result.stderr == "error: there is no agent 'mime'; there is 'mine'\n"
+    assert result.stderr == "error: unknown agent 'mime'; available: 'mine'\n"
     assert result.exit_code == 1
 
 
@@ -250,7 +249,7 @@ def test_the_agent_that_was_chosen_answers(capsys: pytest.CaptureFixture[str]) -
                 Terminal(),
                 question="What is 1 + 2?",
                 as_json=False,
-                chosen=Chosen("mine"),
+                chat_options=ChatOptions("mine"),
             )
 
     with pytest.raises(click.exceptions.Exit):

@@ -62,7 +62,7 @@ def test_init_leaves_a_file_that_is_there_alone_unless_forced(user_file: Path) -
 
     with pytest.raises(ConfigError) as caught:
         run("init")
-    assert str(caught.value) == f"{user_file}: is there already: --force overwrites it"
+    assert str(caught.value) == f"{user_file}: already exists: --force overwrites it"
     assert user_file.read_text() == "model: mine"
 
     assert run("init", "--force").exit_code == 0
@@ -77,7 +77,7 @@ def test_init_says_why_it_cannot_write(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as below_file:
         run("init", tmp_path / "file" / "x.yaml")
 
-    assert str(in_folder.value) == f"{tmp_path}: this is a folder: name a file in it"
+    assert str(in_folder.value) == f"{tmp_path}: is a directory: give the path of a file"
     assert str(below_file.value).startswith(f"{tmp_path / 'file' / 'x.yaml'}: cannot be written: ")
 
 
@@ -87,7 +87,7 @@ def test_check_says_ok_and_which_file(tmp_path: Path, user_file: Path) -> None:
 
     assert outcome(run("check", file)) == (0, f"ok: {file}\n", "")
     assert outcome(run("check", file=file)) == (0, f"ok: {file}\n", "")
-    assert outcome(run("check")) == (0, f"ok: the defaults, as there is no {user_file}\n", "")
+    assert outcome(run("check")) == (0, f"ok: defaults, {user_file} does not exist\n", "")
 
 
 def test_check_prints_a_line_for_every_mistake(tmp_path: Path) -> None:
@@ -130,21 +130,21 @@ def test_check_looks_names_and_files_up(tmp_path: Path) -> None:
 
     found = [line.removeprefix(f"{file}:") for line in result.stdout.splitlines()]
     unset = "the environment variable NOT_SET is not set: set it, or write ${NOT_SET:-default}"
-    there_is = "there is no model 'smal'; there is 'small'"
+    there_is = "unknown model 'smal'; available: 'small'"
     assert found == [
         f"1: model: model '{tmp_path / 'no.gguf'}': there is no such file, and no such name under "
         "models: in the configuration",
         f"2: models.small: model '{tmp_path / 'neither.gguf'}': there is no such file, and no such "
         "name under models: in the configuration",
-        f"3: tools[2]: '{tmp_path / 'mine.py'}:ad': there is no ad in it: did you mean add?",
-        f"3: tools[3]: '{tmp_path / 'gone.py'}:f': there is no file {tmp_path / 'gone.py'}",
-        f"3: tools[4]: '{tmp_path / 'raises.py'}:f' does not import: ValueError: at import "
-        "(--debug shows where)",
-        "4: policy.\"nowiki__x(a=b)\": no tool is called 'nowiki__x'",
+        f"3: tools[2]: '{tmp_path / 'mine.py'}:ad': ad not found in it: did you mean add?",
+        f"3: tools[3]: '{tmp_path / 'gone.py'}:f': file not found: {tmp_path / 'gone.py'}",
+        f"3: tools[4]: '{tmp_path / 'raises.py'}:f' cannot be imported: ValueError: at import "
+        "(see --debug)",
+        "4: policy.\"nowiki__x(a=b)\": unknown tool 'nowiki__x'",
         f"8: agents.r.model: {there_is}",
-        "9: agents.r.tools[2]: no tool is called 'web_serch': did you mean 'web_fetch'?",
-        "10: agents.r.policy.shout: no tool is called 'shout'",
-        "12: mcp_servers.wiki.command: there is no program 'no-such-program'",
+        "9: agents.r.tools[2]: unknown tool 'web_serch': did you mean 'web_fetch'?",
+        "10: agents.r.policy.shout: unknown tool 'shout'",
+        "12: mcp_servers.wiki.command: program not found: 'no-such-program'",
         f"14: mcp_servers.unset.command: {unset}",
     ]
     assert result.exit_code == 1
@@ -158,7 +158,7 @@ def test_check_runs_no_code_when_told_not_to(tmp_path: Path) -> None:
     gone = tmp_path / "gone.py"
     assert outcome(run("check", "--no-imports", file)) == (
         1,
-        f"{file}:1: tools[1]: there is no file {gone}\n",
+        f"{file}:1: tools[1]: file not found: {gone}\n",
         "",
     )
 
@@ -166,7 +166,7 @@ def test_check_runs_no_code_when_told_not_to(tmp_path: Path) -> None:
 def test_check_of_a_file_that_is_not_there_fails(tmp_path: Path) -> None:
     result = run("check", tmp_path / "no.yaml")
 
-    remedy = "there is no such file: `kronk-agent config init` writes one"
+    remedy = "file not found: `kronk-agent config init` creates one"
     assert outcome(result) == (1, f"{tmp_path / 'no.yaml'}: {remedy}\n", "")
 
 
@@ -205,7 +205,7 @@ def test_show_raises_what_is_wrong(tmp_path: Path) -> None:
 
 
 def test_path_prints_the_file_and_says_when_it_is_not_there(user_file: Path) -> None:
-    hint = "it does not exist: `kronk-agent config init` writes it\n"
+    hint = "it does not exist: `kronk-agent config init` creates it\n"
     assert outcome(run("path")) == (0, f"{user_file}\n", hint)
 
     run("init")

@@ -40,7 +40,7 @@ def text(format_: str) -> JsonObject:
         (TITLED, "x, one of r (Red), g (Green)"),
         (NAMED, "x, one of r (Red), g (Green)"),
         ({"enum": ["r", "g"], "default": "g"}, "x, one of r, g [g]"),
-        (SOME, "x, any of r (Red), g (Green), with commas between [r, g]"),
+        (SOME, "x, any of r (Red), g (Green), separated by commas [r, g]"),
     ],
 )
 def test_the_label_says_what_can_be_typed(schema: JsonObject, label: str) -> None:
@@ -80,7 +80,7 @@ def test_an_answer_becomes_a_value(schema: JsonObject, typed: str, value: FormVa
         ({"type": "number"}, "nan", "must be a number"),
         ({"type": "boolean"}, "maybe", "must be y or n"),
         (TITLED, "blue", "must be one of r (Red), g (Green)"),
-        (SOME, "blue", "must be any of r (Red), g (Green), with commas between"),
+        (SOME, "blue", "must be any of r (Red), g (Green), separated by commas"),
         (SOME, ",", "[] should be non-empty"),
         (text("email"), "nonsense", "must be an e-mail address, such as name@example.com"),
         (text("uri"), "nonsense", "must be a URI, such as https://example.com/page"),
@@ -99,7 +99,7 @@ def test_an_answer_that_does_not_fit_is_refused_in_words(
     ("value", "typed"), [(True, "yes"), (2, "2"), ("a b", "a b"), (["r", "g"], "r, g")]
 )
 def test_a_value_is_shown_as_it_is_typed(value: FormValue, typed: str) -> None:
-    assert FormField("x", {}).written(value) == typed
+    assert FormField("x", {}).format_value(value) == typed
 
 
 def test_a_form_knows_which_fields_are_required() -> None:

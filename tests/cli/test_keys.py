@@ -20,7 +20,7 @@ def test_a_key_is_shown_once_and_then_only_how_it_begins() -> None:
     assert KeyFile().find(token)
     assert token not in listed
     assert listed.startswith(f"laptop  {token[:10]}…  ")
-    assert listed.rstrip().endswith("embed, 60 requests a minute")
+    assert listed.rstrip().endswith("embed, 60 requests/minute")
 
 
 def test_a_revoked_key_is_gone() -> None:

@@ -85,7 +85,7 @@ async def test_the_server_starts_by_what_the_manifest_says(tmp_path: Path) -> No
             "config": {
                 "type": "file",
                 "title": "Configuration",
-                "description": "The YAML file that says which model the agent uses.",
+                "description": "The YAML configuration file of kronk-agent.",
                 "required": False,
                 "default": str(config),
             }
@@ -111,7 +111,7 @@ def test_only_a_file_that_claude_desktop_knows_is_written(tmp_path: Path) -> Non
     mistaken = bundle(str(tmp_path / "kronk.mcpb"), "--config", str(tmp_path / "kronk.yaml"))
 
     assert [done.exit_code for done in (named_wrong, nowhere, mistaken)] == [2, 2, 2]
-    assert "does not end in .mcpb" in named_wrong.stderr
+    assert "must end in .mcpb" in named_wrong.stderr
     assert "kronk.mcpb: cannot be written: No such file or directory" in nowhere.stderr
     assert "serve_mcp.expose" in mistaken.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["kronk.yaml"]

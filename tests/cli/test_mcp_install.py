@@ -52,7 +52,7 @@ def test_each_client_gets_its_entry_where_it_looks_for_it(
     assert (first.exit_code, again.exit_code) == (0, 0)
     written = {root: {"kronk-agent": {**entry, "command": PROGRAM, "args": ["mcp", "serve"]}}}
     assert json.loads((home / path).read_text()) == written
-    assert "has the entry kronk-agent already" in again.stderr
+    assert "already has the entry kronk-agent" in again.stderr
 
 
 def test_the_change_is_shown_and_the_old_file_kept(home: Path) -> None:
@@ -95,15 +95,15 @@ def test_comments_are_lost_only_after_a_warning(home: Path) -> None:
 
     done = install("vscode", "--yes")
 
-    assert "notice: the comments in the file will be lost; the backup has them" in done.stderr
+    assert "notice: comments in the file will be lost; the backup keeps them" in done.stderr
     assert "kronk-agent" in json.loads(file.read_text())["servers"]
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "is not JSON, and is left alone"),
-        ("[]", "is not an object, and is left alone"),
+        ("{", "is not valid JSON; not changed"),
+        ("[]", "is not a JSON object; not changed"),
         ('{"mcpServers": []}', "mcpServers is not a mapping"),
     ],
 )
@@ -125,4 +125,4 @@ def test_claude_desktop_has_no_files_in_projects(home: Path) -> None:
     done = install("claude-desktop", "--project")
 
     assert done.exit_code == 2
-    assert "Claude Desktop has no files of its own in projects" in done.stderr
+    assert "Claude Desktop has no per-project configuration" in done.stderr

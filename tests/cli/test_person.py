@@ -22,7 +22,7 @@ def chat(in_terminal: Callable[..., TerminalProgram]) -> TerminalProgram:
 
 def start_form(chat: TerminalProgram) -> None:
     chat.type("travel\r")
-    chat.expect("MCP server 'x' asks: Where to?")
+    chat.expect("MCP server 'x' asks for input: Where to?")
     chat.expect("Answer it? [y/N]")
     chat.type("y\r")
     chat.expect("city (City):")
@@ -90,7 +90,7 @@ def test_the_model_is_used_only_after_a_yes(chat: TerminalProgram) -> None:
     chat.expect(
         "MCP server 'x' asks to use the model:\n  system: Be brief.\n  user: Summarise: long"
     )
-    chat.expect("Let it, for up to 64 tokens? [y/N]")
+    chat.expect("Allow up to 64 tokens? [y/N]")
     chat.type("y\r")
     chat.expect("in short")
 
@@ -98,7 +98,7 @@ def test_the_model_is_used_only_after_a_yes(chat: TerminalProgram) -> None:
 def test_a_tool_is_called_only_after_a_yes(chat: TerminalProgram) -> None:
     chat.type("folders\r")
     chat.expect("The model wants to call x__folders:\n  {}")
-    chat.expect("Let it? [y/N]")
+    chat.expect("Allow it? [y/N]")
     chat.type("\r")
     chat.expect("x__folders was not called: the user did not agree")
 

@@ -56,8 +56,8 @@ def request(project: Path) -> str:
 
 def not_run(project: Path) -> str:
     return (
-        f"warning: {project}/.mcp.json asks for the MCP server 'helper', which is not run: "
-        "`kronk-agent mcp approve helper` shows what it would be\n"
+        f"warning: {project}/.mcp.json asks for the MCP server 'helper', which is not approved: "
+        "`kronk-agent mcp approve helper` shows and approves it\n"
     )
 
 
@@ -134,7 +134,7 @@ def test_a_file_that_is_no_json_is_told_and_does_no_harm(run: Invoke, project: P
 
     result = run("tools", "list")
 
-    assert result.stderr == f"warning: {project}/.mcp.json: is not JSON: see line 1\n"
+    assert result.stderr == f"warning: {project}/.mcp.json: is not valid JSON: see line 1\n"
     assert result.exit_code == 0
 
 

@@ -44,7 +44,7 @@ CALLING = Message.assistant("Let me look.", (FETCH, ADD))
 ANSWER = Message.assistant("It is 3.")
 
 A_WHOLE_RUN: list[Event] = [
-    Notice("tool add of b cannot be used: a has one of the same name"),
+    Notice("tool add of b is hidden: a has a tool of the same name"),
     StepStarted(1),
     ReasoningDelta("I need"),
     ReasoningDelta(" a page."),
@@ -106,7 +106,7 @@ def render(events: list[Event]) -> tuple[str, str]:
 def test_the_answer_goes_to_stdout_and_all_else_to_stderr() -> None:
     assert render(A_WHOLE_RUN) == (
         "Let me look.\nIt is 3.\n",
-        "notice: tool add of b cannot be used: a has one of the same name\n"
+        "notice: tool add of b is hidden: a has a tool of the same name\n"
         "I need a page.\n"
         'call 1 web_fetch {"url": "http://a/"}\n'
         'call 2 add {"a": 1, "b": 2}\n'
@@ -145,7 +145,7 @@ def test_one_screen_shows_both_without_running_lines_together(screen: Screen) ->
     # What a status line showed is erased before anything else is written.
     shown = [line.rpartition("\x1b[2K")[2] for line in screen.shown.split("\n")]
     assert shown == [
-        "notice: tool add of b cannot be used: a has one of the same name",
+        "notice: tool add of b is hidden: a has a tool of the same name",
         "I need a page.",
         "Let me look.",
         'call 1 web_fetch {"url": "http://a/"}',
@@ -224,13 +224,13 @@ def test_a_failure_is_told_by_its_first_line(text: str, gist: str) -> None:
         (
             "length",
             None,
-            "notice: cut off: max_tokens (--max-tokens) or the context is used up\n",
+            "notice: truncated: max_tokens (--max-tokens) or the context limit was reached\n",
         ),
-        ("max_steps", None, "notice: ended after 3 steps, which is max_steps (--max-steps)\n"),
+        ("max_steps", None, "notice: stopped after 3 steps: max_steps (--max-steps) was reached\n"),
         (
             "max_tool_calls",
             None,
-            "notice: no more calls could be made: max_tool_calls is reached\n",
+            "notice: no more tool calls were made: max_tool_calls was reached\n",
         ),
         ("cancelled", None, "cancelled\n"),
         ("error", "the engine\n is gone", "error: the engine is gone\n"),
@@ -279,4 +279,4 @@ def test_json_lines_survive_any_encoding() -> None:
 def test_a_run_that_waits_for_approval_says_for_what() -> None:
     end = RunFinished("approval", (), Usage(), 1, pending=(ToolCall("c1", "rm", "{}"),))
 
-    assert render([end])[1] == "notice: ended, for whether rm may be called is yet to be decided\n"
+    assert render([end])[1] == "notice: stopped: calling rm needs approval\n"

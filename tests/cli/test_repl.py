@@ -42,7 +42,7 @@ def test_turns_make_one_conversation_until_a_new_one_is_started(chat: TerminalPr
     chat.type("what did I say?\r")
     chat.expect("said: one, two\n")
     chat.type("/new\r")
-    chat.expect("a new conversation\n")
+    chat.expect("started a new conversation\n")
     chat.type("three\r")
     chat.expect("You said 'three'.")
     chat.type("what did I say?\r")
@@ -74,7 +74,7 @@ def test_a_turn_cancelled_before_it_said_anything_leaves_no_trace(chat: Terminal
 
 def test_ctrl_c_at_an_empty_prompt_says_how_to_leave(chat: TerminalProgram) -> None:
     chat.type(CTRL_C)
-    chat.expect("Ctrl-D or /exit ends the conversation\n")
+    chat.expect("Ctrl-D or /exit quits\n")
     chat.expect(PROMPT)
 
 
@@ -114,12 +114,12 @@ def test_tools_lists_the_tools(chat: TerminalProgram) -> None:
 @pytest.mark.parametrize("text", ["/tolls", "/tolls of mine", "/save-as x.md"])
 def test_an_unknown_command_is_not_sent_to_the_model(chat: TerminalProgram, text: str) -> None:
     chat.type(text + "\r")
-    chat.expect(f"error: there is no command {text.split()[0]}; /help lists them\n")
+    chat.expect(f"error: unknown command {text.split()[0]}; /help lists the commands\n")
 
 
 def test_a_command_takes_nothing_after_it(chat: TerminalProgram) -> None:
     chat.type("/help me\r")
-    chat.expect("error: /help takes nothing after it\n")
+    chat.expect("error: /help takes no arguments\n")
 
 
 @pytest.mark.parametrize("word", ["/quit", "/bye", "exit", "Quit"])
@@ -130,7 +130,7 @@ def test_words_of_other_programs_end_the_conversation(chat: TerminalProgram, wor
 
 def test_clear_starts_a_new_conversation(chat: TerminalProgram) -> None:
     chat.type("/clear\r")
-    chat.expect("a new conversation")
+    chat.expect("started a new conversation")
 
 
 def test_a_path_at_the_beginning_is_no_command(chat: TerminalProgram) -> None:
@@ -163,7 +163,7 @@ def test_what_was_typed_is_remembered_and_private(in_terminal: InTerminal, tmp_p
 def test_a_history_that_cannot_be_kept_is_told(in_terminal: InTerminal, tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file where a folder should be")
     chat = in_terminal(SCRIPTED_CHAT)
-    chat.expect("notice: what you type is not remembered: ")
+    chat.expect("notice: the input history is not saved: ")
     chat.expect(PROMPT)
     chat.type("hello\r")
     chat.expect("You said 'hello'.")

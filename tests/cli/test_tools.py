@@ -135,7 +135,7 @@ def test_list_tells_what_tools_cost_in_the_prompt(tools: Invoke, tmp_path: Path)
     )
     assert explain + remember + once == everything
     assert explain > remember > 0
-    assert context == "SmolLM2-135M-Instruct.Q4_1 has a context of 2,048 tokens."
+    assert context == "Context length of SmolLM2-135M-Instruct.Q4_1: 2,048 tokens"
     counted = {tool["name"]: tool["tokens"] for tool in json.loads(shorter.stdout)}
     assert counted["remember"] == remember
     assert counted["explain"] < explain
@@ -227,7 +227,7 @@ def test_call_as_json_is_the_event_of_the_chat(tools: Invoke) -> None:
 def test_what_is_no_text_is_told_of(tools: Invoke) -> None:
     assert outcome(tools("call", "chart")) == (
         "a chart\n",
-        "notice: image/png, 4 bytes, is not printed\n",
+        "notice: image/png, 4 bytes, cannot be printed\n",
         0,
     )
 
@@ -303,11 +303,12 @@ def test_a_thread_that_never_ends_does_not_hold_up_the_end(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("devide", "did you mean divide?"), ("zzz", "`tools list` shows all")]
+    ("name", "hint"),
+    [("devide", "did you mean divide?"), ("zzz", "`kronk-agent tools list` lists them")],
 )
 def test_an_unknown_tool_is_told_with_the_nearest_ones(tools: Invoke, name: str, hint: str) -> None:
     result = tools("call", name, "{}")
-    assert f"there is no tool '{name}': {hint}" in result.stderr
+    assert f"unknown tool '{name}': {hint}" in result.stderr
     assert (result.stdout, result.exit_code) == ("", 2)
 
 

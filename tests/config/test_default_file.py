@@ -45,7 +45,7 @@ def test_the_examples_in_comments_work_when_the_comment_sign_is_removed(
     mine, engine, rest = rest.partition("\nengine:\n")
     mine = re.sub(r"(?m)^  # ( *[a-z_]+:(?: |$))", r"  \1", mine)
     rest, agents, others = rest.partition("\nagents:\n")
-    named, tools, others = others.partition("\n# The tools")
+    named, tools, others = others.partition("\n# Tools that")
     named = re.sub(r"(?m)^  # ( *[a-z_]+:(?: |$))", r"  \1", named)
     before = head + models + mine + engine + rest + agents + named + tools + others
     servers = re.sub(r"(?m)^  # ( *[A-Za-z_]+:(?: |$))", r"  \1", servers)

@@ -10,13 +10,13 @@ import pytest
 
 from kronk_agent.config.loading import load_config
 from kronk_agent.config.mcp_clients.importing import (
-    Found,
-    Import,
-    Unusable,
+    FoundServer,
+    ImportedServer,
+    UnusableServer,
     read_any_file,
     read_host_file,
 )
-from kronk_agent.config.mcp_clients.known_clients import IMPORTABLE, files_of, recognised
+from kronk_agent.config.mcp_clients.known_clients import IMPORTABLE, files_of, recognize_file
 from kronk_agent.config.schema.mcp_server import McpServerConfig
 from kronk_agent.config.secrets import secrets_in, without_secrets
 from kronk_agent.config.yaml.editing import with_servers
@@ -60,25 +60,27 @@ def put(sample: str, path: Path) -> Path:
     return path
 
 
-def read(path: Path, home: Path, project: Path) -> list[Import]:
+def read(path: Path, home: Path, project: Path) -> list[ImportedServer]:
     return read_any_file(path, home=home, working_directory=project)
 
 
-def written(imports: list[Import], tmp_path: Path) -> dict[str, McpServerConfig]:
+def written(imports: list[ImportedServer], tmp_path: Path) -> dict[str, McpServerConfig]:
     """The servers after they went into a file of ours and came out again."""
-    entries = {found.name: found.entry for found in imports if isinstance(found, Found)}
+    entries = {found.name: found.entry for found in imports if isinstance(found, FoundServer)}
     file = tmp_path / "ours.yaml"
     file.write_text(with_servers("# mine\nmodel: null\n", entries, file))
     return load_config(file, environ=ENVIRON).mcp_servers
 
 
-def unusable(imports: list[Import]) -> dict[str, str]:
-    return {found.name: found.reason for found in imports if isinstance(found, Unusable)}
+def unusable(imports: list[ImportedServer]) -> dict[str, str]:
+    return {found.name: found.reason for found in imports if isinstance(found, UnusableServer)}
 
 
-def notes(imports: list[Import]) -> dict[str, tuple[str, ...]]:
+def notes(imports: list[ImportedServer]) -> dict[str, tuple[str, ...]]:
     return {
-        found.name: found.notes for found in imports if isinstance(found, Found) and found.notes
+        found.name: found.notes
+        for found in imports
+        if isinstance(found, FoundServer) and found.notes
     }
 
 
@@ -102,7 +104,7 @@ def test_claude_desktop(tmp_path: Path, home: Path, project: Path) -> None:
         ),
         "literal": config(command="sh", args=["-c", "echo ${HOME}"]),
     }
-    assert notes(imports) == {"Brave-Search": ("was called 'Brave Search'",)}
+    assert notes(imports) == {"Brave-Search": ("renamed from 'Brave Search'",)}
 
 
 def test_claude_code(tmp_path: Path, home: Path, project: Path) -> None:
@@ -132,9 +134,9 @@ def test_claude_code(tmp_path: Path, home: Path, project: Path) -> None:
             },
         ),
     }
-    assert notes(imports) == {"db": ("without timeout: Claude Code ignores one below a second",)}
+    assert notes(imports) == {"db": ("dropped timeout: Claude Code ignores values below 1 s",)}
     assert unusable(imports) == {
-        "vault": "headersHelper: no program is asked for headers: put them into headers, as ${VAR}"
+        "vault": "headersHelper: not supported: put the headers into headers, as ${VAR}"
     }
 
 
@@ -153,8 +155,8 @@ def test_vs_code(tmp_path: Path, home: Path, project: Path) -> None:
         "docs": config(type="http", url="https://docs.example.com/mcp"),
     }
     assert notes(imports) == {
-        "perplexity": ("without dev, which means nothing here",),
-        "docs": ("without gallery, which means nothing here",),
+        "perplexity": ("dropped dev, which has no effect here",),
+        "docs": ("dropped gallery, which has no effect here",),
     }
     assert {name: reason.partition(":")[0] for name, reason in unusable(imports).items()} == {
         "boxed": "sandboxEnabled",
@@ -199,7 +201,7 @@ def test_gemini_cli(tmp_path: Path, home: Path, project: Path) -> None:
         ),
     }
     assert unusable(imports) == {
-        "google": "authProviderType: only OAuth is known here: put a token into headers, as ${VAR}"
+        "google": "authProviderType: only OAuth is supported: put a token into headers, as ${VAR}"
     }
 
 
@@ -252,7 +254,7 @@ def test_claude_codes_own_file_has_servers_of_single_projects(home: Path, projec
 
     imports = read(file, home, project)
 
-    assert [(found.name, found.entry) for found in imports if isinstance(found, Found)] == [
+    assert [(found.name, found.entry) for found in imports if isinstance(found, FoundServer)] == [
         ("a", {"command": "x"}),
         ("b", {"command": "y", "cwd": str(project)}),
     ]
@@ -263,8 +265,8 @@ def test_claude_codes_own_file_has_servers_of_single_projects(home: Path, projec
     [
         ({"timeout": 30}, 30, ()),
         ({"timeout": 1500}, 1.5, ()),
-        ({"timeout": 100_000_000}, 7200, ("timeout is 7200 s, the longest there is",)),
-        ({"colour": "red"}, 60, ("without colour, which is not known here",)),
+        ({"timeout": 100_000_000}, 7200, ("timeout reduced to the maximum, 7200 s",)),
+        ({"colour": "red"}, 60, ("dropped colour, which is unknown",)),
     ],
 )
 def test_a_file_of_an_unknown_host_is_read_with_care(
@@ -275,7 +277,7 @@ def test_a_file_of_an_unknown_host_is_read_with_care(
 
     (found,) = read(file, home, project)
 
-    assert isinstance(found, Found)
+    assert isinstance(found, FoundServer)
     assert McpServerConfig.model_validate(found.entry).timeout == timeout
     assert (found.entry["command"], found.notes) == ("${X}${Y}", note)
 
@@ -299,11 +301,11 @@ def test_names_that_become_alike_are_told_apart(tmp_path: Path, home: Path, proj
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("x.json", "{", "is not JSON: see line 1"),
+        ("x.json", "{", "is not valid JSON: see line 1"),
         ("x.json", "[]", "is not a file of an MCP host"),
-        ("x.json", "{}", "has neither mcpServers, servers nor mcp_servers"),
+        ("x.json", "{}", "contains neither mcpServers, servers nor mcp_servers"),
         ("x.json", '{"mcpServers": []}', "mcpServers is not a mapping"),
-        ("x.toml", "a =\n", "is not TOML: see line 1"),
+        ("x.toml", "a =\n", "is not valid TOML: see line 1"),
         ("x.json", None, "cannot be read: No such file or directory"),
     ],
 )
@@ -323,7 +325,7 @@ def test_every_host_is_recognised_by_its_own_files(home: Path, project: Path) ->
     for host in IMPORTABLE:
         for file in files_of(host, home=home, working_directory=project):
             root = frozenset({"servers"} if host == "vscode" else {"mcpServers"})
-            assert recognised(file.path, root, home=home) == file
+            assert recognize_file(file.path, root, home=home) == file
 
 
 def test_a_host_is_read_where_it_keeps_its_files(home: Path, project: Path) -> None:

@@ -356,5 +356,5 @@ def test_a_bare_word_is_left_for_whoever_looks_the_model_up(file: Path) -> None:
 
 
 def test_a_home_that_does_not_exist_is_refused_for_the_file_too() -> None:
-    with pytest.raises(ConfigError, match="there is no home folder for '~nobody-of-this-name/c'"):
+    with pytest.raises(ConfigError, match="no home directory for '~nobody-of-this-name/c'"):
         load_config(Path("~nobody-of-this-name/c"), environ={})

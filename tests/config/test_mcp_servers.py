@@ -114,22 +114,22 @@ def test_paths_are_those_of_the_files_folder(file: Path) -> None:
     assert oauth.private_key_file == here / "key.pem"
 
 
-SANDBOX = "kronk-agent starts programs without a sandbox: make command one, such as bwrap, docker or firejail, and put the program into args"
+SANDBOX = "sandboxes are not supported: set command to a sandbox, such as bwrap, docker or firejail, and put the program into args"
 
 
 @pytest.mark.parametrize(
     ("server", "message"),
     [
         # --- keys of other hosts that cannot be honoured
-        ("headersHelper: ./x", "3: mcp_servers.a.headersHelper: no program is asked for headers: put them into headers, as ${VAR}"),
+        ("headersHelper: ./x", "3: mcp_servers.a.headersHelper: not supported: put the headers into headers, as ${VAR}"),
         ("sandboxEnabled: true", f"3: mcp_servers.a.sandboxEnabled: {SANDBOX}"),
         ("sandbox: {}", f"3: mcp_servers.a.sandbox: {SANDBOX}"),
-        ("dev: {watch: x}", "3: mcp_servers.a.dev: servers are not watched while they are developed: remove it"),
-        ("oauth: {authServerMetadataUrl: http://x}", "3: mcp_servers.a.oauth: authServerMetadataUrl: the server itself says where its authorization server is: remove it"),
-        ("oauth: {enabled: false}", "3: mcp_servers.a.oauth: enabled: OAuth is used only where a server wants it: remove oauth"),
-        ("oauth: {client_id: x, clientId: y}", "3: mcp_servers.a.oauth: clientId is client_id, which is there too: remove one of the two"),
-        ("authProviderType: google_credentials", "3: mcp_servers.a.authProviderType: only OAuth is known here: put a token into headers, as ${VAR}"),
-        ("env: {A: '${input:api-key}'}", "3: mcp_servers.a.env.A: nobody is asked for ${input:api-key}: set an environment variable, such as API_KEY, and write ${API_KEY}"),
+        ("dev: {watch: x}", "3: mcp_servers.a.dev: development mode is not supported: remove it"),
+        ("oauth: {authServerMetadataUrl: http://x}", "3: mcp_servers.a.oauth: authServerMetadataUrl: the authorization server is discovered from the server: remove it"),
+        ("oauth: {enabled: false}", "3: mcp_servers.a.oauth: enabled: OAuth is used only if a server requires it: remove oauth"),
+        ("oauth: {client_id: x, clientId: y}", "3: mcp_servers.a.oauth: clientId is the same as client_id, which is also given: remove one"),
+        ("authProviderType: google_credentials", "3: mcp_servers.a.authProviderType: only OAuth is supported: put a token into headers, as ${VAR}"),
+        ("env: {A: '${input:api-key}'}", "3: mcp_servers.a.env.A: ${input:api-key} is not supported: set an environment variable, such as API_KEY, and write ${API_KEY}"),
         # --- and that are written wrongly
         ("enabled: yes", "3: mcp_servers.a.enabled: must be true or false"),
         ("alwaysAllow: x", "3: mcp_servers.a.alwaysAllow: must be a list, such as [a, b]"),
@@ -139,17 +139,17 @@ SANDBOX = "kronk-agent starts programs without a sandbox: make command one, such
         ("env_http_headers: x", "3: mcp_servers.a.env_http_headers: must be a mapping, with 'key: value' lines"),
         ("auth: 5", "3: mcp_servers.a.auth: must be oauth, a token, or a mapping with CLIENT_ID"),
         ("protocolEra: old", "3: mcp_servers.a.protocol: must be 'auto', 'legacy' or '2026-07-28', not 'old'"),
-        ("env_file: x\n    envFile: y", "4: mcp_servers.a.envFile: is env_file, which is there too: remove one of the two"),
+        ("env_file: x\n    envFile: y", "4: mcp_servers.a.envFile: is the same as env_file, which is also given: remove one"),
         ("autoApprove: [[b]]", "3: mcp_servers.a.autoApprove: must be a list of names"),
         # --- our own
-        ("timeout: 30000", "3: mcp_servers.a.timeout: must be at most 7200 seconds (some hosts give milliseconds; here it is seconds), not 30000"),
-        ("type: http", "2: mcp_servers.a: type: stdio goes with command, http and sse with url: remove type, or correct it"),
+        ("timeout: 30000", "3: mcp_servers.a.timeout: must be at most 7200 seconds (some hosts use milliseconds; here the unit is seconds), not 30000"),
+        ("type: http", "2: mcp_servers.a: type: stdio requires command, http and sse require url: remove or correct type"),
         ("type: websocket", "3: mcp_servers.a.type: must be 'stdio', 'http' or 'sse', not 'websocket'"),
-        ("oauth: {}", "2: mcp_servers.a: oauth: only with url, not with command"),
+        ("oauth: {}", "2: mcp_servers.a: oauth: supported only with url, not with command"),
         ("policy: {x: never}", "3: mcp_servers.a.policy.x: must be 'allow', 'ask' or 'deny', not 'never'"),
         ("elicitation: allow", "3: mcp_servers.a.elicitation: must be 'ask' or 'deny', not 'allow'"),
         ("max_output_tokens: 0", "3: mcp_servers.a.max_output_tokens: must be at least 1, not 0"),
-        ("prefix: a b", "3: mcp_servers.a.prefix: a server's name is 1-32 of A-Z a-z 0-9 _ - and starts with a letter or digit, not 'a b'"),
+        ("prefix: a b", "3: mcp_servers.a.prefix: a server's name is 1-32 of A-Z a-z 0-9 _ -, starting with a letter or digit, not 'a b'"),
         ("tools: [x]", "3: mcp_servers.a.tools: must be a mapping, with 'key: value' lines, not a list"),
     ],
 )  # fmt: skip
@@ -162,10 +162,10 @@ def test_what_cannot_be_honoured_is_refused_by_name(file: Path, server: str, mes
 @pytest.mark.parametrize(
     ("oauth", "message"),
     [
-        ("{flow: client_credentials, client_id: x}", "client_credentials needs client_id and issuer"),
-        ("{flow: client_credentials, client_id: x, issuer: 'https://y'}", "client_credentials needs client_secret or private_key_file"),
+        ("{flow: client_credentials, client_id: x}", "client_credentials requires client_id and issuer"),
+        ("{flow: client_credentials, client_id: x, issuer: 'https://y'}", "client_credentials requires client_secret or private_key_file"),
         ("{client_id: x, private_key_file: y}", "private_key_file: only with flow: client_credentials"),
-        ("{client_secret: hunter2}", "client_secret and issuer need client_id"),
+        ("{client_secret: hunter2}", "client_secret and issuer require client_id"),
     ],
 )  # fmt: skip
 def test_the_parts_of_oauth_go_together(file: Path, oauth: str, message: str) -> None:
@@ -178,13 +178,11 @@ def test_two_servers_cannot_have_the_same_prefix(file: Path) -> None:
     text = "mcp_servers:\n  a: {command: x}\n  b: {command: y, prefix: a}\n"
 
     assert told(file, text) == (
-        "config.yaml:1: mcp_servers: a and b would give their tools the same prefix: "
-        "change the prefix of one"
+        "config.yaml:1: mcp_servers: a and b have the same tool prefix: change one of them"
     )
 
 
 def test_the_root_key_cannot_be_there_twice(file: Path) -> None:
     assert told(file, "mcp_servers: {}\nmcpServers: {}") == (
-        "config.yaml:2: mcpServers: is mcp_servers, which is there too: "
-        "put the servers of both into one"
+        "config.yaml:2: mcpServers: is the same as mcp_servers, which is also given: merge the two"
     )

@@ -37,14 +37,14 @@ def told(file: Path, **options: dict[str, str] | dict[str, object]) -> str:
         ("contxt_length: 1", "1: contxt_length: unknown key 'contxt_length': did you mean 'engine.context_length'?"),
         ("engine:\n  contxt_length: 1", "2: engine.contxt_length: unknown key 'contxt_length': did you mean 'context_length'?"),
         ("max_steps: 1", "1: max_steps: unknown key 'max_steps': did you mean 'agent.max_steps'?"),
-        ("agent:\n  model: x", "2: agent.model: unknown key 'model': it stands at the top level of the file, not under agent"),
-        ("agent:\n  sampling: {temperature: 0}", "2: agent.sampling: unknown key 'sampling': it stands at the top level of the file, not under agent"),
+        ("agent:\n  model: x", "2: agent.model: unknown key 'model': it belongs to the top level, not under agent"),
+        ("agent:\n  sampling: {temperature: 0}", "2: agent.sampling: unknown key 'sampling': it belongs to the top level, not under agent"),
         ("timeout_seconds: 1", "1: timeout_seconds: unknown key 'timeout_seconds': did you mean 'web_search.timeout_seconds' or 'web_fetch.timeout_seconds'?"),
         ("mcpserver: {}", "1: mcpserver: unknown key 'mcpserver': did you mean 'mcp_servers'?"),
-        ("xyz: 1", f"1: xyz: unknown key 'xyz': the keys here are {TOP_KEYS}"),
-        ("web_fetch: {xyz: 1}", "1: web_fetch.xyz: unknown key 'xyz': the keys here are timeout_seconds, max_bytes, url_policy, robots, requests_per_host, delay_seconds, cache_seconds, cache_bytes, cache_dir, allow_private, allow_ports, proxy"),
+        ("xyz: 1", f"1: xyz: unknown key 'xyz': known keys: {TOP_KEYS}"),
+        ("web_fetch: {xyz: 1}", "1: web_fetch.xyz: unknown key 'xyz': known keys: timeout_seconds, max_bytes, url_policy, robots, requests_per_host, delay_seconds, cache_seconds, cache_bytes, cache_dir, allow_private, allow_ports, proxy"),
         ("mcp_servers:\n  time:\n    commnd: x\n    command: x", "3: mcp_servers.time.commnd: unknown key 'commnd': did you mean 'command'?"),
-        ("<<: {model: x}", f"1: \"<<\": unknown key '<<': the keys here are {TOP_KEYS}"),
+        ("<<: {model: x}", f"1: \"<<\": unknown key '<<': known keys: {TOP_KEYS}"),
         # --- wrong types
         ("agent: {max_steps: ten}", "1: agent.max_steps: must be a whole number, not 'ten'"),
         ("agent: {max_steps: '10'}", "1: agent.max_steps: must be a whole number, not '10'"),
@@ -77,18 +77,18 @@ def told(file: Path, **options: dict[str, str] | dict[str, object]) -> str:
         ("agent: {tool_timeout_seconds: 0}", "1: agent.tool_timeout_seconds: must be more than 0, not 0"),
         ("web_fetch: {allow_private: [10.0.0.1/8]}", "1: web_fetch.allow_private[0]: must be an address, or a network such as 127.0.0.0/8 (not 127.0.0.1/8), not '10.0.0.1/8'"),
         ("web_fetch: {allow_private: [10]}", "1: web_fetch.allow_private[0]: must be text such as 127.0.0.0/8, not 10"),
-        ("models: {a: ~nobody-of-this-name/x}", "1: models.a: there is no home folder for '~nobody-of-this-name/x'"),
+        ("models: {a: ~nobody-of-this-name/x}", "1: models.a: no home directory for '~nobody-of-this-name/x'"),
         # --- models with keys
         ("models: {odd: {template: x.jinja}}", "1: models.odd: path is missing"),
         ("models:\n  odd:\n    path: x.gguf\n    templat: x.jinja", "4: models.odd.templat: unknown key 'templat': did you mean 'template'?"),
-        ("models:\n  odd:\n    path: x.gguf\n    template: /nowhere/x.jinja", "4: models.odd.template: there is no such file as /nowhere/x.jinja"),
+        ("models:\n  odd:\n    path: x.gguf\n    template: /nowhere/x.jinja", "4: models.odd.template: file not found: /nowhere/x.jinja"),
         ("models: {odd: {path: x.gguf, template: 5}}", "1: models.odd.template: must be text: put it in quotes"),
-        ("models: {odd: {path: x.gguf, url: http://x/v1, model: m}}", "1: models.odd.path: 'path' does not go with the other keys here"),
+        ("models: {odd: {path: x.gguf, url: http://x/v1, model: m}}", "1: models.odd.path: 'path' cannot be combined with the other keys here"),
         ("models:\n  big:\n    url: http://x/v1", "2: models.big: model is missing"),
         ("models:\n  big: {url: http://x/v1, model: m, api_ky: s}", "2: models.big.api_ky: unknown key 'api_ky': did you mean 'api_key'?"),
         ("models: {big: {url: x/v1, model: m}}", "1: models.big.url: must start with http:// or https://, not 'x/v1'"),
-        ("models: {big: {url: 'http://', model: m}}", "1: models.big.url: must be such as http://localhost:8000/v1, not 'http://'"),
-        ("models: {big: {url: 'http://u:p@x/v1', model: m}}", "1: models.big.url: must have no user, password, ? or #: the key belongs in api_key"),
+        ("models: {big: {url: 'http://', model: m}}", "1: models.big.url: must be a URL such as http://localhost:8000/v1, not 'http://'"),
+        ("models: {big: {url: 'http://u:p@x/v1', model: m}}", "1: models.big.url: must not contain user, password, ? or #: put the key into api_key"),
         ("models: {big: {url: http://x/v1, model: m, type: ollama}}", "1: models.big.type: must be 'compatible', 'openai', 'vllm', 'sglang' or 'llama-server', not 'ollama'"),
         ("models: {big: {url: http://x/v1, model: m, api_key: ''}}", "1: models.big.api_key: must not be empty"),
         ("models: {big: [a]}", "1: models.big: must be text, not a list"),
@@ -97,23 +97,23 @@ def told(file: Path, **options: dict[str, str] | dict[str, object]) -> str:
         ("web_search: {providers: ddgs}", "1: web_search.providers: must be a list, such as [a, b], not 'ddgs'"),
         ("web_search:\n  providers: [ddgs]", "2: web_search.providers[0]: must be a mapping, with 'key: value' lines, not 'ddgs'"),
         ("web_search:\n  providers: [{type: bing}]", "2: web_search.providers[0].type: must be 'ddgs', 'searxng', 'brave', 'tavily', 'exa', 'serper' or 'static', not 'bing'"),
-        ("web_search:\n  providers:\n  - type: brave", "3: web_search.providers[0]: brave needs api_key"),
-        ("web_search:\n  providers:\n  - type: searxng", "3: web_search.providers[0]: searxng needs base_url"),
-        ("web_search:\n  providers:\n  - type: static", "3: web_search.providers[0]: static needs results"),
-        ("web_search:\n  providers:\n  - type: ddgs\n    api_key: x\n    base_url: http://x", "3: web_search.providers[0]: api_key, base_url: not with ddgs"),
+        ("web_search:\n  providers:\n  - type: brave", "3: web_search.providers[0]: brave requires api_key"),
+        ("web_search:\n  providers:\n  - type: searxng", "3: web_search.providers[0]: searxng requires base_url"),
+        ("web_search:\n  providers:\n  - type: static", "3: web_search.providers[0]: static requires results"),
+        ("web_search:\n  providers:\n  - type: ddgs\n    api_key: x\n    base_url: http://x", "3: web_search.providers[0]: api_key, base_url: not supported by ddgs"),
         ("web_search:\n  providers:\n  - {type: exa, api_key: x, apikey: y}", "3: web_search.providers[0].apikey: unknown key 'apikey': did you mean 'api_key'?"),
         ("web_search: {region: german}", "1: web_search.region: must be a country and a language, such as us-en or de-de, not 'german'"),
         ("web_fetch: {url_policy: all}", "1: web_fetch.url_policy: must be 'prior_context' or 'any', not 'all'"),
         ("web_fetch: {allow_ports: [0]}", "1: web_fetch.allow_ports[0]: must be at least 1, not 0"),
-        ("web_fetch: {cache_dir: ~nobody-of-this-name/x}", "1: web_fetch.cache_dir: there is no home folder for '~nobody-of-this-name/x'"),
+        ("web_fetch: {cache_dir: ~nobody-of-this-name/x}", "1: web_fetch.cache_dir: no home directory for '~nobody-of-this-name/x'"),
         # --- MCP servers
-        ("mcp_servers:\n  time:", "2: mcp_servers.time: give either command (a program to start) or url, one of the two"),
-        ("mcp_servers:\n  time: {command: x, url: http://x}", "2: mcp_servers.time: give either command (a program to start) or url, one of the two"),
-        ("mcp_servers:\n  time: {url: http://x, env: {A: b}, args: [c]}", "2: mcp_servers.time: args, env: only with command, not with url"),
-        ("mcp_servers:\n  time: {command: x, headers: {A: b}}", "2: mcp_servers.time: headers: only with url, not with command"),
+        ("mcp_servers:\n  time:", "2: mcp_servers.time: needs either command (a program to start) or url"),
+        ("mcp_servers:\n  time: {command: x, url: http://x}", "2: mcp_servers.time: needs either command (a program to start) or url"),
+        ("mcp_servers:\n  time: {url: http://x, env: {A: b}, args: [c]}", "2: mcp_servers.time: args, env: supported only with command, not with url"),
+        ("mcp_servers:\n  time: {command: x, headers: {A: b}}", "2: mcp_servers.time: headers: supported only with url, not with command"),
         ("mcp_servers:\n  time: {command: ''}", "2: mcp_servers.time.command: must not be empty"),
         ("mcp_servers:\n  time: {url: 'ftp://x'}", "2: mcp_servers.time.url: must start with http:// or https://, not 'ftp://x'"),
-        ("mcp_servers:\n  my time: {command: x}", "2: mcp_servers.\"my time\": a server's name is 1-32 of A-Z a-z 0-9 _ - and starts with a letter or digit"),
+        ("mcp_servers:\n  my time: {command: x}", "2: mcp_servers.\"my time\": a server's name is 1-32 of A-Z a-z 0-9 _ -, starting with a letter or digit"),
         ("mcp_servers:\n  time: {command: x, protocol: sse}", "2: mcp_servers.time.protocol: must be 'auto', 'legacy' or '2026-07-28', not 'sse'"),
         # --- what YAML allows and we do not
         ("model: a\nmodels: {}\nmodel: b", "3: model: given twice; the first is on line 1"),
@@ -128,21 +128,21 @@ def told(file: Path, **options: dict[str, str] | dict[str, object]) -> str:
         ("- model", "1: the file must be a mapping, with lines such as 'model: PATH'"),
         ("# about\nmodel", "2: the file must be a mapping, with lines such as 'model: PATH'"),
         # --- what is not YAML
-        ("model: a: b", "1: not valid YAML: mapping values are not allowed here: put a text that contains ': ' in quotes"),
+        ("model: a: b", "1: not valid YAML: mapping values are not allowed here: quote a text that contains ': '"),
         ("agent:\n\tmax_steps: 1", "2: not valid YAML: a tab cannot indent: use spaces"),
         ("tools: [a\nmodel: b", "2: not valid YAML: expected ',' or ']', but got ':' while parsing a flow sequence that began on line 1"),
         ("model: 'a\nmodels:\n", "3: not valid YAML: found unexpected end of stream while scanning a quoted scalar that began on line 1"),
-        ("tools: [a, ${VAR}]", "1: not valid YAML: expected ',' or ']', but got '{': inside [ ] and { } put a text with ${VAR} in quotes"),
+        ("tools: [a, ${VAR}]", "1: not valid YAML: expected ',' or ']', but got '{': quote a text with ${VAR} inside [ ] and { }"),
         ("model: 'it's'", "1: not valid YAML: expected <block end>, but found '<scalar>'"),
         ("model: @x", "1: not valid YAML: found character '@' that cannot start any token"),
         ("model: *x", "1: not valid YAML: found undefined alias 'x'"),
         ("{}\n---\n{}", "2: not valid YAML: expected a single document in the stream, but found another document"),
-        ("models: {}\nmodel: \x07", "2: not valid YAML: the character '\\x07' may not stand here"),
+        ("models: {}\nmodel: \x07", "2: not valid YAML: the character '\\x07' is not allowed"),
         # --- variables
         ("models: {}\nmodel: ${NOT_SET}/x.gguf", "2: model: the environment variable NOT_SET is not set: set it, or write ${NOT_SET:-default}"),
         ("agent: {max_steps: '${NOT_SET}'}", "1: agent.max_steps: the environment variable NOT_SET is not set: set it, or write ${NOT_SET:-default}"),
-        ("model: ${env:HOME}", "1: model: '${' begins a variable, as in ${VAR} or ${VAR:-default}: write '$${' where you mean the characters"),
-        ("model: ${A:-${B:-x}}", "1: model: '${' begins a variable, as in ${VAR} or ${VAR:-default}: write '$${' where you mean the characters"),
+        ("model: ${env:HOME}", "1: model: '${' must begin a variable such as ${VAR} or ${VAR:-default}: write '$${' for the characters themselves"),
+        ("model: ${A:-${B:-x}}", "1: model: '${' must begin a variable such as ${VAR} or ${VAR:-default}: write '$${' for the characters themselves"),
         ('model: "\\ud800"', "1: model: must be valid UTF-8 text"),
     ],
 )  # fmt: skip
@@ -172,18 +172,18 @@ def test_a_file_in_another_encoding_is_refused_with_the_line(file: Path) -> None
 
 
 def test_a_file_that_is_not_there_is_told_with_the_remedy(file: Path) -> None:
-    assert told(file) == "config.yaml: there is no such file: `kronk-agent config init` writes one"
+    assert told(file) == "config.yaml: file not found: `kronk-agent config init` creates one"
 
 
 def test_a_file_that_a_variable_names_must_be_there_too(file: Path) -> None:
-    with pytest.raises(ConfigError, match="there is no such file"):
+    with pytest.raises(ConfigError, match="file not found"):
         load_config(environ={"KRONK_AGENT_CONFIG": str(file)})
 
 
 def test_a_folder_is_refused(file: Path) -> None:
     file.mkdir()
 
-    assert told(file) == "config.yaml: this is a folder, not a file"
+    assert told(file) == "config.yaml: is a directory, not a file"
 
 
 def test_a_path_below_a_file_is_refused(file: Path) -> None:

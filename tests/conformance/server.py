@@ -17,7 +17,7 @@ from mcp import MCPError
 
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import JsonObject
-from kronk_mcp_servers.serving import Call, Completed, Registry, ServedTool, build_server
+from kronk_mcp_servers.serving import Completed, Registry, RequestContext, ServedTool, build_server
 from kronk_mcp_servers.serving.registry import Contents
 
 PNG = (
@@ -27,7 +27,7 @@ PNG = (
 WAV = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAAB9AAACABAAZGF0YQIAAAA="
 
 Answer: TypeAlias = t.CallToolResult
-Work: TypeAlias = Callable[[JsonObject, Call], Awaitable[Answer]]
+Work: TypeAlias = Callable[[JsonObject, RequestContext], Awaitable[Answer]]
 
 TOOLS: dict[str, ServedTool] = {}
 
@@ -101,28 +101,28 @@ def sampled(answer: t.InputResponse) -> str:
 
 
 @tool("test_simple_text")
-async def simple_text(arguments: JsonObject, call: Call) -> Answer:
+async def simple_text(arguments: JsonObject, call: RequestContext) -> Answer:
     return said("This is a simple text response for testing.")
 
 
 @tool("test_image_content")
-async def image(arguments: JsonObject, call: Call) -> Answer:
+async def image(arguments: JsonObject, call: RequestContext) -> Answer:
     return Answer(content=[t.ImageContent(data=PNG, mime_type="image/png")])
 
 
 @tool("test_audio_content")
-async def audio(arguments: JsonObject, call: Call) -> Answer:
+async def audio(arguments: JsonObject, call: RequestContext) -> Answer:
     return Answer(content=[t.AudioContent(data=WAV, mime_type="audio/wav")])
 
 
 @tool("test_embedded_resource")
-async def resource(arguments: JsonObject, call: Call) -> Answer:
+async def resource(arguments: JsonObject, call: RequestContext) -> Answer:
     words = "This is an embedded resource content."
     return Answer(content=[embedded("test://embedded-resource", "text/plain", words)])
 
 
 @tool("test_multiple_content_types")
-async def mixed(arguments: JsonObject, call: Call) -> Answer:
+async def mixed(arguments: JsonObject, call: RequestContext) -> Answer:
     words = '{"test":"data","value":123}'
     return Answer(
         content=[
@@ -134,32 +134,32 @@ async def mixed(arguments: JsonObject, call: Call) -> Answer:
 
 
 @tool("test_error_handling")
-async def error(arguments: JsonObject, call: Call) -> Answer:
+async def error(arguments: JsonObject, call: RequestContext) -> Answer:
     raise ToolError("This tool intentionally returns an error for testing")
 
 
 @tool("test_tool_with_logging")
-async def logs(arguments: JsonObject, call: Call) -> Answer:
+async def logs(arguments: JsonObject, call: RequestContext) -> Answer:
     for words in ("Tool execution started", "Tool processing data", "Tool execution completed"):
         await call.log("info", words)
     return said("done")
 
 
 @tool("test_logging_tool")
-async def logs_once(arguments: JsonObject, call: Call) -> Answer:
+async def logs_once(arguments: JsonObject, call: RequestContext) -> Answer:
     await call.log("info", "hello")
     return said("logged")
 
 
 @tool("test_tool_with_progress")
-async def progress(arguments: JsonObject, call: Call) -> Answer:
+async def progress(arguments: JsonObject, call: RequestContext) -> Answer:
     for percent in (0, 50, 100):
         await call.report_progress(percent, 100, f"Completed step {percent} of 100")
     return said("done")
 
 
 @tool("test_x_mcp_header", {"properties": {"region": {"type": "string", "x-mcp-header": "Region"}}})
-async def header(arguments: JsonObject, call: Call) -> Answer:
+async def header(arguments: JsonObject, call: RequestContext) -> Answer:
     return said(f"region={arguments.get('region')}")
 
 
@@ -192,18 +192,18 @@ ADDRESS: JsonObject = {
         "additionalProperties": False,
     },
 )
-async def schema(arguments: JsonObject, call: Call) -> Answer:
+async def schema(arguments: JsonObject, call: RequestContext) -> Answer:
     return said("as it should be")
 
 
 @tool("test_trigger_tool_change")
-async def tool_change(arguments: JsonObject, call: Call) -> Answer:
+async def tool_change(arguments: JsonObject, call: RequestContext) -> Answer:
     await server.listeners.tools_changed()
     return said("changed")
 
 
 @tool("test_trigger_prompt_change")
-async def prompt_change(arguments: JsonObject, call: Call) -> Answer:
+async def prompt_change(arguments: JsonObject, call: RequestContext) -> Answer:
     await server.listeners.prompts_changed()
     return said("changed")
 
@@ -212,30 +212,30 @@ async def prompt_change(arguments: JsonObject, call: Call) -> Answer:
 
 
 @tool("test_sampling", {"properties": {"prompt": {"type": "string"}}, "required": ["prompt"]})
-async def asks_model(arguments: JsonObject, call: Call) -> Answer:
+async def asks_model(arguments: JsonObject, call: RequestContext) -> Answer:
     answer = await call.ask({"model": sampling(str(arguments["prompt"]))})
     return said(f"LLM response: {sampled(answer['model'])}")
 
 
 @tool("test_missing_capability")
-async def needs_sampling(arguments: JsonObject, call: Call) -> Answer:
+async def needs_sampling(arguments: JsonObject, call: RequestContext) -> Answer:
     return said(sampled((await call.ask({"model": sampling("Hello?")}))["model"]))
 
 
-async def elicited(call: Call, message: str, properties: JsonObject) -> Answer:
+async def elicited(call: RequestContext, message: str, properties: JsonObject) -> Answer:
     answer = await call.elicit(message, {"type": "object", "properties": properties})
     words = f"action={answer.action}, content={json.dumps(answer.content)}"
     return said(f"Elicitation completed: {words}")
 
 
 @tool("test_elicitation", {"properties": {"message": {"type": "string"}}, "required": ["message"]})
-async def elicits(arguments: JsonObject, call: Call) -> Answer:
+async def elicits(arguments: JsonObject, call: RequestContext) -> Answer:
     field: JsonObject = {"type": "string", "description": "User's response"}
     return await elicited(call, str(arguments["message"]), {"response": field})
 
 
 @tool("test_elicitation_sep1034_defaults")
-async def elicits_with_defaults(arguments: JsonObject, call: Call) -> Answer:
+async def elicits_with_defaults(arguments: JsonObject, call: RequestContext) -> Answer:
     statuses: JsonObject = {"type": "string", "enum": ["active", "inactive", "pending"]}
     properties: JsonObject = {
         "name": {"type": "string", "default": "John Doe"},
@@ -248,7 +248,7 @@ async def elicits_with_defaults(arguments: JsonObject, call: Call) -> Answer:
 
 
 @tool("test_elicitation_sep1330_enums")
-async def elicits_choices(arguments: JsonObject, call: Call) -> Answer:
+async def elicits_choices(arguments: JsonObject, call: RequestContext) -> Answer:
     titled: list[JsonObject] = [
         {"const": "value1", "title": "First"},
         {"const": "value2", "title": "Second"},
@@ -265,24 +265,24 @@ async def elicits_choices(arguments: JsonObject, call: Call) -> Answer:
 
 
 @tool("test_streaming_elicitation")
-async def elicits_once(arguments: JsonObject, call: Call) -> Answer:
+async def elicits_once(arguments: JsonObject, call: RequestContext) -> Answer:
     return said(str(await call.ask({"q": NAME})))
 
 
 @tool("test_input_required_result_elicitation")
-async def greets(arguments: JsonObject, call: Call) -> Answer:
+async def greets(arguments: JsonObject, call: RequestContext) -> Answer:
     answers = await call.ask({"user_name": NAME})
     return said(f"Hello, {accepted(answers['user_name'])['name']}!")
 
 
 @tool("test_input_required_result_sampling")
-async def knows_capitals(arguments: JsonObject, call: Call) -> Answer:
+async def knows_capitals(arguments: JsonObject, call: RequestContext) -> Answer:
     answers = await call.ask({"capital_question": sampling("What is the capital of France?")})
     return said(f"Model said: {sampled(answers['capital_question'])}")
 
 
 @tool("test_input_required_result_list_roots")
-async def counts_roots(arguments: JsonObject, call: Call) -> Answer:
+async def counts_roots(arguments: JsonObject, call: RequestContext) -> Answer:
     roots = (await call.ask({"client_roots": t.ListRootsRequest()}))["client_roots"]
     assert isinstance(roots, t.ListRootsResult)
     return said(f"{len(roots.roots)} roots: {roots.roots[0].uri}")
@@ -290,13 +290,13 @@ async def counts_roots(arguments: JsonObject, call: Call) -> Answer:
 
 @tool("test_input_required_result_request_state")
 @tool("test_input_required_result_tampered_state")
-async def keeps_state(arguments: JsonObject, call: Call) -> Answer:
+async def keeps_state(arguments: JsonObject, call: RequestContext) -> Answer:
     accepted((await call.ask({"confirm": CONFIRM}))["confirm"])
     return said("state-ok")
 
 
 @tool("test_input_required_result_multiple_inputs")
-async def asks_much(arguments: JsonObject, call: Call) -> Answer:
+async def asks_much(arguments: JsonObject, call: RequestContext) -> Answer:
     answers = await call.ask(
         {
             "user_name": NAME,
@@ -308,14 +308,14 @@ async def asks_much(arguments: JsonObject, call: Call) -> Answer:
 
 
 @tool("test_input_required_result_multi_round")
-async def asks_twice(arguments: JsonObject, call: Call) -> Answer:
+async def asks_twice(arguments: JsonObject, call: RequestContext) -> Answer:
     first = await call.ask({"step1": form("Step 1: name?", name={"type": "string"})})
     second = await call.ask({"step2": form("Step 2: color?", color={"type": "string"})})
     return said(f"{accepted(first['step1'])['name']}: {accepted(second['step2'])['color']}.")
 
 
 @tool("test_input_required_result_capabilities")
-async def asks_what_it_may(arguments: JsonObject, call: Call) -> Answer:
+async def asks_what_it_may(arguments: JsonObject, call: RequestContext) -> Answer:
     requests: dict[str, t.InputRequest] = {}
     if call.capabilities.sampling is not None:
         requests["sample"] = sampling("Hello?")
@@ -328,12 +328,12 @@ async def asks_what_it_may(arguments: JsonObject, call: Call) -> Answer:
 
 
 @tool("greet", {"properties": {"name": {"type": "string"}}, "required": ["name"]})
-async def greet(arguments: JsonObject, call: Call) -> Answer:
+async def greet(arguments: JsonObject, call: RequestContext) -> Answer:
     return said(f"Hello, {arguments['name']}!")
 
 
 @tool("slow_compute", {"properties": {"seconds": {"type": "number"}}}, task_after_seconds=0)
-async def slow_compute(arguments: JsonObject, call: Call) -> Answer:
+async def slow_compute(arguments: JsonObject, call: RequestContext) -> Answer:
     seconds = arguments.get("seconds", 0)
     assert isinstance(seconds, int | float)
     await anyio.sleep(seconds)
@@ -341,30 +341,30 @@ async def slow_compute(arguments: JsonObject, call: Call) -> Answer:
 
 
 @tool("failing_job", task_after_seconds=0, is_task_only=True)
-async def failing_job(arguments: JsonObject, call: Call) -> Answer:
+async def failing_job(arguments: JsonObject, call: RequestContext) -> Answer:
     await anyio.sleep(0.5)
     raise ToolError("out of luck")
 
 
 @tool("protocol_error_job", task_after_seconds=0, is_task_only=True)
-async def protocol_error_job(arguments: JsonObject, call: Call) -> Answer:
+async def protocol_error_job(arguments: JsonObject, call: RequestContext) -> Answer:
     await anyio.sleep(0.5)
     raise MCPError(t.INTERNAL_ERROR, "protocol level failure")
 
 
 @tool("confirm_delete", task_after_seconds=0, is_task_only=True)
-async def confirm_delete(arguments: JsonObject, call: Call) -> Answer:
+async def confirm_delete(arguments: JsonObject, call: RequestContext) -> Answer:
     request = form("Delete it?", confirm={"type": "boolean"})
     return said(str(accepted((await call.ask({"confirm": request}))["confirm"])))
 
 
 @tool("multi_input", task_after_seconds=0, is_task_only=True)
-async def multi_input(arguments: JsonObject, call: Call) -> Answer:
+async def multi_input(arguments: JsonObject, call: RequestContext) -> Answer:
     return said(str(await call.ask({"first": NAME, "second": NAME})))
 
 
 @tool("test_tool_with_task", task_after_seconds=0.05, is_task_only=True)
-async def asks_then_works(arguments: JsonObject, call: Call) -> Answer:
+async def asks_then_works(arguments: JsonObject, call: RequestContext) -> Answer:
     name = accepted((await call.ask({"user_name": NAME}))["user_name"])["name"]
     await anyio.sleep(0.5)
     return said(f"Hello, {name}!")
@@ -386,7 +386,7 @@ class Resources:
     async def templates(self) -> Sequence[t.ResourceTemplate]:
         return [t.ResourceTemplate(uri_template="test://template/{id}/data", name="template")]
 
-    async def read(self, uri: str, call: Call) -> Sequence[Contents] | None:
+    async def read(self, uri: str, call: RequestContext) -> Sequence[Contents] | None:
         words = "This is the content of the static text resource."
         match uri.removeprefix("test://").split("/"):
             case ["static-text"] | ["watched-resource"]:
@@ -432,7 +432,7 @@ class Prompts:
         ]
 
     async def get(
-        self, name: str, arguments: Mapping[str, str], call: Call
+        self, name: str, arguments: Mapping[str, str], call: RequestContext
     ) -> t.GetPromptResult | None:
         if name not in ARGUMENTS:
             return None
@@ -442,7 +442,7 @@ class Prompts:
         )
 
     async def _content(
-        self, name: str, arguments: Mapping[str, str], call: Call
+        self, name: str, arguments: Mapping[str, str], call: RequestContext
     ) -> list[t.ContentBlock]:
         match name:
             case "test_prompt_with_arguments":

@@ -176,7 +176,7 @@ def test_the_answer_alone_goes_to_stdout(kronk_agent: KronkAgent) -> None:
         (["chat", "-p", "x", "--model", "none.gguf"], None, 1, ["none.gguf'", "no such file"]),
         (["chat", "-p", "x", "--model", "kronk.yaml"], "{}", 1, ["kronk.yaml", "not a GGUF file"]),
         (["chat", "-p", "x"], "modle: a.gguf\n", 2, ["kronk.yaml:1", "modle", "model"]),
-        (["chat", "-p", "x"], "tools: [none:f]\n", 2, ["none:f", "does not import"]),
+        (["chat", "-p", "x"], "tools: [none:f]\n", 2, ["none:f", "cannot be imported"]),
         (["chat", "-p", "word " * 9000, "--no-tools"], None, 1, ["9", "8192", "context"]),
         (["chat", "-p", "x", "--tool-choice", "nothing"], None, 1, ["nothing", "web_fetch"]),
         (["tools", "call", "web_fetch", "{}"], None, 1, ["url"]),

@@ -183,7 +183,7 @@ async def test_a_broken_schema_costs_only_what_is_broken(
     assert len(warnings) == 6
     assert (
         "MCP server 'x': ignored in the schema of tool remote: allOf.0.$ref: "
-        "'http://127.0.0.1:9/s.json' leads nowhere in this schema"
+        "'http://127.0.0.1:9/s.json' cannot be resolved in this schema"
     ) in warnings
 
 

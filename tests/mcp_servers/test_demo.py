@@ -74,4 +74,4 @@ def test_a_port_in_use_is_one_clear_line() -> None:
         )
 
     assert done.returncode == 2
-    assert f"port {port}: Address already in use; choose another one" in done.stderr
+    assert f"port {port}: Address already in use; choose another port" in done.stderr

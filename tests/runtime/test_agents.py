@@ -93,7 +93,7 @@ async def test_an_agent_has_its_own_model_unless_another_is_asked_for() -> None:
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("mime", "there is no agent 'mime'; there is 'mine'"), ("gone", "there is no model 'nope'")],
+    [("mime", "unknown agent 'mime'; available: 'mine'"), ("gone", "unknown model 'nope'")],
 )
 async def test_an_agent_or_a_model_that_there_is_not_is_named(name: str, words: str) -> None:
     config = config_of(mine=NamedAgentConfig(), gone=NamedAgentConfig(model="nope"))
@@ -125,8 +125,8 @@ async def test_a_tool_that_an_agent_is_to_have_and_nobody_has_is_warned_of_once(
             assert tools_of(await runtime.agent("mine")) == ["add"]
 
     assert [record.getMessage() for record in caplog.records] == [
-        "agents.mine.tools: no tool is called 'nosuch'",
-        "agents.mine.tools: no tool is called 'no_*'",
+        "agents.mine.tools: unknown tool 'nosuch'",
+        "agents.mine.tools: unknown tool 'no_*'",
     ]
 
 
@@ -140,4 +140,4 @@ async def test_a_tool_that_a_server_may_have_is_not_warned_of(
     async with Runtime.open(config, model=ScriptedModel([])) as runtime:
         await runtime.agent("mine")
 
-    assert [record for record in caplog.records if "no tool is called" in record.getMessage()] == []
+    assert [record for record in caplog.records if "unknown tool" in record.getMessage()] == []

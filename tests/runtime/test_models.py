@@ -81,7 +81,7 @@ async def test_models_are_there_by_name_and_loaded_when_they_are_wanted(
 async def test_a_name_that_there_is_not_is_refused_whatever_file_it_is(tiny: TinyModels) -> None:
     async with Runtime.open(config_of(one=tiny.llama)) as runtime:
         for name in ("ons", str(tiny.llama)):
-            with pytest.raises(UnknownModelError, match=r"there is no model .*; there is 'one'"):
+            with pytest.raises(UnknownModelError, match=r"unknown model .*; available: 'one'"):
                 await runtime.chat_model(name)
             with pytest.raises(UnknownModelError):
                 await runtime.capabilities(name)
@@ -158,14 +158,18 @@ async def test_what_a_model_cannot_do_is_refused_before_it_is_loaded(tiny: TinyM
     async with Runtime.open(config) as runtime:
         with pytest.raises(ModelError, match="no chat template"):
             await runtime.chat_model("plain")
-        with pytest.raises(InvalidRequestError, match="'embedder' cannot generate text; it can em"):
+        with pytest.raises(
+            InvalidRequestError, match="'embedder' cannot generate text; its capabilities: em"
+        ):
             async with runtime.engine("embedder"):
                 pass
-        with pytest.raises(InvalidRequestError, match="'plain' neither embeds nor ranks"):
+        with pytest.raises(
+            InvalidRequestError, match="'plain' supports neither embedding nor reranking"
+        ):
             async with runtime.embedder("plain"):
                 pass
         for use in (runtime.engine("far"), runtime.embedder("far")):
-            with pytest.raises(InvalidRequestError, match="'far' is not a file here") as caught:
+            with pytest.raises(InvalidRequestError, match="'far' is not a local file") as caught:
                 async with use:
                     pass
             assert caught.value.param == "model"

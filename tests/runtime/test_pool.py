@@ -184,7 +184,7 @@ async def test_what_is_over_the_limit_by_itself_is_loaded_alone_or_refused() -> 
     await loose.touch("a")
 
     await loose.touch("big", size=2)
-    with pytest.raises(ModelError, match=r"big: takes about 2 MiB, and engine\.memory_mib is 1"):
+    with pytest.raises(ModelError, match=r"big: needs about 2 MiB, but engine\.memory_mib is 1"):
         await strict.touch("big", size=2**21)
 
     assert loose.log == ["open a", "close a", "open big"]

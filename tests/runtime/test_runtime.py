@@ -96,7 +96,7 @@ def test_a_runtime_may_be_closed_in_another_task_than_it_was_opened_in() -> None
 
 async def test_the_model_is_loaded_once_and_only_when_it_is_wanted(starter_model: Path) -> None:
     async with Runtime.open() as runtime:
-        assert runtime.model_is_starter
+        assert runtime.uses_starter_model
         first, second = await runtime.agent(), await runtime.agent()
 
     assert first.model is second.model
@@ -105,7 +105,7 @@ async def test_the_model_is_loaded_once_and_only_when_it_is_wanted(starter_model
 
 async def test_a_model_that_cannot_be_had_is_an_error_when_it_is_wanted() -> None:
     async with Runtime.open(Config(model="none.gguf")) as runtime:
-        assert not runtime.model_is_starter
+        assert not runtime.uses_starter_model
         with pytest.raises(ModelError, match=r"none\.gguf"):
             await runtime.agent()
 
@@ -122,7 +122,7 @@ async def test_the_model_is_loaded_with_the_options_of_the_engine_section(tmp_pa
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (("web_fetch", "web_fetch"), "tools: two tools are called 'web_fetch'"),
+        (("web_fetch", "web_fetch"), "tools: duplicate tool name 'web_fetch'"),
         (("no_such",), "tools: 'no_such' names no tool"),
     ],
 )
@@ -140,7 +140,7 @@ async def test_a_given_tool_may_not_have_the_name_of_a_configured_one() -> None:
         """Not the built-in."""
         return url
 
-    with pytest.raises(ConfigError, match="two tools are called 'web_fetch'"):
+    with pytest.raises(ConfigError, match="duplicate tool name 'web_fetch'"):
         async with Runtime.open(tools=[web_fetch]):
             pass
 
@@ -152,7 +152,7 @@ async def test_a_model_elsewhere_answers_like_one_of_ours(web: LoopbackWeb) -> N
     big = RemoteModelConfig(url=upstream.url, model="theirs", api_key="hunter2")
 
     async with Runtime.open(Config(model="big", models={"big": big})) as runtime:
-        assert not runtime.model_is_starter
+        assert not runtime.uses_starter_model
         agent = await runtime.agent()
         result = await agent.answer([Message.user("What is 2 + 3?")])
 

@@ -214,14 +214,14 @@ async def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
             pass
 
     assert str(error.value) == (
-        f"the session store {tmp_path / 'file' / 'sessions.db'} cannot be written: File exists"
+        f"session store {tmp_path / 'file' / 'sessions.db'} cannot be written: File exists"
     )
 
 
 async def test_a_server_that_is_not_there_is_an_error_without_the_password(
     tmp_path: Path,
 ) -> None:
-    with pytest.raises(StoreError, match=r"^the session store postgresql.* failed: ") as error:
+    with pytest.raises(StoreError, match=r"^session store postgresql.* failed: ") as error:
         async with SessionStore.open(f"postgresql://me:hunter2@/db?host={tmp_path}"):
             pass
 
@@ -242,6 +242,6 @@ async def test_a_broken_database_is_an_error_that_tells_nothing_private(tmp_path
             await store.append("conv_1", [Message.user("my secret")])
 
     assert str(error.value) == (
-        f"the session store {tmp_path / 'sessions.db'} failed: no such table: messages: "
-        "put a backup in its place, or move it away to begin anew"
+        f"session store {tmp_path / 'sessions.db'} failed: no such table: messages: "
+        "restore a backup, or move the file away to start over"
     )

@@ -65,7 +65,7 @@ async def test_functions_of_a_file_become_tools_that_share_its_module(folder: Pa
 
 
 async def test_a_function_of_an_installed_module_becomes_a_tool(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="tool rgb_to_hls: give r a type"):
+    with pytest.raises(ConfigError, match="tool rgb_to_hls: r has no type annotation"):
         load_tool("colorsys:rgb_to_hls", base_dir=tmp_path)
     assert load_tool("platform:system", base_dir=tmp_path).name == "system"
 
@@ -75,24 +75,24 @@ async def test_a_function_of_an_installed_module_becomes_a_tool(tmp_path: Path) 
     [
         (
             "web_serch",
-            "tools: 'web_serch' names no tool: write web_search, web_fetch, module:function or "
+            "tools: unknown tool 'web_serch': must be web_search, web_fetch, module:function or "
             "./file.py:function",
         ),
-        ("./none.py:f", "tools: './none.py:f': there is no file {folder}/none.py"),
+        ("./none.py:f", "tools: './none.py:f': file not found: {folder}/none.py"),
         (
             "my_tools.py:areas",
-            "tools: 'my_tools.py:areas': there is no areas in it: did you mean area?",
+            "tools: 'my_tools.py:areas': areas not found in it: did you mean area?",
         ),
         ("my_tools.py:limit", "tools: 'my_tools.py:limit': limit is not a function"),
         (
             "broken.py:f",
-            "tools: 'broken.py:f' does not import: ModuleNotFoundError: No module named "
-            "'nothing_of_this_name' (--debug shows where)",
+            "tools: 'broken.py:f' cannot be imported: ModuleNotFoundError: No module named "
+            "'nothing_of_this_name' (see --debug)",
         ),
         (
             "no_such_module:f",
-            "tools: 'no_such_module:f' does not import: ModuleNotFoundError: No module named "
-            "'no_such_module' (--debug shows where)",
+            "tools: 'no_such_module:f' cannot be imported: ModuleNotFoundError: No module named "
+            "'no_such_module' (see --debug)",
         ),
     ],
 )

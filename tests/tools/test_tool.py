@@ -243,9 +243,9 @@ async def async_generator(x: int) -> AsyncIterator[int]:
 @pytest.mark.parametrize(
     ("function", "words"),
     [
-        (untyped, "tool untyped: give x a type"),
-        (many, r"tool many: a tool has named parameters, not \*xs"),
-        (keywords, r"tool keywords: a tool has named parameters, not \*\*xs"),
+        (untyped, "tool untyped: x has no type annotation"),
+        (many, r"tool many: \*xs: int is not supported: use named parameters"),
+        (keywords, r"tool keywords: \*\*xs: int is not supported: use named parameters"),
         (positional, "tool positional: x is positional-only"),
         (unknown, "tool unknown: its signature cannot be read: name 'Missing' is not defined"),
         (misspelt, "tool misspelt: its signature cannot be read: .*has no attribute 'dat'"),
@@ -265,7 +265,7 @@ def test_a_function_that_cannot_be_a_tool_is_refused_by_name(
 
 @pytest.mark.parametrize("name", ["", "two words", "naïve", "a" * 129, "a.b"])
 def test_a_name_that_no_model_could_write_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match="a tool's name is 1-128 of A-Z a-z 0-9 _ -"):
+    with pytest.raises(ConfigError, match="a tool's name must be 1-128 of A-Z a-z 0-9 _ -"):
         replace(everything, name=name)
 
 

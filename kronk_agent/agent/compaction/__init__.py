@@ -1,9 +1,9 @@
-"""Compaction: what happens when a conversation becomes too long for the model's context.
+"""Compaction: shortening conversations that become too long for the model's context.
 
-``ContextWindow`` (window.py) stands between the loop and the model. Before each turn it counts the
-prompt; where that is too large, the stages (stages.py) are tried one after the other: old tool
-results are shortened (stubs.py), older messages replaced by a summary (summary.py), the oldest left
-out. What was done is kept as ``ContextEdits`` (edits.py), and the conversation stays as it is.
+``ContextWindow`` (window.py) sits between the loop and the model. It counts the prompt before each
+turn; if that is too large, stages (stages.py) are tried in order: old tool results are shortened
+(stubs.py), older messages are replaced by a summary (summary.py), and the oldest ones are dropped.
+The result is kept as ``ContextEdits`` (edits.py); the conversation itself is not changed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Keeps edits from one run to the next, so that nothing is summarised twice."""
+"""Keeps edits from one run to the next, so that nothing is summarized twice."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ _MAX_ENTRIES = 256
 
 
 class CompactionCache:
-    """Edits of conversations by a hash of the messages they depend on; the oldest entries go.
+    """Edits of conversations, keyed by a hash of the messages they depend on. LRU.
 
-    Each run is given the whole conversation again, by the terminal as by HTTP clients. Only a
-    conversation that begins with the very same messages gets the same edits.
+    Clients, including our terminal, send the complete conversation with each run. Only a
+    conversation that begins with exactly the same messages gets the same edits.
     """
 
     def __init__(self) -> None:
         self._edits: OrderedDict[bytes, ContextEdits] = OrderedDict()
 
     def recall(self, model: ModelInfo, messages: Sequence[Message]) -> ContextEdits:
-        """The edits that cover most of the conversation; empty ones if there are none."""
+        """Return the edits that cover most of the conversation; empty ones if none match."""
         found = ContextEdits()
         for key in _keys(model, messages):
             found = self._edits.get(key, found)
         return found
 
     def remember(self, model: ModelInfo, messages: Sequence[Message], edits: ContextEdits) -> None:
-        """Keep edits for conversations that begin with the same messages."""
+        """Store edits for conversations that begin with the same messages."""
         key = next(islice(_keys(model, messages), edits.extent, None))
         self._edits[key] = edits
         self._edits.move_to_end(key)
@@ -41,7 +41,7 @@ class CompactionCache:
 
 
 def _keys(model: ModelInfo, messages: Sequence[Message]) -> Iterator[bytes]:
-    """A key for each beginning of the conversation, the empty one first."""
+    """Yield a key for each prefix of the conversation, starting with the empty one."""
     digest = hashlib.blake2b(f"{model.id} {model.context_length}".encode())
     yield digest.digest()
     for message in messages:

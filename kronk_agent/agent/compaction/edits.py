@@ -11,19 +11,19 @@ from kronk_agent.model import ChatRequest
 
 @dataclass(frozen=True, slots=True)
 class ContextEdits:
-    """Messages of a conversation that are left out or replaced by shorter ones.
+    """Messages of a conversation that are dropped or replaced by shorter ones.
 
-    All indices count the messages of the whole conversation, which itself never changes.
+    All indices refer to the complete conversation, which itself never changes.
     """
 
     start: int = 0
-    """Messages before this index are left out, but for those in ``kept``."""
+    """Messages before this index are dropped, except those in ``kept``."""
     kept: frozenset[int] = frozenset()
-    """System messages, and the question that was being answered when the others were left out."""
+    """Indices of system messages and of the question that was being answered."""
     summary: str = ""
-    """Stands for what was left out; empty where nothing does."""
+    """Replaces the dropped messages; empty if nothing does."""
     shorter: Mapping[int, Message] = field(default_factory=dict)
-    """Tool messages that are shown shorter, by index."""
+    """Shortened tool messages, by index."""
 
     @property
     def extent(self) -> int:
@@ -31,7 +31,7 @@ class ContextEdits:
         return max(self.start, *(n + 1 for n in self.shorter), 0)
 
     def apply(self, messages: Sequence[Message]) -> list[Message]:
-        """The messages that are shown."""
+        """Return the messages to show to the model."""
         kept = [n for n in range(min(self.start, len(messages))) if n in self.kept]
         before = [messages[n] for n in kept if messages[n].role == "system"]
         if self.summary:
@@ -41,5 +41,5 @@ class ContextEdits:
         return before + [self.shorter.get(n, messages[n]) for n in rest]
 
     def edit(self, request: ChatRequest) -> ChatRequest:
-        """The request with the messages that are shown."""
+        """Return the request with the messages to show to the model."""
         return replace(request, messages=tuple(self.apply(request.messages)))

@@ -1,4 +1,4 @@
-"""Where a conversation may be cut without separating a tool call from its result."""
+"""Finds where a conversation can be cut without separating a tool call from its result."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from kronk_agent.messages import Message
 
 _OVERHEAD_TOKENS = 8
-"""Estimated tokens that a template writes around one message."""
+"""Estimated tokens that a chat template adds per message."""
 
 
 def unread_start(messages: Sequence[Message]) -> int:
-    """Index of the first message that the model has not answered yet.
+    """Return the index of the first message that the model has not answered yet.
 
-    That is a call whose results the model reads next, or else the user's last words. What stands
-    there is never left out.
+    That is the call whose results the model reads next, or else the user's latest messages.
+    Messages from there on are never dropped.
     """
     end = len(messages)
     while end and messages[end - 1].role == "user":
@@ -28,9 +28,9 @@ def unread_start(messages: Sequence[Message]) -> int:
 
 
 def question(messages: Sequence[Message]) -> range:
-    """Indices of the user's messages that the model is working on.
+    """Return the indices of the user messages that the model is working on.
 
-    What a user says right behind tool results belongs to the question before.
+    User messages directly after tool results belong to the previous question.
     """
     end = len(messages)
     while end:
@@ -46,21 +46,21 @@ def question(messages: Sequence[Message]) -> range:
 
 
 def best_cut(
-    messages: Sequence[Message], start: int, room: int, size: Callable[[Message], int]
+    messages: Sequence[Message], start: int, budget: int, size: Callable[[Message], int]
 ) -> int | None:
-    """The index before which messages are left out so that as many as possible remain.
+    """Return the index before which to drop messages so that as many as possible remain.
 
-    A turn of the user stays whole if one fits. What the model has not answered yet remains even
-    if that alone is larger than the room.
+    A turn of the user is kept as a unit if one fits. Messages that the model has not answered yet
+    are kept even if they alone exceed the budget.
 
     Args:
-        messages: the whole conversation.
+        messages: the complete conversation.
         start: the first message that is still shown.
-        room: tokens that the remaining messages may have together.
-        size: gives the tokens of one message.
+        budget: maximum tokens of the remaining messages.
+        size: returns the tokens of one message.
 
     Returns:
-        None if nothing can be left out.
+        The index; None if nothing can be dropped.
     """
     points = [n for n in range(start + 1, unread_start(messages) + 1) if messages[n].role != "tool"]
     if not points:
@@ -69,13 +69,13 @@ def best_cut(
     for n in range(len(messages) - 1, start, -1):
         total += size(messages[n])
         sizes[n] = total
-    fitting = [n for n in points if sizes[n] <= room]
+    fitting = [n for n in points if sizes[n] <= budget]
     turns = [n for n in fitting if messages[n].role == "user"]
     return (turns or fitting or points[-1:])[0]
 
 
 def message_size(message: Message, count_tokens: Callable[[str], int]) -> int:
-    """About how many tokens a message takes in a prompt."""
+    """Estimate the tokens of a message in a prompt."""
     texts = [message.text, message.reasoning]
     texts += [text for call in message.tool_calls for text in (call.name, call.arguments)]
     return _OVERHEAD_TOKENS + sum(count_tokens(text) for text in texts if text)

@@ -1,4 +1,4 @@
-"""How large a prompt is and how large it may be."""
+"""Counts prompts, and computes the limits they must stay within."""
 
 from __future__ import annotations
 
@@ -9,59 +9,59 @@ from kronk_agent.agent.compaction.groups import question
 from kronk_agent.errors import ContextLengthError
 from kronk_agent.model import ChatModel, ChatRequest
 
-_TARGET = 0.6
-"""Of the threshold: what a compaction aims at, so that many steps pass before the next one."""
+_TARGET_SHARE = 0.6
+"""Target of a compaction as a share of the threshold, so that the next one is many steps away."""
 _MIN_SCALE, _MAX_SCALE = 0.5, 2.0
-"""How far a server's own count may change the estimates of the next prompts."""
+"""Bounds of the correction that a server's token count applies to later estimates."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContextLimits:
-    """Sizes in tokens that a prompt is held to."""
+    """Limits for the prompts of a run, in tokens."""
 
     context_length: int
     fixed: int
-    """The fixed part of every prompt of the run: tools, system messages and the question."""
+    """Size of what every prompt of the run contains: tools, system messages and the question."""
     threshold: int
-    """A larger prompt is compacted."""
+    """Larger prompts are compacted."""
     target: int
-    """The size it is compacted to, if that is possible."""
+    """Size that a compaction aims at."""
 
     @property
     def midway(self) -> int:
-        """Far enough below the threshold for some steps."""
+        """A size far enough below the threshold for a few more steps."""
         return (self.threshold + self.target) // 2
 
     @classmethod
     def of(cls, context_length: int, *, fixed: int, share: float) -> ContextLimits:
-        """The limits for a threshold that is a share of the context.
+        """Compute the limits for a threshold that is a share of the context.
 
-        Where the fixed part is large, half of what it leaves may be used in any case.
+        If the fixed part is large, at least half of the remaining context may be used.
         """
         left = context_length - fixed
         threshold = max(math.floor(share * context_length), fixed + left // 2)
-        target = max(math.floor(_TARGET * share * context_length), fixed + left // 4)
+        target = max(math.floor(_TARGET_SHARE * share * context_length), fixed + left // 4)
         return cls(context_length, fixed, threshold, target)
 
 
 class PromptCounter:
-    """Counts prompts in tokens: exactly for a model in this process.
+    """Counts prompts in tokens, exactly for local models.
 
-    For a model on a server the count is an estimate, corrected by what the server last reported.
+    For a remote model the count is an estimate, corrected by the server's last reported count.
     """
 
     def __init__(self, model: ChatModel) -> None:
         self._model = model
         self._scale = 1.0
         self.context_length = model.info.context_length
-        """Less than the model's own if the server has refused a prompt for being longer."""
+        """Lower than the model's own if the server has rejected a prompt as too long."""
 
     async def count(self, request: ChatRequest) -> int:
-        """Tokens of the prompt."""
+        """Return the number of tokens of the prompt."""
         return math.ceil(self._scale * await self._model.count_prompt_tokens(request))
 
     async def count_fixed(self, request: ChatRequest) -> int:
-        """Tokens of the prompt with nothing but tools, system messages and the question."""
+        """Return the tokens of a prompt with only tools, system messages and the question."""
         messages = request.messages
         asked = question(messages)
         fixed = [m for n, m in enumerate(messages) if m.role == "system" or n in asked]
@@ -71,19 +71,21 @@ class PromptCounter:
         return await self.count(reduced)
 
     def learn(self, counted: int, reported: int) -> None:
-        """Correct the estimates by what a prompt of ``counted`` tokens really took.
+        """Correct the estimates by the actual size of a prompt.
 
         Args:
-            counted: what ``count`` said of it.
-            reported: what the server says; 0 if it does not say.
+            counted: the result of ``count``.
+            reported: the server's count; 0 if it reports none.
         """
         if reported and counted:
             scale = self._scale * reported / counted
             self._scale = min(max(scale, _MIN_SCALE), _MAX_SCALE)
 
     def learn_limit(self, counted: int, error: ContextLengthError) -> bool:
-        """Learn from a refused prompt; False if it was no larger than it was thought to be."""
-        is_news = error.num_prompt_tokens > counted or error.context_length < self.context_length
+        """Learn from a rejected prompt; returns False if that revealed nothing new."""
+        has_learned = (
+            error.num_prompt_tokens > counted or error.context_length < self.context_length
+        )
         self.learn(counted, error.num_prompt_tokens)
         self.context_length = min(self.context_length, error.context_length)
-        return is_news
+        return has_learned

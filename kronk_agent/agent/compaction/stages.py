@@ -1,4 +1,4 @@
-"""The ways to make a prompt smaller, from the mildest to the last resort."""
+"""The stages of compaction, from the mildest to the last resort."""
 
 from __future__ import annotations
 
@@ -20,79 +20,74 @@ from kronk_agent.model import ChatModel, ChatRequest
 
 logger = logging.getLogger(__name__)
 
-_SUMMARY_SHARE = 8
-"""A summary takes at most one of so many parts of the context."""
+_SUMMARY_DIVISOR = 8
+"""A summary uses at most 1/8 of the context."""
 _MAX_SUMMARY_TOKENS = 1024
 _MIN_SUMMARY_TOKENS = 96
-"""Less says nothing: the oldest messages are left out without a summary."""
-_WORTH = 2
-"""A summary is written if the messages it replaces have so many times its size."""
+"""With less, a summary is useless: the oldest messages are dropped without one."""
+_MIN_REDUCTION_FACTOR = 2
+"""A summary is written only if it replaces messages of at least this multiple of its size."""
 
 
 @dataclass(frozen=True, slots=True)
 class LargePrompt:
-    """A prompt that takes more of the context than it may."""
+    """A prompt that uses more of the context than it may."""
 
     request: ChatRequest
-    """With the whole conversation."""
+    """The request with the complete conversation."""
     edits: ContextEdits
     """The edits made so far."""
     size: int
-    """Tokens, with these edits."""
+    """Tokens of the prompt with these edits."""
     limits: ContextLimits
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The whole conversation."""
+        """The complete conversation."""
         return self.request.messages
 
     def shown(self, n: int) -> Message:
-        """Message ``n`` of the conversation as the model sees it."""
+        """Return message ``n`` of the conversation as shown to the model."""
         return self.edits.shorter.get(n, self.messages[n])
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """The proposal of one stage."""
+    """The edits that one stage proposes."""
 
     kind: CompactionKind
     edits: ContextEdits
     reason: str = ""
-    """Why it was not done in a milder way, if that was tried."""
+    """Why a milder stage was not possible; empty if none failed."""
 
 
 class Compactor:
-    """Proposes smaller prompts for one run; None where a stage knows none.
-
-    Args:
-        model: writes the summaries.
-        counter: counts the prompts.
-    """
+    """Proposes smaller prompts for one run. A stage returns None if it cannot help."""
 
     def __init__(self, model: ChatModel, counter: PromptCounter) -> None:
         self._model = model
         self._counter = counter
         self.usage = Usage()
-        """Of all summaries."""
+        """Token usage of all summaries."""
         self._problem = ""
-        """Why there are no more summaries in this run."""
+        """Why no more summaries are written in this run; empty if they are."""
 
     async def shorten_results(self, prompt: LargePrompt) -> Proposal | None:
-        """Shorten the oldest results that the model has read, as many as it takes."""
+        """Shorten the oldest results that the model has read, as many as needed."""
         stubs = await to_thread.run_sync(self._stubs, prompt)
         return _shorter(prompt, stubs) if stubs else None
 
-    async def summarise(self, prompt: LargePrompt) -> Proposal | None:
+    async def summarize(self, prompt: LargePrompt) -> Proposal | None:
         """Replace the older messages by a summary that the model writes."""
         limits = prompt.limits
-        max_tokens = min(limits.context_length // _SUMMARY_SHARE, _MAX_SUMMARY_TOKENS)
+        max_tokens = min(limits.context_length // _SUMMARY_DIVISOR, _MAX_SUMMARY_TOKENS)
         if self._problem or max_tokens < _MIN_SUMMARY_TOKENS:
             return None
         cut = await self._cut(prompt, limits.target - limits.fixed - max_tokens)
         if cut is None:
             return None
         replaced = await to_thread.run_sync(self._size, prompt, range(prompt.edits.start, cut))
-        if replaced < _WORTH * max_tokens:
+        if replaced < _MIN_REDUCTION_FACTOR * max_tokens:
             return None
         try:
             text = await self._summary(prompt, cut, max_tokens)
@@ -105,12 +100,12 @@ class Compactor:
         return Proposal("summary", replace(_without(prompt, cut), summary=text))
 
     async def drop(self, prompt: LargePrompt) -> Proposal | None:
-        """Leave out the oldest messages; an earlier summary stays."""
+        """Drop the oldest messages; an earlier summary is kept."""
         cut = await self._cut(prompt, prompt.limits.target - prompt.limits.fixed)
         return None if cut is None else Proposal("dropped", _without(prompt, cut), self._problem)
 
     async def cut_unread(self, prompt: LargePrompt) -> Proposal | None:
-        """Cut the results that the model has not read yet to the room that is left."""
+        """Truncate the results that the model has not read yet to the remaining budget."""
         messages = prompt.messages
         unread = [
             n for n in range(unread_start(messages), len(messages)) if messages[n].role == "tool"
@@ -119,9 +114,9 @@ class Compactor:
             return None
         emptied = _shorter(prompt, {n: replace(messages[n], content=()) for n in unread})
         size = await self._counter.count(emptied.edits.edit(prompt.request))
-        room = max(0, prompt.limits.threshold - size)
+        budget = max(0, prompt.limits.threshold - size)
         results = [_to_result(messages[n]) for n in unread]
-        cut = await to_thread.run_sync(truncate_results, results, room, self._model.count_tokens)
+        cut = await to_thread.run_sync(truncate_results, results, budget, self._model.count_tokens)
         return _shorter(prompt, {n: r.to_message() for n, r in zip(unread, cut, strict=True)})
 
     def _stubs(self, prompt: LargePrompt) -> dict[int, Message]:
@@ -140,23 +135,26 @@ class Compactor:
         return stubs
 
     async def _summary(self, prompt: LargePrompt, cut: int, max_tokens: int) -> str:
-        """The model's summary of what is shown before the cut.
+        """Let the model summarize the messages that are shown before the cut.
 
-        The oldest messages are left out of it if all together are too long to be read.
+        If they are too long for one prompt, the oldest ones are dropped.
+
+        Returns:
+            The summary; empty if none could be written.
 
         Raises:
             KronkError: the model failed.
         """
         older = replace(prompt, request=replace(prompt.request, messages=prompt.messages[:cut]))
-        room = prompt.limits.context_length - max_tokens
+        budget = prompt.limits.context_length - max_tokens
         while True:
             request = summary_request(older.edits.edit(older.request), max_tokens)
             size = await self._counter.count(request)
-            if size <= room:
+            if size <= budget:
                 break
             indices = range(older.edits.start, cut)
             shown = await to_thread.run_sync(self._size, older, indices)
-            shorter = await self._cut(older, shown - (size - room))
+            shorter = await self._cut(older, shown - (size - budget))
             if shorter is None:
                 return ""
             older = replace(older, edits=_without(older, shorter))
@@ -164,10 +162,10 @@ class Compactor:
         self.usage += summary.usage
         return summary.text
 
-    async def _cut(self, prompt: LargePrompt, room: int) -> int | None:
+    async def _cut(self, prompt: LargePrompt, budget: int) -> int | None:
         shown = [prompt.shown(n) for n in range(len(prompt.messages))]
         return await to_thread.run_sync(
-            best_cut, shown, prompt.edits.start, room, self._message_size
+            best_cut, shown, prompt.edits.start, budget, self._message_size
         )
 
     def _size(self, prompt: LargePrompt, indices: Sequence[int]) -> int:
@@ -183,7 +181,7 @@ def _shorter(prompt: LargePrompt, messages: dict[int, Message]) -> Proposal:
 
 
 def _without(prompt: LargePrompt, cut: int) -> ContextEdits:
-    """Edits that leave out what is before the cut, but for system messages and the question."""
+    """Return edits that drop everything before the cut except system messages and the question."""
     messages, edits = prompt.messages, prompt.edits
     asked = question(messages)
     kept = frozenset(n for n in range(cut) if messages[n].role == "system" or n in asked)

@@ -1,4 +1,4 @@
-"""Old tool results, shortened to their beginning and a note where the rest is."""
+"""Shortens old tool results to their beginning and a note about the rest."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from kronk_agent.messages import Message, TextPart
 from kronk_agent.tools.cut_marker import CutText
 
 _KEPT_CHARACTERS = 160
-_LEAST_SAVED = 16
-"""Tokens; what saves fewer is left as it is."""
+_MIN_SAVED_TOKENS = 16
+"""Results are not shortened if that saves fewer tokens."""
 _NO_ATTACHMENT = "\n[An attachment was left out to save room: make the call again to see it.]"
 
 
 def stub_of(message: Message, count_tokens: Callable[[str], int]) -> Message | None:
-    """A tool message with the beginning of its text only; None if that saves nothing."""
+    """Return the tool message with only the beginning of its text; None if that saves nothing."""
     text = message.text
     cut = CutText.read(text)
     kept = _beginning(cut.kept)
     short = kept + cut.shortened_marker(len(kept))
-    if len(short) >= len(text) or count_tokens(text) - count_tokens(short) < _LEAST_SAVED:
+    if len(short) >= len(text) or count_tokens(text) - count_tokens(short) < _MIN_SAVED_TOKENS:
         short = text
     has_attachment = any(not isinstance(part, TextPart) for part in message.content)
     if has_attachment:
@@ -29,7 +29,7 @@ def stub_of(message: Message, count_tokens: Callable[[str], int]) -> Message | N
 
 
 def _beginning(text: str) -> str:
-    """Up to the last whole word, unless that loses much."""
+    """Return the beginning up to the last complete word, unless that loses too much."""
     kept = text[:_KEPT_CHARACTERS]
     end = max(kept.rfind(" "), kept.rfind("\n"))
     return kept[:end] if end > _KEPT_CHARACTERS // 2 and len(kept) < len(text) else kept

@@ -1,4 +1,4 @@
-"""The model's own summary of the older part of a conversation, under a JSON schema."""
+"""Lets the model summarize the older part of a conversation, constrained by a JSON Schema."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _MAX_TASKS = 8
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The summary that the model wrote, as text for its later prompts."""
+    """A summary that the model wrote, as text for later prompts."""
 
     text: str
-    """Empty if nothing could be read from the answer."""
+    """Empty if the answer could not be parsed."""
     usage: Usage
 
 
 def summary_request(request: ChatRequest, max_tokens: int) -> ChatRequest:
-    """The request for a summary of a request's messages, of at most so many tokens.
+    """Return the request for a summary of at most ``max_tokens`` tokens.
 
-    Its prompt begins like those of the run, tools included, so that the model's cache holds.
+    Its prompt begins like those of the run, including the tools, so that the prefix cache is used.
     """
     return replace(
         request,
@@ -66,7 +66,7 @@ async def write_summary(model: ChatModel, request: ChatRequest) -> Summary:
     except InvalidRequestError as error:
         if error.param != "enable_thinking":
             raise
-        # Some servers cannot be told not to think.
+        # Some servers do not support disabling thinking.
         return await _write(model, replace(request, enable_thinking=None))
 
 
@@ -83,7 +83,7 @@ async def _write(model: ChatModel, request: ChatRequest) -> Summary:
 
 
 def _schema(max_tokens: int) -> JsonObject:
-    """Lengths in characters, such that the whole rarely has more tokens than it may."""
+    """Return the schema; its lengths (characters) are chosen to rarely exceed ``max_tokens``."""
     long, short = max(80, max_tokens), max(40, max_tokens // 4)
     return {
         "type": "object",
@@ -106,7 +106,7 @@ def _list_of(max_items: int, max_length: int) -> JsonObject:
 
 
 def _to_text(answer: str) -> str:
-    """The summary as text. Of an answer that was cut off, what is there; empty if nothing is."""
+    """Format the answer as text, as far as it can be parsed; empty if it cannot."""
     from pydantic_core import from_json  # heavy
 
     try:
@@ -124,7 +124,7 @@ def _to_text(answer: str) -> str:
 
 
 def _lines(value: JsonValue) -> list[str]:
-    """The texts in a value, each on one line, without repetitions."""
+    """Return the texts in a value, each on one line, without repetitions."""
     texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
     lines = [" ".join(text.split()) for text in texts if isinstance(text, str)]
     return list(dict.fromkeys(line for line in lines if line))

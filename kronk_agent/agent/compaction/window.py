@@ -21,15 +21,15 @@ from kronk_agent.tools import Tool
 class ContextWindow:
     """Streams the turns of one run, each with a prompt that fits the model's context.
 
-    Requests have the whole conversation, which is never changed. When it takes more than its share
-    of the context, the model is shown less of it: old tool results are shortened, then older
-    messages are replaced by a summary that the model writes, then the oldest are left out.
+    Requests contain the complete conversation, which is never changed. If it uses more than its
+    share of the context, the model is shown less of it: old tool results are shortened, then older
+    messages are replaced by a summary that the model writes, then the oldest ones are dropped.
 
     Args:
         model: generates the turns and the summaries.
-        compact_at: share of the context that a prompt may take; None never compacts.
-        cache: edits of earlier runs, and where those of this run are kept.
-        tell: is given each compaction as an event.
+        compact_at: share of the context that a prompt may use; None disables compaction.
+        cache: edits of earlier runs; those of this run are added.
+        on_compaction: called with the event of each compaction.
     """
 
     def __init__(
@@ -38,30 +38,30 @@ class ContextWindow:
         *,
         compact_at: float | None,
         cache: CompactionCache,
-        tell: Callable[[ContextCompacted], Awaitable[None]],
+        on_compaction: Callable[[ContextCompacted], Awaitable[None]],
     ) -> None:
         self._model = model
         self._share = compact_at
         self._cache = cache
-        self._tell = tell
+        self._on_compaction = on_compaction
         self._edits = ContextEdits()
         self._counter = PromptCounter(model)
         self._compactor = Compactor(model, self._counter)
         self._request: ChatRequest | None = None
-        """The last one, with the whole conversation."""
+        """The latest request, with the complete conversation."""
         self._turn = Usage()
-        """Of the last turn."""
+        """Token usage of the latest turn."""
 
     @property
     def usage(self) -> Usage:
-        """Tokens spent on summaries."""
+        """Token usage of the summaries."""
         return self._compactor.usage
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         """Generate the turn; see ``ChatModel.stream``.
 
         Raises:
-            ContextLengthError: the question and the tools alone are longer than the context.
+            ContextLengthError: the question and the tools alone exceed the context.
         """
         self._request = request
         turn = self._model.stream(request) if self._share is None else self._fitted(request)
@@ -72,14 +72,14 @@ class ContextWindow:
                 yield delta
 
     async def result_token_budget(self, max_tokens: int | None) -> int:
-        """Budget in tokens for all results of the last turn's calls.
+        """Return the token budget for all results of the last turn's calls.
 
         Args:
-            max_tokens: of the next turn; None for as many as there is room for.
+            max_tokens: maximum tokens of the next turn; None means as many as fit.
         """
         used = self._turn.prompt_tokens + self._turn.completion_tokens
         if self._share is not None and self._request is not None:
-            # Everything else makes room when the results need it.
+            # Everything else can be compacted if the results need the space.
             fixed = await self._counter.count_fixed(self._request)
             used = min(used, fixed + self._turn.completion_tokens)
         return result_token_budget(
@@ -87,7 +87,7 @@ class ContextWindow:
         )
 
     async def _fitted(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
-        """Generate the turn; again with a shorter prompt if a server finds it too long."""
+        """Generate the turn; retry with a shorter prompt if the server rejects it as too long."""
         fitted, size = await self._fit(request)
         has_begun = False
         try:
@@ -107,10 +107,10 @@ class ContextWindow:
                 yield delta
 
     async def _fit(self, request: ChatRequest) -> tuple[ChatRequest, int]:
-        """The request with as much of the conversation as fits, and the size of its prompt.
+        """Return the request with as much of the conversation as fits, and its prompt size.
 
         Raises:
-            ContextLengthError: nothing that could be left out makes it fit.
+            ContextLengthError: the prompt is too long even after compaction.
         """
         assert self._share is not None
         context_length = self._counter.context_length
@@ -132,12 +132,12 @@ class ContextWindow:
         return fitted, size
 
     async def _compact(self, prompt: LargePrompt) -> None:
-        """Apply one stage after the other until the prompt is within its limit."""
+        """Apply the stages in order until the prompt is within its limit."""
         stages, limits = self._compactor, prompt.limits
         for propose, largest in (
-            # A summary knows more than shortened results: these must save enough for some steps.
+            # A summary keeps more than shortened results: those must save enough for some steps.
             (stages.shorten_results, limits.midway),
-            (stages.summarise, prompt.size),
+            (stages.summarize, prompt.size),
             (stages.shorten_results, prompt.size),
             (stages.drop, prompt.size),
             (stages.cut_unread, prompt.size),
@@ -148,7 +148,9 @@ class ContextWindow:
             size = await self._counter.count(proposal.edits.edit(prompt.request))
             if size > largest or size >= prompt.size:
                 continue
-            await self._tell(ContextCompacted(proposal.kind, prompt.size, size, proposal.reason))
+            await self._on_compaction(
+                ContextCompacted(proposal.kind, prompt.size, size, proposal.reason)
+            )
             self._edits = proposal.edits
             prompt = replace(prompt, edits=proposal.edits, size=size)
             if size <= limits.threshold:
@@ -161,7 +163,7 @@ class ContextWindow:
         return edited, await self._counter.count(edited)
 
     def _too_long(self, request: ChatRequest, size: int) -> ContextLengthError:
-        """The error; names the largest tools where these take more than half of the prompt."""
+        """Return the error; it names the tools if they are more than half of the prompt."""
         tools = {tool.name: self._tool_size(tool) for tool in request.tools}
         is_by_tools = sum(tools.values()) > size // 2
         return ContextLengthError(

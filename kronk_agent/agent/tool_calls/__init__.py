@@ -1,1 +1,1 @@
-"""Carrying out the tool calls of a turn: order, execution, repeats and the size of results."""
+"""Executing the tool calls of a turn: order, execution, repetition and size of results."""

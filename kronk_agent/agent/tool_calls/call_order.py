@@ -1,4 +1,4 @@
-"""The order in which the tool calls of one turn run."""
+"""The execution order of the tool calls of one turn."""
 
 from __future__ import annotations
 
@@ -10,40 +10,44 @@ import anyio
 from kronk_agent.messages import ToolResult
 
 ParallelTools: TypeAlias = Literal["auto", "always", "never"]
-"""Which calls of one turn run side by side. ``auto``: those of read-only tools; any other call
-waits for the calls before it, and the calls after it wait for it."""
+"""Concurrency of the calls of one turn.
+
+``auto``: calls of read-only tools; any other call waits for the calls before it, and the calls
+after it wait for it.
+"""
 
 
 @dataclass(slots=True, eq=False)
 class ScheduledCall:
-    """A call's place in the order of its turn."""
+    """A call with its dependencies on other calls of the turn."""
 
     key: str
     """Equal for calls of the same tool with the same arguments."""
     is_read_only: bool
     after: tuple[ScheduledCall, ...]
-    """Calls that must be over before this one starts."""
+    """Calls that must finish before this one starts."""
     duplicate_of: ScheduledCall | None
-    """An identical call of the same turn, which is the one that is executed."""
+    """An identical call of the same turn, which is executed instead."""
     result: ToolResult | None = None
-    """None until the call is over, and afterwards if it was not executed."""
+    """None until the call finishes; stays None if it was not executed."""
     _over: anyio.Event = field(default_factory=anyio.Event)
 
     def end(self) -> None:
-        """Let the calls that wait for this one start."""
+        """Mark the call as finished, so that calls waiting for it start."""
         self._over.set()
 
     async def wait_until_over(self) -> None:
+        """Wait until the call is finished."""
         await self._over.wait()
 
     async def wait_for_turn(self) -> None:
-        """Wait until every call that comes first is over."""
+        """Wait until every call before this one is finished."""
         for call in self.after:
             await call.wait_until_over()
 
 
 class CallOrder:
-    """Decides, call by call, what each call of a turn waits for."""
+    """Determines the dependencies of a turn's calls, one call at a time."""
 
     def __init__(self, mode: ParallelTools = "auto") -> None:
         self._mode = mode
@@ -52,8 +56,8 @@ class CallOrder:
     def add(self, key: str, *, is_read_only: bool) -> ScheduledCall:
         """Schedule the next call of the turn.
 
-        It is a duplicate if an identical call precedes it with no call between them that may
-        change something.
+        It is a duplicate of an earlier identical call if no call between them may have side
+        effects.
         """
         call = ScheduledCall(key, is_read_only, self._before(is_read_only), self._same(key))
         self._calls.append(call)

@@ -1,4 +1,4 @@
-"""Detects a model that makes the same call again and again without progress."""
+"""Detects a model that repeats the same call without progress."""
 
 from __future__ import annotations
 
@@ -8,40 +8,41 @@ from dataclasses import dataclass, field, replace
 from kronk_agent.messages import Part, TextPart, ToolResult
 
 _CALLS_AFTER_WARNING = 2
-"""Identical calls that the model may still make after it was told to do something else."""
+"""Identical calls allowed after the model was told to do something else."""
 _UNCHANGED = TextPart("(unchanged)")
 _ERROR = re.compile(
     r"((error|exception|failed|failure)\b[^\n:]{0,60}|(\w+ ){1,2}(error|exception|failure)):",
     re.IGNORECASE,
 )
-"""How servers begin a result that is an error, and that they do not mark as one."""
+"""Beginnings of results that are errors but not marked as such by the server."""
 
 
 @dataclass(slots=True)
 class RepeatGuard:
-    """Counts identical calls in a row that gave identical results.
+    """Counts consecutive identical calls with identical results.
 
     Every call is executed; this only decides what the model is told, and which tools the next turn
-    may call. Another call or another result in between starts the count anew, and a failure never
-    counts.
+    may call. Another call or result in between resets the count, and failures are not counted.
     """
 
     limit: int
-    """Calls in a row after which the model is told to do something else."""
+    """Consecutive calls after which the model is told to do something else."""
     count: int = 0
-    """Identical calls so far that succeeded, the first one included."""
+    """Consecutive identical calls so far that succeeded, including the first."""
     is_repeat: bool = False
-    """True if the last call and its result were those of the call before it."""
+    """True if the last call and its result equal the previous ones."""
     stuck: set[str] = field(default_factory=set)
-    """Tools that failed twice in a row with the same arguments and the same error, and after which
-    no other call has succeeded. The next turn is to call another tool, if there is one."""
+    """Tools that failed twice in a row with the same arguments and the same error.
+
+    Cleared when a call succeeds. The next turn should call another tool, if any.
+    """
     has_failed: bool = False
-    """True if the last call failed, by its mark or by its words."""
+    """True if the last call failed, by its error flag or its text."""
     _key: str | None = None
     _content: tuple[Part, ...] = ()
 
     def observe(self, key: str, result: ToolResult) -> ToolResult:
-        """Count the next call of the run; gives the result as the model is to read it."""
+        """Record the next call of the run; returns the result as the model should read it."""
         self.is_repeat = key == self._key and result.content == self._content
         self.has_failed = result.is_error or _ERROR.match(result.text) is not None
         self._key, self._content = key, result.content
@@ -58,10 +59,10 @@ class RepeatGuard:
 
     @property
     def is_at_limit(self) -> bool:
-        """True when the model is told to do something else."""
+        """True when the model is to be told to do something else."""
         return self.count >= self.limit
 
     @property
     def must_answer(self) -> bool:
-        """True when the model went on regardless, so that tools are withheld."""
+        """True when the model kept repeating the call, so that tools are disabled."""
         return self.count >= self.limit + _CALLS_AFTER_WARNING

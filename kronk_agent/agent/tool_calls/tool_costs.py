@@ -1,4 +1,4 @@
-"""Counting what tools cost in a prompt."""
+"""Counts the prompt tokens of tools."""
 
 from __future__ import annotations
 
@@ -19,26 +19,27 @@ class ToolCosts:
     """Tokens that tools add to a prompt."""
 
     by_tool: Mapping[str, int]
-    """Prompt tokens of each tool, beside another tool."""
+    """Additional prompt tokens of each tool when another tool is present."""
     total: int
     """Prompt tokens of all tools together."""
 
     @property
     def shared(self) -> int:
-        """Prompt tokens about tools in general, independent of how many there are."""
+        """Prompt tokens for tools in general, independent of their number."""
         return self.total - sum(self.by_tool.values())
 
 
 async def count_tool_tokens(
     model: ChatModel, tools: Sequence[Tool], options: AgentOptions
 ) -> ToolCosts:
-    """Count by rendering prompts with and without each tool; nothing is generated.
+    """Count tokens by rendering prompts with and without each tool; generates nothing.
 
     Raises:
-        InvalidRequestError: the model cannot be asked with these tools.
+        InvalidRequestError: the model does not support these tools.
     """
 
     async def count(*shown: Tool) -> int:
+        """Return the tokens of a prompt with these tools."""
         messages = [Message.system(options.instructions), _QUESTION]
         request = options.request(
             messages if options.instructions else [_QUESTION], shown, ToolChoice(), is_first=True
@@ -57,4 +58,4 @@ async def _never_called(arguments: JsonObject, context: ToolContext) -> ToolOutp
 _OTHER: Final = Tool(
     name="kronk_agent-other", description="", parameters={"type": "object"}, call=_never_called
 )
-"""Stands before the tool that is counted, so that what all tools share is not counted for it."""
+"""Added before the tool being counted, so that shared text is not attributed to it."""

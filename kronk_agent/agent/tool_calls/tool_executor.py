@@ -43,18 +43,18 @@ class Execution:
 
     result: ToolResult
     usage: str = ""
-    """How to call the tool, for the model to read after a failure; empty where that is no help."""
+    """Usage of the tool, for the model to read after a failure; empty if not helpful."""
 
 
 class ToolExecutor:
     """Authorizes and executes the tool calls of one run.
 
     Args:
-        timeout_seconds: time limit of a call, for tools without their own.
+        timeout_seconds: timeout of a call, for tools without their own.
         events: receives the progress of running tools.
         run: passed to the tools.
-        max_calls: calls executed at most; None for no limit.
-        policy: which calls are allowed.
+        max_calls: maximum number of executed calls; None for no limit.
+        policy: rules that allow, deny or ask about calls.
         policy_ceiling: a second policy that can only restrict the first.
         approve: asked where the policy says ``ask``; if None, such calls are denied.
     """
@@ -91,8 +91,9 @@ class ToolExecutor:
         """Apply the policy to a call, before ``execute``.
 
         Returns:
-            None if the call is allowed, or wrong in a way that ``execute`` reports; a result if it
-            is denied; ``Pending`` if the decision comes later.
+            None if the call is allowed, or invalid in a way that ``execute`` reports; a result if
+                it is
+            denied; ``Pending`` if the decision comes later.
         """
         tool = tools.get(call.name)
         if tool is None:
@@ -118,19 +119,19 @@ class ToolExecutor:
                 return failed(call, f"{call.name} was not called: {reason}. Do without it.")
 
     def _note_agreement(self, call: ToolCall, tool: Tool, arguments: JsonObject) -> None:
-        """Remember that a person was asked about a call, and agreed."""
-        said = permission_of(
+        """Remember that the user was asked about a call and agreed."""
+        decision = permission_of(
             tool,
             arguments,
             policy=self._policy,
             policy_ceiling=self._policy_ceiling,
             can_ask=self._approve is not None,
         )
-        if said == "ask":
+        if decision == "ask":
             self._agreed.add(call)
 
     async def execute(self, call: ToolCall, tools: Mapping[str, Tool]) -> Execution:
-        """Look the tool up, validate the arguments, and call it."""
+        """Look up the tool, validate the arguments, and call it."""
         tool = tools.get(call.name)
         if tool is None:
             known = ", ".join(tools) or "none"
@@ -149,8 +150,8 @@ class ToolExecutor:
 
     async def _call(self, call: ToolCall, tool: Tool, arguments: JsonObject) -> Execution:
         assert tool.call is not None, "client tools are not executed here"
-        own = tool.timeout_seconds
-        seconds = self._timeout_seconds if own is None else own
+        timeout = tool.timeout_seconds
+        seconds = self._timeout_seconds if timeout is None else timeout
         progress = _Progress(call.id, self._events)
         check = policy_check(
             tool,
@@ -179,8 +180,8 @@ class ToolExecutor:
             if anyio.current_effective_deadline() == -math.inf:  # this task is being cancelled
                 raise
             return _failure(call, tool, "failed: the tool cancelled itself")
-        except BaseException as error:  # noqa: BLE001  # boundary: a tool may fail in any way
-            return _own_failure(call, tool, _failure_text(call, unwrap(error)))
+        except BaseException as error:  # noqa: BLE001  # boundary: a tool may raise anything
+            return _call_failure(call, tool, _failure_text(call, unwrap(error)))
         finally:
             progress.stop()
         logger.info("tool %s took longer than %g seconds", call.name, seconds)
@@ -189,7 +190,7 @@ class ToolExecutor:
 
 
 class _Progress:
-    """Forwards a tool's progress while it runs, and nothing afterwards."""
+    """Forwards a tool's progress while it runs; ignores reports after its end."""
 
     def __init__(self, call_id: str, events: MemoryObjectSendStream[Event]) -> None:
         self._call_id = call_id
@@ -200,16 +201,17 @@ class _Progress:
     ) -> None:
         if self._events is None:
             return
-        # A report must not block: it is dropped when the reader lags behind.
+        # A report must not block: it is dropped if the event buffer is full.
         with suppress(WouldBlock, BrokenResourceError, ClosedResourceError):
             self._events.send_nowait(ToolProgress(self._call_id, progress, total, message))
 
     def stop(self) -> None:
+        """Ignore all further reports."""
         self._events = None
 
 
 def call_key(call: ToolCall) -> str:
-    """A text that is equal for calls of one tool whose arguments mean the same."""
+    """Return a key that is equal for calls of a tool with equal arguments."""
     try:
         return json.dumps([call.name, parse_json(call.arguments or "{}")], sort_keys=True)
     except ValueError:
@@ -217,7 +219,7 @@ def call_key(call: ToolCall) -> str:
 
 
 def failed(call: ToolCall, text: str) -> ToolResult:
-    """The result of a call that failed."""
+    """Return the result of a failed call."""
     return ToolResult(call.id, call.name, (TextPart(text),), is_error=True)
 
 
@@ -227,12 +229,12 @@ def collect_tools(
     *,
     policy: Sequence[Rule] = (),
 ) -> tuple[dict[str, Tool], list[str]]:
-    """The current tools by name, and a line for each that is hidden by another of its name.
+    """Return the current tools by name, and a message for each hidden duplicate.
 
     Tools that the policy always denies are left out.
 
     Raises:
-        InvalidRequestError: a client tool has the name of another tool.
+        InvalidRequestError: a client tool has the same name as another tool.
     """
     tools: dict[str, Tool] = {}
     owners: dict[str, str] = {}
@@ -243,8 +245,8 @@ def collect_tools(
                 continue
             if tool.name in tools:
                 hidden.append(
-                    f"tool {tool.name} of {toolset.name} cannot be used: "
-                    f"{owners[tool.name]} has one of the same name"
+                    f"tool {tool.name} of {toolset.name} is hidden: "
+                    f"{owners[tool.name]} has a tool of the same name"
                 )
                 continue
             tools[tool.name] = tool
@@ -253,7 +255,7 @@ def collect_tools(
         if tool.name in tools:
             owner = owners.get(tool.name, "the request")
             raise InvalidRequestError(
-                f"the tool {tool.name!r} must have another name: {owner} has one of that name",
+                f"duplicate tool name {tool.name!r}: {owner} already has a tool of that name",
                 param="tools",
             )
         tools[tool.name] = tool
@@ -264,13 +266,13 @@ def _failure(call: ToolCall, tool: Tool, text: str) -> Execution:
     return Execution(failed(call, text), _usage(tool, text))
 
 
-def _own_failure(call: ToolCall, tool: Tool, text: str) -> Execution:
-    """The failure of a tool that was called with valid arguments."""
+def _call_failure(call: ToolCall, tool: Tool, text: str) -> Execution:
+    """Return the failure of a tool that was called with valid arguments."""
     return Execution(failed(call, text), f"Usage: {signature(tool)}")
 
 
 def _usage(tool: Tool, text: str) -> str:
-    """How to call the tool: its signature, and an example unless the text already has one."""
+    """Return how to call the tool: its signature, and an example unless the text has one."""
     example = None if "for example" in text else tool.example
     shown = "" if example is None else f". For example: {json.dumps(example, ensure_ascii=False)}"
     return f"Usage: {signature(tool)}{shown}"

@@ -11,12 +11,12 @@ from kronk_agent.tools.cut_marker import CutText
 
 CountTokens: TypeAlias = Callable[[str], int]
 
-_LONGEST_TOKEN = 16
-"""Characters. Longer ones are rare; the bound saves counting what is far too large."""
+_MAX_TOKEN_CHARS = 16
+"""Assumed maximum characters per token; avoids counting texts that are far too large."""
 
 
 def result_token_budget(*, context_length: int, used: int, max_tokens: int | None) -> int:
-    """Budget for all results of one step: half of what is left beside the answer.
+    """Return the budget for all results of one step: half of the remaining context.
 
     The other half is for later steps. At most a quarter of the context is reserved for the answer.
     """
@@ -26,37 +26,37 @@ def result_token_budget(*, context_length: int, used: int, max_tokens: int | Non
 
 
 def truncate_results(
-    results: Sequence[ToolResult], room: int, count_tokens: CountTokens
+    results: Sequence[ToolResult], budget: int, count_tokens: CountTokens
 ) -> list[ToolResult]:
-    """Cut the largest results so that all together fit into ``room`` tokens."""
-    sizes = [_size(result.text, room, count_tokens) for result in results]
+    """Truncate the largest results so that all together fit into ``budget`` tokens."""
+    sizes = [_size(result.text, budget, count_tokens) for result in results]
     return [
         result if size <= share else _truncate_result(result, share, count_tokens)
-        for result, size, share in zip(results, sizes, split_budget(sizes, room), strict=True)
+        for result, size, share in zip(results, sizes, split_budget(sizes, budget), strict=True)
     ]
 
 
-def split_budget(sizes: Sequence[int], room: int) -> list[int]:
+def split_budget(sizes: Sequence[int], budget: int) -> list[int]:
     """Split a budget: small sizes are granted in full, large ones share the rest equally."""
     shares = [0] * len(sizes)
     smallest_first = sorted(range(len(sizes)), key=sizes.__getitem__)
     for num_done, index in enumerate(smallest_first):
-        shares[index] = min(sizes[index], room // (len(sizes) - num_done))
-        room -= shares[index]
+        shares[index] = min(sizes[index], budget // (len(sizes) - num_done))
+        budget -= shares[index]
     return shares
 
 
 def truncate_text(text: str, limit: int, count_tokens: CountTokens) -> str:
-    """Keep the beginning of a text, up to a line or word, and say how to read on."""
+    """Keep the beginning of a text, up to a line or word, and add how to read the rest."""
     cut = CutText.read(text)
-    room = limit - count_tokens(cut.cut_marker(len(cut.kept)))
-    kept = _at_boundary(_beginning(cut.kept, room, count_tokens))
+    budget = limit - count_tokens(cut.cut_marker(len(cut.kept)))
+    kept = _at_boundary(_beginning(cut.kept, budget, count_tokens))
     return kept + cut.cut_marker(len(kept))
 
 
-def _size(text: str, room: int, count_tokens: CountTokens) -> int:
-    """Count tokens exactly up to ``room``; any larger number stands for a larger text."""
-    return room + 1 if len(text) > room * _LONGEST_TOKEN else count_tokens(text)
+def _size(text: str, budget: int, count_tokens: CountTokens) -> int:
+    """Count the tokens; exact up to ``budget``, larger texts yield a larger number."""
+    return budget + 1 if len(text) > budget * _MAX_TOKEN_CHARS else count_tokens(text)
 
 
 def _truncate_result(result: ToolResult, limit: int, count_tokens: CountTokens) -> ToolResult:
@@ -66,17 +66,17 @@ def _truncate_result(result: ToolResult, limit: int, count_tokens: CountTokens) 
 
 
 def _beginning(text: str, limit: int, count_tokens: CountTokens) -> str:
-    """A prefix of at most ``limit`` tokens, nearly the longest: counting is slow."""
+    """Return a nearly maximal prefix of at most ``limit`` tokens; counting is slow."""
     if limit <= 0:
         return ""
-    kept = text[: limit * _LONGEST_TOKEN]
+    kept = text[: limit * _MAX_TOKEN_CHARS]
     while (size := count_tokens(kept)) > limit:
         kept = kept[: min(len(kept) * limit // size, len(kept) - 1)]
     return kept
 
 
 def _at_boundary(text: str) -> str:
-    """Drop a last line or word that is probably cut, unless that loses much."""
+    """Drop the last line or word, which is probably incomplete, unless that loses too much."""
     for boundary in ("\n", " "):
         end = text.rfind(boundary)
         if end > len(text) * 3 // 4:

@@ -1,4 +1,4 @@
-"""``kronk-agent chat``: one answer, or a conversation in the terminal."""
+"""``kronk-agent chat``: a single answer, or a conversation in the terminal."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from kronk_agent.cli.interactive.user import TerminalUser
 
 _STARTER = (
-    ", the starter model: it only shows that all works. --model PATH.gguf, or model: in the "
-    'configuration, takes a better one (README, "Choosing a model")'
+    ", the starter model, good only for a first test. Choose a better one with --model PATH.gguf "
+    'or model: in the configuration (README, "Choosing a model")'
 )
 _CONFIG_KEYS = {
     "model": "model",
@@ -40,34 +40,41 @@ _CONFIG_KEYS = {
     "temperature": "sampling.temperature",
     "seed": "sampling.seed",
 }
-"""Which key of the configuration a flag overrides."""
+"""The configuration key that each flag overrides."""
 
 
 @click.command()
-@click.option("-p", "--prompt", metavar="TEXT", help="Answer this and end.")
-@click.option("--json", "as_json", is_flag=True, help="Print each event as a line of JSON.")
-@click.option("--no-tools", is_flag=True, help="Use no tools and start no MCP servers.")
+@click.option("-p", "--prompt", metavar="TEXT", help="Answer TEXT and exit.")
+@click.option("--json", "as_json", is_flag=True, help="Print each event as one line of JSON.")
+@click.option("--no-tools", is_flag=True, help="Use no tools; do not start MCP servers.")
 @click.option(
     "--wait-for-tools",
     is_flag=True,
-    help="Wait for all MCP servers; without it, a slow one's tools come when they come.",
+    help="Wait for all MCP servers before answering; by default, slow ones join later.",
 )
-@click.option("--agent", metavar="NAME", help="An agent from agents:, in place of agent:.")
+@click.option("--agent", metavar="NAME", help="An agent from agents: instead of the default agent.")
 @click.option("--model", metavar="PATH_OR_NAME", help="A GGUF file, or a name from models:.")
 @click.option(
     "--tool-choice",
     metavar="auto|none|required|TOOL",
-    help="Whether the first step may, must not or must call a tool, or which one it calls.",
+    help="Whether the first step may, must not or must call a tool, or the tool to call.",
 )
 @click.option(
     "--parallel-tool-calls/--no-parallel-tool-calls",
     default=None,
-    help="Whether one step may call several tools.",
+    help="Allow or forbid several tool calls in one step.",
 )
-@click.option("--max-steps", type=int, metavar="N", help="Steps of a run; it answers in the last.")
-@click.option("--max-tokens", type=int, metavar="N", help="Tokens of a step at most.")
-@click.option("--temperature", type=float, metavar="T", help="0 takes the likeliest every time.")
-@click.option("--seed", type=int, metavar="N", help="The same seed gives the same answer.")
+@click.option(
+    "--max-steps",
+    type=int,
+    metavar="N",
+    help="Maximum model turns; tools are disabled in the last one.",
+)
+@click.option("--max-tokens", type=int, metavar="N", help="Maximum tokens per step.")
+@click.option(
+    "--temperature", type=float, metavar="T", help="Sampling temperature; 0 is greedy decoding."
+)
+@click.option("--seed", type=int, metavar="N", help="Random seed, for reproducible answers.")
 @global_options
 @click.pass_obj
 def chat(
@@ -80,83 +87,91 @@ def chat(
     agent: str | None,
     **flags: str | float | None,
 ) -> None:
-    """Talk to the model; it may use the tools.
+    """Chat with the model, which may call tools.
 
-    In a terminal this is a conversation. With -p, or with text piped in, it is one answer; with
-    both, the piped text follows the prompt. The answer goes to stdout, everything else to stderr.
+    In a terminal this starts a conversation. With -p, or with text piped in, it prints a single
+    answer; with both, the piped text follows the prompt. The answer goes to stdout, everything else
+    to stderr.
     """
     question = read_question(prompt)
     given = {_CONFIG_KEYS[name]: value for name, value in flags.items() if value is not None}
     config = _with_flags(options, agent, given)
     config = without_tools(config) if no_tools else with_project_servers(config)
-    # Whoever wants a call wants the tools to be there.
+    # A forced tool call needs the tools to be ready.
     choice = agent_options(config, config.agents.get(agent or "")).tool_choice
     wait_for_tools = wait_for_tools or choice.mode in ("required", "named")
-    chosen = Chosen(agent, model_is_given="model" in given)
-    run(partial(_chat, config, chosen, question, as_json, wait_for_tools))
+    chat_options = ChatOptions(agent, model_is_given="model" in given)
+    run(partial(_chat, config, chat_options, question, as_json, wait_for_tools))
 
 
 def without_tools(config: Config) -> Config:
-    """The configuration with no tools, for any of its agents."""
-    agents = {name: own.model_copy(update={"tools": None}) for name, own in config.agents.items()}
+    """Return the configuration without tools, also for each of its agents."""
+    agents = {
+        name: agent.model_copy(update={"tools": None}) for name, agent in config.agents.items()
+    }
     return config.model_copy(update={"tools": (), "mcp_servers": {}, "agents": agents})
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """Whom the person talks to."""
+class ChatOptions:
+    """The agent and model that the user chose."""
 
     agent: str | None = None
-    """A name from agents; None is the one under agent."""
+    """A name from ``agents``; None means the default agent, ``agent``."""
     model_is_given: bool = False
-    """Is the default model meant, whatever the agent's own is?"""
+    """True to use the default model instead of the agent's own."""
 
 
 def _with_flags(
     options: GlobalOptions, agent: str | None, given: Mapping[str, str | float]
 ) -> Config:
-    """The configuration, where flags win over what it says of the agent that is meant."""
+    """Load the configuration; flags override the settings of the chosen agent."""
     if agent is None:
         return load_config(options.config, overrides=given)
-    agent_config(load_config(options.config), agent)  # flags would make one that is not there
-    of_agent = {"agent": f"agents.{agent}", "sampling": f"agents.{agent}.sampling"}
+    # Raises if the agent does not exist; an override would create it.
+    agent_config(load_config(options.config), agent)
+    agent_sections = {"agent": f"agents.{agent}", "sampling": f"agents.{agent}.sampling"}
     overrides: dict[str, object] = {}
     for key, value in given.items():
         section, _, rest = key.partition(".")
-        overrides[f"{of_agent[section]}.{rest}" if rest else key] = value
+        overrides[f"{agent_sections[section]}.{rest}" if rest else key] = value
     return load_config(options.config, overrides=overrides)
 
 
 def read_question(prompt: str | None) -> str | None:
-    """What is asked, by -p and through a pipe; None when a person is there to type."""
-    is_person = sys.stdin is not None and sys.stdin.isatty()
+    """Return the question from -p and stdin; None if the user is to type at a terminal.
+
+    Raises:
+        click.UsageError: neither gives any text.
+    """
+    is_terminal = sys.stdin is not None and sys.stdin.isatty()
     piped = ""
-    if sys.stdin is not None and not is_person:
+    if sys.stdin is not None and not is_terminal:
         piped = sys.stdin.buffer.read().decode(errors="replace")
     parts = [part for part in (prompt, piped) if part and part.strip()]
     if parts:
         return "\n\n".join(parts)
-    if is_person and prompt is None:
+    if is_terminal and prompt is None:
         return None
-    raise click.UsageError("there is nothing to answer: give -p a text, or pipe one in")
+    raise click.UsageError("no prompt: give -p TEXT or pipe text into stdin")
 
 
 async def _chat(
     config: Config,
-    chosen: Chosen,
+    chat_options: ChatOptions,
     question: str | None,
     as_json: bool,
     wait_for_tools: bool,
     interrupts: Interrupts,
 ) -> int:
     terminal = Terminal()
-    person = _person_at(terminal)
+    person = _terminal_user(terminal)
     async with Runtime.open(config, person=person) as runtime:
         return await converse(
             runtime,
             interrupts,
             terminal,
-            chosen=chosen,
+            chat_options=chat_options,
             question=question,
             as_json=as_json,
             wait_for_tools=wait_for_tools,
@@ -164,8 +179,8 @@ async def _chat(
         )
 
 
-def _person_at(terminal: Terminal) -> TerminalUser | None:
-    """Whoever sits there; None where the input or the screen is not a terminal."""
+def _terminal_user(terminal: Terminal) -> TerminalUser | None:
+    """Return the user at the terminal; None if stdin or stderr is not a terminal."""
     if sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
     from kronk_agent.cli.interactive.user import TerminalUser  # heavy: prompt_toolkit
@@ -180,15 +195,15 @@ async def converse(
     *,
     question: str | None,
     as_json: bool,
-    chosen: Chosen = Chosen(),
+    chat_options: ChatOptions = ChatOptions(),
     wait_for_tools: bool = False,
     approve: Approve | None = None,
 ) -> int:
-    """Answer the question, or with none talk to the person; returns the exit code."""
+    """Answer the question, or start a conversation if it is None; returns the exit code."""
     renderer = JsonRenderer(sys.stdout) if as_json else TextRenderer(terminal)
     failures = FailureNews(runtime, terminal)
     try:
-        agent = await _get_ready(runtime, terminal, chosen, wait_for_tools)
+        agent = await _prepare_agent(runtime, terminal, chat_options, wait_for_tools)
         failures.say()
         conversation = Conversation(
             agent, renderer, interrupts, to_message=runtime.user_message, approve=approve
@@ -205,15 +220,15 @@ async def converse(
         terminal.close()
 
 
-async def _get_ready(
-    runtime: Runtime, terminal: Terminal, chosen: Chosen, wait_for_tools: bool
+async def _prepare_agent(
+    runtime: Runtime, terminal: Terminal, chat_options: ChatOptions, wait_for_tools: bool
 ) -> Agent:
-    """Load the model, while the MCP servers start; wait for all, or only for those required."""
+    """Load the model while the MCP servers start; wait for all, or only the required ones."""
     terminal.status("loading model ...")
     default = runtime.models[0].name
-    model = default if chosen.model_is_given else None
-    agent = await runtime.agent(chosen.agent, model=model)
-    is_starter = runtime.model_is_starter and agent.model.info.id == default
+    model = default if chat_options.model_is_given else None
+    agent = await runtime.agent(chat_options.agent, model=model)
+    is_starter = runtime.uses_starter_model and agent.model.info.id == default
     terminal.say(f"model: {agent.model.info.id}{_STARTER if is_starter else ''}", style="dim")
     if wait_for_tools:
         await wait_until_settled(runtime, terminal)
@@ -222,7 +237,7 @@ async def _get_ready(
 
 
 def exit_code(finished: RunFinished) -> int:
-    """What the shell is told of how a run ended."""
+    """Return the process exit code for how a run ended."""
     match finished.reason:
         case "stop" | "tool_calls" | "length":
             return 0

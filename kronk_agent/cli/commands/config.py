@@ -10,7 +10,7 @@ import click
 from kronk_agent.cli.options import GlobalOptions, global_options
 from kronk_agent.errors import ConfigError
 
-# Functions import kronk_agent.config themselves: pydantic and the YAML parser take 60 ms.
+# The commands import kronk_agent.config lazily: pydantic and the YAML parser take 60 ms.
 
 _Path = click.Path(path_type=Path)
 
@@ -22,20 +22,20 @@ def config() -> None:
 
 @config.command()
 @click.argument("path", type=_Path, required=False)
-@click.option("--force", is_flag=True, help="Overwrite a file that is there.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @global_options
 @click.pass_obj
 def init(options: GlobalOptions, path: Path | None, force: bool) -> None:
-    """Write an annotated file with all defaults to PATH, or where it is looked for."""
+    """Write an annotated file with all defaults to PATH (default: the standard location)."""
     from kronk_agent.config.data_files import read_shipped
     from kronk_agent.config.loading import config_path
 
     file = config_path(path or options.config)
     try:
         if file.is_dir():
-            raise ConfigError("this is a folder: name a file in it", path=file)
+            raise ConfigError("is a directory: give the path of a file", path=file)
         if file.exists() and not force:
-            raise ConfigError("is there already: --force overwrites it", path=file)
+            raise ConfigError("already exists: --force overwrites it", path=file)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(read_shipped("default.yaml"), encoding="utf-8")
     except OSError as error:
@@ -45,13 +45,13 @@ def init(options: GlobalOptions, path: Path | None, force: bool) -> None:
 
 @config.command()
 @click.argument("path", type=_Path, required=False)
-@click.option("--no-imports", is_flag=True, help="Do not run the code of your own tools.")
+@click.option("--no-imports", is_flag=True, help="Do not import the modules of your own tools.")
 @global_options
 @click.pass_obj
 def check(options: GlobalOptions, path: Path | None, no_imports: bool) -> None:
-    """Say everything that is wrong with the file, a line for each mistake.
+    """Report every mistake in the file, one line each.
 
-    Files, models, programs, and names of tools, models and agents are looked up. Your own tools are
+    Checks files, models, programs, and the names of tools, models and agents. Your own tools are
     imported; no model is loaded and no MCP server is started.
     """
     from kronk_agent.config.loading import config_path, read_config
@@ -69,7 +69,7 @@ def check(options: GlobalOptions, path: Path | None, no_imports: bool) -> None:
         click.echo(str(error))
         raise click.exceptions.Exit(1) from None
     if loaded.path is None:
-        click.echo(f"ok: the defaults, as there is no {config_path(path)}")
+        click.echo(f"ok: defaults, {config_path(path)} does not exist")
     else:
         click.echo(f"ok: {loaded.path}")
 
@@ -78,9 +78,9 @@ def check(options: GlobalOptions, path: Path | None, no_imports: bool) -> None:
 @global_options
 @click.pass_obj
 def show(options: GlobalOptions) -> None:
-    """Print what is in force, as YAML: defaults, file and environment together.
+    """Print the effective configuration as YAML: defaults, file and environment merged.
 
-    Secrets are masked, and texts that take ${VAR} stand as the file writes them.
+    Secrets are masked, and values with ${VAR} are printed as the file has them.
     """
     from kronk_agent.config.loading import read_config
     from kronk_agent.config.yaml.dump import to_yaml
@@ -92,18 +92,18 @@ def show(options: GlobalOptions) -> None:
 @global_options
 @click.pass_obj
 def path_(options: GlobalOptions) -> None:
-    """Print which file is read, or would be if it were there."""
+    """Print the path of the configuration file, even if the file does not exist."""
     from kronk_agent.config.loading import config_path
 
     file = config_path(options.config)
     click.echo(file)
     if not file.exists():
-        click.echo("it does not exist: `kronk-agent config init` writes it", err=True)
+        click.echo("it does not exist: `kronk-agent config init` creates it", err=True)
 
 
 @config.command()
 def schema() -> None:
-    """Print the JSON Schema of the file, for editors."""
+    """Print the JSON Schema of the configuration file, for editors."""
     from kronk_agent.config.schema.config import Config
 
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}

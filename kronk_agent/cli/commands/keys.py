@@ -1,4 +1,4 @@
-"""``kronk-agent keys``: the API keys that `kronk-agent serve` lets in."""
+"""``kronk-agent keys``: the API keys that `kronk-agent serve` accepts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kronk_agent.cli.options import global_options
 
 @click.group()
 def keys() -> None:
-    """API keys for `kronk-agent serve`."""
+    """Manage API keys for `kronk-agent serve`."""
 
 
 @keys.command("create")
@@ -21,20 +21,20 @@ def keys() -> None:
     "scopes",
     multiple=True,
     type=click.Choice(["generate", "embed", "agents", "admin"]),
-    help="What it is for; may be given several times. All but admin by default.",
+    help="Permitted use; repeatable. Default: all except admin.",
 )
 @click.option(
-    "--rate", type=click.IntRange(min=1), metavar="N", help="Requests in a minute at most."
+    "--rate", type=click.IntRange(min=1), metavar="N", help="Maximum requests per minute."
 )
 @click.option(
     "--concurrent",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Requests under way at the same time at most.",
+    help="Maximum concurrent requests.",
 )
 @global_options
 def create(name: str, scopes: tuple[str, ...], rate: int | None, concurrent: int | None) -> None:
-    """Create a key called NAME and print it. It is not kept and cannot be shown again."""
+    """Create an API key called NAME and print it. It is not stored and cannot be shown again."""
     from kronk_agent.api.middleware.api_keys import (  # heavy: the HTTP API
         DEFAULT_SCOPES,
         SCOPES,
@@ -52,24 +52,24 @@ def create(name: str, scopes: tuple[str, ...], rate: int | None, concurrent: int
 @keys.command("list")
 @global_options
 def list_keys() -> None:
-    """List the keys: how each begins, what it is for, since when."""
+    """List the keys: first characters, creation date, scopes and limits."""
     from kronk_agent.api.middleware.api_keys import KeyFile  # heavy: the HTTP API
 
     for key in KeyFile().all():
         limits = [
-            f"{key.requests_per_minute} requests a minute" if key.requests_per_minute else "",
-            f"{key.max_concurrent} at a time" if key.max_concurrent else "",
+            f"{key.requests_per_minute} requests/minute" if key.requests_per_minute else "",
+            f"{key.max_concurrent} concurrent" if key.max_concurrent else "",
         ]
         since = time.strftime("%Y-%m-%d", time.localtime(key.created))
-        what = ", ".join([*key.scopes, *filter(None, limits)])
-        click.echo(f"{key.name}  {key.start}…  {since}  {what}")
+        permissions = ", ".join([*key.scopes, *filter(None, limits)])
+        click.echo(f"{key.name}  {key.start}…  {since}  {permissions}")
 
 
 @keys.command("revoke")
 @click.argument("name")
 @global_options
 def revoke(name: str) -> None:
-    """Let the key called NAME in no more; running servers know at once."""
+    """Revoke the key called NAME, effective at once in running servers."""
     from kronk_agent.api.middleware.api_keys import KeyFile  # heavy: the HTTP API
 
     KeyFile().revoke(name)

@@ -1,4 +1,4 @@
-"""``kronk-agent model``: what is known of a model."""
+"""``kronk-agent model``: the properties of a model."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from kronk_agent.runtime import Runtime
 
 @click.group()
 def model() -> None:
-    """Look at a model."""
+    """Inspect a model."""
 
 
 @model.command("show")
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @global_options
 @click.pass_obj
 def show(options: GlobalOptions, name: str | None, as_json: bool) -> None:
-    """Show what the model NAME can do, as its chat template tells; the configured one by default.
+    """Show what the model NAME supports (default: the configured model).
 
-    NAME is a GGUF file, or a name from models in the configuration.
+    NAME is a GGUF file, or a name from models: in the configuration. Chat features are derived from
+    the model's chat template.
     """
     config = load_config(options.config)
     if name is not None:

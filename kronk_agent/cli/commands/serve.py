@@ -1,4 +1,4 @@
-"""``kronk-agent serve``: the models and agents for other programs, over HTTP."""
+"""``kronk-agent serve``: models and agents over HTTP."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kronk_agent.errors import ConfigError
 from kronk_agent.runtime import Runtime
 
 _CONFIG_KEYS = {"host": "server.host", "port": "server.port", "model": "model"}
-"""Which key of the configuration a flag overrides."""
+"""The configuration key that each flag overrides."""
 
 
 @click.command()
@@ -26,10 +26,10 @@ _CONFIG_KEYS = {"host": "server.host", "port": "server.port", "model": "model"}
 @global_options
 @click.pass_obj
 def serve(options: GlobalOptions, /, **flags: str | int | None) -> None:
-    """Serve the models and agents over HTTP, as OpenAI's and Anthropic's APIs have it, and by MCP.
+    """Serve models and agents over HTTP: OpenAI and Anthropic APIs, and MCP.
 
-    Ctrl-C or SIGTERM ends it when the requests under way are answered; a second one ends it at
-    once.
+    Ctrl-C or SIGTERM stops the server after requests in progress are answered; a second one stops
+    it immediately.
     """
     given = {_CONFIG_KEYS[name]: value for name, value in flags.items() if value is not None}
     run(partial(_serve, load_config(options.config, overrides=given)))
@@ -47,8 +47,8 @@ async def _serve(config: Config, _: Interrupts) -> int:
     server = config.server
     if server.needs_key and not server.api_keys and not KeyFile().all():
         raise ConfigError(
-            f"{server.host} can be reached from elsewhere, so requests need an API key, and there "
-            "is none: `kronk-agent keys create NAME` makes one",
+            f"{server.host} is reachable from other machines and no API key exists: "
+            "`kronk-agent keys create NAME` creates one",
             key="server.host",
         )
     person = ClientUser()
@@ -65,7 +65,7 @@ async def _serve(config: Config, _: Interrupts) -> int:
             serving_at(create_app(runtime, mcp_app=mcp_app), server) as url,
             mcp_app.serving(),
         ):
-            terminal.say(f"serving on {url}/v1; {url}/docs describes it")
-            terminal.say(f"by MCP: {url}/mcp")
+            terminal.say(f"serving on {url}/v1; documentation: {url}/docs")
+            terminal.say(f"MCP: {url}/mcp")
             await anyio.sleep_forever()
     return 0

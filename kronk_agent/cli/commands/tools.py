@@ -1,4 +1,4 @@
-"""``kronk-agent tools``: list what the model may call, and call it by hand."""
+"""``kronk-agent tools``: list the tools and call one by hand."""
 
 from __future__ import annotations
 
@@ -45,18 +45,16 @@ from kronk_agent.tools import Tool, Toolset
 
 @click.group()
 def tools() -> None:
-    """List the tools, or call one. No model is loaded, except to count tokens."""
+    """List the tools or call one. A model is loaded only to count tokens."""
 
 
 @tools.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array, with the schemas.")
-@click.option(
-    "--tokens", is_flag=True, help="Load the model, and count what each tool costs in its prompt."
-)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, including the schemas.")
+@click.option("--tokens", is_flag=True, help="Load the model and count each tool's prompt tokens.")
 @global_options
 @click.pass_obj
 def list_(options: GlobalOptions, as_json: bool, tokens: bool) -> None:
-    """List the tools: the built-in ones, your own, and each MCP server's."""
+    """List the tools: built-in ones, your own, and those of each MCP server."""
     config = with_project_servers(load_config(options.config))
     run(partial(_list, config, as_json, tokens))
 
@@ -64,14 +62,16 @@ def list_(options: GlobalOptions, as_json: bool, tokens: bool) -> None:
 @tools.command("call")
 @click.argument("name")
 @click.argument("arguments", nargs=-1)
-@click.option("--json", "as_json", is_flag=True, help="Print the whole result as a line of JSON.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the complete result as one line of JSON."
+)
 @global_options
 @click.pass_obj
 def call(options: GlobalOptions, name: str, arguments: tuple[str, ...], as_json: bool) -> None:
-    """Call the tool NAME with ARGUMENTS, and print its result.
+    """Call the tool NAME with ARGUMENTS and print its result.
 
-    ARGUMENTS are a JSON object, or KEY=VALUE for each. The exit code is 1 if the tool fails; what
-    it says about that goes to stderr.
+    ARGUMENTS are one JSON object, or a KEY=VALUE pair for each argument. If the tool fails, the
+    exit code is 1 and the error goes to stderr.
 
     \b
     kronk-agent tools call web_fetch '{"url": "https://example.com"}'
@@ -138,7 +138,7 @@ async def _call(
         tool = _find(name, runtime.toolsets)
         call = ToolCall("call_1", name, arguments_as_json(arguments, tool.parameters))
         with nullcontext() if debug else _failures_unlogged():
-            finished = await _make(call, tool, config.agent.tool_timeout_seconds, terminal)
+            finished = await _execute(call, tool, config.agent.tool_timeout_seconds, terminal)
     if as_json:
         JsonRenderer(sys.stdout).render(finished)
     elif finished.result.is_error:
@@ -149,9 +149,9 @@ async def _call(
 
 
 def _with_servers_for(config: Config, tool: str) -> Config:
-    """The configuration with only the MCP server the tool is of: others need not be started.
+    """Keep only the MCP server that the tool belongs to, so that others are not started.
 
-    All stay where its name does not tell, so that the nearest name can be found.
+    If the name does not tell, all servers are kept, so that similar names can be suggested.
     """
     is_own = any(entry.rpartition(":")[2] == tool for entry in config.tools)
     owners = [
@@ -167,7 +167,7 @@ def _with_servers_for(config: Config, tool: str) -> Config:
 
 @contextmanager
 def _failures_unlogged() -> Iterator[None]:
-    """The result says what failed; the log would say it again."""
+    """Suppress the agent's log inside the block: the result already reports the failure."""
     log = logging.getLogger("kronk_agent.agent")
     previous = log.level
     log.setLevel(logging.CRITICAL)
@@ -182,14 +182,18 @@ def _find(name: str, toolsets: Sequence[Toolset]) -> Tool:
     if name in known:
         return known[name]
     nearest = difflib.get_close_matches(name, known)
-    hint = f"did you mean {' or '.join(nearest)}?" if nearest else "`tools list` shows all"
-    raise click.UsageError(f"there is no tool {name!r}: {hint}")
+    hint = (
+        f"did you mean {' or '.join(nearest)}?"
+        if nearest
+        else "`kronk-agent tools list` lists them"
+    )
+    raise click.UsageError(f"unknown tool {name!r}: {hint}")
 
 
-async def _make(
+async def _execute(
     call: ToolCall, tool: Tool, timeout_seconds: float, terminal: Terminal
 ) -> ToolFinished:
-    """Call the tool just as the agent does: arguments checked, time limited."""
+    """Call the tool as the agent does: with checked arguments and a timeout."""
     send, receive = anyio.create_memory_object_stream[Event](16)
     executor = ToolExecutor(timeout_seconds=timeout_seconds, events=send)
     finished: ToolFinished | None = None
@@ -212,29 +216,29 @@ async def _show_progress(events: MemoryObjectReceiveStream[Event], terminal: Ter
 
 
 def _print(result: ToolResult, terminal: Terminal) -> None:
-    """The text to stdout; what is no text can only be told of."""
+    """Print text to stdout, and a notice about each part that is not text."""
     if result.text:
         terminal.answer(result.text)
         terminal.end_answer()
     for part in result.content:
         if not isinstance(part, TextPart):
-            terminal.say(f"notice: {part.media_type}, {len(part.data):,} bytes, is not printed")
+            terminal.say(f"notice: {part.media_type}, {len(part.data):,} bytes, cannot be printed")
 
 
 def _token_table(toolsets: Sequence[Toolset], counted: _Counted) -> list[str]:
-    """A line for each tool, the dearest first, then what all of them cost."""
+    """Format a line per tool, most tokens first, followed by the total."""
     costs, model = counted.costs, counted.model
     owners = {tool.name: toolset.name for toolset in toolsets for tool in toolset.tools()}
     by_cost = sorted(costs.by_tool.items(), key=lambda item: -item[1])
     rows = [(name, owners[name], f"{tokens:,}") for name, tokens in by_cost]
-    rows.append(("(said once for all)", "", f"{costs.shared:,}"))
+    rows.append(("(shared by all)", "", f"{costs.shared:,}"))
     rows.append(("total", "", f"{costs.total:,}"))
     lines = _aligned([("NAME", "TOOLSET", "TOKENS"), *rows])
-    return [*lines, f"{model.id} has a context of {model.context_length:,} tokens."]
+    return [*lines, f"Context length of {model.id}: {model.context_length:,} tokens"]
 
 
 def tool_table(toolsets: Sequence[Toolset]) -> list[str]:
-    """A line for each tool: its name, its toolset, and how its description begins."""
+    """Format a line per tool: its name, its toolset and the first line of its description."""
     rows = [("NAME", "TOOLSET", "DESCRIPTION")]
     for toolset in toolsets:
         for tool in toolset.tools():
@@ -244,6 +248,6 @@ def tool_table(toolsets: Sequence[Toolset]) -> list[str]:
 
 
 def _aligned(rows: Sequence[tuple[str, str, str]]) -> list[str]:
-    """Rows as lines, their first two columns as wide as the widest cell."""
+    """Format rows as lines, with the first two columns padded to a common width."""
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     return [f"{one:<{widths[0]}}  {two:<{widths[1]}}  {three}" for one, two, three in rows]

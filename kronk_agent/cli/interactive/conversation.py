@@ -1,4 +1,4 @@
-"""A conversation: the messages so far, and how a turn joins them."""
+"""A conversation with an agent: its messages and how a turn extends them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kronk_agent.messages import Message, RunFinished
 
 
 class Conversation:
-    """One person's talk with the agent, shown as it happens."""
+    """A user's conversation with the agent, rendered as it happens."""
 
     def __init__(
         self,
@@ -30,13 +30,7 @@ class Conversation:
         self.messages: tuple[Message, ...] = ()
 
     async def turn(self, text: str) -> RunFinished:
-        """Let the agent answer; Ctrl-C cancels the run, and what was complete is kept.
-
-        A run that added nothing leaves no trace, so that the turns go on alternating.
-
-        Raises:
-            ToolError: a resource that the text mentions cannot be read.
-        """
+        """Let the agent answer. Ctrl-C cancels the run and keeps what was completed."""
         asked = (*self.messages, await self._to_message(text))
         finished: RunFinished | None = None
         async with self._agent.run(asked, approve=self._approve) as run:
@@ -51,5 +45,5 @@ class Conversation:
         return finished
 
     def clear(self) -> None:
-        """Start anew."""
+        """Remove all messages."""
         self.messages = ()

@@ -1,4 +1,4 @@
-"""One field of a form that an MCP server asks a person to fill in."""
+"""One field of a form that an MCP server asks the user to fill in."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _FORMATS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """One of the values that a field can have."""
+class FormChoice:
+    """One of the values that a field allows."""
 
     value: str
     title: str
@@ -36,13 +36,14 @@ class Choice:
     def __str__(self) -> str:
         return self.value if self.title == self.value else f"{self.value} ({self.title})"
 
-    def is_meant_by(self, text: str) -> bool:
+    def matches(self, text: str) -> bool:
+        """True if the user typed this value or its title, ignoring case."""
         return text.casefold() in (self.value.casefold(), self.title.casefold())
 
 
 @dataclass(frozen=True, slots=True)
 class FormField:
-    """What a person is told of a field, and what they mean by what they type."""
+    """A form field: its label for the user and the parser of the user's input."""
 
     name: str
     schema: JsonObject
@@ -50,7 +51,7 @@ class FormField:
 
     @property
     def default(self) -> FormValue | None:
-        """The value the server suggests."""
+        """The value that the server suggests; None without one."""
         match self.schema.get("default"):
             case str() | int() | float() as value:
                 return value
@@ -61,7 +62,7 @@ class FormField:
 
     @property
     def label(self) -> str:
-        """The name, what it means, what can be typed, and the suggestion in brackets."""
+        """The field's name, description, allowed input and, in brackets, the suggestion."""
         about = self.schema.get("description") or self.schema.get("title")
         label = self.name if about is None else f"{self.name} ({about})"
         if choices := _choices(self.schema):
@@ -70,10 +71,10 @@ class FormField:
             return f"{label} [{_YES_NO.get(self.default, 'y/n')}]"
         if self.default is None:
             return label
-        return f"{label} [{self.written(self.default)}]"
+        return f"{label} [{self.format_value(self.default)}]"
 
-    def written(self, value: FormValue) -> str:
-        """The value as a person types it."""
+    def format_value(self, value: FormValue) -> str:
+        """Return the value as the user would type it."""
         match value:
             case bool():
                 return "yes" if value else "no"
@@ -83,10 +84,10 @@ class FormField:
                 return str(value)
 
     def parse(self, text: str) -> FormValue:
-        """The value that the text means.
+        """Parse the user's input.
 
         Raises:
-            ValueError: it means none; says what is expected.
+            ValueError: the input is invalid; the message says what is expected.
         """
         value = self._value(text)
         as_json: JsonValue = [*value] if isinstance(value, list) else value
@@ -107,10 +108,10 @@ class FormField:
             case _:
                 return _chosen(text, choices, self._kind(choices))
 
-    def _kind(self, choices: Sequence[Choice]) -> str:
+    def _kind(self, choices: Sequence[FormChoice]) -> str:
         listed = ", ".join(map(str, choices))
         is_list = self.schema.get("type") == "array"
-        return f"any of {listed}, with commas between" if is_list else f"one of {listed}"
+        return f"any of {listed}, separated by commas" if is_list else f"one of {listed}"
 
     def _problem(self, value: JsonValue) -> str | None:
         from jsonschema import exceptions  # heavy
@@ -126,7 +127,7 @@ class FormField:
 
 
 def fields_of(form: FormElicitation) -> list[FormField]:
-    """The form's fields, in their order."""
+    """Return the form's fields in order."""
     properties, required = form.schema.get("properties"), form.schema.get("required")
     names = required if isinstance(required, list) else ()
     return [
@@ -135,30 +136,30 @@ def fields_of(form: FormElicitation) -> list[FormField]:
     ]
 
 
-def _choices(schema: JsonObject) -> list[Choice]:
-    """The values that the field can have, where it lists them."""
+def _choices(schema: JsonObject) -> list[FormChoice]:
+    """Return the values that a field allows; empty if it does not list them."""
     items = schema.get("items")
     if isinstance(items, dict):
         return _choices(items)
     if isinstance(values := schema.get("enum"), list):
         titles = schema.get("enumNames")
         titles = titles if isinstance(titles, list) and len(titles) == len(values) else values
-        return [Choice(str(v), str(t)) for v, t in zip(values, titles, strict=True)]
+        return [FormChoice(str(v), str(t)) for v, t in zip(values, titles, strict=True)]
     titled = schema.get("oneOf") or schema.get("anyOf")
     return [
-        Choice(str(choice["const"]), str(choice.get("title", choice["const"])))
+        FormChoice(str(choice["const"]), str(choice.get("title", choice["const"])))
         for choice in (titled if isinstance(titled, list) else ())
         if isinstance(choice, dict) and "const" in choice
     ]
 
 
-def _chosen(text: str, choices: Sequence[Choice], expected: str) -> str:
+def _chosen(text: str, choices: Sequence[FormChoice], expected: str) -> str:
     if not choices:
         return text
-    meant = [choice.value for choice in choices if choice.is_meant_by(text)]
-    if not meant:
+    matching = [choice.value for choice in choices if choice.matches(text)]
+    if not matching:
         raise ValueError(f"must be {expected}")
-    return text if text in meant else meant[0]
+    return text if text in matching else matching[0]
 
 
 def _boolean(text: str) -> bool:

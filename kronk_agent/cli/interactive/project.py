@@ -1,4 +1,4 @@
-"""The MCP servers a project asks for, joined to the person's own once they agreed."""
+"""MCP servers that a project asks for, added to the user's own after consent."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from kronk_agent.config.mcp_clients.project import (
     ProjectServer,
     command_line,
     project_servers,
-    surroundings,
+    server_details,
 )
 from kronk_agent.config.schema.config import Config
 from kronk_agent.errors import ConfigError
 
 
 def with_project_servers(config: Config, folder: Path | None = None) -> Config:
-    """The configuration with the servers of the folder's ``.mcp.json`` that were agreed to.
+    """Return the configuration with the approved servers of the folder's ``.mcp.json``.
 
-    A person at a terminal is asked about new ones. Nobody there means no. A server of the person's
-    own configuration hides one of the same name.
+    The user is asked about new servers; without a terminal, they are not started. A server in the
+    user's own configuration takes precedence over one of the same name.
     """
     consents = Consents()
     servers = dict(config.mcp_servers)
-    for server in _asked_for(folder or Path.cwd()):
+    for server in _project_servers(folder or Path.cwd()):
         if server.name in config.mcp_servers:
             continue
         verdict = consents.verdict(server)
-        if verdict is None and _is_person_there():
+        if verdict is None and _is_interactive():
             show_request(server)
-            question = "Run it, now and whenever this folder asks for exactly this?"
+            question = "Run it, now and whenever this folder asks for exactly the same?"
             verdict = "agreed" if click.confirm(question, err=True) else "declined"
             consents.remember(server, verdict)
         if verdict == "agreed":
@@ -43,25 +43,25 @@ def with_project_servers(config: Config, folder: Path | None = None) -> Config:
                 _warn(str(error))
         elif verdict is None:
             _warn(
-                f"{server.file} asks for the MCP server {server.name!r}, which is not run: "
-                f"`kronk-agent mcp approve {server.name}` shows what it would be"
+                f"{server.file} asks for the MCP server {server.name!r}, which is not approved: "
+                f"`kronk-agent mcp approve {server.name}` shows and approves it"
             )
     return config.model_copy(update={"mcp_servers": servers})
 
 
 def show_request(server: ProjectServer) -> None:
-    """All that a person needs to see before they agree."""
+    """Print everything the user needs to see before approving a project's server."""
     from kronk_agent.host.tools.sanitize import escape_invisible  # heavy: the whole host
 
     verb = "run this program" if "command" in server.entry else "connect to"
-    # What a terminal does not draw, or draws backwards, must not hide from whoever agrees.
+    # Invisible and bidirectional characters must not hide anything from the user.
     click.echo(escape_invisible(f"{server.file} asks to {verb}:"), err=True)
     click.echo(escape_invisible(f"\n  {command_line(server.entry)}\n"), err=True)
-    for line in surroundings(server.entry):
+    for line in server_details(server.entry):
         click.echo(escape_invisible(f"  {line}"), err=True)
 
 
-def _asked_for(folder: Path) -> list[ProjectServer]:
+def _project_servers(folder: Path) -> list[ProjectServer]:
     try:
         return project_servers(folder)
     except ConfigError as error:
@@ -69,7 +69,7 @@ def _asked_for(folder: Path) -> list[ProjectServer]:
         return []
 
 
-def _is_person_there() -> bool:
+def _is_interactive() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 

@@ -1,4 +1,4 @@
-"""What a person, or a program, is shown of a run: its events, one after the other."""
+"""Rendering of a run's events for the user, or as JSON for a program."""
 
 from __future__ import annotations
 
@@ -24,28 +24,30 @@ from kronk_agent.messages import (
     event_to_json,
 )
 
-_LONGEST_RESULT_SHOWN = 100
+_MAX_RESULT_CHARS_SHOWN = 100
 
 
 class Renderer(Protocol):
-    """Is given every event of every run, in order."""
+    """Renders every event of every run, in order."""
 
-    def render(self, event: Event) -> None: ...
+    def render(self, event: Event) -> None:
+        """Render one event."""
 
 
 class JsonRenderer:
-    """Each event as one line of JSON; ASCII only, so that no locale can break it."""
+    """Writes each event as one line of JSON, in ASCII to work in any locale."""
 
     def __init__(self, stdout: TextIO) -> None:
         self._stdout = stdout
 
     def render(self, event: Event) -> None:
+        """Write the event as a line of JSON."""
         self._stdout.write(json.dumps(event_to_json(event)) + "\n")
         self._stdout.flush()
 
 
 class TextRenderer:
-    """The answer as it is written; calls, reasoning, progress and timing beside it."""
+    """Shows the answer as it streams, with calls, reasoning, progress and timing on stderr."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
@@ -53,6 +55,7 @@ class TextRenderer:
         self._generation_seconds = 0.0
 
     def render(self, event: Event) -> None:
+        """Show the event."""
         match event:
             case StepStarted():
                 self._terminal.status("thinking ...")
@@ -78,7 +81,7 @@ class TextRenderer:
                 self._terminal.say(event.text, style="dim")
             case RunFinished():
                 self._run_finished(event)
-            case _:  # the rest of a call's JSON: ToolStarted shows it whole
+            case _:  # argument fragments of a call: ToolStarted shows the complete call
                 pass
 
     def _tool_finished(self, result: ToolResult, seconds: float) -> None:
@@ -100,45 +103,45 @@ class TextRenderer:
         self._generation_seconds = 0.0
 
     def _label(self, call_id: str) -> str:
-        """Tells calls of one run apart that go on at the same time."""
+        """Return a label that tells concurrent calls of one run apart."""
         number = self._call_numbers.setdefault(call_id, len(self._call_numbers) + 1)
         return f"call {number}"
 
 
 def progress_text(event: ToolProgress) -> str:
-    """How far a tool is: ``3/10 reading``."""
+    """Format a tool's progress, such as ``3/10 reading``."""
     done = f"{event.progress:g}" if event.total is None else f"{event.progress:g}/{event.total:g}"
     return f"{done} {event.message or ''}".rstrip()
 
 
 def _gist(result: ToolResult) -> str:
-    """A failure's first line, a short result itself, or how much there is."""
+    """Summarize a result: a failure's first line, a short result itself, or the length."""
     lines = result.text.strip().splitlines()
     if result.is_error:
         return f": {lines[0]}" if lines else ""
     others = sum(not isinstance(part, TextPart) for part in result.content)
-    if len(lines) == 1 and len(lines[0]) <= _LONGEST_RESULT_SHOWN and not others:
+    if len(lines) == 1 and len(lines[0]) <= _MAX_RESULT_CHARS_SHOWN and not others:
         return f": {lines[0]}"
     attachments = f" and {others} attachment{'s' if others > 1 else ''}" if others else ""
     return f", {len(result.text):,} characters{attachments}"
 
 
 def _ending(event: RunFinished) -> str | None:
-    """What to say when a run ends in any way but with its answer."""
+    """Return the message for a run that ended without an answer; None if it has one."""
     match event.reason:
         case "stop" | "tool_calls":
             return None
         case "length":
-            return "notice: cut off: max_tokens (--max-tokens) or the context is used up"
+            return "notice: truncated: max_tokens (--max-tokens) or the context limit was reached"
         case "max_steps":
-            return f"notice: ended after {event.steps} steps, which is max_steps (--max-steps)"
+            return f"notice: stopped after {event.steps} steps: max_steps (--max-steps) was reached"
         case "max_tool_calls":
-            return "notice: no more calls could be made: max_tool_calls is reached"
+            return "notice: no more tool calls were made: max_tool_calls was reached"
         case "malformed_tool_call":
-            return "error: the model wrote a tool call as text where it had to answer"
+            return "error: the model wrote a tool call as text instead of an answer"
         case "approval":
             names = ", ".join(call.name for call in event.pending)
-            return f"notice: ended, for whether {names} may be called is yet to be decided"
+            return f"notice: stopped: calling {names} needs approval"
         case "cancelled":
             return "cancelled"
         case "error":

@@ -1,4 +1,4 @@
-"""The interactive side of ``kronk-agent chat``: a prompt, turns, and a few slash commands."""
+"""The interactive mode of ``kronk-agent chat``: a prompt, turns and slash commands."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from kronk_agent.errors import ToolError
 from kronk_agent.runtime import Runtime
 
 _COMMANDS = {
-    "/help": "show this",
+    "/help": "show this help",
     "/tools": "list the tools the model may call",
     "/new": "start a new conversation",
-    "/exit": "leave; so does Ctrl-D",
+    "/exit": "quit (also Ctrl-D)",
 }
 _ALIASES = {
     "/quit": "/exit",
@@ -38,14 +38,14 @@ _ALIASES = {
     "/clear": "/new",
     "/?": "/help",
 }
-"""Aliases for people who come from other programs."""
+"""Aliases that users know from other programs."""
 _COMMAND = re.compile(r"/[a-z?][\w-]*(?=\s|$)|/(?=$)", re.IGNORECASE)
-"""A word after the slash; one with more slashes or a dot is a path, and part of a message."""
-_KEYS = "Esc Enter, or a backslash at the end, starts a new line; Ctrl-C stops an answer."
+"""A word after the slash. With further slashes or a dot it is a path, part of a message."""
+_KEYS = "Esc Enter or a trailing backslash starts a new line; Ctrl-C stops an answer."
 
 
 class Repl:
-    """Reads what the person types until they leave."""
+    """Reads and answers the user's input until the user quits."""
 
     def __init__(
         self,
@@ -69,10 +69,10 @@ class Repl:
         )
 
     async def run(self, interrupts: Interrupts) -> None:
-        """Answer turn after turn; returns when the person leaves."""
-        self._terminal.say("/help lists the commands, Ctrl-D ends", style="dim")
-        # A Ctrl-C that comes a moment after its turn has ended must not end the program.
-        with interrupts.handled_by(_nothing):
+        """Answer turn after turn until the user quits."""
+        self._terminal.say("/help lists the commands, Ctrl-D quits", style="dim")
+        # A Ctrl-C pressed just after the turn ended must not end the program.
+        with interrupts.handled_by(_ignore_interrupt):
             while (text := await self._read()) != "/exit":
                 if command := _COMMAND.match(text):
                     name = command[0].lower()
@@ -89,24 +89,24 @@ class Repl:
 
     async def _read(self) -> str:
         try:
-            # Our own loop deals with SIGINT; at the prompt Ctrl-C is a key like any other.
+            # Our event loop handles SIGINT; at the prompt, Ctrl-C is an ordinary key.
             text = (await self._prompt.prompt_async(handle_sigint=False)).strip()
             return _ALIASES.get(text.lower(), text)
         except _Interrupted:
             if not self._prompt.default_buffer.text:
-                self._terminal.say("Ctrl-D or /exit ends the conversation", style="dim")
+                self._terminal.say("Ctrl-D or /exit quits", style="dim")
             return ""
         except EOFError:
             return "/exit"
 
-    def _command(self, name: str, more: str) -> None:
-        if name in _COMMANDS and more:
-            self._terminal.say(f"error: {name} takes nothing after it", style="red")
+    def _command(self, name: str, arguments: str) -> None:
+        if name in _COMMANDS and arguments:
+            self._terminal.say(f"error: {name} takes no arguments", style="red")
             return
         match name:
             case "/help":
-                for command, what in _COMMANDS.items():
-                    self._terminal.say(f"{command:<8}{what}")
+                for command, summary in _COMMANDS.items():
+                    self._terminal.say(f"{command:<8}{summary}")
                 self._terminal.say(_KEYS)
             case "/tools":
                 for line in tool_table(self._runtime.toolsets):
@@ -114,19 +114,19 @@ class Repl:
                 say_failures(self._runtime, self._terminal)
             case "/new":
                 self._conversation.clear()
-                self._terminal.say("a new conversation")
+                self._terminal.say("started a new conversation")
             case _:
                 self._terminal.say(
-                    f"error: there is no command {name}; /help lists them", style="red"
+                    f"error: unknown command {name}; /help lists the commands", style="red"
                 )
 
 
 class _Interrupted(Exception):
-    """Ctrl-C was pressed at the prompt."""
+    """The user pressed Ctrl-C at the prompt."""
 
 
-def _nothing() -> None:
-    """What Ctrl-C does between a turn and the prompt."""
+def _ignore_interrupt() -> None:
+    """Ignore a Ctrl-C between a turn and the prompt."""
 
 
 def _key_bindings() -> KeyBindings:
@@ -149,19 +149,19 @@ def _key_bindings() -> KeyBindings:
 
 
 def _open_history(terminal: Terminal) -> History:
-    """What was typed in earlier conversations, for the arrow keys; readable by its owner only."""
+    """Open the input history of earlier conversations; only its owner can read the file."""
     path = user_state_path("kronk-agent", appauthor=False) / "chat_history"
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(path, "a", opener=partial(os.open, mode=0o600)):
             pass
     except OSError as error:
-        terminal.say(f"notice: what you type is not remembered: {error}", style="yellow")
+        terminal.say(f"notice: the input history is not saved: {error}", style="yellow")
         return InMemoryHistory()
     return FileHistory(path)
 
 
 def prompt_output() -> Output:
-    """The prompt goes to stderr, which leaves stdout to the answer."""
+    """Return the output for prompts: stderr, so that stdout carries only the answer."""
     only_stdout = sys.stdout.isatty() and not sys.stderr.isatty()
     return create_output(sys.stdout if only_stdout else sys.stderr)

@@ -1,13 +1,13 @@
-"""Text from outside, made fit for a terminal."""
+"""Sanitizes untrusted text for display in a terminal."""
 
 from __future__ import annotations
 
 import re
 
-# All but tab and newline: an escape sequence in a web page must not reach the screen.
+# All except tab and newline: escape sequences in a web page must not reach the terminal.
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def printable(text: str) -> str:
-    """The text without characters that would move the cursor or change the terminal."""
+    """Return the text without control characters, which could move the cursor."""
     return _CONTROL_CHARACTERS.sub("", text)

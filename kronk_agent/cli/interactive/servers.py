@@ -1,4 +1,4 @@
-"""Waiting for the registered MCP servers, and saying which of them failed."""
+"""Waits for the configured MCP servers and reports failures."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from kronk_agent.runtime import Runtime
 
 
 async def wait_for_servers(runtime: Runtime, terminal: Terminal) -> None:
-    """Wait until each server is ready or has failed, and say which failed."""
+    """Wait until each server is ready or has failed, then report the failures."""
     await wait_until_settled(runtime, terminal)
     say_failures(runtime, terminal)
 
 
 async def wait_until_settled(runtime: Runtime, terminal: Terminal) -> None:
-    """The same, and say nothing."""
+    """Wait until each server is ready or has failed, without reporting failures."""
     starting = [server.name for server in runtime.servers if server.state == "starting"]
     if starting:
         terminal.status(f"starting MCP servers: {', '.join(starting)} ...")
@@ -22,7 +22,7 @@ async def wait_until_settled(runtime: Runtime, terminal: Terminal) -> None:
 
 
 async def wait_for_required(runtime: Runtime, terminal: Terminal) -> None:
-    """Wait for the servers without which nothing is to begin.
+    """Wait for the servers marked as required.
 
     Raises:
         ServerUnavailableError: one of them failed.
@@ -34,22 +34,23 @@ async def wait_for_required(runtime: Runtime, terminal: Terminal) -> None:
 
 
 class FailureNews:
-    """Says of each server once that it failed, however late that is."""
+    """Reports the failure of each server once, however late it happens."""
 
     def __init__(self, runtime: Runtime, terminal: Terminal) -> None:
         self._runtime = runtime
         self._terminal = terminal
-        self._said: set[str] = set()
+        self._reported: set[str] = set()
 
     def say(self) -> None:
+        """Report the failures that have not been reported yet."""
         for server in self._runtime.servers:
-            if server.state == "failed" and server.error and server.name not in self._said:
-                self._said.add(server.name)
+            if server.state == "failed" and server.error and server.name not in self._reported:
+                self._reported.add(server.name)
                 self._terminal.say(f"warning: {server.error}", style="yellow")
 
 
 def say_failures(runtime: Runtime, terminal: Terminal) -> None:
-    """A line for each server that failed; the error names it and what would help."""
+    """Print one line for each failed server; the error names it and the remedy."""
     for server in runtime.servers:
         if server.state == "failed":
             terminal.say(f"warning: {server.error}", style="yellow")

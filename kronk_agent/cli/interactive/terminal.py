@@ -1,7 +1,7 @@
-"""Where output goes: the answer to stdout, everything else to stderr.
+"""Terminal output: the answer on stdout, everything else on stderr.
 
-Most of the time one screen shows both, so this keeps them from running into each other's lines,
-and keeps text from outside from steering the screen.
+Usually one screen shows both streams, so this module keeps their lines apart. It also removes
+control characters from untrusted text.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ERASE_LINE = Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2
 
 
 class Terminal:
-    """Writes both streams and knows whether a line of either is unfinished."""
+    """Writes to both streams and tracks whether either has an unfinished line."""
 
     def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
         self._stdout = stdout or sys.stdout
@@ -31,7 +31,7 @@ class Terminal:
         self._has_status = False
 
     def answer(self, text: str) -> None:
-        """More of the answer, on stdout at once; a file or pipe gets it exactly as it is."""
+        """Write a piece of the answer to stdout and flush; a file or pipe gets it unmodified."""
         if not text:
             return
         self._clear_status()
@@ -41,14 +41,14 @@ class Terminal:
         self._has_open_answer = not text.endswith("\n")
 
     def end_answer(self) -> None:
-        """Finish the answer's last line."""
+        """End the last line of the answer."""
         if self._has_open_answer:
             self._stdout.write("\n")
             self._stdout.flush()
         self._has_open_answer = False
 
     def aside(self, text: str) -> None:
-        """More of what the model thinks, dimmed, on stderr."""
+        """Write a piece of the model's reasoning to stderr, dimmed."""
         text = printable(text)
         if not text:
             return
@@ -58,12 +58,12 @@ class Terminal:
         self._has_open_aside = not text.endswith("\n")
 
     def say(self, text: str, *, style: str | None = None) -> None:
-        """A whole line on stderr."""
+        """Write a line to stderr."""
         self._start_line()
         self._stderr.out(printable(text), style=style)
 
     def status(self, text: str) -> None:
-        """What is going on right now: a line that the next output replaces. Screens only."""
+        """Show a status line that the next output replaces; only if stderr is a terminal."""
         if not self._stderr.is_terminal or self._stderr.is_dumb_terminal:
             return
         self._start_line()
@@ -73,7 +73,7 @@ class Terminal:
         self._has_status = True
 
     def close(self) -> None:
-        """Leave the cursor at the start of a line."""
+        """End unfinished lines and clear the status line."""
         self._clear_status()
         self._end_aside()
         self.end_answer()
@@ -81,7 +81,7 @@ class Terminal:
     def _start_line(self) -> None:
         self._clear_status()
         self._end_aside()
-        # A file gets no newline the model did not write in the middle of its answer.
+        # When stdout is a file or pipe, add no newline to the middle of the answer.
         if self._is_screen:
             self.end_answer()
 

@@ -1,4 +1,4 @@
-"""The person at the terminal, asked what MCP servers want of them."""
+"""The user at the terminal, who answers requests of MCP servers and approves tool calls."""
 
 from __future__ import annotations
 
@@ -28,27 +28,28 @@ from kronk_agent.host.tools.sanitize import escape_invisible
 from kronk_agent.messages import ToolCall
 from kronk_agent.tools import Tool
 
-_MOST_SHOWN = 1000
-"""Characters of what a server or the model wrote, in one question."""
-_TRIES = 2
-"""Answers to one field; when none of them fits, the form is cancelled."""
+_MAX_CHARS_SHOWN = 1000
+"""Maximum characters shown of a text that a server or the model wrote."""
+_MAX_ATTEMPTS = 2
+"""Attempts at one field; after the last invalid one, the form is cancelled."""
 
 
 class _DismissedError(Exception):
-    """Ctrl-C or Ctrl-D: the person does not want to answer."""
+    """The user dismissed the question with Ctrl-C or Ctrl-D."""
 
 
 class TerminalUser:
-    """Asks one question at a time. Ctrl-C and Ctrl-D dismiss it, and nothing is sent or done."""
+    """Asks one question at a time. Ctrl-C and Ctrl-D dismiss it; nothing is sent or executed."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
         self._turn = anyio.Lock()
 
     async def answer_form(self, form: FormElicitation) -> FormAnswer:
+        """Ask the user to fill in a form that an MCP server sent."""
         async with self._turn:
-            self._say(f"MCP server {form.server!r} asks: {form.message}")
-            hint = "Give it no secrets. Enter takes the [suggestion], Ctrl-C cancels."
+            self._say(f"MCP server {form.server!r} asks for input: {form.message}")
+            hint = "Do not enter secrets. Enter accepts the [suggestion], Ctrl-C cancels."
             self._terminal.say(hint, style="dim")
             try:
                 if not await self._agrees("Answer it?"):
@@ -58,12 +59,13 @@ class TerminalUser:
                 return FormAnswer("cancel")
 
     async def approve_url(self, visit: UrlElicitation) -> ElicitAction:
+        """Ask the user whether to open a URL, and open it in the browser."""
         async with self._turn:
             self._say(f"MCP server {visit.server!r} asks you to open a page: {visit.message}")
             self._terminal.say(f"  {_to_show(visit.url)}")
             host = _to_show(urlsplit(visit.url).hostname or "")
             try:
-                if not await self._agrees(f"Open it, on {host}?"):
+                if not await self._agrees(f"Open it on {host}?"):
                     return "decline"
             except _DismissedError:
                 return "cancel"
@@ -71,28 +73,30 @@ class TerminalUser:
             return "accept"
 
     async def approve_sampling(self, use: SamplingApproval) -> bool:
+        """Ask the user whether an MCP server may use the model."""
         async with self._turn:
             self._say(f"MCP server {use.server!r} asks to use the model:")
             text = "\n".join(f"  {message.role}: {message.text}" for message in use.messages)
             self._terminal.say(_to_show(text))
-            return await self._consents(f"Let it, for up to {use.max_tokens} tokens?")
+            return await self._consents(f"Allow up to {use.max_tokens} tokens?")
 
     async def approve_tool_call(self, use: ToolApproval) -> bool:
+        """Ask the user whether the model may call a tool of an MCP server."""
         arguments = json.dumps(use.arguments, ensure_ascii=False)
         return await self._agrees_to_call(f"{use.tool} of MCP server {use.server!r}", arguments)
 
     async def approve(self, call: ToolCall, tool: Tool) -> Approval:
-        """May the model make this call?"""
+        """Ask the user whether the model may make this call."""
         return Approved() if await self._agrees_to_call(tool.name, call.arguments) else Denied()
 
     async def _agrees_to_call(self, tool: str, arguments: str) -> bool:
         async with self._turn:
             self._say(f"The model wants to call {tool}:")
             self._terminal.say(f"  {_to_show(arguments)}")
-            return await self._consents("Let it?")
+            return await self._consents("Allow it?")
 
     async def _fields(self, form: FormElicitation) -> FormAnswer:
-        """Ask for each field, and again until the person sends them or does not."""
+        """Ask for each field, repeatedly until the user sends or declines the form."""
         fields = fields_of(form)
         values: FormValues = {}
         typed: dict[str, str] = {}
@@ -103,7 +107,7 @@ class TerminalUser:
                 typed.pop(field.name, None)
                 if value is not None:
                     values[field.name] = value
-                    typed[field.name] = field.written(value)
+                    typed[field.name] = field.format_value(value)
             match await self._review(form, fields, values):
                 case "send":
                     return FormAnswer("accept", values)
@@ -111,13 +115,16 @@ class TerminalUser:
                     return FormAnswer("decline")
 
     async def _field(self, field: FormField, typed: str) -> FormValue | None:
-        """The value of a field; None leaves it to its default, or out.
+        """Ask for one field.
 
         Args:
-            field: what is asked.
-            typed: what the person typed before, to be edited.
+            field: the field to ask for.
+            typed: the user's previous input, offered for editing.
+
+        Returns:
+            The value; None leaves the field out, or at its default.
         """
-        for _ in range(_TRIES):
+        for _ in range(_MAX_ATTEMPTS):
             text = await self._read(f"{_to_show(field.label)}: ", typed)
             if not text and not (field.is_required and field.default is None):
                 return None
@@ -126,17 +133,17 @@ class TerminalUser:
             except ValueError as error:
                 self._terminal.say(_to_show(f"{field.name}: {error}"), style="red")
                 typed = ""
-        self._terminal.say("cancelled, nothing was sent", style="yellow")
+        self._terminal.say("cancelled; nothing was sent", style="yellow")
         raise _DismissedError
 
     async def _review(
         self, form: FormElicitation, fields: Sequence[FormField], values: FormValues
     ) -> Literal["send", "decline", "edit"]:
-        """Show all that would be sent, defaults included, and ask what to do with it."""
+        """Show everything that would be sent, defaults included, and ask what to do."""
         self._say(f"For MCP server {form.server!r}:")
         for field in fields:
             value = values.get(field.name, field.default)
-            shown = "(left out)" if value is None else field.written(value)
+            shown = "(left out)" if value is None else field.format_value(value)
             self._terminal.say(_to_show(f"  {field.name}: {shown}"))
         while True:
             match (await self._read("Send it? [y]es, [n]o, [e]dit ")).lower():
@@ -148,7 +155,7 @@ class TerminalUser:
                     return "edit"
 
     async def _consents(self, question: str) -> bool:
-        """A clear yes; to dismiss the question is a no."""
+        """Return True only on an explicit yes; dismissing the question means no."""
         try:
             return await self._agrees(question)
         except _DismissedError:
@@ -158,7 +165,7 @@ class TerminalUser:
         return (await self._read(f"{question} [y/N] ")).lower() in ("y", "yes")
 
     async def _read(self, prompt: str, typed: str = "") -> str:
-        """A line; ``typed`` stands there already, to be edited."""
+        """Read a line; ``typed`` is the initial text, for editing."""
         session: PromptSession[str] = PromptSession(output=prompt_output())
         try:
             return (await session.prompt_async(prompt, default=typed, handle_sigint=False)).strip()
@@ -171,7 +178,7 @@ class TerminalUser:
 
 
 def _to_show(text: str) -> str:
-    """Bounded, and with what one cannot see (bidi, zero-width) written as numbers."""
-    cut = len(text) - _MOST_SHOWN
+    """Truncate the text and escape invisible characters such as bidi and zero-width ones."""
+    cut = len(text) - _MAX_CHARS_SHOWN
     rest = f" … ({cut} more characters)" if cut > 0 else ""
-    return escape_invisible(text[:_MOST_SHOWN]) + rest
+    return escape_invisible(text[:_MAX_CHARS_SHOWN]) + rest

@@ -1,1 +1,1 @@
-"""Configuration files of other MCP clients: importing from them and adding ourselves."""
+"""Configuration files of other MCP clients: importing their servers, registering kronk-agent."""

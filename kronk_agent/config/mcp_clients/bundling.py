@@ -1,4 +1,4 @@
-"""An MCP bundle (``.mcpb``) that starts this installation, for hosts that install from one file.
+"""An MCP bundle (``.mcpb``) that starts this installation, for hosts that install bundles.
 
 The format is github.com/anthropics/mcpb's, manifest version 0.3.
 """
@@ -17,12 +17,13 @@ _DESCRIPTION = "A local agent: it searches and reads the web, and uses your MCP 
 
 
 def bundle_manifest(program: list[str], config: Path | None) -> JsonObject:
-    """What the host reads of us.
+    """Return the manifest of the bundle.
 
     Args:
-        program: the command that starts kronk-agent, its first word a whole path.
-        config: the YAML file the host begins with, which the person can change there; None where
-            kronk-agent is to look for one itself.
+        program: the command that starts kronk-agent; its first word is an absolute path.
+        config: the default YAML file, which the user can change in the host. None: kronk-agent
+            looks
+            for its configuration itself.
     """
     manifest: JsonObject = {
         "manifest_version": "0.3",
@@ -32,7 +33,7 @@ def bundle_manifest(program: list[str], config: Path | None) -> JsonObject:
         "description": _DESCRIPTION,
         "author": {"name": "kronk-agent"},
         "license": "Apache-2.0",
-        # Whatever it is written in, the host needs no Python or Node of its own for it.
+        # "binary": the host needs no Python or Node runtime for it.
         "server": {
             "type": "binary",
             "entry_point": program[0],
@@ -45,7 +46,7 @@ def bundle_manifest(program: list[str], config: Path | None) -> JsonObject:
                 ],
             },
         },
-        "tools_generated": True,  # the configuration says which there are
+        "tools_generated": True,  # depends on the configuration
         "prompts_generated": True,
     }
     if config is not None:
@@ -53,7 +54,7 @@ def bundle_manifest(program: list[str], config: Path | None) -> JsonObject:
             "config": {
                 "type": "file",
                 "title": "Configuration",
-                "description": "The YAML file that says which model the agent uses.",
+                "description": "The YAML configuration file of kronk-agent.",
                 "required": False,
                 "default": str(config),
             }
@@ -62,7 +63,7 @@ def bundle_manifest(program: list[str], config: Path | None) -> JsonObject:
 
 
 def bundle(manifest: JsonObject) -> bytes:
-    """The file with this manifest."""
+    """Return the content of the bundle file with this manifest."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("manifest.json", json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""Registering ourselves with another MCP host: its JSON file with one more entry."""
+"""Registers kronk-agent in the JSON file of another MCP host."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ Client: TypeAlias = Literal["claude-desktop", "claude-code", "cursor", "vscode"]
 
 CLIENTS: tuple[Client, ...] = get_args(Client)
 _TYPED = ("claude-code", "vscode")
-"""Their entries say which transport they are for."""
+"""Clients whose entries state the transport."""
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """What a file is to become."""
+class FileChange:
+    """A change to a file."""
 
     path: Path
     before: str
-    """Empty where there is no file yet."""
+    """The current content; empty if the file does not exist."""
     after: str
     loses_comments: bool
+    """True if the file has comments, which JSON output cannot keep."""
 
     def diff(self) -> str:
-        """The change for a person to read."""
+        """Return a unified diff of the change."""
         lines = difflib.unified_diff(
             self.before.splitlines(), self.after.splitlines(), "before", "after", lineterm="", n=2
         )
@@ -39,24 +40,24 @@ class Change:
 
 
 def client_file(client: Client, *, home: Path, project: Path | None) -> Path:
-    """Where the client keeps its servers: the person's own file, or that of a project folder.
+    """Return the client's configuration file: the user's own, or that of a project folder.
 
     Raises:
-        ConfigError: the client has no files in projects.
+        ConfigError: the client has no per-project file.
     """
     files = files_of(client, home=home, working_directory=project or home)
     if project is None:
         return files[-1].path
     if files[0].project is None:
-        raise ConfigError(f"{HOSTS[client].title} has no files of its own in projects")
+        raise ConfigError(f"{HOSTS[client].title} has no per-project configuration")
     return files[0].path
 
 
-def with_entry(client: Client, path: Path, name: str, command: list[str]) -> Change | None:
-    """The file with an entry that starts this command; None where it has that already.
+def with_entry(client: Client, path: Path, name: str, command: list[str]) -> FileChange | None:
+    """Return the change that adds an entry for this command; None if it already exists.
 
     Raises:
-        ConfigError: the file is there, and is not what it should be.
+        ConfigError: the file exists but is not a valid configuration.
     """
     before = _read(path)
     content = _parse(before, path) if before.strip() else {}
@@ -70,7 +71,7 @@ def with_entry(client: Client, path: Path, name: str, command: list[str]) -> Cha
         return None
     servers[name] = entry
     after = json.dumps(content, indent=_indent(before), ensure_ascii=False) + "\n"
-    return Change(path, before, after, loses_comments=_has_comments(before))
+    return FileChange(path, before, after, loses_comments=_has_comments(before))
 
 
 def _read(path: Path) -> str:
@@ -89,14 +90,14 @@ def _parse(text: str, path: Path) -> JsonObject:
         content = json5.loads(text)
     except (ValueError, RecursionError):
         # Not the parser's words, which quote what may be a secret.
-        raise ConfigError("is not JSON, and is left alone", path=path) from None
+        raise ConfigError("is not valid JSON; not changed", path=path) from None
     if not isinstance(content, dict):
-        raise ConfigError("is not an object, and is left alone", path=path)
+        raise ConfigError("is not a JSON object; not changed", path=path)
     return content
 
 
 def _has_comments(text: str) -> bool:
-    """Only JSON without comments is also JSON to the standard library."""
+    """True if the text has comments: then the standard library does not parse it."""
     try:
         json.loads(text or "{}")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Other MCP hosts: where they keep their servers, and what their files mean by what they say."""
+"""Other MCP hosts: where their configuration files are, and how to interpret them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from typing import Literal, TypeAlias
 from kronk_agent.config.yaml.variables import escape
 
 Variables: TypeAlias = Literal["plain", "editor", "dollar"]
-"""``${VAR}`` and ``${VAR:-default}``; ``${env:VAR}``, ``${input:id}``, ``${workspaceFolder}`` and
-``${userHome}``; ``$VAR``."""
+"""The syntaxes of variables in texts.
+
+plain: ``${VAR}`` and ``${VAR:-default}``; editor: ``${env:VAR}``, ``${input:id}``,
+``${workspaceFolder}`` and ``${userHome}``; dollar: ``$VAR``.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +26,13 @@ class OtherHost:
 
     title: str
     root: str = "mcpServers"
-    """The key its servers are under."""
+    """The key that contains the servers."""
     variables: frozenset[Variables] = frozenset()
-    """Those it puts into texts. Everything else that looks like one is just text to it."""
+    """The variable syntaxes that the host expands; it takes others literally."""
     timeout: Literal["seconds", "milliseconds", "either"] = "seconds"
-    """either: milliseconds from 1000 up."""
+    """The unit of timeouts; either: values from 1000 up are milliseconds."""
     url_is_sse: bool = False
+    """True if ``url`` without a type means the SSE transport."""
 
 
 HOSTS: Mapping[str, OtherHost] = {
@@ -49,21 +53,21 @@ HOSTS: Mapping[str, OtherHost] = {
     ),
 }
 IMPORTABLE = ("claude-desktop", "claude-code", "vscode", "cursor", "gemini", "codex")
-"""Those whose files are found by the host's name alone."""
+"""Hosts whose files can be located by the host's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostFile:
-    """A file with servers in it."""
+    """A configuration file of a host."""
 
     path: Path
     host: str
     project: Path | None = None
-    """The folder it speaks for; None when it is the person's own."""
+    """The project folder the file belongs to; None for the user's own file."""
 
 
 def files_of(host: str, *, home: Path, working_directory: Path) -> list[HostFile]:
-    """The files a host reads when it runs in this folder, whether they are there or not."""
+    """Return the files that a host reads when it runs in this folder, existing or not."""
     here = working_directory
     match host:
         case "claude-desktop":
@@ -82,8 +86,8 @@ def files_of(host: str, *, home: Path, working_directory: Path) -> list[HostFile
             return [HostFile(here / ".codex/config.toml", host, here), HostFile(own, host)]
 
 
-def recognised(path: Path, root_keys: frozenset[str], *, home: Path) -> HostFile:
-    """Whose file this is, by its name and the keys in it."""
+def recognize_file(path: Path, root_keys: frozenset[str], *, home: Path) -> HostFile:
+    """Detect the host of a file by its path and top-level keys."""
     folder = path.parent
     if path.name == ".mcp.json":
         return HostFile(path, "claude-code", folder)
@@ -92,13 +96,13 @@ def recognised(path: Path, root_keys: frozenset[str], *, home: Path) -> HostFile
     hosts = {".vscode": "vscode", ".cursor": "cursor", ".gemini": "gemini", ".codex": "codex"}
     if (host := hosts.get(folder.name)) is not None:
         return HostFile(path, host, None if folder.parent == home else folder.parent)
-    for host, is_it in {
+    for host, is_match in {
         "claude-desktop": path.name == "claude_desktop_config.json",
         "cline": path.name in ("cline_mcp_settings.json", "mcp_settings.json"),
         "codex": path.suffix == ".toml",
         "vscode": "servers" in root_keys,
     }.items():
-        if is_it:
+        if is_match:
             return HostFile(path, host)
     return HostFile(path, "other")
 
@@ -123,20 +127,22 @@ def _application_data(home: Path) -> Path:
 _VARIABLE = re.compile(
     r"""
     \$\{ (?P<plain> [A-Za-z_]\w* (?: :- [^}]* )? ) \}
-  | \$\{ (?: env: (?P<env> [A-Za-z_]\w* ) | input: (?P<input> [^}]+ ) | (?P<place> [A-Za-z/]+ ) ) \}
+  | \$\{ env: (?P<env> [A-Za-z_]\w* ) \}
+  | \$\{ input: (?P<input> [^}]+ ) \}
+  | \$\{ (?P<constant> [A-Za-z/]+ ) \}
   | \$ (?P<dollar> [A-Za-z_]\w* )
     """,
     re.VERBOSE,
 )
 
 
-def in_our_words(text: str, host: OtherHost, folder: Path) -> str:
-    """The text as our file says the same; ``folder`` is the one the host works in."""
-    return "".join(_in_our_words(text, host.variables, folder))
+def translate_variables(text: str, host: OtherHost, folder: Path) -> str:
+    """Rewrite a host's variables in our syntax; ``folder`` is the host's working directory."""
+    return "".join(_translate_variables(text, host.variables, folder))
 
 
-def _in_our_words(text: str, known: frozenset[Variables], folder: Path) -> Iterator[str]:
-    places = {
+def _translate_variables(text: str, syntaxes: frozenset[Variables], folder: Path) -> Iterator[str]:
+    constants = {
         "workspaceFolder": str(folder),
         "workspaceFolderBasename": folder.name,
         "userHome": str(Path.home()),
@@ -147,18 +153,18 @@ def _in_our_words(text: str, known: frozenset[Variables], folder: Path) -> Itera
     for match in _VARIABLE.finditer(text):
         yield escape(text[end : match.start()])
         end = match.end()
-        plain, env, input_id, place, dollar = match.group(
-            "plain", "env", "input", "place", "dollar"
+        plain, env, input_id, constant, dollar = match.group(
+            "plain", "env", "input", "constant", "dollar"
         )
-        if "editor" in known and (plain in places or place in places):
-            yield escape(places[plain or place])
-        elif plain is not None and "plain" in known:
+        if "editor" in syntaxes and (plain in constants or constant in constants):
+            yield escape(constants[plain or constant])
+        elif plain is not None and "plain" in syntaxes:
             yield f"${{{plain}}}"
-        elif env is not None and "editor" in known:
+        elif env is not None and "editor" in syntaxes:
             yield f"${{{env}}}"
-        elif input_id is not None and "editor" in known:
+        elif input_id is not None and "editor" in syntaxes:
             yield f"${{{variable_for(input_id)}}}"
-        elif dollar is not None and "dollar" in known:
+        elif dollar is not None and "dollar" in syntaxes:
             yield f"${{{dollar}}}"
         else:
             yield escape(match[0])
@@ -166,6 +172,6 @@ def _in_our_words(text: str, known: frozenset[Variables], folder: Path) -> Itera
 
 
 def variable_for(name: str) -> str:
-    """An environment variable's name that is like this one."""
+    """Return a valid environment variable name that resembles ``name``."""
     safe = re.sub(r"\W+", "_", name).strip("_").upper()
     return f"_{safe}" if not safe or safe[0].isdigit() else safe

@@ -1,8 +1,8 @@
-"""MCP servers that a project asks for, in the ``.mcp.json`` of the folder we run in.
+"""MCP servers that a project asks for in ``.mcp.json`` of the working directory.
 
-Whoever wrote the project wrote that file, and it starts programs. So none of its servers is run
-before the person has seen what exactly would be run and has agreed. What was agreed to is
-remembered by the hash of all of it: one changed letter, and the person is asked again.
+The project's author wrote that file, and it starts programs. So none of its servers is started
+before the user has seen exactly what would be run and has agreed. The consent is stored by the hash
+of the complete entry: if anything changes, the user is asked again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Literal, TypeAlias
 
 import platformdirs
 
-from kronk_agent.config.mcp_clients.importing import Found, read_host_file
+from kronk_agent.config.mcp_clients.importing import FoundServer, read_host_file
 from kronk_agent.config.mcp_clients.known_clients import HostFile
 from kronk_agent.config.schema.mcp_server import McpServerConfig
 from kronk_agent.config.validating import validate
@@ -35,7 +35,7 @@ PROJECT_FILE = ".mcp.json"
 
 @dataclass(frozen=True, slots=True)
 class ProjectServer:
-    """A server that a project asks for. Its values are as the file writes them."""
+    """A server that a project asks for, with its values as written in the file."""
 
     name: str
     file: Path
@@ -43,15 +43,18 @@ class ProjectServer:
 
     @property
     def digest(self) -> str:
-        """sha256, in hex, of everything the file says of it, and of where the file is."""
+        """The SHA-256 (hex) of the complete entry and the file's path."""
         text = json.dumps([str(self.file), self.name, self.entry], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def config(self, environ: Mapping[str, str] | None = None) -> McpServerConfig:
-        """Its configuration, with variables put in.
+        """Return the server's configuration with variables resolved.
+
+        Args:
+            environ: the environment variables; None means those of the process.
 
         Raises:
-            ConfigError: a variable is not set, or its value does not fit.
+            ConfigError: a variable is not set, or a value is invalid.
         """
         tree = from_python({"mcp_servers": {self.name: self.entry}}, Origin(self.file))
         tree, mistakes = with_variables(tree, os.environ if environ is None else environ)
@@ -62,7 +65,7 @@ class ProjectServer:
 
 
 def project_servers(folder: Path) -> list[ProjectServer]:
-    """Those the folder's ``.mcp.json`` asks for and that we can run; none where there is no file.
+    """Return the usable servers in the folder's ``.mcp.json``; empty without such a file.
 
     Raises:
         ConfigError: the file cannot be read.
@@ -72,11 +75,15 @@ def project_servers(folder: Path) -> list[ProjectServer]:
         return []
     source = HostFile(file, "claude-code", folder)
     found = read_host_file(source, home=Path.home(), working_directory=folder)
-    return [ProjectServer(each.name, file, each.entry) for each in found if isinstance(each, Found)]
+    return [
+        ProjectServer(each.name, file, each.entry)
+        for each in found
+        if isinstance(each, FoundServer)
+    ]
 
 
 def command_line(entry: JsonObject) -> str:
-    """What is run for a server, or where it is reached, in one line: exactly, and nothing else."""
+    """Return the server's exact command line, or its URL."""
     args = entry.get("args")
     words = (
         [entry["command"], *(args if isinstance(args, list) else [])] if "command" in entry else []
@@ -84,29 +91,29 @@ def command_line(entry: JsonObject) -> str:
     return shlex.join(map(str, words)) if words else str(entry.get("url"))
 
 
-def surroundings(entry: JsonObject) -> list[str]:
-    """What else decides what a server can do, a line each."""
+def server_details(entry: JsonObject) -> list[str]:
+    """Return the other settings of a server, one line each."""
     lines = [f"in {entry['cwd']}"] if "cwd" in entry else []
-    for section, words in (("env", "with the variable"), ("headers", "with the header")):
+    for section, label in (("env", "with the variable"), ("headers", "with the header")):
         values = entry.get(section)
         for name, value in values.items() if isinstance(values, dict) else ():
-            lines.append(f"{words} {name}={value}")
+            lines.append(f"{label} {name}={value}")
     rest = sorted(entry.keys() - {"command", "args", "url", "cwd", "env", "headers"})
     return lines + [f"{key}: {json.dumps(entry[key])}" for key in rest]
 
 
 class Consents:
-    """What the person said to which server."""
+    """The user's decisions about servers that projects ask for."""
 
     def __init__(self, file: Path | None = None) -> None:
-        """``file`` keeps it; None is the person's own."""
+        """``file`` stores the decisions; None means the file in the user's state directory."""
         state = platformdirs.user_state_path("kronk-agent", appauthor=False)
         self._file = file or state / "mcp" / "consents.json"
 
     def verdict(self, server: ProjectServer) -> Verdict | None:
-        """What was said to exactly this; None: nothing yet."""
-        kept = self._read().get(server.digest)
-        match kept.get("verdict") if isinstance(kept, dict) else None:
+        """Return the decision about exactly this server; None if the user was not asked."""
+        stored = self._read().get(server.digest)
+        match stored.get("verdict") if isinstance(stored, dict) else None:
             case "agreed":
                 return "agreed"
             case "declined":
@@ -115,26 +122,27 @@ class Consents:
                 return None
 
     def remember(self, server: ProjectServer, verdict: Verdict) -> None:
-        """
+        """Store the decision about a server.
+
         Raises:
-            ConfigError: it cannot be written.
+            ConfigError: the file cannot be written.
         """
-        kept = self._read()
-        kept[server.digest] = {
+        stored = self._read()
+        stored[server.digest] = {
             "verdict": verdict,
             "file": str(server.file),
             "server": server.name,
             "runs": command_line(server.entry),
         }
         try:
-            write_whole(self._file, json.dumps(kept, indent=2).encode())
+            write_whole(self._file, json.dumps(stored, indent=2).encode())
         except OSError as error:
             raise ConfigError(f"cannot be written: {error.strerror}", path=self._file) from error
 
     def _read(self) -> JsonObject:
-        """Nothing was agreed to where the file cannot be read."""
+        """Read the decisions; empty if the file cannot be read."""
         try:
-            kept = json.loads(self._file.read_text(encoding="utf-8"))
+            stored = json.loads(self._file.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             return {}
-        return kept if isinstance(kept, dict) else {}
+        return stored if isinstance(stored, dict) else {}

@@ -1,4 +1,4 @@
-"""What every part of the file is made of."""
+"""Types and the base class shared by all sections of the file."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def _parse_network(value: object) -> IPv4Network | IPv6Network:
     try:
         return ip_network(value)
     except ValueError:
-        words = "must be an address, or a network such as 127.0.0.0/8 (not 127.0.0.1/8)"
-        raise ValueError(words) from None
+        message = "must be an address, or a network such as 127.0.0.0/8 (not 127.0.0.1/8)"
+        raise ValueError(message) from None
 
 
 def _check_url(url: str) -> str:
@@ -32,6 +32,11 @@ def _check_url(url: str) -> str:
 
 
 def check_not_empty(values: tuple[_T, ...]) -> tuple[_T, ...]:
+    """Return ``values``.
+
+    Raises:
+        ValueError: it is empty.
+    """
     if not values:
         raise ValueError("must not be empty")
     return values
@@ -39,8 +44,9 @@ def check_not_empty(values: tuple[_T, ...]) -> tuple[_T, ...]:
 
 def _check_server_name(name: str) -> str:
     if not re.fullmatch(_SERVER_NAME, name):
-        words = "a server's name is 1-32 of A-Z a-z 0-9 _ - and starts with a letter or digit"
-        raise ValueError(words)
+        raise ValueError(
+            "a server's name is 1-32 of A-Z a-z 0-9 _ -, starting with a letter or digit"
+        )
     return name
 
 
@@ -53,7 +59,7 @@ Seconds: TypeAlias = Annotated[float, Field(gt=0)]
 Network: TypeAlias = Annotated[
     IPv4Network | IPv6Network, PlainValidator(_parse_network, json_schema_input_type=str)
 ]
-# Their own checks instead of pydantic's `pattern`, whose refusal shows a regular expression.
+# Validators instead of pydantic's `pattern`, whose error message shows a regular expression.
 Url: TypeAlias = Annotated[
     str, AfterValidator(_check_url), Field(json_schema_extra={"pattern": "^https?://"})
 ]
@@ -61,14 +67,14 @@ ServerName: TypeAlias = Annotated[
     str, AfterValidator(_check_server_name), Field(json_schema_extra={"pattern": _SERVER_NAME})
 ]
 ToolPattern: TypeAlias = Annotated[str, AfterValidator(_check_tool_pattern)]
-# pydantic's own `min_length` also speaks up when only an item in the list is wrong.
+# Pydantic's `min_length` would also report an error if only an item in the list is invalid.
 NotEmptyNames: TypeAlias = Annotated[
     tuple[str, ...], AfterValidator(check_not_empty), Field(json_schema_extra={"minItems": 1})
 ]
 
 
 class Section(BaseModel):
-    """A part of the file: unknown keys are errors, and nothing changes after loading."""
+    """Base of all sections: unknown keys are errors, and values are immutable."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True

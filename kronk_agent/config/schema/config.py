@@ -1,7 +1,7 @@
-"""Everything the YAML file may say, and the defaults, which ``configs/default.yaml`` repeats.
+"""The schema of the YAML file with its defaults, which ``configs/default.yaml`` repeats.
 
-A validator's words complete "KEY: …" for a person and never repeat the value, which may be a
-secret. A field with ``repr=False`` holds secrets: it is masked wherever a configuration is shown.
+A validator's message completes "KEY: ..." and never repeats the value, which may be a secret. A
+field with ``repr=False`` holds secrets: it is masked wherever a configuration is shown.
 """
 
 from __future__ import annotations
@@ -47,46 +47,46 @@ def _check_region(region: str) -> str:
 
 
 class SearchResultConfig(Section):
-    """A page that the provider `static` can find."""
+    """A fixed search result of the provider `static`."""
 
     title: str
-    """Its title."""
+    """Title of the page."""
     url: Url
-    """Its address."""
+    """URL of the page."""
     snippet: str = ""
-    """What it is about."""
+    """Summary of the page."""
     date: str | None = None
-    """When it was published."""
+    """Publication date."""
 
 
 class SearchProviderConfig(Section):
-    """Where web_search searches."""
+    """A search provider of web_search."""
 
     type: Literal["ddgs", "searxng", "brave", "tavily", "exa", "serper", "static"]
-    """ddgs asks public search engines, searxng a server of your own; static is for tests."""
+    """ddgs: public search engines; searxng: your own server; static: fixed results for tests."""
     api_key: Annotated[str | None, Field(min_length=1, repr=False)] = None
-    """The key of brave, tavily, exa or serper. Write it as ${VAR}."""
+    """API key for brave, tavily, exa or serper. Write it as ${VAR}."""
     base_url: Url | None = None
-    """Where it is reached. searxng needs it; null for the others: where their makers have it."""
+    """Base URL; required for searxng. null: the provider's public one."""
     backends: NotEmptyNames | None = None
-    """Search engines for ddgs to ask. null: duckduckgo, brave, mojeek and startpage."""
+    """Search engines that ddgs queries. null: duckduckgo, brave, mojeek and startpage."""
     results: tuple[SearchResultConfig, ...] | None = None
-    """What static can find."""
+    """The results of static."""
 
     @model_validator(mode="after")
-    def _what_the_type_takes(self) -> SearchProviderConfig:
+    def _check_provider_keys(self) -> SearchProviderConfig:
         needs = {"searxng": "base_url", "ddgs": None, "static": "results"}.get(self.type, "api_key")
         if needs is not None and getattr(self, needs) is None:
-            raise ValueError(f"{self.type} needs {needs}")
+            raise ValueError(f"{self.type} requires {needs}")
         takes = {"ddgs": ["backends"], "searxng": ["base_url"], "static": ["results"]}
-        mine = takes.get(self.type, ["api_key", "base_url"])
-        others = [name for name in _PROVIDER_KEYS if name not in mine and getattr(self, name)]
+        accepted = takes.get(self.type, ["api_key", "base_url"])
+        others = [name for name in _PROVIDER_KEYS if name not in accepted and getattr(self, name)]
         if others:
-            raise ValueError(f"{', '.join(others)}: not with {self.type}")
+            raise ValueError(f"{', '.join(others)}: not supported by {self.type}")
         return self
 
     @model_serializer(mode="wrap")
-    def _only_what_is_set(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _serialize_set_keys(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written: dict[str, Any] = dump(self)
         return {key: value for key, value in written.items() if value is not None}
 
@@ -102,13 +102,13 @@ class WebSearchConfig(Section):
         AfterValidator(check_not_empty),
         Field(json_schema_extra={"minItems": 1}),
     ] = (SearchProviderConfig(type="ddgs"),)
-    """Asked in this order: the next one when one fails or finds nothing."""
+    """Tried in this order: the next one if one fails or finds nothing."""
     region: Annotated[str, AfterValidator(_check_region)] = "us-en"
-    """Country and language of the results."""
+    """Country and language of the results, such as us-en."""
     timeout_seconds: Seconds = 15.0
-    """For the answer of one provider."""
+    """Timeout of one provider."""
     cache_seconds: Annotated[float, Field(ge=0)] = 600.0
-    """How long the same search is answered as it was before."""
+    """Seconds for which results are cached."""
     proxy: Annotated[Url | None, Field(repr=False)] = None
     """A proxy for all providers."""
 
@@ -117,29 +117,29 @@ class WebFetchConfig(Section):
     """The built-in tool web_fetch."""
 
     timeout_seconds: Seconds = 30.0
-    """For the whole fetch, redirects included."""
+    """Timeout of the whole fetch, including redirects."""
     max_bytes: Annotated[int, Field(ge=1024)] = 10_000_000
-    """Size of a page at most, after decompression."""
+    """Maximum size of a page after decompression."""
     url_policy: Literal["prior_context", "any"] = "prior_context"
-    """prior_context: only addresses that you, a search or a page brought up; any: all of them."""
+    """prior_context: only URLs that you, a search or a page mentioned; any: all URLs."""
     robots: bool = True
-    """May a site's robots.txt keep its pages from being read?"""
+    """Obey robots.txt."""
     requests_per_host: Annotated[int, Field(ge=1)] = 2
-    """Requests to the same site at the same time."""
+    """Maximum concurrent requests per site."""
     delay_seconds: Annotated[float, Field(ge=0)] = 0.5
-    """Between two requests to the same site."""
+    """Delay between two requests to the same site."""
     cache_seconds: Annotated[float, Field(ge=0)] = 300.0
-    """How long a page that was read is not asked for again."""
+    """Seconds for which a fetched page is cached."""
     cache_bytes: Annotated[int, Field(ge=0)] = 50_000_000
-    """What the pages that are kept may take in memory, and again as much on disk."""
+    """Maximum size of the page cache in memory, and the same again on disk."""
     cache_dir: Path | None = None
-    """Folder that keeps them beyond the end of the program. null: none."""
+    """Directory of a persistent page cache. null: none."""
     allow_private: tuple[Network, ...] = ()
-    """Private, loopback and other special networks that may be fetched from, e.g. 127.0.0.0/8."""
+    """Private, loopback and other special networks to allow, e.g. 127.0.0.0/8."""
     allow_ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = ()
-    """Ports beside 80 and 443."""
+    """Allowed ports besides 80 and 443."""
     proxy: Annotated[Url | None, Field(repr=False)] = None
-    """A proxy for all fetches; then it is the proxy that checks the addresses."""
+    """A proxy for all fetches; the proxy must then check the addresses."""
 
 
 def _check_store_url(url: str) -> str:
@@ -156,46 +156,48 @@ StoreUrl: TypeAlias = Annotated[
 
 
 class SessionsConfig(Section):
-    """Where conversations are kept."""
+    """The database that stores conversations."""
 
     url: Annotated[StoreUrl | None, Field(repr=False)] = None
-    """postgresql://USER:PASSWORD@HOST/DATABASE or sqlite:///PATH. null: a SQLite file of yours."""
+    """postgresql://USER:PASSWORD@HOST/DATABASE or sqlite:///PATH. null: the user's SQLite file."""
     retention_days: Annotated[float, Field(gt=0)] | None = 30.0
-    """How long responses are kept that belong to no conversation. null: for ever."""
+    """Days to keep responses that belong to no conversation. null: forever."""
 
 
 class Config(Section):
-    """The whole file."""
+    """The complete configuration."""
 
     model: str | None = None
     """Path of a GGUF file, or a name from models. null: the starter model."""
     models: dict[str, ModelConfig] = Field(default_factory=dict)
-    """Names for GGUF files, with another chat template if need be, and for models elsewhere."""
+    """Named models: GGUF files, optionally with settings, and remote models."""
     engine: EngineConfig = EngineConfig()
     sampling: SamplingConfig = SamplingConfig()
     agent: AgentConfig = AgentConfig()
     agents: dict[AgentName, NamedAgentConfig] = Field(default_factory=dict)
-    """More agents, by name; what one does not say is as under agent and sampling."""
+    """More agents, by name; unset keys inherit from agent and sampling."""
     tools: tuple[str, ...] = ("web_search", "web_fetch")
     """web_search, web_fetch, and your own functions as module:function or ./file.py:function."""
     policy: dict[ToolPattern, Permission] = Field(default_factory=dict)
-    """May a tool be called: allow, ask or deny, by the name the model sees, or only with a value of
-    an argument: TOOL(ARGUMENT=VALUE). * and ? stand for any text. deny wins over allow, allow over
-    ask. What is not named may."""
+    """Rules that allow, deny or ask about tool calls.
+
+    Keys are tool names as the model sees them, or TOOL(ARGUMENT=VALUE); * and ? are wildcards. deny
+    takes precedence over allow, and allow over ask. Unlisted tools are allowed.
+    """
     web_search: WebSearchConfig = WebSearchConfig()
     web_fetch: WebFetchConfig = WebFetchConfig()
     sessions: SessionsConfig = SessionsConfig()
     server: ServerConfig = ServerConfig()
     serve_mcp: ServeMcpConfig = ServeMcpConfig()
     mcp_servers: dict[ServerName, McpServerConfig] = Field(default_factory=dict)
-    """MCP servers whose tools the agent may use, by name."""
+    """MCP servers whose tools the agent can use, by name."""
 
     @model_validator(mode="after")
-    def _prefixes_differ(self) -> Config:
+    def _check_prefixes(self) -> Config:
         owners: dict[str, str] = {}
         for name, server in self.mcp_servers.items():
             other = owners.setdefault(server.prefix or name, name)
             if other != name:
-                words = f"{other} and {name} would give their tools the same prefix"
-                raise ValueError(f"mcp_servers: {words}: change the prefix of one")
+                message = f"{other} and {name} have the same tool prefix: change one of them"
+                raise ValueError(f"mcp_servers: {message}")
         return self

@@ -1,4 +1,4 @@
-"""What the file may say of an MCP server. The keys other hosts use are in ``pasted``."""
+"""Settings of an MCP server. Keys of other hosts are translated in ``foreign_keys``."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ Transport: TypeAlias = Literal["stdio", "http", "sse"]
 
 def _check_timeout(seconds: float) -> float:
     if seconds > MAX_TIMEOUT_SECONDS:
-        words = f"must be at most {MAX_TIMEOUT_SECONDS} seconds"
-        raise ValueError(f"{words} (some hosts give milliseconds; here it is seconds)")
+        message = f"must be at most {MAX_TIMEOUT_SECONDS} seconds"
+        raise ValueError(f"{message} (some hosts use milliseconds; here the unit is seconds)")
     return seconds
 
 
@@ -47,152 +47,154 @@ Timeout: TypeAlias = Annotated[
 
 
 class ToolFilterConfig(Section):
-    """Which of a server's tools there are, by their own names; * and ? stand for any text."""
+    """Filter for a server's tools, by the server's names; * and ? are wildcards."""
 
     allow: tuple[str, ...] = ("*",)
-    """Those there are."""
+    """Tools to offer."""
     deny: tuple[str, ...] = ()
-    """Those there are not, even when allowed."""
+    """Tools to hide; takes precedence over allow."""
 
 
 class OAuthConfig(Section):
-    """How kronk-agent signs in to a remote server that wants OAuth."""
+    """OAuth settings of a remote server."""
 
     flow: Literal["authorization_code", "client_credentials"] = "authorization_code"
-    """authorization_code: a person signs in, by `mcp login`. client_credentials: a program does."""
+    """authorization_code: a user signs in with `mcp login`; client_credentials: no user."""
     issuer: Url | None = None
-    """The authorization server that client_id is for; nobody else gets to see the secret."""
+    """Authorization server that client_id belongs to; only it gets the secret."""
     client_id: Annotated[str, Field(min_length=1)] | None = None
-    """Who we are to the authorization server. null: we register, where it lets us."""
+    """Client ID at the authorization server. null: dynamic registration, if supported."""
     client_secret: Annotated[str | None, Field(min_length=1, repr=False)] = None
-    """The secret that goes with it. Write it as ${VAR}."""
+    """Client secret. Write it as ${VAR}."""
     private_key_file: Path | None = None
-    """A PEM file that signs who we are in place of a secret; for client_credentials."""
+    """PEM file of a private key, instead of a secret; for client_credentials."""
     signing_algorithm: Literal["ES256", "ES384", "RS256", "PS256", "EdDSA"] = "ES256"
-    """What the private key signs with."""
+    """Algorithm of the private key."""
     client_metadata_url: HttpsUrl | None = None
-    """A client metadata document of your own, where the server takes one as client_id."""
+    """URL of your client metadata document, if the server accepts one as client_id."""
     scopes: tuple[str, ...] = ()
-    """What to ask for. Empty: what the server says it needs."""
+    """Scopes to request. Empty: the scopes that the server asks for."""
     callback_port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    """Port on this machine where the browser comes back to. null: any that is free."""
+    """Local port of the OAuth redirect. null: any free port."""
 
     @model_validator(mode="after")
-    def _what_the_flow_takes(self) -> OAuthConfig:
+    def _check_flow_keys(self) -> OAuthConfig:
         if self.flow == "client_credentials":
             if self.client_id is None or self.issuer is None:
-                raise ValueError("client_credentials needs client_id and issuer")
+                raise ValueError("client_credentials requires client_id and issuer")
             if (self.client_secret is None) == (self.private_key_file is None):
-                raise ValueError("client_credentials needs client_secret or private_key_file")
+                raise ValueError("client_credentials requires client_secret or private_key_file")
             return self
         if self.private_key_file is not None:
             raise ValueError("private_key_file: only with flow: client_credentials")
         if self.client_id is None and (self.client_secret or self.issuer):
-            raise ValueError("client_secret and issuer need client_id")
+            raise ValueError("client_secret and issuer require client_id")
         return self
 
 
 class McpServerConfig(Section):
-    """One MCP server: either a command to start (stdio) or a URL (HTTP)."""
+    """An MCP server: either a command to start (stdio) or a URL (HTTP)."""
 
     command: Annotated[str, Field(min_length=1)] | None = None
     """Program to start."""
     args: tuple[str, ...] = ()
-    """What the program is given on its command line."""
+    """Command-line arguments of the program."""
     env: dict[str, str] = Field(default_factory=dict, repr=False)
-    """Added to the small environment the program gets (HOME, LOGNAME, PATH, SHELL, TERM, USER)."""
+    """Added to the minimal environment of the program (HOME, LOGNAME, PATH, SHELL, TERM, USER)."""
     env_file: Path | None = None
-    """A file of NAME=value lines, added too; env wins over it."""
+    """File of NAME=value lines, added too; env takes precedence."""
     inherit_env: tuple[str, ...] = ()
-    """Variables of ours the program gets as well; * and ? stand for any text."""
+    """Environment variables to pass on to the program; * and ? are wildcards."""
     cwd: Path | None = None
-    """Folder the program runs in. null: the one kronk-agent runs in."""
+    """Working directory of the program. null: that of kronk-agent."""
     url: Url | None = None
-    """Where the server is reached."""
+    """URL of the server."""
     type: Transport | None = None
-    """stdio, http (streamable) or sse (of before 2025). null: command is stdio, a url that ends in
-    /sse is sse, another http."""
+    """stdio, http (streamable) or sse (before 2025).
+
+    null: stdio with command; sse for a url that ends in /sse; otherwise http.
+    """
     headers: dict[str, str] = Field(default_factory=dict, repr=False)
-    """Sent with every request, e.g. Authorization."""
+    """HTTP headers of every request, e.g. Authorization."""
     oauth: OAuthConfig = OAuthConfig()
-    """How to sign in, where the server wants OAuth and headers has no Authorization."""
+    """OAuth settings, used if the server requires OAuth and headers has no Authorization."""
     protocol: Literal["auto", "legacy", "2026-07-28"] = "auto"
-    """auto asks the server; legacy is for old servers that do not answer when asked."""
+    """auto negotiates the version; legacy is for old servers that do not answer to that."""
     disabled: bool = False
-    """true leaves the server alone."""
+    """true: do not start the server."""
     required: bool = False
-    """true ends the program when the server does not start."""
+    """true: fail if the server does not start."""
     startup_timeout: Timeout = 30.0
-    """Seconds until the tools must be listed."""
+    """Seconds until the tools are listed."""
     timeout: Timeout = 60.0
-    """Seconds one call may take without an answer or a sign of progress."""
+    """Seconds a call may take without an answer or progress."""
     prefix: ServerName | None = None
-    """What the names of its tools begin with. null: the server's name."""
+    """Prefix of its tool names. null: the server's name."""
     tools: ToolFilterConfig = ToolFilterConfig()
-    """Which of its tools there are."""
+    """Tools to offer or hide."""
     policy: dict[ToolPattern, Permission] = Field(default_factory=dict)
-    """May a tool be called: allow, ask or deny, by its own name, as under policy of the whole."""
+    """Rules for tool calls, as in the top-level policy, with the server's own tool names."""
     max_output_tokens: Annotated[int, Field(ge=1)] | None = 4000
-    """About how many tokens of a result are given at once; the model can read on. null: as many as
-    the context has room for, and no more."""
+    """Approximate tokens of a result given at once; the model can read the rest.
+
+    null: as many as fit the context.
+    """
     max_instructions_tokens: Annotated[int, Field(ge=0)] = 500
-    """About how many tokens of what the server says of its tools go into the system prompt. 0: none
-    of it."""
+    """Approximate tokens of the server's instructions in the system prompt. 0: none."""
     trust: bool = False
     """true: changed tools are not quarantined and descriptions are not scanned."""
     roots: tuple[Path, ...] = ()
-    """Folders the server is told it may work in."""
+    """Directories the server is told it may use."""
     sampling: Permission = "ask"
-    """May the server ask our model something?"""
+    """Permission for the server to send requests to the model (MCP sampling)."""
     elicitation: Literal["ask", "deny"] = "ask"
-    """May the server ask you something?"""
+    """Permission for the server to ask the user for input (MCP elicitation)."""
     description: str = ""
-    """What it is for; `mcp list` shows it."""
+    """Description, shown by `mcp list`."""
 
     _problem: str | None = PrivateAttr(default=None)
 
     @property
     def problem(self) -> str | None:
-        """Why it cannot be started as it is configured, such as an environment variable that is
-        not set; None where nothing is known to be wrong."""
+        """Why the server cannot be started, e.g. an unset variable; None if it can."""
         return self._problem
 
     def with_problem(self, problem: str) -> McpServerConfig:
-        """The same server, known to be unusable."""
+        """Return a copy that is marked as unusable."""
         copy = self.model_copy()
         copy._problem = problem
         return copy
 
     @property
     def transport(self) -> Transport:
-        """The type, found out where it is not given."""
+        """The transport: ``type``, or derived from command and url."""
         if self.type is not None:
             return self.type
         if self.url is None:
             return "stdio"
-        # Malformed URLs reach this too, which the standard parser refuses.
+        # Not urlsplit: it raises on malformed URLs, which get here too.
         path = re.split(r"[?#]", self.url, maxsplit=1)[0]
         return "sse" if path.rstrip("/").endswith("/sse") else "http"
 
     @model_validator(mode="after")
-    def _one_transport(self) -> McpServerConfig:
+    def _check_transport(self) -> McpServerConfig:
         if (self.command is None) == (self.url is None):
-            raise ValueError("give either command (a program to start) or url, one of the two")
+            raise ValueError("needs either command (a program to start) or url")
         if (self.transport == "stdio") != (self.url is None):
             raise ValueError(
-                "type: stdio goes with command, http and sse with url: remove type, or correct it"
+                "type: stdio requires command, http and sse require url: remove or correct type"
             )
         stdio_only = ("args", "env", "env_file", "inherit_env", "cwd")
         wrong = stdio_only if self.url is not None else ("headers", "oauth")
         given = [name for name in wrong if name in self.model_fields_set and getattr(self, name)]
         if given and self.url is not None:
-            raise ValueError(f"{', '.join(given)}: only with command, not with url")
+            raise ValueError(f"{', '.join(given)}: supported only with command, not with url")
         if given:
-            raise ValueError(f"{', '.join(given)}: only with url, not with command")
+            raise ValueError(f"{', '.join(given)}: supported only with url, not with command")
         return self
 
     @model_serializer(mode="wrap")
-    def _only_what_is_set(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _serialize_set_keys(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written: dict[str, Any] = dump(self)
         fields = McpServerConfig.model_fields
         return {

@@ -1,4 +1,4 @@
-"""What the file may say of a model: where its file is, or the server it is on."""
+"""Settings of a model: a local GGUF file or a model on a server."""
 
 from __future__ import annotations
 
@@ -16,44 +16,47 @@ def _check_upstream(url: str) -> str:
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise ValueError(f"is no URL: {error}") from None
+        raise ValueError(f"is not a valid URL: {error}") from None
     if not parts.hostname:
-        raise ValueError("must be such as http://localhost:8000/v1")
+        raise ValueError("must be a URL such as http://localhost:8000/v1")
     if parts.username or parts.password or parts.query or parts.fragment:
-        # No ValueError: the value would be shown.
-        words = "must have no user, password, ? or #: the key belongs in api_key"
-        raise PydanticCustomError("secret_in_url", words)
+        # Not a ValueError, whose message would include the value.
+        message = "must not contain user, password, ? or #: put the key into api_key"
+        raise PydanticCustomError("secret_in_url", message)
     return url.rstrip("/")
 
 
 class LocalModelConfig(Section):
-    """A GGUF file that is not run just as it is."""
+    """A GGUF file with settings of its own."""
 
     path: Path
     """The GGUF file."""
     context_length: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
-    """In place of engine.context_length; of a model that embeds or ranks, tokens of one input."""
+    """Overrides engine.context_length.
+
+    For embedding and reranking models: the maximum tokens of one input.
+    """
     pooling: Literal["mean", "cls", "last"] | None = None
-    """How a text's tokens become one vector, for models to embed with that do not say."""
+    """Pooling of embedding models, if the file does not set it."""
     template: Path | None = None
-    """A file with a Jinja chat template to use instead of the GGUF file's own. null: its own."""
+    """Jinja chat template that replaces the one in the file. null: the file's."""
 
 
 class RemoteModelConfig(Section):
-    """A model on a server that speaks OpenAI's chat completions."""
+    """A model on a server with an OpenAI-compatible chat completions API."""
 
     url: Annotated[Url, AfterValidator(_check_upstream)]
-    """Where it is reached, up to and with /v1."""
+    """Base URL, including /v1."""
     model: Annotated[str, Field(min_length=1)]
-    """What the server calls the model."""
+    """The server's name for the model."""
     type: Literal["compatible", "openai", "vllm", "sglang", "llama-server"] = "compatible"
-    """What kind of server it is; compatible is any of which no more is known."""
+    """Type of the server; compatible: any other server."""
     api_key: Annotated[str | None, Field(min_length=1, repr=False)] = None
-    """Write it as ${VAR}."""
+    """API key. Write it as ${VAR}."""
     context_length: Annotated[int, Field(ge=256, le=2**31 - 1)] | None = None
-    """Tokens that prompt and answer may have together. null: what the server says."""
+    """Maximum tokens of prompt and completion. null: as the server reports."""
     timeout_seconds: Seconds = 300.0
-    """How long the server may send nothing."""
+    """Maximum time without data from the server."""
 
 
 def _kind_of_model(value: object) -> str:
@@ -76,4 +79,4 @@ ModelConfig: TypeAlias = Annotated[
     Discriminator(_kind_of_model),
 ]
 MODEL_TAGS = frozenset({"<file>", "<local>", "<remote>"})
-"""What pydantic puts into the place of an error to say which of them was meant."""
+"""Tags that pydantic puts into the location of an error to name the union member."""

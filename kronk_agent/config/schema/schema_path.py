@@ -1,4 +1,4 @@
-"""What the schema says about one key, found by walking down from the top."""
+"""Looks up settings in the schema by key path."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from pydantic.fields import FieldInfo
 from kronk_agent.config.schema.config import Config
 
 _Type: TypeAlias = object
-"""A type as it stands in an annotation: a class, or a generic such as ``dict[str, Path]``."""
+"""A type in an annotation: a class, or a generic such as ``dict[str, Path]``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One key of the configuration, or one value in a list or a mapping with free names."""
+    """A key of the configuration, or an item of a list or of a mapping with user-defined keys."""
 
     kinds: tuple[_Type, ...]
-    """The types it may have; several where the schema says ``A | B``."""
+    """The allowed types; several for a union."""
     is_secret: bool = False
+    """True if the value must be masked."""
 
     def below(self, key: str | int) -> Setting | None:
-        """The setting of this key; None where the schema knows no such key."""
+        """Return the setting of a key or index below this one; None if the schema has none."""
         if self.sections:
-            known = self.fields.get(str(key))
-            if known is None:
+            field = self.fields.get(str(key))
+            if field is None:
                 return None
-            return Setting(_members(known.annotation), self.is_secret or not known.repr)
+            return Setting(_members(field.annotation), self.is_secret or not field.repr)
         for kind in self.kinds:
             if get_origin(kind) is dict:
                 return Setting(_members(get_args(kind)[1]), self.is_secret)
@@ -40,24 +41,27 @@ class Setting:
 
     @property
     def sections(self) -> tuple[type[BaseModel], ...]:
-        """The sections this may be, when its keys are known by name."""
+        """The sections among the allowed types, whose keys are fixed."""
         return tuple(s for kind in self.kinds if (s := _as_section(kind)) is not None)
 
     @property
     def fields(self) -> dict[str, FieldInfo]:
-        """The keys there may be below this one, by name."""
+        """The fields of the sections, by name."""
         return {name: f for s in self.sections for name, f in s.model_fields.items()}
 
     @property
     def is_mapping(self) -> bool:
+        """True if a mapping is allowed."""
         return bool(self.sections) or any(get_origin(kind) is dict for kind in self.kinds)
 
     @property
     def takes_null(self) -> bool:
+        """True if null is allowed."""
         return types.NoneType in self.kinds
 
     @property
     def takes_text(self) -> bool:
+        """True if text is allowed."""
         is_list = any(get_origin(kind) is tuple for kind in self.kinds)
         is_only_mapping = self.is_mapping and Path not in self.kinds
         return not (is_only_mapping or is_list or {bool, int, float} & set(self.kinds))
@@ -67,7 +71,7 @@ ROOT = Setting((Config,))
 
 
 def setting_at(path: tuple[str | int, ...]) -> Setting | None:
-    """The setting of this key path; None where the schema has none."""
+    """Return the setting at a key path; None if the schema has none."""
     setting: Setting | None = ROOT
     for key in path:
         setting = setting and setting.below(key)
@@ -79,7 +83,7 @@ def _as_section(kind: _Type) -> type[BaseModel] | None:
 
 
 def _members(annotation: _Type) -> tuple[_Type, ...]:
-    """The types of a union, without what is only annotated on them."""
+    """Return the members of a union, without annotations."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return _members(get_args(annotation)[0])

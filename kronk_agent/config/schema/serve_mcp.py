@@ -1,4 +1,4 @@
-"""What the file may say of kronk-agent as an MCP server."""
+"""Settings of kronk-agent as an MCP server."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ _PROMPT_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 
 def _check_prompt_name(name: str) -> str:
     if not re.fullmatch(_PROMPT_NAME, name):
-        words = "a prompt's name is 1-64 of A-Z a-z 0-9 _ - and starts with a letter or digit"
-        raise ValueError(words)
+        raise ValueError(
+            "a prompt's name is 1-64 of A-Z a-z 0-9 _ -, starting with a letter or digit"
+        )
     return name
 
 
@@ -27,44 +28,49 @@ PromptName: TypeAlias = Annotated[
 
 
 class PromptConfig(Section):
-    """A prompt that clients offer to their users; {{ name }} in its text is an argument."""
+    """An MCP prompt that clients offer to their users; {{ name }} in its text is an argument."""
 
     text: str | None = None
-    """The text itself."""
+    """The text of the prompt."""
     file: Path | None = None
-    """A file with the text, in place of text."""
+    """File with the text, instead of text."""
     description: str = ""
-    """What it is for."""
+    """Description of the prompt."""
     arguments: dict[str, str] = Field(default_factory=dict)
-    """What the arguments are, by name."""
+    """Descriptions of the arguments, by name."""
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> PromptConfig:
+    def _check_source(self) -> PromptConfig:
         if (self.text is None) == (self.file is None):
-            raise ValueError("needs text or file, and not both")
+            raise ValueError("needs either text or file, not both")
         return self
 
 
 class RemoteCallersConfig(Section):
-    """What is different for those who come over HTTP."""
+    """Differences for clients that connect over HTTP."""
 
     expose: tuple[str, ...] | None = None
-    """In place of serve_mcp.expose. null: the same."""
+    """Overrides serve_mcp.expose. null: the same."""
     policy: dict[ToolPattern, Permission] = Field(default_factory=dict)
-    """May a tool be called, by them or by the agent for them: allow, ask or deny, as under policy
-    of the whole, which holds too: of the two the stricter one does."""
+    """Rules for tool calls by these clients, and by the agent on their behalf.
+
+    The top-level policy also applies: the stricter of the two wins.
+    """
 
 
 class ServeMcpConfig(Section):
     """kronk-agent as an MCP server: `mcp serve`, and /mcp of `serve`."""
 
     expose: tuple[str, ...] = ("ask_agent", "web_search", "web_fetch")
-    """Tools that clients see: ask_agent, generate, embed, list_models, web_search, web_fetch, and
-    by the names they have here your own and those of MCP servers; * and ? stand for any text."""
+    """Tools that clients see; * and ? are wildcards.
+
+    Known are ask_agent, generate, embed, list_models, web_search, web_fetch, your own tools, and
+    those of MCP servers under the names the model sees.
+    """
     max_prompt_characters: Annotated[int, Field(ge=1)] = 1_000_000
-    """Characters a prompt for the agent may have. What is too long for the model is refused too."""
+    """Maximum characters of a prompt for the agent, which must also fit the model's context."""
     max_hops: Annotated[int, Field(ge=1)] = 3
-    """How many agents in a row may call one another, this one included; it ends circles."""
+    """Maximum call depth of agents that call one another, including this one; stops cycles."""
     prompts: dict[PromptName, PromptConfig] = Field(default_factory=dict)
-    """Prompts for clients, by name."""
+    """MCP prompts, by name."""
     remote: RemoteCallersConfig = RemoteCallersConfig()

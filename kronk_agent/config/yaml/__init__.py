@@ -1,1 +1,1 @@
-"""Reading, explaining and editing YAML; every value knows where it was set."""
+"""Reading, explaining and editing YAML, with the origin of each value."""

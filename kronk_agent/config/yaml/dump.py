@@ -1,4 +1,4 @@
-"""A configuration written out again: what is in force, without the secrets."""
+"""Dumps the effective configuration as YAML, without secrets."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from kronk_agent.redaction import MASK
 
 
 def to_yaml(loaded: LoadedConfig) -> str:
-    """The configuration as YAML that can be loaded again, but for the masked values.
+    """Dump the configuration as YAML that can be loaded again, except for masked values.
 
-    Values of headers and of environment variables are masked, and what in the URL of an MCP server
-    may be a key. A text that takes ``${VAR}`` stands as the file writes it, since what the variable
-    holds may be a secret.
+    Values of headers and environment variables are masked, as are possible keys in URLs of MCP
+    servers. A text with ``${VAR}`` is written as in the file, since the value of the variable may
+    be a secret.
     """
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
-    yaml.width = 2**31  # never fold: a folded text is hard to read and to grep
+    yaml.width = 2**31  # never fold lines: folded text is hard to read and to grep
     yaml.representer.sort_base_mapping_type_on_output = False
     out = io.StringIO()
     yaml.dump(_shown(loaded.config.model_dump(mode="json"), (), loaded), out)
@@ -32,7 +32,7 @@ def to_yaml(loaded: LoadedConfig) -> str:
 
 
 def server_as_shown(loaded: LoadedConfig, name: str) -> JsonObject:
-    """One MCP server's entry, with secrets masked and variables as the file writes them."""
+    """Return an MCP server's entry with secrets masked and variables unresolved."""
     entry = loaded.config.mcp_servers[name].model_dump(mode="json")
     shown = _shown(entry, ("mcp_servers", name), loaded)
     assert isinstance(shown, dict)

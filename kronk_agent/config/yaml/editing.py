@@ -1,4 +1,4 @@
-"""Servers put into the file and taken out of it, the rest of which stays as it is, byte by byte."""
+"""Adds and removes servers in the YAML file, keeping all other bytes as they are."""
 
 from __future__ import annotations
 
@@ -24,43 +24,45 @@ _INDENT = "  "
 
 @dataclass(frozen=True, slots=True)
 class _Servers:
-    """Where the servers are in the text; positions are characters."""
+    """The servers' mapping in the YAML text; positions are characters."""
 
     key: Node
     value: Node
 
     @property
     def entries(self) -> list[tuple[ScalarNode, Node]]:
+        """The names and values of the servers."""
         if not isinstance(self.value, MappingNode):
             return []
         return [(key, value) for key, value in self.value.value if isinstance(key, ScalarNode)]
 
     @property
     def is_flow(self) -> bool:
+        """True if the mapping is in flow style, ``{...}``."""
         return isinstance(self.value, MappingNode) and bool(self.value.flow_style)
 
 
 def with_servers(text: str, servers: Mapping[str, JsonObject], file: Path) -> str:
-    """The text of a file with these servers in it, in place of any of the same name.
+    """Return the text with these servers, replacing any of the same name.
 
     Raises:
-        ConfigError: it is not YAML, or ``mcp_servers`` is no mapping.
+        ConfigError: the text is not YAML, or ``mcp_servers`` is not a mapping.
     """
     for name in servers:
         text = without_server(text, name, file)
     for name, server in servers.items():
         text = _with_server(text, name, server, file)
-        there = _find(text, file)
-        assert there is not None, text
-        assert name in [key.value for key, _ in there.entries], text
+        edited = _find(text, file)
+        assert edited is not None, text
+        assert name in [key.value for key, _ in edited.entries], text
     return text
 
 
 def without_server(text: str, name: str, file: Path) -> str:
-    """The text of a file without this server; as it was where there is none.
+    """Return the text without this server; unchanged if it has no such server.
 
     Raises:
-        ConfigError: it is not YAML, or ``mcp_servers`` is no mapping.
+        ConfigError: the text is not YAML, or ``mcp_servers`` is not a mapping.
     """
     found = _find(text, file)
     if found is None:
@@ -89,7 +91,7 @@ def _with_server(text: str, name: str, server: JsonObject, file: Path) -> str:
     if found.is_flow and found.entries:
         start = found.value.start_mark.index + 1
         return f"{text[:start]}{json.dumps(name)}: {json.dumps(server)}, {text[start:]}"
-    if found.is_flow:  # {}, which becomes a block
+    if found.is_flow:  # an empty {} becomes a block mapping
         start, end = found.value.start_mark.index, found.value.end_mark.index
         text = text[:start].rstrip(" ") + text[end:]
     if entries := found.entries:
@@ -103,13 +105,13 @@ def _with_server(text: str, name: str, server: JsonObject, file: Path) -> str:
 
 
 def write_config(file: Path, text: str) -> None:
-    """Write the file, whole or not at all. A new one only the person can read.
+    """Write the file atomically. A new file is readable by its owner only.
 
     Raises:
-        ConfigError: it cannot be written.
+        ConfigError: the file cannot be written.
     """
     try:
-        target = file.resolve()  # a link, of dotfiles for instance, stays one
+        target = file.resolve()  # keep symbolic links, e.g. of dotfiles
         target.parent.mkdir(parents=True, exist_ok=True)
         mode = target.stat().st_mode if target.exists() else 0o600
         handle, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -126,14 +128,16 @@ def write_config(file: Path, text: str) -> None:
 
 
 def _find(text: str, file: Path) -> _Servers | None:
-    parse_document(text, file)  # raises what is wrong with the file
+    parse_document(text, file)  # raises if the file is invalid
     root = compose(text)
     if not isinstance(root, MappingNode):
         return None
     for key, value in root.value:
         if isinstance(key, ScalarNode) and key.value in _KEYS:
             is_null = isinstance(value, ScalarNode) and str(value.tag).endswith(":null")
-            is_null = is_null and not root.flow_style  # where there is no room for a block
+            is_null = (
+                is_null and not root.flow_style
+            )  # a block cannot be added inside a flow mapping
             if not is_null and not isinstance(value, MappingNode):
                 line = int(key.start_mark.line) + 1
                 raise ConfigError(
@@ -144,7 +148,7 @@ def _find(text: str, file: Path) -> _Servers | None:
 
 
 def _brace(text: str) -> int | None:
-    """Where the brace is that begins a file written like JSON."""
+    """Return the position of the opening brace of a file in flow style, such as JSON."""
     root = compose(text)
     is_flow = isinstance(root, MappingNode) and root.flow_style
     return int(root.start_mark.index) if root is not None and is_flow else None
@@ -168,7 +172,7 @@ def _end_of_line(text: str, index: int) -> int:
 
 
 def _end_of_lines(text: str, node: Node) -> int:
-    """After the last line that holds something of the node; comments below it are not its."""
+    """Return the end of the node's last line; comments below it do not belong to it."""
     return max(_end_of_line(text, end) for end in _ends(node))
 
 
@@ -184,7 +188,7 @@ def _ends(node: Node) -> Iterator[int]:
             for item in node.value:
                 yield from _ends(item)
         case ScalarNode() if node.style in ("|", ">"):
-            # Its end is at the start of the line after it.
+            # Its end mark is at the start of the following line.
             yield max(node.end_mark.index - 1, node.start_mark.index)
         case _:
             yield node.end_mark.index
@@ -199,7 +203,7 @@ def _block(name: str, server: JsonObject, indent: str) -> str:
 
 
 def _styled(value: JsonValue) -> object:
-    """Lists on one line, mappings on several: as people write them."""
+    """Set the style people use: lists on one line, mappings in block style."""
     match value:
         case dict():
             return CommentedMap({key: _styled(item) for key, item in value.items()})

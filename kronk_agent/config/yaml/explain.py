@@ -1,4 +1,4 @@
-"""What pydantic refused, in words a person understands, with the place where it was given."""
+"""Turns pydantic's validation errors into readable messages with their origins."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from kronk_agent.config.schema.config import Config
 from kronk_agent.config.schema.model import MODEL_TAGS
 from kronk_agent.config.schema.schema_path import setting_at
 from kronk_agent.config.secrets import secrets_in_args
-from kronk_agent.config.yaml.sourced import KeyPath, Node, dotted, find
+from kronk_agent.config.yaml.sourced import KeyPath, SourcedValue, dotted, find
 from kronk_agent.errors import ConfigError
 from kronk_agent.redaction import Redactor, secrets_in_url
 
 _MAX_SHOWN = 60
 
 
-def explain(error: ValidationError, tree: Node) -> Iterator[ConfigError]:
-    """A mistake for each thing that was refused."""
+def explain(error: ValidationError, tree: SourcedValue) -> Iterator[ConfigError]:
+    """Yield an error for each mistake that pydantic found."""
     for detail in error.errors(include_url=False):
         loc = tuple(key for key in detail["loc"] if key not in MODEL_TAGS)
         path, node = find(tree, loc)
         yield node.origin.mistake(_message(detail, path, node), path)
 
 
-def _message(detail: ErrorDetails, path: KeyPath, node: Node) -> str:
+def _message(detail: ErrorDetails, path: KeyPath, node: SourcedValue) -> str:
     context = detail.get("ctx", {})
     match detail["type"]:
         case "extra_forbidden":
@@ -66,19 +66,19 @@ def _message(detail: ErrorDetails, path: KeyPath, node: Node) -> str:
 
 
 def _unknown_key(path: KeyPath) -> str:
-    """That the schema has no such key, and which one may have been meant."""
+    """Return the message for an unknown key, with the most similar one."""
     name = str(path[-1])
-    known = _keys_at(path[:-1])
-    if name in known:
-        return f"{name!r} does not go with the other keys here"
-    if nearest := difflib.get_close_matches(name, known, n=1):
+    keys = _keys_at(path[:-1])
+    if name in keys:
+        return f"{name!r} cannot be combined with the other keys here"
+    if nearest := difflib.get_close_matches(name, keys, n=1):
         return f"unknown key {name!r}: did you mean {nearest[0]!r}?"
     if name in Config.model_fields:
-        where = dotted(path[:-1])
-        return f"unknown key {name!r}: it stands at the top level of the file, not under {where}"
-    if elsewhere := [repr(dotted(other)) for other in _paths_of_nearest(name)]:
-        return f"unknown key {name!r}: did you mean {' or '.join(elsewhere)}?"
-    return f"unknown key {name!r}: the keys here are {', '.join(known)}"
+        parent = dotted(path[:-1])
+        return f"unknown key {name!r}: it belongs to the top level, not under {parent}"
+    if candidates := [repr(dotted(other)) for other in _paths_of_nearest(name)]:
+        return f"unknown key {name!r}: did you mean {' or '.join(candidates)}?"
+    return f"unknown key {name!r}: known keys: {', '.join(keys)}"
 
 
 def _keys_at(path: KeyPath) -> Sequence[str]:
@@ -87,15 +87,15 @@ def _keys_at(path: KeyPath) -> Sequence[str]:
 
 
 def _paths_of_nearest(name: str) -> Sequence[KeyPath]:
-    """Where in the whole file there is a key of this name, or of the one most like it."""
+    """Return the paths of keys with this or the most similar name in the whole schema."""
     top: list[KeyPath] = [(key,) for key in Config.model_fields]
     paths = top + [(*path, key) for path in top for key in _keys_at(path)]
     nearest = difflib.get_close_matches(name, [str(path[-1]) for path in paths], n=1)
     return [path for path in paths if path[-1] in nearest]
 
 
-def _not(path: KeyPath, node: Node) -> str:
-    """What was given instead, unless it may be a secret."""
+def _not(path: KeyPath, node: SourcedValue) -> str:
+    """Return what was given instead, unless it may be a secret."""
     setting = setting_at(path)
     if node.is_from_variable or (setting is not None and setting.is_secret):
         return ""

@@ -1,4 +1,4 @@
-"""Values before they are checked: plain data in which every value knows where it was given."""
+"""Values before validation: plain data in which every value has its origin."""
 
 from __future__ import annotations
 
@@ -19,36 +19,39 @@ Scalar: TypeAlias = "str | int | float | bool | None"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value was given."""
+    """The place where a value was given."""
 
     source: Path | str | None
-    """The file, or the name of an environment variable or a flag; None: none of these."""
+    """The file, or the name of an environment variable or flag; None if none of these."""
     line: int | None = None
+    """The line in the file, 1-based; None if it is not from a file."""
 
     def mistake(self, message: str, path: KeyPath = ()) -> ConfigError:
-        """The error that says what is wrong here."""
+        """Return an error about this place."""
         return ConfigError(
             message, path=self.source, line=self.line, key=dotted(path) if path else None
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
-    """A value and where it was given."""
+class SourcedValue:
+    """A value and its origin. Lists and mappings contain such values, so they form a tree."""
 
-    value: Scalar | list[Node] | dict[str, Node] = field(repr=False)
+    value: Scalar | list[SourcedValue] | dict[str, SourcedValue] = field(repr=False)
     origin: Origin
     text: str | None = field(default=None, repr=False)
-    """A single value as it was written; None for lists and mappings of a file."""
+    """A scalar as it was written; None for lists and mappings of a file."""
     is_from_variable: bool = False
-    """Given by an environment variable: may be a secret, and only the setting can tell whether
-    ``5`` means the number or the text."""
+    """True if given by an environment variable.
+
+    Then it may be a secret, and only the setting decides whether ``5`` is a number or text.
+    """
     written: str | None = None
-    """How the file writes a text that takes variables, e.g. ``Bearer ${TOKEN}``."""
+    """The text in the file before variables were resolved, e.g. ``Bearer ${TOKEN}``."""
 
 
 def dotted(path: KeyPath) -> str:
-    """The path as people write it: ``mcp_servers.time.args[0]``."""
+    """Format a key path: ``mcp_servers.time.args[0]``."""
     return "".join(_step(part) for part in path).removeprefix(".")
 
 
@@ -59,25 +62,25 @@ def _step(part: str | int) -> str:
     return f".{part}" if plain else f".{json.dumps(part)}"
 
 
-def merge(lower: Node, upper: Node) -> Node:
-    """Both, where ``upper`` wins; mappings are merged key by key, lists are replaced."""
+def merge(lower: SourcedValue, upper: SourcedValue) -> SourcedValue:
+    """Merge two values; ``upper`` takes precedence. Mappings are merged, lists replaced."""
     if not (isinstance(lower.value, dict) and isinstance(upper.value, dict)):
         return upper
     merged = dict(lower.value)
     for key, node in upper.value.items():
         merged[key] = merge(merged[key], node) if key in merged else node
-    return Node(merged, lower.origin)
+    return SourcedValue(merged, lower.origin)
 
 
-def nest(path: tuple[str, ...], node: Node) -> Node:
-    """The mappings that lead to a value."""
+def nest(path: tuple[str, ...], node: SourcedValue) -> SourcedValue:
+    """Wrap a value in mappings, so that it is at ``path``."""
     for key in reversed(path):
-        node = Node({key: node}, node.origin)
+        node = SourcedValue({key: node}, node.origin)
     return node
 
 
-def find(node: Node, path: KeyPath) -> tuple[KeyPath, Node]:
-    """The value at the path, or the last there is on the way to it."""
+def find(node: SourcedValue, path: KeyPath) -> tuple[KeyPath, SourcedValue]:
+    """Return the value at the path, or the deepest existing one on the way, and its path."""
     for depth, key in enumerate(path):
         match node.value, key:
             case dict() as children, str() if key in children:
@@ -89,8 +92,8 @@ def find(node: Node, path: KeyPath) -> tuple[KeyPath, Node]:
     return path, node
 
 
-def walk(node: Node, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Node]]:
-    """Every value, the ones that hold others before those."""
+def walk(node: SourcedValue, path: KeyPath = ()) -> Iterator[tuple[KeyPath, SourcedValue]]:
+    """Yield every value with its path, containers before their items."""
     yield path, node
     match node.value:
         case dict() as children:
@@ -101,8 +104,8 @@ def walk(node: Node, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Node]]:
                 yield from walk(item, (*path, index))
 
 
-def plain(node: Node, setting: Setting | None) -> JsonValue:
-    """The value as JSON; what variables say becomes what the setting takes."""
+def plain(node: SourcedValue, setting: Setting | None) -> JsonValue:
+    """Convert to plain JSON; values of variables get the type that the setting takes."""
     is_mapping = isinstance(node.value, dict) and setting is not None and setting.is_mapping
     if node.is_from_variable and setting is not None and setting.takes_text and not is_mapping:
         return None if node.value is None and setting.takes_null else node.text
@@ -117,14 +120,14 @@ def plain(node: Node, setting: Setting | None) -> JsonValue:
             return value
 
 
-def from_python(value: object, origin: Origin) -> Node:
-    """A value that a caller gave."""
+def from_python(value: object, origin: Origin) -> SourcedValue:
+    """Convert a Python value; ``origin`` is that of all its parts."""
     match value:
         case Mapping():
-            return Node({str(k): from_python(v, origin) for k, v in value.items()}, origin)
+            return SourcedValue({str(k): from_python(v, origin) for k, v in value.items()}, origin)
         case list() | tuple():
-            return Node([from_python(item, origin) for item in value], origin)
+            return SourcedValue([from_python(item, origin) for item in value], origin)
         case str() | int() | float() | None:
-            return Node(value, origin)
+            return SourcedValue(value, origin)
         case _:
-            return Node(str(value), origin)
+            return SourcedValue(str(value), origin)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from kronk_agent.config.yaml.document import parse_value
-from kronk_agent.config.yaml.sourced import KeyPath, Node
+from kronk_agent.config.yaml.sourced import KeyPath, SourcedValue
 from kronk_agent.errors import ConfigError
 
 _PATTERN = re.compile(
@@ -21,12 +21,16 @@ _PATTERN = re.compile(
 
 
 def with_variables(
-    node: Node, environ: Mapping[str, str], path: KeyPath = ()
-) -> tuple[Node, list[ConfigError]]:
-    """The tree with variables put into its texts, and a mistake for each that cannot be."""
+    node: SourcedValue, environ: Mapping[str, str], path: KeyPath = ()
+) -> tuple[SourcedValue, list[ConfigError]]:
+    """Resolve the variables in all texts of the tree.
+
+    Returns:
+        The resolved tree, and an error for each variable that cannot be resolved.
+    """
     mistakes: list[ConfigError] = []
 
-    def below(child: Node, key: str | int) -> Node:
+    def below(child: SourcedValue, key: str | int) -> SourcedValue:
         done, problems = with_variables(child, environ, (*path, key))
         mistakes.extend(problems)
         return done
@@ -40,7 +44,9 @@ def with_variables(
         case str() as text if "${" in text:
             expanded, problems = expand(text, environ)
             done = parse_value(expanded, node.origin)
-            if isinstance(done.value, dict):  # a secret must not become keys, which are shown
+            if isinstance(
+                done.value, dict
+            ):  # a secret must not become mapping keys, which are shown
                 done = replace(done, value=expanded)
             mistakes.extend(node.origin.mistake(problem, path) for problem in problems)
             return replace(done, written=text), mistakes
@@ -49,9 +55,9 @@ def with_variables(
 
 
 def expand(text: str, environ: Mapping[str, str]) -> tuple[str, list[str]]:
-    """The text with the variables put in, and what was wrong.
+    """Resolve the variables in a text; returns the text and the problems.
 
-    As in a shell, a default also stands in for an empty variable.
+    As in a shell, a default also replaces an empty variable.
     """
     problems: list[str] = []
 
@@ -61,8 +67,8 @@ def expand(text: str, environ: Mapping[str, str]) -> tuple[str, list[str]]:
             return "${"
         if match["malformed"]:
             problems.append(
-                "'${' begins a variable, as in ${VAR} or ${VAR:-default}: "
-                "write '$${' where you mean the characters"
+                "'${' must begin a variable such as ${VAR} or ${VAR:-default}: "
+                "write '$${' for the characters themselves"
             )
             return match[0]
         if default is not None:
@@ -77,5 +83,5 @@ def expand(text: str, environ: Mapping[str, str]) -> tuple[str, list[str]]:
 
 
 def escape(text: str) -> str:
-    """The text written so that ``expand`` gives it back."""
+    """Escape the text so that ``expand`` returns it unchanged."""
     return text.replace("${", "$${")

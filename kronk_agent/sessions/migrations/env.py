@@ -1,4 +1,4 @@
-"""Alembic runs this for each command; the connection is handed over by ``database.py``."""
+"""Alembic runs this for each command; ``database.py`` passes the connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which tool calls are allowed: rules with globs on a tool's name and on an argument's value."""
+"""Policy rules for tool calls: globs on a tool's name and on an argument's value."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""URLs in canonical form, and patterns of them that are compared part by part.
+"""URLs in canonical form, and URL patterns that are compared component by component.
 
-The URL standard's own parser (ada) reads them, so that tabs, backslashes, ``%2e``, other ways to
-write a host or an IP address, and dots at its end make no difference. Programs that read URLs by
-the older RFC 3986 can disagree about the host: an address is then read both ways.
+URLs are parsed by the URL standard (ada), so that tabs, backslashes, ``%2e``, alternative spellings
+of hosts and IP addresses, and trailing dots make no difference. Programs that parse URLs by the
+older RFC 3986 can disagree about the host: such a URL is interpreted both ways.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from ipaddress import IPv6Address, ip_address
 from posixpath import normpath
 from urllib.parse import unquote, urlsplit
 
-from kronk_agent.tools.policy.globs import fits, fits_path
+from kronk_agent.tools.policy.globs import matches, matches_path
 
 PARTS = ("scheme", "host", "port", "path", "query")
-"""What a rule may name of an address, as in ``web_fetch(url.host=*.example.com)``."""
+"""Components of a URL that a rule can name, as in ``web_fetch(url.host=*.example.com)``."""
 
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _HAS_SCHEME = re.compile(r"[\x00-\x20]*h[\t\r\n]*t[\t\r\n]*t[\t\r\n]*p[\t\r\ns]*:", re.IGNORECASE)
 _MAX_CHARS = 8_192
-_NESTED = re.compile(r"%(?:25){8}")
-"""Encoded more than eight times over."""
+_DEEPLY_ENCODED = re.compile(r"%(?:25){8}")
+"""Percent-encoded more than eight times."""
 _ANY_SCHEME = re.compile(r"[\x00-\x20]*[a-z][a-z0-9+.-]*:[/\\]", re.IGNORECASE)
 _PATTERN = re.compile(
     r"""
@@ -39,20 +39,20 @@ _PATTERN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One reading of a URL."""
+    """One interpretation of a URL."""
 
     scheme: str
     host: str
-    """Lower case, in its ASCII form, without a dot at the end."""
+    """Lower case, in ASCII form, without a trailing dot."""
     port: str
-    """Also where the URL leaves it out."""
+    """The port, even if the URL omits it."""
     paths: tuple[str, ...]
-    """As it is, and as a server that decodes and cleans it sees it."""
+    """The path as written, and as a server sees it after decoding and normalizing."""
     query: str
 
     @property
     def spellings(self) -> tuple[str, ...]:
-        """The whole address as text, with the port only where it is not the scheme's own."""
+        """The complete URL as text; the port only if it is not the scheme's default."""
         port = "" if self.port in ("", _DEFAULT_PORTS.get(self.scheme)) else f":{self.port}"
         query = f"?{unquote(self.query)}" if self.query else ""
         return tuple(f"{self.scheme}://{self.host}{port}{path}{query}" for path in self.paths)
@@ -60,21 +60,21 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class AddressPattern:
-    """Globs on the parts of an address; a part that is None may be anything."""
+    """Globs on the components of a URL; None matches anything."""
 
     scheme: str | None = None
     host: str | None = None
     port: str | None = None
-    """``default``: the one of the scheme."""
+    """``default``: the default port of the scheme."""
     path: str | None = None
     query: str | None = None
 
     @classmethod
     def parse(cls, text: str, *, is_exact: bool) -> AddressPattern | None:
-        """From ``scheme://host:port/path?query``, of which only the host must be there.
+        """Parse ``scheme://host:port/path?query``; only the host is required.
 
-        A host alone is the whole site. Beside a path, a port or query that is left out may be
-        anything, and http is https; where ``is_exact`` they must be left out of the address too.
+        A host alone matches the whole site. With a path, an omitted port or query matches anything,
+        and http also matches https; with ``is_exact`` the URL must omit them too.
         """
         match = _PATTERN.fullmatch(text)
         if match is None or not match["host"]:
@@ -87,7 +87,7 @@ class AddressPattern:
             scheme = "http*"
         if path is None and query is None:
             return cls(scheme, _canonical_host(match["host"]), port)
-        path = _cleaned(path or "/")
+        path = _normalized_path(path or "/")
         if is_exact:
             query = query or ""
         elif path == "/" and query is None:
@@ -96,65 +96,67 @@ class AddressPattern:
 
     @classmethod
     def of_part(cls, part: str, glob: str) -> AddressPattern:
-        """A glob on one of ``PARTS``."""
+        """Return a pattern for one of ``PARTS``."""
         if part == "host":
             glob = _canonical_host(glob)
-        return cls(**{part: _cleaned(glob) if part == "path" and glob[:1] == "/" else glob})
+        return cls(**{part: _normalized_path(glob) if part == "path" and glob[:1] == "/" else glob})
 
-    def fits(self, address: Address, *, is_exact: bool) -> bool:
-        """True if every part of the address matches; the case of a path counts only if exact."""
+    def matches(self, address: Address, *, is_exact: bool) -> bool:
+        """True if every component matches; case of paths matters only if ``is_exact``."""
         if self.port == "default":
             is_port = address.port == _DEFAULT_PORTS.get(address.scheme)
         else:
-            is_port = self.port is None or fits(address.port, self.port, is_exact=True)
+            is_port = self.port is None or matches(address.port, self.port, is_exact=True)
         return (
             is_port
-            and (self.scheme is None or fits(address.scheme, self.scheme.lower(), is_exact=True))
-            and (self.host is None or fits(address.host, self.host, is_exact=True))
-            and (self.path is None or fits_path(address.paths, self.path, is_exact=is_exact))
+            and (self.scheme is None or matches(address.scheme, self.scheme.lower(), is_exact=True))
+            and (self.host is None or matches(address.host, self.host, is_exact=True))
+            and (self.path is None or matches_path(address.paths, self.path, is_exact=is_exact))
             and (
                 self.query is None
-                or fits(unquote(address.query), unquote(self.query), is_exact=is_exact)
+                or matches(unquote(address.query), unquote(self.query), is_exact=is_exact)
             )
         )
 
 
 def is_web_address(text: str) -> bool:
-    """True if a text begins like an http or https URL, however it is spelled."""
+    """True if the text begins like an http or https URL, in any spelling."""
     return _HAS_SCHEME.match(text) is not None
 
 
 def is_web_pattern(glob: str) -> bool:
-    """True if a glob is of http or https addresses, or of those of any scheme."""
+    """True if the glob is for http or https URLs, or for any scheme."""
     scheme = glob.partition("://")[0].lower()
     return scheme in _DEFAULT_PORTS or "*" in scheme
 
 
 def is_address(text: str) -> bool:
-    """True if a text begins like a URL of any scheme."""
+    """True if the text begins like a URL of any scheme."""
     return is_web_address(text) or _ANY_SCHEME.match(text) is not None
 
 
 def readings(text: str) -> tuple[Address, ...]:
-    """What a URL can mean: by the URL standard, and by RFC 3986 where that differs.
+    """Interpret a URL by the URL standard, and by RFC 3986 if that differs.
 
-    Empty if it means nothing, or is so long or so often encoded that reading it takes a while.
+    Returns:
+        The interpretations; empty if the URL is invalid, or too long or too deeply encoded to parse
+            quickly.
     """
-    if len(text) > _MAX_CHARS or _NESTED.search(text):
+    if len(text) > _MAX_CHARS or _DEEPLY_ENCODED.search(text):
         return ()
     found = (_read(text), _read_by_rfc(text))
     return tuple(dict.fromkeys(address for address in found if address is not None))
 
 
 def loose_readings(text: str) -> tuple[Address, ...]:
-    """The same, also of an address without its scheme, which a server may put before it."""
+    """Interpret like ``readings``, and also as a URL without its scheme."""
     if is_web_address(text):
         return readings(text)
     return (*readings(text), *readings(f"http://{text.strip().lstrip('/')}"))
 
 
 def is_same_value(one: object, other: object) -> bool:
-    """True if two values are equal, or addresses that differ in http and https, or a last slash."""
+    """True if equal, or URLs that differ only in http/https or a trailing slash."""
     if not isinstance(one, str) or not isinstance(other, str):
         return one == other
     pages = [[_without_scheme(address) for address in readings(text)] for text in (one, other)]
@@ -176,9 +178,9 @@ def _read(text: str) -> Address | None:
     scheme = url.protocol.rstrip(":")
     return Address(
         scheme,
-        _spelled_once(url.hostname),
+        _normalized_host(url.hostname),
         url.port or _DEFAULT_PORTS.get(scheme, ""),
-        (unquote(url.pathname), _cleaned(url.pathname)),
+        (unquote(url.pathname), _normalized_path(url.pathname)),
         url.search.removeprefix("?"),
     )
 
@@ -196,18 +198,18 @@ def _read_by_rfc(text: str) -> Address | None:
 
 
 def _canonical_host(host: str) -> str:
-    """The host of a pattern as those of addresses are written; ``*`` stays."""
+    """Normalize the host of a pattern like those of URLs; ``*`` is kept."""
     from ada_url import URL
 
     host = host.rpartition("@")[2]
     try:
-        return _spelled_once(URL(f"http://{host}/").hostname)
+        return _normalized_host(URL(f"http://{host}/").hostname)
     except ValueError:  # such as 10.0.*.1
         return host.lower().rstrip(".")
 
 
-def _spelled_once(host: str) -> str:
-    """Without the dot that may end a name; ``::ffff:127.0.0.1`` is 127.0.0.1."""
+def _normalized_host(host: str) -> str:
+    """Remove a trailing dot, and convert ``::ffff:127.0.0.1`` to 127.0.0.1."""
     host = host.rstrip(".")
     if not host.startswith("["):
         return host
@@ -216,9 +218,8 @@ def _spelled_once(host: str) -> str:
     return host if mapped is None else str(mapped)
 
 
-def _cleaned(path: str) -> str:
-    """The path as a server may see it: decoded for as long as that changes it, without ``//``,
-    ``.`` and ``..``."""
+def _normalized_path(path: str) -> str:
+    """Normalize as a server may: decode repeatedly, resolve ``//``, ``.`` and ``..``."""
     while (decoded := unquote(path)) != path:
         path = decoded
     path = path.replace("\\", "/")

@@ -1,7 +1,7 @@
 """File paths in canonical form: absolute, without ``.`` and ``..``, with symlinks resolved.
 
-Symlinks are resolved on this machine. What is compared is also the path as it is written, since a
-server may run elsewhere.
+Symlinks are resolved on this machine. The path as written is also compared, since a server may run
+elsewhere.
 """
 
 from __future__ import annotations
@@ -14,32 +14,34 @@ from os.path import normpath, realpath
 from pathlib import Path
 from urllib.parse import unquote
 
-from kronk_agent.tools.policy.globs import fits_path
+from kronk_agent.tools.policy.globs import matches_path
 
 MAX_PATH_CHARS = 4096
-"""Of a path that a system takes."""
+"""Maximum length of a path that operating systems accept."""
 _IS_PATH = re.compile(r"[/~\\]|\.{1,2}[/\\]|[A-Za-z]:[/\\]")
 _FILE_URL = re.compile(r"\s*file:(?://[^/\\]*)?", re.IGNORECASE)
 _WILDCARD = re.compile(r"[*?]")
 
 
 def is_path_pattern(glob: str) -> bool:
-    """True if a glob begins like a path: ``/``, ``~``, ``./``, ``../`` or a drive."""
+    """True if the glob begins like a path: ``/``, ``~``, ``./``, ``../`` or a drive."""
     return _IS_PATH.match(glob) is not None
 
 
-def fits_file(text: str, glob: str, folders: Sequence[Path], *, is_exact: bool) -> bool:
+def matches_file(text: str, glob: str, folders: Sequence[Path], *, is_exact: bool) -> bool:
     """True if a path matches a glob.
 
     Args:
         text: the path, or a file URL.
-        glob: of an absolute path, of one in the folders, or beginning with ``*``.
-        folders: where a relative path may begin.
-        is_exact: every spelling of the path must match; otherwise one must.
+        glob: for an absolute path, a path in one of the folders, or beginning with ``*``.
+        folders: base directories of relative paths.
+        is_exact: every spelling of the path must match; otherwise one is enough.
     """
     spellings = list(dict.fromkeys(_spellings(text, folders, is_exact=is_exact)))
     globs = dict.fromkeys(_globs(glob, folders, is_exact=is_exact))
-    return bool(spellings) and any(fits_path(spellings, each, is_exact=is_exact) for each in globs)
+    return bool(spellings) and any(
+        matches_path(spellings, each, is_exact=is_exact) for each in globs
+    )
 
 
 def _spellings(text: str, folders: Sequence[Path], *, is_exact: bool) -> Iterator[str]:
@@ -66,14 +68,14 @@ def _globs(glob: str, folders: Sequence[Path], *, is_exact: bool) -> Iterator[st
         yield _posix(normpath(glob)) + end
     for path in absolute:
         yield _posix(normpath(path)) + end
-        if not is_exact:  # whoever may write files could point an allowed folder elsewhere
+        if not is_exact:  # not for allow: a symlink could redirect an allowed folder
             begin, slash, rest = _split(path)
             yield _posix(realpath(begin)) + slash + rest
 
 
 def _in_folders(path: str, folders: Sequence[Path]) -> Iterator[str]:
     path = path.replace("\0", "")
-    with suppress(RuntimeError):  # there is no such user
+    with suppress(RuntimeError):  # unknown user
         path = str(Path(path).expanduser())
     if Path(path).is_absolute():
         yield path
@@ -82,7 +84,7 @@ def _in_folders(path: str, folders: Sequence[Path]) -> Iterator[str]:
 
 
 def _split(glob: str) -> tuple[str, str, str]:
-    """The folders before the first wildcard, and the rest."""
+    """Split into the directories before the first wildcard, the slash, and the rest."""
     wildcard = _WILDCARD.search(glob)
     if wildcard is None:
         return glob, "", ""
@@ -91,6 +93,6 @@ def _split(glob: str) -> tuple[str, str, str]:
 
 
 def _posix(path: str) -> str:
-    """With slashes, and one at the beginning where POSIX leaves two."""
+    """Convert to slashes, with a single leading slash."""
     path = path.replace(os.sep, "/")
     return "/" + path.lstrip("/") if path.startswith("/") else path

@@ -19,36 +19,41 @@ _PATTERN = re.compile(r"(?P<tool>[^()]+)(\((?P<argument>[^()=]+)=(?P<glob>.*)\))
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What is said of calls of some tools; ``*`` and ``?`` stand for any text."""
+    """A permission for calls that match; ``*`` and ``?`` are wildcards."""
 
     permission: Permission
     tool: str = "*"
-    """A glob on names."""
+    """Glob on the tool's name."""
     argument: str | None = None
-    """Only calls with this argument: a name, one inside another behind dots, or a part of an
-    address (``url.host``; also scheme, port, path, query), ..."""
+    """Restricts the rule to calls with this argument.
+
+    A name, a nested one separated by dots, or a component of a URL (``url.host``; also scheme,
+    port, path, query).
+    """
     value: str = "*"
-    """... whose value matches this glob. Web addresses and file paths are compared in canonical
-    form, numbers as numbers, and what is no text as JSON. Denying and asking take whatever the
-    value can mean and do not mind case; to allow, all of it must match. Of a list one item is
-    enough to deny or to ask, and to allow all of them must match."""
+    """Glob on the argument's value.
+
+    URLs and file paths are compared in canonical form, numbers as numbers, other values as JSON. To
+    deny or ask, any interpretation of the value may match, ignoring case; to allow, all of them
+    must match. For lists, one item is enough to deny or ask, and all items must match to allow.
+    """
 
     @classmethod
     def parse(cls, pattern: str, permission: Permission) -> Rule:
-        """From ``tool`` or ``tool(argument=value)``, each a glob.
+        """Parse ``tool`` or ``tool(argument=value)``, each a glob.
 
         Raises:
-            ValueError: it is neither; completes "KEY: ...".
+            ValueError: the pattern is neither; the message completes "KEY: ...".
         """
         match = _PATTERN.fullmatch(pattern.strip())
         if match is None:
-            raise ValueError("must be a tool, or tool(argument=value); * and ? stand for any text")
+            raise ValueError("must be a tool, or tool(argument=value); * and ? are wildcards")
         if match["argument"] is None:
             return cls(permission, match["tool"])
         return cls(permission, match["tool"], match["argument"].strip(), match["glob"])
 
     def is_about(self, name: str) -> bool:
-        """Does it say something of calls of this tool?"""
+        """True if the rule applies to the tool."""
         return fnmatchcase(name, self.tool)
 
     def covers(
@@ -58,12 +63,12 @@ class Rule:
         schema: JsonObject | None = None,
         folders: Sequence[Path] | None = None,
     ) -> bool:
-        """Does it say something of a call with these arguments?
+        """True if the rule applies to a call with these arguments.
 
         Args:
-            arguments: those of the call.
-            schema: of the arguments; says which are addresses.
-            folders: where relative paths may begin; None is the folder we run in.
+            arguments: the arguments of the call.
+            schema: their JSON Schema, which tells which of them are URLs.
+            folders: base directories of relative paths; None means the working directory.
         """
         if self.argument is None:
             return True
@@ -71,28 +76,28 @@ class Rule:
             folders = (Path.cwd(),)
         is_exact = self.permission == "allow"
         found = [
-            value.fits(self.value, folders, is_exact=is_exact)
+            value.matches(self.value, folders, is_exact=is_exact)
             for value in values_at(arguments, self.argument, schema or {})
         ]
         return all(found) and bool(found) if is_exact else any(found)
 
 
-def rules_in(said: Mapping[str, Permission]) -> tuple[Rule, ...]:
-    """The rules of a section of the configuration: what is said, by pattern.
+def rules_in(permissions: Mapping[str, Permission]) -> tuple[Rule, ...]:
+    """Parse a section of the configuration: permissions by pattern.
 
     Raises:
-        ValueError: a pattern is none.
+        ValueError: a pattern is invalid.
     """
-    return tuple(Rule.parse(pattern, permission) for pattern, permission in said.items())
+    return tuple(Rule.parse(pattern, permission) for pattern, permission in permissions.items())
 
 
 def rules_about(rules: Iterable[Rule], name: str) -> tuple[Rule, ...]:
-    """Those that say something of a tool, as rules of it, whatever it is called elsewhere."""
+    """Return the rules that apply to a tool, with ``*`` as their tool."""
     return tuple(replace(rule, tool="*") for rule in rules if rule.is_about(name))
 
 
 def is_never_allowed(rules: Iterable[Rule], name: str) -> bool:
-    """Is every call of the tool denied, whatever its arguments?"""
+    """True if every call of the tool is denied, whatever its arguments."""
     return any(
         rule.permission == "deny" and rule.argument is None and rule.is_about(name)
         for rule in rules
@@ -100,7 +105,7 @@ def is_never_allowed(rules: Iterable[Rule], name: str) -> bool:
 
 
 def is_named(name: str, globs: Iterable[str]) -> bool:
-    """Is a tool one of those that globs name?"""
+    """True if the name matches one of the globs."""
     return any(fnmatchcase(name, glob) for glob in globs)
 
 
@@ -112,20 +117,22 @@ def permission(
     schema: JsonObject | None = None,
     folders: Sequence[Path] | None = None,
 ) -> Permission:
-    """deny wins over allow, allow over ask; what no rule is about may be called.
+    """Return the permission for a call: deny over allow over ask; allow if no rule applies.
 
-    Raises nothing, whatever the arguments are; ``schema`` and ``folders`` are as for ``covers``.
+    Never raises, whatever the arguments. For ``schema`` and ``folders`` see ``Rule.covers``.
     """
-    said = {
+    permissions = {
         rule.permission
         for rule in rules
         if rule.is_about(name) and rule.covers(arguments, schema=schema, folders=folders)
     }
-    if "deny" in said:
+    if "deny" in permissions:
         return "deny"
-    return "ask" if said == {"ask"} else "allow"
+    return "ask" if permissions == {"ask"} else "allow"
 
 
 def stricter(one: Permission, other: Permission) -> Permission:
-    """What holds where two policies both have to agree."""
-    return next(said for said in ("deny", "ask", "allow") if said in (one, other))
+    """Return the stricter of two permissions."""
+    return next(
+        permissions for permissions in ("deny", "ask", "allow") if permissions in (one, other)
+    )

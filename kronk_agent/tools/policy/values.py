@@ -1,4 +1,4 @@
-"""The values in a call's arguments, and how each kind of value is compared with a glob."""
+"""Finds the values in a call's arguments and compares each kind of value with a glob."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from kronk_agent.tools.policy.addresses import (
     loose_readings,
     readings,
 )
-from kronk_agent.tools.policy.globs import fits
-from kronk_agent.tools.policy.paths import MAX_PATH_CHARS, fits_file, is_path_pattern
+from kronk_agent.tools.policy.globs import matches
+from kronk_agent.tools.policy.paths import MAX_PATH_CHARS, is_path_pattern, matches_file
 
 Kind: TypeAlias = Literal["text", "url", "path"]
 
@@ -36,65 +36,67 @@ _KINDS: dict[str, Kind] = {
     **dict.fromkeys(_URL_WORDS.split(), "url"),
     **dict.fromkeys(_PATH_WORDS.split(), "path"),
 }
-"""What the last word of an argument's name says its values are."""
+"""The kind of an argument's values by the last word of its name."""
 _URL_FORMATS = ("uri", "uri-reference", "iri", "iri-reference", "url")
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value found in a call's arguments."""
+    """A value in a call's arguments."""
 
     value: JsonValue
     kind: Kind = "text"
     part: str | None = None
-    """The part of the address that the value is, of those that can be named."""
+    """The component of the URL that a rule names; None for the whole value."""
 
-    def fits(self, glob: str, folders: Sequence[Path], *, is_exact: bool) -> bool:
+    def matches(self, glob: str, folders: Sequence[Path], *, is_exact: bool) -> bool:
         """True if the glob matches.
 
         Args:
-            glob: ``*`` stands for any text.
-            folders: where relative paths may begin.
-            is_exact: all that the value can mean must match; otherwise any of it.
+            glob: the pattern; ``*`` is a wildcard.
+            folders: base directories of relative paths.
+            is_exact: all interpretations of the value must match; otherwise one is enough.
         """
         match self.value:
             case str(text):
                 text, glob = _encodable(text), _encodable(glob)
                 if self.part is not None:
-                    return _fits_part(text, self.part, glob, is_exact=is_exact)
-                return glob == "*" or self._fits_text(text, glob, folders, is_exact=is_exact)
+                    return _matches_part(text, self.part, glob, is_exact=is_exact)
+                return glob == "*" or self._matches_text(text, glob, folders, is_exact=is_exact)
             case bool() | None | dict() | list():
                 text = json.dumps(self.value, ensure_ascii=False)
-                return fits(text, glob, is_exact=is_exact)
+                return matches(text, glob, is_exact=is_exact)
             case number:
-                return _fits_number(number, glob)
+                return _matches_number(number, glob)
 
-    def _fits_text(self, text: str, glob: str, folders: Sequence[Path], *, is_exact: bool) -> bool:
+    def _matches_text(
+        self, text: str, glob: str, folders: Sequence[Path], *, is_exact: bool
+    ) -> bool:
         if is_exact:
-            return self._fits_exactly(text, glob, folders)
+            return self._matches_exactly(text, glob, folders)
         return (
-            fits(text, glob, is_exact=False)
-            or (self._may_be_url(glob) and _fits_any_address(text, glob))
-            or _fits_any_spelling(text, glob)
-            or (self._may_be_path(glob) and self._fits_any_file(text, glob, folders))
+            matches(text, glob, is_exact=False)
+            or (self._may_be_url(glob) and _matches_any_url(text, glob))
+            or _matches_any_spelling(text, glob)
+            or (self._may_be_path(glob) and self._matches_any_file(text, glob, folders))
         )
 
-    def _fits_exactly(self, text: str, glob: str, folders: Sequence[Path]) -> bool:
+    def _matches_exactly(self, text: str, glob: str, folders: Sequence[Path]) -> bool:
         has_own_scheme = "://" in glob and not is_web_pattern(glob)
         if has_own_scheme or (is_address(text) and not is_web_address(text)):
             spellings = [spelling for each in readings(text) for spelling in each.spellings]
-            return all(fits(each, glob, is_exact=True) for each in (text, *spellings))
+            return all(matches(each, glob, is_exact=True) for each in (text, *spellings))
         if is_web_address(text) or self._may_be_url(glob):
-            return _fits_all_addresses(text, glob)
+            return _matches_all_urls(text, glob)
         if self._may_be_path(glob):
-            return len(text) <= MAX_PATH_CHARS and fits_file(text, glob, folders, is_exact=True)
-        return fits(text, glob, is_exact=True)
+            return len(text) <= MAX_PATH_CHARS and matches_file(text, glob, folders, is_exact=True)
+        return matches(text, glob, is_exact=True)
 
-    def _fits_any_file(self, text: str, glob: str, folders: Sequence[Path]) -> bool:
-        """Also true if a path is longer than any there is, which a server may shorten."""
+    def _matches_any_file(self, text: str, glob: str, folders: Sequence[Path]) -> bool:
+        """Also true for a path that is too long to be valid, which a server may truncate."""
         if len(text) > MAX_PATH_CHARS:
             return self.kind == "path" or is_path_pattern(glob)
-        return fits_file(text, glob, folders, is_exact=False)
+        return matches_file(text, glob, folders, is_exact=False)
 
     def _may_be_url(self, glob: str) -> bool:
         return self.kind == "url" or "://" in glob
@@ -105,10 +107,10 @@ class Value:
 
 
 def values_at(arguments: JsonObject, name: str, schema: JsonObject) -> list[Value]:
-    """The values of an argument, those of a list one by one.
+    """Return the values of an argument; lists are expanded.
 
-    ``name`` is an argument, one inside another behind dots, or a part of an address behind a dot.
-    Where a name has dots itself, every reading counts.
+    ``name`` is an argument, a nested one separated by dots, or a component of a URL after a dot. If
+    a name itself contains dots, all interpretations are included.
     """
     return list(_values(arguments, unicodedata.normalize("NFC", name).split("."), schema, "text"))
 
@@ -144,31 +146,31 @@ def _is_url_schema(schema: JsonValue) -> bool:
 
 
 def _encodable(text: str) -> str:
-    """Without lone surrogates, which JSON can have."""
+    """Replace lone surrogates, which JSON can contain."""
     return text.encode("utf-8", "replace").decode()
 
 
-def _fits_number(value: float, glob: str) -> bool:
-    """As numbers where the glob is one: 1 is 1.0."""
+def _matches_number(value: float, glob: str) -> bool:
+    """Compare as numbers if the glob is one: 1 equals 1.0."""
     try:
         if Decimal(glob.strip()) == Decimal(repr(value)):
             return True
     except InvalidOperation:
         pass
     is_whole = isinstance(value, float) and value.is_integer()
-    return fits(json.dumps(int(value) if is_whole else value), glob, is_exact=False)
+    return matches(json.dumps(int(value) if is_whole else value), glob, is_exact=False)
 
 
-def _fits_part(text: str, part: str, glob: str, *, is_exact: bool) -> bool:
+def _matches_part(text: str, part: str, glob: str, *, is_exact: bool) -> bool:
     pattern = AddressPattern.of_part(part, glob)
     if is_exact:
         found = readings(text)
-        return bool(found) and all(pattern.fits(each, is_exact=True) for each in found)
+        return bool(found) and all(pattern.matches(each, is_exact=True) for each in found)
     found = loose_readings(text)
-    return not found or any(pattern.fits(each, is_exact=False) for each in found)
+    return not found or any(pattern.matches(each, is_exact=False) for each in found)
 
 
-def _fits_all_addresses(text: str, glob: str) -> bool:
+def _matches_all_urls(text: str, glob: str) -> bool:
     pattern = AddressPattern.parse(glob, is_exact=True)
     found = loose_readings(text)
     is_relative = text.removeprefix("//").startswith(("/", "\\"))
@@ -176,22 +178,22 @@ def _fits_all_addresses(text: str, glob: str) -> bool:
         pattern is not None
         and not is_relative
         and bool(found)
-        and all(pattern.fits(address, is_exact=True) for address in found)
+        and all(pattern.matches(address, is_exact=True) for address in found)
     )
 
 
-def _fits_any_address(text: str, glob: str) -> bool:
-    """Also true if nobody can say where the address leads."""
+def _matches_any_url(text: str, glob: str) -> bool:
+    """Also true if the URL cannot be interpreted."""
     found = loose_readings(text)
     pattern = AddressPattern.parse(glob, is_exact=False)
     if pattern is None:
         return False
-    return not found or any(pattern.fits(address, is_exact=False) for address in found)
+    return not found or any(pattern.matches(address, is_exact=False) for address in found)
 
 
-def _fits_any_spelling(text: str, glob: str) -> bool:
+def _matches_any_spelling(text: str, glob: str) -> bool:
     return is_address(text) and any(
-        fits(spelling, glob, is_exact=False)
+        matches(spelling, glob, is_exact=False)
         for address in readings(text)
         for spelling in address.spellings
     )

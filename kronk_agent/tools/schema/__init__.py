@@ -1,1 +1,1 @@
-"""JSON Schemas: reading those of other people, checking values, and showing them to models."""
+"""JSON Schemas: normalizing foreign ones, validating values, and showing schemas to models."""

@@ -1,4 +1,4 @@
-"""The formats of strings that MCP's forms may ask for: email, uri, date and date-time."""
+"""String formats that MCP forms can use: email, uri, date and date-time."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ EXAMPLES = {
     "date": "2026-01-31",
     "date-time": "2026-01-31T12:00:00Z",
 }
-"""A valid value of each."""
+"""A valid value for each format."""
 
 
 def format_checker() -> FormatChecker:
-    """Checks these formats and no others."""
+    """Return a checker for these formats only."""
     from jsonschema import FormatChecker
 
     checker = FormatChecker(formats=())
-    # Registered on the object: the decorator of the class would change every other checker.
+    # Registered on the object: the class decorator would change all other checkers.
     checker.checkers = {
         "email": (_is_email, ()),
         "uri": (_is_uri, ()),

@@ -1,4 +1,4 @@
-"""The regular expressions of JSON Schema, which are those of JavaScript (ECMA-262)."""
+"""Regular expressions of JSON Schema, in the dialect of JavaScript (ECMA-262)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Final
 import regex
 
 _TIMEOUT_SECONDS = 0.5
-"""One search at most: a pattern from outside may backtrack for ever."""
+"""Limit of one search: an untrusted pattern may backtrack endlessly."""
 
-_LONGEST: Final = 20_000
-"""Characters."""
+_MAX_PATTERN_CHARS: Final = 20_000
+"""Maximum length of a pattern."""
 
 _ECMA_ONLY = re.compile(
     r"""
@@ -33,28 +33,28 @@ _ECMA_ONLY = re.compile(
 
 
 def check_pattern(pattern: str) -> str:
-    """Why a pattern cannot be used; empty if it can."""
-    if len(pattern) > _LONGEST:
-        return f"the pattern has {len(pattern)} characters and may have {_LONGEST}"
+    """Return why a pattern cannot be used; empty if it can."""
+    if len(pattern) > _MAX_PATTERN_CHARS:
+        return f"the pattern has {len(pattern)} characters, the maximum is {_MAX_PATTERN_CHARS}"
     try:
         _compiled(pattern)
     except RecursionError:
         return "the pattern is nested too deeply"
     except (regex.error, OverflowError, ValueError) as error:
-        return f"the pattern {pattern[:60]!r} cannot be read: {error}"
+        return f"the pattern {pattern[:60]!r} is invalid: {error}"
     return ""
 
 
 def for_grammar(pattern: str) -> str:
-    """The pattern as Rust's ``regex-syntax`` writes it, which grammars are compiled from.
+    """Translate the pattern to Rust's ``regex-syntax``, which grammars are compiled from.
 
-    What that has not, such as looking ahead and references to groups, stays as it is.
+    Unsupported features, such as lookahead and backreferences, are kept as they are.
     """
     return _translated(pattern, _RUST)
 
 
 def search(pattern: str, text: str) -> bool:
-    """True if the pattern matches somewhere in the text.
+    """True if the pattern matches anywhere in the text.
 
     Raises:
         regex.error: the pattern cannot be compiled.
@@ -70,18 +70,18 @@ def _compiled(pattern: str) -> regex.Pattern[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Engine:
-    """How a regular expression engine writes what JavaScript writes otherwise."""
+    """Syntax in which a regular expression engine differs from JavaScript."""
 
     end: str
-    """The end of the text."""
+    """Matches the end of the text."""
     nothing: str
-    """What matches nothing."""
+    """Matches nothing."""
     group: str
-    """What a named group matched."""
+    """A backreference to a named group."""
 
 
 _REGEX: Final = _Engine(end=r"\Z", nothing="(?!)", group="(?P={name})")
-"""The ``regex`` module, whose ``$`` would also match before a last line break."""
+"""The ``regex`` module, whose ``$`` would also match before a trailing newline."""
 _RUST: Final = _Engine(end="$", nothing=r"[^\s\S]", group=r"\k<{name}>")
 """Rust's ``regex-syntax``."""
 
@@ -106,7 +106,7 @@ def _translated(pattern: str, engine: _Engine) -> str:
             case "nothing" if not is_in_class:
                 return engine.nothing
             case "opening" if is_in_class:
-                return r"\["  # where others would begin a class in the class
+                return r"\["  # other engines would start a nested class
             case "opening":
                 is_in_class = True
             case "closing" | "nothing":

@@ -1,4 +1,4 @@
-"""JSON Schemas as models are shown them: without what costs tokens and says nothing."""
+"""JSON Schemas as shown to models, without keywords that cost tokens but say nothing."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Final
 
 from kronk_agent.messages import JsonObject, JsonValue
 
-_NAMED: Final = frozenset(
+_SCHEMA_MAPS: Final = frozenset(
     {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"}
 )
-"""Keywords that hold schemas by name, whatever the names look like."""
-_DATA: Final = frozenset({"const", "enum", "default", "examples"})
-"""Keywords that hold values, in which nothing is a keyword."""
+"""Keywords that contain schemas by name, whatever the names are."""
+_VALUE_KEYWORDS: Final = frozenset({"const", "enum", "default", "examples"})
+"""Keywords that contain values, in which nothing is a keyword."""
 
 
 def prompt_schema(
     schema: JsonObject, shorten: Callable[[str], str] = lambda text: text
 ) -> JsonObject:
-    """A schema that accepts the same values, with fewer words.
+    """Return a shorter schema that accepts the same values.
 
-    Without ``$schema``, ``$comment``, empty descriptions and lists of required properties, and
-    titles that only repeat a name or stand beside a description.
+    Drops ``$schema``, ``$comment``, empty descriptions and lists of required properties, and titles
+    that only repeat a name or accompany a description.
 
     Args:
-        schema: what arguments are checked against; left as it is.
-        shorten: makes descriptions shorter.
+        schema: the schema of the arguments; not modified.
+        shorten: shortens descriptions.
     """
     return _compact(schema, "", shorten)
 
@@ -60,9 +60,9 @@ def _value(key: str, value: JsonValue, shorten: Callable[[str], str]) -> JsonVal
     match value:
         case str() if key == "description":
             return shorten(value)
-        case dict() if key in _NAMED:
+        case dict() if key in _SCHEMA_MAPS:
             return {name: _schema(inner, name, shorten) for name, inner in value.items()}
-        case dict() | list() if key not in _DATA:
+        case dict() | list() if key not in _VALUE_KEYWORDS:
             return _schema(value, "", shorten)
         case _:
             return value

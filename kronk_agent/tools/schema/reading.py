@@ -1,7 +1,7 @@
-"""Reads JSON Schemas as people write them; what comes of it is JSON Schema 2020-12.
+"""Normalizes JSON Schemas from elsewhere to JSON Schema 2020-12.
 
-Schemas come from MCP servers and clients: of every draft, of OpenAPI, some of them broken. A
-keyword that says nothing legal is left out, and no other with it.
+Schemas come from MCP servers and clients, in any draft or OpenAPI, some of them invalid. An invalid
+keyword is dropped without affecting others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kronk_agent.tools.schema.references import resolved
 from kronk_agent.tools.schema.walking import LISTS, MAPS, SINGLES, without_reversals
 
 _TYPES: Final = frozenset({"string", "integer", "number", "boolean", "null", "array", "object"})
-_OTHER_TYPES: Final = {
+_TYPE_ALIASES: Final = {
     **dict.fromkeys(("int", "int32", "int64", "long"), "integer"),
     **dict.fromkeys(("float", "double", "decimal"), "number"),
     **dict.fromkeys(("str", "text"), "string"),
@@ -29,33 +29,33 @@ _OTHER_TYPES: Final = {
     "bool": "boolean",
     "none": "null",
 }
-"""What other type systems call them."""
-_LONGEST_REMEMBERED: Final = 20_000
-"""Characters of a schema."""
+"""Names of types in other type systems."""
+_MAX_CACHED_CHARS: Final = 20_000
+"""Maximum length of a schema that is cached."""
 _DRAFTS_TO_4: Final = ("draft-03/", "draft-04/")
 _DRAFTS_TO_7: Final = (*_DRAFTS_TO_4, "draft-06/", "draft-07/")
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaProblem:
-    """A keyword that was left out of a schema."""
+    """A keyword that was dropped from a schema."""
 
     path: str
-    """Where the schema with the keyword is, such as ``properties.mode``; empty for the root."""
+    """Path of the schema with the keyword, such as ``properties.mode``; empty for the root."""
     keyword: str
     reason: str
 
     def __str__(self) -> str:
-        where = f"{self.path}.{self.keyword}" if self.path else self.keyword
-        return f"{where}: {self.reason}"
+        location = f"{self.path}.{self.keyword}" if self.path else self.keyword
+        return f"{location}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
 class ReadSchema:
-    """A schema that is legal, and what had to be left out of it."""
+    """A valid schema, and the keywords that were dropped from it."""
 
     schema: JsonObject
-    """Of draft 2020-12. Every ``$ref`` is ``#/$defs/NAME`` and leads somewhere."""
+    """A schema of draft 2020-12, in which every ``$ref`` is a resolvable ``#/$defs/NAME``."""
     problems: tuple[SchemaProblem, ...]
 
 
@@ -63,23 +63,23 @@ _TOO_DEEP: Final = ReadSchema({}, (SchemaProblem("", "schema", "it is nested too
 
 
 def read_schema(schema: JsonObject) -> ReadSchema:
-    """Read a schema of any draft. A schema that is legal already comes back equal, but for
-    references, which all lead to ``$defs``, and definitions nobody refers to, which are gone.
+    """Normalize a schema of any draft.
 
-    What was read lately is remembered, as a tool is made again for every prompt that shows it; so
-    the result must not be changed.
+    A valid schema is returned unchanged, except that all references lead to ``$defs`` and unused
+    definitions are dropped. Results are cached, since tools are created again for every prompt: do
+    not modify them.
     """
     try:
         text = json.dumps(schema)
     except RecursionError:
         return _TOO_DEEP
-    except (TypeError, ValueError):  # a value of Python's in a default, for instance
+    except (TypeError, ValueError):  # e.g. a default that is not JSON
         return _read(schema)
-    return _remembered(text) if len(text) <= _LONGEST_REMEMBERED else _read(schema)
+    return _read_cached(text) if len(text) <= _MAX_CACHED_CHARS else _read(schema)
 
 
 @lru_cache(maxsize=1024)
-def _remembered(text: str) -> ReadSchema:
+def _read_cached(text: str) -> ReadSchema:
     return _read(json.loads(text))
 
 
@@ -96,45 +96,47 @@ def _read(schema: JsonObject) -> ReadSchema:
     except RecursionError:
         return _TOO_DEEP
     problems = reader.problems + [
-        SchemaProblem(path, "$ref", f"{reference!r} leads nowhere in this schema")
+        SchemaProblem(path, "$ref", f"{reference!r} cannot be resolved in this schema")
         for path, reference in dangling
     ]
     return ReadSchema(read, tuple(problems))
 
 
-class _Illegal(ValueError):
-    """A keyword's value that says nothing."""
+class _InvalidKeywordError(ValueError):
+    """The value of a keyword is invalid."""
 
 
 @dataclass(slots=True)
 class _Reader:
+    """Normalizes one schema and collects its problems."""
+
     is_draft_4: bool
-    """Of draft 4 or older, where ``id`` is what ``$id`` is now."""
+    """True for draft 4 or older, where ``$id`` is called ``id``."""
     is_draft_7: bool
-    """Of draft 7 or older, where nothing counts beside ``$ref``."""
+    """True for draft 7 or older, where siblings of ``$ref`` are ignored."""
     problems: list[SchemaProblem] = field(default_factory=list)
     _path: list[str] = field(default_factory=list)
 
     def read(self, value: JsonValue) -> JsonValue:
-        """A schema; one that is none at all allows everything."""
+        """Normalize a schema; one that is not a schema at all allows everything."""
         if isinstance(value, bool):
             return value
         if not isinstance(value, dict):
-            self._leave_out("schema", "it must be an object")
+            self._drop("schema", "it must be an object")
             return {}
         if self.is_draft_7 and isinstance(value.get("$ref"), str):
             beside = ("$ref", "$defs", "definitions", "title", "description", "default")
             value = {key: inner for key, inner in value.items() if key in beside}
         read: JsonObject = {}
         lost: set[str] = set()
-        for key, inner in _in_new_forms(value, is_draft_4=self.is_draft_4).items():
+        for key, inner in _modernized(value, is_draft_4=self.is_draft_4).items():
             if inner is None and key in _KEYWORDS:
-                continue  # serializers write what is not set so
+                continue  # serializers write unset keywords as null
             num_problems = len(self.problems)
             try:
                 read[key] = self._keyword(key, inner)
-            except _Illegal as problem:
-                self._leave_out(key, str(problem))
+            except _InvalidKeywordError as problem:
+                self._drop(key, str(problem))
             if len(self.problems) > num_problems:
                 lost.add(key)
         return without_reversals(read, lost)
@@ -152,19 +154,19 @@ class _Reader:
 
     def _by_name(self, key: str, value: JsonValue) -> JsonObject:
         if not isinstance(value, dict):
-            raise _Illegal("it must be an object")
+            raise _InvalidKeywordError("it must be an object")
         read: JsonObject = {}
         for name, inner in value.items():
             with self._at(f"{key}.{name}"):
                 if key == "patternProperties" and (problem := check_pattern(name)):
-                    self._leave_out("pattern", problem)
+                    self._drop("pattern", problem)
                     continue
                 read[name] = self.read({} if inner is None else inner)
         return read
 
     def _listed(self, key: str, value: JsonValue) -> list[JsonValue]:
         if not isinstance(value, list) or not value:
-            raise _Illegal("it must be a list of schemas that is not empty")
+            raise _InvalidKeywordError("it must be a list of schemas that is not empty")
         read: list[JsonValue] = []
         for at, inner in enumerate(value):
             with self._at(f"{key}.{at}"):
@@ -177,15 +179,15 @@ class _Reader:
         yield
         self._path.pop()
 
-    def _leave_out(self, keyword: str, reason: str) -> None:
+    def _drop(self, keyword: str, reason: str) -> None:
         self.problems.append(SchemaProblem(".".join(self._path), keyword, reason))
 
 
 # --- forms of other drafts ------------------------------------------------------------------------
 
 
-def _in_new_forms(schema: JsonObject, *, is_draft_4: bool) -> JsonObject:
-    """The schema with keywords of drafts 3 to 7 and of OpenAPI as 2020-12 writes them."""
+def _modernized(schema: JsonObject, *, is_draft_4: bool) -> JsonObject:
+    """Convert keywords of drafts 3 to 7 and of OpenAPI to 2020-12."""
     new = dict(schema)
     for bound, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
         if isinstance(new.get(exclusive), bool) and new.pop(exclusive) and bound in new:
@@ -208,7 +210,7 @@ def _in_new_forms(schema: JsonObject, *, is_draft_4: bool) -> JsonObject:
         new["$anchor"] = id.removeprefix("#")
     _split_types(new)
     if isinstance(properties := new.get("properties"), dict):
-        new["properties"], required = _without_own_required(properties)
+        new["properties"], required = _split_required(properties)
         if required:
             listed = new.get("required")
             new["required"] = [*(listed if isinstance(listed, list) else ()), *required]
@@ -216,7 +218,7 @@ def _in_new_forms(schema: JsonObject, *, is_draft_4: bool) -> JsonObject:
 
 
 def _split_types(schema: JsonObject) -> None:
-    """Draft 3 has schemas among the types, the type ``any``, ``disallow`` and ``extends``."""
+    """Convert draft 3: schemas among the types, the type ``any``, ``disallow``, ``extends``."""
     for keyword, negates in (("type", False), ("disallow", True)):
         kinds = schema.get(keyword)
         listed = kinds if isinstance(kinds, list) else [kinds]
@@ -239,13 +241,13 @@ def _listed_types(schema: JsonObject) -> list[JsonValue]:
 
 
 def _add(schema: JsonObject, other: JsonValue) -> None:
-    """What the other schema says counts as well."""
+    """Require the other schema as well."""
     parts = schema.get("allOf")
     schema["allOf"] = [*(parts if isinstance(parts, list) else ()), other]
 
 
 def _split_dependencies(schema: JsonObject) -> None:
-    """Drafts 3 to 7 have one keyword for required properties and for schemas."""
+    """Convert drafts 3 to 7: one keyword for required properties and for schemas."""
     together = schema.get("dependencies")
     if not isinstance(together, dict):
         return
@@ -259,7 +261,7 @@ def _split_dependencies(schema: JsonObject) -> None:
 
 
 def _allow_null(schema: JsonObject) -> None:
-    """OpenAPI 3.0's ``nullable``."""
+    """Convert ``nullable`` of OpenAPI 3.0."""
     if schema.get("nullable") is not True:
         return
     kind, values = schema.get("type"), schema.get("enum")
@@ -270,8 +272,8 @@ def _allow_null(schema: JsonObject) -> None:
             schema["enum"] = [*values, None]
 
 
-def _without_own_required(properties: JsonObject) -> tuple[JsonObject, list[JsonValue]]:
-    """Draft 3 writes ``"required": true`` into the property itself."""
+def _split_required(properties: JsonObject) -> tuple[JsonObject, list[JsonValue]]:
+    """Convert draft 3: ``"required": true`` in the property itself."""
     plain: JsonObject = {}
     required: list[JsonValue] = []
     for name, schema in properties.items():
@@ -286,7 +288,7 @@ def _without_own_required(properties: JsonObject) -> tuple[JsonObject, list[Json
 
 
 def _boolean(value: JsonValue) -> JsonValue:
-    """A schema that is true or false, written as text."""
+    """Convert a boolean schema that is written as text."""
     words: dict[JsonValue, JsonValue] = {"true": True, "false": False}
     return words.get(value.lower(), value) if isinstance(value, str) else value
 
@@ -295,16 +297,16 @@ def _type(value: JsonValue) -> JsonValue:
     if isinstance(value, str):
         return _type_name(value)
     if not isinstance(value, list) or not value:
-        raise _Illegal("it must be the name of a type, or a list of names")
+        raise _InvalidKeywordError("it must be the name of a type, or a list of names")
     names: dict[JsonValue, None] = dict.fromkeys(map(_type_name, value))
     return list(names)
 
 
 def _type_name(value: JsonValue) -> str:
     name = value.lower() if isinstance(value, str) else ""
-    name = _OTHER_TYPES.get(name, name)
+    name = _TYPE_ALIASES.get(name, name)
     if name not in _TYPES:
-        raise _Illegal(f"{value!r} is no type")
+        raise _InvalidKeywordError(f"{value!r} is not a type")
     return name
 
 
@@ -313,62 +315,62 @@ def _number(value: JsonValue) -> JsonValue:
         try:
             value = int(value) if value.strip("+-").isdecimal() else float(value)
         except ValueError:
-            raise _Illegal("it must be a number") from None
+            raise _InvalidKeywordError("it must be a number") from None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise _Illegal("it must be a number")
+        raise _InvalidKeywordError("it must be a number")
     return value
 
 
 def _positive(value: JsonValue) -> JsonValue:
     number = _number(value)
     if not isinstance(number, int | float) or number <= 0:
-        raise _Illegal("it must be a number greater than 0")
+        raise _InvalidKeywordError("it must be a number greater than 0")
     return number
 
 
 def _count(value: JsonValue) -> JsonValue:
     number = _number(value)
     if not isinstance(number, int | float) or number < 0 or number != int(number):
-        raise _Illegal("it must be a whole number, 0 or more")
+        raise _InvalidKeywordError("it must be a whole number, 0 or more")
     return int(number)
 
 
 def _pattern(value: JsonValue) -> JsonValue:
     pattern = _text(value)
     if problem := check_pattern(pattern):
-        raise _Illegal(problem)
+        raise _InvalidKeywordError(problem)
     return pattern
 
 
 def _text(value: JsonValue) -> str:
     if not isinstance(value, str):
-        raise _Illegal("it must be text")
+        raise _InvalidKeywordError("it must be text")
     return value
 
 
 def _names(value: JsonValue) -> JsonValue:
     if not isinstance(value, list):
-        raise _Illegal("it must be a list of names")
+        raise _InvalidKeywordError("it must be a list of names")
     names: dict[JsonValue, None] = dict.fromkeys(n for n in value if isinstance(n, str))
     return list(names)
 
 
 def _names_by_name(value: JsonValue) -> JsonValue:
     if not isinstance(value, dict):
-        raise _Illegal("it must be an object")
+        raise _InvalidKeywordError("it must be an object")
     return {key: _names(names) for key, names in value.items()}
 
 
 def _values(value: JsonValue) -> JsonValue:
     if not isinstance(value, list) or not value:
-        raise _Illegal("it must be a list of values that is not empty")
+        raise _InvalidKeywordError("it must be a list of values that is not empty")
     return value
 
 
 def _flag(value: JsonValue) -> JsonValue:
     flag = _boolean(value)
     if not isinstance(flag, bool):
-        raise _Illegal("it must be true or false")
+        raise _InvalidKeywordError("it must be true or false")
     return flag
 
 

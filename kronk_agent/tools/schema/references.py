@@ -1,4 +1,4 @@
-"""References of JSON Schemas: every one of them made to lead to ``#/$defs/NAME``."""
+"""Rewrites the references of JSON Schemas so that each is ``#/$defs/NAME``."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ if TYPE_CHECKING:
     from referencing._core import Resolved, Resolver
 
 _REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
-_LEFT_OUT: Final = frozenset(
+_DROPPED_KEYWORDS: Final = frozenset(
     {"$schema", "$id", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$defs", "definitions"}
 )
 _ROOT: Final = "root"
 
 
 def resolved(schema: JsonObject) -> tuple[JsonObject, list[tuple[str, str]]]:
-    """The schema with what it refers to under its own ``$defs``, without ``$id`` and anchors.
+    """Move referenced schemas into ``$defs``, and remove ``$id`` and anchors.
 
-    A dynamic reference is left out where it might lead to several places. References to other
-    documents are never fetched.
+    Dynamic references that are ambiguous are dropped. References to other documents are never
+    fetched.
 
     Args:
-        schema: a legal one, of draft 2020-12.
+        schema: a valid schema of draft 2020-12.
 
     Returns:
-        The schema; and where a reference led nowhere, and so was left out, what it said.
+        The schema, and the path and text of each reference that was dropped as unresolvable.
     """
     if not _has_references(schema):
         return _without_bases(schema), []
     from referencing import Registry  # heavy: 40 ms
     from referencing.jsonschema import DRAFT202012
 
-    registry: Registry[Any] = Registry()  # an empty one, which fetches nothing
+    registry: Registry[Any] = Registry()  # an empty registry fetches nothing
     resolver = registry.resolver_with_root(DRAFT202012.create_resource(schema))
     resolution = _Resolution(schema)
     root = resolution.read(schema, resolver, "")
@@ -44,22 +44,24 @@ def resolved(schema: JsonObject) -> tuple[JsonObject, list[tuple[str, str]]]:
 
 
 class _Resolution:
+    """Rewrites the references of one schema."""
+
     def __init__(self, root: JsonObject) -> None:
         self.dangling: list[tuple[str, str]] = []
         self._root = root
         self._is_static = _is_static(root)
         self._names: dict[int, str] = {}
-        """Of schemas that are referred to, by identity."""
+        """Names of referenced schemas, by identity."""
         self._definitions: dict[str, JsonValue] = {}
 
     def read(self, schema: JsonValue, resolver: Resolver[Any], path: str) -> JsonValue:
-        """A schema with its references led to the definitions, which are read on the way."""
+        """Rewrite the references of a schema; referenced schemas are processed on the way."""
         if not isinstance(schema, dict):
             return schema
         from referencing.jsonschema import DRAFT202012
 
         resolver = resolver.in_subresource(DRAFT202012.create_resource(schema))
-        kept: JsonObject = {key: v for key, v in schema.items() if key not in _LEFT_OUT}
+        kept: JsonObject = {key: v for key, v in schema.items() if key not in _DROPPED_KEYWORDS}
         lost: set[str] = set()
         for keyword in _REFERENCES:
             reference = kept.pop(keyword, None)
@@ -72,6 +74,7 @@ class _Resolution:
                     kept["$ref"] = f"#/$defs/{self._named(target, reference)}"
 
         def step(key: str, value: JsonValue) -> JsonValue:
+            """Process a subschema."""
             num_dangling = len(self.dangling)
             read = self.read(value, resolver, f"{path}.{key}" if path else key)
             if len(self.dangling) > num_dangling:
@@ -81,7 +84,7 @@ class _Resolution:
         return without_reversals(with_all_schemas(kept, step), lost)
 
     def complete(self, root: JsonObject) -> JsonObject:
-        """The root schema with the definitions, where it had its own or at its end."""
+        """Return the root schema with the definitions, in place of its own or at the end."""
         if not self._definitions:
             return root
         definitions: JsonObject = {
@@ -96,7 +99,7 @@ class _Resolution:
         name = self._names.get(id(target.contents))
         if name is None:
             name = self._names[id(target.contents)] = self._free_name(target, reference)
-            self._definitions[name] = None  # a reference to itself finds its name
+            self._definitions[name] = None  # registered first, for references to itself
             if target.contents is not self._root:
                 self._definitions[name] = self.read(
                     target.contents, target.resolver, f"$defs.{name}"
@@ -128,16 +131,16 @@ def _has_references(schema: JsonValue) -> bool:
 
 
 def _without_bases(schema: JsonObject) -> JsonObject:
-    """The schema without what only references need."""
+    """Remove keywords that only references need."""
 
     def step(_: str, value: JsonValue) -> JsonValue:
         return _without_bases(value) if isinstance(value, dict) else value
 
-    return with_all_schemas({k: v for k, v in schema.items() if k not in _LEFT_OUT}, step)
+    return with_all_schemas({k: v for k, v in schema.items() if k not in _DROPPED_KEYWORDS}, step)
 
 
 def _is_static(schema: JsonObject) -> bool:
-    """True if every dynamic reference has one place to lead to."""
+    """True if every dynamic reference has a single possible target."""
     found: list[tuple[str, str]] = []
 
     def visit(_: str, value: JsonValue) -> JsonValue:
@@ -154,12 +157,12 @@ def _is_static(schema: JsonObject) -> bool:
 
 
 def _lookup(resolver: Resolver[Any], reference: str) -> Resolved[Any] | None:
-    """Where a reference leads, if that is a schema of the same document."""
+    """Resolve a reference to a schema of the same document; None if it has no such target."""
     moved = re.sub(r"/items/(\d+)", r"/prefixItems/\1", reference)
     for spelling in (reference, moved):
         try:
             target = resolver.lookup(spelling)
-        except Exception:  # noqa: BLE001  # boundary: a broken reference fails in any way
+        except Exception:  # noqa: BLE001  # boundary: a broken reference may raise anything
             continue
         if isinstance(target.contents, dict | bool):
             return target
@@ -167,7 +170,7 @@ def _lookup(resolver: Resolver[Any], reference: str) -> Resolved[Any] | None:
 
 
 def _is_endless(schema: JsonObject, target: Resolved[Any]) -> bool:
-    """True if references lead back to where they began, with no other schema on the way."""
+    """True if references form a cycle without any other schema."""
     seen = {id(schema)}
     contents, resolver = target.contents, target.resolver
     while id(contents) not in seen:

@@ -1,6 +1,6 @@
-"""A JSON Schema validator that checks what it can and skips what it cannot.
+"""A JSON Schema validator that skips keywords it cannot check.
 
-A keyword that cannot be checked must not keep a tool from being called.
+Such a keyword must not prevent a tool from being called.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _DECIMAL_DIGITS: Final = 700
-"""More than two floating-point numbers are apart: ``%`` is exact."""
+"""Exceeds the exponent range of floating-point numbers, so that ``%`` is exact."""
 
 _Errors: TypeAlias = "Iterator[ValidationError]"
 _Keyword: TypeAlias = "Callable[[Validator, Any, Any, JsonObject], _Errors | None]"
 
 
 def lenient_validator(schema: JsonObject, formats: FormatChecker | None = None) -> Validator:
-    """A validator for a schema of any draft, as ``read_schema`` reads it.
+    """Return a validator for a schema of any draft, normalized by ``read_schema``.
 
-    A keyword that cannot be checked is skipped, and said once in the log. References to other
-    documents are never fetched.
+    A keyword that cannot be checked is skipped and logged once. References to other documents are
+    never fetched.
 
     Args:
         schema: any JSON object.
@@ -53,21 +53,22 @@ def lenient_validator(schema: JsonObject, formats: FormatChecker | None = None) 
     lenient: type[Validator] = validators.extend(  # type: ignore[no-untyped-call]
         Draft202012Validator, checks
     )
-    # A registry of our own: the default one downloads whatever URL a $ref names.
+    # An own registry: the default one downloads any URL that a $ref names.
     return lenient(read_schema(schema).schema, registry=Registry(), format_checker=formats)
 
 
 def _skipping(name: str, check: _Keyword, skipped: set[str]) -> _Keyword:
-    """The keyword's check, which ends without an error where it cannot be made."""
+    """Wrap a keyword's check so that it reports no error if it fails itself."""
 
     def checked(
         validator: Validator, value: JsonValue, instance: JsonValue, schema: JsonObject
     ) -> _Errors:
+        """Run the check."""
         try:
             yield from check(validator, value, instance, schema) or ()
         except RecursionError:
-            raise  # going on would try every branch at every depth
-        except Exception as error:  # noqa: BLE001  # boundary: a broken schema fails in any way
+            raise  # continuing would try every branch at every depth
+        except Exception as error:  # noqa: BLE001  # boundary: a broken schema may raise anything
             if name not in skipped:
                 skipped.add(name)
                 reason = str(error).partition("\n")[0]
@@ -80,7 +81,7 @@ def _skipping(name: str, check: _Keyword, skipped: set[str]) -> _Keyword:
 def _multiple_of(
     validator: Validator, step: JsonValue, instance: JsonValue, schema: JsonObject
 ) -> _Errors:
-    """Exact for decimals: 19.99 is a multiple of 0.01, which floating point denies."""
+    """Check exactly for decimals: 19.99 is a multiple of 0.01, unlike in floating point."""
     from jsonschema import ValidationError
 
     if isinstance(instance, bool) or not isinstance(instance, int | float):
@@ -111,20 +112,21 @@ def _pattern_properties(
                 yield from validator.descend(value, below, path=key, schema_path=pattern)
 
 
-def _additional_properties(stock: _Keyword) -> _Keyword:
-    """The draft's own check, told which properties have a pattern."""
+def _additional_properties(standard_check: _Keyword) -> _Keyword:
+    """Wrap the standard check so that it respects our ``patternProperties``."""
 
     def check(
         validator: Validator, value: JsonValue, instance: JsonValue, schema: JsonObject
     ) -> _Errors | None:
+        """Run the standard check with the properties that match a pattern."""
         patterns = schema.get("patternProperties")
         if not (isinstance(patterns, dict) and isinstance(instance, dict)):
-            return stock(validator, value, instance, schema)
-        named = schema.get("properties")
-        known = dict(named) if isinstance(named, dict) else {}
+            return standard_check(validator, value, instance, schema)
+        declared = schema.get("properties")
+        properties = dict(declared) if isinstance(declared, dict) else {}
         for key in instance:
             if any(search(pattern, key) for pattern in patterns):
-                known[key] = True
-        return stock(validator, value, instance, {"properties": known})
+                properties[key] = True
+        return standard_check(validator, value, instance, {"properties": properties})
 
     return check

@@ -1,4 +1,4 @@
-"""Walking JSON Schemas: which keywords hold further schemas."""
+"""Traverses JSON Schemas: the keywords that contain schemas."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _LISTS: Final = frozenset({"anyOf", "oneOf", "allOf", "prefixItems", "items"})
 _SINGLES: Final = frozenset({"items", "additionalProperties"})
 
 MAPS: Final = _BY_NAME | {"dependentSchemas"}
-"""Keywords that hold schemas by name."""
+"""Keywords that contain schemas by name."""
 LISTS: Final = _LISTS - {"items"}
-"""Keywords that hold a list of schemas."""
+"""Keywords that contain a list of schemas."""
 SINGLES: Final = _SINGLES | {
     *("unevaluatedItems", "unevaluatedProperties", "contains", "propertyNames"),
     *("not", "if", "then", "else", "contentSchema"),
 }
-"""Keywords that hold a schema."""
+"""Keywords that contain one schema."""
 
 
 _REVERSALS: Final = {
@@ -28,14 +28,13 @@ _REVERSALS: Final = {
     "contains": frozenset({"maxContains"}),
     "patternProperties": frozenset({"additionalProperties"}),
 }
-"""Keywords that allow less where another allows more, by that other one."""
+"""Keywords that become stricter when another keyword becomes laxer, by that other keyword."""
 
 
 def with_schemas(schema: JsonObject, change: Callable[[JsonValue], JsonValue]) -> JsonObject:
-    """The schema with each schema directly in it changed; those may be true or false, too.
+    """Apply ``change`` to each direct subschema, including boolean ones.
 
-    Only those that say what a value or a part of it is, not those that say what it is not, or what
-    it is under a condition.
+    Only to subschemas that describe a value or a part of it, not to negated or conditional ones.
     """
     return {key: _changed(key, value, change) for key, value in schema.items()}
 
@@ -43,11 +42,11 @@ def with_schemas(schema: JsonObject, change: Callable[[JsonValue], JsonValue]) -
 def with_all_schemas(
     schema: JsonObject, change: Callable[[str, JsonValue], JsonValue]
 ) -> JsonObject:
-    """The same for every schema in it.
+    """Apply ``change`` to every direct subschema, including negated and conditional ones.
 
     Args:
-        schema: a legal one, of draft 2020-12.
-        change: is told where in the schema it is, such as ``properties.mode``, as well.
+        schema: a valid schema of draft 2020-12.
+        change: also receives the path of the subschema, such as ``properties.mode``.
     """
     changed: JsonObject = {}
     for key, value in schema.items():
@@ -64,25 +63,25 @@ def with_all_schemas(
 
 
 def without_reversals(schema: JsonObject, lost: Set[str]) -> JsonObject:
-    """The schema without what would allow less, now that parts of it allow more.
+    """Drop keywords that would be too strict because parts of the schema were dropped.
 
     Args:
-        schema: one in which keywords were left out.
-        lost: its own keywords that went, or that hold schemas in which some went.
+        schema: a schema from which keywords were dropped.
+        lost: its keywords that were dropped, or whose subschemas lost keywords.
     """
-    gone: set[str] = {"unevaluatedItems", "unevaluatedProperties"} if lost else set()
+    dropped: set[str] = {"unevaluatedItems", "unevaluatedProperties"} if lost else set()
     for keyword, others in _REVERSALS.items():
         if keyword in lost:
-            gone |= others
-    kept = {key: value for key, value in schema.items() if key not in gone}
-    if "oneOf" in lost and "oneOf" in kept:  # more than one may be satisfied now
+            dropped |= others
+    kept = {key: value for key, value in schema.items() if key not in dropped}
+    if "oneOf" in lost and "oneOf" in kept:  # now several may match
         parts, options = kept.get("allOf"), kept.pop("oneOf")
         kept["allOf"] = [*(parts if isinstance(parts, list) else ()), {"anyOf": options}]
     return kept
 
 
 def schemas_in(schema: JsonObject) -> Iterator[JsonObject]:
-    """The schemas directly in a schema."""
+    """Yield the direct subschemas."""
     found: list[JsonValue] = []
     with_schemas(schema, lambda inner: found.append(inner))
     return (inner for inner in found if isinstance(inner, dict))

@@ -1,6 +1,6 @@
-"""kronk-agent itself as an MCP server: the agent, the web tools, and all registered servers.
+"""kronk-agent as an MCP server: the agent, the web tools, and the tools of all MCP servers.
 
-``server.py`` says what is exposed; each tool, the resources and the prompts have a module.
+``server.py`` selects what is exposed; each tool, the resources and the prompts have a module.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``ask_agent``: a whole run of the agent, with the tools it has here."""
+"""``ask_agent``: a complete run of the agent with its tools."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ from kronk_mcp_servers.agent.caller import cache_salt
 from kronk_mcp_servers.agent.following import Follower, OnResult, usage_value
 from kronk_mcp_servers.agent.resources import sessions_of_caller
 from kronk_mcp_servers.agent.schemas import INTEGER, STRING, USAGE, integer, object_schema, text
-from kronk_mcp_servers.serving.call import Call
 from kronk_mcp_servers.serving.registry import ServedTool
+from kronk_mcp_servers.serving.request_context import RequestContext
 
-_TITLE_CHARACTERS = 80
+_MAX_TITLE_CHARS = 80
 
 
 class OnAnswer(Protocol):
-    """Hears that a session has a new answer, and whether it is its first."""
+    """Called when a session has a new answer; ``is_new`` for its first."""
 
-    async def __call__(self, session_id: str, /, *, is_new: bool) -> None: ...
+    async def __call__(self, session_id: str, /, *, is_new: bool) -> None:
+        """Handle the new answer."""
 
 
 _DESCRIPTION = (
@@ -45,7 +46,9 @@ _DESCRIPTION = (
 
 
 def _input_schema(max_prompt_characters: int, agents: Mapping[str, NamedAgentConfig]) -> JsonObject:
-    known = "; ".join(f"{name}: {agent.description}".rstrip(": ") for name, agent in agents.items())
+    listed = "; ".join(
+        f"{name}: {agent.description}".rstrip(": ") for name, agent in agents.items()
+    )
     return object_schema(
         {
             "prompt": text(
@@ -56,7 +59,7 @@ def _input_schema(max_prompt_characters: int, agents: Mapping[str, NamedAgentCon
         },
         {
             "agent": text(
-                f"An agent by its name; without this the default. There are: {known or 'none'}."
+                f"An agent by its name; without this the default. There are: {listed or 'none'}."
             ),
             "model": text("A model by its name; without this the default."),
             "session_id": text("Go on with an earlier conversation: the id its answer gave."),
@@ -111,7 +114,7 @@ _OUTPUT_SCHEMA = object_schema(
 
 
 class AskAgent:
-    """The tool, for one runtime."""
+    """The tool ``ask_agent`` of one runtime."""
 
     def __init__(
         self,
@@ -142,7 +145,7 @@ class AskAgent:
             task_after_seconds=0,
         )
 
-    async def _call(self, arguments: JsonObject, call: Call) -> t.CallToolResult:
+    async def _call(self, arguments: JsonObject, call: RequestContext) -> t.CallToolResult:
         prompt = arguments["prompt"]
         assert isinstance(prompt, str)
         given = arguments.get("session_id")
@@ -156,7 +159,12 @@ class AskAgent:
             self._busy.discard(session_id)
 
     async def _answer(
-        self, arguments: JsonObject, prompt: str, session_id: str, is_new: bool, call: Call
+        self,
+        arguments: JsonObject,
+        prompt: str,
+        session_id: str,
+        is_new: bool,
+        call: RequestContext,
     ) -> t.CallToolResult:
         store = await sessions_of_caller(self._runtime)
         if not is_new and await store.session(session_id) is None:
@@ -167,17 +175,17 @@ class AskAgent:
             "loading the model",
             partial(self._runtime.agent, _agent_of(arguments), model=model_of(arguments)),
         )
-        agent = self._as_asked(agent, arguments)
-        said = Message.user(prompt)
-        finished = await follower.follow(agent, [*earlier, said])
+        agent = self._with_options(agent, arguments)
+        message = Message.user(prompt)
+        finished = await follower.follow(agent, [*earlier, message])
         if is_new:
-            title = prompt.partition("\n")[0][:_TITLE_CHARACTERS]
+            title = prompt.partition("\n")[0][:_MAX_TITLE_CHARS]
             await store.create_session(session_id, title=title)
-        await store.append(session_id, [said, *finished.messages])
+        await store.append(session_id, [message, *finished.messages])
         await self._on_answer(session_id, is_new=is_new)
         return _result(finished, follower, session_id, "response_schema" in arguments)
 
-    def _as_asked(self, agent: Agent, arguments: JsonObject) -> Agent:
+    def _with_options(self, agent: Agent, arguments: JsonObject) -> Agent:
         salt = cache_salt()
         is_shared = not salt or self._runtime.config.server.share_agent_prefixes
         options = replace(
@@ -201,16 +209,16 @@ class AskAgent:
 
 
 def _with_tools(agent: Agent, patterns: Sequence[str]) -> Agent:
-    """With only those of its tools.
+    """Restrict the agent to these tools.
 
     Raises:
-        ToolError: there is none of that name, or none that may be called.
+        ToolError: a pattern matches no tool that may be called.
     """
     tools, _ = collect_tools(agent.toolsets, policy=agent.options.effective_rules)
     for pattern in patterns:
         if not any(is_named(name, [pattern]) for name in tools):
-            known = ", ".join(tools) or "none"
-            raise ToolError(f"tools: there is no tool {pattern!r}; there are: {known}")
+            available = ", ".join(tools) or "none"
+            raise ToolError(f"tools: there is no tool {pattern!r}; there are: {available}")
     toolsets = tuple(FilteredToolset(toolset, tuple(patterns)) for toolset in agent.toolsets)
     return replace(agent, toolsets=toolsets)
 
@@ -221,16 +229,16 @@ def _agent_of(arguments: JsonObject) -> str | None:
 
 
 def model_of(arguments: JsonObject) -> str | None:
-    """The model the caller wants."""
+    """Return the model that the client chose; None for the default."""
     model = arguments.get("model")
     return model if isinstance(model, str) else None
 
 
 def json_schema(schema: JsonObject) -> ResponseFormat:
-    """The answer's form.
+    """Return the response format for a JSON Schema.
 
     Raises:
-        InvalidRequestError: what is no JSON Schema.
+        InvalidRequestError: the schema is invalid.
     """
     from jsonschema import Draft202012Validator  # heavy
     from jsonschema.exceptions import SchemaError
@@ -238,8 +246,8 @@ def json_schema(schema: JsonObject) -> ResponseFormat:
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
-        words = f"the schema is wrong at {error.json_path}: {error.message}"
-        raise InvalidRequestError(words, param="response_schema") from None
+        message = f"the schema is wrong at {error.json_path}: {error.message}"
+        raise InvalidRequestError(message, param="response_schema") from None
     return ResponseFormat(type="json_schema", schema=schema)
 
 
@@ -273,7 +281,7 @@ def _result(
 
 
 def parsed(text: str) -> JsonValue:
-    """The answer's JSON; None where it was cut off, or is nested too deeply."""
+    """Parse the answer as JSON; None if it was truncated or is nested too deeply."""
     try:
         value: JsonValue = json.loads(text)
     except (ValueError, RecursionError):

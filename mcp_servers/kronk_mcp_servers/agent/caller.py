@@ -1,4 +1,4 @@
-"""Who a request is from, where keys tell callers apart."""
+"""The caller of the current request, if API keys distinguish callers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from mcp.server.auth.middleware.auth_context import get_access_token
 
 
 def current_caller() -> str | None:
-    """The id of the caller whose request is under way; None where all are one caller."""
+    """Return the ID of the current request's caller; None if callers are not distinguished."""
     token = get_access_token()
     return None if token is None else token.client_id
 
 
 def cache_salt() -> str:
-    """The salt of the caller's prompts in the prefix cache; the same as over the other APIs."""
+    """Return the salt for the caller's prompts in the prefix cache, as in the HTTP APIs."""
     return current_caller() or ""

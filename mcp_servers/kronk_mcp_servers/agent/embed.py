@@ -1,4 +1,4 @@
-"""``embed``: texts as vectors."""
+"""``embed``: texts as embedding vectors."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import mcp.types as t
 from kronk_agent.messages import JsonObject, JsonValue
 from kronk_agent.runtime import Runtime
 from kronk_mcp_servers.agent.schemas import INTEGER, STRING, object_schema, text
-from kronk_mcp_servers.serving.call import Call
 from kronk_mcp_servers.serving.registry import ServedTool
+from kronk_mcp_servers.serving.request_context import RequestContext
 
 _MAX_TEXTS = 256
 
@@ -22,7 +22,7 @@ _OUTPUT_SCHEMA = object_schema(
 
 
 def embed_tool(runtime: Runtime, *, max_prompt_characters: int) -> ServedTool:
-    """The tool, for one runtime."""
+    """Return the tool ``embed`` of one runtime."""
     input_schema = object_schema(
         {
             "texts": {
@@ -36,7 +36,8 @@ def embed_tool(runtime: Runtime, *, max_prompt_characters: int) -> ServedTool:
         {"model": text("A model made to embed, as list_models names it.")},
     )
 
-    async def embed(arguments: JsonObject, call: Call) -> t.CallToolResult:
+    async def embed(arguments: JsonObject, call: RequestContext) -> t.CallToolResult:
+        """Embed the texts."""
         texts, model = arguments["texts"], arguments.get("model")
         assert isinstance(texts, list)
         name = model if isinstance(model, str) else None
@@ -49,8 +50,10 @@ def embed_tool(runtime: Runtime, *, max_prompt_characters: int) -> ServedTool:
             "dimensions": dimensions,
             "num_tokens": found.num_tokens,
         }
-        said = f"{len(vectors)} vectors of {dimensions} numbers"
-        return t.CallToolResult(content=[t.TextContent(text=said)], structured_content=structured)
+        summary = f"{len(vectors)} vectors of {dimensions} numbers"
+        return t.CallToolResult(
+            content=[t.TextContent(text=summary)], structured_content=structured
+        )
 
     return ServedTool(
         definition=t.Tool(

@@ -1,4 +1,4 @@
-"""A run as the client sees it: progress while it goes on, and what was done in the end."""
+"""Reports a run to the client: progress while it runs, and a record of its steps."""
 
 from __future__ import annotations
 
@@ -28,78 +28,78 @@ from kronk_agent.messages import (
     Usage,
 )
 from kronk_mcp_servers.agent.user import approving
-from kronk_mcp_servers.serving.call import Call
+from kronk_mcp_servers.serving.request_context import RequestContext
 
 _Opened = TypeVar("_Opened")
 
 OnResult: TypeAlias = Callable[[ToolResult], Awaitable[None]]
-"""Told of what came of each tool call."""
+"""Called with the result of each tool call."""
 
 TEXT_SECONDS = 0.25
-"""Between two reports of text, which otherwise would be one a token."""
+"""Minimum seconds between two reports of text, which otherwise would be sent per token."""
 _LOADING_SECONDS = 1.0
-_LONGEST_ARGUMENTS = 200
+_MAX_ARGUMENT_CHARS = 200
 
 
 class Follower:
-    """Tells one call's client what a run does, and keeps what the result says of it."""
+    """Reports a run to the client of one call, and records its steps for the result."""
 
-    def __init__(self, call: Call, *, on_result: OnResult | None = None) -> None:
+    def __init__(self, call: RequestContext, *, on_result: OnResult | None = None) -> None:
         self.steps: list[JsonObject] = []
-        """Each with its number, and the calls of tools that were made in it."""
+        """Each step with its number and its tool calls."""
         self._call = call
         self._on_result = on_result
         self._num_reports = 0
         self._text: list[str] = []
-        self._told_at = -TEXT_SECONDS
+        self._reported_at = -TEXT_SECONDS
 
     async def opening(self, what: str, open: Callable[[], Awaitable[_Opened]]) -> _Opened:
-        """Wait for something that may take long, such as a model that is loaded."""
+        """Wait for something slow, such as loading a model, and report that."""
         async with open_task_group() as tasks:
-            tasks.start_soon(self._tell_loading, what)
+            tasks.start_soon(self._report_loading, what)
             opened = await open()
             tasks.cancel_scope.cancel()
         return opened
 
     async def follow(self, agent: Agent, messages: list[Message]) -> RunFinished:
-        """The run's end.
+        """Run the agent and return the last event.
 
         Raises:
-            KronkError: it could not be brought to an end; says why.
+            KronkError: the run failed.
         """
         finished: RunFinished | None = None
         async with agent.run(messages, approve=approving(self._call)) as run:
             async for event in run:
-                await self._take(event)
+                await self._handle(event)
                 if isinstance(event, RunFinished):
                     finished = event
         assert finished is not None, "the last event of a run"
-        await self._tell_text()
+        await self._report_text()
         if finished.reason == "error":
             raise finished.exception or ToolError(finished.error or "the run failed")
         return finished
 
-    async def _take(self, event: Event) -> None:
+    async def _handle(self, event: Event) -> None:
         match event:
             case StepStarted(step):
                 calls: list[JsonValue] = []
                 self.steps.append({"step": step, "tool_calls": calls})
-                await self._tell(f"step {step}")
+                await self._report(f"step {step}")
             case TextDelta(text):
                 self._text.append(text)
-                if time.monotonic() - self._told_at >= TEXT_SECONDS:
-                    await self._tell_text()
+                if time.monotonic() - self._reported_at >= TEXT_SECONDS:
+                    await self._report_text()
             case ToolStarted(call):
-                arguments = call.arguments[:_LONGEST_ARGUMENTS]
-                await self._tell(f"calling {call.name} {arguments}")
+                arguments = call.arguments[:_MAX_ARGUMENT_CHARS]
+                await self._report(f"calling {call.name} {arguments}")
             case ToolProgress(message=str(message)):
-                await self._tell(message)
+                await self._report(message)
             case ToolFinished(result, seconds):
                 self._keep(result, seconds)
                 if self._on_result is not None:
                     await self._on_result(result)
                 outcome = "failed" if result.is_error else "finished"
-                await self._tell(f"{result.name} {outcome} after {seconds:.1f} s")
+                await self._report(f"{result.name} {outcome} after {seconds:.1f} s")
             case Notice(text):
                 await self._call.log("warning", text)
             case ContextCompacted():
@@ -108,32 +108,32 @@ class Follower:
                 pass
 
     def _keep(self, result: ToolResult, seconds: float) -> None:
-        made = self.steps[-1]["tool_calls"]
-        assert isinstance(made, list)
-        made.append(
+        calls = self.steps[-1]["tool_calls"]
+        assert isinstance(calls, list)
+        calls.append(
             {"tool": result.name, "is_error": result.is_error, "seconds": round(seconds, 3)}
         )
 
-    async def _tell_text(self) -> None:
+    async def _report_text(self) -> None:
         if self._text:
             text = "".join(self._text)
             self._text.clear()
-            self._told_at = time.monotonic()
-            await self._tell(text)
+            self._reported_at = time.monotonic()
+            await self._report(text)
 
-    async def _tell_loading(self, what: str) -> None:
+    async def _report_loading(self, what: str) -> None:
         started = anyio.current_time()
         while True:
             await anyio.sleep(_LOADING_SECONDS)
-            await self._tell(f"{what}: {anyio.current_time() - started:.0f} s")
+            await self._report(f"{what}: {anyio.current_time() - started:.0f} s")
 
-    async def _tell(self, message: str) -> None:
+    async def _report(self, message: str) -> None:
         self._num_reports += 1
         await self._call.report_progress(self._num_reports, None, message)
 
 
 def usage_value(usage: Usage) -> JsonObject:
-    """The token counts, as the results have them."""
+    """Return the token counts in the form of the results."""
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,

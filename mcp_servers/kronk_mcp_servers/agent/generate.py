@@ -14,8 +14,8 @@ from kronk_mcp_servers.agent.ask_agent import json_schema, model_of, parsed
 from kronk_mcp_servers.agent.caller import cache_salt
 from kronk_mcp_servers.agent.following import Follower, usage_value
 from kronk_mcp_servers.agent.schemas import USAGE, integer, object_schema, text
-from kronk_mcp_servers.serving.call import Call
 from kronk_mcp_servers.serving.registry import ServedTool
+from kronk_mcp_servers.serving.request_context import RequestContext
 
 _OUTPUT_SCHEMA = object_schema(
     {
@@ -28,7 +28,7 @@ _OUTPUT_SCHEMA = object_schema(
 
 
 def generate_tool(runtime: Runtime, *, max_prompt_characters: int) -> ServedTool:
-    """The tool, for one runtime."""
+    """Return the tool ``generate`` of one runtime."""
     input_schema = object_schema(
         {"prompt": text("What to answer.", minLength=1, maxLength=max_prompt_characters)},
         {
@@ -48,7 +48,8 @@ def generate_tool(runtime: Runtime, *, max_prompt_characters: int) -> ServedTool
         },
     )
 
-    async def generate(arguments: JsonObject, call: Call) -> t.CallToolResult:
+    async def generate(arguments: JsonObject, call: RequestContext) -> t.CallToolResult:
+        """Generate one answer."""
         follower = Follower(call)
         configured = await follower.opening(
             "loading the model", partial(runtime.agent, model=model_of(arguments))

@@ -1,4 +1,4 @@
-"""The models there are: the tool ``list_models``, and the resource ``kronk://models``."""
+"""The configured models: the tool ``list_models`` and the resource ``kronk://models``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from kronk_agent.errors import ModelError
 from kronk_agent.messages import JsonObject, JsonValue
 from kronk_agent.runtime import ModelEntry, Runtime
 from kronk_mcp_servers.agent.schemas import STRING, object_schema
-from kronk_mcp_servers.serving.call import Call
 from kronk_mcp_servers.serving.registry import Completed, Contents, ServedTool
+from kronk_mcp_servers.serving.request_context import RequestContext
 
 URI = "kronk://models"
 
@@ -36,7 +36,7 @@ _OUTPUT_SCHEMA = object_schema(
 
 
 class ModelCatalog:
-    """What the configuration has; files are looked at, and nothing is loaded to be run."""
+    """The configured models; files are inspected, but no model is loaded."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -55,20 +55,23 @@ class ModelCatalog:
         )
 
     async def resources(self) -> Sequence[t.Resource]:
+        """Return the resource ``kronk://models``."""
         return [
             t.Resource(
                 uri=URI,
                 name="models",
                 title="The models",
-                description="Those that are configured.",
+                description="The configured models.",
                 mime_type="application/json",
             )
         ]
 
     async def templates(self) -> Sequence[t.ResourceTemplate]:
+        """Return no templates."""
         return ()
 
-    async def read(self, uri: str, call: Call) -> Sequence[Contents] | None:
+    async def read(self, uri: str, call: RequestContext) -> Sequence[Contents] | None:
+        """Read the resource ``kronk://models``."""
         if uri != URI:
             return None
         text = json.dumps(await self._value(), ensure_ascii=False, indent=2)
@@ -77,9 +80,10 @@ class ModelCatalog:
     async def complete(
         self, of: str, argument: str, value: str, others: Mapping[str, str]
     ) -> Completed | None:
+        """Return None: the resource has no arguments."""
         return None
 
-    async def _call(self, arguments: JsonObject, call: Call) -> t.CallToolResult:
+    async def _call(self, arguments: JsonObject, call: RequestContext) -> t.CallToolResult:
         value = await self._value()
         text = json.dumps(value, ensure_ascii=False)
         return t.CallToolResult(content=[t.TextContent(text=text)], structured_content=value)

@@ -1,4 +1,4 @@
-"""Prompts for clients: one for the agent, and those of the configuration."""
+"""MCP prompts: delegation to the agent, and the prompts of the configuration."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from kronk_agent.config.schema.serve_mcp import PromptConfig
 from kronk_agent.errors import ConfigError
 from kronk_agent.runtime import Runtime
-from kronk_mcp_servers.serving.call import Call
 from kronk_mcp_servers.serving.registry import Completed
+from kronk_mcp_servers.serving.request_context import RequestContext
 
 _DELEGATE = "delegate"
 
 
 class AgentPrompts:
-    """``delegate`` and, for each named agent, ``delegate_to_NAME``: give a task to the agent."""
+    """Prompts that delegate a task: ``delegate``, and ``delegate_to_NAME`` per named agent."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
     async def prompts(self) -> Sequence[t.Prompt]:
+        """Return the prompts."""
         task = t.PromptArgument(name="task", description="What is to be done.", required=True)
         default = t.Prompt(
             name=_DELEGATE,
@@ -44,8 +45,9 @@ class AgentPrompts:
         return [default, *named]
 
     async def get(
-        self, name: str, arguments: Mapping[str, str], call: Call
+        self, name: str, arguments: Mapping[str, str], call: RequestContext
     ) -> t.GetPromptResult | None:
+        """Return the prompt's message; None if the name is unknown."""
         agent = name.removeprefix(f"{_DELEGATE}_to_")
         if name != _DELEGATE and agent not in self._runtime.config.agents:
             return None
@@ -58,20 +60,23 @@ class AgentPrompts:
     async def complete(
         self, of: str, argument: str, value: str, others: Mapping[str, str]
     ) -> Completed | None:
+        """Return no suggestions for the task; None for other prompts."""
         return Completed(()) if of.startswith(_DELEGATE) and argument == "task" else None
 
 
 @dataclass(frozen=True, slots=True)
-class _Filled:
+class _FilePrompt:
+    """A prompt of the configuration and its template."""
+
     source: str
     prompt: t.Prompt
 
 
 class FilePrompts:
-    """The ones of ``serve_mcp.prompts``; what is in their {{ }} are their arguments.
+    """The prompts of ``serve_mcp.prompts``; the variables in their {{ }} are arguments.
 
     Raises:
-        ConfigError: a file cannot be read, or is no template.
+        ConfigError: a file cannot be read, or is not a valid template.
     """
 
     def __init__(self, runtime: Runtime) -> None:
@@ -84,11 +89,13 @@ class FilePrompts:
         }
 
     async def prompts(self) -> Sequence[t.Prompt]:
+        """Return the prompts."""
         return [filled.prompt for filled in self._prompts.values()]
 
     async def get(
-        self, name: str, arguments: Mapping[str, str], call: Call
+        self, name: str, arguments: Mapping[str, str], call: RequestContext
     ) -> t.GetPromptResult | None:
+        """Render the prompt; None if the name is unknown."""
         found = self._prompts.get(name)
         if found is None:
             return None
@@ -97,36 +104,39 @@ class FilePrompts:
     async def complete(
         self, of: str, argument: str, value: str, others: Mapping[str, str]
     ) -> Completed | None:
+        """Return no suggestions for known arguments; None for others."""
         found = self._prompts.get(of)
-        known = found is not None and argument in {a.name for a in found.prompt.arguments or ()}
-        return Completed(()) if known else None
+        is_known = found is not None and argument in {a.name for a in found.prompt.arguments or ()}
+        return Completed(()) if is_known else None
 
-    def _read(self, runtime: Runtime, name: str, config: PromptConfig) -> _Filled:
+    def _read(self, runtime: Runtime, name: str, config: PromptConfig) -> _FilePrompt:
         key = f"serve_mcp.prompts.{name}"
         if name.startswith(_DELEGATE):
-            raise ConfigError("prompts whose names begin with delegate are ours", key=key)
+            raise ConfigError(
+                "names that begin with delegate are reserved: choose another", key=key
+            )
         source = config.text
         if config.file is not None:
             try:
                 source = (runtime.base_dir / config.file.expanduser()).read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as error:
-                words = f"{config.file} cannot be read: {error}"
-                raise ConfigError(words, key=f"{key}.file") from error
+                message = f"{config.file} cannot be read: {error}"
+                raise ConfigError(message, key=f"{key}.file") from error
         assert source is not None
         try:
             names = meta.find_undeclared_variables(self._environment.parse(source))
         except TemplateSyntaxError as error:
-            words = f"line {error.lineno} of its text: {error.message}"
-            raise ConfigError(words, key=key) from error
+            message = f"invalid template, line {error.lineno}: {error.message}"
+            raise ConfigError(message, key=key) from error
         if unknown := config.arguments.keys() - names:
-            words = f"its text has no {{{{ {min(unknown)} }}}}"
-            raise ConfigError(words, key=f"{key}.arguments.{min(unknown)}")
+            message = f"the text does not contain {{{{ {min(unknown)} }}}}"
+            raise ConfigError(message, key=f"{key}.arguments.{min(unknown)}")
         arguments = [
             t.PromptArgument(name=each, description=config.arguments.get(each), required=True)
             for each in sorted(names, key=source.index)
         ]
         prompt = t.Prompt(name=name, description=config.description or None, arguments=arguments)
-        return _Filled(source, prompt)
+        return _FilePrompt(source, prompt)
 
 
 def _user_message(text: str) -> t.GetPromptResult:

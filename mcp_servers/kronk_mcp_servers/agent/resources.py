@@ -1,4 +1,4 @@
-"""What can be read: sessions, pages that were fetched, and results that were cut."""
+"""MCP resources: sessions, fetched pages, and truncated results."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from kronk_agent.messages import JsonObject, Message, ToolResult
 from kronk_agent.runtime import Runtime
 from kronk_agent.tools import Rule, ToolContext, Toolset
 from kronk_mcp_servers.agent.caller import current_caller
-from kronk_mcp_servers.serving.call import Call
 from kronk_mcp_servers.serving.listeners import Listeners
 from kronk_mcp_servers.serving.registry import Completed, Contents, ServedTool
+from kronk_mcp_servers.serving.request_context import RequestContext
 
 if TYPE_CHECKING:
     from kronk_agent.sessions import SessionStore  # heavy
@@ -33,7 +33,7 @@ MARKDOWN, JSON = "text/markdown", "application/json"
 
 
 class SessionResources:
-    """``kronk://sessions/{id}``: what was said, for people; with ``/json`` for programs."""
+    """``kronk://sessions/{id}``: conversations as Markdown, and with ``/json`` as JSON."""
 
     _PREFIX = "kronk://sessions/"
 
@@ -42,7 +42,7 @@ class SessionResources:
         self._runtime = runtime
 
     async def answered(self, id: str, *, is_new: bool) -> None:
-        """Tell those who listen that there is a session more, or more in this one."""
+        """Notify subscribers of a new session, or of a change of this one."""
         if self.listeners is None:
             return
         if is_new:
@@ -52,6 +52,7 @@ class SessionResources:
         await self.listeners.resource_updated(f"{self._PREFIX}{id}/json")
 
     async def resources(self) -> Sequence[t.Resource]:
+        """Return the caller's latest sessions."""
         store = await sessions_of_caller(self._runtime)
         return [
             t.Resource(
@@ -65,6 +66,7 @@ class SessionResources:
         ]
 
     async def templates(self) -> Sequence[t.ResourceTemplate]:
+        """Return the URI templates."""
         return [
             t.ResourceTemplate(
                 uri_template=f"{self._PREFIX}{{id}}",
@@ -75,12 +77,13 @@ class SessionResources:
             t.ResourceTemplate(
                 uri_template=f"{self._PREFIX}{{id}}/json",
                 name="session as JSON",
-                description="The same, with the calls of tools.",
+                description="A conversation with the agent as JSON, including tool calls.",
                 mime_type=JSON,
             ),
         ]
 
-    async def read(self, uri: str, call: Call) -> Sequence[Contents] | None:
+    async def read(self, uri: str, call: RequestContext) -> Sequence[Contents] | None:
+        """Read a session of the caller; None if the URI is not one."""
         if not uri.startswith(self._PREFIX):
             return None
         id, _, form = uri.removeprefix(self._PREFIX).partition("/")
@@ -97,15 +100,16 @@ class SessionResources:
     async def complete(
         self, of: str, argument: str, value: str, others: Mapping[str, str]
     ) -> Completed | None:
+        """Suggest session IDs."""
         if argument != "id" or not of.startswith(self._PREFIX):
             return None
         store = await sessions_of_caller(self._runtime)
-        known = await store.sessions(limit=_MAX_SESSIONS)
-        return Completed(tuple(s.id for s in known if s.id.startswith(value)))
+        sessions = await store.sessions(limit=_MAX_SESSIONS)
+        return Completed(tuple(s.id for s in sessions if s.id.startswith(value)))
 
 
 class PageResources:
-    """``kronk://pages/{url}``: the pages that a caller fetched while this server runs, whole."""
+    """``kronk://pages/{url}``: complete pages that a caller fetched since the server started."""
 
     _PREFIX = "kronk://pages/"
 
@@ -117,19 +121,20 @@ class PageResources:
         self._policy = policy
         self._policy_ceiling = policy_ceiling
         self._titles: OrderedDict[tuple[str | None, str], str | None] = OrderedDict()
-        """By whose they are, and the address."""
+        """Titles by caller and URL."""
 
     async def take(self, result: ToolResult) -> None:
-        """Remember the page, if it is one."""
+        """Remember the page if the result is one."""
         if result.name == "web_fetch" and not result.is_error:
             await self._remember(result.structured)
 
     def watched(self, tool: ServedTool) -> ServedTool:
-        """The tool, whose pages are remembered."""
+        """Wrap the tool ``web_fetch`` to remember its pages."""
         if tool.definition.name != "web_fetch":
             return tool
 
-        async def call_tool(arguments: JsonObject, call: Call) -> t.CallToolResult:
+        async def call_tool(arguments: JsonObject, call: RequestContext) -> t.CallToolResult:
+            """Call the tool and remember the page."""
             result = await tool.call(arguments, call)
             if not result.is_error and isinstance(result.structured_content, dict):
                 await self._remember(result.structured_content)
@@ -153,12 +158,13 @@ class PageResources:
             await self.listeners.resources_changed()
 
     async def resources(self) -> Sequence[t.Resource]:
+        """Return the caller's pages, latest first."""
         return [
             t.Resource(
                 uri=f"{self._PREFIX}{quote(url, safe='')}",
                 name=url,
                 title=title,
-                description="A page that was fetched.",
+                description="A fetched page.",
                 mime_type=MARKDOWN,
             )
             for (owner, url), title in reversed(self._titles.items())
@@ -166,32 +172,35 @@ class PageResources:
         ]
 
     async def templates(self) -> Sequence[t.ResourceTemplate]:
+        """Return the URI template."""
         return [
             t.ResourceTemplate(
                 uri_template=f"{self._PREFIX}{{url}}",
                 name="page",
-                description="A page that was fetched, whole.",
+                description="The complete text of a fetched page.",
                 mime_type=MARKDOWN,
             )
         ]
 
-    async def read(self, uri: str, call: Call) -> Sequence[Contents] | None:
+    async def read(self, uri: str, call: RequestContext) -> Sequence[Contents] | None:
+        """Read a page of the caller; None if the URI is not one."""
         url = unquote(uri.removeprefix(self._PREFIX))
         if not uri.startswith(self._PREFIX) or (current_caller(), url) not in self._titles:
             return None
-        text = await self._whole(url)
+        text = await self._complete_text(url)
         return [t.TextResourceContents(uri=uri, mime_type=MARKDOWN, text=text)]
 
     async def complete(
         self, of: str, argument: str, value: str, others: Mapping[str, str]
     ) -> Completed | None:
+        """Suggest URLs of the caller's pages."""
         if (of, argument) != (f"{self._PREFIX}{{url}}", "url"):
             return None
-        mine = [url for owner, url in self._titles if owner == current_caller()]
-        return Completed(tuple(url for url in mine if url.startswith(value)))
+        urls = [url for owner, url in self._titles if owner == current_caller()]
+        return Completed(tuple(url for url in urls if url.startswith(value)))
 
-    async def _whole(self, url: str) -> str:
-        """All parts of the page, from the tool's cache where it is still there."""
+    async def _complete_text(self, url: str) -> str:
+        """Return all parts of the page, from the tool's cache if still cached."""
         fetch = next(
             (
                 tool
@@ -202,7 +211,7 @@ class PageResources:
             None,
         )
         if fetch is None or fetch.call is None:
-            raise ToolError("web_fetch is not among the tools: pages cannot be read")
+            raise ToolError("pages cannot be read: the tool web_fetch is not configured")
         texts: list[str] = []
         start = 0
         for _ in range(_MAX_PARTS):
@@ -212,7 +221,7 @@ class PageResources:
                 arguments,
                 policy=self._policy,
                 policy_ceiling=self._policy_ceiling,
-                is_agreed=True,  # when it was fetched first
+                is_agreed=True,  # when the page was first fetched
             )
             output = await fetch.call(arguments, ToolContext(check_policy=check))
             texts.append(Message("tool", output.content).text)
@@ -224,25 +233,28 @@ class PageResources:
 
 
 class ResultResources:
-    """``output://…``: whole texts of results that were cut; the marker in them has the address."""
+    """``output://...``: complete texts of truncated results, at the URI in their marker."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
     async def resources(self) -> Sequence[t.Resource]:
+        """Return nothing: results are not listed."""
         return ()
 
     async def templates(self) -> Sequence[t.ResourceTemplate]:
+        """Return the URI template."""
         return [
             t.ResourceTemplate(
                 uri_template="output://{server}/{name}",
-                name="whole result",
-                description="The whole text of a result that was cut, as its marker names it.",
+                name="complete result",
+                description="The complete text of a truncated result, at the URI in its marker.",
                 mime_type="text/plain",
             )
         ]
 
-    async def read(self, uri: str, call: Call) -> Sequence[Contents] | None:
+    async def read(self, uri: str, call: RequestContext) -> Sequence[Contents] | None:
+        """Read a result; None if the URI is not one."""
         text = self._runtime.whole_output(uri)
         if text is None:
             return None
@@ -251,17 +263,18 @@ class ResultResources:
     async def complete(
         self, of: str, argument: str, value: str, others: Mapping[str, str]
     ) -> Completed | None:
+        """Return None: the names of results are not suggested."""
         return None
 
 
 async def sessions_of_caller(runtime: Runtime) -> SessionStore:
-    """The sessions of whoever the request under way is from."""
+    """Return the sessions of the current request's caller."""
     caller, store = current_caller(), await runtime.sessions()
     return store if caller is None else store.owned_by(caller)
 
 
 def _markdown(message: Message) -> str:
-    """One message for people to read; the results of tools are folded away."""
+    """Format a message as Markdown; tool results are collapsed."""
     text = message.text
     match message.role:
         case "tool":

@@ -1,4 +1,4 @@
-"""JSON Schemas of our own tools."""
+"""Helpers for the JSON Schemas of our own tools."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kronk_agent.messages import JsonObject, JsonValue
 def object_schema(
     required: dict[str, JsonValue], optional: dict[str, JsonValue] | None = None
 ) -> JsonObject:
-    """An object with these properties, and no others."""
+    """Return the schema of an object with exactly these properties."""
     return {
         "type": "object",
         "properties": {**required, **(optional or {})},
@@ -18,10 +18,12 @@ def object_schema(
 
 
 def text(description: str, **more: JsonValue) -> JsonObject:
+    """Return the schema of a string."""
     return {"type": "string", "description": description, **more}
 
 
 def integer(description: str, **more: JsonValue) -> JsonObject:
+    """Return the schema of an integer."""
     return {"type": "integer", "description": description, **more}
 
 

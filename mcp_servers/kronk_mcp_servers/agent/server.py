@@ -1,4 +1,4 @@
-"""What of kronk-agent is exposed to MCP clients."""
+"""The MCP server that exposes kronk-agent."""
 
 from __future__ import annotations
 
@@ -26,7 +26,13 @@ from kronk_mcp_servers.agent.models import ModelCatalog
 from kronk_mcp_servers.agent.prompts import AgentPrompts, FilePrompts
 from kronk_mcp_servers.agent.resources import PageResources, ResultResources, SessionResources
 from kronk_mcp_servers.agent.user import ClientUser, approving
-from kronk_mcp_servers.serving import Call, LayeredServer, Registry, ServedTool, build_server
+from kronk_mcp_servers.serving import (
+    LayeredServer,
+    Registry,
+    RequestContext,
+    ServedTool,
+    build_server,
+)
 from kronk_mcp_servers.serving.server import error_result
 from kronk_mcp_servers.serving.tools import served
 
@@ -43,19 +49,19 @@ _INSTRUCTIONS = (
 async def agent_server(
     runtime: Runtime, person: ClientUser, *, is_remote: bool = False
 ) -> AsyncIterator[LayeredServer]:
-    """A server of what the configuration exposes, for any transport.
+    """Open a server for what the configuration exposes, for any transport.
 
-    Inside the block its clients are told when the tools change.
+    Inside the block its clients are notified when the tools change.
 
     Args:
-        runtime: an open one, whose ``person`` this is.
-        person: asked through the calls of this server.
-        is_remote: its clients come over the network, for whom ``serve_mcp.remote`` holds.
+        runtime: an open runtime, opened with this ``person``.
+        person: answers questions through the calls of this server.
+        is_remote: True if clients connect over the network; then ``serve_mcp.remote`` applies.
 
     Raises:
-        ConfigError: something is exposed that there cannot be, or a prompt cannot be read.
+        ConfigError: an exposed tool cannot exist, or a prompt cannot be read.
     """
-    exposed = _Exposed(runtime, person, is_remote=is_remote)
+    exposed = _ExposedTools(runtime, person, is_remote=is_remote)
     server = build_server(
         Registry(
             tools=exposed.tools,
@@ -68,19 +74,19 @@ async def agent_server(
     )
     exposed.pages.listeners = exposed.sessions.listeners = server.listeners
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_tell_changes, runtime, server)
+        tasks.start_soon(_notify_of_changes, runtime, server)
         yield server
         tasks.cancel_scope.cancel()
 
 
-async def _tell_changes(runtime: Runtime, server: LayeredServer) -> None:
+async def _notify_of_changes(runtime: Runtime, server: LayeredServer) -> None:
     while True:
         await runtime.tools_changed()
         await server.listeners.tools_changed()
 
 
-class _Exposed:
-    """The tools, as the configuration chooses them."""
+class _ExposedTools:
+    """The tools that the configuration selects."""
 
     def __init__(self, runtime: Runtime, person: ClientUser, *, is_remote: bool) -> None:
         config = runtime.config.serve_mcp
@@ -101,7 +107,7 @@ class _Exposed:
         )
         self.sessions = SessionResources(runtime)
         limit = config.max_prompt_characters
-        self._ours = [
+        self._own_tools = [
             AskAgent(
                 runtime,
                 policy_ceiling=self._policy_ceiling,
@@ -116,27 +122,30 @@ class _Exposed:
         self._served: dict[str, tuple[Tool, ServedTool]] = {}
 
     def tools(self) -> Sequence[ServedTool]:
-        """Ours first, then those of the runtime, of each name the first."""
+        """Return our own tools, then those of the runtime; the first of a name is used."""
         found = {
-            tool.definition.name: self._behind_person(self._limited(tool)) for tool in self._ours
+            tool.definition.name: self._with_user(self._with_policy(tool))
+            for tool in self._own_tools
         }
         tools, _ = collect_tools(self._toolsets, policy=(*self._policy, *self._policy_ceiling))
-        found |= {name: self._served_as(tool) for name, tool in tools.items() if name not in found}
+        found |= {name: self._serve(tool) for name, tool in tools.items() if name not in found}
         return [
             tool
             for name, tool in found.items()
             if is_named(name, self._patterns) and not is_never_allowed(self._policy_ceiling, name)
         ]
 
-    def _served_as(self, tool: Tool) -> ServedTool:
-        known = self._served.get(tool.name)
-        if known is None or known[0] != tool:
+    def _serve(self, tool: Tool) -> ServedTool:
+        cached = self._served.get(tool.name)
+        if cached is None or cached[0] != tool:
             offered = self.pages.watched(served(tool, self._open_executor))
-            known = (tool, self._behind_person(offered))
-            self._served[tool.name] = known
-        return known[1]
+            cached = (tool, self._with_user(offered))
+            self._served[tool.name] = cached
+        return cached[1]
 
-    def _open_executor(self, call: Call, events: MemoryObjectSendStream[Event]) -> ToolExecutor:
+    def _open_executor(
+        self, call: RequestContext, events: MemoryObjectSendStream[Event]
+    ) -> ToolExecutor:
         return ToolExecutor(
             timeout_seconds=self._timeout_seconds,
             events=events,
@@ -145,12 +154,13 @@ class _Exposed:
             approve=approving(call),
         )
 
-    def _limited(self, tool: ServedTool) -> ServedTool:
-        """A tool of ours, which is no tool of the agent, as those who call it may."""
+    def _with_policy(self, tool: ServedTool) -> ServedTool:
+        """Apply the caller's policy to one of our own tools, which the agent does not have."""
         name = tool.definition.name
         described = Tool(name=name, description="", parameters=tool.definition.input_schema)
 
-        async def call_tool(arguments: JsonObject, call: Call) -> t.CallToolResult:
+        async def call_tool(arguments: JsonObject, call: RequestContext) -> t.CallToolResult:
+            """Call the tool if the policy allows it."""
             wanted = ToolCall(call.id, name, json.dumps(arguments))
             approval = await decide(
                 wanted,
@@ -164,15 +174,16 @@ class _Exposed:
                 case Denied(reason):
                     return error_result(f"{name} was not called: {reason}")
                 case _:
-                    assert isinstance(approval, Approved), "the person answers within the call"
+                    assert isinstance(approval, Approved), "the user answers within the call"
                     return await tool.call(arguments, call)
 
         return replace(tool, call=call_tool)
 
-    def _behind_person(self, tool: ServedTool) -> ServedTool:
-        """The tool as every one of them is called: questions find their way, and circles end."""
+    def _with_user(self, tool: ServedTool) -> ServedTool:
+        """Wrap the tool so that questions reach the client's user, and cycles are stopped."""
 
-        async def call_tool(arguments: JsonObject, call: Call) -> t.CallToolResult:
+        async def call_tool(arguments: JsonObject, call: RequestContext) -> t.CallToolResult:
+            """Call the tool unless the call depth is exceeded."""
             hops = call.meta.get(META_KEY, 0)
             hops = hops if isinstance(hops, int) and hops > 0 else 0
             if hops >= self._config.max_hops:
@@ -181,26 +192,29 @@ class _Exposed:
                     f"serve_mcp.max_hops is {self._config.max_hops}. Answer without this tool"
                 )
             current_hops.set(hops)
-            with self._person.behind(call):
+            with self._person.asking_through(call):
                 return await tool.call(arguments, call)
 
         return replace(tool, call=call_tool)
 
 
 def _check_patterns(patterns: Sequence[str], runtime: Runtime) -> None:
-    """A name that is neither ours, nor a toolset's, nor may become a server's is a mistake."""
-    known = {*OWN_TOOLS, *(tool.name for toolset in runtime.toolsets for tool in toolset.tools())}
+    """Raise for a name that no tool has, and that no MCP server's tool can have."""
+    available = {
+        *OWN_TOOLS,
+        *(tool.name for toolset in runtime.toolsets for tool in toolset.tools()),
+    }
     servers = runtime.config.mcp_servers
     prefixes = tuple(f"{server.prefix or name}__" for name, server in servers.items())
     for pattern in patterns:
         is_open = any(sign in pattern for sign in "*?[") or pattern == "read_resource"
-        if not (is_open or pattern in known or pattern.startswith(prefixes)):
-            words = f"there is no tool {pattern!r}; there are {', '.join(sorted(known))}"
-            raise ConfigError(words, key="serve_mcp.expose")
+        if not (is_open or pattern in available or pattern.startswith(prefixes)):
+            message = f"unknown tool {pattern!r}; available: {', '.join(sorted(available))}"
+            raise ConfigError(message, key="serve_mcp.expose")
 
 
 def _missing_web_tools(runtime: Runtime) -> Toolset:
-    """The web tools that the agent itself does without; they may be exposed all the same."""
-    there = {tool.name for toolset in runtime.toolsets for tool in toolset.tools()}
-    members = tuple(tool for tool in web_tools(runtime.config) if tool.name not in there)
+    """Return the web tools that the agent does not have; they can still be exposed."""
+    configured = {tool.name for toolset in runtime.toolsets for tool in toolset.tools()}
+    members = tuple(tool for tool in web_tools(runtime.config) if tool.name not in configured)
     return StaticToolset("web", members)

@@ -1,4 +1,4 @@
-"""The person behind an MCP client, whom the runtime asks through the call that is under way."""
+"""The user of an MCP client, who is asked through the current call."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from kronk_agent.host import (
 from kronk_agent.host.tools.sanitize import escape_invisible
 from kronk_agent.messages import JsonObject, ToolCall
 from kronk_agent.tools import Tool
-from kronk_mcp_servers.serving.call import Call
+from kronk_mcp_servers.serving.request_context import RequestContext
 
-_LONGEST_SHOWN = 2000
+_MAX_CHARS_SHOWN = 2000
 _AGREE: JsonObject = {
     "type": "object",
     "properties": {
         "allow": {
             "type": "boolean",
             "title": "Allow it?",
-            "description": "Without this it is not done.",
+            "description": "If not set, the call is denied.",
         }
     },
     "required": ["allow"],
@@ -41,22 +41,22 @@ _AGREE: JsonObject = {
 
 
 class ClientUser:
-    """A ``Person`` who is asked by elicitation.
+    """A ``UserInteraction`` that asks through elicitation.
 
-    The call in whose context the question comes up is asked. What an old server asks comes in
-    no context, and nobody knows which run made it ask: then nobody is asked, unless this is the
-    only person there is.
+    The call in whose context a question arises is used. Requests of old MCP servers have no
+    context, so it is unknown which run caused them: they are declined, unless there is only one
+    client.
     """
 
     def __init__(self, *, is_only_one: bool = False) -> None:
-        """``is_only_one``: whatever the runtime does is done for one client, as on stdio."""
+        """``is_only_one``: the runtime serves a single client, as on stdio."""
         self._is_only_one = is_only_one
-        self._current: ContextVar[Call | None] = ContextVar("current call", default=None)
-        self._open: list[Call] = []
+        self._current: ContextVar[RequestContext | None] = ContextVar("current call", default=None)
+        self._open: list[RequestContext] = []
 
     @contextmanager
-    def behind(self, call: Call) -> Iterator[None]:
-        """Inside the block questions go to the person behind this call."""
+    def asking_through(self, call: RequestContext) -> Iterator[None]:
+        """Inside the block, questions are asked through this call."""
         token = self._current.set(call)
         self._open.append(call)
         try:
@@ -66,8 +66,8 @@ class ClientUser:
             self._current.reset(token)
 
     @property
-    def call(self) -> Call | None:
-        """The call whose person is asked now."""
+    def call(self) -> RequestContext | None:
+        """The call through which questions are asked now; None if unknown."""
         current = self._current.get()
         if current is not None:
             return current
@@ -75,16 +75,18 @@ class ClientUser:
         return self._open[0] if is_known else None
 
     async def answer_form(self, form: FormElicitation) -> FormAnswer:
+        """Ask the client to fill in a form; declines if that is not possible."""
         call = self.call
         if call is None or not call.can_elicit:
             return FormAnswer("decline")
-        answer = await _refusable(call, f"{form.server} asks: {form.message}", form.schema)
+        answer = await _elicit(call, f"{form.server} asks: {form.message}", form.schema)
         if answer is None:
             return FormAnswer("decline")
         is_accepted = answer.action == "accept"
         return FormAnswer(answer.action, dict(answer.content or {}) if is_accepted else {})
 
     async def approve_url(self, visit: UrlElicitation) -> ElicitAction:
+        """Ask the client to open a URL; declines if that is not possible."""
         call = self.call
         if call is None:
             return "decline"
@@ -100,23 +102,28 @@ class ClientUser:
         return answer.action if isinstance(answer, t.ElicitResult) else "decline"
 
     async def approve_sampling(self, use: SamplingApproval) -> bool:
+        """Ask the client whether an MCP server may use the model."""
         call = self.call
         if call is None or not call.can_elicit:
             return False
-        said = _shortened("\n".join(f"{message.role}: {message.text}" for message in use.messages))
-        return await agreed(call, f"{use.server} wants to ask the model:\n{said}")
+        conversation = _truncated(
+            "\n".join(f"{message.role}: {message.text}" for message in use.messages)
+        )
+        return await agreed(call, f"Allow {use.server} to ask the model?\n{conversation}")
 
     async def approve_tool_call(self, use: ToolApproval) -> bool:
-        return await _agree_to_call(self.call, f"{use.tool} of {use.server}", use.arguments)
+        """Ask the client whether the model may call a tool of an MCP server."""
+        return await _approve_call(self.call, f"{use.tool} of {use.server}", use.arguments)
 
 
-def approving(call: Call) -> Approve:
-    """Asks the person behind this call whatever a policy says to ask."""
+def approving(call: RequestContext) -> Approve:
+    """Return an approver that asks through this call."""
 
     async def approve(wanted: ToolCall, tool: Tool) -> Approval:
+        """Ask the client whether the model may make the call."""
         try:
             arguments = tool.parse_arguments(wanted.arguments)
-            is_agreed = await _agree_to_call(call, tool.name, arguments)
+            is_agreed = await _approve_call(call, tool.name, arguments)
         except ToolError as error:
             return Denied(str(error))
         return Approved() if is_agreed else Denied()
@@ -124,36 +131,36 @@ def approving(call: Call) -> Approve:
     return approve
 
 
-async def _agree_to_call(call: Call | None, tool: str, arguments: JsonObject) -> bool:
+async def _approve_call(call: RequestContext | None, tool: str, arguments: JsonObject) -> bool:
     """Ask whether a tool may be called.
 
     Raises:
-        ToolError: there is nobody to ask.
+        ToolError: the client cannot be asked.
     """
     if call is None or not call.can_elicit:
         raise ToolError(
             f"{tool} needs the user's consent, and this MCP client cannot ask for it (it has no "
             "elicitation): do without it, or have the user allow it in kronk-agent's configuration"
         )
-    shown = _shortened(escape_invisible(json.dumps(arguments, ensure_ascii=False, indent=1)))
-    return await agreed(call, f"May {tool} be called with these arguments?\n{shown}")
+    shown = _truncated(escape_invisible(json.dumps(arguments, ensure_ascii=False, indent=1)))
+    return await agreed(call, f"Allow calling {tool} with these arguments?\n{shown}")
 
 
-async def agreed(call: Call, question: str) -> bool:
-    """The answer to a question of yes or no; anything but a clear yes is no."""
-    answer = await _refusable(call, question, _AGREE)
+async def agreed(call: RequestContext, question: str) -> bool:
+    """Ask a yes-or-no question; anything but a clear yes means no."""
+    answer = await _elicit(call, question, _AGREE)
     if answer is None or answer.action != "accept":
         return False
     return (answer.content or {}).get("allow") is True
 
 
-async def _refusable(call: Call, message: str, schema: JsonObject) -> t.ElicitResult | None:
-    """The answer; None when the client refuses to ask."""
+async def _elicit(call: RequestContext, message: str, schema: JsonObject) -> t.ElicitResult | None:
+    """Ask the client to fill in a form; None if the client refuses."""
     try:
         return await call.elicit(message, schema)
     except MCPError:
         return None
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]} …"
+def _truncated(text: str) -> str:
+    return text if len(text) <= _MAX_CHARS_SHOWN else f"{text[:_MAX_CHARS_SHOWN]} …"

@@ -1,14 +1,14 @@
-"""The layer under our own MCP servers: a ``Registry`` says what there is, and this does the rest.
+"""The layer below our MCP servers: serves the tools, resources and prompts of a ``Registry``.
 
-A request becomes a ``Call`` (call.py), which may ask the client for things while it is answered and
-may outlive the message that made it; ``Calls`` (calls.py) keeps those that are under way, and
-``tasks.py`` shows them as tasks. ``server.py`` ties a registry to the SDK's low-level server, which
-checks nothing by itself: arguments, cursors and names are checked there.
+A request becomes a ``RequestContext`` (request_context.py), which can ask the client questions
+while it is processed, and can outlive the message that started it. ``RunningCalls``
+(running_calls.py) keeps the active ones, and ``tasks.py`` exposes them as MCP tasks. ``server.py``
+connects a registry to the SDK's low-level server, which validates nothing itself: arguments,
+cursors and names are checked there.
 """
 
 from __future__ import annotations
 
-from kronk_mcp_servers.serving.call import Call
 from kronk_mcp_servers.serving.registry import (
     Completed,
     PromptSource,
@@ -16,14 +16,15 @@ from kronk_mcp_servers.serving.registry import (
     ResourceSource,
     ServedTool,
 )
+from kronk_mcp_servers.serving.request_context import RequestContext
 from kronk_mcp_servers.serving.server import LayeredServer, build_server
 
 __all__ = [
-    "Call",
     "Completed",
     "LayeredServer",
     "PromptSource",
     "Registry",
+    "RequestContext",
     "ResourceSource",
     "ServedTool",
     "build_server",

@@ -1,4 +1,4 @@
-"""Arguments that clients send as null where they mean that there is none."""
+"""Handles null for omitted optional arguments, as some clients send them."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from kronk_agent.tools.arguments import ArgumentsCheck
 
 
 def without_nulls(arguments: JsonObject, schema: JsonObject) -> JsonObject:
-    """The arguments without optional ones that are null and may not be, also within objects."""
+    """Drop optional arguments that are null although null is not allowed, recursively."""
     return _without(arguments, schema, schema)
 
 
 def _without(arguments: JsonObject, schema: JsonObject, root: JsonObject) -> JsonObject:
     properties, required = schema.get("properties"), schema.get("required")
-    known = properties if isinstance(properties, dict) else {}
+    schemas = properties if isinstance(properties, dict) else {}
     needed = required if isinstance(required, list) else []
     kept: JsonObject = {}
     for name, value in arguments.items():
-        own = known.get(name)
-        if not isinstance(own, dict):
+        property_schema = schemas.get(name)
+        if not isinstance(property_schema, dict):
             kept[name] = value
         elif isinstance(value, dict):
-            kept[name] = _without(value, own, root)
-        elif value is not None or name in needed or _takes_null(own, root):
+            kept[name] = _without(value, property_schema, root)
+        elif value is not None or name in needed or _takes_null(property_schema, root):
             kept[name] = value
     return kept
 

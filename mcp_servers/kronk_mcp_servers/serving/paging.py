@@ -1,4 +1,4 @@
-"""Long lists go out in pages."""
+"""Pagination of long lists."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _Item = TypeVar("_Item")
 def page(
     items: Sequence[_Item], params: t.PaginatedRequestParams | None
 ) -> tuple[list[_Item], str | None]:
-    """The page that was asked for, and the cursor of the next one.
+    """Return the requested page and the cursor of the next one.
 
     Raises:
-        MCPError: the cursor is none of ours.
+        MCPError: the cursor is invalid.
     """
     start = _start(params.cursor) if params and params.cursor else 0
     end = start + PAGE_SIZE
@@ -38,4 +38,4 @@ def _start(cursor: str) -> int:
             return int(number)
     except ValueError:
         pass
-    raise MCPError(t.INVALID_PARAMS, f"the cursor {cursor[:64]!r} is none that was given out")
+    raise MCPError(t.INVALID_PARAMS, f"invalid cursor {cursor[:64]!r}")

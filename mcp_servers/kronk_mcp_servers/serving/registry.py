@@ -1,4 +1,4 @@
-"""What a server offers, in the protocol's own words."""
+"""The tools, resources and prompts of a server, in MCP types."""
 
 from __future__ import annotations
 
@@ -11,62 +11,73 @@ import mcp.types as t
 from kronk_agent.messages import JsonObject
 
 if TYPE_CHECKING:
-    from kronk_mcp_servers.serving.call import Call
+    from kronk_mcp_servers.serving.request_context import RequestContext
 
-CallServedTool: TypeAlias = "Callable[[JsonObject, Call], Awaitable[t.CallToolResult]]"
-"""Answers a call whose arguments are valid. A ``KronkError`` becomes a result that says
-``isError``; an ``MCPError`` an error of the protocol."""
+CallServedTool: TypeAlias = "Callable[[JsonObject, RequestContext], Awaitable[t.CallToolResult]]"
+"""Answers a call with valid arguments.
+
+A ``KronkError`` becomes a result with ``isError``; an ``MCPError`` becomes a protocol error.
+"""
 
 Contents: TypeAlias = t.TextResourceContents | t.BlobResourceContents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedTool:
-    """A tool clients may call."""
+    """A tool that clients can call."""
 
     definition: t.Tool
     call: CallServedTool
     task_after_seconds: float | None = None
-    """A call that takes longer goes on as a task, where the client knows tasks; 0 is at once, None
-    never."""
+    """Time until a call becomes a task, if the client supports tasks.
+
+    0 means at once, None never.
+    """
     is_task_only: bool = False
-    """It cannot be called by clients that know no tasks."""
+    """True if clients without task support cannot call it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """What an argument may be."""
+    """Suggested values of an argument."""
 
     values: tuple[str, ...]
-    """The best first; no more than 100 are sent."""
+    """Best first; at most 100 are sent."""
 
 
 class ResourceSource(Protocol):
-    """Some of the resources. What is not its own it answers with None."""
+    """A source of resources. It returns None for URIs that are not its own."""
 
-    async def resources(self) -> Sequence[t.Resource]: ...
+    async def resources(self) -> Sequence[t.Resource]:
+        """Return the resources."""
 
-    async def templates(self) -> Sequence[t.ResourceTemplate]: ...
+    async def templates(self) -> Sequence[t.ResourceTemplate]:
+        """Return the resource templates."""
 
-    async def read(self, uri: str, call: Call) -> Sequence[Contents] | None: ...
+    async def read(self, uri: str, call: RequestContext) -> Sequence[Contents] | None:
+        """Read a resource."""
 
     async def complete(
         self, of: str, argument: str, value: str, others: Mapping[str, str]
-    ) -> Completed | None: ...
+    ) -> Completed | None:
+        """Suggest values for an argument of a template."""
 
 
 class PromptSource(Protocol):
-    """Some of the prompts. What is not its own it answers with None."""
+    """A source of prompts. It returns None for names that are not its own."""
 
-    async def prompts(self) -> Sequence[t.Prompt]: ...
+    async def prompts(self) -> Sequence[t.Prompt]:
+        """Return the prompts."""
 
     async def get(
-        self, name: str, arguments: Mapping[str, str], call: Call
-    ) -> t.GetPromptResult | None: ...
+        self, name: str, arguments: Mapping[str, str], call: RequestContext
+    ) -> t.GetPromptResult | None:
+        """Return a prompt's messages."""
 
     async def complete(
         self, of: str, argument: str, value: str, others: Mapping[str, str]
-    ) -> Completed | None: ...
+    ) -> Completed | None:
+        """Suggest values for an argument of a prompt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +85,6 @@ class Registry:
     """Everything a server offers."""
 
     tools: Callable[[], Sequence[ServedTool]]
-    """Those there are right now, in an order that stays; must neither block nor raise."""
+    """Returns the current tools, in a stable order; must neither block nor raise."""
     resources: tuple[ResourceSource, ...] = field(default=())
     prompts: tuple[PromptSource, ...] = field(default=())

@@ -1,7 +1,7 @@
-"""Calls that go on as tasks: the extension ``io.modelcontextprotocol/tasks`` (SEP-2663).
+"""Calls as tasks: the extension ``io.modelcontextprotocol/tasks`` (SEP-2663).
 
-``tools/call`` is answered with a task, which the client asks for its state (``tasks/get``), gives
-what it wants (``tasks/update``) and cancels (``tasks/cancel``).
+``tools/call`` returns a task, which the client polls (``tasks/get``), gives input
+(``tasks/update``) and cancels (``tasks/cancel``).
 """
 
 from __future__ import annotations
@@ -18,39 +18,43 @@ from mcp.types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from kronk_agent.messages import JsonObject
-from kronk_mcp_servers.serving.call import Call, Context, answer_type
-from kronk_mcp_servers.serving.calls import TASK_SECONDS, Calls
+from kronk_mcp_servers.serving.request_context import MessageContext, RequestContext, answer_type
+from kronk_mcp_servers.serving.running_calls import TASK_SECONDS, RunningCalls
 
 EXTENSION = "io.modelcontextprotocol/tasks"
 POLL_MILLISECONDS = 500
 
 
 class _TaskParams(t.RequestParams):
+    """Parameters of ``tasks/get`` and ``tasks/cancel``."""
+
     task_id: str
 
 
 class _UpdateParams(_TaskParams):
+    """Parameters of ``tasks/update``."""
+
     input_responses: dict[str, Any]
 
 
-def add_tasks(server: Server[Calls]) -> None:
-    """Have the server speak the extension."""
+def add_tasks(server: Server[RunningCalls]) -> None:
+    """Add the tasks extension to the server."""
     server.extensions[EXTENSION] = {}
     server.add_request_handler("tasks/get", _TaskParams, _get)
     server.add_request_handler("tasks/update", _UpdateParams, _update)
     server.add_request_handler("tasks/cancel", _TaskParams, _cancel)
 
 
-def knows_tasks(context: Context) -> bool:
-    """May this request be answered with a task?"""
+def knows_tasks(context: MessageContext) -> bool:
+    """True if this request can be answered with a task."""
     if context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
         return False
     declared = context.session.client_capabilities
     return declared is not None and EXTENSION in (declared.extensions or {})
 
 
-def require_tasks(context: Context) -> None:
-    """Refuse a client that knows no tasks.
+def require_tasks(context: MessageContext) -> None:
+    """Check that the client supports tasks.
 
     Raises:
         MCPError: it does not.
@@ -58,12 +62,12 @@ def require_tasks(context: Context) -> None:
     require_client_extension(context, EXTENSION)
 
 
-def created(call: Call) -> JsonObject:
-    """What ``tools/call`` is answered with."""
+def created(call: RequestContext) -> JsonObject:
+    """Return the response to ``tools/call`` for a new task."""
     return {"resultType": "task", **_task(call)}
 
 
-async def _get(context: Context, params: _TaskParams) -> JsonObject:
+async def _get(context: MessageContext, params: _TaskParams) -> JsonObject:
     call = _find(context, params)
     state = _task(call)
     match call.status:
@@ -78,7 +82,7 @@ async def _get(context: Context, params: _TaskParams) -> JsonObject:
     return {"resultType": "complete", **state}
 
 
-async def _update(context: Context, params: _UpdateParams) -> JsonObject:
+async def _update(context: MessageContext, params: _UpdateParams) -> JsonObject:
     call = _find(context, params)
     answers: dict[str, t.InputResponse] = {}
     for key in call.pending.keys() & params.input_responses.keys():
@@ -86,32 +90,32 @@ async def _update(context: Context, params: _UpdateParams) -> JsonObject:
         try:
             answers[key] = kind.model_validate(params.input_responses[key], by_name=False)
         except ValidationError as error:
-            words = f"inputResponses.{key} is no answer: {error.errors()[0]['msg']}"
-            raise MCPError(t.INVALID_PARAMS, words) from None
+            message = f"inputResponses.{key} is invalid: {error.errors()[0]['msg']}"
+            raise MCPError(t.INVALID_PARAMS, message) from None
     call.give(answers)
     return {"resultType": "complete"}
 
 
-async def _cancel(context: Context, params: _TaskParams) -> JsonObject:
+async def _cancel(context: MessageContext, params: _TaskParams) -> JsonObject:
     call = _find(context, params)
     if not call.is_over:
         call.scope.cancel()
     return {"resultType": "complete"}
 
 
-def _find(context: Context, params: _TaskParams) -> Call:
+def _find(context: MessageContext, params: _TaskParams) -> RequestContext:
     if context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
         raise MCPError(t.METHOD_NOT_FOUND, "Method not found")
     require_tasks(context)
     if context.request is not None:
         name = context.request.headers.get(MCP_NAME_HEADER)
         if name is not None and decode_header_value(name) != params.task_id:
-            raise MCPError(t.HEADER_MISMATCH, "the header Mcp-Name is not the taskId")
-    calls: Calls = context.lifespan_context
+            raise MCPError(t.HEADER_MISMATCH, "the header Mcp-Name does not match taskId")
+    calls: RunningCalls = context.lifespan_context
     return calls.task(params.task_id, context)
 
 
-def _task(call: Call) -> JsonObject:
+def _task(call: RequestContext) -> JsonObject:
     state: JsonObject = {
         "taskId": call.id,
         "status": call.status,

@@ -1,4 +1,4 @@
-"""Our tools as tools that are served."""
+"""Serves tools of kronk-agent as MCP tools."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from kronk_agent.messages import (
     ToolResult,
 )
 from kronk_agent.tools import Tool
-from kronk_mcp_servers.serving.call import Call
 from kronk_mcp_servers.serving.registry import ServedTool
+from kronk_mcp_servers.serving.request_context import RequestContext
 
-OpenExecutor: TypeAlias = Callable[[Call, MemoryObjectSendStream[Event]], ToolExecutor]
-"""Makes the executor of one call, which sends its progress to the stream."""
+OpenExecutor: TypeAlias = Callable[[RequestContext, MemoryObjectSendStream[Event]], ToolExecutor]
+"""Creates the executor of one call, which sends progress events to the stream."""
 
-_PROGRESS_AHEAD = 16
+_EVENT_BUFFER_SIZE = 16
 _TASK_AFTER_SECONDS = 5.0
-"""Most calls are answered before a client would ask for a task's state."""
+"""Most calls finish before a client would poll a task."""
 
 
 def served(tool: Tool, open_executor: OpenExecutor) -> ServedTool:
-    """The tool as it is: its schemas, its hints, its progress.
+    """Return the tool as an MCP tool with its schemas, annotations and progress.
 
     Args:
-        tool: one that can be called here.
-        open_executor: makes the executor of each call, with its policy_ceiling and policy.
+        tool: a tool that can be called here.
+        open_executor: creates the executor of each call, with its policies.
     """
     title = tool.annotations.get("title")
     definition = t.Tool(
@@ -56,30 +56,31 @@ def served(tool: Tool, open_executor: OpenExecutor) -> ServedTool:
         else None,
     )
 
-    async def call_tool(arguments: JsonObject, call: Call) -> t.CallToolResult:
+    async def call_tool(arguments: JsonObject, call: RequestContext) -> t.CallToolResult:
+        """Call the tool."""
         return to_wire(await _answer(tool, arguments, call, open_executor))
 
     return ServedTool(definition=definition, call=call_tool, task_after_seconds=_TASK_AFTER_SECONDS)
 
 
 async def _answer(
-    tool: Tool, arguments: JsonObject, call: Call, open_executor: OpenExecutor
+    tool: Tool, arguments: JsonObject, call: RequestContext, open_executor: OpenExecutor
 ) -> ToolResult:
-    """Call the tool just as the agent does: under its policy, time limited, failures in words."""
-    send, receive = anyio.create_memory_object_stream[Event](_PROGRESS_AHEAD)
+    """Call the tool as the agent does: with policy, timeout, and failures as results."""
+    send, receive = anyio.create_memory_object_stream[Event](_EVENT_BUFFER_SIZE)
     executor = open_executor(call, send)
     wanted = ToolCall("call", tool.name, json.dumps(arguments))
     async with open_task_group() as tasks:
-        tasks.start_soon(_tell_progress, receive, call)
+        tasks.start_soon(_report_progress, receive, call)
         with send:
             refused = await executor.authorize(wanted, {tool.name: tool})
-            assert not isinstance(refused, Pending), "the person answers within the call"
+            assert not isinstance(refused, Pending), "the user answers within the call"
             if refused is not None:
                 return refused
             return (await executor.execute(wanted, {tool.name: tool})).result
 
 
-async def _tell_progress(events: MemoryObjectReceiveStream[Event], call: Call) -> None:
+async def _report_progress(events: MemoryObjectReceiveStream[Event], call: RequestContext) -> None:
     with events:
         async for event in events:
             if isinstance(event, ToolProgress):
@@ -87,7 +88,7 @@ async def _tell_progress(events: MemoryObjectReceiveStream[Event], call: Call) -
 
 
 def to_wire(result: ToolResult) -> t.CallToolResult:
-    """The result in the protocol's form."""
+    """Convert the result to MCP types."""
     return t.CallToolResult(
         content=blocks(result.content),
         structured_content=result.structured,
@@ -96,7 +97,7 @@ def to_wire(result: ToolResult) -> t.CallToolResult:
 
 
 def blocks(parts: Sequence[Part]) -> list[t.ContentBlock]:
-    """The parts in the protocol's form."""
+    """Convert message parts to MCP content blocks."""
     return [_block(part) for part in parts]
 
 

@@ -368,11 +368,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a tool's name": (
         {"tools": [{**WEATHER, "name": "the weather"}]},
-        "tools.0: a tool's name is 1-128 of A-Z a-z 0-9 _ -, not 'the weather'",
+        "tools.0: a tool's name must be 1-128 of A-Z a-z 0-9 _ -, got 'the weather'",
     ),
     "two tools of one name": (
         {"tools": [WEATHER, WEATHER]},
-        "the tool 'weather' must have another name: the request has one of that name",
+        "duplicate tool name 'weather': the request already has a tool of that name",
     ),
     "the form twice": (
         {

@@ -510,7 +510,7 @@ async def test_an_unknown_model_is_not_found() -> None:
             "type": "error",
             "error": {
                 "type": "not_found_error",
-                "message": "there is no model 'claude'; there is 'scripted'",
+                "message": "unknown model 'claude'; available: 'scripted'",
             },
         }
     )

@@ -344,7 +344,7 @@ async def test_an_agents_own_tools_are_seen_at_work() -> None:
         ({"tools": [SEARCH, SEARCH]}, "tools: duplicate tool web_search"),
         (
             {"tools": [SEARCH, {**WEATHER, "name": "web_search"}]},
-            "the tool 'web_search' must have another name: the request has one of that name",
+            "duplicate tool name 'web_search': the request already has a tool of that name",
         ),
         (
             {"tools": [{"type": "mcp_toolset", "mcp_server_name": "x"}]},
@@ -381,5 +381,5 @@ async def test_a_call_written_as_text_is_noted() -> None:
         message = await server.message(model="agent/default")
 
     assert message["kronk"] == {
-        "notices": ["the answer contains a call of add as text, which was not executed"]
+        "notices": ["the answer contains a call of add as text; it was not executed"]
     }

@@ -295,13 +295,13 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
     "a model there is not": (
         {"model": "llama3"},
         404,
-        "there is no model 'llama3'; there is 'scripted'",
+        "unknown model 'llama3'; available: 'scripted'",
     ),
     "no model": ({"model": None}, 400, "model: Input should be a valid string"),
     "a tool's name": (
         {"tools": [{"function": {"name": "the weather"}}]},
         400,
-        "tools.0: a tool's name is 1-128 of A-Z a-z 0-9 _ -, not 'the weather'",
+        "tools.0: a tool's name must be 1-128 of A-Z a-z 0-9 _ -, got 'the weather'",
     ),
     "a temperature": (
         {"options": {"temperature": -1}},

@@ -118,7 +118,7 @@ async def test_a_middle_is_filled_in_before_the_suffix(models: Config) -> None:
         ),
         ({"context": [1, 2, 300]}, "context: must be the context of an earlier answer"),
         ({"context": [91, 93, 93]}, "context: must be the context of an earlier answer"),
-        ({"raw": True}, "the model 'scripted' is not a file here, and this needs one"),
+        ({"raw": True}, "model 'scripted' is not a local file, which this operation requires"),
     ],
     ids=["a template", "tokens", "no JSON", "raw, on a server"],
 )

@@ -686,7 +686,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ),
     (
         {"tools": [{"type": "function", "name": "a b", "parameters": {}}]},
-        "tools.0: a tool's name is 1-128 of A-Z a-z 0-9 _ -, not 'a b'",
+        "tools.0: a tool's name must be 1-128 of A-Z a-z 0-9 _ -, got 'a b'",
         "tools.0",
     ),
 ]
@@ -716,7 +716,7 @@ async def test_half_a_character_is_refused() -> None:
 
 async def test_the_official_client_raises_what_it_knows() -> None:
     async with running(scripted()) as server:
-        with pytest.raises(NotFoundError, match="there is no model 'gpt-6'"):
+        with pytest.raises(NotFoundError, match="unknown model 'gpt-6'"):
             await server.openai.responses.create(model="gpt-6", input="Hello")
         with pytest.raises(BadRequestError, match="previous_response_id"):
             await server.openai.responses.create(

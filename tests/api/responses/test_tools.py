@@ -302,7 +302,7 @@ async def test_a_call_written_as_text_where_an_answer_was_due_leaves_it_incomple
     assert response["status"] == "incomplete"
     assert response["incomplete_details"] == {"reason": "malformed_tool_call"}
     assert response["kronk"] == {
-        "notices": ["the answer contains a call of add as text, which was not executed"]
+        "notices": ["the answer contains a call of add as text; it was not executed"]
     }
 
 

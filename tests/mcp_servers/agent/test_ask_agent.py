@@ -193,7 +193,7 @@ async def test_an_agent_is_chosen_by_its_name_and_has_its_own_tools() -> None:
     assert "There are: adder: Adds." in str(listed.input_schema)
     assert not done.is_error
     assert seen == [["add"]]
-    assert text_of(unknown) == "there is no agent 'subber'; there is 'adder'"
+    assert text_of(unknown) == "unknown agent 'subber'; available: 'adder'"
     assert "ask_agent (agent: adder)" in str(prompt.messages[0].content)
 
 
@@ -329,7 +329,7 @@ async def test_the_person_is_asked_before_a_call_that_needs_consent(
     assert structured(result)["answer"] == "Done."
     assert outcome in seen[0]
     assert answers.messages == [
-        'May demo__add be called with these arguments?\n{\n "a": 1,\n "b": 2\n}'
+        'Allow calling demo__add with these arguments?\n{\n "a": 1,\n "b": 2\n}'
     ]
 
 
@@ -367,7 +367,7 @@ async def test_the_agents_own_policy_asks_the_person_too() -> None:
 
 async def test_a_tool_that_is_no_tool_of_ours_is_an_error_of_the_protocol() -> None:
     async with connected() as client:
-        with pytest.raises(MCPError, match="there is no tool 'rm': the tools are ask_agent"):
+        with pytest.raises(MCPError, match="unknown tool 'rm'; available: ask_agent"):
             await client.call_tool("rm", {})
 
 

@@ -66,8 +66,8 @@ async def test_the_tools_of_registered_servers_come_through_as_they_are() -> Non
 @pytest.mark.parametrize(
     ("expose", "words"),
     [
-        (["ask_agnet"], "serve_mcp.expose: there is no tool 'ask_agnet'; there are ask_agent"),
-        (["time__now"], "serve_mcp.expose: there is no tool 'time__now'"),
+        (["ask_agnet"], "serve_mcp.expose: unknown tool 'ask_agnet'; available: ask_agent"),
+        (["time__now"], "serve_mcp.expose: unknown tool 'time__now'"),
     ],
 )
 async def test_exposing_what_cannot_be_is_a_mistake_in_the_configuration(
@@ -160,7 +160,7 @@ async def test_a_remote_callers_question_is_asked_once_however_many_policies_ask
         await client.call_tool("ask_agent", {"prompt": "1 + 2?"})
 
     assert added.content == [t.TextContent(text="3")]
-    assert asked == ['May add be called with these arguments?\n{\n "a": 1,\n "b": 2\n}'] * 2
+    assert asked == ['Allow calling add with these arguments?\n{\n "a": 1,\n "b": 2\n}'] * 2
 
 
 async def test_what_is_allowed_here_is_not_thereby_allowed_to_remote_callers() -> None:
@@ -304,8 +304,11 @@ async def test_prompts_of_the_configuration_have_the_arguments_their_text_has(
     ("prompt", "words"),
     [
         ({"file": "nowhere.md"}, r"serve_mcp.prompts.p.file: nowhere.md cannot be read"),
-        ({"text": "{{ open"}, r"serve_mcp.prompts.p: line 1 of its text"),
-        ({"text": "x", "arguments": {"y": ""}}, r"serve_mcp.prompts.p.arguments.y: its text has"),
+        ({"text": "{{ open"}, r"serve_mcp.prompts.p: invalid template, line 1"),
+        (
+            {"text": "x", "arguments": {"y": ""}},
+            r"serve_mcp.prompts.p.arguments.y: the text does not contain",
+        ),
     ],
 )
 async def test_a_prompt_that_cannot_be_is_a_mistake_in_the_configuration(
@@ -348,7 +351,7 @@ async def test_a_model_there_is_not_is_a_result_that_says_so() -> None:
         results = [await client.call_tool(name, arguments) for name, arguments in calls.items()]
 
     assert [result.is_error for result in results] == [True, True, True]
-    assert all("there is no model 'nonesuch'" in str(result.content) for result in results)
+    assert all("unknown model 'nonesuch'" in str(result.content) for result in results)
 
 
 @pytest.mark.e2e

@@ -100,7 +100,7 @@ async def test_progress_and_questions_come_over_http(mode: str) -> None:
     assert not result.is_error
     assert reports[0] == "step 1"
     assert len(asked) == 1
-    assert "May add be called" in asked[0]
+    assert "Allow calling add" in asked[0]
 
 
 @ERAS
@@ -114,7 +114,7 @@ async def test_the_conversations_of_one_caller_are_not_another_s(mode: str) -> N
             mine = await ada.call_tool("ask_agent", again)
         async with connected(url, name="bob", mode=mode) as bob:
             theirs = await bob.call_tool("ask_agent", again)
-            with pytest.raises(MCPError, match="there is no resource"):
+            with pytest.raises(MCPError, match="unknown resource"):
                 await bob.read_resource(f"kronk://sessions/{id}")
 
     assert not mine.is_error
@@ -136,7 +136,7 @@ async def test_the_pages_that_one_caller_fetched_are_not_another_s(web: Loopback
             completed = await bob.complete(
                 t.ResourceTemplateReference(uri="kronk://pages/{url}"), {"name": "url", "value": ""}
             )
-            with pytest.raises(MCPError, match="there is no resource"):
+            with pytest.raises(MCPError, match="unknown resource"):
                 await bob.read_resource(page.uri)
 
     assert page.name == url
@@ -238,4 +238,4 @@ async def test_before_it_serves_it_says_so() -> None:
             response = await http.post("/mcp", json={})
 
     assert response.status_code == 503
-    assert response.json()["error"]["message"] == "the server is starting or ending"
+    assert response.json()["error"]["message"] == "the server is starting or stopping"

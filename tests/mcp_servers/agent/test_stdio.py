@@ -185,4 +185,4 @@ def test_a_mistake_in_what_is_exposed_is_told_on_stderr(tmp_path: Path) -> None:
     )
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert "serve_mcp.expose: there is no tool 'ask_agnet'" in done.stderr
+    assert "serve_mcp.expose: unknown tool 'ask_agnet'" in done.stderr

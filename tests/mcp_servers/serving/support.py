@@ -8,9 +8,15 @@ from typing import TypeAlias
 import mcp.types as t
 
 from kronk_agent.messages import JsonObject
-from kronk_mcp_servers.serving import Call, LayeredServer, Registry, ServedTool, build_server
+from kronk_mcp_servers.serving import (
+    LayeredServer,
+    Registry,
+    RequestContext,
+    ServedTool,
+    build_server,
+)
 
-Work: TypeAlias = Callable[[JsonObject, Call], Awaitable[t.CallToolResult]]
+Work: TypeAlias = Callable[[JsonObject, RequestContext], Awaitable[t.CallToolResult]]
 
 
 def served(

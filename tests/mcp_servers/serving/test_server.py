@@ -14,13 +14,13 @@ from mcp_servers.serving.support import said, served, server_of
 
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import JsonObject
-from kronk_mcp_servers.serving import Call, Completed, Registry, build_server
+from kronk_mcp_servers.serving import Completed, Registry, RequestContext, build_server
 from kronk_mcp_servers.serving.registry import Contents
 
 ERAS = pytest.mark.parametrize("mode", ["auto", "legacy"])
 
 
-async def done(arguments: JsonObject, call: Call) -> t.CallToolResult:
+async def done(arguments: JsonObject, call: RequestContext) -> t.CallToolResult:
     return said("done")
 
 
@@ -46,14 +46,14 @@ async def test_a_cursor_that_was_not_given_out_is_refused(mode: str, cursor: str
         if not cursor:
             assert (await client.list_tools(cursor=cursor)).tools
             return
-        with pytest.raises(MCPError, match="is none that was given out"):
+        with pytest.raises(MCPError, match="invalid cursor"):
             await client.list_tools(cursor=cursor)
 
 
 @ERAS
 async def test_a_tool_there_is_not_is_refused_and_those_there_are_named(mode: str) -> None:
     async with Client(server_of(served(done)), mode=mode) as client:
-        with pytest.raises(MCPError, match="there is no tool 'rm': the tools are work") as refused:
+        with pytest.raises(MCPError, match="unknown tool 'rm'; available: work") as refused:
             await client.call_tool("rm", {})
 
     assert refused.value.error.code == t.INVALID_PARAMS
@@ -68,7 +68,7 @@ class Notes:
     async def templates(self) -> Sequence[t.ResourceTemplate]:
         return [t.ResourceTemplate(uri_template="note://{name}", name="note")]
 
-    async def read(self, uri: str, call: Call) -> Sequence[Contents] | None:
+    async def read(self, uri: str, call: RequestContext) -> Sequence[Contents] | None:
         if uri == "note://locked":
             raise ToolError("this note is locked")
         known = uri in {"note://a", "note://b"}
@@ -79,7 +79,7 @@ class Notes:
         return [t.Prompt(name="explain", arguments=[argument])]
 
     async def get(
-        self, name: str, arguments: Mapping[str, str], call: Call
+        self, name: str, arguments: Mapping[str, str], call: RequestContext
     ) -> t.GetPromptResult | None:
         content = t.TextContent(text=f"Explain {arguments['note']}.")
         return t.GetPromptResult(messages=[t.PromptMessage(role="user", content=content)])
@@ -103,7 +103,7 @@ async def test_resources_are_listed_and_read(mode: str) -> None:
         listed = await client.list_resources()
         templates = await client.list_resource_templates()
         read = await client.read_resource("note://b")
-        with pytest.raises(MCPError, match="there is no resource 'note://c'"):
+        with pytest.raises(MCPError, match="unknown resource 'note://c'"):
             await client.read_resource("note://c")
         with pytest.raises(MCPError, match="this note is locked"):
             await client.read_resource("note://locked")
@@ -118,12 +118,12 @@ async def test_prompts_are_filled_in_and_their_arguments_checked(mode: str) -> N
     async with Client(NOTES, mode=mode) as client:
         found = await client.get_prompt("explain", {"note": "a"})
         for arguments, words in [
-            ({}, "the argument 'note' is missing"),
-            ({"note": "a", "nota": "b"}, "there is no argument 'nota': known are note"),
+            ({}, "missing argument 'note'"),
+            ({"note": "a", "nota": "b"}, "unknown argument 'nota'; available: note"),
         ]:
             with pytest.raises(MCPError, match=words):
                 await client.get_prompt("explain", arguments)
-        with pytest.raises(MCPError, match="there is no prompt 'explode': the prompts are explain"):
+        with pytest.raises(MCPError, match="unknown prompt 'explode'; available: explain"):
             await client.get_prompt("explode", {})
 
     assert found.messages[0].content == t.TextContent(text="Explain a.")
@@ -137,7 +137,7 @@ async def test_arguments_are_completed_with_no_more_than_the_protocol_allows(mod
     async with Client(NOTES, mode=mode) as client:
         prompt = await client.complete(of_prompt, {"name": "note", "value": "x"})
         template = await client.complete(of_template, {"name": "name", "value": "y"})
-        with pytest.raises(MCPError, match="there is no such prompt"):
+        with pytest.raises(MCPError, match="unknown prompt"):
             await client.complete(of_prompt, {"name": "nota", "value": "x"})
 
     assert prompt.completion.values[0] == "x0"
@@ -183,7 +183,7 @@ async def test_since_2026_those_who_listen_are_told() -> None:
 
 
 async def test_a_session_is_logged_to_from_the_level_it_wants() -> None:
-    async def log(arguments: JsonObject, call: Call) -> t.CallToolResult:
+    async def log(arguments: JsonObject, call: RequestContext) -> t.CallToolResult:
         await call.log("info", "little")
         await call.log("error", "much")
         return said("done")

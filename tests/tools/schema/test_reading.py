@@ -162,7 +162,7 @@ def test_every_reference_leads_to_the_definitions(schema: JsonObject, expected: 
 
 
 WRONG: list[tuple[JsonObject, JsonObject, list[str]]] = [
-    ({"type": "text/html", "minLength": 1}, {"minLength": 1}, ["type: 'text/html' is no type"]),
+    ({"type": "text/html", "minLength": 1}, {"minLength": 1}, ["type: 'text/html' is not a type"]),
     (
         {"enum": [], "maxLength": 3},
         {"maxLength": 3},
@@ -174,7 +174,7 @@ WRONG: list[tuple[JsonObject, JsonObject, list[str]]] = [
     (
         {"pattern": "["},
         {},
-        ["pattern: the pattern '[' cannot be read: unterminated character set at position 1"],
+        ["pattern: the pattern '[' is invalid: unterminated character set at position 1"],
     ),
     (
         {"properties": {"b": "string"}},
@@ -184,29 +184,29 @@ WRONG: list[tuple[JsonObject, JsonObject, list[str]]] = [
     (
         {"$ref": "#/$defs/none", "type": "string"},
         TEXT,
-        ["$ref: '#/$defs/none' leads nowhere in this schema"],
+        ["$ref: '#/$defs/none' cannot be resolved in this schema"],
     ),
     (
         {"$ref": "http://127.0.0.1:9/s"},
         {},
-        ["$ref: 'http://127.0.0.1:9/s' leads nowhere in this schema"],
+        ["$ref: 'http://127.0.0.1:9/s' cannot be resolved in this schema"],
     ),
-    ({"$ref": "#/properties/a"}, {}, ["$ref: '#/properties/a' leads nowhere in this schema"]),
+    ({"$ref": "#/properties/a"}, {}, ["$ref: '#/properties/a' cannot be resolved in this schema"]),
     (
         {"patternProperties": {"(": TEXT, "b": TEXT}, "additionalProperties": False},
         {"patternProperties": {"b": TEXT}},
-        ["patternProperties.(.pattern: the pattern '(' cannot be read: missing ) at position 1"],
+        ["patternProperties.(.pattern: the pattern '(' is invalid: missing ) at position 1"],
     ),
-    ({"not": {"type": "no"}, "minLength": 1}, {"minLength": 1}, ["not.type: 'no' is no type"]),
+    ({"not": {"type": "no"}, "minLength": 1}, {"minLength": 1}, ["not.type: 'no' is not a type"]),
     (
         {"if": {"$ref": "#/none"}, "then": {"minLength": 1}},
         {},
-        ["if.$ref: '#/none' leads nowhere in this schema"],
+        ["if.$ref: '#/none' cannot be resolved in this schema"],
     ),
     (
         {"oneOf": [{"type": "no"}, TEXT]},
         {"allOf": [{"anyOf": [{}, TEXT]}]},
-        ["oneOf.0.type: 'no' is no type"],
+        ["oneOf.0.type: 'no' is not a type"],
     ),
 ]
 
@@ -228,12 +228,12 @@ def test_a_schema_of_ones_own_that_is_wrong_is_refused_by_name() -> None:
     with pytest.raises(ConfigError) as refused:
         Tool(name="t", description="", parameters=wrong)
     assert str(refused.value) == (
-        "tool t: its JSON Schema is wrong: properties.a.type: 'no' is no type"
+        "tool t: invalid JSON Schema: properties.a.type: 'no' is not a type"
     )
     with pytest.raises(InvalidRequestError) as refused_form:
         ResponseFormat(type="json_schema", schema=wrong)
     assert str(refused_form.value) == (
-        "response_format: invalid JSON Schema: properties.a.type: 'no' is no type"
+        "response_format: invalid JSON Schema: properties.a.type: 'no' is not a type"
     )
     assert ResponseFormat(type="json_schema", schema=wrong, strict=False).schema == member({})
 

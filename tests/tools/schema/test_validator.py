@@ -123,7 +123,7 @@ def test_the_other_keywords_beside_it_are_checked() -> None:
     with pytest.raises(ToolError, match=r"^t\.x: 'long' is too long"):
         made.parse_arguments('{"x": "long"}')
     assert [str(problem) for problem in made.schema_problems] == [
-        "properties.x.pattern: the pattern '(' cannot be read: missing ) at position 1"
+        "properties.x.pattern: the pattern '(' is invalid: missing ) at position 1"
     ]
 
 

@@ -1,1 +1,1 @@
-"""kronk-agent mcp and its subcommands."""
+"""``kronk-agent mcp`` and its subcommands."""

@@ -1,4 +1,4 @@
-"""``kronk-agent mcp add`` and ``remove``: servers put into the YAML file and taken out."""
+"""``kronk-agent mcp add`` and ``remove``: edit the servers in the YAML file."""
 
 from __future__ import annotations
 
@@ -20,11 +20,23 @@ from kronk_agent.messages import JsonObject
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option("--env", "-e", multiple=True, metavar="NAME=VALUE", help="A variable it gets.")
-@click.option("--header", "-H", multiple=True, metavar="'NAME: VALUE'", help="Sent with requests.")
-@click.option("--cwd", type=click.Path(path_type=Path), metavar="PATH", help="Where it runs.")
-@click.option("--type", "type_", type=click.Choice(["stdio", "http", "sse"]), help="The transport.")
-@click.option("--replace", is_flag=True, help="Overwrite a server that has the name.")
+@click.option(
+    "--env",
+    "-e",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Environment variable for the server; repeatable.",
+)
+@click.option(
+    "--header",
+    "-H",
+    multiple=True,
+    metavar="'NAME: VALUE'",
+    help="HTTP header for requests; repeatable.",
+)
+@click.option("--cwd", type=click.Path(path_type=Path), metavar="PATH", help="Working directory.")
+@click.option("--type", "type_", type=click.Choice(["stdio", "http", "sse"]), help="Transport.")
+@click.option("--replace", is_flag=True, help="Overwrite an existing server of that name.")
 @global_options
 @click.argument("name")
 @click.argument("command_or_url")
@@ -43,7 +55,7 @@ def add(
 ) -> None:
     """Register the server NAME: a command with its arguments, or a URL.
 
-    Options stand before NAME; everything behind the command is the command's.
+    Options go before NAME; everything after the command is passed to it.
 
     \b
     kronk-agent mcp add time uvx mcp-server-time --local-timezone UTC
@@ -52,7 +64,7 @@ def add(
     entry: JsonObject = {}
     if command_or_url.startswith(("http://", "https://")):
         if args:
-            raise click.UsageError(f"a URL takes no arguments, such as {args[0]!r}")
+            raise click.UsageError(f"a URL takes no arguments, got {args[0]!r}")
         entry["url"] = command_or_url
     else:
         entry["command"] = command_or_url
@@ -71,11 +83,11 @@ def add(
     file = config_path(options.config)
     text = read_text(file)
     if name in registered_in(text, file) and not replace:
-        raise ConfigError(f"{name} is there already: --replace overwrites it", path=file)
+        raise ConfigError(f"{name} already exists: --replace overwrites it", path=file)
     write_config(file, with_servers(text, {name: entry}, file))
     say_written(file, {name: entry})
     for secret in secrets_in(name, entry):
-        hint = f"better ${{{secret.variable}}} in quotes, and the value in the environment"
+        hint = f"better write ${{{secret.variable}}} in quotes and set it in the environment"
         click.echo(f"notice: {name}.{secret.key} looks like a secret: {hint}", err=True)
 
 
@@ -84,18 +96,22 @@ def add(
 @global_options
 @click.pass_obj
 def remove(options: GlobalOptions, name: str) -> None:
-    """Take the server NAME out of the YAML file."""
+    """Remove the server NAME from the YAML file."""
     file = config_path(options.config)
     text = read_text(file)
-    known = registered_in(text, file)
-    if name not in known:
-        raise ConfigError(no_such_server(name, known), path=file)
+    registered = registered_in(text, file)
+    if name not in registered:
+        raise ConfigError(no_such_server(name, registered), path=file)
     write_config(file, without_server(text, name, file))
     click.echo(f"removed {name} from {file}", err=True)
 
 
 def read_text(file: Path) -> str:
-    """The file's text; empty where there is none yet."""
+    """Read the file; returns "" if it does not exist.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
     try:
         return file.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -104,14 +120,24 @@ def read_text(file: Path) -> str:
         raise ConfigError(f"cannot be read: {error}", path=file) from error
 
 
-def no_such_server(name: str, known: Mapping[str, object]) -> str:
-    """That there is none of this name, and which may have been meant."""
-    nearest = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(known) or 'none'}"
-    return f"no MCP server is called {name!r}: {hint}"
+def no_such_server(name: str, registered: Mapping[str, object]) -> str:
+    """Return the error message for an unknown server, with the nearest name if any.
+
+    Args:
+        name: the unknown name.
+        registered: the servers by name.
+    """
+    nearest = difflib.get_close_matches(name, registered, n=1)
+    hint = (
+        f"did you mean {nearest[0]}?"
+        if nearest
+        else f"registered: {', '.join(registered) or 'none'}"
+    )
+    return f"unknown MCP server {name!r}: {hint}"
 
 
 def say_written(file: Path, servers: Mapping[str, JsonObject]) -> None:
+    """Report the servers that were added and the file that was written."""
     for name, entry in servers.items():
         click.echo(f"added {name}: {command_line(entry)}", err=True)
     click.echo(f"wrote {file}", err=True)
@@ -120,5 +146,5 @@ def say_written(file: Path, servers: Mapping[str, JsonObject]) -> None:
 def _pair(text: str, separator: str, option: str) -> tuple[str, str]:
     name, found, value = text.partition(separator)
     if not found or not name.strip():
-        raise click.UsageError(f"{option} takes NAME{separator}VALUE, not {name!r}")
+        raise click.UsageError(f"{option} must be NAME{separator}VALUE, got {name!r}")
     return name.strip(), value.strip() if separator == ":" else value

@@ -1,4 +1,4 @@
-"""``kronk-agent mcp approve``: what waits for the person's word before it may be used."""
+"""``kronk-agent mcp approve``: approve a project's server or changed tools."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from kronk_agent.errors import ConfigError
 
 @click.command()
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Agree without being asked.")
+@click.option("--yes", is_flag=True, help="Approve without asking.")
 @global_options
 @click.pass_obj
 def approve(options: GlobalOptions, name: str, yes: bool) -> None:
-    """Show what waits for approval of the server NAME, and approve it if you agree.
+    """Show what needs approval for the server NAME, and approve it if you agree.
 
-    Either tools of a registered server that changed since they were seen first, or a server that
-    the .mcp.json of this folder asks for. The exit code is 1 if you do not agree.
+    This is either the changed tools of a registered server, or a server that the .mcp.json of this
+    folder asks for. The exit code is 1 if you do not agree.
     """
     registered = load_config(options.config).mcp_servers
-    asked_for = {server.name: server for server in project_servers(Path.cwd())}
+    project = {server.name: server for server in project_servers(Path.cwd())}
     if name in registered:
         _approve_changes(name, registered[name], yes)
-    elif name in asked_for:
-        _approve_server(asked_for[name], yes)
+    elif name in project:
+        _approve_server(project[name], yes)
     else:
-        raise ConfigError(no_such_server(name, {**registered, **asked_for}))
+        raise ConfigError(no_such_server(name, {**registered, **project}))
 
 
 def _approve_changes(name: str, config: McpServerConfig, yes: bool) -> None:
@@ -45,23 +45,23 @@ def _approve_changes(name: str, config: McpServerConfig, yes: bool) -> None:
     pins = PinnedTools(pins_directory() / f"{name}.json", config)
     changes = pins.changes()
     if not changes:
-        click.echo(f"nothing of {name} waits for approval", err=True)
+        click.echo(f"{name} has nothing to approve", err=True)
         return
     for change in changes:
         click.echo(escape_invisible(f"{name} changed its tool {change.now.name}:"))
         click.echo(printable("\n".join(f"  {line}" for line in change.diff())))
         for sign in scan_definition(change.now):
             click.echo(printable(f"  warning: it {sign}"))
-    _agree("Use the tool as it is now?" if len(changes) == 1 else "Use them as they are now?", yes)
+    _agree("Use the changed tool?" if len(changes) == 1 else "Use the changed tools?", yes)
     pins.approve(changes)
-    click.echo(f"approved {len(changes)} of {name}", err=True)
+    click.echo(f"approved changed tools of {name}: {len(changes)}", err=True)
 
 
 def _approve_server(server: ProjectServer, yes: bool) -> None:
     show_request(server)
     consents = Consents()
     try:
-        _agree("Run it, now and whenever this folder asks for exactly this?", yes)
+        _agree("Run it, now and whenever this folder asks for exactly the same?", yes)
     except click.exceptions.Exit:
         consents.remember(server, "declined")
         raise

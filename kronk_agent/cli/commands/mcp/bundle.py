@@ -1,4 +1,4 @@
-"""``kronk-agent mcp bundle``: makes us an extension that Claude Desktop installs."""
+"""``kronk-agent mcp bundle``: packs kronk-agent as an extension for Claude Desktop."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ from kronk_agent.errors import ConfigError
 @global_options
 @click.pass_obj
 def bundle(options: GlobalOptions, file: Path) -> None:
-    """Write FILE, an MCP bundle (.mcpb) for `kronk-agent mcp serve`, for Claude Desktop to install.
+    """Write FILE, an MCP bundle (.mcpb) that adds `kronk-agent mcp serve` to Claude Desktop.
 
-    It starts this installation, so it is of use on this machine only. With --config, it begins with
-    that file, and another can be chosen in Claude Desktop. A file that is there is replaced.
+    The bundle starts this installation, so it works on this machine only. --config sets the
+    bundle's default configuration file, which can be changed in Claude Desktop. An existing FILE is
+    overwritten.
     """
     if file.suffix != ".mcpb":
-        raise click.BadParameter(
-            f"{str(file)!r} does not end in .mcpb, by which it is known", param_hint="FILE"
-        )
-    load_config(options.config)  # better said here than by a client that cannot start us
+        raise click.BadParameter(f"{str(file)!r} must end in .mcpb", param_hint="FILE")
+    load_config(options.config)  # fail here rather than in a client that cannot start us
     config = None if options.config is None else options.config.absolute()
     try:
         file.write_bytes(packed(bundle_manifest(own_command(), config)))

@@ -1,4 +1,4 @@
-"""``kronk-agent mcp``: the MCP servers that are registered, and the ones kronk-agent is."""
+"""``kronk-agent mcp``: manages MCP servers, and serves kronk-agent as one."""
 
 from __future__ import annotations
 
@@ -6,38 +6,46 @@ import click
 
 from kronk_agent.cli.lazy_commands import LazyCommand, LazyGroup
 
-_REGISTERED = "kronk_agent.cli.commands.mcp.servers"
+_SERVERS = "kronk_agent.cli.commands.mcp.servers"
 _COMMANDS = (
     LazyCommand("add", "kronk_agent.cli.commands.mcp.add_remove:add", "Register a server."),
     LazyCommand(
-        "approve", "kronk_agent.cli.commands.mcp.approve:approve", "Let changed tools be used."
+        "approve",
+        "kronk_agent.cli.commands.mcp.approve:approve",
+        "Approve changed tools or a project's server.",
     ),
     LazyCommand(
-        "bundle", "kronk_agent.cli.commands.mcp.bundle:bundle", "Write an extension for Claude."
+        "bundle",
+        "kronk_agent.cli.commands.mcp.bundle:bundle",
+        "Write an extension for Claude Desktop.",
     ),
     LazyCommand(
-        "import", "kronk_agent.cli.commands.mcp.import_:import_", "Register those of another host."
+        "import",
+        "kronk_agent.cli.commands.mcp.import_:import_",
+        "Import servers from another host.",
     ),
     LazyCommand(
-        "install", "kronk_agent.cli.commands.mcp.install:install", "Make us known to a client."
+        "install",
+        "kronk_agent.cli.commands.mcp.install:install",
+        "Register kronk-agent in an MCP client.",
     ),
-    LazyCommand("list", f"{_REGISTERED}:list_", "List the registered servers."),
+    LazyCommand("list", f"{_SERVERS}:list_", "List the registered servers."),
     LazyCommand("login", "kronk_agent.cli.commands.mcp.login:login", "Sign in to a server."),
     LazyCommand("logout", "kronk_agent.cli.commands.mcp.login:logout", "Sign out of a server."),
-    LazyCommand("logs", f"{_REGISTERED}:logs", "Show what a server's program wrote."),
+    LazyCommand("logs", f"{_SERVERS}:logs", "Show a server's stderr."),
+    LazyCommand("remove", "kronk_agent.cli.commands.mcp.add_remove:remove", "Remove a server."),
     LazyCommand(
-        "remove", "kronk_agent.cli.commands.mcp.add_remove:remove", "Take a server out again."
+        "serve", "kronk_agent.cli.commands.mcp.serve:serve", "Serve the agent over MCP on stdio."
     ),
+    LazyCommand("test", f"{_SERVERS}:test", "Start a server and list its tools."),
     LazyCommand(
-        "serve", "kronk_agent.cli.commands.mcp.serve:serve", "Serve the agent by MCP, on stdio."
-    ),
-    LazyCommand("test", f"{_REGISTERED}:test", "Start a server and list its tools."),
-    LazyCommand(
-        "web", "kronk_agent.cli.commands.mcp.web:web", "Serve web_search and web_fetch by MCP."
+        "web",
+        "kronk_agent.cli.commands.mcp.web:web",
+        "Serve web_search and web_fetch over MCP on stdio.",
     ),
 )
 
 
 @click.group(cls=LazyGroup, commands=_COMMANDS)
 def mcp() -> None:
-    """Register MCP servers, look after them, and serve our own tools by MCP."""
+    """Manage MCP servers, and serve the agent or the web tools over MCP."""

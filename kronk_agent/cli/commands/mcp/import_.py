@@ -1,4 +1,4 @@
-"""``kronk-agent mcp import``: servers of other hosts, written into our file."""
+"""``kronk-agent mcp import``: import servers from the files of other MCP hosts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from kronk_agent.cli.interactive.sanitize import printable
 from kronk_agent.cli.options import GlobalOptions, global_options
 from kronk_agent.config.loading import config_path
 from kronk_agent.config.mcp_clients.importing import (
-    Found,
-    Import,
-    Unusable,
+    FoundServer,
+    ImportedServer,
+    UnusableServer,
     read_any_file,
     read_host_file,
 )
@@ -28,16 +28,16 @@ from kronk_agent.messages import JsonObject
 
 @click.command("import")
 @click.argument("source", metavar=f"{'|'.join(IMPORTABLE)}|FILE")
-@click.option("--only", multiple=True, metavar="NAME", help="This server; may be given again.")
+@click.option("--only", multiple=True, metavar="NAME", help="Import only this server; repeatable.")
 @click.option(
     "--secrets",
     type=click.Choice(["keep", "env"]),
     default="keep",
     show_default=True,
-    help="Copy what looks like a secret, or write ${VARIABLE} in its place.",
+    help="Copy values that look like secrets, or write ${VARIABLE} instead.",
 )
-@click.option("--replace", is_flag=True, help="Overwrite servers that have the same name.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be written.")
+@click.option("--replace", is_flag=True, help="Overwrite existing servers of the same name.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be written.")
 @global_options
 @click.pass_obj
 def import_(
@@ -48,32 +48,32 @@ def import_(
     replace: bool,
     dry_run: bool,
 ) -> None:
-    """Write the MCP servers of another host into the YAML file.
+    """Import the MCP servers of another host into the YAML file.
 
-    The source is a host, whose files are read where it keeps them, or a FILE of any of these
-    or of Cline. Servers that are there already stay as they are. The exit code is 1 if some server
-    could not be imported.
+    The source is the name of a host, whose files are read from their standard places, or a FILE in
+    the format of any of these hosts or of Cline. Existing servers are not changed. The exit code is
+    1 if any server could not be imported.
     """
     imports = [each for each in _read(source) if not only or each.name in only]
     if missing := set(only) - {each.name for each in imports}:
         raise ConfigError(f"{source} has no MCP server {', '.join(sorted(missing))}")
     file = config_path(options.config)
     text = read_text(file)
-    there = registered_in(text, file)
+    registered = registered_in(text, file)
     chosen: dict[str, JsonObject] = {}
-    num_left = 0
+    num_skipped = 0
     for each in imports:
-        if isinstance(each, Unusable):
-            _say(f"left out {each.name}: {each.reason}")
-            num_left += 1
-        elif there.get(each.name) == (entry := _entry(each, secrets)):
+        if isinstance(each, UnusableServer):
+            _say(f"skipped {each.name}: {each.reason}")
+            num_skipped += 1
+        elif registered.get(each.name) == (entry := _entry(each, secrets)):
             _say(f"unchanged {each.name}")
         elif each.name in chosen:
-            _say(f"left out {each.name} of {each.source.path}: another has the name")
-            num_left += 1
-        elif each.name in there and not replace:
-            _say(f"left out {each.name}: it is there already and differs; --replace overwrites it")
-            num_left += 1
+            _say(f"skipped {each.name} of {each.source.path}: duplicate name")
+            num_skipped += 1
+        elif each.name in registered and not replace:
+            _say(f"skipped {each.name}: already exists and differs; --replace overwrites it")
+            num_skipped += 1
         else:
             chosen[each.name] = entry
             _say_notes(each, entry, secrets)
@@ -82,10 +82,10 @@ def import_(
     elif chosen:
         write_config(file, with_servers(text, chosen, file))
         say_written(file, chosen)
-    raise click.exceptions.Exit(1 if num_left else 0)
+    raise click.exceptions.Exit(1 if num_skipped else 0)
 
 
-def _read(source: str) -> Sequence[Import]:
+def _read(source: str) -> Sequence[ImportedServer]:
     home, here = Path.home(), Path.cwd()
     if source not in IMPORTABLE:
         path = Path(source).expanduser().absolute()
@@ -94,30 +94,32 @@ def _read(source: str) -> Sequence[Import]:
             raise click.UsageError(f"{source!r} is neither a file nor one of {known}")
         return read_any_file(path, home=home, working_directory=here)
     files = files_of(source, home=home, working_directory=here)
-    there = [file for file in files if file.path.is_file()]
-    if not there:
-        looked = " nor ".join(str(file.path) for file in files)
-        raise ConfigError(f"{HOSTS[source].title} has no servers: there is neither {looked}")
-    imports: list[Import] = []
-    for file in there:
+    existing = [file for file in files if file.path.is_file()]
+    if not existing:
+        searched = " nor ".join(str(file.path) for file in files)
+        raise ConfigError(
+            f"no configuration file of {HOSTS[source].title}: neither {searched} exists"
+        )
+    imports: list[ImportedServer] = []
+    for file in existing:
         _say(f"reading {file.path}")
         imports += read_host_file(file, home=home, working_directory=here)
     return imports
 
 
-def _entry(found: Found, secrets: str) -> JsonObject:
+def _entry(found: FoundServer, secrets: str) -> JsonObject:
     return without_secrets(found.name, found.entry) if secrets == "env" else found.entry
 
 
-def _say_notes(found: Found, entry: JsonObject, secrets: str) -> None:
+def _say_notes(found: FoundServer, entry: JsonObject, secrets: str) -> None:
     for note in found.notes:
         _say(f"notice: {found.name}: {note}")
     for secret in secrets_in(found.name, found.entry):
         if secrets == "env":
-            words = f"set {secret.variable} to what {found.source.path} has as {secret.key}"
+            notice = f"set {secret.variable} to the value of {secret.key} in {found.source.path}"
         else:
-            words = f"{secret.key} looks like a secret and was copied; --secrets env does not"
-        _say(f"notice: {found.name}: {words}")
+            notice = f"{secret.key} looks like a secret and was copied; --secrets env avoids that"
+        _say(f"notice: {found.name}: {notice}")
 
 
 def _say(line: str) -> None:

@@ -1,4 +1,4 @@
-"""``kronk-agent mcp login`` and ``logout``: OAuth, for servers on the network."""
+"""``kronk-agent mcp login`` and ``logout``: OAuth for remote servers."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from kronk_agent.errors import ConfigError
 
 @click.command()
 @click.argument("name")
-@click.option("--no-browser", is_flag=True, help="Only print the address to open.")
+@click.option("--no-browser", is_flag=True, help="Only print the URL to open.")
 @global_options
 @click.pass_obj
 def login(options: GlobalOptions, name: str, no_browser: bool) -> None:
-    """Sign in to the server NAME in your browser, and keep the login.
+    """Sign in to the server NAME in your browser and store the login.
 
-    The browser comes back to a page on this machine. On another machine, forward its port:
-    give oauth.callback_port in the configuration, and use ssh -L.
+    The browser is redirected to a page on this machine. If your browser is on another machine, set
+    oauth.callback_port in the configuration and forward that port with ssh -L.
     """
     run(partial(_login, name, _remote_server(options, name), no_browser))
 
@@ -35,7 +35,7 @@ def login(options: GlobalOptions, name: str, no_browser: bool) -> None:
 @global_options
 @click.pass_obj
 def logout(options: GlobalOptions, name: str) -> None:
-    """Forget the login to the server NAME, and have it revoked where that is possible."""
+    """Delete the stored login to the server NAME, and revoke it if the server supports that."""
     run(partial(_logout, name, _remote_server(options, name)))
 
 
@@ -47,14 +47,14 @@ def _remote_server(options: GlobalOptions, name: str) -> McpServerConfig:
     if server.problem is not None:
         raise ConfigError(server.problem)
     if server.url is None:
-        words = "is a program on this machine: there is nothing to sign in to"
-        raise ConfigError(words, key=f"mcp_servers.{name}")
+        message = "is a local program, which needs no login"
+        raise ConfigError(message, key=f"mcp_servers.{name}")
     if any(header.lower() == "authorization" for header in server.headers):
-        words = "is signed in to by headers.Authorization: remove that to sign in by OAuth"
-        raise ConfigError(words, key=f"mcp_servers.{name}")
+        message = "is authenticated by headers.Authorization: remove that to sign in with OAuth"
+        raise ConfigError(message, key=f"mcp_servers.{name}")
     if server.oauth.flow == "client_credentials":
-        words = "client_credentials needs no login: each program signs in by itself"
-        raise ConfigError(words, key=f"mcp_servers.{name}.oauth.flow")
+        message = "client_credentials needs no login: programs sign in by themselves"
+        raise ConfigError(message, key=f"mcp_servers.{name}.oauth.flow")
     return server
 
 
@@ -67,14 +67,14 @@ async def _login(name: str, server: McpServerConfig, no_browser: bool, _: Interr
 
     async def take_to(url: str) -> None:
         is_open = not no_browser and await open_browser(url)
-        words = "your browser was opened at" if is_open else "open this in your browser:"
-        terminal.say(f"{words}\n\n  {url}\n")
+        text = "opened your browser at" if is_open else "open this URL in your browser:"
+        terminal.say(f"{text}\n\n  {url}\n")
 
     logins = Logins(await to_thread.run_sync(open_token_store))
     if await sign_in(name, server, logins, take_to):
-        terminal.say(f"signed in to {name}; the login is kept in {logins.location}")
+        terminal.say(f"signed in to {name}; the login is stored in {logins.location}")
     else:
-        terminal.say(f"{name} lets everybody in: there is nothing to sign in to")
+        terminal.say(f"{name} needs no login")
     return 0
 
 
@@ -85,6 +85,6 @@ async def _logout(name: str, server: McpServerConfig, _: Interrupts) -> int:
 
     logins = Logins(await to_thread.run_sync(open_token_store))
     was_in = await sign_out(name, server, logins)
-    words = f"signed out of {name}" if was_in else f"there was no login to {name}"
-    Terminal().say(words)
+    text = f"signed out of {name}" if was_in else f"not signed in to {name}"
+    Terminal().say(text)
     return 0

@@ -1,4 +1,4 @@
-"""How this very kronk-agent is started by other programs, from anywhere."""
+"""The command with which other programs start this installation."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from pathlib import Path
 
 
 def own_command() -> list[str]:
-    """The command of this installation, with its whole path."""
+    """Return the command of this installation, with an absolute path."""
     program = Path(sys.executable).parent / "kronk-agent"
     return [str(program)] if program.exists() else [sys.executable, "-m", "kronk_agent"]

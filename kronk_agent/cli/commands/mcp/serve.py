@@ -1,4 +1,4 @@
-"""``kronk-agent mcp serve``: the agent and its tools for an MCP client that starts us."""
+"""``kronk-agent mcp serve``: the agent and its tools for an MCP client, on stdio."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from kronk_agent.config.schema.config import Config
 def serve(options: GlobalOptions, /, model: str | None) -> None:
     """Serve the agent on stdin and stdout, for an MCP client to start.
 
-    Which tools clients see is for `serve_mcp:` in the configuration to say. The model is loaded
-    when it is first needed.
+    `serve_mcp:` in the configuration sets which tools clients see. The model is loaded on first
+    use.
     """
     overrides = {} if model is None else {"model": model}
     run(partial(_serve, load_config(options.config, overrides=overrides)))

@@ -1,4 +1,4 @@
-"""``kronk-agent mcp list``, ``test`` and ``logs``: the registered servers, looked at."""
+"""``kronk-agent mcp list``, ``test`` and ``logs``: inspect the registered servers."""
 
 from __future__ import annotations
 
@@ -29,31 +29,33 @@ from kronk_agent.host.diagnostics.log import log_directory
 from kronk_agent.messages import JsonObject
 from kronk_agent.runtime import Runtime
 
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 
 @click.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @global_options
 @click.pass_obj
 def list_(options: GlobalOptions, as_json: bool) -> None:
-    """List the registered servers, and those that the folder's .mcp.json asks for.
+    """List the registered servers and the servers that the folder's .mcp.json asks for.
 
-    None is started; `mcp test` does that. Secrets are not shown.
+    No server is started; `mcp test` does that. Secrets are not shown.
     """
     loaded = read_config(options.config)
-    servers = [*_own(loaded), *_of_the_project(options)]
+    servers = [*_registered_rows(loaded), *_project_rows(options)]
     if as_json:
         click.echo(json.dumps(servers, indent=2))
     elif servers:
         click.echo("\n".join(_table(servers)))
     else:
-        click.echo("no MCP servers; `kronk-agent mcp add` and `mcp import` register some", err=True)
+        click.echo(
+            "no MCP servers; register some with `kronk-agent mcp add` or `mcp import`", err=True
+        )
     for mistake in loaded.unset:
         click.echo(f"warning: {mistake}", err=True)
 
 
-def _own(loaded: LoadedConfig) -> list[JsonObject]:
+def _registered_rows(loaded: LoadedConfig) -> list[JsonObject]:
     return [
         {
             "name": name,
@@ -72,7 +74,7 @@ def _state(server: McpServerConfig) -> str:
     return "enabled" if server.problem is None else "unusable"
 
 
-def _of_the_project(options: GlobalOptions) -> list[JsonObject]:
+def _project_rows(options: GlobalOptions) -> list[JsonObject]:
     known = load_config(options.config).mcp_servers
     consents = Consents()
     states = {"agreed": "approved", "declined": "declined", None: "not approved"}
@@ -109,7 +111,7 @@ def _table(servers: list[JsonObject]) -> list[str]:
 @global_options
 @click.pass_obj
 def test(options: GlobalOptions, name: str) -> None:
-    """Start the server NAME, list its tools, and end it. The exit code is 1 if it fails."""
+    """Start the server NAME, list its tools and stop it. The exit code is 1 if it fails."""
     config = load_config(options.config)
     server = config.mcp_servers.get(name)
     if server is None:
@@ -142,13 +144,13 @@ async def _test(config: Config, _: Interrupts) -> int:
     type=click.IntRange(min=0),
     default=100,
     show_default=True,
-    help="Lines, from the end.",
+    help="Number of lines to show, from the end.",
 )
-@click.option("-f", "--follow", is_flag=True, help="Go on as more is written, until Ctrl-C.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing new lines until Ctrl-C.")
 @global_options
 @click.pass_obj
 def logs(options: GlobalOptions, name: str, lines: int, follow: bool) -> None:
-    """Show what the program of the server NAME wrote to its stderr."""
+    """Show what the server NAME wrote to stderr."""
     known = load_config(options.config).mcp_servers
     file = log_directory() / f"{name}.log"
     if name not in known and not file.exists():
@@ -162,7 +164,7 @@ def logs(options: GlobalOptions, name: str, lines: int, follow: bool) -> None:
 
 
 def _last_lines(file: Path, number: int) -> tuple[str, int]:
-    """The last lines, and where they end in the file: what comes later is not among them."""
+    """Return the last lines and the file position after them, from which to follow."""
     if not file.exists():
         return "", 0
     with file.open("rb") as opened:
@@ -173,8 +175,8 @@ def _last_lines(file: Path, number: int) -> tuple[str, int]:
 async def _follow(file: Path, position: int, _: Interrupts) -> int:
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     while True:
-        await anyio.sleep(_LOOK_SECONDS)
-        data, position = await to_thread.run_sync(_read_on, file, position)
+        await anyio.sleep(_POLL_SECONDS)
+        data, position = await to_thread.run_sync(_read_new, file, position)
         click.echo(printable(decoder.decode(data)), nl=False)
 
 
@@ -182,11 +184,11 @@ def _size(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
 
 
-def _read_on(file: Path, position: int) -> tuple[bytes, int]:
-    """What was written since, and where that ends."""
+def _read_new(file: Path, position: int) -> tuple[bytes, int]:
+    """Return the data written since ``position``, and the new position."""
     size = _size(file)
     if size < position:
-        position = 0  # it was rotated
+        position = 0  # the file was rotated
     if size == position:
         return b"", position
     with file.open("rb") as opened:

@@ -1,4 +1,4 @@
-"""``kronk-agent mcp web``: the web tools as an MCP server, for other programs to use."""
+"""``kronk-agent mcp web``: the web tools as an MCP server on stdio."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kronk_agent.tools.policy import rules_in
 def web(options: GlobalOptions) -> None:
     """Serve web_search and web_fetch on stdin and stdout, for an MCP client to start.
 
-    They are set up as `web_search:` and `web_fetch:` in the configuration say. No model is loaded.
+    `web_search:` and `web_fetch:` in the configuration apply. No model is loaded.
     """
     run(partial(_serve_web, load_config(options.config)))
 

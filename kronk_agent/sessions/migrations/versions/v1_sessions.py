@@ -1,4 +1,4 @@
-"""Conversations, their messages and items."""
+"""Sessions with their messages and items."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ down_revision = None
 
 
 def upgrade() -> None:
+    """Create the tables."""
     op.create_table(
         "sessions",
         sa.Column("id", sa.String(), nullable=False),

@@ -1,4 +1,4 @@
-"""Responses, which have messages and items of their own where they are part of no session."""
+"""Responses, which have messages and items of their own unless they belong to a session."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ down_revision = "v1"
 
 
 def upgrade() -> None:
+    """Create and extend the tables."""
     op.create_table(
         "responses",
         sa.Column("id", sa.String(), nullable=False),
@@ -29,7 +30,7 @@ def upgrade() -> None:
     for column in ("session_id", "previous_id", "created_at"):
         op.create_index(f"ix_responses_{column}", "responses", [column])
     for table in ("messages", "items"):
-        with op.batch_alter_table(table) as batch:  # SQLite changes a table by copying it
+        with op.batch_alter_table(table) as batch:  # SQLite alters a table by copying it
             batch.alter_column("session_id", existing_type=sa.String(), nullable=True)
             batch.add_column(sa.Column("response_id", sa.String()))
             batch.create_foreign_key(

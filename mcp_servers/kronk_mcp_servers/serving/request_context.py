@@ -1,4 +1,4 @@
-"""One request that is being answered, and what its answer may need of the client meanwhile."""
+"""The context of one request: its state, and access to the client while it is processed."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ from kronk_agent.tools.arguments import ArgumentsCheck
 
 logger = logging.getLogger(__name__)
 
-Context: TypeAlias = ServerRequestContext[Any, Any]
+MessageContext: TypeAlias = ServerRequestContext[Any, Any]
 Status: TypeAlias = Literal["working", "input_required", "completed", "failed", "cancelled"]
 
 _MAX_ROUNDS = 3
-"""How often the client is asked again when its answer does not fit."""
+"""Attempts to get a valid answer from the client."""
 
 
-class Call:
-    """Given to whatever answers a request; lives in a task of the server's own.
+class RequestContext:
+    """Passed to the code that answers a request; lives in a task of the server.
 
-    Before 2026 a client is asked by a request of ours. Since then the answer to its request says
-    what is needed, and it makes its request again with that: the work waits here meanwhile.
+    Before 2026 a client is asked by a request from the server. Since then the response to the
+    client's request lists the questions, and the client repeats its request with the answers; the
+    work waits here in the meantime.
     """
 
-    def __init__(self, context: Context, answers: Mapping[str, t.InputResponse]) -> None:
+    def __init__(self, context: MessageContext, answers: Mapping[str, t.InputResponse]) -> None:
         self.id = secrets.token_urlsafe(24)
         self.principal = authenticated_principal(context)
-        """Who made the request, where keys tell callers apart; nobody else may touch it."""
+        """The caller, if API keys distinguish callers; others have no access."""
         self.meta: Mapping[str, Any] = context.meta or {}
         self.is_modern = context.protocol_version in MODERN_PROTOCOL_VERSIONS
         self.capabilities = context.session.client_capabilities or t.ClientCapabilities()
@@ -54,25 +55,25 @@ class Call:
         self.is_over = False
         self.is_task = False
         self.forgotten = anyio.Event()
-        """Nobody can ask for the result any more."""
+        """Set when the result can no longer be requested."""
         self._answers = dict(answers)
         self._num_asked = 0
-        self._news = anyio.Event()
-        self._context: Context | None = None
+        self._changed = anyio.Event()
+        self._context: MessageContext | None = None
 
-    # --- for the work ------------------------------------------------------------------------
+    # --- for the handler --- ---------------------------------------------------------------------
 
     async def report_progress(
         self, progress: float, total: float | None = None, message: str | None = None
     ) -> None:
-        """Tell the client how far it is, if it wants to know; ``progress`` must grow."""
+        """Report progress if the client asked for it; ``progress`` must increase."""
         self.status_message = message or self.status_message
         self.updated = datetime.now(UTC)
         if self._context is not None:
             await self._context.session.report_progress(progress, total, message)
 
     async def log(self, level: t.LoggingLevel, text: str) -> None:
-        """Send a line of log along with the answer, to clients that asked for such."""
+        """Send a log message with the answer, to clients that asked for it."""
         if self._context is None or not _wants_log(self._context, level):
             return
         session, request_id = self._context.session, self._context.request_id
@@ -82,22 +83,22 @@ class Call:
         await sending
 
     @property
-    def request(self) -> Context | None:
-        """The message that is being answered right now; None between two of them."""
+    def request(self) -> MessageContext | None:
+        """The message being answered at the moment; None between two messages."""
         return self._context
 
     @property
     def can_elicit(self) -> bool:
-        """May the person be asked to fill in a form?"""
-        return self._lacking(_FORM_REQUEST) is None
+        """True if the client can ask the user to fill in a form."""
+        return self._missing_capability(_FORM_REQUEST) is None
 
     async def elicit(
         self, message: str, schema: JsonObject, *, key: str | None = None
     ) -> t.ElicitResult:
-        """Have the person fill in a form; an accepted answer is valid under the schema.
+        """Ask the user to fill in a form; an accepted answer is valid for the schema.
 
         Raises:
-            MCPError: the client cannot, or its answers do not fit.
+            MCPError: the client does not support forms, or its answers are invalid.
         """
         params = t.ElicitRequestFormParams(message=message, requested_schema=schema)
         self._num_asked += 1
@@ -107,17 +108,17 @@ class Call:
         return answer
 
     async def ask(self, requests: Mapping[str, t.InputRequest]) -> dict[str, t.InputResponse]:
-        """Ask the client for several things at once.
+        """Ask the client several questions at once.
 
         Raises:
-            MCPError: it did not declare that it can do that, refused, or its answers do not fit.
+            MCPError: the client lacks a capability, refused, or gave invalid answers.
         """
         for request in requests.values():
-            if lacking := self._lacking(request):
+            if missing := self._missing_capability(request):
                 raise MCPError(
                     t.MISSING_REQUIRED_CLIENT_CAPABILITY,
-                    f"this needs a client that can do {', '.join(lacking)}",
-                    {"requiredCapabilities": lacking},
+                    f"this requires client capabilities: {', '.join(missing)}",
+                    {"requiredCapabilities": missing},
                 )
         answers: dict[str, t.InputResponse] = {}
         problems: dict[str, str | None] = {}
@@ -128,13 +129,14 @@ class Call:
             answers |= {key: answer for key, answer in given.items() if not problems[key]}
             if len(answers) == len(requests):
                 return answers
-        words = "; ".join(f"{key}{problem}" for key, problem in problems.items() if problem)
-        raise MCPError(t.INVALID_PARAMS, f"the client's answers do not fit: {words}")
+        details = "; ".join(f"{key}{problem}" for key, problem in problems.items() if problem)
+        raise MCPError(t.INVALID_PARAMS, f"invalid answers of the client: {details}")
 
-    # --- for whoever keeps it ----------------------------------------------------------------
+    # --- for the server --- -------------------------------------------------------------
 
     @property
     def status(self) -> Status:
+        """The task status."""
         if not self.is_over:
             return "input_required" if self.pending else "working"
         if self.result is not None:
@@ -142,7 +144,7 @@ class Call:
         return "failed" if self.error is not None else "cancelled"
 
     @contextmanager
-    def answering(self, context: Context) -> Iterator[None]:
+    def answering(self, context: MessageContext) -> Iterator[None]:
         """Inside the block the message can be answered: progress goes to its sender."""
         self._context = context
         try:
@@ -152,38 +154,39 @@ class Call:
                 self._context = None
 
     def give(self, answers: Mapping[str, t.InputResponse]) -> None:
-        """Take in answers; those nobody waits for are ignored."""
+        """Accept answers; unexpected ones are ignored."""
         for key in answers.keys() & self.pending.keys():
             self._answers[key] = answers[key]
             del self.pending[key]
-        self._tell()
+        self._notify()
 
     async def outcome(self) -> None:
-        """Wait until it is over or wants something."""
+        """Wait until the request is finished or needs input."""
         while not self.is_over and not self.pending:
-            await self._news.wait()
+            await self._changed.wait()
 
     def end(self, result: t.Result | None = None, error: t.ErrorData | None = None) -> None:
+        """Finish the request with a result or an error."""
         self.result, self.error, self.is_over = result, error, True
         self.pending.clear()
-        self._tell()
+        self._notify()
 
     # --- details -----------------------------------------------------------------------------
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self.updated = datetime.now(UTC)
-        self._news.set()
-        self._news = anyio.Event()
+        self._changed.set()
+        self._changed = anyio.Event()
 
     async def _wait_for(self, requests: Mapping[str, t.InputRequest]) -> dict[str, t.InputResponse]:
         answers = {key: self._answers.pop(key) for key in requests if key in self._answers}
         missing = {key: request for key, request in requests.items() if key not in answers}
         self.pending |= missing
         if missing:
-            self._tell()
+            self._notify()
         try:
             while not missing.keys() <= self._answers.keys():
-                await self._news.wait()
+                await self._changed.wait()
         finally:
             for key in missing:
                 self.pending.pop(key, None)
@@ -191,32 +194,37 @@ class Call:
 
     async def _push(self, requests: Mapping[str, t.InputRequest]) -> dict[str, t.InputResponse]:
         context = self._context
-        assert context is not None, "before 2026 a call ends with the message that made it"
+        assert context is not None, "before 2026 a call ends with its message"
         answers: dict[str, t.InputResponse] = {}
 
         async def push(key: str, request: t.InputRequest) -> None:
+            """Send one question to the client."""
             answers[key] = await context.session.send_request(
                 request,
                 answer_type(request),
                 metadata=ServerMessageMetadata(related_request_id=context.request_id),
             )
 
-        for key, request in requests.items():  # one after the other: there is one person
+        for key, request in requests.items():  # sequentially: there is one user
             await push(key, request)
         return answers
 
-    def _lacking(self, request: t.InputRequest) -> JsonObject | None:
-        """The capability that the client did not declare, as it would have to."""
+    def _missing_capability(self, request: t.InputRequest) -> JsonObject | None:
+        """Return the capability that the client should have declared; None if present."""
         if not self.is_modern and self._context and not self._context.session.can_send_request:
             return {"sessions": {}}
         match request:
             case t.ElicitRequest(params=t.ElicitRequestURLParams()):
-                ours = self.capabilities.elicitation
-                return None if ours and ours.url else {"elicitation": {"url": {}}}
+                elicitation = self.capabilities.elicitation
+                return None if elicitation and elicitation.url else {"elicitation": {"url": {}}}
             case t.ElicitRequest():
-                ours = self.capabilities.elicitation
-                # An empty capability means forms: it is older than the others.
-                return None if ours and (ours.form or not ours.url) else {"elicitation": {}}
+                elicitation = self.capabilities.elicitation
+                # An empty capability means forms, for backward compatibility.
+                return (
+                    None
+                    if elicitation and (elicitation.form or not elicitation.url)
+                    else {"elicitation": {}}
+                )
             case t.CreateMessageRequest():
                 return None if self.capabilities.sampling else {"sampling": {}}
             case t.ListRootsRequest():
@@ -224,12 +232,12 @@ class Call:
 
     @cached_property
     def extensions(self) -> frozenset[str]:
-        """The extensions of the protocol that the client knows."""
+        """The protocol extensions that the client supports."""
         return frozenset(self.capabilities.extensions or ())
 
 
-def _wants_log(context: Context, level: t.LoggingLevel) -> bool:
-    """Since 2026 each request says what it wants, and the SDK sees to that."""
+def _wants_log(context: MessageContext, level: t.LoggingLevel) -> bool:
+    """True if the client wants this log level. Since 2026 the SDK checks that itself."""
     if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
         return True
     lowest: t.LoggingLevel = context.lifespan_context.listeners.log_level(context)
@@ -243,7 +251,7 @@ _FORM_REQUEST = t.ElicitRequest(
 
 
 def answer_type(request: t.InputRequest) -> type[t.InputResponse]:
-    """What kind of answer the request wants."""
+    """Return the type of the answer to a question."""
     match request:
         case t.ElicitRequest():
             return t.ElicitResult
@@ -254,9 +262,9 @@ def answer_type(request: t.InputRequest) -> type[t.InputResponse]:
 
 
 def _problem(request: t.InputRequest, answer: t.InputResponse) -> str | None:
-    """Why this is no answer to that; None where it is one."""
+    """Return why the answer is invalid for the question; None if valid."""
     if not isinstance(answer, answer_type(request)):
-        return ": that answers another kind of question"
+        return " has an answer of the wrong type"
     if not isinstance(request, t.ElicitRequest) or not isinstance(answer, t.ElicitResult):
         return None
     params = request.params

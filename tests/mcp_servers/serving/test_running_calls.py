@@ -14,8 +14,8 @@ from mcp_servers.serving.support import said, served, server_of
 from kronk_agent.errors import InvalidRequestError, ToolError
 from kronk_agent.host.session.tasks import TasksExtension
 from kronk_agent.messages import JsonObject
-from kronk_mcp_servers.serving import Call
-from kronk_mcp_servers.serving.calls import MAX_KEPT
+from kronk_mcp_servers.serving import RequestContext
+from kronk_mcp_servers.serving.running_calls import MAX_KEPT
 
 ERAS = pytest.mark.parametrize("mode", ["auto", "legacy"])
 NAME: JsonObject = {
@@ -42,7 +42,7 @@ class Answers:
         return t.ElicitResult.model_validate({"action": "accept", "content": content})
 
 
-async def ask_twice(arguments: JsonObject, call: Call) -> t.CallToolResult:
+async def ask_twice(arguments: JsonObject, call: RequestContext) -> t.CallToolResult:
     first = await call.elicit("Who?", NAME)
     second = await call.elicit("And who else?", NAME)
     return said(f"{first.action} {first.content}, {second.action} {second.content}")
@@ -98,7 +98,7 @@ async def test_a_client_that_cannot_ask_is_refused_by_the_capability(mode: str) 
 async def test_a_call_that_is_given_up_is_stopped(mode: str) -> None:
     began, stopped = anyio.Event(), anyio.Event()
 
-    async def hang(arguments: JsonObject, call: Call) -> t.CallToolResult:
+    async def hang(arguments: JsonObject, call: RequestContext) -> t.CallToolResult:
         began.set()
         try:
             await anyio.sleep_forever()
@@ -121,7 +121,7 @@ async def test_a_client_that_never_comes_back_with_its_answer_stops_the_call() -
     """The server closes, which is when the rest is stopped at the latest."""
     asked, stopped = anyio.Event(), anyio.Event()
 
-    async def ask(arguments: JsonObject, call: Call) -> t.CallToolResult:
+    async def ask(arguments: JsonObject, call: RequestContext) -> t.CallToolResult:
         try:
             await call.elicit("Who?", NAME)
         finally:
@@ -154,7 +154,7 @@ async def test_a_client_that_never_comes_back_with_its_answer_stops_the_call() -
     ],
 )
 async def test_what_the_model_can_mend_is_a_result(mode: str, error: Exception, words: str) -> None:
-    async def fail(arguments: JsonObject, call: Call) -> t.CallToolResult:
+    async def fail(arguments: JsonObject, call: RequestContext) -> t.CallToolResult:
         raise error
 
     async with Client(server_of(served(fail)), mode=mode) as client:
@@ -167,7 +167,7 @@ async def test_what_the_model_can_mend_is_a_result(mode: str, error: Exception, 
 async def test_a_fault_of_ours_is_an_error_that_tells_no_secrets(
     mode: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def break_(arguments: JsonObject, call: Call) -> t.CallToolResult:
+    async def break_(arguments: JsonObject, call: RequestContext) -> t.CallToolResult:
         raise RuntimeError("the key is 1234")
 
     async with Client(server_of(served(break_)), mode=mode) as client:
@@ -180,7 +180,7 @@ async def test_a_fault_of_ours_is_an_error_that_tells_no_secrets(
 
 @ERAS
 async def test_arguments_are_checked_and_an_example_is_given(mode: str) -> None:
-    async def greet(arguments: JsonObject, call: Call) -> t.CallToolResult:
+    async def greet(arguments: JsonObject, call: RequestContext) -> t.CallToolResult:
         raise AssertionError
 
     async with Client(server_of(served(greet, schema=NAME)), mode=mode) as client:
@@ -195,7 +195,7 @@ async def test_arguments_are_checked_and_an_example_is_given(mode: str) -> None:
 async def test_null_for_an_optional_argument_is_its_absence(mode: str) -> None:
     seen: list[JsonObject] = []
 
-    async def note(arguments: JsonObject, call: Call) -> t.CallToolResult:
+    async def note(arguments: JsonObject, call: RequestContext) -> t.CallToolResult:
         seen.append(arguments)
         return said("noted")
 
@@ -220,7 +220,7 @@ async def test_null_for_an_optional_argument_is_its_absence(mode: str) -> None:
 
 @pytest.mark.parametrize("seconds", [0, 0.01])
 async def test_a_slow_call_goes_on_as_a_task_and_may_ask(seconds: float) -> None:
-    async def slow(arguments: JsonObject, call: Call) -> t.CallToolResult:
+    async def slow(arguments: JsonObject, call: RequestContext) -> t.CallToolResult:
         await anyio.sleep(0.1)
         await call.report_progress(1, 2, "half done")
         return await ask_twice(arguments, call)
@@ -240,7 +240,7 @@ async def test_results_that_are_kept_make_room_for_new_tasks() -> None:
     """They are kept for hours, in case somebody asks again."""
     ids: set[str] = set()
 
-    async def work(arguments: JsonObject, call: Call) -> t.CallToolResult:
+    async def work(arguments: JsonObject, call: RequestContext) -> t.CallToolResult:
         while not call.is_task:
             await anyio.lowlevel.checkpoint()
         ids.add(call.id)
@@ -258,7 +258,7 @@ async def test_results_that_are_kept_make_room_for_new_tasks() -> None:
 async def test_a_task_nobody_waits_for_is_cancelled() -> None:
     began, stopped = anyio.Event(), anyio.Event()
 
-    async def hang(arguments: JsonObject, call: Call) -> t.CallToolResult:
+    async def hang(arguments: JsonObject, call: RequestContext) -> t.CallToolResult:
         while not call.is_task:
             await anyio.lowlevel.checkpoint()
         began.set()
@@ -279,7 +279,7 @@ async def test_a_task_nobody_waits_for_is_cancelled() -> None:
 
 
 async def test_without_the_extension_a_slow_call_is_answered_all_the_same() -> None:
-    async def slow(arguments: JsonObject, call: Call) -> t.CallToolResult:
+    async def slow(arguments: JsonObject, call: RequestContext) -> t.CallToolResult:
         await anyio.sleep(0.05)
         return said("done")
 

@@ -1,4 +1,4 @@
-"""A client's messages over stdio: read where that is possible, and answered where it is not."""
+"""A client's messages over stdio; invalid ones are repaired or answered with an error."""
 
 from __future__ import annotations
 
@@ -21,32 +21,35 @@ if TYPE_CHECKING:
 _Item: TypeAlias = SessionMessage | Exception
 
 
-class Requests(ReadableStream[_Item]):
-    """The stream that a server reads from. What is no message is answered at once (JSON-RPC 2.0,
-    section 5.1), so that no client waits for it."""
+class ClientMessages(ReadableStream[_Item]):
+    """The stream that a server reads. Invalid messages are answered at once.
+
+    See JSON-RPC 2.0, section 5.1; a client must not wait for an answer forever.
+    """
 
     def __init__(self, stream: ReadStream[_Item], answers: WriteStream[SessionMessage]) -> None:
         self._stream = stream
         self._answers = answers
-        self._mended: deque[SessionMessage] = deque()
+        self._recovered: deque[SessionMessage] = deque()
 
     @property
     def last_context(self) -> Context | None:
-        """The sender's context variables, which the SDK looks for."""
+        """The sender's context variables, which the SDK reads."""
         return getattr(self._stream, "last_context", None)
 
     async def receive(self) -> _Item:
-        while not self._mended:
+        """Return the next message."""
+        while not self._recovered:
             item = await self._stream.receive()
             if not isinstance(item, ValidationError):
                 return item
             line = text_of(item)
-            self._mended += map(SessionMessage, read_messages(line, PendingRequests()))
-            if not self._mended and line.strip():
-                await self._refuse(line)
-        return self._mended.popleft()
+            self._recovered += map(SessionMessage, read_messages(line, PendingRequests()))
+            if not self._recovered and line.strip():
+                await self._reject(line)
+        return self._recovered.popleft()
 
-    async def _refuse(self, line: str) -> None:
+    async def _reject(self, line: str) -> None:
         error = (
             ErrorData(code=INVALID_REQUEST, message="Invalid Request: not a JSON-RPC message")
             if is_json(line)
@@ -56,4 +59,5 @@ class Requests(ReadableStream[_Item]):
         await self._answers.send(SessionMessage(answer))
 
     async def aclose(self) -> None:
+        """Close the stream."""
         await self._stream.aclose()

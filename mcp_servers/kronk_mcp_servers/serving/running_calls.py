@@ -1,4 +1,4 @@
-"""The calls that are under way, each in a task of its own."""
+"""The active requests, each in its own task."""
 
 from __future__ import annotations
 
@@ -14,91 +14,100 @@ from anyio.abc import TaskGroup
 from mcp import MCPError
 from mcp.server.request_state import authenticated_principal
 
-from kronk_mcp_servers.serving.call import Call, Context
 from kronk_mcp_servers.serving.listeners import Listeners
+from kronk_mcp_servers.serving.request_context import MessageContext, RequestContext
 
 logger = logging.getLogger(__name__)
 
 _Result = TypeVar("_Result", bound=t.Result)
-Work: TypeAlias = Callable[[Call], Awaitable[t.Result]]
+Work: TypeAlias = Callable[[RequestContext], Awaitable[t.Result]]
 
 WAIT_SECONDS = 600.0
-"""How long a call waits for a client to come back with what was asked for."""
+"""Seconds a request waits for a client to return with answers."""
 TASK_SECONDS = 4 * 3600.0
-"""From a task's creation: until then its result is kept, unless newer ones need the room; then it
-is cancelled and forgotten."""
+"""Lifetime of a task and its result from creation.
+
+Results can be dropped earlier to make space for newer ones. After this time a running task is
+cancelled.
+"""
 MAX_KEPT = 1000
-"""Calls that wait for their clients, and tasks, together."""
+"""Maximum number of waiting requests and tasks."""
 
 
-class Calls:
-    """Runs work for requests, and keeps what goes on after the message was answered.
+class RunningCalls:
+    """Runs the work of requests, and keeps it running after the message was answered.
 
-    Lives as long as the server does; each transport opens one.
+    Lives as long as the server; each transport opens one.
     """
 
     def __init__(self, tasks: TaskGroup, listeners: Listeners) -> None:
         self.listeners = listeners
         self._tasks = tasks
-        self._kept: dict[str, Call] = {}
+        self._kept: dict[str, RequestContext] = {}
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, listeners: Listeners) -> AsyncIterator[Calls]:
+    async def open(cls, listeners: Listeners) -> AsyncIterator[RunningCalls]:
+        """Open the task group in which requests run."""
         async with anyio.create_task_group() as tasks:
             yield cls(tasks, listeners)
             tasks.cancel_scope.cancel()
 
     async def answer(
         self,
-        context: Context,
+        context: MessageContext,
         work: Work,
         *,
         answers: Mapping[str, t.InputResponse] | None,
         state: str | None,
         task_after_seconds: float | None = None,
-    ) -> t.Result | Call:
-        """Do the work, or go on with it, as far as this message brings it.
+    ) -> t.Result | RequestContext:
+        """Start or continue the work, as far as possible with this message.
 
         Args:
-            answers: what the client brings.
-            state: which call it goes on with; None: it is a new one.
-            task_after_seconds: after that long it goes on as a task; None: never.
+            context: the message.
+            work: computes the result.
+            answers: answers that the client sends.
+            state: identifies the request to continue; None starts a new one.
+            task_after_seconds: time until the request becomes a task; None means never.
 
         Returns:
-            The result, a list of what is needed first, or the call itself, which is a task now.
+            The result, or the questions to answer first, or the request itself, which is now a
+                task.
 
         Raises:
-            MCPError: the work failed, or what it goes on with is over.
+            MCPError: the work failed, or the request to continue has ended.
         """
         if state is None:
-            call = Call(context, answers or {})
-            with call.answering(context):  # before the work begins
-                self._tasks.start_soon(self._do, call, work)
+            call = RequestContext(context, answers or {})
+            with call.answering(context):  # before the work starts
+                self._tasks.start_soon(self._run, call, work)
                 return await self._follow(call, task_after_seconds)
-        call = self._take(state, context)
+        call = self._resume(state, context)
         with call.answering(context):
             call.give(answers or {})
             return await self._follow(call, task_after_seconds)
 
-    def task(self, task_id: str, context: Context) -> Call:
-        """The task of that id.
+    def task(self, task_id: str, context: MessageContext) -> RequestContext:
+        """Return the task with this ID.
 
         Raises:
-            MCPError: the caller has none.
+            MCPError: the caller has no such task.
         """
         call = self._kept.get(task_id)
         if call is None or not call.is_task or call.principal != authenticated_principal(context):
-            raise MCPError(t.INVALID_PARAMS, f"there is no task {task_id[:64]!r}")
+            raise MCPError(t.INVALID_PARAMS, f"unknown task {task_id[:64]!r}")
         return call
 
-    async def _follow(self, call: Call, task_after_seconds: float | None) -> t.Result | Call:
+    async def _follow(
+        self, call: RequestContext, task_after_seconds: float | None
+    ) -> t.Result | RequestContext:
         wait = math.inf if task_after_seconds is None else task_after_seconds
         try:
             with anyio.move_on_after(wait):
                 await call.outcome()
         except anyio.get_cancelled_exc_class():
-            call.scope.cancel()  # the client gave up, or is gone
+            call.scope.cancel()  # the client cancelled or disconnected
             raise
         if call.result is not None:
             return call.result
@@ -111,15 +120,15 @@ class Calls:
         self._keep(call, WAIT_SECONDS)
         return t.InputRequiredResult(input_requests=dict(call.pending), request_state=call.id)
 
-    def _keep(self, call: Call, seconds: float) -> None:
+    def _keep(self, call: RequestContext, seconds: float) -> None:
         if len(self._kept) >= MAX_KEPT and not self._forget_oldest_result():
             call.scope.cancel()
-            raise MCPError(t.INTERNAL_ERROR, "too many calls are waiting: try again later")
+            raise MCPError(t.INTERNAL_ERROR, "too many waiting requests: try again later")
         self._kept[call.id] = call
         call.scope.deadline = anyio.current_time() + seconds
 
     def _forget_oldest_result(self) -> bool:
-        """Make room; False where all calls are still under way."""
+        """Drop the oldest result; returns False if all requests are still active."""
         oldest = next((call for call in self._kept.values() if call.is_over), None)
         if oldest is None:
             return False
@@ -127,15 +136,15 @@ class Calls:
         oldest.forgotten.set()
         return True
 
-    def _take(self, state: str, context: Context) -> Call:
+    def _resume(self, state: str, context: MessageContext) -> RequestContext:
         call = self._kept.get(state)
         if call is None or call.is_task or call.principal != authenticated_principal(context):
-            raise MCPError(t.INVALID_PARAMS, "the call that this goes on with is over: call again")
+            raise MCPError(t.INVALID_PARAMS, "the request to continue has ended: start again")
         del self._kept[state]
         call.scope.deadline = math.inf
         return call
 
-    async def _do(self, call: Call, work: Work) -> None:
+    async def _run(self, call: RequestContext, work: Work) -> None:
         result: t.Result | None = None
         error: t.ErrorData | None = None
         with call.scope:
@@ -143,7 +152,7 @@ class Calls:
                 result = await work(call)
             except MCPError as failure:
                 error = failure.error
-            except Exception:  # boundary: one request fails, and the server lives on
+            except Exception:  # boundary: one failed request must not stop the server
                 logger.exception("a request failed")
                 error = t.ErrorData(code=t.INTERNAL_ERROR, message="internal error; see the log")
         call.end(result, error)
