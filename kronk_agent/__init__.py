@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from kronk_agent.errors import KronkError, ToolError
 from kronk_agent.messages import Message, ToolCall, ToolResult
-from kronk_agent.model import SamplingParams, ToolChoice
+from kronk_agent.settings import SamplingParams, ToolChoice
 
 # Eager for a reason: once imported, the module `kronk_agent.tools` is an attribute of this package
 # and would hide the decorator of the same name if that were looked up later.

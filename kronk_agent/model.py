@@ -9,14 +9,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import Delta, Message
-from kronk_agent.settings import DEFAULT_SAMPLERS as DEFAULT_SAMPLERS
-from kronk_agent.settings import ModelSettings as ModelSettings
-from kronk_agent.settings import ReasoningEffort as ReasoningEffort
-from kronk_agent.settings import ResponseFormat as ResponseFormat
-from kronk_agent.settings import ResponseType as ResponseType
-from kronk_agent.settings import SamplerName as SamplerName
-from kronk_agent.settings import SamplingParams as SamplingParams
-from kronk_agent.settings import ToolChoice as ToolChoice
+from kronk_agent.settings import ModelSettings
 from kronk_agent.tools import Tool
 
 

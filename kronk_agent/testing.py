@@ -35,7 +35,8 @@ from kronk_agent.messages import (
     ToolCallStart,
     Usage,
 )
-from kronk_agent.model import ChatModel, ChatRequest, ModelInfo, RenderedPrompt, ResponseFormat
+from kronk_agent.model import ChatModel, ChatRequest, ModelInfo, RenderedPrompt
+from kronk_agent.settings import ResponseFormat
 from kronk_agent.tools import Tool, ToolContext, ToolOutput
 
 T = TypeVar("T")

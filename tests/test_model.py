@@ -6,7 +6,8 @@ import pytest
 
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import Message, ToolCall
-from kronk_agent.model import ChatRequest, ResponseFormat, SamplingParams, ToolChoice
+from kronk_agent.model import ChatRequest
+from kronk_agent.settings import ResponseFormat, SamplingParams, ToolChoice
 from kronk_agent.tools import tool
 
 HELLO = (Message.user("Hello."),)

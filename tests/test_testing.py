@@ -23,7 +23,8 @@ from kronk_agent.messages import (
     ToolCallStart,
     Usage,
 )
-from kronk_agent.model import ChatModel, ChatRequest, ToolChoice
+from kronk_agent.model import ChatModel, ChatRequest
+from kronk_agent.settings import ToolChoice
 from kronk_agent.testing import Piece, ScriptedModel, ScriptError, call, collect
 from kronk_agent.tools import StaticToolset, tool
 

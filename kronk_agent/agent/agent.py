@@ -17,7 +17,8 @@ from kronk_agent.agent.options import AgentOptions
 from kronk_agent.agent.tool_calls.tool_executor import collect_tools
 from kronk_agent.concurrency.task_group import open_task_group
 from kronk_agent.messages import Event, Message, RunFinished
-from kronk_agent.model import ChatModel, ChatRequest, RenderedPrompt, ToolChoice
+from kronk_agent.model import ChatModel, ChatRequest, RenderedPrompt
+from kronk_agent.settings import ToolChoice
 from kronk_agent.tools import Tool, Toolset
 
 _EVENT_BUFFER_SIZE = 32

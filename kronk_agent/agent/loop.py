@@ -46,7 +46,8 @@ from kronk_agent.messages import (
     ToolStarted,
     Usage,
 )
-from kronk_agent.model import ChatModel, ChatRequest, ToolChoice
+from kronk_agent.model import ChatModel, ChatRequest
+from kronk_agent.settings import ToolChoice
 from kronk_agent.tools import RunContext, Tool, Toolset
 from kronk_agent.tools.written_calls import find_written_call
 

@@ -20,8 +20,9 @@ from kronk_agent.config.schema.server import ServerConfig
 from kronk_agent.engine.engine import Engine
 from kronk_agent.errors import InvalidRequestError, ModelError
 from kronk_agent.messages import AudioPart, ImagePart, Message, Usage
-from kronk_agent.model import Capability, SamplingParams
+from kronk_agent.model import Capability
 from kronk_agent.runtime import Runtime
+from kronk_agent.settings import SamplingParams
 from kronk_agent.tools import Toolset
 
 Body = TypeVar("Body", bound=BaseModel)

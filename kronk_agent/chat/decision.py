@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Unpack
 
 from kronk_agent.engine.engine import CacheOptions, Constraint, Engine
-from kronk_agent.model import SamplingParams
+from kronk_agent.settings import SamplingParams
 
 _GREEDY = SamplingParams(temperature=0)
 

@@ -20,13 +20,8 @@ from kronk_agent.chat.turn_reader import TurnReader
 from kronk_agent.engine.engine import CacheOptions, Chunk, Constraint, Engine
 from kronk_agent.errors import ConstraintError, InvalidRequestError
 from kronk_agent.messages import Delta, JsonObject, Message
-from kronk_agent.model import (
-    ChatRequest,
-    ModelInfo,
-    RenderedPrompt,
-    ResponseFormat,
-    ToolChoice,
-)
+from kronk_agent.model import ChatRequest, ModelInfo, RenderedPrompt
+from kronk_agent.settings import ResponseFormat, ToolChoice
 from kronk_agent.tools import Tool
 
 _ANY = (Message.user("x"),)

@@ -9,7 +9,7 @@ from typing import Unpack
 
 from kronk_agent.engine.engine import Chunk, Engine, GenerateOptions, GenerationEnd, TokenIdLogprob
 from kronk_agent.errors import InvalidRequestError
-from kronk_agent.model import SamplingParams
+from kronk_agent.settings import SamplingParams
 
 
 @dataclass(frozen=True, slots=True)

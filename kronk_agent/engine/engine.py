@@ -36,7 +36,7 @@ from kronk_agent.engine.stats import EngineStats
 from kronk_agent.engine.structured_output.constraint import Constraint, ConstraintCompiler
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.errors import ConstraintError, EngineError, InvalidRequestError, KronkError
-from kronk_agent.model import SamplingParams
+from kronk_agent.settings import SamplingParams
 
 __all__ = [
     "CacheOptions",

@@ -14,7 +14,7 @@ from kronk_agent.engine.sampling.stops import StopFinder
 from kronk_agent.engine.sequence import Priority, Sequence, Sink
 from kronk_agent.engine.structured_output.constraint import Constraint
 from kronk_agent.errors import ContextLengthError, InvalidRequestError
-from kronk_agent.model import SamplingParams
+from kronk_agent.settings import SamplingParams
 
 MAX_GENERATIONS = 128
 """Completions of one prompt per request; the limit of OpenAI's API."""

@@ -20,7 +20,7 @@ from kronk_agent.engine.structured_output.constraint import Constraint, Matcher
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.errors import KronkError
 from kronk_agent.messages import Timings, Usage
-from kronk_agent.model import SamplingParams
+from kronk_agent.settings import SamplingParams
 
 EndReason: TypeAlias = Literal["stop", "length"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from kronk_agent.agent import AgentOptions
 from kronk_agent.config.schema.config import Config, NamedAgentConfig
 from kronk_agent.errors import UnknownModelError
-from kronk_agent.model import SamplingParams, ToolChoice
+from kronk_agent.settings import SamplingParams, ToolChoice
 from kronk_agent.tools import Tool, Toolset, instructions_of
 from kronk_agent.tools.policy import is_named, rules_in
 

@@ -25,7 +25,7 @@ from kronk_agent.messages import (
     ToolStarted,
     Usage,
 )
-from kronk_agent.model import ToolChoice
+from kronk_agent.settings import ToolChoice
 from kronk_agent.testing import ScriptedModel, call, collect
 from kronk_agent.tools import StaticToolset, Tool, tool
 

@@ -9,7 +9,8 @@ from kronk_agent.agent import AgentOptions
 from kronk_agent.config.schema.config import AgentConfig, SamplingConfig
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import Message
-from kronk_agent.model import ChatRequest, ResponseFormat, SamplingParams, ToolChoice
+from kronk_agent.model import ChatRequest
+from kronk_agent.settings import ResponseFormat, SamplingParams, ToolChoice
 from kronk_agent.tools import Tool
 
 

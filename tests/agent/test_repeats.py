@@ -7,7 +7,8 @@ import pytest
 from kronk_agent.agent import Agent, AgentOptions
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import Message, Notice, RunFinished, ToolCall
-from kronk_agent.model import ChatRequest, ToolChoice
+from kronk_agent.model import ChatRequest
+from kronk_agent.settings import ToolChoice
 from kronk_agent.testing import ScriptedModel, call, collect
 from kronk_agent.tools import StaticToolset, tool
 

@@ -31,7 +31,8 @@ from kronk_agent.messages import (
     ToolStarted,
     Usage,
 )
-from kronk_agent.model import ChatRequest, SamplingParams, ToolChoice
+from kronk_agent.model import ChatRequest
+from kronk_agent.settings import SamplingParams, ToolChoice
 from kronk_agent.testing import ScriptedModel, ScriptError, Turn, call, collect
 from kronk_agent.tools import StaticToolset, Tool, tool
 

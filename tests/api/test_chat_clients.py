@@ -8,7 +8,7 @@ import pytest
 from api.support import frames, running, scripted
 
 from kronk_agent.messages import Message, TextPart, ToolCall
-from kronk_agent.model import ResponseFormat
+from kronk_agent.settings import ResponseFormat
 from kronk_agent.testing import call
 
 ASKED = {"role": "user", "content": "Hello"}

@@ -93,7 +93,7 @@ async def load(path: Path) -> str:
     """Load a model and generate a token; tells how that ended."""
     from kronk_agent.engine.engine import Engine, EngineParams
     from kronk_agent.errors import KronkError
-    from kronk_agent.model import SamplingParams
+    from kronk_agent.settings import SamplingParams
 
     try:
         async with await Engine.open(path, EngineParams(context_length=256, threads=1)) as engine:

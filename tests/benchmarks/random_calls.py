@@ -32,8 +32,9 @@ from kronk_agent.messages import (
     ToolCallEnd,
     ToolCallStart,
 )
-from kronk_agent.model import ChatRequest, SamplingParams, ToolChoice
+from kronk_agent.model import ChatRequest
 from kronk_agent.models.store import starter_model
+from kronk_agent.settings import SamplingParams, ToolChoice
 from kronk_agent.tools import Tool, ToolContext, ToolOutput
 
 _AT_ONCE = 32

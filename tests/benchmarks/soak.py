@@ -33,8 +33,8 @@ from kronk_agent.engine.engine import (
     TokenIdLogprob,
 )
 from kronk_agent.errors import DeadlineError, OverloadedError
-from kronk_agent.model import SamplingParams
 from kronk_agent.models import store
+from kronk_agent.settings import SamplingParams
 
 PARAMS = EngineParams(
     context_length=2048, max_sequences=8, queue_limit=24, cache_ram_mib=32, batch_size=256

@@ -34,8 +34,9 @@ from kronk_agent.chat.remote.tool_choice_fallback import CollectedTurn
 from kronk_agent.engine.engine import Chunk, Constraint, Engine, EngineParams
 from kronk_agent.errors import ToolError
 from kronk_agent.messages import JsonObject, JsonValue, ToolCall
-from kronk_agent.model import ChatRequest, SamplingParams, ToolChoice
+from kronk_agent.model import ChatRequest
 from kronk_agent.models.store import find_model
+from kronk_agent.settings import SamplingParams, ToolChoice
 
 _MAX_TOKENS = 160
 _GREEDY = SamplingParams(temperature=0)

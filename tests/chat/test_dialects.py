@@ -12,7 +12,8 @@ from kronk_agent.chat.dialects.parsing.turn import TurnFormat
 from kronk_agent.chat.dialects.template_dialect import TemplateDialect
 from kronk_agent.chat.templates.chat_template import ChatTemplate
 from kronk_agent.messages import ImagePart, Message, TextDelta, TextPart, ToolCall, ToolResult
-from kronk_agent.model import ChatRequest, ToolChoice
+from kronk_agent.model import ChatRequest
+from kronk_agent.settings import ToolChoice
 
 PLAIN_TEMPLATE = "{% for m in messages %}[{{ m.role }}]\n{{ m.content }}\n{% endfor %}"
 TAKE_TURNS = (

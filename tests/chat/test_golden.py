@@ -32,7 +32,8 @@ from kronk_agent.messages import (
     ToolCallEnd,
     ToolCallStart,
 )
-from kronk_agent.model import ChatRequest, ResponseFormat, ToolChoice
+from kronk_agent.model import ChatRequest
+from kronk_agent.settings import ResponseFormat, ToolChoice
 from kronk_agent.tools import Tool
 
 Case: TypeAlias = dict[str, Any]

@@ -20,7 +20,8 @@ from kronk_agent.chat.dialects.formats.tagged_calls import TaggedCalls
 from kronk_agent.chat.dialects.template_dialect import TemplateDialect
 from kronk_agent.engine.vocabulary import Vocabulary
 from kronk_agent.messages import Message, ToolCallStart
-from kronk_agent.model import ChatRequest, ToolChoice
+from kronk_agent.model import ChatRequest
+from kronk_agent.settings import ToolChoice
 from kronk_agent.tools import Tool
 from kronk_agent.tools.schema.validator import lenient_validator
 

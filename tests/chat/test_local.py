@@ -35,14 +35,8 @@ from kronk_agent.messages import (
     ToolCallEnd,
     ToolCallStart,
 )
-from kronk_agent.model import (
-    ChatModel,
-    ChatRequest,
-    ModelInfo,
-    ResponseFormat,
-    SamplingParams,
-    ToolChoice,
-)
+from kronk_agent.model import ChatModel, ChatRequest, ModelInfo
+from kronk_agent.settings import ResponseFormat, SamplingParams, ToolChoice
 from kronk_agent.tools import Tool
 
 pytestmark = [

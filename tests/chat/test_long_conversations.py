@@ -13,7 +13,8 @@ from kronk_agent.chat.local import LocalChatModel
 from kronk_agent.engine.engine import Engine, EngineParams
 from kronk_agent.errors import ContextLengthError
 from kronk_agent.messages import ContextCompacted, Message, RunFinished
-from kronk_agent.model import ChatRequest, SamplingParams
+from kronk_agent.model import ChatRequest
+from kronk_agent.settings import SamplingParams
 from kronk_agent.testing import Piece, ScriptedModel, call, collect
 from kronk_agent.tools import StaticToolset, Tool, tool
 

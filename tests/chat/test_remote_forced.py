@@ -28,7 +28,8 @@ from kronk_agent.messages import (
     ToolCallStart,
     Usage,
 )
-from kronk_agent.model import ChatRequest, ToolChoice
+from kronk_agent.model import ChatRequest
+from kronk_agent.settings import ToolChoice
 from kronk_agent.testing import collect
 
 ADD = make_tool("add", "Add.", properties={"a": {"type": "integer"}}, required=["a"])

@@ -19,7 +19,8 @@ from kronk_agent.chat.remote.request import left_out, request_body
 from kronk_agent.chat.remote.server_profiles import UpstreamType
 from kronk_agent.errors import InvalidRequestError, UpstreamError
 from kronk_agent.messages import Finish, JsonObject, Notice, TextDelta, ToolCallEnd
-from kronk_agent.model import ChatRequest, ResponseFormat, SamplingParams, ToolChoice
+from kronk_agent.model import ChatRequest
+from kronk_agent.settings import ResponseFormat, SamplingParams, ToolChoice
 from kronk_agent.testing import collect
 from kronk_agent.tools import StaticToolset
 

@@ -18,7 +18,8 @@ from kronk_agent.chat.remote.server_profiles import UpstreamType
 from kronk_agent.config.schema.model import RemoteModelConfig
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import AudioPart, ImagePart, TextPart, ToolCall
-from kronk_agent.model import ChatRequest, SamplingParams, ToolChoice
+from kronk_agent.model import ChatRequest
+from kronk_agent.settings import SamplingParams, ToolChoice
 
 ADD = make_tool(
     "add",

@@ -20,7 +20,8 @@ from kronk_agent.chat.dialects.parsing.turn import TurnFormat
 from kronk_agent.chat.templates.chat_template import TemplateOptions
 from kronk_agent.chat.templates.special_tokens import SegmentedPrompt
 from kronk_agent.messages import Message, ToolCall
-from kronk_agent.model import ChatRequest, ToolChoice
+from kronk_agent.model import ChatRequest
+from kronk_agent.settings import ToolChoice
 
 LOOK = make_tool(
     "look",

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from kronk_agent.config.schema.config import Config, SamplingConfig
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonObject
-from kronk_agent.model import SamplingParams
+from kronk_agent.settings import SamplingParams
 
 DEFAULTS = SamplingConfig().model_dump()
 NUMBERS = sorted(name for name, value in DEFAULTS.items() if not isinstance(value, tuple))

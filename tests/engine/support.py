@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Unpack
 
 from kronk_agent.engine.engine import Engine, GenerateOptions, GenerationEnd
-from kronk_agent.model import SamplingParams
+from kronk_agent.settings import SamplingParams
 
 GREEDY = SamplingParams(temperature=0)
 

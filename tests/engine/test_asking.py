@@ -14,7 +14,7 @@ from kronk_agent.engine.best_of import Completion, generate_best
 from kronk_agent.engine.engine import Chunk, Engine, EngineParams
 from kronk_agent.engine.sampling.stops import StopFinder
 from kronk_agent.errors import ConstraintError, DeadlineError, InvalidRequestError
-from kronk_agent.model import SamplingParams
+from kronk_agent.settings import SamplingParams
 
 on_the_engines_loop = pytest.mark.asyncio(loop_scope="module")
 

@@ -11,7 +11,7 @@ from engine.support import GREEDY, chat, endless, generate
 from kronk_agent.engine.engine import Engine
 from kronk_agent.errors import ConstraintError, ContextLengthError, EngineError, InvalidRequestError
 from kronk_agent.messages import Usage
-from kronk_agent.model import SamplingParams
+from kronk_agent.settings import SamplingParams
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -10,7 +10,7 @@ import pytest
 from engine.support import GREEDY, chat, generate
 
 from kronk_agent.engine.engine import Engine
-from kronk_agent.model import SamplingParams
+from kronk_agent.settings import SamplingParams
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -10,7 +10,7 @@ from engine.support import GREEDY, chat, generate
 
 from kronk_agent.engine.engine import Engine, EngineParams
 from kronk_agent.engine.sampling.speculation import PromptLookup
-from kronk_agent.model import SamplingParams
+from kronk_agent.settings import SamplingParams
 
 POEM = (
     "The harbour wakes before the sun, the gulls complain, the nets are spun; "

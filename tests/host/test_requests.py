@@ -21,7 +21,8 @@ from kronk_agent.host import (
 )
 from kronk_agent.host.client_features.sampling import REQUESTS_PER_CALL
 from kronk_agent.messages import Message, TextPart, ToolCall
-from kronk_agent.model import ChatModel, SamplingParams, ToolChoice
+from kronk_agent.model import ChatModel
+from kronk_agent.settings import SamplingParams, ToolChoice
 from kronk_agent.testing import ScriptedModel, Turn
 from kronk_agent.testing import call as scripted_call
 from kronk_agent.tools import ToolOutput

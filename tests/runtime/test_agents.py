@@ -9,7 +9,7 @@ from kronk_agent.agent import Agent, AgentOptions
 from kronk_agent.config.schema.agent import AgentConfig, NamedAgentConfig, SamplingConfig
 from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import UnknownModelError
-from kronk_agent.model import ToolChoice
+from kronk_agent.settings import ToolChoice
 from kronk_agent.testing import ScriptedModel
 from kronk_agent.tools import Rule
 

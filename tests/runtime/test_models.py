@@ -15,8 +15,9 @@ from kronk_agent.agent import Agent, AgentOptions
 from kronk_agent.config.schema.engine import EngineConfig
 from kronk_agent.config.schema.model import LocalModelConfig, RemoteModelConfig
 from kronk_agent.errors import InvalidRequestError, ModelError, UnknownModelError
-from kronk_agent.model import ChatRequest, ToolChoice
+from kronk_agent.model import ChatRequest
 from kronk_agent.runtime import ModelEntry
+from kronk_agent.settings import ToolChoice
 from kronk_agent.testing import ScriptedModel
 from kronk_agent.tools import StaticToolset, tool
 

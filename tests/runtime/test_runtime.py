@@ -21,7 +21,8 @@ from kronk_agent.config.schema.engine import EngineConfig, LoraConfig
 from kronk_agent.config.schema.model import LocalModelConfig, RemoteModelConfig
 from kronk_agent.errors import ConfigError, InvalidRequestError, ModelError
 from kronk_agent.host import ServerStatus
-from kronk_agent.model import ChatRequest, SamplingParams, ToolChoice
+from kronk_agent.model import ChatRequest
+from kronk_agent.settings import SamplingParams, ToolChoice
 from kronk_agent.testing import ScriptedModel, call
 
 pytestmark = pytest.mark.usefixtures("own_folders")
@@ -123,7 +124,7 @@ async def test_the_model_is_loaded_with_the_options_of_the_engine_section(tmp_pa
     ("names", "message"),
     [
         (("web_fetch", "web_fetch"), "tools: duplicate tool name 'web_fetch'"),
-        (("no_such",), "tools: 'no_such' names no tool"),
+        (("no_such",), "tools: unknown tool 'no_such'"),
     ],
 )
 async def test_tools_that_cannot_be_had_are_a_mistake_at_once(

@@ -10,7 +10,7 @@ import pytest
 
 from kronk_agent import Config, Runtime, tool
 from kronk_agent.messages import Message, RunFinished, Usage
-from kronk_agent.model import ToolChoice
+from kronk_agent.settings import ToolChoice
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 

@@ -13,8 +13,9 @@ from kronk_agent.engine.llama.model_file import ModelFile
 from kronk_agent.engine.structured_output.constraint import ConstraintCompiler
 from kronk_agent.errors import ConstraintError
 from kronk_agent.messages import JsonObject, Message
-from kronk_agent.model import ChatRequest, ToolChoice
+from kronk_agent.model import ChatRequest
 from kronk_agent.models.store import starter_model
+from kronk_agent.settings import ToolChoice
 from kronk_agent.tools import Tool
 
 

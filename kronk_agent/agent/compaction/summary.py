@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import Finish, JsonObject, JsonValue, Message, TextDelta, Usage
-from kronk_agent.model import ChatModel, ChatRequest, ResponseFormat, ToolChoice
+from kronk_agent.model import ChatModel, ChatRequest
+from kronk_agent.settings import ResponseFormat, ToolChoice
 
 _ASK = (
     "Stop here for a moment. All messages above will be deleted to make room. Write as JSON what "

@@ -8,7 +8,8 @@ from typing import Final
 
 from kronk_agent.agent.options import AgentOptions
 from kronk_agent.messages import JsonObject, Message
-from kronk_agent.model import ChatModel, ToolChoice
+from kronk_agent.model import ChatModel
+from kronk_agent.settings import ToolChoice
 from kronk_agent.tools import Tool, ToolContext, ToolOutput
 
 _QUESTION: Final = Message.user("Hello")

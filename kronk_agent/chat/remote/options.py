@@ -5,7 +5,8 @@ from __future__ import annotations
 from kronk_agent.chat.remote.upstream import Upstream
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonObject
-from kronk_agent.model import ChatRequest, ResponseFormat
+from kronk_agent.model import ChatRequest
+from kronk_agent.settings import ResponseFormat
 from kronk_agent.tools.arguments import ArgumentsCheck, parse_json
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Final, Literal, TypeAlias
 
-from kronk_agent.model import SamplingParams
+from kronk_agent.settings import SamplingParams
 
 UpstreamType: TypeAlias = Literal["compatible", "openai", "vllm", "sglang", "llama-server"]
 """``openai`` is OpenAI itself, ``compatible`` any server that is not known better."""

@@ -29,7 +29,8 @@ from kronk_agent.messages import (
     ToolCallEnd,
     ToolCallStart,
 )
-from kronk_agent.model import ChatRequest, ResponseFormat, ToolChoice
+from kronk_agent.model import ChatRequest
+from kronk_agent.settings import ResponseFormat, ToolChoice
 from kronk_agent.tools import Tool, ToolContext, ToolOutput
 from kronk_agent.tools.arguments import parse_json
 from kronk_agent.tools.schema.walking import with_schemas

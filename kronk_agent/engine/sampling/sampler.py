@@ -13,7 +13,7 @@ from kronk_agent.engine.llama.binding import ContextHandle, SamplerHandle, llama
 from kronk_agent.engine.sampling.logprobs import TokenIdLogprob
 from kronk_agent.engine.structured_output.constraint import Matcher
 from kronk_agent.engine.vocabulary import Vocabulary
-from kronk_agent.model import SamplerName, SamplingParams
+from kronk_agent.settings import SamplerName, SamplingParams
 
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 """``llama_token_data``."""

@@ -31,7 +31,8 @@ from kronk_agent.messages import (
     ToolCallEnd,
     ToolCallStart,
 )
-from kronk_agent.model import ChatModel, ChatRequest, SamplingParams, ToolChoice
+from kronk_agent.model import ChatModel, ChatRequest
+from kronk_agent.settings import SamplingParams, ToolChoice
 from kronk_agent.tools import Tool, ToolContext, ToolOutput
 
 GetModel: TypeAlias = Callable[[], Awaitable[ChatModel]]

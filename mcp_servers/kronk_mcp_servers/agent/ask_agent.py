@@ -16,9 +16,9 @@ from kronk_agent.agent.tool_calls.tool_executor import collect_tools
 from kronk_agent.config.schema.config import NamedAgentConfig
 from kronk_agent.errors import InvalidRequestError, ToolError
 from kronk_agent.messages import JsonObject, JsonValue, Message, RunFinished
-from kronk_agent.model import ResponseFormat
 from kronk_agent.runtime import Runtime
 from kronk_agent.runtime.agents import FilteredToolset
+from kronk_agent.settings import ResponseFormat
 from kronk_agent.tools import Rule
 from kronk_agent.tools.policy import is_named
 from kronk_mcp_servers.agent.caller import cache_salt

@@ -17,7 +17,7 @@ from kronk_agent import Config
 from kronk_agent.errors import EngineError
 from kronk_agent.errors import OverloadedError as EngineOverloadedError
 from kronk_agent.messages import JsonObject, Message, ReasoningDelta, TextPart, ToolCall
-from kronk_agent.model import ResponseFormat
+from kronk_agent.settings import ResponseFormat
 from kronk_agent.testing import ScriptedModel, Turn, call
 
 # --- the form ------------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from inline_snapshot import snapshot
 from kronk_agent import Config
 from kronk_agent.config.schema.agent import AgentConfig
 from kronk_agent.messages import ImagePart, Message, ReasoningDelta, TextPart, ToolCall
-from kronk_agent.model import ModelInfo, ResponseFormat
+from kronk_agent.model import ModelInfo
+from kronk_agent.settings import ResponseFormat
 from kronk_agent.testing import ScriptedModel, call
 
 PNG = b"\x89PNG\r\n\x1a\n the rest of an image"

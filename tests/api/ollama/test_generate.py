@@ -11,7 +11,7 @@ from inline_snapshot import snapshot
 
 from kronk_agent import Config
 from kronk_agent.messages import Message, ReasoningDelta
-from kronk_agent.model import ResponseFormat
+from kronk_agent.settings import ResponseFormat
 
 GENERATE = "/api/generate"
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from kronk_agent.errors import EngineError, OverloadedError
 from kronk_agent.messages import ImagePart, Message, ReasoningDelta, TextPart
-from kronk_agent.model import ResponseFormat
+from kronk_agent.settings import ResponseFormat
 from kronk_agent.testing import ScriptedModel
 
 THOUGHTFUL: Any = [ReasoningDelta("One and two."), "It is 3."]

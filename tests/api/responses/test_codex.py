@@ -9,7 +9,7 @@ from api.responses.support import WEATHER, ask, refusal
 from api.support import running, scripted
 
 from kronk_agent.messages import Message, TextPart, ToolCall
-from kronk_agent.model import ToolChoice
+from kronk_agent.settings import ToolChoice
 from kronk_agent.testing import call
 
 HELLO = {"role": "user", "content": "Hello"}

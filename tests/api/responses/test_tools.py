@@ -15,7 +15,7 @@ from kronk_agent import Config
 from kronk_agent.config.schema.config import McpServerConfig, SearchProviderConfig, WebSearchConfig
 from kronk_agent.config.schema.config import SearchResultConfig as Page
 from kronk_agent.messages import Message, TextPart, ToolCall
-from kronk_agent.model import ToolChoice
+from kronk_agent.settings import ToolChoice
 from kronk_agent.testing import call
 
 TEA = Page(title="Tea", url="https://tea.example/green", snippet="All about tea.")

@@ -15,7 +15,7 @@ from benchmarks.baseline import llama_server
 
 from kronk_agent.engine.engine import Engine, EngineParams
 from kronk_agent.messages import JsonObject
-from kronk_agent.model import SamplingParams
+from kronk_agent.settings import SamplingParams
 
 CREATIVE = SamplingParams(temperature=0.8, top_k=40, top_p=0.95, min_p=0.05, seed=1)
 GREEDY = SamplingParams(temperature=0)

@@ -6,7 +6,7 @@ import pytest
 
 from kronk_agent.errors import ConfigError, InvalidRequestError
 from kronk_agent.messages import JsonObject, JsonValue
-from kronk_agent.model import ResponseFormat
+from kronk_agent.settings import ResponseFormat
 from kronk_agent.tools import Tool
 from kronk_agent.tools.schema.reading import read_schema
 

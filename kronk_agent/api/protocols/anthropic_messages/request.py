@@ -29,7 +29,7 @@ from kronk_agent.api.protocols.anthropic_messages.tools import (
 from kronk_agent.api.protocols.common.schema import new_id
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonObject, Message
-from kronk_agent.model import ResponseFormat, SamplingParams, ToolChoice
+from kronk_agent.settings import ResponseFormat, SamplingParams, ToolChoice
 from kronk_agent.tools import Tool, Toolset
 
 

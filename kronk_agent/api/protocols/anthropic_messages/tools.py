@@ -32,7 +32,7 @@ from kronk_agent.api.tools.server_tools import (
 )
 from kronk_agent.config.schema.config import Config, McpServerConfig
 from kronk_agent.errors import InvalidRequestError
-from kronk_agent.model import ToolChoice
+from kronk_agent.settings import ToolChoice
 from kronk_agent.tools import StaticToolset, Tool, Toolset
 
 

@@ -10,7 +10,7 @@ from kronk_agent.api.protocols.common.schema import encode
 from kronk_agent.api.protocols.openai_chat.events import timings_to_wire
 from kronk_agent.engine.engine import Chunk, Engine, GenerationEnd, TokenIdLogprob
 from kronk_agent.messages import JsonObject, JsonValue
-from kronk_agent.model import SamplingParams
+from kronk_agent.settings import SamplingParams
 
 _MISSING = object()
 _ANY = -1

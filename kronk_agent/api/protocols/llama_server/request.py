@@ -14,7 +14,7 @@ from kronk_agent.api.protocols.openai_completions.request import Prompts, prompt
 from kronk_agent.engine.engine import Constraint, Engine, GenerateOptions
 from kronk_agent.engine.structured_output.constraint import gbnf_to_lark
 from kronk_agent.errors import ConstraintError, InvalidRequestError
-from kronk_agent.model import SamplingParams
+from kronk_agent.settings import SamplingParams
 
 _RANDOM_SEEDS = (-1, 2**32 - 1)
 """llama.cpp's default seed, as sent by clients and as shown by its server."""

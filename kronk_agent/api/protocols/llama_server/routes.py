@@ -17,7 +17,7 @@ from kronk_agent.api.sse import EventStream, Write, while_connected
 from kronk_agent.concurrency.task_group import open_task_group
 from kronk_agent.engine.engine import Chunk, Engine, GenerateOptions, GenerationEnd
 from kronk_agent.messages import JsonObject, Timings, Usage
-from kronk_agent.model import SamplingParams
+from kronk_agent.settings import SamplingParams
 
 
 def router(models: ModelRouter) -> APIRouter:

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, JsonValue
 from kronk_agent.api.protocols.common.sampling import SamplingFields
 from kronk_agent.api.protocols.common.schema import LenientModel, NoEffect
 from kronk_agent.errors import InvalidRequestError
-from kronk_agent.model import ResponseFormat, SamplingParams
+from kronk_agent.settings import ResponseFormat, SamplingParams
 
 Format: TypeAlias = Literal["", "json"] | dict[str, JsonValue]
 KeepAlive: TypeAlias = float | str

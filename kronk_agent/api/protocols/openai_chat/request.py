@@ -20,7 +20,7 @@ from kronk_agent.api.protocols.common.settings import SettingsFields
 from kronk_agent.api.protocols.openai_chat.messages import WireMessage, is_begun
 from kronk_agent.api.protocols.openai_chat.tools import WireTool, WireToolChoice
 from kronk_agent.errors import InvalidRequestError
-from kronk_agent.model import ReasoningEffort, ResponseFormat
+from kronk_agent.settings import ReasoningEffort, ResponseFormat
 
 _MAX_CHOICES = 128
 _MAX_METADATA = 16

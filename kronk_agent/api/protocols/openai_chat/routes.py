@@ -25,7 +25,7 @@ from kronk_agent.api.protocols.openai_chat.tools import (
 from kronk_agent.api.sse import EventStream, Write, while_connected
 from kronk_agent.concurrency.task_group import open_task_group
 from kronk_agent.messages import Message, Notice
-from kronk_agent.model import ToolChoice
+from kronk_agent.settings import ToolChoice
 from kronk_agent.tools import Tool
 
 _LAST = AnswerDelta({})

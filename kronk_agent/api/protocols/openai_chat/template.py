@@ -14,7 +14,8 @@ from kronk_agent.api.protocols.common.schema import UnicodeBody
 from kronk_agent.api.protocols.openai_chat.messages import WireMessage, to_messages
 from kronk_agent.api.protocols.openai_chat.tools import WireTool, to_tools
 from kronk_agent.errors import InvalidRequestError
-from kronk_agent.model import ReasoningEffort, RenderedPrompt
+from kronk_agent.model import RenderedPrompt
+from kronk_agent.settings import ReasoningEffort
 
 
 class TemplateFields(UnicodeBody):

@@ -17,7 +17,7 @@ from kronk_agent.api.tools.client_tools import (
     text_tool,
     unenforced_grammar,
 )
-from kronk_agent.model import ToolChoice
+from kronk_agent.settings import ToolChoice
 from kronk_agent.tools import Tool
 
 

@@ -21,7 +21,7 @@ from kronk_agent.concurrency.task_group import open_task_group
 from kronk_agent.engine.best_of import generate_best
 from kronk_agent.engine.engine import Chunk, Engine, GenerateOptions, GenerationEnd
 from kronk_agent.messages import JsonObject, Usage
-from kronk_agent.model import SamplingParams
+from kronk_agent.settings import SamplingParams
 
 
 def router(models: ModelRouter) -> APIRouter:

@@ -19,7 +19,7 @@ from kronk_agent.api.protocols.common.settings import SettingsFields
 from kronk_agent.api.protocols.openai_responses.items.schema import InputItem, MessageItem
 from kronk_agent.api.protocols.openai_responses.tools import WireTool, WireToolChoice
 from kronk_agent.errors import InvalidRequestError
-from kronk_agent.model import ReasoningEffort, ResponseFormat
+from kronk_agent.settings import ReasoningEffort, ResponseFormat
 
 Metadata: TypeAlias = Annotated[dict[str, str], Field(max_length=16)]
 Includable: TypeAlias = Literal[

@@ -28,9 +28,9 @@ from kronk_agent.api.tools.inline_mcp_servers import connect_inline_servers
 from kronk_agent.concurrency.task_group import open_task_group
 from kronk_agent.errors import EngineError, InvalidRequestError
 from kronk_agent.messages import JsonObject, Message, RunFinished, StepFinished, ToolCall
-from kronk_agent.model import ToolChoice
 from kronk_agent.sessions import FINAL, SessionStore, StoredEvent, StoredResponse
 from kronk_agent.sessions.store import LEASE_SECONDS
+from kronk_agent.settings import ToolChoice
 from kronk_agent.tools import Tool
 
 Emit: TypeAlias = Callable[[WireEvent], Awaitable[None]]

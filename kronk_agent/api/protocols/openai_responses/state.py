@@ -13,8 +13,8 @@ from kronk_agent.api.protocols.openai_responses.tools import WireTool
 from kronk_agent.api.tools.client_tools import OtherTool
 from kronk_agent.errors import ContextLengthError, InvalidRequestError, OverloadedError
 from kronk_agent.messages import JsonObject, JsonValue, RunFinished, Usage
-from kronk_agent.model import SamplingParams
 from kronk_agent.sessions.records import ResponseStatus
+from kronk_agent.settings import SamplingParams
 
 
 @dataclass(slots=True, kw_only=True)

@@ -51,8 +51,8 @@ from kronk_agent.config.schema.config import McpServerConfig
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.host import Host
 from kronk_agent.host.server import McpServer
-from kronk_agent.model import ToolChoice
 from kronk_agent.runtime import Runtime
+from kronk_agent.settings import ToolChoice
 from kronk_agent.tools import Rule, StaticToolset, Tool, Toolset
 from kronk_agent.tools.policy import is_never_allowed
 
