@@ -49,8 +49,7 @@ class Confined:
 
     Args:
         service: ``package.module:function``. The child calls it once with ``arguments``, and calls
-            the
-            returned function with each question. Questions and answers are JSON.
+            the returned function with each question. Questions and answers are JSON.
         arguments: arguments of the service.
         memory_mib: memory that answers may use beyond that of the service itself; None for no
             limit.

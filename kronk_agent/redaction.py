@@ -61,8 +61,8 @@ class Redactor:
     def __init__(self, secrets: Iterable[str | None]) -> None:
         known = {spelling for secret in secrets if secret for spelling in _spellings(secret)}
         # Longest first: a secret can be part of another.
-        words = [_pattern(word) for word in sorted(known, key=len, reverse=True)]
-        self._known = re.compile("|".join(words)) if words else None
+        patterns = [_pattern(spelling) for spelling in sorted(known, key=len, reverse=True)]
+        self._known = re.compile("|".join(patterns)) if patterns else None
 
     def __call__(self, text: str) -> str:
         if self._known is not None:
@@ -124,9 +124,9 @@ def _spellings(secret: str) -> Iterator[str]:
         yield base64.b64encode(secret.encode()).decode()
 
 
-def _pattern(word: str) -> str:
-    escaped = re.escape(word)
-    return escaped if len(word) >= _MIN_LENGTH else rf"(?<!\w){escaped}(?!\w)"
+def _pattern(spelling: str) -> str:
+    escaped = re.escape(spelling)
+    return escaped if len(spelling) >= _MIN_LENGTH else rf"(?<!\w){escaped}(?!\w)"
 
 
 def _mask_url(match: re.Match[str]) -> str:

@@ -94,7 +94,7 @@ def test_every_block_is_of_a_language_that_is_tested(page: Path) -> None:
     blocks = _blocks_of(page)
 
     assert [block.language for block in blocks] == [name for name in fences if name]
-    assert {block.language for block in blocks} <= {"python", "sh", "yaml", "json"}
+    assert {block.language for block in blocks} <= {"python", "sh", "yaml", "json", "mermaid"}
     assert len(fences) == 2 * len(blocks)
 
 

@@ -58,16 +58,12 @@ class Agent:
             messages: the conversation so far; not modified.
             tool_choice: overrides the one in the options.
             client_tools: tools that the caller executes; they have no ``call``. A turn that calls
-                one of
-                them ends the run with the reason ``tool_calls``, after the other calls of that turn
-                    were
-                executed. To continue, run again with the conversation, the messages of
-                    ``RunFinished``
-                and the results of the client tool calls.
+                one of them ends the run with the reason ``tool_calls``, after the other calls of
+                that turn were executed. To continue, run again with the conversation, the messages
+                of ``RunFinished`` and the results of the client tool calls.
             approve: asked where the policy says ``ask``; if None, such calls are denied.
             resume: first execute the calls without a result at the end of the conversation, as
-                after a
-                run that ended with the reason ``approval``. The policy applies to them too.
+                after a run that ended with the reason ``approval``. The policy applies to them too.
         """
         # The loop runs in its own task: a generator must not yield from inside a task group.
         send, receive = create_memory_object_stream[Event](_EVENT_BUFFER_SIZE)
@@ -143,8 +139,7 @@ class Agent:
 
         Raises:
             InvalidRequestError: the request is invalid, or the model is remote: its server renders
-                prompts
-                itself.
+                prompts itself.
         """
         request = self._first_request(messages, None, client_tools)
         return await self.model.render_prompt(request)

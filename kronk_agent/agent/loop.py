@@ -256,9 +256,8 @@ class RunLoop:
         if choice.mode == "none":
             return [*messages, ANSWER_NOW]
         is_confined = self._repeats.stuck and choice.allowed != self._first_choice.allowed
-        if (
-            not self._repeats.is_repeat or is_confined
-        ):  # when confined, it can only call other tools
+        # A confined model needs no reminder: it can only call other tools.
+        if not self._repeats.is_repeat or is_confined:
             return messages
         return [*messages, reminder(messages, self._repeats)]
 

@@ -60,9 +60,8 @@ def app(ctx: click.Context) -> None:
     """Run an agent on your own machine: a local model with tools and MCP servers."""
     ctx.obj = options_of(ctx)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(
-            errors="replace"
-        )  # an unencodable character must not lose the answer
+        # An unencodable character must not lose the answer.
+        sys.stdout.reconfigure(errors="replace")
     if not ctx.obj.debug:
         ctx.with_resource(logging_to_stderr(debug=False))
 

@@ -46,7 +46,13 @@ class Interrupts:
 
 
 def run(main: Callable[[Interrupts], Awaitable[int]]) -> NoReturn:
-    """Run a command and exit with its code."""
+    """Run a command and exit with its code.
+
+    On a termination signal the command is cancelled, so that everything it opened is closed.
+
+    Raises:
+        click.exceptions.Exit: always.
+    """
     raise click.exceptions.Exit(anyio.run(_run, main))
 
 

@@ -53,9 +53,8 @@ def load_config(
     Args:
         path: the YAML file. None: the file that ``KRONK_AGENT_CONFIG`` names, else the user's
             configuration file, else the defaults alone. A file in the working directory is never
-                used
-            implicitly, because a configuration can start programs.
-        overrides: values that take precedence over all others, by dotted key:
+            used implicitly, because a configuration can start programs.
+        overrides: values that take precedence over all others, by dotted key, such as
             ``{"agent.max_steps": 5}``. An error in one is reported under the flag of that name,
             ``--max-steps``.
         environ: the environment variables; None means those of the process.

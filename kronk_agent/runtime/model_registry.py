@@ -149,8 +149,7 @@ class Models:
         Args:
             name: the model; None means the default.
             renders_template: render the chat template; if False, ``thinking`` is reported only if
-                the
-                template was rendered before.
+                the template was rendered before.
 
         Raises:
             UnknownModelError: no model has that name.

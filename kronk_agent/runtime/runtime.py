@@ -295,8 +295,7 @@ class Runtime:
         Args:
             name: the model; None means the default.
             renders_template: render the chat template; if False, ``thinking`` is reported only if
-                the
-                template was rendered before.
+                the template was rendered before.
 
         Raises:
             UnknownModelError: no model has that name.
@@ -312,8 +311,7 @@ class Runtime:
         Args:
             name: the model; None means the default.
             renders_template: render the chat template; if False, its features are reported only if
-                it was
-                rendered before.
+                it was rendered before.
 
         Raises:
             UnknownModelError: no model has that name.

@@ -67,8 +67,7 @@ class Database:
 
         Args:
             url: ``sqlite:///PATH`` or ``postgresql://...``; None means a SQLite file in the user's
-                data
-                directory.
+                data directory.
 
         Raises:
             StoreError: the database is unreachable, not writable, or was written by a newer

@@ -41,8 +41,7 @@ class SessionStore:
         Args:
             url: ``sqlite:///PATH`` or ``postgresql://...``; None means the user's SQLite file.
             retention_days: days to keep responses that belong to no session and that no later
-                response
-                continues; None keeps them forever.
+                response continues; None keeps them forever.
 
         Raises:
             StoreError: the store cannot be opened.

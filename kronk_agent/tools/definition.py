@@ -127,8 +127,7 @@ class Tool:
 
     Raises:
         ConfigError: the name is not 1-128 of ``A-Z a-z 0-9 _ -``, the schema is not an object's, or
-            it
-            is invalid and ``strict``.
+            it is invalid and ``strict``.
     """
 
     name: str

@@ -30,8 +30,7 @@ class McpApp:
     Args:
         server: the MCP server; one application per server.
         caller: returns the ID of the current request's caller, to which sessions, tasks and calls
-            are
-            restricted; None if callers are not distinguished.
+            are restricted; None if callers are not distinguished.
         max_body_bytes: maximum size of a request.
     """
 

@@ -62,7 +62,12 @@ class Proposal:
 
 
 class Compactor:
-    """Proposes smaller prompts for one run. A stage returns None if it cannot help."""
+    """Proposes smaller prompts for one run. A stage returns None if it cannot help.
+
+    Args:
+        model: writes the summaries.
+        counter: counts the prompts.
+    """
 
     def __init__(self, model: ChatModel, counter: PromptCounter) -> None:
         self._model = model

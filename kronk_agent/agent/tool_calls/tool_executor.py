@@ -92,8 +92,7 @@ class ToolExecutor:
 
         Returns:
             None if the call is allowed, or invalid in a way that ``execute`` reports; a result if
-                it is
-            denied; ``Pending`` if the decision comes later.
+            it is denied; ``Pending`` if the decision comes later.
         """
         tool = tools.get(call.name)
         if tool is None:

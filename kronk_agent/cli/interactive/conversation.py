@@ -30,7 +30,14 @@ class Conversation:
         self.messages: tuple[Message, ...] = ()
 
     async def turn(self, text: str) -> RunFinished:
-        """Let the agent answer. Ctrl-C cancels the run and keeps what was completed."""
+        """Let the agent answer. Ctrl-C cancels the run and keeps what was completed.
+
+        If a run adds no message, the conversation is unchanged, so that user and assistant turns
+        keep alternating.
+
+        Raises:
+            ToolError: a resource that the text mentions cannot be read.
+        """
         asked = (*self.messages, await self._to_message(text))
         finished: RunFinished | None = None
         async with self._agent.run(asked, approve=self._approve) as run:

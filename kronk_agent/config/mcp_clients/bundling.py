@@ -22,8 +22,7 @@ def bundle_manifest(program: list[str], config: Path | None) -> JsonObject:
     Args:
         program: the command that starts kronk-agent; its first word is an absolute path.
         config: the default YAML file, which the user can change in the host. None: kronk-agent
-            looks
-            for its configuration itself.
+            looks for its configuration itself.
     """
     manifest: JsonObject = {
         "manifest_version": "0.3",

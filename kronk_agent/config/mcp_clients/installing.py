@@ -89,7 +89,7 @@ def _parse(text: str, path: Path) -> JsonObject:
     try:
         content = json5.loads(text)
     except (ValueError, RecursionError):
-        # Not the parser's words, which quote what may be a secret.
+        # Without the parser's message, which may quote a secret.
         raise ConfigError("is not valid JSON; not changed", path=path) from None
     if not isinstance(content, dict):
         raise ConfigError("is not a JSON object; not changed", path=path)

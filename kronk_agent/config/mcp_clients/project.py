@@ -85,10 +85,10 @@ def project_servers(folder: Path) -> list[ProjectServer]:
 def command_line(entry: JsonObject) -> str:
     """Return the server's exact command line, or its URL."""
     args = entry.get("args")
-    words = (
+    command = (
         [entry["command"], *(args if isinstance(args, list) else [])] if "command" in entry else []
     )
-    return shlex.join(map(str, words)) if words else str(entry.get("url"))
+    return shlex.join(map(str, command)) if command else str(entry.get("url"))
 
 
 def server_details(entry: JsonObject) -> list[str]:

@@ -135,9 +135,8 @@ def _find(text: str, file: Path) -> _Servers | None:
     for key, value in root.value:
         if isinstance(key, ScalarNode) and key.value in _KEYS:
             is_null = isinstance(value, ScalarNode) and str(value.tag).endswith(":null")
-            is_null = (
-                is_null and not root.flow_style
-            )  # a block cannot be added inside a flow mapping
+            # A block cannot be added inside a flow mapping.
+            is_null = is_null and not root.flow_style
             if not is_null and not isinstance(value, MappingNode):
                 line = int(key.start_mark.line) + 1
                 raise ConfigError(

@@ -44,9 +44,8 @@ def with_variables(
         case str() as text if "${" in text:
             expanded, problems = expand(text, environ)
             done = parse_value(expanded, node.origin)
-            if isinstance(
-                done.value, dict
-            ):  # a secret must not become mapping keys, which are shown
+            # A secret must not become mapping keys, which are shown.
+            if isinstance(done.value, dict):
                 done = replace(done, value=expanded)
             mistakes.extend(node.origin.mistake(problem, path) for problem in problems)
             return replace(done, written=text), mistakes

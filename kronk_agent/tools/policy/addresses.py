@@ -140,7 +140,7 @@ def readings(text: str) -> tuple[Address, ...]:
 
     Returns:
         The interpretations; empty if the URL is invalid, or too long or too deeply encoded to parse
-            quickly.
+        quickly.
     """
     if len(text) > _MAX_CHARS or _DEEPLY_ENCODED.search(text):
         return ()

@@ -289,8 +289,8 @@ def _split_required(properties: JsonObject) -> tuple[JsonObject, list[JsonValue]
 
 def _boolean(value: JsonValue) -> JsonValue:
     """Convert a boolean schema that is written as text."""
-    words: dict[JsonValue, JsonValue] = {"true": True, "false": False}
-    return words.get(value.lower(), value) if isinstance(value, str) else value
+    values: dict[JsonValue, JsonValue] = {"true": True, "false": False}
+    return values.get(value.lower(), value) if isinstance(value, str) else value
 
 
 def _type(value: JsonValue) -> JsonValue:

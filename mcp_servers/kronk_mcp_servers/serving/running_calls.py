@@ -73,7 +73,7 @@ class RunningCalls:
 
         Returns:
             The result, or the questions to answer first, or the request itself, which is now a
-                task.
+            task.
 
         Raises:
             MCPError: the work failed, or the request to continue has ended.
