@@ -53,7 +53,7 @@ _LAZY = {
     "load_config": "kronk_agent.config.loading",
 }
 
-# Whoever uses us as a library decides what becomes of our log.
+# The application that uses the library configures its log.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 

@@ -300,7 +300,7 @@ class ModelSettings:
     """Share the state after instructions and tools between all salts, and save it to disk where
     the engine has a cache folder. For instructions and tools of the operator only."""
     streamed: bool = True
-    """False if nobody reads the turn as it is generated: the engine may then return it in larger
+    """False if the turn is not read as it is generated: the engine may then return it in larger
     pieces and compute longer steps, which is faster."""
 
     def __post_init__(self) -> None:
@@ -339,7 +339,7 @@ def _bounds(cls: type[Any]) -> Mapping[str, tuple[_Bound, ...]]:
 
 
 def _metadata(hint: object) -> tuple[object, ...]:
-    """What an annotation, or a member of a union, is annotated with."""
+    """The metadata of an annotation and of the members of a union."""
     own: tuple[object, ...] = getattr(hint, "__metadata__", ())
     members = () if own else get_args(hint)
     return own + tuple(mark for member in members for mark in _metadata(member))

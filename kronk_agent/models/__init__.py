@@ -1,1 +1,1 @@
-"""Where models are on this machine."""
+"""Finding model files on this machine."""

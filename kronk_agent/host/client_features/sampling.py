@@ -83,7 +83,7 @@ class SamplingHandler:
     async def answer(self, params: t.CreateMessageRequestParams) -> Answer:
         """Answer a sampling request, or refuse it with an error."""
         if self._timeouts.num_calls == 0:
-            return t.ErrorData(code=_REFUSED, message="sampling is only for calls under way")
+            return t.ErrorData(code=_REFUSED, message="sampling is only allowed during a tool call")
         self._num_requests += 1
         if self._num_requests > REQUESTS_PER_CALL * self._num_calls:
             message = f"the budget of {REQUESTS_PER_CALL} sampling requests per call is spent"
