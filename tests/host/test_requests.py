@@ -192,7 +192,7 @@ async def test_a_server_may_not_sample_on_its_own(tmp_path: Path) -> None:
             await host.wait_ready()
             said = text_of(await call(host, "x__ping"))
 
-    assert said == "sampling is only for calls under way"
+    assert said == "sampling is only allowed during a tool call"
     assert models.model.requests == []
 
 
