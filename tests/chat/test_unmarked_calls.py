@@ -239,6 +239,19 @@ def test_the_reading_does_not_depend_on_the_chunks(text: str, data: st.DataObjec
 # --- the grammar ---------------------------------------------------------------------------------
 
 
+def test_arguments_in_a_list_cannot_be_written(
+    compile_grammar: Callable[[TurnGrammar], Grammar],
+) -> None:
+    grammar = compile_grammar(write())
+
+    for begin in (
+        '{"name": "get_weather", "arguments": ',
+        '```json\n{\n  "name": "get_weather",\n  "arguments": ',
+    ):
+        assert grammar.accepts(begin + '{"city": "Oslo"}}')
+        assert not grammar.accepts(begin + '[{"city": "Oslo"}]}')
+
+
 @pytest.mark.parametrize("format", FORMATS.values(), ids=FORMATS)
 def test_the_grammar_lets_every_form_and_every_text_through(
     format: CallFormat, compile_grammar: Compile

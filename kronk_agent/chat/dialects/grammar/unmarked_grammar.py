@@ -104,10 +104,13 @@ class UnmarkedRules:
     # --- the forms: start, rest of the call, and start of a certain call -------------------------
 
     def _objects(self) -> tuple[str, str, str]:
-        """``{"name": NAME, "arguments": {…}}``."""
+        """``{"name": NAME, "arguments": {…}}``.
+
+        A list after the key is no text either: small models often put the object into one.
+        """
         add = self._lark.add
         start = add("OBJECT", rf"/\s*(\[\s*)?{_OBJECT}/")
-        sure = add("NAMED", rf"/{self._names}{_KEY}\{{/")
+        sure = add("NAMED", rf"/{self._names}{_KEY}[\{{\[]/")
         heads = (f"/{escaped(tool.name)}{_KEY}/" for tool in self._tools)
         calls = (f"{head} {self._arguments(i)}" for i, head in enumerate(heads))
         return start, add("object", rf"{either(*calls)} /\s*\}}/ {self._close}"), sure
