@@ -217,6 +217,7 @@ class Toolset(Protocol):
     @property
     def name(self) -> str:
         """Name of the toolset."""
+        ...
 
     def tools(self) -> Sequence[Tool]:
         """Return the current tools. Must neither block nor raise."""

@@ -59,7 +59,7 @@ async def _measure(model: LocalChatModel, properties: dict[str, Any]) -> tuple[f
     ]
     request = ChatRequest(messages=(Message.user("x"),), tools=tuple(tools))
     turn = model._dialect.start_turn("", request)
-    longest = 0.0
+    longest = took = 0.0
 
     async def tick() -> None:
         nonlocal longest

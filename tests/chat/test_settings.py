@@ -151,8 +151,8 @@ def test_a_remote_model_sends_a_setting_or_refuses_it_or_says_that_it_leaves_it_
 async def test_a_local_model_reads_every_setting(name: str, engine: Engine) -> None:
     model = LocalChatModel(engine, "starter", chat_templates={"default": HERMES_TEMPLATE})
     asked = request(name)
-    given = {field.name: getattr(asked, field.name) for field in fields(asked)}
-    watched = Watched(**given | {"max_tokens": 1})
+    given: dict[str, Any] = {field.name: getattr(asked, field.name) for field in fields(asked)}
+    watched = Watched(**{**given, "max_tokens": 1})
     Watched.seen.clear()
 
     async with aclosing(model.stream(watched)) as deltas:

@@ -25,30 +25,39 @@ class TokenMatcher(Protocol):
 
     def deep_copy(self) -> TokenMatcher:
         """Copy the matcher at its present position."""
+        ...
 
     def is_error(self) -> bool:
         """True if the matcher has failed."""
+        ...
 
     def get_error(self) -> str:
         """Error text; empty without an error."""
+        ...
 
     def is_stopped(self) -> bool:
         """True if nothing can follow, or after an error."""
+        ...
 
     def validate_tokens(self, tokens: list[int], /) -> int:
         """Number of leading tokens that are allowed; consumes nothing."""
+        ...
 
     def compute_bitmask(self) -> bytes:
         """Bit mask of the allowed tokens, lowest bit first."""
+        ...
 
     def consume_token(self, token: int, /) -> bool:
         """Advance by a token."""
+        ...
 
     def consume_tokens(self, tokens: list[int], /) -> bool:
         """Advance by tokens."""
+        ...
 
     def compute_ff_tokens(self) -> list[int]:
         """Tokens that must come next; consumes nothing."""
+        ...
 
 
 class IsolatedGrammar:

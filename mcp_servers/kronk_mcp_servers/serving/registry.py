@@ -50,17 +50,21 @@ class ResourceSource(Protocol):
 
     async def resources(self) -> Sequence[t.Resource]:
         """Return the resources."""
+        ...
 
     async def templates(self) -> Sequence[t.ResourceTemplate]:
         """Return the resource templates."""
+        ...
 
     async def read(self, uri: str, call: RequestContext) -> Sequence[Contents] | None:
         """Read a resource."""
+        ...
 
     async def complete(
         self, of: str, argument: str, value: str, others: Mapping[str, str]
     ) -> Completed | None:
         """Suggest values for an argument of a template."""
+        ...
 
 
 class PromptSource(Protocol):
@@ -68,16 +72,19 @@ class PromptSource(Protocol):
 
     async def prompts(self) -> Sequence[t.Prompt]:
         """Return the prompts."""
+        ...
 
     async def get(
         self, name: str, arguments: Mapping[str, str], call: RequestContext
     ) -> t.GetPromptResult | None:
         """Return a prompt's messages."""
+        ...
 
     async def complete(
         self, of: str, argument: str, value: str, others: Mapping[str, str]
     ) -> Completed | None:
         """Suggest values for an argument of a prompt."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
