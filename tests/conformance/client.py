@@ -47,13 +47,13 @@ class Agreeable:
     async def answer_form(self, form: FormElicitation) -> FormAnswer:
         return FormAnswer("accept")
 
-    async def approve_url(self, visit: UrlElicitation) -> ElicitAction:
+    async def approve_url(self, elicitation: UrlElicitation) -> ElicitAction:
         return "accept"
 
-    async def approve_sampling(self, use: SamplingApproval) -> bool:
+    async def approve_sampling(self, approval: SamplingApproval) -> bool:
         return True
 
-    async def approve_tool_call(self, use: ToolApproval) -> bool:
+    async def approve_tool_call(self, approval: ToolApproval) -> bool:
         return True
 
 

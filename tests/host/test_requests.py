@@ -47,16 +47,16 @@ class Decided:
         await anyio.sleep(self.hesitates_seconds)
         return self.form
 
-    async def approve_url(self, visit: UrlElicitation) -> ElicitAction:
-        self.asked.append(visit)
+    async def approve_url(self, elicitation: UrlElicitation) -> ElicitAction:
+        self.asked.append(elicitation)
         return self.visits
 
-    async def approve_sampling(self, use: SamplingApproval) -> bool:
-        self.asked.append(use)
+    async def approve_sampling(self, approval: SamplingApproval) -> bool:
+        self.asked.append(approval)
         return self.agrees
 
-    async def approve_tool_call(self, use: ToolApproval) -> bool:
-        self.asked.append(use)
+    async def approve_tool_call(self, approval: ToolApproval) -> bool:
+        self.asked.append(approval)
         return self.agrees
 
 

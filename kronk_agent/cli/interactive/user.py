@@ -58,32 +58,36 @@ class TerminalUser:
             except _DismissedError:
                 return FormAnswer("cancel")
 
-    async def approve_url(self, visit: UrlElicitation) -> ElicitAction:
+    async def approve_url(self, elicitation: UrlElicitation) -> ElicitAction:
         """Ask the user whether to open a URL, and open it in the browser."""
         async with self._turn:
-            self._say(f"MCP server {visit.server!r} asks you to open a page: {visit.message}")
-            self._terminal.say(f"  {_to_show(visit.url)}")
-            host = _to_show(urlsplit(visit.url).hostname or "")
+            self._say(
+                f"MCP server {elicitation.server!r} asks you to open a page: {elicitation.message}"
+            )
+            self._terminal.say(f"  {_to_show(elicitation.url)}")
+            host = _to_show(urlsplit(elicitation.url).hostname or "")
             try:
                 if not await self._agrees(f"Open it on {host}?"):
                     return "decline"
             except _DismissedError:
                 return "cancel"
-            await anyio.to_thread.run_sync(click.launch, visit.url)
+            await anyio.to_thread.run_sync(click.launch, elicitation.url)
             return "accept"
 
-    async def approve_sampling(self, use: SamplingApproval) -> bool:
+    async def approve_sampling(self, approval: SamplingApproval) -> bool:
         """Ask the user whether an MCP server may use the model."""
         async with self._turn:
-            self._say(f"MCP server {use.server!r} asks to use the model:")
-            text = "\n".join(f"  {message.role}: {message.text}" for message in use.messages)
+            self._say(f"MCP server {approval.server!r} asks to use the model:")
+            text = "\n".join(f"  {message.role}: {message.text}" for message in approval.messages)
             self._terminal.say(_to_show(text))
-            return await self._consents(f"Allow up to {use.max_tokens} tokens?")
+            return await self._consents(f"Allow up to {approval.max_tokens} tokens?")
 
-    async def approve_tool_call(self, use: ToolApproval) -> bool:
+    async def approve_tool_call(self, approval: ToolApproval) -> bool:
         """Ask the user whether the model may call a tool of an MCP server."""
-        arguments = json.dumps(use.arguments, ensure_ascii=False)
-        return await self._agrees_to_call(f"{use.tool} of MCP server {use.server!r}", arguments)
+        arguments = json.dumps(approval.arguments, ensure_ascii=False)
+        return await self._agrees_to_call(
+            f"{approval.tool} of MCP server {approval.server!r}", arguments
+        )
 
     async def approve(self, call: ToolCall, tool: Tool) -> Approval:
         """Ask the user whether the model may make this call."""

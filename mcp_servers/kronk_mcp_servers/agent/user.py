@@ -85,14 +85,14 @@ class ClientUser:
         is_accepted = answer.action == "accept"
         return FormAnswer(answer.action, dict(answer.content or {}) if is_accepted else {})
 
-    async def approve_url(self, visit: UrlElicitation) -> ElicitAction:
+    async def approve_url(self, elicitation: UrlElicitation) -> ElicitAction:
         """Ask the client to open a URL; declines if that is not possible."""
         call = self.call
         if call is None:
             return "decline"
         params = t.ElicitRequestURLParams(
-            message=f"{visit.server} asks: {visit.message}",
-            url=visit.url,
+            message=f"{elicitation.server} asks: {elicitation.message}",
+            url=elicitation.url,
             elicitation_id=secrets.token_urlsafe(16),
         )
         try:
@@ -101,19 +101,21 @@ class ClientUser:
             return "decline"
         return answer.action if isinstance(answer, t.ElicitResult) else "decline"
 
-    async def approve_sampling(self, use: SamplingApproval) -> bool:
+    async def approve_sampling(self, approval: SamplingApproval) -> bool:
         """Ask the client whether an MCP server may use the model."""
         call = self.call
         if call is None or not call.can_elicit:
             return False
         conversation = _truncated(
-            "\n".join(f"{message.role}: {message.text}" for message in use.messages)
+            "\n".join(f"{message.role}: {message.text}" for message in approval.messages)
         )
-        return await agreed(call, f"Allow {use.server} to ask the model?\n{conversation}")
+        return await agreed(call, f"Allow {approval.server} to ask the model?\n{conversation}")
 
-    async def approve_tool_call(self, use: ToolApproval) -> bool:
+    async def approve_tool_call(self, approval: ToolApproval) -> bool:
         """Ask the client whether the model may call a tool of an MCP server."""
-        return await _approve_call(self.call, f"{use.tool} of {use.server}", use.arguments)
+        return await _approve_call(
+            self.call, f"{approval.tool} of {approval.server}", approval.arguments
+        )
 
 
 def approving(call: RequestContext) -> Approve:
