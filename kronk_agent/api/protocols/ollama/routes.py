@@ -15,8 +15,8 @@ from kronk_agent.api.protocols.ollama.context import to_context
 from kronk_agent.api.protocols.ollama.encoder import MEDIA_TYPE, OllamaEncoder
 from kronk_agent.api.protocols.ollama.events import AnswerReader, End, OllamaDelta, join_deltas
 from kronk_agent.api.protocols.ollama.messages import to_messages
-from kronk_agent.api.protocols.ollama.models import load, model_id, unload
-from kronk_agent.api.protocols.ollama.options import is_unloading, response_format
+from kronk_agent.api.protocols.ollama.models import keep, load, model_id
+from kronk_agent.api.protocols.ollama.options import keep_alive_seconds, response_format
 from kronk_agent.api.protocols.ollama.request import (
     EmbeddingsRequest,
     EmbedRequest,
@@ -116,25 +116,25 @@ async def _answer(
     encoder: OllamaEncoder,
     take: Take,
 ) -> End:
-    """Answer a request delta by delta, and unload the model if requested.
+    """Answer a request delta by delta, and apply its ``keep_alive``.
 
     Raises:
         KronkError: the request failed.
     """
     id = model_id(models, body.model)
-    unloads = is_unloading(body.keep_alive)
+    kept = keep_alive_seconds(body.keep_alive)
     encoder.notices = [*left_out(body)]
     match body:
         case OllamaChatRequest(messages=[]) | GenerateRequest(prompt="", images=[], suffix=""):
-            if not unloads:
+            if kept != 0:
                 await load(models, id)
-            end = End("unload" if unloads else "load")
+            end = End("unload" if kept == 0 else "load")
         case OllamaChatRequest():
             messages = to_messages(body.messages)
             end = await _run(models, id, body, encoder, messages, to_tools(body.tools), take)
         case GenerateRequest():
             end = await _generate(models, id, body, encoder, take)
-    if unloads and (notice := await unload(models, id)):
+    if kept is not None and (notice := await keep(models, id, kept)):
         encoder.notices = [*encoder.notices, notice]
     return end
 
@@ -235,6 +235,7 @@ async def _constraint(engine: Engine, body: GenerateRequest) -> Constraint | Non
 async def _embed(models: ModelRouter, body: EmbedRequest) -> JsonObject:
     started = time.monotonic_ns()
     id = model_id(models, body.model)
+    kept = keep_alive_seconds(body.keep_alive)
     await models.need(id, "embed")
     async with models.runtime.embedder(id) as embedder:
         loaded = time.monotonic_ns()
@@ -246,7 +247,7 @@ async def _embed(models: ModelRouter, body: EmbedRequest) -> JsonObject:
             vectors, num_tokens = found.vectors.tolist(), found.num_tokens
             models.count(id, Usage(num_tokens))
     notices = [*left_out(body)]
-    if is_unloading(body.keep_alive) and (notice := await unload(models, id)):
+    if kept is not None and (notice := await keep(models, id, kept)):
         notices.append(notice)
     return {
         "model": body.model,
