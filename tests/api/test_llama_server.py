@@ -311,6 +311,32 @@ async def test_a_completion_of_code_ends_when_its_time_is_over(models: Config) -
     assert line["tokens_predicted"] == 400  # of one line, which is not over
 
 
+async def test_several_completions_of_a_prompt_come_as_a_list(models: Config) -> None:
+    asked: dict[str, Any] = {"n_predict": 8, "temperature": 1, "seed": 5, "return_tokens": True}
+    prompts = [PROMPT, "over the lazy"]
+    async with running(config=models) as server:
+        several = (await server.post("/completion", prompt=prompts, **asked, n_cmpl=2)).json()
+        alone = [
+            (await server.post("/completion", prompt=prompt, **{**asked, "seed": seed})).json()
+            for prompt in prompts
+            for seed in (5, 6)
+        ]
+        parts = frames(
+            (await server.post("/completion", prompt=PROMPT, **asked, n=2, stream=True)).text
+        )
+        many = await server.post("/completion", prompt=prompts, n_cmpl=65)
+
+    assert [one["index"] for one in several] == [0, 1, 2, 3]
+    assert [one["tokens"] for one in several] == [one["tokens"] for one in alone]
+    streamed = [
+        [token for part in parts if part["index"] == index for token in part["tokens"]]
+        for index in (0, 1)
+    ]
+    assert streamed == [one["tokens"] for one in several[:2]]
+    assert many.status_code == 400
+    assert many.json()["error"]["param"] == "n_cmpl"
+
+
 async def test_a_bias_is_an_object_or_pairs_of_ids_or_texts(models: Config) -> None:
     asked: dict[str, Any] = {"prompt": PROMPT, "n_predict": 1, "temperature": 0}
     asked["return_tokens"] = True
@@ -363,6 +389,8 @@ async def test_paths_without_v1_are_those_of_llama_server(models: Config) -> Non
         ours = (await server.post("/v1/embeddings", model="bert", input="a")).json()
         ranked = await server.post("/reranking", model="ranker", query="a", documents=["a", "b"])
         props = (await server.http.get("/props")).json()
+        begun = await server.post("/responses", input="Hi", max_output_tokens=1, background=True)
+        read = await server.http.get(f"/responses/{begun.json()['id']}")
 
     prompt_tokens = chat.json()["usage"]["prompt_tokens"]
     assert counted.json() == {"object": "response.input_tokens", "input_tokens": prompt_tokens}
@@ -373,6 +401,7 @@ async def test_paths_without_v1_are_those_of_llama_server(models: Config) -> Non
     assert sum(x * x for x in whole.json()[0]["embedding"][0]) != pytest.approx(1)
     assert len(ranked.json()["results"]) == 2
     assert props["model_path"].endswith(".gguf")
+    assert (read.status_code, read.json()["id"]) == (200, begun.json()["id"])
 
 
 async def test_a_model_that_is_left_out_is_the_default(models: Config) -> None:

@@ -36,7 +36,7 @@ def router(models: ModelRouter) -> APIRouter:
         async with background.open():
             yield
 
-    routes = APIRouter(prefix="/v1/responses", tags=["responses"], lifespan=lifespan)
+    routes = APIRouter(tags=["responses"])
 
     @routes.post("", response_model=None)
     async def create_response(body: CreateResponse, request: Request) -> Response:
@@ -194,7 +194,10 @@ def router(models: ModelRouter) -> APIRouter:
         await store.finish_response(id, status="failed", body=body)
         return StoredResponse(id=id, status="failed", body=body)
 
-    return routes
+    all_routes = APIRouter(lifespan=lifespan)
+    all_routes.include_router(routes, prefix="/v1/responses")
+    all_routes.include_router(routes, prefix="/responses", include_in_schema=False)
+    return all_routes
 
 
 async def _discard(event: WireEvent) -> None:
