@@ -358,6 +358,31 @@ async def test_a_bias_is_an_object_or_pairs_of_ids_or_texts(models: Config) -> N
     assert texts[0][0] in likely
 
 
+@pytest.mark.parametrize("bias", [[["z", 100]], {"z": 100}])
+async def test_chats_take_a_bias_by_text_too(models: Config, bias: object) -> None:
+    said = [{"role": "user", "content": PROMPT}]
+    asked: dict[str, Any] = {"temperature": 0, "logit_bias": bias}
+    options = {**asked, "num_predict": 3}
+    async with running(config=models) as server:
+        chat = await server.post("/v1/chat/completions", messages=said, max_tokens=3, **asked)
+        response = await server.post("/v1/responses", input=PROMPT, max_output_tokens=3, **asked)
+        ollama = [
+            await server.post(path, model="chatty", stream=False, options=options, **given)
+            for path, given in (
+                ("/api/chat", {"messages": said}),
+                ("/api/generate", {"prompt": PROMPT, "raw": True}),
+            )
+        ]
+
+    texts = [
+        chat.json()["choices"][0]["message"]["content"],
+        response.json()["output"][0]["content"][0]["text"],
+        ollama[0].json()["message"]["content"],
+        ollama[1].json()["response"],
+    ]
+    assert all(set(text) <= set(" z") for text in texts)  # tiny models begin each text with a blank
+
+
 async def test_probabilities_after_sampling_and_an_end_that_does_not_come(models: Config) -> None:
     asked: dict[str, Any] = {"prompt": PROMPT, "n_predict": 40, "n_probs": 2, "temperature": 1}
     async with running(config=models) as server:

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 
 from kronk_agent.api.errors import HttpError, envelope
 from kronk_agent.api.model_router import ModelRouter, as_asked
+from kronk_agent.api.protocols.common.sampling import with_token_bias
 from kronk_agent.api.protocols.common.schema import encode, left_out
 from kronk_agent.api.protocols.ollama.context import to_context
 from kronk_agent.api.protocols.ollama.encoder import MEDIA_TYPE, OllamaEncoder
@@ -178,7 +179,9 @@ async def _run(
     encoder.loaded()
     context_length = agent.model.info.context_length
     encoder.notices = [*encoder.notices, *body.options.notices(context_length)]
-    agent = as_asked(agent, options=body.agent_options(agent.options))
+    options = await with_token_bias(models, id, body.options)
+    biased = body.model_copy(update={"options": options})
+    agent = as_asked(agent, options=biased.agent_options(agent.options))
     reader = AnswerReader(frozenset(tool.name for tool in tools))
     conversation = models.pending_turns.restore(messages)
     async with agent.run(conversation, client_tools=tools) as run:
@@ -210,7 +213,7 @@ async def _complete_raw(
             cache_salt=models.cache_salt(),
         )
         aligner = LogprobAligner(engine.vocabulary.piece)
-        sampling = body.options.sampling(models.sampling)
+        sampling = body.options.sampling(models.sampling, engine.tokenize)
         async with aclosing(engine.generate(prompt, sampling=sampling, **options)) as chunks:
             async for chunk in chunks:
                 aligner.add(chunk.logprobs)

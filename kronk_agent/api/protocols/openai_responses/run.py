@@ -12,6 +12,7 @@ from anyio import CancelScope
 
 from kronk_agent.agent import Agent, Run
 from kronk_agent.api.model_router import ModelRouter, as_asked
+from kronk_agent.api.protocols.common.sampling import with_token_bias
 from kronk_agent.api.protocols.common.schema import left_out
 from kronk_agent.api.protocols.openai_responses.approval import execute_approved, with_results
 from kronk_agent.api.protocols.openai_responses.context import Given, read_given, read_past
@@ -86,7 +87,8 @@ async def parse_request(
     given = read_given(past, wire.items, instructions=wire.instructions)
     await models.check_media(wire.model, [*past.messages, *given.new])
     agent = await models.agent(wire.model, cache_salt=wire.cache_salt)
-    agent = as_asked(agent, options=options(wire, agent.options))
+    biased = await with_token_bias(models, wire.model, wire)
+    agent = as_asked(agent, options=options(biased, agent.options))
     toolbox = await open_toolbox(models.runtime, agent, wire.tools or ())
     body = ResponseState(request=wire, sampling=agent.options.sampling)
     body.notices += [*left_out(wire), *toolbox.notices]
