@@ -591,8 +591,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"input": None}, "input: must not be empty", "input"),
     (
         {"input": [{"type": "computer_call", "id": "x"}]},
-        "input.0: unknown item type; supported: messages, reasoning, compaction, calls and "
-        "their outputs",
+        "input.0: unknown item type; supported: messages, reasoning, compaction, references, calls "
+        "and their outputs",
         "input.0",
     ),
     (

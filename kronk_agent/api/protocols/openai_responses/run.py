@@ -17,6 +17,7 @@ from kronk_agent.api.protocols.common.schema import left_out
 from kronk_agent.api.protocols.openai_responses.approval import execute_approved, with_results
 from kronk_agent.api.protocols.openai_responses.context import Given, read_given, read_past
 from kronk_agent.api.protocols.openai_responses.encoder import ResponsesEncoder, WireEvent
+from kronk_agent.api.protocols.openai_responses.items.references import resolve_references
 from kronk_agent.api.protocols.openai_responses.items.stored import to_stored
 from kronk_agent.api.protocols.openai_responses.request import CreateResponse, options
 from kronk_agent.api.protocols.openai_responses.state import ResponseState
@@ -84,7 +85,8 @@ async def parse_request(
     past = await read_past(
         store, previous_id=wire.previous_response_id, conversation_id=wire.conversation_id
     )
-    given = read_given(past, wire.items, instructions=wire.instructions)
+    items = await resolve_references(models, wire.items)
+    given = read_given(past, items, instructions=wire.instructions)
     await models.check_media(wire.model, [*past.messages, *given.new])
     agent = await models.agent(wire.model, cache_salt=wire.cache_salt)
     biased = await with_token_bias(models, wire.model, wire)
@@ -99,7 +101,7 @@ async def parse_request(
         toolbox=toolbox,
         body=body,
         store=store if wire.is_stored else None,
-        items=to_stored(wire.items),
+        items=to_stored(items),
     )
 
 
