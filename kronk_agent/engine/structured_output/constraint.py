@@ -21,7 +21,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -47,6 +47,8 @@ _RETRY_SECONDS = 5.0
 _LONGEST_GRAMMAR = 4_000_000
 """Characters; the schemas of a thousand tools are about one million."""
 
+_UNIMPLEMENTED = re.compile(r"Unimplemented keys: (\[.*\])")
+
 T = TypeVar("T")
 
 
@@ -55,6 +57,8 @@ class Constraint:
     """A compiled grammar. Opaque, immutable, and good for any number of generations."""
 
     _pristine: TokenMatcher
+    unenforced: frozenset[str] = frozenset()
+    """Keywords of JSON Schemas that are not enforced; unknown, so empty, in a separate process."""
 
     def start(self) -> Matcher:
         """A fresh matcher at the grammar's beginning."""
@@ -198,7 +202,8 @@ class ConstraintCompiler:
                 if self._tokenizer is None:
                     self._tokenizer = new_tokenizer(self._vocabulary, vocabulary)
             # Without the lock: one large grammar does not hold up the others.
-            compiled = _checked(new_matcher(source, self._tokenizer))
+            matcher = new_matcher(source, self._tokenizer)
+            compiled = replace(_checked(matcher), unenforced=_unenforced(matcher))
         with self._lock:
             self._compiled[key] = compiled
             _limit(self._compiled, _CACHED_GRAMMARS)
@@ -239,11 +244,10 @@ class ConstraintCompiler:
                 del self._under_way[caller]
 
 
-def new_matcher(source: str, tokenizer: LLTokenizer) -> TokenMatcher:
+def new_matcher(source: str, tokenizer: LLTokenizer) -> LLMatcher:
     """A matcher at the beginning of what ``source`` is compiled to; it may have an error."""
     limits = LLParserLimits(verbose_errors=False)
-    matcher: TokenMatcher = LLMatcher(tokenizer, source, log_level=0, limits=limits)
-    return matcher
+    return LLMatcher(tokenizer, source, log_level=0, limits=limits)
 
 
 def _checked(matcher: TokenMatcher) -> Constraint:
@@ -251,6 +255,15 @@ def _checked(matcher: TokenMatcher) -> Constraint:
         why = _summary(matcher.get_error())
         raise ConstraintError(f"the grammar was refused: {why}")
     return Constraint(matcher)
+
+
+def _unenforced(matcher: LLMatcher) -> frozenset[str]:
+    """The keywords that llguidance ignores or does not fully enforce, from its warnings."""
+    found: set[str] = set()
+    for warning in matcher.get_grammar_warnings():
+        keywords = _UNIMPLEMENTED.fullmatch(warning)
+        found |= {*json.loads(keywords[1])} if keywords else {warning.partition(" ")[0]}
+    return frozenset(found)
 
 
 def _limit(cache: OrderedDict[bytes, T], size: int) -> None:
