@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import anyio
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -46,9 +47,12 @@ def create_app(runtime: Runtime, *, mcp_app: ASGIApp | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        """Record when the server started."""
+        """Record when the server started, and unload models whose ``keep_alive`` has passed."""
         model_router.started = int(time.time())
-        yield
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(runtime.unload_expired)
+            yield
+            tasks.cancel_scope.cancel()
 
     app = FastAPI(
         title="kronk-agent",

@@ -252,8 +252,12 @@ def as_asked(
 
 def with_seed(agent: Agent, index: int) -> Agent:
     """The agent for choice number ``index``: each choice after the first gets the next seed."""
-    sampling = agent.options.sampling
-    if index == 0 or sampling.seed is None:
-        return agent
-    seed = (sampling.seed + index) % NUM_SEEDS
-    return replace(agent, options=replace(agent.options, sampling=replace(sampling, seed=seed)))
+    sampling = seeded(agent.options.sampling, index)
+    return replace(agent, options=replace(agent.options, sampling=sampling))
+
+
+def seeded(sampling: SamplingParams, index: int) -> SamplingParams:
+    """The sampling for choice number ``index``: each choice after the first gets the next seed."""
+    if sampling.seed is None:
+        return sampling
+    return replace(sampling, seed=(sampling.seed + index) % NUM_SEEDS)

@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -36,6 +36,8 @@ _LONGEST_REASON: Final = 160
 """Characters of llguidance's message shown in an error; it may quote a whole pattern."""
 _REMEMBERED: Final = 256
 """Schemas whose results are cached."""
+_REMARKS: Final = {"oneOf": ": several of its options may match, as with anyOf"}
+"""What is enforced instead of a keyword, for the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class EnforceableSchemas:
 
     def __init__(self) -> None:
         self._found: OrderedDict[str, Enforceable] = OrderedDict()
+        self._logged: OrderedDict[str, None] = OrderedDict()
 
     async def find(self, kind: str, schema: JsonObject, refusal: Refusal) -> Enforceable:
         """Return the cached result of ``enforceable``, or compute it.
@@ -71,6 +74,26 @@ class EnforceableSchemas:
                 self._found.popitem(last=False)
         self._found.move_to_end(key)
         return self._found[key]
+
+    async def log_unenforced(
+        self, kind: str, schema: JsonObject, find: Callable[[], Awaitable[Set[str]]]
+    ) -> None:
+        """Log the keywords of a schema that its grammar does not enforce, once for each schema.
+
+        Args:
+            kind: what the schema belongs to; shown in the log.
+            schema: any JSON Schema.
+            find: finds the keywords; not called for a schema that was logged before.
+        """
+        key = f"{kind} {json.dumps(schema)}"
+        if key not in self._logged:
+            self._logged[key] = None
+            for keyword in sorted(await find()):
+                remark = _REMARKS.get(keyword, "")
+                logger.warning("%s: not enforced by the grammar: %s%s", kind, keyword, remark)
+        self._logged.move_to_end(key)
+        while len(self._logged) > _REMEMBERED:
+            self._logged.popitem(last=False)
 
 
 async def enforceable(schema: JsonObject, refusal: Refusal) -> Enforceable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from anyio import to_thread
 
@@ -233,6 +234,7 @@ class LocalChatModel:
         known = self._constraints.find(prompt.generation_prompt, request)
         if known is not None:
             return known
+        enforced = request
         grammar = await to_thread.run_sync(turn.write_grammar)
         if grammar is None:
             return None
@@ -241,13 +243,25 @@ class LocalChatModel:
         except ConstraintError:
             tools = tuple([await self._enforceable(tool) for tool in request.tools])
             form = await self._enforceable_form(request.response_format)
-            possible = replace(request, tools=tools, response_format=form)
-            turn = self._dialect.start_turn(prompt.generation_prompt, possible)
+            enforced = replace(request, tools=tools, response_format=form)
+            turn = self._dialect.start_turn(prompt.generation_prompt, enforced)
             grammar = await to_thread.run_sync(turn.write_grammar)
             assert grammar is not None
             constraint = await self._compile(grammar)
+        if grammar.unenforced or constraint.unenforced:
+            await self._log_unenforced(enforced)
         self._constraints.add(prompt.generation_prompt, request, constraint)
         return constraint
+
+    async def _log_unenforced(self, request: ChatRequest) -> None:
+        """Log what the grammar does not enforce, once for each schema."""
+        for tool in request.tools:
+            find = partial(self._unenforced, tools=(tool,))
+            await self._schemas.log_unenforced(f"tool {tool.name}", tool.parameters, find)
+        form = request.response_format
+        if form.schema is not None:
+            find = partial(self._unenforced, form=form)
+            await self._schemas.log_unenforced("response_format", form.schema, find)
 
     async def _compile(self, grammar: TurnGrammar) -> Constraint:
         return await self._engine.compile(grammar.lark, grammar.parts, is_ours=grammar.is_ours)
@@ -300,9 +314,7 @@ class LocalChatModel:
         self, *, tools: tuple[Tool, ...] = (), form: ResponseFormat = _ANY_FORM
     ) -> str:
         """The reason why no grammar can be made of these; empty if one can."""
-        choice = ToolChoice("required" if tools else "auto")
-        request = ChatRequest(messages=_ANY, tools=tools, tool_choice=choice, response_format=form)
-        grammar = await to_thread.run_sync(self._dialect.start_turn("", request).write_grammar)
+        grammar = await self._grammar_of(tools, form)
         if grammar is None:
             return ""
         try:
@@ -310,6 +322,23 @@ class LocalChatModel:
         except ConstraintError as error:
             return str(error).rpartition("JSON schema: ")[2]
         return ""
+
+    async def _unenforced(
+        self, *, tools: tuple[Tool, ...] = (), form: ResponseFormat = _ANY_FORM
+    ) -> frozenset[str]:
+        """The keywords that a grammar of these does not enforce."""
+        grammar = await self._grammar_of(tools, form)
+        if grammar is None:
+            return frozenset()
+        return grammar.unenforced | (await self._compile(grammar)).unenforced
+
+    async def _grammar_of(
+        self, tools: tuple[Tool, ...], form: ResponseFormat
+    ) -> TurnGrammar | None:
+        """Write a grammar for these alone; None if they leave the turn free."""
+        choice = ToolChoice("required" if tools else "auto")
+        request = ChatRequest(messages=_ANY, tools=tools, tool_choice=choice, response_format=form)
+        return await to_thread.run_sync(self._dialect.start_turn("", request).write_grammar)
 
 
 def template_of(engine: Engine, chat_templates: Mapping[str, str] | None = None) -> ChatTemplate:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -36,12 +37,21 @@ class _Entry(Generic[T]):
     value: T | None = None
     num_users: int = 0
     last_used: int = 0
+    kept_seconds: float = math.inf
+    """Seconds from the last use until it is closed."""
+    idle_since: float = 0.0
+    """Time of the last use, by the event loop's clock; valid while it is idle."""
     failure: ModelError | None = None
 
     @property
     def is_idle(self) -> bool:
         """True if loaded and not in use."""
         return self.value is not None and self.num_users == 0
+
+    @property
+    def expires_at(self) -> float:
+        since = self.idle_since if self.is_idle else anyio.current_time()
+        return since + self.kept_seconds
 
 
 @dataclass(slots=True, eq=False)
@@ -96,6 +106,7 @@ class Pool(Generic[T]):
         finally:
             entry.num_users -= 1
             entry.last_used = next(self._clock)
+            entry.idle_since = anyio.current_time()
             self._changed()
 
     @contextmanager
@@ -114,6 +125,37 @@ class Pool(Generic[T]):
         finally:
             entry.num_users -= 1
             self._changed()
+
+    def keep(self, key: Hashable, seconds: float) -> None:
+        """Set how long after its last use an entry is closed; applies until it is closed.
+
+        Args:
+            key: the entry's key; does nothing if it is not loaded.
+            seconds: at least 0; infinity, the default, keeps it while there is room.
+        """
+        if (entry := self._entries.get(key)) is not None:
+            entry.kept_seconds = seconds
+            self._changed()
+
+    def seconds_left(self, key: Hashable) -> float | None:
+        """Seconds until an entry is closed if it is not used again; None if it is not loaded."""
+        entry = self._entries.get(key)
+        if entry is None or entry.value is None:
+            return None
+        return max(0.0, entry.expires_at - anyio.current_time())
+
+    async def close_expired(self) -> None:
+        """Close entries whose time since the last use has passed; runs until cancelled."""
+        while True:
+            change = self._change
+            idle = {key: entry.expires_at for key, entry in self._entries.items() if entry.is_idle}
+            now = anyio.current_time()
+            for key, expires_at in idle.items():
+                if expires_at <= now:
+                    logger.info("unloading %s: its keep_alive has passed since its last use", key)
+                    await self.unload(key)
+            with anyio.CancelScope(deadline=min(idle.values(), default=math.inf)):
+                await change.wait()
 
     async def unload(self, key: Hashable) -> bool:
         """Close the resource unless it is in use; returns True if it was closed."""

@@ -107,6 +107,7 @@ class Models:
         self._pooled: dict[str, PooledChatModel] = {}
         self._vocabularies: dict[str, Vocabulary] = {}
         self._pool: Pool[_Generating | EmbeddingEngine] | None = None
+        self._has_pool = anyio.Event()
         self._remote: dict[str, RemoteChatModel] = {}
         self._opening_remote = {name: anyio.Lock() for name in self._configs}
         self._resources = AsyncExitStack()
@@ -287,7 +288,7 @@ class Models:
         path = self._path(config)
         opening = partial(EmbeddingEngine.open, path, params, pooling=config.pooling)
         size = about.embedding_bytes
-        async with self._model_pool().use(f"{name} (embedding)", size, opening) as loaded:
+        async with self._model_pool().use(_keys(name)[1], size, opening) as loaded:
             assert isinstance(loaded, EmbeddingEngine)
             yield loaded
 
@@ -298,10 +299,35 @@ class Models:
             UnknownModelError: no model has that name.
         """
         name = self.name(name)
-        if self.place(name) != "local":
+        if self.place(name) != "local" or self._pool is None:
             return False
-        pool = self._model_pool()
-        return any([await pool.unload(key) for key in (name, f"{name} (embedding)")])
+        return any([await self._pool.unload(key) for key in _keys(name)])
+
+    def keep(self, name: str | None, seconds: float) -> None:
+        """Set how long after its last use a model is unloaded; see ``Runtime.keep``.
+
+        Raises:
+            UnknownModelError: no model has that name.
+        """
+        name = self.name(name)
+        if self._pool is not None:
+            for key in _keys(name):
+                self._pool.keep(key, seconds)
+
+    def seconds_left(self, name: str | None) -> float | None:
+        """Seconds until a model is unloaded if it is not used again; None if it is not loaded.
+
+        Raises:
+            UnknownModelError: no model has that name.
+        """
+        name, pool = self.name(name), self._pool
+        left = [pool.seconds_left(key) for key in _keys(name)] if pool is not None else []
+        return max((seconds for seconds in left if seconds is not None), default=None)
+
+    async def unload_expired(self) -> None:
+        """Unload models whose time set by ``keep`` has passed; runs until cancelled."""
+        await self._has_pool.wait()
+        await self._model_pool().close_expired()
 
     async def close(self) -> None:
         """Close all models, even if in use."""
@@ -363,6 +389,7 @@ class Models:
             configured = self._engine.memory_mib
             limit = _free_bytes(self._engine) if configured is None else configured * _MIB
             self._pool = Pool(limit, is_limit_strict=configured is not None)
+            self._has_pool.set()
         return self._pool
 
     def _count_tokens(self, name: str, text: str) -> int:
@@ -430,13 +457,16 @@ class Models:
         if name in self._given or name in self._remote:
             return True
         pool = self._pool
-        return pool is not None and any(
-            pool.loaded(key) is not None for key in (name, f"{name} (embedding)")
-        )
+        return pool is not None and any(pool.loaded(key) is not None for key in _keys(name))
 
 
 _STARTER = LocalModelConfig(path=Path(STARTER_NAME))
 """Its file is located on use, since it may not be installed."""
+
+
+def _keys(name: str) -> tuple[str, str]:
+    """A model's keys in the pool: for generation, and for embedding and ranking."""
+    return name, f"{name} (embedding)"
 
 
 def _free_bytes(config: EngineConfig) -> int | None:

@@ -275,6 +275,32 @@ class Runtime:
         """
         return await self._models.unload(name)
 
+    def keep(self, name: str | None = None, *, seconds: float) -> None:
+        """Set how long after its last use a loaded model is unloaded, by ``unload_expired``.
+
+        Applies until the model is unloaded. Models stay loaded while there is room otherwise.
+
+        Args:
+            name: None is the default.
+            seconds: at least 0; infinity keeps it while there is room.
+
+        Raises:
+            UnknownModelError: there is no such model.
+        """
+        self._models.keep(name, seconds)
+
+    def seconds_left(self, name: str | None = None) -> float | None:
+        """Seconds until a model is unloaded if it is not used again; None if it is not loaded.
+
+        Raises:
+            UnknownModelError: there is no such model.
+        """
+        return self._models.seconds_left(name)
+
+    async def unload_expired(self) -> None:
+        """Unload models whose time set by ``keep`` has passed; runs until cancelled."""
+        await self._models.unload_expired()
+
     def embedder(self, name: str | None = None) -> AbstractAsyncContextManager[EmbeddingEngine]:
         """Return an embedding model: ``async with runtime.embedder("bge") as embedder``.
 

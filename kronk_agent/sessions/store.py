@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kronk_agent.messages import JsonObject, Message
 from kronk_agent.sessions.codec import message_from_json, message_to_json
 from kronk_agent.sessions.database import Database
+from kronk_agent.sessions.item_search import find_item_and_siblings
 from kronk_agent.sessions.records import FINAL, ResponseStatus, Session, StoredEvent, StoredResponse
 from kronk_agent.sessions.schema import items, messages, response_events, responses, sessions
 
@@ -342,7 +343,23 @@ class SessionStore:
         async with self._database.write() as connection:
             return len((await connection.execute(old.returning(responses.c.id))).all())
 
-    # --- helpers --- ----------------------------------------------------------------------------
+    async def find_items(self, ids: Iterable[str]) -> dict[str, JsonObject]:
+        """Find items of sessions and of the inputs and outputs of responses, by id.
+
+        The search ends at the first id that is not found. If several items have the same id, the
+        latest is returned.
+        """
+        wanted, found = dict.fromkeys(ids), dict[str, JsonObject]()
+        async with self._database.read() as connection:
+            for id in wanted:
+                if id not in found:
+                    siblings = await find_item_and_siblings(connection, self._owner, id)
+                    found |= {item["id"]: item for item in siblings if item["id"] in wanted}
+                if id not in found:
+                    break
+        return found
+
+    # --- helpers ---------------------------------------------------------------------------
 
     def _is_session(self, id: str) -> ColumnElement[bool]:
         return and_(sessions.c.id == id, sessions.c.owner == self._owner)

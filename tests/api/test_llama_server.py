@@ -311,6 +311,32 @@ async def test_a_completion_of_code_ends_when_its_time_is_over(models: Config) -
     assert line["tokens_predicted"] == 400  # of one line, which is not over
 
 
+async def test_several_completions_of_a_prompt_come_as_a_list(models: Config) -> None:
+    asked: dict[str, Any] = {"n_predict": 8, "temperature": 1, "seed": 5, "return_tokens": True}
+    prompts = [PROMPT, "over the lazy"]
+    async with running(config=models) as server:
+        several = (await server.post("/completion", prompt=prompts, **asked, n_cmpl=2)).json()
+        alone = [
+            (await server.post("/completion", prompt=prompt, **{**asked, "seed": seed})).json()
+            for prompt in prompts
+            for seed in (5, 6)
+        ]
+        parts = frames(
+            (await server.post("/completion", prompt=PROMPT, **asked, n=2, stream=True)).text
+        )
+        many = await server.post("/completion", prompt=prompts, n_cmpl=65)
+
+    assert [one["index"] for one in several] == [0, 1, 2, 3]
+    assert [one["tokens"] for one in several] == [one["tokens"] for one in alone]
+    streamed = [
+        [token for part in parts if part["index"] == index for token in part["tokens"]]
+        for index in (0, 1)
+    ]
+    assert streamed == [one["tokens"] for one in several[:2]]
+    assert many.status_code == 400
+    assert many.json()["error"]["param"] == "n_cmpl"
+
+
 async def test_a_bias_is_an_object_or_pairs_of_ids_or_texts(models: Config) -> None:
     asked: dict[str, Any] = {"prompt": PROMPT, "n_predict": 1, "temperature": 0}
     asked["return_tokens"] = True
@@ -330,6 +356,31 @@ async def test_a_bias_is_an_object_or_pairs_of_ids_or_texts(models: Config) -> N
     assert without[0] != [token]
     assert texts[0] == texts[1]
     assert texts[0][0] in likely
+
+
+@pytest.mark.parametrize("bias", [[["z", 100]], {"z": 100}])
+async def test_chats_take_a_bias_by_text_too(models: Config, bias: object) -> None:
+    said = [{"role": "user", "content": PROMPT}]
+    asked: dict[str, Any] = {"temperature": 0, "logit_bias": bias}
+    options = {**asked, "num_predict": 3}
+    async with running(config=models) as server:
+        chat = await server.post("/v1/chat/completions", messages=said, max_tokens=3, **asked)
+        response = await server.post("/v1/responses", input=PROMPT, max_output_tokens=3, **asked)
+        ollama = [
+            await server.post(path, model="chatty", stream=False, options=options, **given)
+            for path, given in (
+                ("/api/chat", {"messages": said}),
+                ("/api/generate", {"prompt": PROMPT, "raw": True}),
+            )
+        ]
+
+    texts = [
+        chat.json()["choices"][0]["message"]["content"],
+        response.json()["output"][0]["content"][0]["text"],
+        ollama[0].json()["message"]["content"],
+        ollama[1].json()["response"],
+    ]
+    assert all(set(text) <= set(" z") for text in texts)  # tiny models begin each text with a blank
 
 
 async def test_probabilities_after_sampling_and_an_end_that_does_not_come(models: Config) -> None:
@@ -363,6 +414,8 @@ async def test_paths_without_v1_are_those_of_llama_server(models: Config) -> Non
         ours = (await server.post("/v1/embeddings", model="bert", input="a")).json()
         ranked = await server.post("/reranking", model="ranker", query="a", documents=["a", "b"])
         props = (await server.http.get("/props")).json()
+        begun = await server.post("/responses", input="Hi", max_output_tokens=1, background=True)
+        read = await server.http.get(f"/responses/{begun.json()['id']}")
 
     prompt_tokens = chat.json()["usage"]["prompt_tokens"]
     assert counted.json() == {"object": "response.input_tokens", "input_tokens": prompt_tokens}
@@ -373,6 +426,7 @@ async def test_paths_without_v1_are_those_of_llama_server(models: Config) -> Non
     assert sum(x * x for x in whole.json()[0]["embedding"][0]) != pytest.approx(1)
     assert len(ranked.json()["results"]) == 2
     assert props["model_path"].endswith(".gguf")
+    assert (read.status_code, read.json()["id"]) == (200, begun.json()["id"])
 
 
 async def test_a_model_that_is_left_out_is_the_default(models: Config) -> None:

@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from kronk_agent.chat.dialects import GENERIC, HERMES, TurnGrammar
+from kronk_agent.chat.dialects.families.gemma4 import GemmaCalls
+from kronk_agent.chat.dialects.families.minimax_m3 import MiniMaxCalls
 from kronk_agent.chat.dialects.formats.arguments import ArgumentDelimiters
 from kronk_agent.chat.dialects.formats.call_format import CallFormat, DelimiterPair
 from kronk_agent.chat.dialects.formats.pythonic import PythonCalls
 from kronk_agent.chat.dialects.formats.tagged_calls import TaggedCalls
 from kronk_agent.chat.dialects.template_dialect import TemplateDialect
 from kronk_agent.engine.vocabulary import Vocabulary
-from kronk_agent.messages import Message, ToolCallStart
+from kronk_agent.messages import Message, ToolCall, ToolCallStart
 from kronk_agent.model import ChatRequest
 from kronk_agent.settings import ToolChoice
 from kronk_agent.tools import Tool
@@ -380,6 +382,60 @@ def test_properties_have_names_as_the_schema_says(
         assert grammar.accepts(turn(value)) is validator.is_valid(json.loads(value)), value
     assert [validator.is_valid(json.loads(value)) for value in good] == [True] * len(good)
     assert [validator.is_valid(json.loads(value)) for value in bad] == [False] * len(bad)
+
+
+NOTATIONS: list[CallFormat] = [GemmaCalls(), PythonCalls("<call>", "</call>"), MiniMaxCalls()]
+
+
+@pytest.mark.parametrize("format", NOTATIONS, ids=lambda format: type(format).__name__)
+def test_a_notation_other_than_json_takes_only_listed_property_names(
+    format: CallFormat, compile_grammar: Compile
+) -> None:
+    record = FREE_NAMES | {"propertyNames": {"enum": ["bb", "cc"]}}
+    tool = make_tool("go", properties={"a": record}, required=["a"])
+    written = write(tool, format=format)
+    grammar = compile_grammar(written)
+
+    def accepts(value: object) -> bool:
+        call = ToolCall("call00001", "go", json.dumps({"a": value}))
+        return grammar.accepts(format.write([call]))
+
+    assert [accepts(value) for value in ({"bb": 1}, {"cc": 1, "bb": 2}, {"dd": 1})] == [
+        True, True, False,
+    ]  # fmt: skip
+    assert written.unenforced == frozenset()
+
+
+EXCLUSIVE: list[dict[str, Any]] = [
+    {"oneOf": [{"type": "string"}, {"type": "null"}, {"type": "integer"}]},
+    {"oneOf": [{"const": "a"}, {"const": "b"}]},
+    {
+        "oneOf": [
+            {"type": "object", "properties": {"kind": {"const": kind}}, "required": ["kind"]}
+            for kind in ("a", "b")
+        ]
+    },
+    {"type": "string", "maxLength": 4, "x-unit": "m", "title": "A"},
+]
+LOOSE: list[tuple[dict[str, Any], set[str]]] = [
+    ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, {"oneOf"}),
+    ({"oneOf": [{"type": "string"}, {}]}, {"oneOf"}),
+    (
+        {"type": "array", "items": {"not": {"type": "null"}}, "uniqueItems": True},
+        {"not", "uniqueItems"},
+    ),
+    ({**FREE_NAMES, "propertyNames": {"pattern": "^x"}}, {"patternProperties"}),
+]
+
+
+@pytest.mark.parametrize("format", NOTATIONS, ids=lambda format: type(format).__name__)
+@pytest.mark.parametrize(("schema", "keywords"), [*((each, set()) for each in EXCLUSIVE), *LOOSE])
+def test_a_grammar_names_the_keywords_that_it_does_not_enforce(
+    schema: dict[str, Any], keywords: set[str], format: CallFormat
+) -> None:
+    tool = make_tool("go", properties={"a": schema}, required=["a"])
+
+    assert write(tool, format=format).unenforced == keywords
 
 
 TREE = {

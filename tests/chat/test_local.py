@@ -366,11 +366,13 @@ async def test_a_schema_that_cannot_be_enforced_names_tool_and_keyword(
 async def test_a_schema_of_others_is_enforced_as_far_as_possible(
     model: LocalChatModel, caplog: pytest.LogCaptureFixture
 ) -> None:
-    odd = make_tool("odd", strict=False, properties={"a": {"not": {}}}, required=[])
+    options = [{"type": "integer", "minimum": 0}, {"type": "integer", "maximum": 9}]
+    properties = {"a": {"not": {}}, "b": {"oneOf": options}, "c": {"oneOf": [{}, options[0]]}}
+    odd = make_tool("odd", strict=False, properties=properties, required=[])
     hopeless = make_tool(
         "hopeless", strict=False, properties={"a": {"type": "string", "pattern": "(?=x)"}}
     )
-    for tool in (odd, hopeless, hopeless):
+    for tool in (odd, odd, hopeless, hopeless):
         request = ChatRequest(
             messages=(QUESTION,),
             tools=(tool,),
@@ -383,8 +385,11 @@ async def test_a_schema_of_others_is_enforced_as_far_as_possible(
         assert isinstance(deltas[0], ToolCallStart)
 
     assert [r.getMessage() for r in caplog.records if r.name == "kronk_agent.chat.enforcement"] == [
+        "tool odd: not enforced by the grammar: not",
+        "tool odd: not enforced by the grammar: oneOf: several of its options may match, as "
+        "with anyOf",
         "tool hopeless: not enforced by the grammar: properties.a.pattern: '(?=x)': "
-        "regex parse error: look-around, including look-ahead and look-behind, is not supported"
+        "regex parse error: look-around, including look-ahead and look-behind, is not supported",
     ]
 
 

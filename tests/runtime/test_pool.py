@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
+import anyio.lowlevel
 import pytest
 from limits import seconds
 
@@ -50,6 +52,13 @@ class Shelf:
     async def touch(self, name: str, size: int = 1) -> None:
         async with self.use(name, size):
             pass
+
+
+async def cancel_after(shelf: Shelf, event: str, scope: anyio.CancelScope) -> None:
+    """Cancel a scope once an event is in the log."""
+    while event not in shelf.log:
+        await anyio.lowlevel.checkpoint()
+    scope.cancel()
 
 
 async def test_what_is_loaded_stays_while_there_is_room() -> None:
@@ -189,6 +198,41 @@ async def test_what_is_over_the_limit_by_itself_is_loaded_alone_or_refused() -> 
 
     assert loose.log == ["open a", "close a", "open big"]
     assert strict.log == []
+
+
+async def test_an_entry_is_closed_when_its_time_since_the_last_use_has_passed() -> None:
+    shelf = Shelf(limit=None)
+    await shelf.touch("long")
+    shelf.pool.keep("long", 3600)
+
+    with anyio.fail_after(seconds(5)):
+        async with anyio.create_task_group() as group, shelf.use("a"):
+            group.start_soon(shelf.pool.close_expired)
+            shelf.pool.keep("a", 0)
+            await anyio.wait_all_tasks_blocked()
+            assert shelf.log == ["open long", "open a"]
+            group.start_soon(cancel_after, shelf, "close a", group.cancel_scope)
+
+    assert shelf.log == ["open long", "open a", "close a"]
+    assert 3600 - seconds(5) < (shelf.pool.seconds_left("long") or 0) <= 3600
+    assert shelf.pool.seconds_left("a") is None
+
+
+async def test_a_use_restarts_the_time_and_unloading_resets_it() -> None:
+    shelf = Shelf(limit=None)
+    shelf.pool.keep("a", 1)
+    await shelf.touch("a")
+    before = shelf.pool.seconds_left("a")
+    shelf.pool.keep("a", 3600)
+    async with shelf.use("a"):
+        during = shelf.pool.seconds_left("a")
+
+    await shelf.pool.unload("a")
+    await shelf.touch("a")
+    after = shelf.pool.seconds_left("a")
+
+    assert (before, after) == (math.inf, math.inf)
+    assert during == pytest.approx(3600)
 
 
 async def test_closing_closes_all() -> None:

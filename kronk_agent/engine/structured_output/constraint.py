@@ -21,7 +21,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -49,6 +49,8 @@ _RETRY_SECONDS = 5.0
 _MAX_GRAMMAR_LENGTH = 4_000_000
 """Maximum characters; the schemas of a thousand tools have about one million."""
 
+_UNIMPLEMENTED = re.compile(r"Unimplemented keys: (\[.*\])")
+
 T = TypeVar("T")
 
 
@@ -57,6 +59,8 @@ class Constraint:
     """A compiled grammar: opaque, immutable, usable by any number of sequences."""
 
     _pristine: TokenMatcher
+    unenforced: frozenset[str] = frozenset()
+    """Keywords of JSON Schemas that are not enforced; unknown, so empty, in a separate process."""
 
     def start(self) -> Matcher:
         """Create a matcher at the start of the grammar."""
@@ -205,7 +209,8 @@ class ConstraintCompiler:
                 if self._tokenizer is None:
                     self._tokenizer = new_tokenizer(self._vocabulary, vocabulary)
             # Without the lock, so that a large grammar does not delay others.
-            compiled = _to_constraint(new_matcher(source, self._tokenizer))
+            matcher = new_matcher(source, self._tokenizer)
+            compiled = replace(_to_constraint(matcher), unenforced=_unenforced(matcher))
         with self._lock:
             self._compiled[key] = compiled
             _limit(self._compiled, _CACHED_GRAMMARS)
@@ -247,11 +252,10 @@ class ConstraintCompiler:
                 del self._compiling[caller]
 
 
-def new_matcher(source: str, tokenizer: LLTokenizer) -> TokenMatcher:
+def new_matcher(source: str, tokenizer: LLTokenizer) -> LLMatcher:
     """Compile ``source`` and return a matcher at its start; the matcher may have an error."""
     limits = LLParserLimits(verbose_errors=False)
-    matcher: TokenMatcher = LLMatcher(tokenizer, source, log_level=0, limits=limits)
-    return matcher
+    return LLMatcher(tokenizer, source, log_level=0, limits=limits)
 
 
 def _to_constraint(matcher: TokenMatcher) -> Constraint:
@@ -259,6 +263,15 @@ def _to_constraint(matcher: TokenMatcher) -> Constraint:
         why = _summary(matcher.get_error())
         raise ConstraintError(f"the grammar was refused: {why}")
     return Constraint(matcher)
+
+
+def _unenforced(matcher: LLMatcher) -> frozenset[str]:
+    """The keywords that llguidance ignores or does not fully enforce, from its warnings."""
+    found: set[str] = set()
+    for warning in matcher.get_grammar_warnings():
+        keywords = _UNIMPLEMENTED.fullmatch(warning)
+        found |= {*json.loads(keywords[1])} if keywords else {warning.partition(" ")[0]}
+    return frozenset(found)
 
 
 def _limit(cache: OrderedDict[bytes, T], size: int) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import anyio
 import pytest
 from api.ollama.support import USER, serving, steady
 from api.support import scripted
 from inline_snapshot import snapshot
+from limits import seconds
 
 from kronk_agent import Config
 from kronk_agent.api.middleware.api_keys import KeyFile
@@ -114,6 +116,47 @@ async def test_a_model_is_unloaded_after_its_last_answer(models: Config) -> None
     assert (after.models, embedded.models) == ([], [])
 
 
+@pytest.mark.parametrize("keep_alive", [0.001, "1ms"])
+async def test_a_model_is_unloaded_when_keep_alive_has_passed_since_its_last_use(
+    models: Config, keep_alive: object
+) -> None:
+    async with serving(config=models) as served:
+        await served.whole(model="chatty", keep_alive="1h")
+        await served.whole("/api/embed", model="bert", input="a", keep_alive="1h")
+        await served.whole(model="chatty", keep_alive=keep_alive)
+        with anyio.fail_after(seconds(10)):
+            while len(left := (await served.ollama.ps()).models) > 1:
+                pass
+        again = await served.whole(model="chatty", messages=[USER], options={"num_predict": 2})
+
+    assert [one.model for one in left] == ["bert:latest"]
+    assert again["message"]["content"]
+
+
+async def test_the_running_models_say_when_they_are_unloaded(models: Config) -> None:
+    async def expires() -> datetime:
+        (running,) = (await served.ollama.ps()).models
+        assert running.expires_at is not None
+        return running.expires_at
+
+    began = datetime.now(UTC)
+    async with serving(config=models) as served:
+        await served.whole(model="chatty")
+        unsaid = await expires()
+        await served.whole(model="chatty", keep_alive="1h30m")
+        first = await expires()
+        await served.whole(model="chatty")
+        second = await expires()
+        await served.whole(model="chatty", keep_alive="-1m")
+        never = await expires()
+        await served.whole(model="chatty", keep_alive=1e300)
+        late = await expires()
+
+    assert [at.year for at in (unsaid, never, late)] == [9999] * 3
+    kept = timedelta(hours=1, minutes=30)
+    assert began + kept < first < second < datetime.now(UTC) + kept
+
+
 async def test_only_an_admin_unloads_a_model_where_keys_are_needed(
     models: Config, own_folders: None
 ) -> None:
@@ -135,22 +178,26 @@ async def test_only_an_admin_unloads_a_model_where_keys_are_needed(
         ours = await ask(admin)
 
     assert theirs["kronk"]["notices"] == [
-        "keep_alive: the API key lacks the scope admin, so the model stays loaded"
+        "keep_alive: the API key lacks the scope admin, so the model stays loaded as before"
     ]
     assert is_loaded
     assert "kronk" not in ours
     assert not served.server.runtime.models[0].is_loaded
 
 
-async def test_a_model_in_use_is_not_unloaded(models: Config) -> None:
+async def test_a_model_in_use_is_unloaded_once_it_is_idle(models: Config) -> None:
     engine = models.engine.model_copy(update={"context_length": 4096})
     never_ends = {"logit_bias": {"2": -100.0}, "num_predict": 4000}
     async with serving(config=models.model_copy(update={"engine": engine})) as served:
         body = {"model": "chatty", "messages": [USER], "options": never_ends}
         async with served.server.http.stream("POST", "/api/chat", json=body) as response:
-            await anext(response.aiter_lines())
+            lines = response.aiter_lines()  # held, or the stream ends here
+            await anext(lines)
             await served.whole(model="chatty", keep_alive=0)
             is_loaded = served.server.runtime.models[0].is_loaded
+        with anyio.fail_after(seconds(10)):  # the client has gone, so the model is idle
+            while (await served.ollama.ps()).models:
+                pass
 
     assert is_loaded
 

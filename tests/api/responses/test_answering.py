@@ -591,8 +591,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"input": None}, "input: must not be empty", "input"),
     (
         {"input": [{"type": "computer_call", "id": "x"}]},
-        "input.0: unknown item type; supported: messages, reasoning, compaction, calls and "
-        "their outputs",
+        "input.0: unknown item type; supported: messages, reasoning, compaction, references, calls "
+        "and their outputs",
         "input.0",
     ),
     (
@@ -634,7 +634,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"frobnicate": 1}, "frobnicate: not supported here: leave it out", "frobnicate"),
     (
         {"prompt": {"id": "p"}},
-        "prompt: not supported here: put its text into instructions and input",
+        "prompt: not supported here: send its text as instructions and input",
         "prompt",
     ),
     (
@@ -671,12 +671,6 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
         {"tool_choice": {"type": "web_search_preview"}},
         "tool_choice: 'web_search' is not among the tools",
         "tool_choice",
-    ),
-    (
-        {"tools": [{"type": "web_search"}]},
-        "tools.0: web search is not enabled: add web_search to tools in the server's YAML, or "
-        "leave the tool out",
-        "tools.0",
     ),
     (
         {"tools": [{"type": "mcp", "server_label": "x", "server_url": "http://x"}]},

@@ -14,6 +14,7 @@ from kronk_agent.testing import call
 
 HELLO = {"role": "user", "content": "Hello"}
 LARK = 'start: "*** Begin Patch" LF\n%import common.LF\n'
+NAMED_WEATHER = {"type": "function", "name": "weather"}
 PATCH = {
     "type": "custom",
     "name": "apply_patch",
@@ -40,6 +41,25 @@ async def test_tools_of_openais_service_are_left_out_and_named() -> None:
     ]
 
 
+@pytest.mark.parametrize("kind", ["web_search", "web_search_preview_2025_03_11"])
+async def test_a_web_search_is_left_out_where_it_is_not_enabled(kind: str) -> None:
+    search = {"type": kind, "external_web_access": True}
+    allowed = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": kind}, NAMED_WEATHER]}
+    model = scripted("Hi.", "Hi.")
+    async with running(model) as server:
+        response = await ask(server, tools=[search, WEATHER])
+        await ask(server, tools=[search, WEATHER], tool_choice=allowed)
+        refused = await refusal(server, tools=[search, WEATHER], tool_choice={"type": kind})
+
+    assert [tool.name for tool in model.requests[0].tools] == ["weather"]
+    assert response["kronk"]["notices"] == [
+        "tools.0: web search is not enabled, so the tool is left out; add web_search to tools in "
+        "the server's YAML"
+    ]
+    assert model.requests[1].tool_choice == ToolChoice("auto", allowed=("weather",))
+    assert refused == (400, "tool_choice: 'web_search' is not among the tools", "tool_choice")
+
+
 async def test_what_must_be_called_has_to_be_there() -> None:
     tools = [{"type": "image_generation"}]
     missing = (
@@ -56,7 +76,7 @@ async def test_of_the_allowed_tools_those_that_are_there_count() -> None:
     allowed: dict[str, Any] = {
         "type": "allowed_tools",
         "mode": "auto",
-        "tools": [{"type": "image_generation"}, {"type": "function", "name": "weather"}],
+        "tools": [{"type": "image_generation"}, NAMED_WEATHER],
     }
     model = scripted("Hi.", "Hi.")
     async with running(model) as server:

@@ -48,11 +48,13 @@ async def test_nobody_reads_or_goes_on_from_what_another_key_asked(own_folders: 
             await status(server, "POST", "responses", other, {**HELLO, **past})
             for past in ({"previous_response_id": id}, {"conversation": conversation})
         ]
+        item = {"type": "item_reference", "id": made.json()["output"][0]["id"]}
+        named = await status(server, "POST", "responses", other, {**HELLO, "input": [item]})
         deleted = await status(server, "DELETE", f"responses/{id}", other)
 
     assert reads == [[200, 404]] * 3
     assert goes_on == [400, 404]
-    assert deleted == 404
+    assert (named, deleted) == (404, 404)
 
 
 async def test_a_key_that_is_not_for_agents_uses_none_of_the_servers_tools(

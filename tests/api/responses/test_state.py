@@ -21,7 +21,7 @@ from kronk_agent.config.schema.config import (
     WebSearchConfig,
 )
 from kronk_agent.errors import EngineError
-from kronk_agent.messages import Message, ReasoningDelta
+from kronk_agent.messages import Message, ReasoningDelta, TextPart, ToolCall
 from kronk_agent.sessions import StoredResponse
 from kronk_agent.testing import call
 
@@ -38,6 +38,56 @@ async def get(server: Server, path: str, **params: Any) -> Any:
 
 
 # --- responses ---------------------------------------------------------------------------------
+
+
+async def test_a_reference_names_an_item_of_a_response_or_conversation(tmp_path: Path) -> None:
+    model = scripted([ReasoningDelta("Hm."), "Hi."], call("weather", place="Oslo"), "Sunny.")
+    async with running(model, config=in_file(tmp_path)) as server:
+        first = await ask(server)
+        given = (await get(server, f"responses/{first['id']}/input_items"))["data"]
+        note = {"type": "message", "role": "user", "content": "I am in Oslo."}
+        talk = (await server.post("/v1/conversations", items=[note])).json()
+        noted = (await get(server, f"conversations/{talk['id']}/items"))["data"]
+        names = [*reference(given), *reference(first["output"]), *reference(noted)]
+        second = await ask(server, input=names, tools=[WEATHER])
+        (made,) = second["output"]
+        result = {
+            "type": "function_call_output",
+            "call_id": made["call_id"],
+            "output": "Sun.",
+        }
+        bare = [{"id": name["id"]} for name in [*names, *reference([made])]]
+        third = await ask(server, input=[*bare, result], tools=[WEATHER], store=False)
+        kept = (await get(server, f"responses/{second['id']}/input_items", order="asc"))["data"]
+
+    assert model.requests[2].messages == (
+        Message.user("Hello"),
+        Message("assistant", (TextPart("Hi."),), "Hm."),
+        Message.user("I am in Oslo."),
+        Message.assistant("", (ToolCall(made["call_id"], "weather", made["arguments"]),)),
+        Message("tool", (TextPart("Sun."),), tool_call_id=made["call_id"], name="weather"),
+    )
+    assert [item["type"] for item in kept] == ["message", "reasoning", "message", "message"]
+    assert third["output"][0]["content"][0]["text"] == "Sunny."
+
+
+async def test_a_reference_to_an_item_that_is_not_stored_is_not_found() -> None:
+    async with running(scripted("Hi.")) as server:
+        made = await ask(server, store=False)
+        (name,) = reference(made["output"])
+        refused = [
+            await refusal(server, input=[name]),
+            await refusal(server, input=[{"type": "item_reference", "id": "msg_%"}]),
+        ]
+
+    hint = "Only items of responses with store: true and of conversations are stored."
+    assert refused == [
+        (404, f"Item with id '{id}' not found. {hint}", "input") for id in (name["id"], "msg_%")
+    ]
+
+
+def reference(items: list[Any]) -> list[dict[str, str]]:
+    return [{"type": "item_reference", "id": item["id"]} for item in items]
 
 
 async def test_a_response_goes_on_from_an_earlier_one_also_after_a_restart(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 from pydantic import BeforeValidator, Field
 
-from kronk_agent.api.model_router import NUM_SEEDS
+from kronk_agent.api.model_router import NUM_SEEDS, ModelRouter
 from kronk_agent.api.protocols.common.schema import UnicodeBody
 from kronk_agent.config.schema.derived import optional_fields_of
 from kronk_agent.errors import InvalidRequestError
@@ -68,11 +68,18 @@ class SamplingFields(_Derived):  # type: ignore[misc]  # derived
 
     logit_bias: Bias | None = None
     """Added to the logits of tokens, by token id; also a list of pairs, as llama.cpp has it. false
-    bans a token. Texts may stand in place of ids where the model runs in this process."""
+    bans a token. For local models, a key may also be a text, all of whose tokens are biased."""
     dry_sequence_breakers: Annotated[list[str] | None, BeforeValidator(_listed)] = None
     """Texts that end a repeated sequence for DRY; KoboldCpp's list as JSON text is taken too."""
     samplers: Annotated[list[SamplerName] | None, BeforeValidator(_samplers)] = None
     """Samplers in the order in which they are applied, by any of llama.cpp's names."""
+
+    @property
+    def has_text_bias(self) -> bool:
+        """True if ``logit_bias`` has texts, which only a local model can tokenize."""
+        bias = self.logit_bias or ()
+        keys = [key for key, _ in bias] if isinstance(bias, list) else bias
+        return any(isinstance(key, str) and not key.isdecimal() for key in keys)
 
     def sampling(
         self, default: SamplingParams, tokenize: Callable[[str], list[int]] | None = None
@@ -99,6 +106,27 @@ class SamplingFields(_Derived):  # type: ignore[misc]  # derived
             if name in changes:
                 changes[name] = tuple(changes[name])
         return replace(default, **changes)
+
+
+Fields = TypeVar("Fields", bound=SamplingFields)
+
+
+async def with_token_bias(models: ModelRouter, id: str, fields: Fields) -> Fields:
+    """A copy of the fields with token ids in place of the texts in ``logit_bias``.
+
+    The fields are returned unchanged if they have no such texts or the model is not local.
+
+    Raises:
+        UnknownModelError, ModelError, InvalidRequestError: the model is unavailable.
+    """
+    name = models.model_of(id) or models.runtime.models[0].name
+    places = {entry.name: entry.place for entry in models.runtime.models}
+    if fields.logit_bias is None or not fields.has_text_bias or places.get(name) != "local":
+        return fields
+    async with models.engine(name) as engine:
+        bias = _by_token(fields.logit_bias, engine.tokenize)
+    biased: Fields = fields.model_copy(update={"logit_bias": [*bias.items()]})
+    return biased
 
 
 def _by_token(bias: Bias, tokenize: Callable[[str], list[int]] | None) -> dict[int, float]:

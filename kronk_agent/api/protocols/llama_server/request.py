@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, TypeAlias
 
 from pydantic import ConfigDict, Field, JsonValue
 
@@ -18,6 +18,9 @@ from kronk_agent.settings import SamplingParams
 
 _RANDOM_SEEDS = (-1, 2**32 - 1)
 """llama.cpp's default seed, as sent by clients and as shown by its server."""
+
+MAX_COMPLETIONS = 128
+"""Maximum number of completions of a request, over all its prompts."""
 
 _Spent: TypeAlias = Annotated[object, NoEffect("a completion ends at the context length")]
 _Shared: TypeAlias = Annotated[object, NoEffect("cached prefixes are found by any slot")]
@@ -58,8 +61,10 @@ class LlamaFields(LenientModel, SamplingFields):
     """After the first line, stop after this many milliseconds; 0 is no limit."""
     response_fields: list[str] | None = None
     """Fields of the final response; ``a/b`` selects b in a."""
-    n_cmpl: Literal[1] | None = None
-    """Use n in /v1/completions instead."""
+    n_cmpl: Annotated[int, Field(ge=1, le=MAX_COMPLETIONS)] | None = None
+    """Number of completions of each prompt; with a seed, completion i has seed + i."""
+    n: Annotated[int, Field(ge=1, le=MAX_COMPLETIONS)] | None = None
+    """OpenAI's name for n_cmpl, which takes precedence."""
     id_slot: _Shared = None
     n_cache_reuse: _Shared = None
     n_keep: _Spent = None
@@ -74,6 +79,11 @@ class LlamaFields(LenientModel, SamplingFields):
     lora: Annotated[None, Unsupported("configure adapters in engine.lora in the server's YAML")] = (
         None
     )
+
+    @property
+    def num_copies(self) -> int:
+        """Number of completions of each prompt."""
+        return self.n_cmpl or self.n or 1
 
     @property
     def stops(self) -> list[str]:
@@ -154,8 +164,8 @@ class LlamaCompletionRequest(LlamaFields):
 
     @property
     def has_several(self) -> bool:
-        """True if the request has several prompts."""
-        return len(separate(self.prompt)) > 1
+        """True if the request has several completions."""
+        return len(separate(self.prompt)) * self.num_copies > 1
 
 
 class ExtraText(LenientModel):
@@ -180,8 +190,8 @@ class InfillRequest(LlamaFields):
 
     @property
     def has_several(self) -> bool:
-        """Always false."""
-        return False
+        """True if the request has several completions."""
+        return self.num_copies > 1
 
     def prompts(self, engine: Engine) -> list[list[int]]:
         """Tokenize the prompt; the texts are not parsed for special tokens.

@@ -9,13 +9,18 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from kronk_agent.api.errors import openai_error_frame
-from kronk_agent.api.model_router import ModelRouter
+from kronk_agent.api.model_router import ModelRouter, seeded
 from kronk_agent.api.protocols.common.schema import left_out, new_id
 from kronk_agent.api.protocols.llama_server.encoder import LlamaCompletionEncoder, settings_to_wire
-from kronk_agent.api.protocols.llama_server.request import InfillRequest, LlamaCompletionRequest
+from kronk_agent.api.protocols.llama_server.request import (
+    MAX_COMPLETIONS,
+    InfillRequest,
+    LlamaCompletionRequest,
+)
 from kronk_agent.api.sse import EventStream, Write, while_connected
 from kronk_agent.concurrency.task_group import open_task_group
 from kronk_agent.engine.engine import Chunk, Engine, GenerateOptions, GenerationEnd
+from kronk_agent.errors import InvalidRequestError
 from kronk_agent.messages import JsonObject, Timings, Usage
 from kronk_agent.settings import SamplingParams
 
@@ -86,7 +91,7 @@ async def _respond(
 
 @dataclass(frozen=True, slots=True)
 class LlamaCompletionRun:
-    """One prompt of a request, ready to run."""
+    """One completion of a request, ready to run."""
 
     models: ModelRouter
     body: LlamaCompletionRequest | InfillRequest
@@ -158,7 +163,7 @@ async def _run_all(
     body: LlamaCompletionRequest | InfillRequest,
     use: Callable[[LlamaCompletionRun], Coroutine[None, None, None]],
 ) -> None:
-    """Run all prompts of a request in parallel."""
+    """Run all completions of a request in parallel."""
     async with models.engine(body.model) as engine:
         runs = await _parse(models, body, engine)
         if len(runs) == 1:
@@ -189,15 +194,23 @@ async def _parse(
         is_scored_after_sampling=bool(body.post_sampling_probs),
         notices=[*left_out(body)],
     )
+    prompts = body.prompts(engine)
+    if len(prompts) * body.num_copies > MAX_COMPLETIONS:
+        raise InvalidRequestError(
+            f"n_cmpl: at most {MAX_COMPLETIONS} completions over all prompts, got "
+            f"{len(prompts)} x {body.num_copies}",
+            param="n_cmpl",
+        )
     return [
         LlamaCompletionRun(
             models,
             body,
             engine,
             prompt,
-            sampling,
+            seeded(sampling, copy),
             options,
-            replace(encoder, prompt=prompt, index=index),
+            replace(encoder, prompt=prompt, index=number * body.num_copies + copy),
         )
-        for index, prompt in enumerate(body.prompts(engine))
+        for number, prompt in enumerate(prompts)
+        for copy in range(body.num_copies)
     ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -163,14 +165,22 @@ async def load(models: ModelRouter, id: str) -> None:
         await models.agent(id)
 
 
-async def unload(models: ModelRouter, id: str) -> str | None:
-    """Unload an idle model; returns a notice if the client's key may not.
+async def keep(models: ModelRouter, id: str, seconds: float) -> str | None:
+    """Set how long after its last use a model is unloaded; returns a notice if the key may not.
 
     All clients share the model, so this requires the scope ``admin``.
+
+    Args:
+        models: resolves the model.
+        id: the ID of the model, or of an agent that uses it.
+        seconds: 0 unloads it now, or once it is idle; infinity only when memory is needed.
     """
     if "admin" not in current_client().scopes:
-        return "keep_alive: the API key lacks the scope admin, so the model stays loaded"
-    await models.runtime.unload(models.model_of(id))
+        return "keep_alive: the API key lacks the scope admin, so the model stays loaded as before"
+    name = models.model_of(id)
+    models.runtime.keep(name, seconds=seconds)
+    if seconds == 0:
+        await models.runtime.unload(name)
     return None
 
 
@@ -284,6 +294,7 @@ async def _shown(models: ModelRouter, id: str) -> JsonObject:
 def _loaded(models: ModelRouter, listed: _Listed) -> JsonObject:
     about = listed.about
     assert about is not None
+    left = models.runtime.seconds_left(listed.id)
     with models.runtime.loaded_engine(listed.id) as engine:
         size = about.embedding_bytes if engine is None else about.generation_bytes
         length = about.trained_context_length if engine is None else engine.context_length
@@ -293,7 +304,7 @@ def _loaded(models: ModelRouter, listed: _Listed) -> JsonObject:
         "size": size,
         "digest": listed.digest,
         "details": listed.details,
-        "expires_at": _NEVER,
+        "expires_at": _NEVER if left in (None, math.inf) else moment(time.time() + left),
         "size_vram": int(size * _share_on_gpu(models, about)),
         "context_length": length,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -36,6 +37,8 @@ _STEP = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h|)")
 _DURATION = re.compile(rf"[-+]?(?:{_STEP.pattern})+")
 _MAX_DURATION = 64
 """Maximum length in characters."""
+_MAX_SECONDS = 100 * 365.25 * 24 * 3600
+"""A hundred years; a longer time to stay loaded counts as infinite."""
 
 
 class OllamaOptions(LenientModel, SamplingFields):
@@ -120,20 +123,28 @@ def thinking(given: Think | None) -> dict[str, Any]:
             return {"reasoning_effort": effort}
 
 
-def is_unloading(keep_alive: KeepAlive | None) -> bool:
-    """True if the model must be unloaded after the answer.
+def keep_alive_seconds(keep_alive: KeepAlive | None) -> float | None:
+    """Seconds from a model's last use until it is unloaded; None if the request does not say.
 
     Args:
-        keep_alive: seconds, or a duration such as ``5m`` or ``1h30m``.
+        keep_alive: seconds, or a duration such as ``5m`` or ``1h30m``; negative values, and
+            more than 100 years, mean infinity.
 
     Raises:
         InvalidRequestError: it is not a duration.
     """
-    if not isinstance(keep_alive, str):
-        return keep_alive == 0
-    text = keep_alive.strip()
+    if keep_alive is None:
+        return None
+    seconds = _duration(keep_alive) if isinstance(keep_alive, str) else keep_alive
+    return seconds if 0 <= seconds <= _MAX_SECONDS else math.inf
+
+
+def _duration(given: str) -> float:
+    """Parse a duration such as ``1h30m`` into seconds."""
+    text = given.strip()
     if len(text) > _MAX_DURATION or not _DURATION.fullmatch(text):
         raise InvalidRequestError(
             "keep_alive: must be seconds or a duration such as 5m or 1h30m", param="keep_alive"
         )
-    return sum(float(number) * _UNITS[unit] for number, unit in _STEP.findall(text)) == 0
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in _STEP.findall(text))
+    return -seconds if text.startswith("-") else seconds

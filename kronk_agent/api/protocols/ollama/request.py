@@ -35,7 +35,7 @@ class OllamaRequest(LenientModel, UnicodeBody):
     """A model's id or agent/NAME, optionally with ``:latest``."""
     options: OllamaOptions = OllamaOptions()
     keep_alive: KeepAlive | None = None
-    """0 unloads the model after the answer; otherwise it stays loaded as long as memory allows."""
+    """Time from its last use until the model is unloaded; negative: as long as memory allows."""
 
 
 class GenerationRequest(OllamaRequest):

@@ -10,13 +10,14 @@ from fastapi.responses import JSONResponse
 
 from kronk_agent.api.errors import HttpError, envelope
 from kronk_agent.api.model_router import ModelRouter, as_asked
+from kronk_agent.api.protocols.common.sampling import with_token_bias
 from kronk_agent.api.protocols.common.schema import encode, left_out
 from kronk_agent.api.protocols.ollama.context import to_context
 from kronk_agent.api.protocols.ollama.encoder import MEDIA_TYPE, OllamaEncoder
 from kronk_agent.api.protocols.ollama.events import AnswerReader, End, OllamaDelta, join_deltas
 from kronk_agent.api.protocols.ollama.messages import to_messages
-from kronk_agent.api.protocols.ollama.models import load, model_id, unload
-from kronk_agent.api.protocols.ollama.options import is_unloading, response_format
+from kronk_agent.api.protocols.ollama.models import keep, load, model_id
+from kronk_agent.api.protocols.ollama.options import keep_alive_seconds, response_format
 from kronk_agent.api.protocols.ollama.request import (
     EmbeddingsRequest,
     EmbedRequest,
@@ -116,25 +117,25 @@ async def _answer(
     encoder: OllamaEncoder,
     take: Take,
 ) -> End:
-    """Answer a request delta by delta, and unload the model if requested.
+    """Answer a request delta by delta, and apply its ``keep_alive``.
 
     Raises:
         KronkError: the request failed.
     """
     id = model_id(models, body.model)
-    unloads = is_unloading(body.keep_alive)
+    kept = keep_alive_seconds(body.keep_alive)
     encoder.notices = [*left_out(body)]
     match body:
         case OllamaChatRequest(messages=[]) | GenerateRequest(prompt="", images=[], suffix=""):
-            if not unloads:
+            if kept != 0:
                 await load(models, id)
-            end = End("unload" if unloads else "load")
+            end = End("unload" if kept == 0 else "load")
         case OllamaChatRequest():
             messages = to_messages(body.messages)
             end = await _run(models, id, body, encoder, messages, to_tools(body.tools), take)
         case GenerateRequest():
             end = await _generate(models, id, body, encoder, take)
-    if unloads and (notice := await unload(models, id)):
+    if kept is not None and (notice := await keep(models, id, kept)):
         encoder.notices = [*encoder.notices, notice]
     return end
 
@@ -178,7 +179,9 @@ async def _run(
     encoder.loaded()
     context_length = agent.model.info.context_length
     encoder.notices = [*encoder.notices, *body.options.notices(context_length)]
-    agent = as_asked(agent, options=body.agent_options(agent.options))
+    options = await with_token_bias(models, id, body.options)
+    biased = body.model_copy(update={"options": options})
+    agent = as_asked(agent, options=biased.agent_options(agent.options))
     reader = AnswerReader(frozenset(tool.name for tool in tools))
     conversation = models.pending_turns.restore(messages)
     async with agent.run(conversation, client_tools=tools) as run:
@@ -210,7 +213,7 @@ async def _complete_raw(
             cache_salt=models.cache_salt(),
         )
         aligner = LogprobAligner(engine.vocabulary.piece)
-        sampling = body.options.sampling(models.sampling)
+        sampling = body.options.sampling(models.sampling, engine.tokenize)
         async with aclosing(engine.generate(prompt, sampling=sampling, **options)) as chunks:
             async for chunk in chunks:
                 aligner.add(chunk.logprobs)
@@ -235,6 +238,7 @@ async def _constraint(engine: Engine, body: GenerateRequest) -> Constraint | Non
 async def _embed(models: ModelRouter, body: EmbedRequest) -> JsonObject:
     started = time.monotonic_ns()
     id = model_id(models, body.model)
+    kept = keep_alive_seconds(body.keep_alive)
     await models.need(id, "embed")
     async with models.runtime.embedder(id) as embedder:
         loaded = time.monotonic_ns()
@@ -246,7 +250,7 @@ async def _embed(models: ModelRouter, body: EmbedRequest) -> JsonObject:
             vectors, num_tokens = found.vectors.tolist(), found.num_tokens
             models.count(id, Usage(num_tokens))
     notices = [*left_out(body)]
-    if is_unloading(body.keep_alive) and (notice := await unload(models, id)):
+    if kept is not None and (notice := await keep(models, id, kept)):
         notices.append(notice)
     return {
         "model": body.model,

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from kronk_agent.agent import Agent
 from kronk_agent.api.errors import openai_error_frame
 from kronk_agent.api.model_router import ModelRouter, as_asked, with_seed
+from kronk_agent.api.protocols.common.sampling import with_token_bias
 from kronk_agent.api.protocols.common.schema import left_out
 from kronk_agent.api.protocols.openai_chat.encoder import ChatCompletionEncoder
 from kronk_agent.api.protocols.openai_chat.events import AnswerDelta, ChoiceReader
@@ -123,7 +124,7 @@ async def _parse(models: ModelRouter, body: ChatCompletionRequest) -> ChatRun:
     agent = as_asked(
         agent,
         toolsets=(*agent.toolsets, *server_toolsets(models, body)),
-        options=body.options(agent.options),
+        options=(await with_token_bias(models, model, body)).options(agent.options),
     )
     return ChatRun(
         models,

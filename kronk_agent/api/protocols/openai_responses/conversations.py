@@ -12,7 +12,8 @@ from kronk_agent.api.protocols.common.schema import UnicodeBody, new_id
 from kronk_agent.api.protocols.openai_responses.context import store_of
 from kronk_agent.api.protocols.openai_responses.items.included import Included, with_included
 from kronk_agent.api.protocols.openai_responses.items.paging import page
-from kronk_agent.api.protocols.openai_responses.items.schema import InputItem
+from kronk_agent.api.protocols.openai_responses.items.references import resolve_references
+from kronk_agent.api.protocols.openai_responses.items.schema import WireItem
 from kronk_agent.api.protocols.openai_responses.items.stored import to_stored
 from kronk_agent.api.protocols.openai_responses.items.to_messages import to_messages
 from kronk_agent.api.protocols.openai_responses.request import Metadata
@@ -24,7 +25,7 @@ _MAX_ITEMS = 20
 class CreateConversation(UnicodeBody):
     """A request to create a conversation."""
 
-    items: list[InputItem] | None = None
+    items: list[WireItem] | None = None
     """Initial items."""
     metadata: Metadata | None = None
 
@@ -38,7 +39,7 @@ class UpdateConversation(UnicodeBody):
 class AddItems(UnicodeBody):
     """A request to add items to a conversation."""
 
-    items: list[InputItem]
+    items: list[WireItem]
 
 
 def router(models: ModelRouter) -> APIRouter:
@@ -49,10 +50,11 @@ def router(models: ModelRouter) -> APIRouter:
     async def create_conversation(body: CreateConversation) -> dict[str, Any]:
         """Create a conversation."""
         store = await store_of(models)
-        messages = to_messages(body.items or ())
+        items = await resolve_references(models, body.items or ())
+        messages = to_messages(items)
         session = await store.create_session(new_id("conv_"), metadata=body.metadata)
-        if body.items:
-            await store.append(session.id, messages, shown=to_stored(body.items))
+        if items:
+            await store.append(session.id, messages, shown=to_stored(items))
         return _wire(session)
 
     @routes.get("/{id}")
@@ -80,10 +82,11 @@ def router(models: ModelRouter) -> APIRouter:
         """Add items to a conversation."""
         store = await store_of(models)
         await _found(store, id)
-        shown = to_stored(body.items)
+        items = await resolve_references(models, body.items)
+        shown = to_stored(items)
         added = page(shown, limit=max(len(shown), 1), order="asc", after=None, include=include)
         earlier = await store.messages(id)
-        await store.append(id, to_messages(body.items, earlier), shown=shown)
+        await store.append(id, to_messages(items, earlier), shown=shown)
         return added
 
     @routes.get("/{id}/items")

@@ -16,7 +16,7 @@ from kronk_agent.api.protocols.common.schema import (
     Unsupported,
 )
 from kronk_agent.api.protocols.common.settings import SettingsFields
-from kronk_agent.api.protocols.openai_responses.items.schema import InputItem, MessageItem
+from kronk_agent.api.protocols.openai_responses.items.schema import MessageItem, WireItem
 from kronk_agent.api.protocols.openai_responses.tools import WireTool, WireToolChoice
 from kronk_agent.errors import InvalidRequestError
 from kronk_agent.settings import ReasoningEffort, ResponseFormat
@@ -104,7 +104,7 @@ class Context(UnicodeBody):
 
     model: str = ""
     """A model id or agent/NAME; the default model if left out."""
-    input: str | list[InputItem] | None = None
+    input: str | list[WireItem] | None = None
     instructions: str | None = None
     """The system message of this response only."""
     previous_response_id: str | None = None
@@ -123,7 +123,7 @@ class Context(UnicodeBody):
     image: Annotated[None, Unsupported("images have one level of detail")] = None
 
     @property
-    def items(self) -> list[InputItem]:
+    def items(self) -> list[WireItem]:
         """The input as items; a text becomes a user message."""
         if isinstance(self.input, str):
             return [MessageItem(role="user", content=self.input)]

@@ -16,6 +16,7 @@ from kronk_agent.api.protocols.openai_responses.context import read_given, read_
 from kronk_agent.api.protocols.openai_responses.encoder import WireEvent
 from kronk_agent.api.protocols.openai_responses.items.included import Included, with_included
 from kronk_agent.api.protocols.openai_responses.items.paging import page
+from kronk_agent.api.protocols.openai_responses.items.references import resolve_references
 from kronk_agent.api.protocols.openai_responses.request import Compact, CountTokens, CreateResponse
 from kronk_agent.api.protocols.openai_responses.run import parse_request, run_response, with_tools
 from kronk_agent.api.sse import EventStream, Write, while_connected
@@ -36,7 +37,7 @@ def router(models: ModelRouter) -> APIRouter:
         async with background.open():
             yield
 
-    routes = APIRouter(prefix="/v1/responses", tags=["responses"], lifespan=lifespan)
+    routes = APIRouter(tags=["responses"])
 
     @routes.post("", response_model=None)
     async def create_response(body: CreateResponse, request: Request) -> Response:
@@ -87,7 +88,8 @@ def router(models: ModelRouter) -> APIRouter:
         body = models.with_resolved_id(body)
         store = await store_of(models) if body.previous_response_id is not None else None
         past = await read_past(store, previous_id=body.previous_response_id, conversation_id=None)
-        given = read_given(past, body.items, instructions=None)
+        items = await resolve_references(models, body.items)
+        given = read_given(past, items, instructions=None)
         agent = await models.agent(body.model, cache_salt=body.cache_salt)
         return await while_connected(
             request, lambda: compact(agent, given, instructions=body.instructions)
@@ -194,7 +196,10 @@ def router(models: ModelRouter) -> APIRouter:
         await store.finish_response(id, status="failed", body=body)
         return StoredResponse(id=id, status="failed", body=body)
 
-    return routes
+    all_routes = APIRouter(lifespan=lifespan)
+    all_routes.include_router(routes, prefix="/v1/responses")
+    all_routes.include_router(routes, prefix="/responses", include_in_schema=False)
+    return all_routes
 
 
 async def _discard(event: WireEvent) -> None:

@@ -12,10 +12,12 @@ from anyio import CancelScope
 
 from kronk_agent.agent import Agent, Run
 from kronk_agent.api.model_router import ModelRouter, as_asked
+from kronk_agent.api.protocols.common.sampling import with_token_bias
 from kronk_agent.api.protocols.common.schema import left_out
 from kronk_agent.api.protocols.openai_responses.approval import execute_approved, with_results
 from kronk_agent.api.protocols.openai_responses.context import Given, read_given, read_past
 from kronk_agent.api.protocols.openai_responses.encoder import ResponsesEncoder, WireEvent
+from kronk_agent.api.protocols.openai_responses.items.references import resolve_references
 from kronk_agent.api.protocols.openai_responses.items.stored import to_stored
 from kronk_agent.api.protocols.openai_responses.request import CreateResponse, options
 from kronk_agent.api.protocols.openai_responses.state import ResponseState
@@ -83,10 +85,12 @@ async def parse_request(
     past = await read_past(
         store, previous_id=wire.previous_response_id, conversation_id=wire.conversation_id
     )
-    given = read_given(past, wire.items, instructions=wire.instructions)
+    items = await resolve_references(models, wire.items)
+    given = read_given(past, items, instructions=wire.instructions)
     await models.check_media(wire.model, [*past.messages, *given.new])
     agent = await models.agent(wire.model, cache_salt=wire.cache_salt)
-    agent = as_asked(agent, options=options(wire, agent.options))
+    biased = await with_token_bias(models, wire.model, wire)
+    agent = as_asked(agent, options=options(biased, agent.options))
     toolbox = await open_toolbox(models.runtime, agent, wire.tools or ())
     body = ResponseState(request=wire, sampling=agent.options.sampling)
     body.notices += [*left_out(wire), *toolbox.notices]
@@ -97,7 +101,7 @@ async def parse_request(
         toolbox=toolbox,
         body=body,
         store=store if wire.is_stored else None,
-        items=to_stored(wire.items),
+        items=to_stored(items),
     )
 
 

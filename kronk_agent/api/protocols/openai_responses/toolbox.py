@@ -109,6 +109,8 @@ class Toolbox:
     """By label; their tools are added once they are connected."""
     notices: list[str] = field(default_factory=list)
     """Notices about ignored parts of the request's tools."""
+    lacks_search: bool = False
+    """True if the request has a web search tool and web search is not enabled here."""
     _shown: dict[str, ToolPresentation] = field(default_factory=dict)
 
     def shown(self, name: str) -> ToolPresentation:
@@ -135,7 +137,7 @@ class Toolbox:
             case str(mode):
                 return ToolChoice(mode)
             case AllowedTools(mode=mode, tools=tools):
-                available = [tool for tool in tools if not isinstance(tool, OtherTool)]
+                available = [tool for tool in tools if not self._is_left_out(tool)]
                 names = [name for tool in available for name in self._named(tool)]
                 if tools and not names and mode == "auto":
                     return ToolChoice("none")
@@ -147,6 +149,9 @@ class Toolbox:
                     if len(names) == 1
                     else ToolChoice("required", allowed=tuple(names))
                 )
+
+    def _is_left_out(self, wire: NamedTool) -> bool:
+        return isinstance(wire, OtherTool) or (isinstance(wire, NamedSearch) and self.lacks_search)
 
     def _named(self, wire: NamedTool) -> list[str]:
         match wire:
@@ -196,7 +201,7 @@ async def open_toolbox(runtime: Runtime, agent: Agent, wire: Sequence[WireTool])
     """Resolve the tools of a request; the agent's own tools are always included.
 
     Raises:
-        InvalidRequestError: a name or schema is invalid, or web search is not enabled.
+        InvalidRequestError: a name or schema is invalid.
         HttpError: an MCP server is unknown (404) or unavailable (424), or the key lacks the scope
             ``agents`` (403).
     """
@@ -216,7 +221,6 @@ async def open_toolbox(runtime: Runtime, agent: Agent, wire: Sequence[WireTool])
                     made = _client_tool(member, f"{path}.tools.{number}", tool)
                     box.add_client(made, _client_shown(member, namespace))
             case WebSearchTool():
-                current_client().need("agents")
                 _add_search(box, runtime, tool, path)
             case McpTool(server_url=None):
                 current_client().need("agents")
@@ -276,11 +280,13 @@ def _add_search(box: Toolbox, runtime: Runtime, tool: WebSearchTool, path: str) 
     web_tools = {tool.name: tool for tool in runtime.toolsets[0].tools()}
     search = web_tools.get(SEARCH)
     if search is None:
-        raise InvalidRequestError(
-            f"{path}: web search is not enabled: add web_search to tools in the server's YAML, or "
-            "leave the tool out",
-            param=path,
+        box.lacks_search = True
+        box.notices.append(
+            f"{path}: web search is not enabled, so the tool is left out; add web_search to tools "
+            "in the server's YAML"
         )
+        return
+    current_client().need("agents")
     domains = (tool.filters and tool.filters.allowed_domains) or ()
     limits = WebLimits(allowed_domains=tuple(domains), param=f"{path}.filters")
     where = tool.user_location

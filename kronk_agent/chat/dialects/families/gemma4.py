@@ -74,7 +74,7 @@ class GemmaCalls:
         names = []
         for i, tool in enumerate(tools.values()):
             rules = StructuredRules(lark, _GemmaNotation(), tool.parameters, f"arguments_{i}")
-            members = rules.members(tool.parameters)
+            members = rules.arguments()
             body = f"{quoted(tool.name + '{')} {members} {quoted('}')}"
             names.append(lark.add(f"call_{i}", body))
         call = f"{quoted('call:')} {one_of(lark, names, 'call')} {lark.exactly(_END)}"

@@ -67,7 +67,7 @@ class MiniMaxCalls:
         names = []
         for i, tool in enumerate(tools.values()):
             rules = StructuredRules(lark, _XmlNotation(), tool.parameters, f"arguments_{i}")
-            delimiter, members = lark.exactly(DELIMITER), rules.members(tool.parameters)
+            delimiter, members = lark.exactly(DELIMITER), rules.arguments()
             begin, end = quoted(f'<invoke name="{tool.name}">'), quoted("</invoke>")
             names.append(lark.add(f"call_{i}", f"{delimiter} {begin} {members} {delimiter} {end}"))
         newline = quoted("\n")

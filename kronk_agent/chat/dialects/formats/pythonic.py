@@ -67,7 +67,7 @@ class PythonCalls:
         names = []
         for i, tool in enumerate(tools.values()):
             rules = StructuredRules(lark, PythonNotation(), tool.parameters, f"arguments_{i}")
-            body = f"{quoted(tool.name + '(')} {rules.members(tool.parameters)} {quoted(')')}"
+            body = f"{quoted(tool.name + '(')} {rules.arguments()} {quoted(')')}"
             names.append(lark.add(f"call_{i}", body))
         call = one_of(lark, names, "call")
         comma = quoted(", ")

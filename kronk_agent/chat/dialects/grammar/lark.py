@@ -28,6 +28,8 @@ class Lark:
     def __init__(self, special_tokens: Mapping[str, int], *, is_loose: bool = False) -> None:
         self.is_loose = is_loose
         self._special = special_tokens
+        self.unenforced: set[str] = set()
+        """Keywords of JSON Schemas that the rules do not enforce."""
         self._rules: dict[str, str] = {"ANY": "/(?s:.*)/"}
         longest_first = sorted(special_tokens, key=len, reverse=True)
         self._parts = re.compile("(" + "|".join([*map(re.escape, longest_first), _TAG]) + ")")

@@ -7,12 +7,14 @@ values are allowed. Gemma 4, LFM2 and MiniMax M3 have such notations.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 from kronk_agent.chat.dialects.grammar.lark import Lark, either
+from kronk_agent.chat.dialects.grammar.property_names import with_property_names
 from kronk_agent.chat.dialects.grammar.schema import enforced_schema
 from kronk_agent.messages import JsonObject, JsonValue
+from kronk_agent.tools.schema.walking import schemas_in
 
 _MAX_MEMBERS: Final = 60
 """Members of an object that may come in any order; llguidance counts them in 64 bits."""
@@ -86,9 +88,14 @@ class StructuredRules:
     def __init__(self, lark: Lark, notation: Notation, root: JsonObject, name: str) -> None:
         self._lark = lark
         self._notation = notation
-        self._root = root
+        self._root = with_property_names(root)
         self._name = name
         self._num_rules = 0
+
+    def arguments(self) -> str:
+        """Return the members of the root, and record the keywords that are not enforced."""
+        self._lark.unenforced |= {*_unenforced(self._root)}
+        return self.members(self._root)
 
     def members(self, schema: JsonObject, depth: int = _MAX_DEPTH) -> str:
         """Return the members of an object in any order, without its delimiters.
@@ -222,6 +229,62 @@ class StructuredRules:
 
 
 _BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+
+
+_UNENFORCED: Final = frozenset(
+    [
+        *("allOf", "not", "if", "dependentRequired", "dependentSchemas", "$dynamicRef"),
+        *("propertyNames", "patternProperties", "minProperties", "maxProperties"),
+        *("prefixItems", "contains", "minContains", "maxContains", "uniqueItems"),
+        *("unevaluatedProperties", "unevaluatedItems"),
+    ]
+)
+
+
+def _unenforced(schema: JsonObject) -> Iterator[str]:
+    """Yield the keywords of a schema and its subschemas that the rules do not fully enforce."""
+    yield from schema.keys() & _UNENFORCED
+    options = schema.get("oneOf")
+    if isinstance(options, list) and not _are_exclusive(options):
+        yield "oneOf"
+    for inner in schemas_in(schema):
+        yield from _unenforced(inner)
+
+
+def _are_exclusive(options: Sequence[JsonValue]) -> bool:
+    """Return true if no value fits two options.
+
+    Options are told apart by type, by constant, or by the constant of a required member.
+    """
+    schemas = [option for option in options if isinstance(option, dict)]
+    if len(schemas) < len(options):
+        return len(options) < 2
+    types = ["number" if one.get("type") == "integer" else one.get("type") for one in schemas]
+    if _are_distinct(types) or _are_distinct([one.get("const") for one in schemas]):
+        return True
+    members = [one.get("properties") for one in schemas]
+    required = [one.get("required") for one in schemas]
+    first = required[0] if required and isinstance(required[0], list) else []
+    return any(
+        all(isinstance(names, list) and name in names for names in required)
+        and _are_distinct([_constant(each, name) for each in members])
+        for name in first
+    )
+
+
+def _constant(members: JsonValue, name: JsonValue) -> JsonValue:
+    """Return the only value of a member; None if it may have several."""
+    member = members.get(str(name)) if isinstance(members, dict) else None
+    match member:
+        case {"const": value} | {"enum": [value]}:
+            return value
+        case _:
+            return None
+
+
+def _are_distinct(values: Sequence[JsonValue]) -> bool:
+    texts = [value for value in values if isinstance(value, str)]
+    return len(texts) == len(values) == len({*texts})
 
 
 def all_of(conditions: Sequence[str]) -> str:

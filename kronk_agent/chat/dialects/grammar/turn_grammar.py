@@ -36,6 +36,8 @@ class TurnGrammar:
     """Further grammars by name, referred to as ``@name``."""
     is_ours: bool = True
     """True if the grammar is ours, except for the schemas, patterns and parts in it."""
+    unenforced: frozenset[str] = frozenset()
+    """Keywords of JSON Schemas that it does not enforce, besides those llguidance warns of."""
 
 
 class AnswerRules:
@@ -168,7 +170,8 @@ class _TurnGrammarWriter:
                 start = either(f"{begin} {thought}", body)
         if start.strip() == "@answer":
             return TurnGrammar(self._rules.parts["answer"], is_ours=False)
-        return TurnGrammar(self._lark.text(f"{start} {self._end()}"), self._rules.parts)
+        text = self._lark.text(f"{start} {self._end()}")
+        return TurnGrammar(text, self._rules.parts, unenforced=frozenset(self._lark.unenforced))
 
     def _end(self) -> str:
         """Return an expression for the end of the turn; empty where an EOG token ends it."""

@@ -324,10 +324,21 @@ class CompactionItem(LenientModel):
     created_by: str | None = None
 
 
+class ItemReference(LenientModel):
+    """A reference to an item of a stored response or a conversation of the same client."""
+
+    type: Literal["item_reference"] | None = None
+    id: Annotated[str, Field(min_length=1, max_length=256)]
+
+
 def _type(item: Any) -> str | None:
-    """The item's type; messages may leave it out."""
+    """The item's type; messages and references may leave it out."""
+    if isinstance(item, ItemReference):
+        return "item_reference"
     if isinstance(item, dict):
-        kind = item.get("type", "message" if "role" in item else None)
+        kind = item.get("type")
+        if kind is None:
+            kind = "message" if "role" in item else "item_reference" if "id" in item else None
     else:
         kind = getattr(item, "type", None)
     if kind in _CALL_KINDS:
@@ -337,7 +348,13 @@ def _type(item: Any) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
-InputItem: TypeAlias = Annotated[
+_KINDS = Discriminator(
+    _type,
+    custom_error_type="item_type",
+    custom_error_message="unknown item type; supported: messages, reasoning, compaction, "
+    "references, calls and their outputs",
+)
+_Item: TypeAlias = (
     Annotated[MessageItem, Tag("message")]
     | Annotated[FunctionCallItem, Tag("function_call")]
     | Annotated[FunctionCallOutputItem, Tag("function_call_output")]
@@ -351,11 +368,9 @@ InputItem: TypeAlias = Annotated[
     | Annotated[McpApprovalResponseItem, Tag("mcp_approval_response")]
     | Annotated[OtherCallItem, Tag("other_call")]
     | Annotated[OtherCallOutputItem, Tag("other_output")]
-    | Annotated[CompactionItem, Tag("compaction")],
-    Discriminator(
-        _type,
-        custom_error_type="item_type",
-        custom_error_message="unknown item type; supported: messages, reasoning, compaction, "
-        "calls and their outputs",
-    ),
-]
+    | Annotated[CompactionItem, Tag("compaction")]
+)
+InputItem: TypeAlias = Annotated[_Item, _KINDS]
+"""An item of the input whose content is known."""
+WireItem: TypeAlias = Annotated[_Item | Annotated[ItemReference, Tag("item_reference")], _KINDS]
+"""An item of a request, which may be a reference."""
