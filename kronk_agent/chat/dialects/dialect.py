@@ -69,7 +69,7 @@ class DialectTurn:
 
 
 class Dialect(Protocol):
-    """How one model family writes thinking and tool calls.
+    """Notation of thinking and tool calls in one model family.
 
     What vLLM calls a tool parser and llama.cpp a chat format.
     """

@@ -62,7 +62,7 @@ class SegmentedPrompt:
 
 
 class SpecialTexts:
-    """Texts of a vocabulary's special tokens, except those that are mere words."""
+    """Texts of a vocabulary's special tokens, except mere words."""
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._texts = frozenset(text for text in texts if len(text) > 1 and _symbols(text))

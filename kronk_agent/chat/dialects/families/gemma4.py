@@ -83,7 +83,7 @@ class GemmaCalls:
     def read(
         self, reader: StreamReader, output: Output, tools: Tools, trigger: str
     ) -> Reading[bool]:
-        """Read the calls after their trigger; false if there are none."""
+        """Read the calls after their trigger; false if none follow."""
         start = reader.hold()
         yield from reader.take_blanks()
         if not (yield from reader.take("call:")):

@@ -56,7 +56,7 @@ class HarmonyDialect:
         return messages, tools
 
     def continue_message(self, generation_prompt: str, reasoning: str, content: str) -> str:
-        """Write the thinking, and the start of the answer if there is any."""
+        """Write the thinking, and the start of an answer that has text."""
         thought = f"{_START}{_THOUGHT}{reasoning}"
         if not content:
             return thought

@@ -77,7 +77,7 @@ class MiniMaxCalls:
     def read(
         self, reader: StreamReader, output: Output, tools: Tools, trigger: str
     ) -> Reading[bool]:
-        """Read the calls after their trigger; false if there are none."""
+        """Read the calls after their trigger; false if none follow."""
         start = reader.hold()
         has_begun = False
         while (yield from reader.take_loosely(f"{DELIMITER}<invoke")):

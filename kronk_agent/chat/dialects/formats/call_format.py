@@ -57,7 +57,7 @@ class CallFormat(Protocol):
     def read(
         self, reader: StreamReader, output: Output, tools: Tools, trigger: str
     ) -> Reading[bool]:
-        """Read calls after their trigger; false if there are none and the trigger was text.
+        """Read calls after their trigger; false if none follow, so the trigger was text.
 
         A call that the end of the text cuts off gets no ``ToolCallEnd``.
         """

@@ -91,7 +91,7 @@ class JsonCalls:
     def read(
         self, reader: StreamReader, output: Output, tools: Tools, trigger: str
     ) -> Reading[bool]:
-        """Read the calls after their trigger; false if there are none."""
+        """Read the calls after their trigger; false if none follow."""
         start = reader.hold()
         if trigger == "{":
             if (yield from self._read_bare(reader, output, tools)):

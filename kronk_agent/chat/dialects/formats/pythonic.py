@@ -79,7 +79,7 @@ class PythonCalls:
     def read(
         self, reader: StreamReader, output: Output, tools: Tools, trigger: str
     ) -> Reading[bool]:
-        """Read the calls after their trigger; false if there are none."""
+        """Read the calls after their trigger; false if none follow."""
         start = reader.hold()
         if trigger != "[":
             yield from reader.take_blanks()

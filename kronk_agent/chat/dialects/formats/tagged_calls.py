@@ -169,7 +169,7 @@ class TaggedCalls:
     def read(
         self, reader: StreamReader, output: Output, tools: Tools, trigger: str
     ) -> Reading[bool]:
-        """Read the calls after their trigger; false if there are none."""
+        """Read the calls after their trigger; false if none follow."""
         start = reader.hold()
         has_begun = False
         prefix = WORDS_BEFORE_NAME.sub("", self.before_name)

@@ -43,7 +43,7 @@ class UnmarkedCalls:
         self._names = sorted(tools, key=len, reverse=True)
 
     def read(self) -> Reading[bool]:
-        """Read all calls that come next; if there are none, return false and read nothing."""
+        """Read all calls that come next; if none does, return false and read nothing."""
         has_called = False
         while True:
             start = self._reader.hold()
@@ -133,14 +133,14 @@ class UnmarkedCalls:
     # --- pieces --------------------------------------------------------------------------------
 
     def _take_name(self, end: str) -> Reading[str | None]:
-        """Read and return a tool's name and the delimiter after it; None if there is none."""
+        """Read a tool's name and the delimiter after it; None if no tool is named."""
         for name in self._names:
             if (yield from self._reader.take(name + end)):
                 return name
         return None
 
     def _read_json(self, name: str) -> Reading[bool]:
-        """Read a call's arguments as a JSON object; false if there is none."""
+        """Read a call's arguments as a JSON object; false if it is missing."""
         yield from self._reader.take_blanks()
         if (yield from self._reader.peek(1)) != "{":
             return False

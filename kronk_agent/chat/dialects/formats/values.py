@@ -91,7 +91,7 @@ class Parameter:
         return _dumps(text)
 
     def narrowed(self, kinds: Sequence[str]) -> Parameter | None:
-        """Return the parameter restricted to values of these types; None if there are none."""
+        """Return the parameter restricted to values of these types; None if it has none."""
         if set(kinds) == self.kinds:
             return self
         strings = [*_string_schemas(self.schema, self.schema, _MAX_REFERENCES)]

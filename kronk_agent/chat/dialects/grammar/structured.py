@@ -24,7 +24,7 @@ _ANY: Final = ("string", "integer", "number", "boolean", "null", "array", "objec
 
 
 class Notation(Protocol):
-    """How values are written. All methods return expressions."""
+    """Notation of argument values. All methods return expressions."""
 
     def string(self, lark: Lark, schema: JsonObject) -> str:
         """A string that the schema allows, including ``value_end``."""

@@ -174,7 +174,7 @@ class _TurnGrammarWriter:
         return TurnGrammar(text, self._rules.parts, unenforced=frozenset(self._lark.unenforced))
 
     def _end(self) -> str:
-        """Return an expression for the end of the turn; empty where an EOG token ends it."""
+        """Return an expression for the turn's end; empty if an end-of-generation token ends it."""
         end = self._format.end.strip()
         tags = _TAG.findall(end)
         if not tags or any(self._lark.is_token(tag) for tag in tags[-1:]):
@@ -184,7 +184,7 @@ class _TurnGrammarWriter:
     # --- thinking ------------------------------------------------------------------------------
 
     def _thought(self, end: str, body: str) -> str:
-        """Return an expression for thinking, its end and the rest; calls may end it too."""
+        """Return an expression for thinking, its end and the rest; unquoted calls also end it."""
         calls = self._calls
         ends = calls is not None and self._format.call_ends_reasoning
         triggers = [t for t in (calls.triggers if calls else ()) if ends and not is_bracket(t)]
@@ -204,7 +204,7 @@ class _TurnGrammarWriter:
     # --- text and calls ------------------------------------------------------------------------
 
     def _rest(self, calls: CallFormat, trigger: str | None = None) -> str:
-        """Return an expression for calls after a trigger, the first one by default."""
+        """Return an expression for calls after a trigger, by default the first one."""
         trigger = trigger or calls.triggers[0]
         rest = calls.rule(self._lark, self._tools, self._rules.max_calls, trigger)
         return f"{rest} {self._lark.maybe(self._format.blanks_around_calls.end)}"

@@ -99,7 +99,7 @@ class MessagesParser:
         return end
 
     def _read_json_call(self, name: str) -> Reading[bool]:
-        """Read a call's arguments as a JSON object; false if there is none or it is cut off."""
+        """Read a call's arguments as a JSON object; false if it is missing or cut off."""
         yield from self._reader.take_blanks()
         if (yield from self._reader.peek(1)) != "{":
             return False

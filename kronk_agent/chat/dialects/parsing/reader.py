@@ -30,7 +30,7 @@ class Delimiters:
         self._longest = max(map(len, self._texts), default=0)
 
     def find(self, text: str, start: int) -> re.Match[str] | None:
-        """Return the first match at or after ``start``; None if there is none."""
+        """Return the first match at or after ``start``; None without a match."""
         return self._pattern.search(text, start)
 
     def possible_start(self, text: str, start: int) -> int:
@@ -79,7 +79,7 @@ class StreamReader:
         return self.is_cut and self.ran_out
 
     def unread(self, text: str) -> None:
-        """Insert text at the current position. Not allowed while there are checkpoints."""
+        """Insert text at the current position. Not allowed while a checkpoint is set."""
         self._text = text + self._text[self._at :]
         self._at = 0
 
@@ -182,7 +182,7 @@ class StreamReader:
             yield
 
     def json_value(self, emit: Emit) -> Reading[bool]:
-        """Emit an object, array or string as it arrives; false if there is none or it is cut."""
+        """Emit an object, array or string as it arrives; false if none starts or it is cut off."""
         first = yield from self.peek(1)
         if first == '"':
             self._emit_to(self._at + 1, emit)

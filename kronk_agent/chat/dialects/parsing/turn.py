@@ -38,7 +38,7 @@ _LONGEST_LINE: Final = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnFormat:
-    """How one model family writes turns. Delimiters are the template's, with their blanks."""
+    """Turn notation of one model family. Delimiters are the template's, with their blanks."""
 
     name: str
     header: str = ""
@@ -316,7 +316,7 @@ class TurnParser:
     def _read_calls(
         self, delimiter: str, emit: Callable[[str], object] | None = None
     ) -> Reading[bool]:
-        """Read calls after their trigger; false if there are none and the delimiter was text."""
+        """Read calls after their trigger; false if none follow, so the delimiter was text."""
         calls = self._format.calls
         assert calls is not None
         trigger = next(t for t in calls.triggers if delimiter.endswith(t) and not is_bracket(t))
