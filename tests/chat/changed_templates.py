@@ -1,4 +1,4 @@
-"""Published chat templates with marks renamed and blanks moved: none that anybody has published."""
+"""Published chat templates with delimiters renamed and blanks moved, as no model has them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 _MARK = re.compile(r"</?[a-z_|]{4,40}>|\[/?[A-Z_]{4,30}\]")
 _KEPT = ("im_start", "im_end", "think", "start_header_id", "end_header_id")
-"""Marks that our own code knows, or that begin turns."""
+"""Delimiters that our own code knows, or that start turns."""
 
 
 def change(seed: int, files: Sequence[Path]) -> tuple[str, str]:
-    """A template changed in one to three things, and what was done, for messages about failures."""
+    """A template with one to three changes, and their description for failure messages."""
     choice = random.Random(seed)
     file = choice.choice(files)
     source = file.read_text(encoding="utf-8")

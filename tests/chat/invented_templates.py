@@ -1,4 +1,4 @@
-"""Chat templates that nobody has published, put together at random from what published ones do."""
+"""Random chat templates, combined from parts of published ones."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""An OpenAI-compatible server on 127.0.0.1 that answers as a test tells it to.
+"""An OpenAI-compatible server on 127.0.0.1 with scripted answers.
 
-It is the far side of the network: what it sends is what such servers send, byte for byte.
+It stands for the far side of the network: it sends the same bytes as such servers.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ def read(data: Path, fixture: Fixture, chunks: Sequence[str]) -> ParseResult:
 
 
 def opening_of(fixture: Fixture) -> str:
-    """What the prompt has begun of the turn."""
+    """The generation prompt that starts the fixture's turn."""
     if fixture.family == "mistral":
         return ""  # it is the user's turn that ends with [/INST]
     family = family_for(fixture)
@@ -157,7 +157,7 @@ def is_dotted(fixture: Fixture) -> bool:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_what_models_write_is_read_as_it_is_to_be(family: str, golden_data: Path) -> None:
+def test_model_output_is_parsed_as_expected(family: str, golden_data: Path) -> None:
     statuses: Counter[Status] = Counter()
     for fixture in FIXTURES:
         if fixture.family != family or is_dotted(fixture):

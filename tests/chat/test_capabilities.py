@@ -45,11 +45,11 @@ SEES = """\
         ("{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}", NOTHING),
     ],
 )
-def test_what_a_model_can_do_is_found_by_rendering(source: str, expected: Capabilities) -> None:
+def test_capabilities_are_found_by_rendering(source: str, expected: Capabilities) -> None:
     assert find_capabilities(ChatTemplate({"default": source})) == expected
 
 
-def test_thinking_and_images_leave_marks() -> None:
+def test_thinking_and_images_change_the_prompt() -> None:
     found = find_capabilities(ChatTemplate({"default": SEES}))
 
     assert (found.thinking, found.images, found.audio) == (True, True, False)

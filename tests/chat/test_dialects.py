@@ -56,11 +56,13 @@ def begin(source: str, opening: str = "", **request: Any) -> DialectTurn:
         (TAKE_TURNS, "generic"),
     ],
 )
-def test_a_dialect_is_known_by_how_its_template_writes_a_call(source: str, expected: str) -> None:
+def test_a_dialect_is_recognised_by_how_its_template_writes_a_call(
+    source: str, expected: str
+) -> None:
     assert make_dialect(source).name == expected
 
 
-def test_a_template_that_knows_tools_is_given_them_as_they_are() -> None:
+def test_a_template_with_tool_support_gets_tools_unchanged() -> None:
     call = Message.assistant("", (ToolCall("id1", "get_weather", "{}"),))
 
     assert make_dialect(HERMES_TEMPLATE).prepare_messages([QUESTION, call], [TOOL]) == (
@@ -69,7 +71,7 @@ def test_a_template_that_knows_tools_is_given_them_as_they_are() -> None:
     )
 
 
-def test_a_template_that_knows_no_tools_is_told_everything_in_words() -> None:
+def test_a_template_without_tool_support_gets_everything_as_text() -> None:
     call = ToolCall("id1", "get_weather", '{"city": "Rome"}')
     other = ToolCall("id2", "get_time", "{}")
     result = ToolResult("id1", "get_weather", (TextPart("Sunny"), ImagePart(b"", "image/png")))
@@ -127,7 +129,7 @@ def test_results_take_the_users_turn_where_roles_must_alternate() -> None:
     assert rendered.text.count("[user]") == 2
 
 
-def test_tools_are_described_in_few_words() -> None:
+def test_tools_are_described_briefly() -> None:
     place = {
         "type": "object",
         "properties": {"lat": {"type": "number"}, "within": {"$ref": "#/definitions/Place"}},
@@ -196,13 +198,13 @@ def test_without_tools_there_is_no_grammar() -> None:
         (THINKING_TEMPLATE, "<|im_start|>assistant\n<think>\n", True),
     ],
 )
-def test_a_prompt_may_have_begun_the_thinking(source: str, prompt: str, expected: bool) -> None:
+def test_the_prompt_may_start_the_thinking(source: str, prompt: str, expected: bool) -> None:
     turn = begin(source, prompt)
 
     assert turn.parser.is_thinking is expected
 
 
-def test_a_template_is_analysed_once_whoever_has_it() -> None:
+def test_equal_templates_are_analysed_once() -> None:
     def format_of(source: str, eos_text: str) -> TurnFormat:
         dialect = dialect_for(ChatTemplate({"default": source}, eos_text=eos_text), {})
         assert isinstance(dialect, TemplateDialect)

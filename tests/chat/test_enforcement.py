@@ -1,4 +1,4 @@
-"""A keyword that no grammar can be made of costs that keyword, and nothing beside it."""
+"""A keyword that no grammar can enforce is dropped on its own."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
 
 
 @pytest.mark.parametrize(("schema", "expected", "left_out"), CASES)
-async def test_only_what_cannot_be_enforced_is_left_out(
+async def test_only_keywords_that_cannot_be_enforced_are_dropped(
     schema: dict[str, Any],
     expected: dict[str, Any],
     left_out: list[str],
@@ -118,7 +118,9 @@ async def test_only_what_cannot_be_enforced_is_left_out(
     assert [str(problem) for problem in result.left_out] == left_out
 
 
-async def test_what_takes_too_many_tries_is_left_out_whole(compiler: ConstraintCompiler) -> None:
+async def test_a_schema_that_takes_too_many_tries_is_dropped_entirely(
+    compiler: ConstraintCompiler,
+) -> None:
     many: JsonObject = {f"a{i}": LOOKAHEAD for i in range(100)}
 
     result = await found({"type": "object", "properties": many}, compiler)

@@ -51,7 +51,7 @@ OTHER_PROMPTS = {
 NOT_CONSTRAINED = {
     # Words before a call that is required.
     ("Qwen3.5-4B", "required"),
-    # Marks left out that the template has.
+    # Missing delimiters that the template has.
     ("Kimi-K2-Thinking", "tools"),
     # A tag as text where a string or an object may be.
     ("MiniMax-M3", "tools"),
@@ -147,7 +147,7 @@ def expected_prompt(case: Case) -> str:
 
 
 def read(turn: DialectTurn, chunks: Sequence[str]) -> JsonObject:
-    """What a turn's parser makes of these chunks, in the golden data's form."""
+    """The turn parser's result for these chunks, in the format of the golden data."""
     deltas: list[Delta] = list(turn.begun)
     for chunk in chunks:
         deltas += turn.parser.push(chunk)
@@ -193,7 +193,7 @@ def value_of(arguments: str) -> Any:
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_prompts_are_llama_cpps_byte_for_byte(name: str, golden_data: Path) -> None:
+def test_prompts_equal_llama_cpps_byte_for_byte(name: str, golden_data: Path) -> None:
     template, dialect = load(golden_data, name)
     for case in cases(golden_data):
         if case["template"] != name or (name, kind_of(case)) in OTHER_PROMPTS:
@@ -202,7 +202,7 @@ def test_prompts_are_llama_cpps_byte_for_byte(name: str, golden_data: Path) -> N
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_what_models_write_is_read_the_same_at_every_split(name: str, golden_data: Path) -> None:
+def test_model_output_is_parsed_the_same_at_every_split(name: str, golden_data: Path) -> None:
     template, dialect = load(golden_data, name)
     for case in cases(golden_data):
         if case["template"] != name:
@@ -217,7 +217,7 @@ def test_what_models_write_is_read_the_same_at_every_split(name: str, golden_dat
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_what_models_write_is_in_the_grammar_of_its_turn(
+def test_model_output_is_allowed_by_the_grammar_of_its_turn(
     name: str, golden_data: Path, compile_grammar: Compile
 ) -> None:
     template, dialect = load(golden_data, name)

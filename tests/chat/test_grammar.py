@@ -70,9 +70,7 @@ def write(
     ("text", "may"),
     [("", False), ("\n \n", False), ("No.", True), (f"\nSo: {CALL}", False), ("<tool", True)],
 )
-def test_where_no_call_may_come_a_turn_is_words(
-    text: str, may: bool, compile_grammar: Compile
-) -> None:
+def test_a_turn_without_calls_is_text(text: str, may: bool, compile_grammar: Compile) -> None:
     assert compile_grammar(write(choice="none")).accepts(text) is may
 
 
@@ -122,7 +120,7 @@ def test_a_turn_is_text_or_calls_as_the_request_says(
     assert compile_grammar(write(max_calls=1)).accepts(text) is must_one
 
 
-def test_no_more_than_the_greatest_number_of_calls_is_accepted(compile_grammar: Compile) -> None:
+def test_no_more_than_the_maximum_number_of_calls_is_accepted(compile_grammar: Compile) -> None:
     grammar = compile_grammar(write(max_calls=3))
 
     assert [grammar.accepts("\n".join([WAITED] * n)) for n in range(5)] == [
@@ -135,7 +133,7 @@ def test_a_named_tools_call_is_forced_up_to_its_arguments(compile_grammar: Compi
     assert compile_grammar(write(LOOK, max_calls=1)).forced_text() == CALL[: CALL.index(' "x"')]
 
 
-def test_marks_are_tokens_where_the_vocabulary_has_them(
+def test_delimiters_are_tokens_if_the_vocabulary_has_them(
     compile_grammar: Compile, vocabulary: Vocabulary
 ) -> None:
     begin, end = 11, 12
@@ -307,7 +305,7 @@ def test_arguments_follow_the_schema(
 @pytest.mark.parametrize("is_open", [False, True])
 @pytest.mark.parametrize("required", [[], ["a"], ["a", "b"]])
 @pytest.mark.parametrize(("least", "most"), [(1, None), (2, None), (3, None), (0, 1), (2, 2)])
-def test_an_object_has_as_many_properties_as_it_must(
+def test_the_number_of_properties_is_enforced(
     least: int, most: int | None, required: list[str], is_open: bool, compile_grammar: Compile
 ) -> None:
     schema: dict[str, Any] = {
@@ -366,7 +364,7 @@ NAMES: list[tuple[dict[str, Any], list[str], list[str]]] = [
 
 
 @pytest.mark.parametrize(("schema", "good", "bad"), NAMES)
-def test_properties_have_names_as_the_schema_says(
+def test_property_names_follow_the_schema(
     schema: dict[str, Any], good: list[str], bad: list[str], compile_grammar: Compile
 ) -> None:
     definitions: dict[str, Any] = {"$defs": {"Names": {"title": "Names", "enum": ["b", "c"]}}}
@@ -515,7 +513,7 @@ def test_arguments_written_as_in_python_follow_the_schema(
     assert accepted == good
 
 
-def test_a_lenient_tool_has_what_cannot_be_enforced_left_out(compile_grammar: Compile) -> None:
+def test_keywords_a_lenient_tool_cannot_enforce_are_dropped(compile_grammar: Compile) -> None:
     tool = make_tool(
         "go", strict=False, properties={"a": {"type": "array", "uniqueItems": True}}, required=["a"]
     )
@@ -591,7 +589,7 @@ def test_random_tokens_under_the_grammar_are_valid_calls(
         ({"allOf": [{"type": "boolean"}, {"const": True}]}, ["true"]),
     ],
 )
-def test_where_the_template_writes_as_python_does_its_words_are_allowed_too(
+def test_python_literals_are_allowed_if_the_template_writes_them(
     schema: dict[str, Any], values: list[str], compile_grammar: Compile
 ) -> None:
     kinds = ["string", "integer", "number", "boolean", "null", "array", "object"]
@@ -633,7 +631,7 @@ def test_where_the_template_writes_as_python_does_its_words_are_allowed_too(
     ],
 )
 @pytest.mark.parametrize("as_enum", [False, True])
-def test_a_closing_mark_in_a_string_is_written_where_it_is_read_as_text(
+def test_a_closing_delimiter_is_allowed_in_a_string_if_it_is_parsed_as_text(
     written: str, is_accepted: bool, as_enum: bool, compile_grammar: Compile
 ) -> None:
     kinds = ["string", "integer", "number", "boolean", "null", "array", "object"]
@@ -660,7 +658,7 @@ def test_a_closing_mark_in_a_string_is_written_where_it_is_read_as_text(
 
 
 @pytest.mark.parametrize("takes_many_calls", [False, True])
-def test_a_turn_has_one_call_where_the_template_takes_one(
+def test_a_turn_has_one_call_if_the_template_takes_one(
     takes_many_calls: bool, compile_grammar: Compile
 ) -> None:
     dialect = TemplateDialect(format=turn_format(HERMES), takes_many_calls=takes_many_calls)

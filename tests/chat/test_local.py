@@ -1,4 +1,4 @@
-"""The whole way on the real starter model."""
+"""A local chat model from request to deltas, on the real starter model."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def check(calls: list[tuple[str, object]], tools: tuple[Tool, ...] = TOOLS) -> N
         Draft202012Validator(by_name[name].parameters).validate(arguments)
 
 
-async def test_an_answer_is_text_and_then_the_end(generic: LocalChatModel) -> None:
+async def test_an_answer_is_text_followed_by_finish(generic: LocalChatModel) -> None:
     request = ChatRequest(messages=(Message.user("Say hello."),), max_tokens=60, sampling=GREEDY)
     text, finish = await collect(generic, request)
 
@@ -131,7 +131,7 @@ async def test_an_answer_is_text_and_then_the_end(generic: LocalChatModel) -> No
     assert 0 < finish.usage.completion_tokens <= 60
 
 
-async def test_a_model_says_what_it_is(generic: LocalChatModel) -> None:
+async def test_a_model_describes_itself(generic: LocalChatModel) -> None:
     assert generic.info == ModelInfo("starter", 4096, frozenset({"chat", "tools"}))
     assert generic.count_tokens("Hello there") == 2
     assert generic.count_tokens("<|im_end|>") > 1
@@ -156,7 +156,7 @@ async def test_required_calls_are_calls_and_nothing_else(
     assert deltas[-1].reason == "tool_calls"
 
 
-async def test_calls_at_a_high_temperature_all_at_once_are_valid(
+async def test_concurrent_calls_at_a_high_temperature_are_valid(
     model: LocalChatModel,
 ) -> None:
     results: list[list[Delta]] = []
@@ -195,7 +195,7 @@ async def test_a_named_tool_is_called_once_and_nothing_else(model: LocalChatMode
     assert finish.reason == "tool_calls"
 
 
-async def test_one_call_at_most_where_calls_may_not_be_parallel(model: LocalChatModel) -> None:
+async def test_a_turn_without_parallel_calls_has_one_call_at_most(model: LocalChatModel) -> None:
     for seed in range(3):
         request = ChatRequest(
             messages=(Message.user("What time is it? Ask again and again."),),
@@ -251,7 +251,7 @@ async def test_a_bias_decides_before_the_turn_whether_to_call(
     assert (ToolCallStart in kinds, TextDelta in kinds) == (calls, not calls)
 
 
-async def test_with_none_the_model_answers_in_words(hermes: LocalChatModel) -> None:
+async def test_with_none_the_model_answers_with_text(hermes: LocalChatModel) -> None:
     repeat = '<tool_call>\n{"name": "get_time", "arguments": {}}\n</tool_call>'
     messages = (Message.user("x"), Message.assistant(repeat)) * 4
     request = ChatRequest(
@@ -286,7 +286,7 @@ async def test_a_call_that_is_cut_off_is_not_complete(model: LocalChatModel) -> 
     assert (deltas[-1].reason, deltas[-1].usage.completion_tokens) == ("length", 35)
 
 
-async def test_a_stop_text_ends_the_turn_and_is_not_in_it(generic: LocalChatModel) -> None:
+async def test_a_stop_sequence_ends_the_turn_and_is_not_in_it(generic: LocalChatModel) -> None:
     messages = (Message.user("Count from one to ten in words."),)
     whole = await collect(generic, ChatRequest(messages=messages, sampling=GREEDY, max_tokens=60))
     assert isinstance(whole[0], TextDelta)
@@ -301,7 +301,7 @@ async def test_a_stop_text_ends_the_turn_and_is_not_in_it(generic: LocalChatMode
     assert (finish.reason, finish.stop_sequence) == ("stop", stop)
 
 
-async def test_a_text_comes_with_the_logprobs_of_its_tokens(hermes: LocalChatModel) -> None:
+async def test_text_comes_with_the_logprobs_of_its_tokens(hermes: LocalChatModel) -> None:
     request = ChatRequest(
         messages=(Message.user("Say something with an é in it."),),
         tools=(WEATHER,),
@@ -363,7 +363,7 @@ async def test_a_schema_that_cannot_be_enforced_names_tool_and_keyword(
     assert caught.value.param == "tools"
 
 
-async def test_a_schema_of_others_is_enforced_as_far_as_possible(
+async def test_a_foreign_schema_is_enforced_as_far_as_possible(
     model: LocalChatModel, caplog: pytest.LogCaptureFixture
 ) -> None:
     options = [{"type": "integer", "minimum": 0}, {"type": "integer", "maximum": 9}]
@@ -427,7 +427,7 @@ ANSWERS = {"regex": "(yes|no)!", "lark": "[a-z]{1,5}(,[a-z]{1,5})?", "gbnf": "n[
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("tools", [(), (NOW,)])
-async def test_an_answer_has_the_form_that_is_asked_for(
+async def test_an_answer_has_the_requested_response_format(
     form: str, tools: tuple[Tool, ...], model: LocalChatModel
 ) -> None:
     request = ChatRequest(
@@ -451,7 +451,7 @@ async def test_an_answer_has_the_form_that_is_asked_for(
         Draft202012Validator(FORMS[form].schema or {"type": "object"}).validate(value)
 
 
-async def test_a_form_that_is_no_grammar_is_refused_by_field(generic: LocalChatModel) -> None:
+async def test_an_invalid_grammar_is_refused_naming_the_field(generic: LocalChatModel) -> None:
     request = ChatRequest(
         messages=(QUESTION,), response_format=ResponseFormat(type="lark", pattern="start: nothing")
     )
@@ -481,7 +481,7 @@ def thinker(engine: Engine) -> LocalChatModel:
     return LocalChatModel(engine, "thinker", chat_templates={"default": source})
 
 
-async def test_thinking_ends_where_its_budget_is_spent(thinker: LocalChatModel) -> None:
+async def test_thinking_ends_when_its_budget_is_spent(thinker: LocalChatModel) -> None:
     request = ChatRequest(messages=(QUESTION,), reasoning_budget=5, sampling=GREEDY, max_tokens=20)
     deltas = await collect(thinker, request)
     finish = deltas[-1]
@@ -539,7 +539,7 @@ async def test_a_call_decided_before_the_turn_does_not_count_as_cached(
     assert warm.usage.cached_tokens == warm.usage.prompt_tokens - 1
 
 
-async def test_an_unfinished_answer_is_gone_on_with(generic: LocalChatModel) -> None:
+async def test_an_unfinished_answer_is_continued(generic: LocalChatModel) -> None:
     said = Message.assistant("One, two, three, four,")
     request = ChatRequest(
         messages=(Message.user("Count to ten in words."), said),

@@ -1,4 +1,4 @@
-"""Conversations that are not by the book: nothing that was said is missing from the prompt."""
+"""Unusual conversations: every message reaches the prompt."""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ THOUGHTS: list[tuple[str, str, list[Delta]]] = [
 
 
 @pytest.mark.parametrize(("begun", "text", "expected"), THOUGHTS)
-def test_thinking_is_told_from_the_answer_at_every_split(
+def test_thinking_is_separated_from_the_answer_at_every_split(
     begun: str, text: str, expected: list[Delta]
 ) -> None:
     for split in range(len(text) + 1):
@@ -187,7 +187,7 @@ def test_thinking_is_told_from_the_answer_at_every_split(
         assert parse(chunks, HERMES, *TOOLS, thinking=THINK, begun=begun) == expected
 
 
-def test_thinking_about_a_call_makes_none_where_the_family_would_not() -> None:
+def test_thinking_about_a_call_is_not_a_call_in_families_that_close_thinking() -> None:
     text = f"<think>{TWO}</think>\n{TWO}"
     for split in range(len(text) + 1):
         deltas = parse(
@@ -213,7 +213,7 @@ def test_thinking_about_a_call_makes_none_where_the_family_would_not() -> None:
         ("(", False),
     ],
 )
-def test_a_call_that_is_quoted_in_thinking_is_not_carried_out(before: str, is_call: bool) -> None:
+def test_a_call_that_is_quoted_in_thinking_is_not_a_call(before: str, is_call: bool) -> None:
     turn = f"<think>{before}{TWO} that is all</think>Done."
 
     for split in range(len(turn) + 1):
@@ -244,7 +244,7 @@ CALLS = st.lists(
     sizes=st.lists(st.integers(1, 9), min_size=1),
 )
 @settings(max_examples=60, deadline=None)
-def test_what_is_written_is_read_back(
+def test_written_calls_are_parsed_back(
     format: JsonCalls,
     calls: list[tuple[str, dict[str, Any]]],
     text: str,
@@ -271,7 +271,7 @@ def test_what_is_written_is_read_back(
     assert parse(chunks, format, *tools) == expected
 
 
-def test_calls_get_ids_of_ours_that_differ() -> None:
+def test_calls_get_distinct_ids_of_our_own() -> None:
     format = make_parser(HERMES)._format
     parser = TurnParser(format, {tool.name: tool for tool in TOOLS})
     deltas = merged(parser.push(f"{ONE}\n{TWO}"))

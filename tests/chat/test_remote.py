@@ -80,7 +80,9 @@ async def test_an_answer_arrives_as_deltas_with_its_usage(scripted: ScriptedUpst
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
-async def test_thinking_is_told_from_the_answer(scripted: ScriptedUpstream, field: str) -> None:
+async def test_thinking_is_separated_from_the_answer(
+    scripted: ScriptedUpstream, field: str
+) -> None:
     scripted.will_answer(
         [chunk(**{field: "Hm"}), chunk(**{field: "m."}), *said("Yes.")],
     )
@@ -123,7 +125,7 @@ async def test_calls_arrive_in_fragments_with_ids_of_our_own(scripted: ScriptedU
         ],
     ],
 )
-async def test_calls_are_told_apart_however_they_are_numbered(
+async def test_calls_are_separated_however_they_are_numbered(
     scripted: ScriptedUpstream, pieces: list[dict[str, Any]]
 ) -> None:
     scripted.will_answer([*pieces, chunk("stop"), usage()])
@@ -148,7 +150,7 @@ async def test_a_call_that_was_cut_off_is_not_complete(scripted: ScriptedUpstrea
     assert deltas[-1] == Finish("length", COUNTED)
 
 
-async def test_one_call_is_all_there_is_without_parallel_calls(scripted: ScriptedUpstream) -> None:
+async def test_without_parallel_calls_further_calls_are_dropped(scripted: ScriptedUpstream) -> None:
     scripted.will_answer(called(("add", '{"a": 1}'), ("add", '{"a": 2}')))
     request = replace(ASK, tools=(ADD,), parallel_tool_calls=False)
 
@@ -160,7 +162,7 @@ async def test_one_call_is_all_there_is_without_parallel_calls(scripted: Scripte
     ]
 
 
-async def test_closing_the_stream_hangs_up(scripted: ScriptedUpstream) -> None:
+async def test_closing_the_stream_disconnects(scripted: ScriptedUpstream) -> None:
     hung_up = threading.Event()
 
     def never_ends(handler: BaseHTTPRequestHandler) -> None:
@@ -178,7 +180,7 @@ async def test_closing_the_stream_hangs_up(scripted: ScriptedUpstream) -> None:
         assert await to_thread.run_sync(hung_up.wait, 5)
 
 
-async def test_cancelling_whoever_reads_hangs_up(scripted: ScriptedUpstream) -> None:
+async def test_cancelling_the_reading_task_disconnects(scripted: ScriptedUpstream) -> None:
     begun, hung_up = threading.Event(), threading.Event()
 
     def never_says_anything(handler: BaseHTTPRequestHandler) -> None:
@@ -205,7 +207,7 @@ async def test_cancelling_whoever_reads_hangs_up(scripted: ScriptedUpstream) -> 
         ("compatible", {"id": "m", "context_length": 1234}),
     ],
 )
-async def test_the_upstream_says_how_long_its_context_is(
+async def test_the_upstream_reports_its_context_length(
     scripted: ScriptedUpstream, type: str, entry: dict[str, Any]
 ) -> None:
     scripted.has_models(entry)
@@ -222,7 +224,7 @@ async def test_the_upstream_says_how_long_its_context_is(
         ([{"id": "n", "max_model_len": 1}], r"unknown model 'm'; available: 'n'"),
     ],
 )
-async def test_an_upstream_that_does_not_say_is_a_mistake_when_it_is_opened(
+async def test_an_upstream_that_does_not_report_it_is_an_error_at_opening(
     scripted: ScriptedUpstream, entries: list[dict[str, Any]], message: str
 ) -> None:
     scripted.has_models(*entries)
@@ -271,7 +273,7 @@ async def test_the_logprobs_of_the_upstream_come_with_the_text(scripted: Scripte
     assert (body["logprobs"], body["top_logprobs"]) == (True, 1)
 
 
-async def test_an_upstream_that_gives_no_logprobs_is_no_use(scripted: ScriptedUpstream) -> None:
+async def test_an_upstream_that_returns_no_logprobs_is_an_error(scripted: ScriptedUpstream) -> None:
     scripted.will_answer(said("Hello"))
 
     with pytest.raises(UpstreamError, match="returns no logprobs: do not request them"):
@@ -280,7 +282,7 @@ async def test_an_upstream_that_gives_no_logprobs_is_no_use(scripted: ScriptedUp
 
 @pytest.mark.parametrize("field", ["stop_reason", "matched_stop"])
 @pytest.mark.parametrize(("value", "expected"), [("END", "END"), (151645, None), (None, None)])
-async def test_the_upstream_may_say_which_stop_text_ended_the_turn(
+async def test_the_upstream_may_report_which_stop_sequence_ended_the_turn(
     scripted: ScriptedUpstream, field: str, value: str | int | None, expected: str | None
 ) -> None:
     last = chunk("stop")

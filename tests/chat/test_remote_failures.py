@@ -1,4 +1,4 @@
-"""What goes wrong with an upstream, and what a person is told."""
+"""Failures of an upstream, and the errors they become."""
 
 # ruff: noqa: E501  # the table has one case a line
 
@@ -105,7 +105,7 @@ async def test_llama_server_says_how_much_too_long_a_prompt_is(scripted: Scripte
         (429, {}, 5.0),
     ],
 )
-async def test_an_overloaded_upstream_says_when_to_come_back(
+async def test_an_overloaded_upstream_says_when_to_retry(
     scripted: ScriptedUpstream, status: int, headers: Mapping[str, str], seconds: float
 ) -> None:
     scripted.will_answer(answer(status, {"error": {"message": "busy"}}, headers))
@@ -127,7 +127,7 @@ async def test_an_overloaded_upstream_says_when_to_come_back(
         ([chunk(tool_calls=[{"index": 0, "function": {"arguments": "{"}}])], "sent part of a tool call without a name"),
     ],
 )  # fmt: skip
-async def test_an_answer_that_goes_wrong_is_an_error(
+async def test_an_invalid_answer_is_an_error(
     scripted: ScriptedUpstream, chunks: list[dict[str, object]], words: str
 ) -> None:
     scripted.will_answer(chunks)
@@ -138,7 +138,7 @@ async def test_an_answer_that_goes_wrong_is_an_error(
     assert str(error) == f"{scripted.url} {words}"
 
 
-async def test_an_upstream_that_hangs_up_is_an_error(scripted: ScriptedUpstream) -> None:
+async def test_an_upstream_that_disconnects_is_an_error(scripted: ScriptedUpstream) -> None:
     def hang_up(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
         handler.send_header("Content-Type", "text/event-stream")
@@ -151,7 +151,7 @@ async def test_an_upstream_that_hangs_up_is_an_error(scripted: ScriptedUpstream)
     assert "closed the connection" in str(await failure(scripted.upstream()))
 
 
-async def test_an_upstream_that_falls_silent_is_an_error(scripted: ScriptedUpstream) -> None:
+async def test_an_upstream_that_stalls_is_an_error(scripted: ScriptedUpstream) -> None:
     def fall_silent(handler: BaseHTTPRequestHandler) -> None:
         begin_stream(handler)
         send(handler, chunk(content="Hel"))
@@ -165,13 +165,13 @@ async def test_an_upstream_that_falls_silent_is_an_error(scripted: ScriptedUpstr
             await anext(stream)
 
 
-async def test_an_answer_that_is_no_stream_is_an_error(scripted: ScriptedUpstream) -> None:
+async def test_an_answer_that_is_not_a_stream_is_an_error(scripted: ScriptedUpstream) -> None:
     scripted.will_answer(Answer(b"{}", "application/json", headers={"Content-Type": "text/plain"}))
 
     assert "did not send an event stream" in str(await failure(scripted.upstream()))
 
 
-async def test_an_upstream_that_is_not_there_is_an_error() -> None:
+async def test_an_unreachable_upstream_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     upstream = Upstream(url=f"http://127.0.0.1:{port}/v1", model="m", context_length=4096)

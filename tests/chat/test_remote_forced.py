@@ -1,4 +1,4 @@
-"""Calls that must come, from upstreams that see to it and from those that do not."""
+"""Required calls from upstreams that enforce them and from those that do not."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def one_call(arguments: str, *, name: str = "add", usage: Usage = COUNTED) -> li
     ]
 
 
-async def test_the_upstream_is_probed_once_and_then_taken_at_its_word(
+async def test_the_upstream_is_probed_once_and_then_trusted(
     scripted: ScriptedUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:
     scripted.will_answer(PROBED, called(("add", '{"a": 1}')), called(("add", '{"a": 2}')))
@@ -88,7 +88,7 @@ async def test_the_upstream_is_probed_once_and_then_taken_at_its_word(
     assert "tool_choice required is enforced by tool_choice" in caplog.text
 
 
-async def test_two_who_ask_at_once_share_one_probe(scripted: ScriptedUpstream) -> None:
+async def test_concurrent_requests_share_one_probe(scripted: ScriptedUpstream) -> None:
     scripted.will_answer(PROBED, called(("add", '{"a": 1}')), called(("add", '{"a": 1}')))
 
     async with RemoteChatModel.open(scripted.upstream()) as model:
@@ -100,7 +100,7 @@ async def test_two_who_ask_at_once_share_one_probe(scripted: ScriptedUpstream) -
     assert len(scripted.bodies) == 3
 
 
-async def test_text_beside_a_call_that_must_come_is_left_out(scripted: ScriptedUpstream) -> None:
+async def test_text_beside_a_required_call_is_dropped(scripted: ScriptedUpstream) -> None:
     answer = [chunk(reasoning_content="Hm."), chunk(content="\n"), *called(("add", '{"a": 1}'))]
     scripted.will_answer(PROBED, answer)
 
@@ -119,7 +119,7 @@ async def test_text_beside_a_call_that_must_come_is_left_out(scripted: ScriptedU
         (called(("add", '{"a"')), "the arguments of add are not JSON"),
     ],
 )
-async def test_an_upstream_that_breaks_its_word_is_an_error(
+async def test_an_upstream_that_stops_enforcing_is_an_error(
     scripted: ScriptedUpstream, answer: list[dict[str, Any]], words: str
 ) -> None:
     scripted.will_answer(PROBED, answer)
@@ -140,7 +140,7 @@ async def test_a_call_that_was_cut_off_ends_the_turn_for_length(scripted: Script
 
 
 @pytest.mark.parametrize("probe", [IGNORED, REFUSED])
-async def test_what_tool_choice_does_not_enforce_a_response_format_may(
+async def test_a_response_format_may_enforce_what_tool_choice_does_not(
     scripted: ScriptedUpstream, probe: Any
 ) -> None:
     calls = [{"name": "add", "arguments": {"a": 1}}, {"name": "list", "arguments": {"node": {}}}]
@@ -200,7 +200,7 @@ async def test_only_the_named_tool_is_in_the_response_format(scripted: ScriptedU
     assert schema["properties"]["tool_calls"]["maxItems"] == 1
 
 
-async def test_where_nothing_enforces_the_model_is_asked_once_more(
+async def test_without_enforcement_the_model_is_asked_once_more(
     scripted: ScriptedUpstream,
 ) -> None:
     wrong = called(("add", '{"a": "one"}'))
@@ -217,7 +217,7 @@ async def test_where_nothing_enforces_the_model_is_asked_once_more(
     assert again["messages"][-1]["content"].endswith("Call add now, and write nothing else.")
 
 
-async def test_a_good_call_needs_no_second_asking(scripted: ScriptedUpstream) -> None:
+async def test_a_valid_call_needs_no_retry(scripted: ScriptedUpstream) -> None:
     scripted.will_answer(IGNORED, REFUSED, called(("add", '{"a": 1}')))
 
     assert await deltas_of(scripted.upstream(), REQUIRED) == one_call('{"a": 1}')
@@ -231,7 +231,7 @@ async def test_a_model_that_will_not_call_is_an_error(scripted: ScriptedUpstream
             await collect(model.stream(REQUIRED))
 
 
-async def test_a_probe_that_fails_for_another_reason_is_made_again(
+async def test_a_probe_that_fails_for_another_reason_is_repeated(
     scripted: ScriptedUpstream,
 ) -> None:
     down = Answer(b"", status=500)
@@ -243,7 +243,7 @@ async def test_a_probe_that_fails_for_another_reason_is_made_again(
         assert plain(await collect(model.stream(REQUIRED))) == one_call('{"a": 1}')
 
 
-async def test_an_upstream_without_usage_is_told_of_once_a_turn(
+async def test_an_upstream_without_usage_is_logged_once_per_turn(
     scripted: ScriptedUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:
     scripted.will_answer(said("Hi")[:-1])

@@ -1,4 +1,4 @@
-"""Forms of answers, thinking and allowed tools, as upstreams of each kind take them or not."""
+"""Response formats, thinking and allowed tools for each type of upstream."""
 
 # ruff: noqa: E501  # the tables have one case a line
 
@@ -73,7 +73,7 @@ def sent(request: ChatRequest, type: UpstreamType) -> dict[str, Any]:
         (AS_LARK, "vllm", {"structured_outputs": {"grammar": 'start: "a"'}}),
     ],
 )  # fmt: skip
-def test_a_form_is_asked_for_as_the_upstream_takes_it(
+def test_a_response_format_is_written_for_each_upstream(
     format: ResponseFormat, type: UpstreamType, fields: dict[str, Any]
 ) -> None:
     assert sent(replace(ASK, response_format=format), type) == fields
@@ -89,7 +89,7 @@ def test_a_form_is_asked_for_as_the_upstream_takes_it(
         (AS_LARK, "llama-server"),
     ],
 )
-def test_a_form_the_upstream_has_not_is_refused_by_name(
+def test_an_unsupported_response_format_is_refused_by_name(
     format: ResponseFormat, type: UpstreamType
 ) -> None:
     with pytest.raises(InvalidRequestError, match=f"do not support {format.type}") as told:
@@ -98,7 +98,7 @@ def test_a_form_the_upstream_has_not_is_refused_by_name(
 
 
 @pytest.mark.parametrize("type", ["vllm", "sglang", "llama-server"])
-def test_a_form_where_tools_may_be_called_is_refused_by_who_holds_to_one_of_the_two(
+def test_a_response_format_with_optional_tools_is_refused_if_unsupported(
     type: UpstreamType,
 ) -> None:
     request = replace(ASK, tools=(ADD,), response_format=AS_SCHEMA)
@@ -109,7 +109,7 @@ def test_a_form_where_tools_may_be_called_is_refused_by_who_holds_to_one_of_the_
     assert sent(request, "openai")["response_format"] == SCHEMA_SENT["response_format"]
 
 
-def test_a_turn_that_must_call_has_no_answer_to_hold_to_a_form() -> None:
+def test_a_turn_that_must_call_has_no_response_format() -> None:
     request = replace(
         ASK, tools=(ADD,), tool_choice=ToolChoice("required"), response_format=AS_REGEX
     )
@@ -117,7 +117,7 @@ def test_a_turn_that_must_call_has_no_answer_to_hold_to_a_form() -> None:
     assert sent(request, "vllm").keys() == {"tools", "tool_choice", "parallel_tool_calls"}
 
 
-async def test_an_answer_in_its_form_passes(scripted: ScriptedUpstream) -> None:
+async def test_an_answer_in_the_response_format_passes(scripted: ScriptedUpstream) -> None:
     scripted.will_answer(said('{"a"', ": 1}"))
 
     deltas = await deltas_of(scripted.upstream(), replace(ASK, response_format=AS_SCHEMA))
@@ -134,7 +134,7 @@ async def test_an_answer_in_its_form_passes(scripted: ScriptedUpstream) -> None:
         (AS_SCHEMA, "{}", "'a' is a required property"),
     ],
 )
-async def test_an_answer_not_in_its_form_is_an_error(
+async def test_an_answer_not_in_the_response_format_is_an_error(
     scripted: ScriptedUpstream, format: ResponseFormat, text: str, words: str
 ) -> None:
     scripted.will_answer(said(text))
@@ -144,7 +144,7 @@ async def test_an_answer_not_in_its_form_is_an_error(
             await collect(model.stream(replace(ASK, response_format=format)))
 
 
-async def test_calls_may_come_instead_of_an_answer_with_a_form(scripted: ScriptedUpstream) -> None:
+async def test_calls_may_come_instead_of_a_formatted_answer(scripted: ScriptedUpstream) -> None:
     scripted.will_answer(called(("add", "{}")))
     request = replace(ASK, tools=(ADD,), response_format=AS_SCHEMA)
 
@@ -165,7 +165,7 @@ async def test_calls_may_come_instead_of_an_answer_with_a_form(scripted: Scripte
         ({"chat_template_kwargs": {"x": 1}, "enable_thinking": True}, "vllm", {"chat_template_kwargs": {"x": 1, "enable_thinking": True}}),
     ],
 )  # fmt: skip
-def test_thinking_is_asked_for_as_the_upstream_takes_it(
+def test_thinking_options_are_written_for_each_upstream(
     changes: dict[str, Any], type: UpstreamType, fields: dict[str, Any]
 ) -> None:
     assert sent(replace(ASK, **changes), type) == fields
@@ -179,7 +179,7 @@ def test_thinking_is_asked_for_as_the_upstream_takes_it(
         ({"chat_template_kwargs": {"x": 1}}, "compatible", "chat_template_kwargs"),
     ],
 )
-def test_what_the_upstream_has_not_is_refused_by_name(
+def test_unsupported_options_are_refused_by_name(
     changes: dict[str, Any], type: UpstreamType, param: str
 ) -> None:
     with pytest.raises(InvalidRequestError, match=f"^{param} is not supported by") as told:
@@ -199,7 +199,7 @@ def test_what_the_upstream_has_not_is_refused_by_name(
         ({"sampling": SamplingParams(mirostat=2)}, "vllm", ["mirostat"]),
     ],
 )  # fmt: skip
-def test_what_the_upstream_can_do_without_is_left_out_and_named(
+def test_unsupported_options_that_may_be_dropped_are_named_in_a_notice(
     changes: dict[str, Any], type: UpstreamType, names: list[str]
 ) -> None:
     request = replace(ASK, **changes)
@@ -211,7 +211,7 @@ def test_what_the_upstream_can_do_without_is_left_out_and_named(
         assert sent(request, type) == {}
 
 
-def test_a_last_message_is_gone_on_with_where_there_is_a_template() -> None:
+def test_a_last_message_is_continued_if_the_upstream_has_a_template() -> None:
     request = replace(
         ASK, messages=(*ASK.messages, Message.assistant("He")), continue_final_message=True
     )
@@ -227,7 +227,7 @@ def test_a_last_message_is_gone_on_with_where_there_is_a_template() -> None:
     ]
 
 
-async def test_a_run_tells_what_was_left_out_once(scripted: ScriptedUpstream) -> None:
+async def test_a_run_reports_dropped_options_once(scripted: ScriptedUpstream) -> None:
     scripted.will_answer(called(("add", '{"a": 1}')), said("2."))
     options = AgentOptions(sampling=SamplingParams(top_k=20), enable_thinking=True)
     async with RemoteChatModel.open(scripted.upstream()) as model:
@@ -250,7 +250,7 @@ def test_only_allowed_tools_are_sent() -> None:
     assert fields["tool_choice"] == "required"
 
 
-async def test_no_more_calls_come_than_may(scripted: ScriptedUpstream) -> None:
+async def test_no_more_calls_are_passed_on_than_allowed(scripted: ScriptedUpstream) -> None:
     scripted.will_answer(called(*(("add", "{}") for _ in range(4))))
     request = replace(ASK, tools=(ADD,), max_parallel_calls=3)
 

@@ -1,4 +1,4 @@
-"""What is sent to an upstream of each kind."""
+"""Requests as they are sent to each type of upstream."""
 
 # ruff: noqa: E501  # a table has one case a line
 
@@ -66,7 +66,7 @@ def test_openai_has_another_name_for_the_limit() -> None:
     assert body(replace(ASK, max_tokens=10), "openai")["max_completion_tokens"] == 10
 
 
-def test_a_whole_conversation_keeps_its_calls_and_results() -> None:
+def test_a_conversation_keeps_its_calls_and_results() -> None:
     call = ToolCall("call_1", "add", '{"a": 1}')
     result = Message(role="tool", content=(TextPart("2"),), tool_call_id="call_1", name="add")
     said = replace(Message.assistant("", (call,)), reasoning="Hm.")
@@ -97,7 +97,7 @@ def test_arguments_are_always_an_object(written: str, sent: str) -> None:
     assert message["tool_calls"][0]["function"]["arguments"] == sent
 
 
-def test_images_and_sounds_are_sent_as_data() -> None:
+def test_images_and_audio_are_sent_as_data() -> None:
     parts = (TextPart("See"), ImagePart(b"png", "image/png"), AudioPart(b"wav", "audio/wav"))
     data = {name: base64.b64encode(name.encode()).decode() for name in ("png", "wav")}
 
@@ -110,7 +110,7 @@ def test_images_and_sounds_are_sent_as_data() -> None:
     ]
 
 
-def test_a_sound_of_a_kind_nobody_takes_is_refused() -> None:
+def test_audio_of_an_unsupported_type_is_refused() -> None:
     with pytest.raises(InvalidRequestError, match="audio/ogg is not supported; use audio/wav or"):
         messages(Message(role="user", content=(AudioPart(b"", "audio/ogg"),)))
 
@@ -125,7 +125,7 @@ def test_a_sound_of_a_kind_nobody_takes_is_refused() -> None:
         ("llama-server", []),
     ],
 )
-def test_tools_are_strict_where_the_upstream_takes_it(
+def test_tools_are_strict_if_the_upstream_supports_it(
     type: UpstreamType, strict: list[str]
 ) -> None:
     functions = [tool["function"] for tool in body(WITH_TOOLS, type)["tools"]]
@@ -143,7 +143,7 @@ def test_tools_are_strict_where_the_upstream_takes_it(
         {"properties": {"a": {"type": "string"}}},
     ],
 )
-def test_what_openai_does_not_take_as_strict_is_not_marked(schema: dict[str, Any]) -> None:
+def test_schemas_outside_openais_subset_are_not_marked_strict(schema: dict[str, Any]) -> None:
     tool = make_tool("t", **schema, additionalProperties=False)
 
     assert "strict" not in body(replace(ASK, tools=(tool,)))["tools"][0]["function"]
@@ -158,7 +158,7 @@ def test_what_openai_does_not_take_as_strict_is_not_marked(schema: dict[str, Any
         ("open", "llama-server", ["open"], "required"),
     ],
 )  # fmt: skip
-def test_tool_choice_is_said_as_the_upstream_takes_it(
+def test_tool_choice_is_written_for_each_upstream(
     choice: str, type: UpstreamType, names: list[str], sent: object
 ) -> None:
     request = replace(
@@ -201,7 +201,7 @@ def test_llama_server_has_all_parameters() -> None:
     assert sent["dry_penalty_last_n"] == 4096
 
 
-def test_the_configuration_knows_every_kind() -> None:
+def test_the_configuration_accepts_every_upstream_type() -> None:
     annotation = RemoteModelConfig.model_fields["type"].annotation
 
     assert get_args(annotation) == get_args(UpstreamType)

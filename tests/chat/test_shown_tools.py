@@ -44,7 +44,7 @@ def test_a_line_and_a_full_stop_of_other_scripts_end_a_sentence() -> None:
 
 
 @given(text=st.text(max_size=200), max_tokens=st.integers(1, 40))
-def test_no_cut_description_has_more_tokens_than_it_may(text: str, max_tokens: int) -> None:
+def test_no_cut_description_exceeds_its_token_limit(text: str, max_tokens: int) -> None:
     def characters(shown: str) -> int:
         return len(shown.encode(errors="replace"))
 
@@ -56,7 +56,7 @@ def test_no_cut_description_has_more_tokens_than_it_may(text: str, max_tokens: i
         assert cut == text
 
 
-def test_tools_are_shown_with_less_and_keep_what_is_enforced() -> None:
+def test_tools_are_shown_shortened_and_enforced_fully() -> None:
     tool = make_tool(
         "search",
         "Finds pages. Needs a network.",
@@ -75,7 +75,7 @@ def test_tools_are_shown_with_less_and_keep_what_is_enforced() -> None:
     assert shown_tools([tool], None, count)[0].description == tool.description
 
 
-def test_the_callers_own_tools_are_shown_as_the_caller_wrote_them() -> None:
+def test_client_tools_are_shown_unchanged() -> None:
     theirs = Tool(name="x", description="A. B.", parameters={"type": "object", "title": "X"})
 
     assert shown_tools([theirs], 1, count) == [theirs]

@@ -90,7 +90,7 @@ def test_tools_and_calls_are_not_trusted(vocabulary: Vocabulary) -> None:
 
 @given(text=st.text())
 @settings(deadline=None)
-def test_text_without_special_tokens_is_tokenised_in_one_piece(
+def test_text_without_special_tokens_is_tokenized_in_one_segment(
     text: str, template: ChatTemplate, vocabulary: Vocabulary
 ) -> None:
     prompt = template.render([Message.user(text)])
@@ -102,7 +102,7 @@ def test_text_without_special_tokens_is_tokenised_in_one_piece(
 
 @given(texts=st.lists(TEXTS, min_size=1, max_size=3))
 @settings(deadline=None, max_examples=200)
-def test_whatever_the_messages_say_the_special_tokens_are_the_templates_own(
+def test_all_special_tokens_are_the_templates_own_whatever_the_messages_say(
     texts: list[str], template: ChatTemplate, vocabulary: Vocabulary
 ) -> None:
     expected = special_ids(template, vocabulary, *(Message.user("x") for _ in texts))
@@ -180,7 +180,7 @@ def test_a_cut_is_never_inside_a_token_of_the_template() -> None:
     assert prompt.segments == ("<a>b", "<", "c>")
 
 
-def test_mere_words_among_the_special_texts_are_left_alone() -> None:
+def test_words_among_the_special_texts_are_not_escaped() -> None:
     special = SpecialTexts(["the", "é", "", "<s>"])
 
     assert special.symbols == {"<", ">"}

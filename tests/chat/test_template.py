@@ -42,11 +42,11 @@ def render(source: str, *messages: Message, **options: str) -> str:
         ("{{ ('<' | e) ~ '<' }}", "&lt;<"),
     ],
 )
-def test_templates_find_what_hugging_face_gives_them(source: str, expected: str) -> None:
+def test_templates_have_hugging_faces_functions(source: str, expected: str) -> None:
     assert render(source, bos_text="<s>", eos_text="</s>") == expected
 
 
-def test_what_a_template_raises_is_said_in_its_own_words() -> None:
+def test_a_templates_exception_is_reported_with_its_message() -> None:
     source = "{{ raise_exception('Roles must alternate, not ' + messages[0].content) }}"
     template = ChatTemplate({"default": source}, special_texts=["<s>"])
 
@@ -58,17 +58,17 @@ def test_what_a_template_raises_is_said_in_its_own_words() -> None:
 @pytest.mark.parametrize(
     "source", ["{{ messages[7].content.upper() }}", "{{ 'a' + 1 }}", "{{ messages[0] | nothing }}"]
 )
-def test_a_template_that_fails_is_an_error_of_the_request_or_the_model(source: str) -> None:
+def test_a_failing_template_is_an_error_of_the_request_or_the_model(source: str) -> None:
     with pytest.raises((InvalidRequestError, ModelError), match="chat template"):
         render(source)
 
 
-def test_a_template_reaches_nothing_outside() -> None:
+def test_a_template_has_no_access_outside_the_sandbox() -> None:
     with pytest.raises(InvalidRequestError):
         render("{{ messages.__class__.__base__.__subclasses__() }}")
 
 
-def test_what_a_template_does_to_its_variables_stays_in_it() -> None:
+def test_a_templates_changes_to_its_variables_stay_inside() -> None:
     message = Message.assistant("", (ToolCall("1", "look", '{"at": []}'),))
     source = (
         "{% set _ = messages[0].tool_calls[0].function.arguments['at'].append(1) %}{{ messages }}"
@@ -114,7 +114,7 @@ def test_tool_support_is_found_by_probing(source: str, expected: bool) -> None:
         "{% for m in messages if m.role != 'system' %}[{{ m.role }}]{{ m.content }}{% endfor %}",
     ],
 )
-def test_a_system_message_goes_to_the_user_where_there_is_no_place_for_it(source: str) -> None:
+def test_a_system_message_without_a_place_joins_the_user_message(source: str) -> None:
     template = ChatTemplate({"default": source})
 
     assert not template.capabilities.has_system
@@ -138,7 +138,7 @@ CALL = Message.assistant("", (ToolCall("1", "look", '{"at": "é"}'),))
         ("{% for k, v in c.function.arguments | items %}{{ k }}={{ v }}{% endfor %}", "look at=é"),
     ],
 )
-def test_arguments_are_what_the_template_wants(arguments: str, expected: str) -> None:
+def test_arguments_have_the_format_the_template_expects(arguments: str, expected: str) -> None:
     assert render(CALLS.replace("ARGUMENTS", arguments), HELLO, CALL) == expected
 
 
@@ -150,7 +150,9 @@ def test_arguments_are_what_the_template_wants(arguments: str, expected: str) ->
         ("[{{ m.content }}]", "[Hello][]"),
     ],
 )
-def test_the_content_of_a_mere_call_is_what_the_template_wants(content: str, expected: str) -> None:
+def test_the_content_of_a_message_with_only_calls_is_what_the_template_expects(
+    content: str, expected: str
+) -> None:
     calls = "{{ m.tool_calls | map(attribute='function') | list | tojson if m.tool_calls else '' }}"
     source = f"{{% for m in messages %}}{content}{{# {{}} #}}{calls}{{% endfor %}}"
 
@@ -169,7 +171,7 @@ def test_the_content_of_a_mere_call_is_what_the_template_wants(content: str, exp
         ("at home", '{"arguments": "at home"}'),
     ],
 )
-def test_arguments_that_are_no_object_become_one(arguments: str, shown: str) -> None:
+def test_arguments_that_are_not_an_object_become_one(arguments: str, shown: str) -> None:
     broken = Message.assistant("", (ToolCall("1", "look", arguments),))
 
     for written in ("{{ c.function.arguments | tojson }}", "{{ '' + c.function.arguments }}"):
@@ -190,7 +192,7 @@ def test_everything_a_message_has_reaches_the_template() -> None:
     )
 
 
-def test_an_image_from_the_user_is_refused_and_one_from_a_tool_is_named() -> None:
+def test_a_users_image_is_refused_and_a_tools_image_is_named() -> None:
     image = ImagePart(b"...", "image/png")
     template = ChatTemplate({"default": "{{ messages[0].content }}"})
 
@@ -224,7 +226,7 @@ NESTED = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% e
         ),
     ],
 )
-def test_a_template_that_takes_too_much_is_stopped_and_stops_no_other(
+def test_a_template_over_its_limits_is_killed_without_affecting_others(
     source: str, reason: str
 ) -> None:
     conditional = f"{{% if messages[0].content == 'bomb' %}}{source}{{% endif %}}ok"
@@ -236,7 +238,7 @@ def test_a_template_that_takes_too_much_is_stopped_and_stops_no_other(
     assert template.render([HELLO]).text == "ok"
 
 
-def test_the_probing_of_one_template_waits_for_no_other() -> None:
+def test_probing_one_template_does_not_wait_for_another() -> None:
     endless, other = ChatTemplate({"default": NESTED}), ChatTemplate({"default": HERMES_TEMPLATE})
     ends: list[str] = []
 
@@ -254,7 +256,7 @@ def test_the_probing_of_one_template_waits_for_no_other() -> None:
     assert ends == ["other", "endless"]
 
 
-def test_a_property_without_words_reaches_a_template_that_insists_on_them() -> None:
+def test_an_untyped_property_gets_a_type_for_templates_that_need_one() -> None:
     source = (
         "{% for tool in tools or [] %}{% for name, p in tool.function.parameters.properties | items"
         " %}{{ name + ':' + p.type + ':' + p.description }};{% endfor %}{% endfor %}"

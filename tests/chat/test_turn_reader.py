@@ -49,7 +49,7 @@ def read(
 
 
 @pytest.mark.parametrize("stop", [["STOP"], ["never", "STOP", "STOPS"], ["OP", "STOP"]])
-def test_a_stop_text_ends_the_turn_wherever_chunks_break_it(stop: list[str]) -> None:
+def test_a_stop_sequence_ends_the_turn_wherever_chunks_split_it(stop: list[str]) -> None:
     text = "Hello ST STO STOP and more"
     for split in range(len(text) + 1):
         deltas, finish = read([text[:split], text[split:]], "length", stop=stop)
@@ -65,13 +65,13 @@ def test_a_turn_that_is_stopped_early_counts_what_was_generated() -> None:
     assert finish.timings.generation_seconds >= 0
 
 
-def test_the_start_of_a_stop_text_that_does_not_come_is_delivered() -> None:
+def test_the_start_of_an_incomplete_stop_sequence_is_delivered() -> None:
     assert read(["a ST", "O", ""], "stop", stop=["STOP"])[0] == [TextDelta("a STO")]
     deltas, _ = read([f"a ST{CALL}"], "stop", stop=["STOP"])
     assert deltas[0] == TextDelta("a ST")
 
 
-def test_thinking_and_calls_may_have_stop_texts() -> None:
+def test_thinking_and_calls_may_contain_stop_sequences() -> None:
     deltas, finish = read(
         ["<think>go", "</think>", CALL], "stop", stop=["go", "name"], thinking=True
     )
@@ -100,7 +100,7 @@ def test_the_reason_says_whether_the_calls_are_complete(
     assert read([text], reason)[1].reason == expected
 
 
-def test_a_call_made_again_ends_the_turn_and_is_not_handed_out() -> None:
+def test_a_repeated_call_ends_the_turn_and_is_dropped() -> None:
     other = CALL.replace("{}}", '{"a": 1}}')
 
     deltas, finish = read([f"{CALL}\n", f"{other}\n{CALL}\n{CALL}", "and so on"], "length")
@@ -152,7 +152,7 @@ def read_scored(
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])
-def test_a_text_comes_with_the_tokens_it_is_made_of(step: int) -> None:
+def test_text_comes_with_its_tokens(step: int) -> None:
     read_back = read_scored([b"It", b" is", b" a", b" caf", b"\xc3", b"\xa9", b"."], step=step)
 
     assert "".join(text for text, _ in read_back) == "It is a café."
@@ -160,7 +160,7 @@ def test_a_text_comes_with_the_tokens_it_is_made_of(step: int) -> None:
     assert tokens == [b"It", b" is", b" a", b" caf", b"\xc3", b"\xa9", b"."]
 
 
-def test_tokens_of_thinking_and_calls_and_marks_are_left_out() -> None:
+def test_tokens_of_thinking_calls_and_delimiters_are_dropped() -> None:
     call = [b"<tool_call>", b"\n", b'{"name": "go", ', b'"arguments": {}}', b"\n</tool_call>"]
     thought = [b"<think>", b"so", b" it is", b"</think>", b"\n\n"]
 
@@ -176,13 +176,13 @@ def test_text_that_was_held_back_comes_with_its_tokens() -> None:
 
 
 @pytest.mark.parametrize("step", [1, 2, 4])
-def test_tokens_of_a_stop_text_are_left_out(step: int) -> None:
+def test_tokens_of_a_stop_sequence_are_dropped(step: int) -> None:
     read_back = read_scored([b"a", b"a", b"ST", b"OP"], stop=["STOP", "aaa"], step=step)
 
     assert [token for _, tokens in read_back for token in tokens] == [b"a", b"a"]
 
 
-def test_a_token_with_the_beginning_of_a_stop_text_is_given_once() -> None:
+def test_a_token_with_the_start_of_a_stop_sequence_is_returned_once() -> None:
     read_back = read_scored([b"Well S", b"o it is"], stop=["STOP"])
 
     assert read_back == [("Well ", [b"Well S"]), ("So it is", [b"o it is"])]

@@ -1,4 +1,4 @@
-"""Calls without the marks of the model's template: read as calls, held to their tool's schema."""
+"""Calls without the template's delimiters: parsed as calls, with their tool's schema enforced."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def write(
 
 @pytest.mark.parametrize("format", FORMATS.values(), ids=FORMATS)
 @pytest.mark.parametrize("text", ONE_CALL)
-def test_a_form_that_begins_an_answer_is_a_call(text: str, format: CallFormat) -> None:
+def test_a_form_that_starts_an_answer_is_a_call(text: str, format: CallFormat) -> None:
     for size in (1, 3, len(text)):
         chunks = [text[at : at + size] for at in range(0, len(text), size)]
         first, *others = parse(chunks, format, *TOOLS)
@@ -158,19 +158,19 @@ def test_a_form_that_begins_an_answer_is_a_call(text: str, format: CallFormat) -
 
 
 @pytest.mark.parametrize("text", TWO_CALLS)
-def test_further_calls_follow_with_marks_of_their_own_or_none(text: str) -> None:
+def test_further_calls_follow_with_or_without_delimiters(text: str) -> None:
     expected = [*call(0, "get_weather", ARGUMENTS), *call(1, "list_notes", "{}")]
     assert parse([text], HERMES, *TOOLS) == expected
     assert parse(list(text), HERMES, *TOOLS) == expected
 
 
-def test_text_behind_the_calls_is_kept() -> None:
+def test_text_after_the_calls_is_kept() -> None:
     deltas = parse([f"```json\n{CALL}\n```\nIt is cold."], HERMES, *TOOLS)
     assert deltas == [*call(0, "get_weather", ARGUMENTS), TextDelta("\nIt is cold.")]
 
 
 @pytest.mark.parametrize("text", [text for text in TEXTS if text != "get_weather({"])
-def test_what_is_no_call_stays_text(text: str) -> None:
+def test_anything_else_stays_text(text: str) -> None:
     assert parse([text], HERMES, *TOOLS) == [TextDelta(text)]
     assert parse(list(text), HERMES, *TOOLS) == [TextDelta(text)]
 
@@ -180,7 +180,7 @@ def test_without_tools_every_form_is_text() -> None:
         assert parse([text], HERMES) == [TextDelta(text)]
 
 
-def test_an_answer_that_must_be_json_is_no_call() -> None:
+def test_an_answer_that_must_be_json_is_not_a_call() -> None:
     dialect = TemplateDialect(format=turn_format(HERMES))
     request = ChatRequest(
         messages=(Message.user("x"),),
@@ -231,7 +231,7 @@ def test_other_json_stays_text_however_it_is_split(
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(WORDS, min_size=1, max_size=8).map("".join), st.data())
-def test_the_reading_does_not_depend_on_the_chunks(text: str, data: st.DataObject) -> None:
+def test_the_result_does_not_depend_on_the_chunks(text: str, data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(text)))
     assert parse([text[:cut], text[cut:]], HERMES, *TOOLS) == parse([text], HERMES, *TOOLS)
 
@@ -253,7 +253,7 @@ def test_arguments_in_a_list_cannot_be_written(
 
 
 @pytest.mark.parametrize("format", FORMATS.values(), ids=FORMATS)
-def test_the_grammar_lets_every_form_and_every_text_through(
+def test_the_grammar_allows_every_form_and_every_text(
     format: CallFormat, compile_grammar: Compile
 ) -> None:
     grammar = compile_grammar(write(format=format))
@@ -264,7 +264,7 @@ def test_the_grammar_lets_every_form_and_every_text_through(
 
 
 @pytest.mark.parametrize("text", [text for text in ONE_CALL if '"city"' in text])
-def test_from_the_name_on_the_schema_of_the_tool_holds(text: str, compile_grammar: Compile) -> None:
+def test_the_tools_schema_is_enforced_from_the_name_on(text: str, compile_grammar: Compile) -> None:
     grammar = compile_grammar(write())
     for wrong in ('{"town": "Oslo"}', '{"city": 4}', "{}", '{"city": "Oslo", "days": "2"}'):
         assert not grammar.accepts(text.replace(ARGUMENTS, wrong))
@@ -278,7 +278,7 @@ def test_the_number_of_calls_is_bounded_in_every_form(compile_grammar: Compile) 
 
 
 @pytest.mark.parametrize("begin", ["", "```json\n", "[", "<tools>\n"])
-def test_what_begins_like_a_call_is_one_where_some_tools_may_not_be_called(
+def test_text_that_starts_like_a_call_is_one_if_some_tools_are_not_allowed(
     begin: str, compile_grammar: Compile
 ) -> None:
     grammar = compile_grammar(write(choice=ToolChoice("auto", allowed=("list_notes",))))
@@ -291,7 +291,7 @@ def test_what_begins_like_a_call_is_one_where_some_tools_may_not_be_called(
     assert grammar.accepts("I cannot call get_weather.")
 
 
-def test_a_call_that_must_come_has_the_marks_of_the_template(compile_grammar: Compile) -> None:
+def test_a_required_call_has_the_templates_delimiters(compile_grammar: Compile) -> None:
     grammar = compile_grammar(write(choice="required"))
     assert not any(grammar.accepts(text) for text in ONE_CALL)
     assert grammar.accepts(f"<tool_call>\n{CALL}\n</tool_call>")
@@ -348,7 +348,7 @@ def test_an_answer_that_may_not_call_has_no_call_in_any_form(
         '\n\n"name": "get_weather_now", "name": 3',
     ],
 )
-def test_an_answer_that_may_not_call_may_say_anything_else(
+def test_an_answer_that_may_not_call_may_be_any_other_text(
     text: str, compile_grammar: Compile
 ) -> None:
     assert compile_grammar(write(choice="none")).accepts(text)

@@ -1,4 +1,4 @@
-"""A user message right after a tool's result reaches the model, whatever its template allows."""
+"""A user message directly after a tool result reaches the model with every template."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def prompt_of(source: str) -> str:
 @pytest.mark.parametrize(
     "path", sorted(PUBLISHED_TEMPLATES.glob("*.jinja")), ids=lambda path: path.stem
 )
-def test_every_published_template_shows_it_behind_the_result(path: Path) -> None:
+def test_every_published_template_shows_it_after_the_result(path: Path) -> None:
     prompt = prompt_of(path.read_text(encoding="utf-8"))
 
     result, remark = prompt.find("a is seven"), prompt.find("Answer in words now.")

@@ -1,4 +1,4 @@
-"""What a template makes of a call: its parser reads it back, and its grammar allows it."""
+"""Calls as a template renders them: the parser reads them back, and the grammar allows them."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ writer_of = cache(Writer)
 @pytest.mark.parametrize("name", [name for name in TEMPLATES if name not in UNREAD])
 @settings(max_examples=8, deadline=None)
 @given(values=arguments)
-def test_a_call_as_the_template_writes_it_is_read_back_at_every_split(
+def test_a_rendered_call_is_parsed_at_every_split(
     name: str, golden_data: Path, values: dict[str, Any]
 ) -> None:
     writer = writer_of(golden_data, name)
@@ -131,7 +131,7 @@ WRITTEN: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_a_call_as_the_template_writes_it_is_what_its_grammar_allows(
+def test_a_rendered_call_is_allowed_by_its_grammar(
     name: str, golden_data: Path, compile_grammar: Callable[[TurnGrammar | None], Grammar]
 ) -> None:
     writer = writer_of(golden_data, name)
@@ -142,7 +142,7 @@ def test_a_call_as_the_template_writes_it_is_what_its_grammar_allows(
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_what_is_not_quite_a_call_is_not_in_the_grammar(
+def test_an_invalid_call_is_not_allowed_by_the_grammar(
     name: str, golden_data: Path, compile_grammar: Callable[[TurnGrammar | None], Grammar]
 ) -> None:
     writer = writer_of(golden_data, name)
