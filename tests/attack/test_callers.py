@@ -177,7 +177,7 @@ async def test_keys_of_the_configuration_have_stores_of_their_own() -> None:
     "name", ["", " ", " ours", "ours\n", "x\ny\x1b[31m", "\u202eours", "x" * 65]
 )
 def test_a_keys_name_is_printable(name: str) -> None:
-    with pytest.raises(ConfigError, match="not a key's name"):
+    with pytest.raises(ConfigError, match="is invalid: use 1 to 64 printable"):
         KeyFile().create(name)
 
 

@@ -230,7 +230,7 @@ async def test_an_input_that_is_too_long_is_cut_unless_the_request_says_not(mode
         status, said = await served.refusal("/api/embed", model="bert", input=words, truncate=False)
 
     assert cut.prompt_eval_count == 512
-    assert (status, said.startswith("input[0] has ")) == (400, True)
+    assert (status, said.startswith("input[0]: at most ")) == (400, True)
 
 
 async def test_the_server_says_what_it_speaks_and_what_it_does_not() -> None:
