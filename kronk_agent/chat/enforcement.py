@@ -37,7 +37,7 @@ _LONGEST_REASON: Final = 160
 _REMEMBERED: Final = 256
 """Schemas whose results are cached."""
 _REMARKS: Final = {"oneOf": ": several of its options may match, as with anyOf"}
-"""What is enforced instead of a keyword, for the log."""
+"""Remarks for the log on keywords that are enforced in part, by keyword."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ class NamedAgentConfig(AgentConfig):
     """One of several agents; what it does not say is as under agent."""
 
     description: str = ""
-    """What it is for; lists of agents show it."""
+    """Purpose of the agent, shown in lists of agents."""
     model: str | None = None
     """A name from models. null: the model of all."""
     tools: NotEmptyNames | None = None

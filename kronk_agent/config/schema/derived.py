@@ -36,11 +36,7 @@ def section_of(
     return _model(
         source,
         base,
-        {
-            field.name: (hints[field.name], _default(field))
-            for field in _fields(source)
-            if field.name not in leave_out
-        },
+        {field.name: (hints[field.name], _default(field)) for field in _fields(source, leave_out)},
     )
 
 
@@ -60,11 +56,7 @@ def optional_fields_of(
     return _model(
         source,
         base,
-        {
-            field.name: (hints[field.name] | None, None)
-            for field in _fields(source)
-            if field.name not in leave_out
-        },
+        {field.name: (hints[field.name] | None, None) for field in _fields(source, leave_out)},
     )
 
 
@@ -98,10 +90,11 @@ def attribute_docstrings(source: type) -> Mapping[str, str]:
     return found
 
 
-def _fields(source: type) -> Sequence[Field[Any]]:
-    """The fields of a dataclass; those it declares itself before those of its bases."""
+def _fields(source: type, leave_out: Collection[str]) -> Sequence[Field[Any]]:
+    """The other fields of a dataclass; those it declares itself before those of its bases."""
     place = {name: number for number, name in enumerate(inspect.get_annotations(source))}
-    return sorted(fields(source), key=lambda field: place.get(field.name, len(place)))
+    chosen = (field for field in fields(source) if field.name not in leave_out)
+    return sorted(chosen, key=lambda field: place.get(field.name, len(place)))
 
 
 def _default(field: Field[Any]) -> object:

@@ -53,7 +53,7 @@ _BATCH_FLUSH_INTERVAL_SECONDS = 0.25
 to stop the generation in time."""
 
 _BURST_WINDOW_SECONDS = 5.0
-"""How long more requests are expected after one that arrived while others were in the engine."""
+"""Time in which more requests are expected after one that arrived while others were running."""
 
 _MAX_SCORED_PROMPT_ROWS = 64
 """Maximum rows per step of a prompt whose logprobs are requested: each row needs logits, which are
